@@ -1,0 +1,21 @@
+'use strict';
+
+// The front door: names only. What stands behind each is in lib/, one concept a file.
+
+const errors = require('./lib/errors.js');
+const { createPool, Pool } = require('./lib/pool.js');
+const { Transaction } = require('./lib/transaction.js');
+
+exports.createPool = createPool;
+exports.Pool = Pool;
+exports.Transaction = Transaction;
+exports.HyperionError = errors.HyperionError;
+exports.DatabaseError = errors.DatabaseError;
+exports.NoPrimaryError = errors.NoPrimaryError;
+exports.AcquireTimeoutError = errors.AcquireTimeoutError;
+exports.ConnectionLostError = errors.ConnectionLostError;
+exports.QueryTimeoutError = errors.QueryTimeoutError;
+exports.AbortError = errors.AbortError;
+exports.PoolClosedError = errors.PoolClosedError;
+exports.OptionError = errors.OptionError;
+exports.ParameterError = errors.ParameterError;

@@ -1,0 +1,309 @@
+'use strict';
+
+// This environment's line to the core: work goes out through a ring, finished work comes back in batches.
+//
+// Every piece of work that somebody waits for has a Call under a small number. Calls are numbered from a free list, so
+// the table stays as small as the work in flight. Frames leave once per microtask checkpoint; batches are taken when
+// the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
+
+const { Channel: Core } = require('../index.js');
+const { fromCore } = require('./errors.js');
+const { Ring } = require('./ring.js');
+const { Shape } = require('./shapes.js');
+
+/** Operations; the numbers are a contract with src/binding/frames.rs. */
+const OP = {
+  DEFINE: 1,
+  FORGET: 2,
+  QUERY: 3,
+  BEGIN: 4,
+  COMMIT: 5,
+  ROLLBACK: 6,
+  ABANDON: 7,
+  CANCEL: 8,
+  PASSWORD: 9,
+  END: 10,
+  PANIC: 11,
+};
+const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8 };
+
+/** Kinds of messages; the numbers are a contract with src/engine.rs. */
+const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6 };
+const BATCH_WORDS = 8;
+const HEAD_WORDS = 12;
+
+const SLICE_MS = 4;
+const INBOX_BYTES = 256 << 10;
+
+/** Somebody who waits for the core. */
+class Call {
+  /**
+   * @param {(call: Call) => void} resolve
+   * @param {(error: Error) => void} reject
+   */
+  constructor(resolve, reject) {
+    this.resolve = resolve;
+    this.reject = reject;
+    /** @type {object[]} */
+    this.rows = [];
+    this.rowCount = 0;
+    this.node = -1;
+    /** @type {Shape | null} */
+    this.shape = null;
+    this.id = 0;
+  }
+}
+
+/** A view of one buffer full of finished work. */
+class Inbox {
+  /** @param {number} bytes */
+  constructor(bytes) {
+    this.bytes = Buffer.allocUnsafeSlow(Math.ceil(bytes / 8) * 8);
+    const { buffer } = this.bytes;
+    this.i32 = new Int32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.i64 = new BigInt64Array(buffer);
+    this.text = '';
+    this.slots = 0;
+    this.aux = 0;
+    this.textAt = 0;
+    this.binAt = 0;
+  }
+}
+
+/**
+ * What a pool wants to hear from the core.
+ * @typedef {object} Listener
+ * @property {(event: Record<string, unknown>) => void} onEvent
+ * @property {(request: number) => void} onPassword
+ */
+
+class Channel {
+  constructor() {
+    this.core = new Core(() => this.drain());
+    this.ring = new Ring((buffer, length) => this.core.submit(buffer, length));
+    this.inbox = new Inbox(INBOX_BYTES);
+    /** @type {Map<number, Shape>} */
+    this.shapes = new Map();
+    /** @type {(Call | undefined)[]} */
+    this.calls = [undefined];
+    /** @type {number[]} */
+    this.free = [];
+    this.inFlight = 0;
+    this.flushing = false;
+    this.again = () => this.drain();
+    this.flushNow = () => {
+      this.flushing = false;
+      this.ring.flush();
+    };
+    /** Keeps the process alive while, and only while, somebody waits. */
+    this.hold = setInterval(() => {}, 0x7fff_ffff);
+    this.hold.unref();
+    /** @type {Map<number, WeakRef<Listener>>} */
+    this.pools = new Map();
+    this.lastPool = 0;
+    this.lastTransaction = 0;
+  }
+
+  /**
+   * Opens a pool; returns its number.
+   * @param {string} options JSON for the core
+   * @param {Listener} listener held weakly
+   */
+  openPool(options, listener) {
+    const pool = ++this.lastPool;
+    this.core.open(pool, options);
+    this.pools.set(pool, new WeakRef(listener));
+    return pool;
+  }
+
+  /** @param {number} pool */
+  forgetPool(pool) {
+    this.pools.delete(pool);
+    this.core.forget(pool);
+  }
+
+  nextTransaction() {
+    this.lastTransaction = (this.lastTransaction % 0x7fff_ffff) + 1;
+    return this.lastTransaction;
+  }
+
+  /**
+   * Gives a call its number. To be followed by a frame with that number.
+   * @param {Call} call
+   */
+  register(call) {
+    const id = this.free.pop() ?? this.calls.length;
+    this.calls[id] = call;
+    call.id = id;
+    if (this.inFlight++ === 0) this.hold.ref();
+    return id;
+  }
+
+  /** @param {Call} call */
+  release(call) {
+    this.calls[call.id] = undefined;
+    this.free.push(call.id);
+    call.id = 0;
+    if (--this.inFlight === 0) this.hold.unref();
+  }
+
+  /** Frames were written: they leave when the current burst of JavaScript has ended. */
+  flushSoon() {
+    if (!this.flushing) {
+      this.flushing = true;
+      queueMicrotask(this.flushNow);
+    }
+  }
+
+  /**
+   * A frame without parameters that nobody waits for.
+   * @param {number} operation
+   * @param {number} id
+   * @param {number} pool
+   * @param {number} [statement]
+   * @param {number} [transaction]
+   */
+  tell(operation, id, pool, statement = 0, transaction = 0) {
+    this.ring.open(operation, id, pool, statement, transaction, 0, 0, 0);
+    this.ring.close();
+    this.flushSoon();
+  }
+
+  /**
+   * A frame whose payload is a text.
+   * @param {number} operation
+   * @param {number} id
+   * @param {number} pool
+   * @param {number} statement
+   * @param {number} transaction
+   * @param {number} flags
+   * @param {number} timeoutMs
+   * @param {string} text
+   */
+  tellText(operation, id, pool, statement, transaction, flags, timeoutMs, text) {
+    this.ring.open(operation, id, pool, statement, transaction, flags, 0, timeoutMs);
+    this.ring.text(text);
+    this.ring.closeText();
+    this.flushSoon();
+  }
+
+  /**
+   * A frame that somebody waits for, without parameters.
+   * @param {number} operation
+   * @param {number} pool
+   * @param {{ transaction?: number, flags?: number, timeoutMs?: number, text?: string }} [details]
+   * @param {(call: Call) => void} [started] is given the call at once, to cancel it by its number
+   * @returns {Promise<Call>}
+   */
+  ask(operation, pool, { transaction = 0, flags = 0, timeoutMs = 0, text = '' } = {}, started = undefined) {
+    return new Promise((resolve, reject) => {
+      const call = new Call(resolve, reject);
+      const id = this.register(call);
+      started?.(call);
+      this.tellText(operation, id, pool, 0, transaction, flags, timeoutMs, text);
+    });
+  }
+
+  /** Settles what is finished. */
+  drain() {
+    const until = performance.now() + SLICE_MS;
+    for (;;) {
+      const taken = this.core.take(this.inbox.bytes);
+      if (taken === 0) return;
+      if (taken > 0) {
+        this.deliver(this.inbox);
+      } else {
+        const large = new Inbox(-taken);
+        this.core.take(large.bytes);
+        this.deliver(large);
+      }
+      if (performance.now() > until) {
+        setImmediate(this.again);
+        return;
+      }
+    }
+  }
+
+  /** @param {Inbox} inbox */
+  deliver(inbox) {
+    const { i32, bytes } = inbox;
+    const [messages, slots, aux, bin, textFrom, textBytes, ascii] = i32;
+    const textEnd = textFrom + textBytes;
+    inbox.text = ascii ? bytes.latin1Slice(textFrom, textEnd) : bytes.utf8Slice(textFrom, textEnd);
+    for (let message = 0, head = BATCH_WORDS; message < messages; message++, head += HEAD_WORDS) {
+      const kind = i32[head];
+      const rows = i32[head + 2];
+      if (kind === MESSAGE.DONE || kind === MESSAGE.ROWS) {
+        const call = this.calls[i32[head + 1]];
+        if (call === undefined) continue;
+        const number = i32[head + 3];
+        if (number !== 0) {
+          const shape = this.shapes.get(number);
+          call.shape = shape ?? null;
+          if (rows > 0 && shape !== undefined) {
+            inbox.slots = slots + i32[head + 4];
+            inbox.aux = aux + i32[head + 5];
+            inbox.textAt = i32[head + 6];
+            inbox.binAt = bin + i32[head + 7];
+            shape.read(inbox, rows, call.rows);
+          }
+        }
+        if (kind === MESSAGE.DONE) {
+          call.rowCount = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
+          call.node = i32[head + 11];
+          this.release(call);
+          call.resolve(call);
+        }
+      } else {
+        const from = i32[head + 6];
+        this.other(kind, i32[head + 1], rows, i32[head + 3], inbox.text.slice(from, from + i32[head + 10]), i32[head + 11]);
+      }
+    }
+    inbox.text = '';
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} id
+   * @param {number} number
+   * @param {number} shape
+   * @param {string} text
+   * @param {number} node
+   */
+  other(kind, id, number, shape, text, node) {
+    switch (kind) {
+      case MESSAGE.ERROR: {
+        const call = this.calls[id];
+        if (call === undefined) return;
+        call.node = node;
+        this.release(call);
+        call.reject(fromCore(text));
+        break;
+      }
+      case MESSAGE.SHAPE:
+        this.shapes.set(shape, new Shape(JSON.parse(text)));
+        break;
+      case MESSAGE.FORGET_SHAPE:
+        this.shapes.delete(shape);
+        break;
+      case MESSAGE.EVENT:
+        this.pools.get(id)?.deref()?.onEvent(JSON.parse(text));
+        break;
+      case MESSAGE.PASSWORD:
+        this.pools.get(id)?.deref()?.onPassword(number);
+        break;
+    }
+  }
+}
+
+/** @type {Channel | undefined} */
+let channel;
+
+/** The environment's channel, opened at first use. */
+function shared() {
+  channel ??= new Channel();
+  return channel;
+}
+
+module.exports = { Call, FLAG, OP, shared };

@@ -1,0 +1,123 @@
+'use strict';
+
+// The error classes of the public API, and how they are made out of what the core reports (src/error.rs).
+
+/** Base of all errors of this package. */
+class HyperionError extends Error {
+  /**
+   * @param {string} message
+   * @param {string} code
+   * @param {{ cause?: unknown }} [options]
+   */
+  constructor(message, code, options) {
+    super(message, options);
+    /** @type {string} */
+    this.code = code;
+  }
+
+  get name() {
+    return this.constructor.name;
+  }
+}
+
+/** The server said no; `code` is the SQLSTATE. */
+class DatabaseError extends HyperionError {}
+/** No node that suits the pool could be used in time; `nodes` has each host's reason. */
+class NoPrimaryError extends HyperionError {}
+/** All connections were busy for acquireTimeoutMs. */
+class AcquireTimeoutError extends HyperionError {}
+/** The connection was lost under a statement. */
+class ConnectionLostError extends HyperionError {}
+/** timeoutMs passed; the statement was cancelled on the server. */
+class QueryTimeoutError extends HyperionError {}
+/** The signal fired; `cause` is its reason. */
+class AbortError extends HyperionError {}
+
+/** The pool has ended. */
+class PoolClosedError extends HyperionError {
+  constructor(message = 'the pool is closed') {
+    super(message, 'ERR_POOL_CLOSED');
+  }
+}
+
+/** An option is unknown, of the wrong type or impossible; the message names it. */
+class OptionError extends HyperionError {
+  /** @param {string} message */
+  constructor(message) {
+    super(message, 'ERR_INVALID_OPTION');
+  }
+}
+
+/** A parameter does not fit; nothing was sent. */
+class ParameterError extends HyperionError {
+  /**
+   * @param {string} message
+   * @param {{ cause?: unknown }} [options]
+   */
+  constructor(message, options) {
+    super(message, 'ERR_INVALID_PARAM', options);
+  }
+}
+
+/** @type {Record<string, new (message: string, code: string) => HyperionError>} */
+const CLASSES = {
+  HyperionError,
+  DatabaseError,
+  NoPrimaryError,
+  AcquireTimeoutError,
+  ConnectionLostError,
+  QueryTimeoutError,
+  AbortError,
+};
+
+/**
+ * An error out of the core's JSON: `class`, `code`, `message`, and fields that become the error's own.
+ * @param {string} json
+ * @returns {HyperionError}
+ */
+function fromCore(json) {
+  const { class: name, code, message, ...fields } = JSON.parse(json);
+  let error;
+  if (name === 'ParameterError') error = new ParameterError(message);
+  else if (name === 'PoolClosedError') error = new PoolClosedError(message);
+  else error = new CLASSES[name](message, code);
+  return Object.assign(error, fields);
+}
+
+/**
+ * An AbortError for work that `signal` ended.
+ * @param {AbortSignal} signal
+ * @param {string} [outcome]
+ */
+function aborted(signal, outcome = 'not-applied') {
+  const error = new AbortError('the operation was aborted', 'ABORT_ERR', { cause: signal.reason });
+  return Object.assign(error, { outcome });
+}
+
+/**
+ * Gives an error from the core the stack of whoever waits for it. To be called in the `catch` of an async function
+ * that awaited the core: there V8 knows the chain of awaits up to the user's line. Costs nothing while all goes well.
+ * @template T
+ * @param {T} error
+ * @returns {T}
+ */
+function located(error) {
+  if (error instanceof HyperionError) Error.captureStackTrace(error, located);
+  return error;
+}
+
+module.exports = {
+  HyperionError,
+  DatabaseError,
+  NoPrimaryError,
+  AcquireTimeoutError,
+  ConnectionLostError,
+  QueryTimeoutError,
+  AbortError,
+  PoolClosedError,
+  OptionError,
+  ParameterError,
+  fromCore,
+  aborted,
+  located,
+};

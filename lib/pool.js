@@ -1,0 +1,173 @@
+'use strict';
+
+// The pool: the public face of everything. What it does itself is small: check, hand on, tell.
+
+const { EventEmitter } = require('node:events');
+const { OP, FLAG, shared } = require('./channel.js');
+const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { forCore, parseOptions } = require('./options.js');
+const { NONE, Session, callOptions } = require('./session.js');
+const { Statements } = require('./statements.js');
+const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
+
+/** A pool that nobody has any more is ended. */
+const forgotten = new FinalizationRegistry((/** @type {{ channel: any, pool: number }} */ { channel, pool }) => {
+  channel
+    .ask(OP.END, pool)
+    .catch(() => {})
+    .finally(() => channel.forgetPool(pool));
+});
+
+class Pool extends EventEmitter {
+  /** @type {import('./session.js').Session} */
+  #session;
+  #options;
+  /** Held here, because the channel holds it weakly. @type {import('./channel.js').Listener} */
+  #listener;
+  #closed = false;
+  /** @type {Promise<void> | undefined} */
+  #ended;
+
+  /** @param {unknown} [options] */
+  constructor(options) {
+    super();
+    this.#options = parseOptions(options);
+    const channel = shared();
+    this.#listener = {
+      onEvent: (event) => this.#onEvent(event),
+      onPassword: (request) => this.#onPassword(request),
+    };
+    const pool = channel.openPool(forCore(this.#options), this.#listener);
+    const statements = new Statements(this.#options.statementCacheSize * 4, {
+      define: ({ id, sql }) => channel.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, sql),
+      forget: ({ id }) => channel.tell(OP.FORGET, 0, pool, id),
+    });
+    this.#session = new Session(channel, pool, statements, this.#options.hosts, this.#options.logger);
+    forgotten.register(this, { channel, pool }, this);
+  }
+
+  /**
+   * Runs a statement on any connection of the pool.
+   * @param {string} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async query(sql, params, options) {
+    if (this.#closed) throw new PoolClosedError();
+    const checked = options === undefined ? NONE : callOptions(options);
+    try {
+      return await this.#session.query(sql, params, checked, 0);
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /**
+   * Begins a transaction, which its caller ends.
+   * @param {object} [options]
+   */
+  async begin(options) {
+    if (this.#closed) throw new PoolClosedError();
+    return begin(this.#session, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed, 0);
+  }
+
+  /**
+   * Runs `callback` in a transaction: COMMIT when it returns, ROLLBACK when it throws.
+   * @param {(tx: import('./transaction.js').Transaction) => unknown} callback
+   * @param {object} [options]
+   */
+  async transaction(callback, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return transaction(this.#session, callback, options);
+  }
+
+  /** How many connections there are, and what they do. */
+  status() {
+    const { channel, pool } = this.#session;
+    const [size, inUse, waiting] = channel.core.status(pool);
+    return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting };
+  }
+
+  /** What is known of each node. */
+  nodes() {
+    const { channel, pool } = this.#session;
+    return JSON.parse(channel.core.nodes(pool));
+  }
+
+  /**
+   * Takes no more work, waits for what runs, and closes every connection.
+   * @param {{ timeoutMs?: number }} [options]
+   * @returns {Promise<void>}
+   */
+  end(options) {
+    this.#ended ??= this.#end(options);
+    return this.#ended;
+  }
+
+  /** @param {{ timeoutMs?: number } | undefined} options */
+  async #end(options) {
+    const { timeoutMs = 0 } = callOptions(options, ['timeoutMs']);
+    this.#closed = true;
+    forgotten.unregister(this);
+    const { channel, pool } = this.#session;
+    await channel.ask(OP.END, pool, { timeoutMs });
+    channel.forgetPool(pool);
+  }
+
+  async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    await this.end();
+  }
+
+  /** @param {Record<string, unknown>} told */
+  #onEvent({ event, ...detail }) {
+    // Outside of the core's delivery: a listener that throws must not take other results with it.
+    process.nextTick(() => this.emit(/** @type {string} */ (event), detail));
+  }
+
+  /** @param {number} request */
+  async #onPassword(request) {
+    const { channel, pool } = this.#session;
+    let flags = 0;
+    let text;
+    try {
+      text = await this.#options.password();
+      if (typeof text !== 'string') throw new ParameterError('it did not return a string');
+    } catch (error) {
+      flags = FLAG.FAILED;
+      text = error instanceof Error ? error.message : String(error);
+      this.emit('error', error);
+    }
+    channel.tellText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
+  }
+
+  /**
+   * An `error` event that nobody listens to does nothing: an idle pool must not end the process.
+   * @param {string | symbol} event
+   * @param {...any} rest
+   */
+  emit(event, ...rest) {
+    if (event === 'error' && this.listenerCount('error') === 0) return false;
+    return super.emit(event, ...rest);
+  }
+
+  /** Shows the state, and no password. */
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    const { hosts, user, database, mode } = this.#options;
+    const list = hosts.map((/** @type {any} */ { host, port }) => `${host}:${port}`);
+    return { hosts: list, user, database, mode, ...this.status() };
+  }
+
+  toJSON() {
+    return this.status();
+  }
+}
+
+/**
+ * Opens a pool over the nodes of a cluster. Connects when it is first used.
+ * @param {unknown} [options]
+ */
+function createPool(options) {
+  return new Pool(options);
+}
+
+module.exports = { Pool, createPool };

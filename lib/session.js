@@ -1,0 +1,207 @@
+'use strict';
+
+// Sending a statement and waiting for it: what a pool and a transaction have in common.
+
+const { FLAG, OP, Call } = require('./channel.js');
+const { aborted, AbortError, ParameterError } = require('./errors.js');
+const { integer, plainObject } = require('./options.js');
+const { normalize } = require('./params.js');
+const { toRows } = require('./rows.js');
+
+/**
+ * @typedef {object} QueryOptions
+ * @property {number} [timeoutMs]
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [readOnly]
+ */
+
+const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
+const KNOWN = ['timeoutMs', 'signal', 'readOnly'];
+
+/**
+ * The options of one call, checked. A mistake is a ParameterError, and nothing is sent.
+ * @param {unknown} options
+ * @param {readonly string[]} [known]
+ * @returns {Record<string, any>}
+ */
+function callOptions(options, known = KNOWN) {
+  if (options === undefined || options === null) return NONE;
+  try {
+    const given = plainObject('options', options);
+    for (const name of Object.keys(given)) {
+      if (!known.includes(name)) throw new ParameterError(`unknown option '${name}'`);
+    }
+    if (given.timeoutMs !== undefined && given.timeoutMs !== 0) integer('timeoutMs', given.timeoutMs, 1, 0x7fff_ffff);
+    if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+      throw new ParameterError('signal must be an AbortSignal');
+    }
+    for (const name of ['readOnly', 'deferrable']) {
+      if (given[name] !== undefined && typeof given[name] !== 'boolean') {
+        throw new ParameterError(`${name} must be a boolean`);
+      }
+    }
+    return given;
+  } catch (error) {
+    if (error instanceof ParameterError) throw error;
+    throw new ParameterError(/** @type {Error} */ (error).message);
+  }
+}
+
+/**
+ * Runs `start`, which hands work to the core, under an AbortSignal.
+ * @template T
+ * @param {import('./channel.js').Channel} channel
+ * @param {number} pool
+ * @param {AbortSignal | undefined} signal
+ * @param {(started: (call: Call) => void) => Promise<T>} start
+ * @returns {Promise<T>}
+ */
+async function underSignal(channel, pool, signal, start) {
+  if (signal === undefined) return start(() => {});
+  if (signal.aborted) throw aborted(signal);
+  /** @type {Call | undefined} */
+  let running;
+  const cancel = () => {
+    // Settled calls have no number any more.
+    if (running !== undefined && running.id !== 0) channel.tell(OP.CANCEL, running.id, pool);
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await start((call) => {
+      running = call;
+    });
+  } catch (error) {
+    if (error instanceof AbortError) error.cause = signal.reason;
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+/**
+ * What a logger is told.
+ * @param {(event: object) => void} logger
+ * @param {object} event
+ */
+function tell(logger, event) {
+  try {
+    const result = /** @type {unknown} */ (logger(event));
+    // An async logger's rejection is swallowed too.
+    if (result instanceof Promise) result.catch(() => {});
+  } catch {
+    // A logger's mistake is not the statement's.
+  }
+}
+
+/** Sends statements for one pool. */
+class Session {
+  /**
+   * @param {import('./channel.js').Channel} channel
+   * @param {number} pool
+   * @param {import('./statements.js').Statements} statements
+   * @param {readonly { host: string, port: number }[]} hosts
+   * @param {((event: object) => void) | undefined} logger
+   */
+  constructor(channel, pool, statements, hosts, logger) {
+    this.channel = channel;
+    this.pool = pool;
+    this.statements = statements;
+    this.nodes = hosts.map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`));
+    this.logger = logger;
+  }
+
+  /**
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {Record<string, any>} options checked
+   * @param {number} transaction 0 outside of one
+   * @returns {Promise<object[]>}
+   */
+  query(sql, params, options, transaction) {
+    if (this.logger !== undefined) return this.logged(this.logger, sql, params, options, transaction);
+    return this.send(sql, params, options, transaction, undefined);
+  }
+
+  /**
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   * @param {((call: Call) => void) | undefined} sent
+   * @returns {Promise<object[]>}
+   */
+  send(sql, params, options, transaction, sent) {
+    const statement = this.statements.get(sql);
+    const values = normalize(params);
+    if (options.signal !== undefined) {
+      return underSignal(this.channel, this.pool, options.signal, (started) =>
+        this.submit(statement, values, options, transaction, (call) => {
+          started(call);
+          sent?.(call);
+        }),
+      );
+    }
+    return this.submit(statement, values, options, transaction, sent);
+  }
+
+  /**
+   * @param {import('./statements.js').Statement} statement
+   * @param {readonly unknown[]} values
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   * @param {((call: Call) => void) | undefined} sent
+   * @returns {Promise<object[]>}
+   */
+  submit(statement, values, options, transaction, sent) {
+    const { channel } = this;
+    const { ring } = channel;
+    return new Promise((resolve, reject) => {
+      const call = new Call((call) => resolve(toRows(call, statement)), reject);
+      const id = channel.register(call);
+      const flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
+      const { length } = values;
+      ring.open(OP.QUERY, id, this.pool, statement.id, transaction, flags, length, options.timeoutMs ?? 0);
+      try {
+        for (let i = 0; i < length; i++) ring.value(values[i], i + 1);
+      } catch (error) {
+        ring.abandon();
+        channel.release(call);
+        throw error;
+      }
+      ring.close();
+      channel.flushSoon();
+      sent?.(call);
+    });
+  }
+
+  /**
+   * @param {(event: object) => void} logger
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   */
+  async logged(logger, sql, params, options, transaction) {
+    const started = performance.now();
+    /** @type {Call | undefined} */
+    let sent;
+    const event = (/** @type {object} */ end) => ({
+      sql,
+      durationMs: performance.now() - started,
+      ...end,
+      node: sent === undefined || sent.node < 0 ? undefined : this.nodes[sent.node],
+    });
+    try {
+      const rows = await this.send(sql, params, options, transaction, (call) => {
+        sent = call;
+      });
+      tell(logger, event({ rowCount: /** @type {any} */ (rows).rowCount }));
+      return rows;
+    } catch (error) {
+      tell(logger, event({ error }));
+      throw error;
+    }
+  }
+}
+
+module.exports = { NONE, Session, callOptions, underSignal };

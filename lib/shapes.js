@@ -1,0 +1,212 @@
+'use strict';
+
+// From packed slots to row objects.
+//
+// The core describes each row shape once (names and kinds of its columns) and calls it by number from then on. For each
+// shape a constructor is compiled: a function that reads the slots of n rows straight into object literals, so that
+// all rows of a shape share one hidden class. Hosts that forbid code generation from strings get a plain loop.
+//
+// A row is ceil(columns / 64) words of null mask (64 bits each), then one 8-byte slot a column; see src/codec/pack.rs.
+
+/** What a slot holds; the numbers are a contract with src/codec/pack.rs. */
+const KIND = { BOOL: 0, INT: 1, FLOAT: 2, BIGINT: 3, TEXT: 4, BYTES: 5, JSON: 6, DATE: 7, VOID: 8, ARRAY: 9 };
+
+/** Wider rows are read by the plain loop: the engine gives up optimising huge functions. */
+const WIDEST_COMPILED = 256;
+
+/**
+ * @typedef {object} Place where a result lies in its batch
+ * @property {Int32Array} i32
+ * @property {Float64Array} f64
+ * @property {BigInt64Array} i64
+ * @property {Buffer} bytes
+ * @property {string} text of the whole batch
+ * @property {number} slots index of its first slot
+ * @property {number} aux index of its first array word
+ * @property {number} textAt start of its text
+ * @property {number} binAt start of its bytes
+ */
+
+/**
+ * @typedef {object} Column
+ * @property {string} name
+ * @property {number} kind
+ * @property {number} element
+ * @property {number} typeOid
+ * @property {string} typeName
+ */
+
+/** @param {number} ms */
+const toDate = (ms) => (Number.isFinite(ms) ? new Date(ms) : ms);
+
+/**
+ * A copy: what stays in the batch's buffer is overwritten by the next one.
+ * @param {Place} place
+ * @param {number} slot
+ */
+function copyBytes({ i32, bytes, binAt }, slot) {
+  return Buffer.from(bytes.subarray(binAt + i32[slot * 2], binAt + i32[slot * 2 + 1]));
+}
+
+/**
+ * @param {Place} place
+ * @param {number} slot
+ */
+function cutText({ i32, text, textAt }, slot) {
+  return text.slice(textAt + i32[slot * 2], textAt + i32[slot * 2 + 1]);
+}
+
+/** Reads one slot of each kind. @type {((place: Place, slot: number, element: number) => unknown)[]} */
+const READ = [];
+READ[KIND.BOOL] = (place, slot) => place.i32[slot * 2] === 1;
+READ[KIND.INT] = (place, slot) => place.i32[slot * 2];
+READ[KIND.FLOAT] = (place, slot) => place.f64[slot];
+READ[KIND.BIGINT] = (place, slot) => place.i64[slot];
+READ[KIND.TEXT] = cutText;
+READ[KIND.BYTES] = copyBytes;
+READ[KIND.JSON] = (place, slot) => JSON.parse(cutText(place, slot));
+READ[KIND.DATE] = (place, slot) => toDate(place.f64[slot]);
+READ[KIND.VOID] = () => null;
+READ[KIND.ARRAY] = (place, slot, element) => readArray(place, place.aux + place.i32[slot * 2], element);
+
+/**
+ * An array block: number of dimensions, their lengths, null mask, elements row by row.
+ * @param {Place} place
+ * @param {number} at
+ * @param {number} element kind
+ */
+function readArray(place, at, element) {
+  const { i32 } = place;
+  const dimensions = i32[at * 2];
+  if (dimensions === 0) return [];
+  let total = 1;
+  for (let i = 1; i <= dimensions; i++) total *= i32[(at + i) * 2];
+  const mask = (at + 1 + dimensions) * 2;
+  const first = at + 1 + dimensions + Math.ceil(total / 64);
+  const read = READ[element];
+  let next = 0;
+  /** @param {number} dimension @returns {unknown[]} */
+  const level = (dimension) => {
+    const length = i32[(at + dimension) * 2];
+    const values = new Array(length);
+    for (let i = 0; i < length; i++) {
+      if (dimension < dimensions) {
+        values[i] = level(dimension + 1);
+      } else {
+        const isNull = i32[mask + (next >> 5)] & (1 << (next & 31));
+        values[i] = isNull ? null : read(place, first + next, 0);
+        next++;
+      }
+    }
+    return values;
+  };
+  return level(1);
+}
+
+/**
+ * The expression that reads column `index` in compiled code; `s` is the row's first slot.
+ * @param {Column} column
+ * @param {number} index
+ */
+function expression({ kind, element }, index) {
+  const slot = `s + ${index}`;
+  const low = `i32[(${slot}) * 2]`;
+  const high = `i32[(${slot}) * 2 + 1]`;
+  switch (kind) {
+    case KIND.BOOL:
+      return `${low} === 1`;
+    case KIND.INT:
+      return low;
+    case KIND.FLOAT:
+      return `f64[${slot}]`;
+    case KIND.BIGINT:
+      return `i64[${slot}]`;
+    case KIND.TEXT:
+      return `text.slice(textAt + ${low}, textAt + ${high})`;
+    case KIND.JSON:
+      return `JSON.parse(text.slice(textAt + ${low}, textAt + ${high}))`;
+    case KIND.VOID:
+      return 'null';
+    default:
+      return `READ[${kind}](place, ${slot}, ${element})`;
+  }
+}
+
+/** A computed key: in a literal, a plain `__proto__` would set the prototype. @param {string} name */
+const key = (name) => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
+
+/** @param {Column[]} columns */
+function compile(columns) {
+  const words = Math.ceil(columns.length / 64);
+  const masks = Array.from({ length: Math.ceil(columns.length / 32) }, (_, i) => i);
+  const cells = columns.map(expression);
+  const literal = columns.map((column, i) => `${key(column.name)}: ${cells[i]}`).join(', ');
+  const nullable = columns
+    .map((column, i) => `${key(column.name)}: m${i >> 5} & ${1 << (i & 31)} ? null : ${cells[i]}`)
+    .join(', ');
+  const body = `
+    const { i32, f64, i64, text, textAt } = place;
+    let o = place.slots;
+    for (let row = 0; row < count; row++, o += ${words + columns.length}) {
+      ${masks.map((i) => `const m${i} = i32[o * 2 + ${i}];`).join('\n      ')}
+      const s = o + ${words};
+      rows.push((${masks.map((i) => `m${i}`).join(' | ')}) === 0 ? { ${literal} } : { ${nullable} });
+    }`;
+  return new Function('READ', `return function readRows(place, count, rows) {${body}\n}`)(READ);
+}
+
+/** @param {Column[]} columns */
+function interpret(columns) {
+  const words = Math.ceil(columns.length / 64);
+  /** @param {Place} place @param {number} count @param {object[]} rows */
+  return function readRows(place, count, rows) {
+    const { i32 } = place;
+    let o = place.slots;
+    for (let row = 0; row < count; row++, o += words + columns.length) {
+      /** @type {Record<string, unknown>} */
+      const object = {};
+      for (let i = 0; i < columns.length; i++) {
+        const { name, kind, element } = columns[i];
+        const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
+        const value = isNull ? null : READ[kind](place, o + words + i, element);
+        if (name === '__proto__') {
+          Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
+        } else {
+          object[name] = value;
+        }
+      }
+      rows.push(object);
+    }
+  };
+}
+
+/** @param {Column[]} columns */
+function constructorFor(columns) {
+  if (columns.length === 0) {
+    // SELECT without a list: rows that have nothing in them.
+    return /** @param {Place} _ @param {number} count @param {object[]} rows */ (_, count, rows) => {
+      for (let row = 0; row < count; row++) rows.push({});
+    };
+  }
+  if (columns.length > WIDEST_COMPILED) return interpret(columns);
+  try {
+    return compile(columns);
+  } catch (error) {
+    if (error instanceof EvalError) return interpret(columns);
+    throw error;
+  }
+}
+
+/** The columns of a result, and how to read its rows. */
+class Shape {
+  /** @param {(Column & Record<string, unknown>)[]} columns as src/pool/prepared.rs describes them */
+  constructor(columns) {
+    /** The public `fields`. */
+    this.fields = Object.freeze(
+      columns.map(({ kind: _kind, element: _element, ...field }) => Object.freeze({ ...field })),
+    );
+    this.read = constructorFor(columns);
+  }
+}
+
+module.exports = { Shape, interpret, compile };

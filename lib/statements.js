@@ -1,0 +1,153 @@
+'use strict';
+
+// The texts of a pool's statements. A text crosses to the core once and is a small number from then on; the least
+// recently used ones are forgotten on both sides.
+
+const { ParameterError } = require('./errors.js');
+
+/** Skips what may stand before or between the words of a statement: white space, comments, semicolons. */
+const GAP = /(?:[\s;]+|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*/y;
+const WORD = /[A-Za-z_][A-Za-z_0-9]*/y;
+
+/**
+ * The first `count` words of a statement, in upper case.
+ * @param {string} sql
+ * @param {number} count
+ */
+function leadingWords(sql, count) {
+  const words = [];
+  let at = 0;
+  while (words.length < count) {
+    GAP.lastIndex = at;
+    GAP.exec(sql);
+    WORD.lastIndex = GAP.lastIndex;
+    const word = WORD.exec(sql);
+    if (word === null) break;
+    words.push(word[0].toUpperCase());
+    at = WORD.lastIndex;
+  }
+  return words;
+}
+
+/**
+ * Why a statement may not go through query(): it would begin or end a transaction behind the pool's back. Only the
+ * leading words count, as for the server.
+ * @param {string} sql
+ */
+function transactionControl(sql) {
+  const [first, second, third, fourth] = leadingWords(sql, 4);
+  switch (first) {
+    case 'BEGIN':
+      return 'use begin() or transaction()';
+    case 'START':
+      return second === 'TRANSACTION' ? 'use begin() or transaction()' : null;
+    case 'COMMIT':
+    case 'END':
+    case 'ABORT':
+      return second === 'PREPARED' ? null : 'use commit() or rollback() of the transaction';
+    case 'ROLLBACK': {
+      const afterWork = second === 'WORK' || second === 'TRANSACTION' ? third : second;
+      if (second === 'PREPARED' || afterWork === 'TO' || fourth === 'TO') return null;
+      return 'use rollback() of the transaction';
+    }
+    default:
+      return null;
+  }
+}
+
+/** Statements that return another tag than the word they begin with. @type {Record<string, string>} */
+const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBACK' };
+
+/**
+ * The word with which the server reports the statement's completion (`SELECT`, `INSERT`, ...). The driver underneath
+ * keeps only the count of that report, so it is read off the text; after WITH, off the first of the statement words
+ * outside parentheses.
+ * @param {string} sql
+ */
+function commandOf(sql) {
+  const [first = ''] = leadingWords(sql, 1);
+  if (first === '' && /^[\s;]*\(/.test(sql)) return 'SELECT';
+  if (first !== 'WITH') return TAGS[first] ?? first;
+  const outside = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/|[()]|[A-Za-z_]\w*/g;
+  let depth = 0;
+  for (const [token] of sql.matchAll(outside)) {
+    if (token === '(') depth++;
+    else if (token === ')') depth--;
+    else if (depth === 0) {
+      const word = token.toUpperCase();
+      if (/^(SELECT|INSERT|UPDATE|DELETE|MERGE)$/.test(word)) return word;
+      if (word === 'VALUES' || word === 'TABLE') return 'SELECT';
+    }
+  }
+  return 'SELECT';
+}
+
+class Statement {
+  /**
+   * @param {number} id
+   * @param {string} sql
+   */
+  constructor(id, sql) {
+    this.id = id;
+    this.sql = sql;
+    this.used = 0;
+    /** @type {string | null} */
+    this.tag = null;
+  }
+
+  get command() {
+    this.tag ??= commandOf(this.sql);
+    return this.tag;
+  }
+}
+
+class Statements {
+  /**
+   * @param {number} capacity
+   * @param {{ define(statement: Statement): void, forget(statement: Statement): void }} core
+   */
+  constructor(capacity, core) {
+    this.capacity = capacity;
+    this.core = core;
+    /** @type {Map<string, Statement>} */
+    this.bySql = new Map();
+    this.uses = 0;
+    this.lastId = 0;
+  }
+
+  /**
+   * The statement of this text, known to the core.
+   * @param {string} sql
+   */
+  get(sql) {
+    const statement = this.bySql.get(sql) ?? this.add(sql);
+    statement.used = ++this.uses;
+    return statement;
+  }
+
+  /** @param {string} sql */
+  add(sql) {
+    if (typeof sql !== 'string') throw new ParameterError(`sql must be a string, not ${sql === null ? 'null' : typeof sql}`);
+    if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
+    if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
+    const control = transactionControl(sql);
+    if (control !== null) throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${control}`);
+    if (this.bySql.size >= this.capacity) this.forgetOldest();
+    this.lastId = (this.lastId % 0x7fff_ffff) + 1;
+    const statement = new Statement(this.lastId, sql);
+    this.core.define(statement);
+    this.bySql.set(sql, statement);
+    return statement;
+  }
+
+  /** Forgets the tenth that was not used for the longest time. */
+  forgetOldest() {
+    const oldest = [...this.bySql.values()].sort((a, b) => a.used - b.used);
+    for (const statement of oldest.slice(0, Math.ceil(this.capacity / 10))) {
+      this.bySql.delete(statement.sql);
+      this.core.forget(statement);
+    }
+  }
+}
+
+module.exports = { Statements, Statement, commandOf, transactionControl };

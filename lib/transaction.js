@@ -1,0 +1,265 @@
+'use strict';
+
+// A transaction: one connection from BEGIN to COMMIT or ROLLBACK.
+//
+// Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
+// that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
+
+const { OP, FLAG } = require('./channel.js');
+const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
+const { NONE, callOptions, underSignal } = require('./session.js');
+
+/** @type {Record<string, string>} */
+const ISOLATION = {
+  'read uncommitted': 'READ UNCOMMITTED',
+  'read committed': 'READ COMMITTED',
+  'repeatable read': 'REPEATABLE READ',
+  serializable: 'SERIALIZABLE',
+};
+const BEGIN_OPTIONS = ['isolation', 'readOnly', 'deferrable', 'timeoutMs', 'signal'];
+const TRANSACTION_OPTIONS = [...BEGIN_OPTIONS, 'retries'];
+
+/** What was not applied and may go well another time. */
+const RETRYABLE = new Set(['40001', '40P01', '57P01', '57P02', '57P05', '25006', 'ERR_CONNECTION_LOST']);
+
+/**
+ * @param {Record<string, any>} options checked
+ */
+function beginSql({ isolation, readOnly, deferrable }) {
+  const parts = ['BEGIN'];
+  if (isolation !== undefined) parts.push(`ISOLATION LEVEL ${ISOLATION[isolation.toLowerCase()]}`);
+  if (readOnly !== undefined) parts.push(readOnly ? 'READ ONLY' : 'READ WRITE');
+  if (deferrable !== undefined) parts.push(deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE');
+  return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
+}
+
+/**
+ * @param {unknown} options
+ * @param {readonly string[]} known
+ */
+function transactionOptions(options, known) {
+  const given = callOptions(options, known);
+  const { isolation, retries } = given;
+  if (isolation !== undefined && !(typeof isolation === 'string' && isolation.toLowerCase() in ISOLATION)) {
+    const names = Object.keys(ISOLATION).map((name) => `'${name}'`);
+    throw new ParameterError(`isolation must be one of ${names.join(', ')}`);
+  }
+  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
+    throw new ParameterError('retries must be an integer from 0');
+  }
+  return given;
+}
+
+/**
+ * What a transaction needs to be ended when nobody has it any more: nothing that would keep it alive.
+ * @typedef {{ session: import('./session.js').Session, id: number }} Remains
+ */
+const forgotten = new FinalizationRegistry((/** @type {Remains} */ { session, id }) => {
+  session.channel.tell(OP.ABANDON, 0, session.pool, 0, id);
+});
+
+class Transaction {
+  /** @type {import('./session.js').Session} */
+  #session;
+  #id;
+  /** @type {'open' | 'committed' | 'rolled back'} */
+  #state = 'open';
+  /** @type {() => boolean} */
+  #poolIsClosed;
+  /** Limits of the whole transaction. @type {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} */
+  #limits;
+
+  /**
+   * @param {import('./session.js').Session} session
+   * @param {number} id
+   * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
+   * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
+   */
+  constructor(session, id, poolIsClosed, limits) {
+    this.#session = session;
+    this.#id = id;
+    this.#poolIsClosed = poolIsClosed;
+    this.#limits = limits;
+    forgotten.register(this, { session, id }, this);
+  }
+
+  #check() {
+    if (this.#poolIsClosed()) throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
+    if (this.#state !== 'open') {
+      throw new HyperionError(`the transaction was already ${this.#state}`, 'ERR_TRANSACTION_ENDED');
+    }
+  }
+
+  /** @param {Record<string, any>} options */
+  #limited(options) {
+    const { until, signal } = this.#limits;
+    if (until === Infinity && signal === undefined) return options;
+    const left = Math.max(1, Math.ceil(until - performance.now()));
+    const own = options.timeoutMs || Infinity;
+    const timeoutMs = Math.min(left, own);
+    const signals = [signal, options.signal].filter((one) => one !== undefined);
+    return {
+      ...options,
+      timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : 0,
+      signal: signals.length > 1 ? AbortSignal.any(/** @type {AbortSignal[]} */ (signals)) : signals[0],
+    };
+  }
+
+  /**
+   * Runs a statement in the transaction.
+   * @param {string} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async query(sql, params, options) {
+    this.#check();
+    const checked = this.#limited(callOptions(options));
+    try {
+      return await this.#session.query(sql, params, checked, this.#id);
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /** @param {number} operation @param {'committed' | 'rolled back'} state */
+  async #end(operation, state) {
+    this.#check();
+    this.#state = state;
+    forgotten.unregister(this);
+    const { channel, pool } = this.#session;
+    try {
+      await channel.ask(operation, pool, { transaction: this.#id });
+    } catch (error) {
+      this.#state = 'rolled back';
+      throw located(error);
+    }
+  }
+
+  /** Commits. Resolves only when the server has said so. */
+  commit() {
+    return this.#end(OP.COMMIT, 'committed');
+  }
+
+  /** Undoes everything. */
+  rollback() {
+    return this.#end(OP.ROLLBACK, 'rolled back');
+  }
+
+  /** Whether commit() or rollback() was called. */
+  get ended() {
+    return this.#state !== 'open';
+  }
+
+  /** Rolls back if neither commit() nor rollback() was called. */
+  async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
+    if (!this.ended && !this.#poolIsClosed()) await this.rollback();
+  }
+}
+
+/**
+ * @param {import('./session.js').Session} session
+ * @param {Record<string, any>} options checked
+ * @param {() => boolean} poolIsClosed
+ * @param {number} flags
+ */
+async function begin(session, options, poolIsClosed, flags) {
+  const { channel, pool } = session;
+  const { timeoutMs = 0, signal } = options;
+  const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
+  const id = channel.nextTransaction();
+  const details = {
+    transaction: id,
+    flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
+    timeoutMs,
+    text: beginSql(options),
+  };
+  try {
+    await underSignal(channel, pool, signal, (started) => channel.ask(OP.BEGIN, pool, details, started));
+  } catch (error) {
+    throw located(error);
+  }
+  return new Transaction(session, id, poolIsClosed, { until, timeoutMs, signal });
+}
+
+/**
+ * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch.
+ * @param {Record<string, any>} options
+ */
+function watchLimits({ timeoutMs = 0, signal }) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  /** @type {(() => void) | undefined} */
+  let onAbort;
+  const over = new Promise((_, reject) => {
+    if (timeoutMs > 0) {
+      const message = `transaction timed out after ${timeoutMs} ms and was rolled back`;
+      const expire = () => reject(Object.assign(new QueryTimeoutError(message, '57014'), { outcome: 'not-applied' }));
+      timer = setTimeout(expire, timeoutMs);
+    }
+    if (signal !== undefined) {
+      onAbort = () => reject(aborted(signal));
+      signal.addEventListener('abort', onAbort, { once: true });
+    }
+  });
+  // Nobody may be left to hear it.
+  over.catch(() => {});
+  const stop = () => {
+    clearTimeout(timer);
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  };
+  return { over, stop };
+}
+
+/**
+ * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
+ * @template T
+ * @param {import('./session.js').Session} session
+ * @param {(tx: Transaction) => Promise<T> | T} callback
+ * @param {Record<string, any>} options checked
+ * @returns {Promise<T>}
+ */
+async function attempt(session, callback, options) {
+  const { over, stop } = watchLimits(options);
+  try {
+    // A callback's transaction is ended by us, so the pool's end waits for it.
+    const tx = await begin(session, options, () => false, FLAG.MANAGED);
+    try {
+      const result = await Promise.race([callback(tx), over]);
+      stop();
+      if (!tx.ended) await tx.commit();
+      return /** @type {T} */ (result);
+    } catch (error) {
+      if (!tx.ended) await tx.rollback().catch(() => {});
+      throw error;
+    }
+  } finally {
+    stop();
+  }
+}
+
+/**
+ * @template T
+ * @param {import('./session.js').Session} session
+ * @param {(tx: Transaction) => Promise<T> | T} callback
+ * @param {unknown} options
+ * @returns {Promise<T>}
+ */
+async function transaction(session, callback, options) {
+  if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
+  const checked = transactionOptions(options ?? NONE, TRANSACTION_OPTIONS);
+  const { retries = 0 } = checked;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(session, callback, checked);
+    } catch (error) {
+      const { code, outcome } = /** @type {any} */ (error) ?? {};
+      const again = error instanceof HyperionError && RETRYABLE.has(code) && outcome !== 'unknown';
+      if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
+      if (!again || tries > retries) throw error;
+      // A moment's wait, differently long for each, lets the others go first.
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(10 * 2 ** tries, 500)));
+    }
+  }
+}
+
+module.exports = { BEGIN_OPTIONS, Transaction, begin, transaction, transactionOptions };

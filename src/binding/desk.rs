@@ -1,0 +1,267 @@
+//! Takes an environment's frames on the I/O thread and gives them to its pools and transactions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::frames::{self, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY};
+use super::options::PoolOptions;
+use crate::cluster::{Cluster, Password};
+use crate::engine::{CompletionQueue, Kind, Message, lock};
+use crate::error::ClientError;
+use crate::pool::prepared::{Shapes, StatementText};
+use crate::pool::router::{Router, Status};
+use crate::query::Context;
+use crate::query::caller::Caller;
+use crate::query::cancel::{Abort, Patience};
+use crate::query::execute::Statement;
+use crate::query::job::{Call, Job, Query};
+use crate::query::transaction::{Begin, Command};
+
+/// What comes in from JavaScript.
+#[derive(Debug)]
+pub(super) enum Mail {
+    Open(u32, Box<Opened>),
+    Frames(Vec<u8>),
+}
+
+/// What JavaScript's thread may ask of a pool at any time.
+#[derive(Clone, Debug)]
+pub(super) struct PoolHandle {
+    router: Arc<Router<Job>>,
+}
+
+impl PoolHandle {
+    pub(super) fn status(&self) -> Status {
+        self.router.status()
+    }
+
+    pub(super) fn nodes(&self) -> String {
+        self.router.cluster.to_json().to_string()
+    }
+}
+
+/// Requests for a password that wait for JavaScript's answer.
+type PasswordRequests = Arc<Mutex<HashMap<u32, oneshot::Sender<Result<String, String>>>>>;
+
+/// A pool that is ready to start.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) handle: PoolHandle,
+    requests: PasswordRequests,
+    acquire_timeout: Duration,
+    choices: crate::codec::TypeChoices,
+}
+
+/// Makes a pool; it does nothing before the desk starts it.
+pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQueue>) -> Result<Opened, String> {
+    let requests = PasswordRequests::default();
+    let password = match options.passwords() {
+        Some(passwords) => Password::PerHost(passwords),
+        None => ask(pool, queue, &requests),
+    };
+    let events = queue.clone();
+    let observer = Box::new(move |event: serde_json::Value| {
+        events.push_text(&Message::new(Kind::Event, pool), event.to_string());
+    });
+    let cluster = Cluster::new(options.config(), password, options.mode, options.connect_timeout(), observer);
+    let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
+    let (acquire_timeout, choices) = (options.acquire_timeout(), options.choices());
+    Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, choices })
+}
+
+/// Passwords that JavaScript is asked for.
+fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> Password {
+    let (queue, requests) = (queue.clone(), requests.clone());
+    let next = std::sync::atomic::AtomicU32::new(1);
+    Password::Ask(Box::new(move || {
+        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = lock(&requests);
+        waiting.retain(|_, waiting| !waiting.is_closed());
+        waiting.insert(number, answer);
+        drop(waiting);
+        queue.push_text(&Message { rows: number, ..Message::new(Kind::Password, pool) }, String::new());
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err("the pool is closed".into())) })
+    }))
+}
+
+#[derive(Debug)]
+struct Transaction {
+    commands: UnboundedSender<Command>,
+    /// A callback ends it; the pool's end waits for that.
+    managed: bool,
+}
+
+#[derive(Debug)]
+struct Pool {
+    router: Arc<Router<Job>>,
+    context: Arc<Context>,
+    requests: PasswordRequests,
+    texts: HashMap<u32, Arc<StatementText>>,
+    transactions: HashMap<u32, Transaction>,
+}
+
+/// One environment's pools.
+#[derive(Debug)]
+pub(super) struct Desk {
+    queue: Arc<CompletionQueue>,
+    shapes: Arc<Shapes>,
+    pools: HashMap<u32, Pool>,
+    aborts: HashMap<u32, Weak<Abort>>,
+}
+
+impl Desk {
+    pub(super) fn new(queue: Arc<CompletionQueue>) -> Self {
+        let shapes = Arc::new(Shapes::new(queue.clone()));
+        Self { queue, shapes, pools: HashMap::new(), aborts: HashMap::new() }
+    }
+
+    /// Works until the environment is gone.
+    pub(super) async fn work(mut self, mut inbox: UnboundedReceiver<Mail>) {
+        while let Some(mail) = inbox.recv().await {
+            match mail {
+                Mail::Open(number, opened) => self.open(number, *opened),
+                Mail::Frames(bytes) => frames::read(&bytes).for_each(|frame| self.take(&frame)),
+            }
+        }
+        for pool in self.pools.into_values() {
+            drop(pool.transactions);
+            drop(tokio::spawn(async move { pool.router.close(Some(Duration::ZERO)).await }));
+        }
+    }
+
+    fn open(&mut self, number: u32, opened: Opened) {
+        let Opened { handle: PoolHandle { router }, requests, acquire_timeout, choices } = opened;
+        let cluster = router.cluster.clone();
+        let context = Arc::new(Context { cluster, shapes: self.shapes.clone(), choices, acquire_timeout });
+        router.start();
+        let pool = Pool { router, context, requests, texts: HashMap::new(), transactions: HashMap::new() };
+        self.pools.insert(number, pool);
+    }
+
+    fn take(&mut self, frame: &Frame<'_>) {
+        let patience = self.patience(frame);
+        let caller = || Caller::new(frame.id, self.queue.clone());
+        if frame.operation == Operation::Cancel {
+            if let Some(abort) = self.aborts.remove(&frame.id).and_then(|abort| abort.upgrade()) {
+                abort.fire();
+                self.pools.values().for_each(|pool| pool.router.look_again());
+            }
+            return;
+        }
+        let Some(pool) = self.pools.get_mut(&frame.pool) else {
+            if wants_answer(frame.operation) {
+                caller().fail(&ClientError::PoolClosed, 0, None);
+            }
+            return;
+        };
+        match frame.operation {
+            Operation::Define => {
+                pool.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, frame.text())));
+            }
+            Operation::Forget => drop(pool.texts.remove(&frame.statement)),
+            Operation::Query => pool.query(frame, caller(), patience),
+            Operation::Begin => pool.begin(frame, caller(), patience),
+            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller())),
+            Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
+            Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
+            Operation::Password => pool.password(frame),
+            Operation::End => {
+                let caller = caller();
+                if let Some(pool) = self.pools.remove(&frame.pool) {
+                    let number = frame.pool;
+                    let limit = (frame.timeout_ms > 0).then(|| Duration::from_millis(frame.timeout_ms));
+                    self.pools.insert(number, pool.end(limit, caller));
+                }
+            }
+            Operation::Panic => {
+                let call = Call::new(caller(), pool.context.clone(), Patience::default());
+                pool.router.submit(Job::Panic(Box::new(call)));
+            }
+            Operation::Cancel => {}
+        }
+    }
+
+    fn patience(&mut self, frame: &Frame<'_>) -> Patience {
+        if !matches!(frame.operation, Operation::Query | Operation::Begin) {
+            return Patience::default();
+        }
+        let abort = frame.has(HAS_SIGNAL).then(|| {
+            let abort = Arc::<Abort>::default();
+            if self.aborts.len() > 1000 {
+                self.aborts.retain(|_, abort| abort.strong_count() > 0);
+            }
+            self.aborts.insert(frame.id, Arc::downgrade(&abort));
+            abort
+        });
+        Patience::new(frame.timeout_ms, abort)
+    }
+}
+
+/// Whether somebody in JavaScript waits for the operation's end.
+fn wants_answer(operation: Operation) -> bool {
+    use Operation::{Begin, Commit, End, Panic, Query, Rollback};
+    matches!(operation, Query | Begin | Commit | Rollback | End | Panic)
+}
+
+impl Pool {
+    fn query(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {
+        let Some(text) = self.texts.get(&frame.statement).cloned() else {
+            return caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+        };
+        let statement = Statement { text, params: frame.payload.to_vec(), count: frame.count };
+        if frame.transaction == 0 {
+            let call = Call::new(caller, self.context.clone(), patience);
+            let query = Query { call, statement, read_only: frame.has(READ_ONLY) };
+            self.router.submit(Job::Query(Box::new(query)));
+        } else {
+            self.command(frame, Command::Query { caller, statement, patience });
+        }
+    }
+
+    fn begin(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {
+        let (commands, mailbox) = unbounded_channel();
+        self.transactions.retain(|_, transaction| !transaction.commands.is_closed());
+        self.transactions.insert(frame.transaction, Transaction { commands, managed: frame.has(MANAGED) });
+        let call = Call::new(caller, self.context.clone(), patience);
+        self.router.submit(Job::Begin(Box::new(Begin { call, sql: frame.text(), commands: mailbox })));
+    }
+
+    fn command(&mut self, frame: &Frame<'_>, command: Command) {
+        let unsent = match self.transactions.get(&frame.transaction) {
+            Some(transaction) => transaction.commands.send(command).err().map(|error| error.0),
+            None => Some(command),
+        };
+        if let Some(command) = unsent {
+            command.refuse(&ClientError::Transaction("the transaction has ended".into()));
+        }
+    }
+
+    fn end_transaction(&mut self, frame: &Frame<'_>, command: Command) {
+        self.command(frame, command);
+        self.transactions.remove(&frame.transaction);
+    }
+
+    fn password(&self, frame: &Frame<'_>) {
+        if let Some(request) = lock(&self.requests).remove(&frame.id) {
+            let answer = if frame.has(FAILED) { Err(frame.text()) } else { Ok(frame.text()) };
+            let _ = request.send(answer);
+        }
+    }
+
+    /// Closes the router in the background. Transactions that no callback will end are rolled back when their last
+    /// statement has finished: dropping the sender is the last thing in their mailbox.
+    fn end(mut self, limit: Option<Duration>, caller: Caller) -> Self {
+        self.transactions.retain(|_, transaction| transaction.managed);
+        let router = self.router.clone();
+        drop(tokio::spawn(async move {
+            router.close(limit).await;
+            caller.done_empty(0);
+        }));
+        self
+    }
+}

@@ -1,0 +1,146 @@
+//! A pool's options as lib/options.js hands them over: complete, checked, and in JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+
+use crate::cluster::role::Mode;
+use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices};
+use crate::pool::router::Limits;
+
+/// Statements in flight on one connection at most. 4 to 8 gave all there is to gain.
+const DEPTH: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PoolOptions {
+    hosts: Vec<HostOption>,
+    user: String,
+    database: String,
+    /// One for each host; missing when a function is to be asked.
+    passwords: Option<Vec<Option<String>>>,
+    pub(super) mode: Mode,
+    pool_size: usize,
+    connect_timeout_ms: u64,
+    acquire_timeout_ms: u64,
+    statement_timeout_ms: Option<u64>,
+    idle_timeout_ms: u64,
+    max_lifetime_ms: u64,
+    statement_cache_size: usize,
+    application_name: String,
+    options: BTreeMap<String, String>,
+    types: TypeOptions,
+}
+
+#[derive(Deserialize)]
+struct HostOption {
+    host: String,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypeOptions {
+    int8: String,
+    numeric: String,
+    date: String,
+    json: String,
+}
+
+/// Reads the JSON. The text names no values: there is a password among them.
+pub(super) fn parse(json: &str) -> Result<PoolOptions, String> {
+    serde_json::from_str(json).map_err(|error| format!("options: line {} column {}", error.line(), error.column()))
+}
+
+impl PoolOptions {
+    /// The multi-host configuration: its hosts are the nodes.
+    pub(super) fn config(&self) -> Config {
+        let mut config = Config::new();
+        for host in &self.hosts {
+            config.host(&host.host).port(host.port);
+        }
+        if self.mode == Mode::ReadWrite {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        config.user(&self.user).dbname(&self.database).application_name(&self.application_name);
+        config.ssl_mode(SslMode::Disable);
+        let timeout = self.statement_timeout_ms.map(|ms| ("statement_timeout".to_owned(), ms.to_string()));
+        let own = self.options.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let settings: Vec<_> = own.chain(timeout).map(|(name, value)| setting(&name, &value)).collect();
+        if !settings.is_empty() {
+            config.options(settings.join(" "));
+        }
+        config
+    }
+
+    pub(super) fn passwords(&mut self) -> Option<Vec<Option<String>>> {
+        self.passwords.take()
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            size: self.pool_size,
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            max_lifetime: Duration::from_millis(self.max_lifetime_ms),
+            statements: self.statement_cache_size,
+            depth: DEPTH,
+        }
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(super) fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms)
+    }
+
+    pub(super) fn choices(&self) -> TypeChoices {
+        TypeChoices {
+            int8: match self.types.int8.as_str() {
+                "number" => Int8As::Number,
+                "string" => Int8As::Text,
+                _ => Int8As::BigInt,
+            },
+            numeric: if self.types.numeric == "number" { NumericAs::Number } else { NumericAs::Text },
+            date: if self.types.date == "date" { DateAs::Date } else { DateAs::Text },
+            json: if self.types.json == "string" { JsonAs::Text } else { JsonAs::Parse },
+        }
+    }
+}
+
+/// One `-c name=value` of the startup packet's options, where spaces separate and backslashes escape (PostgreSQL docs,
+/// 34.1.2, options).
+fn setting(name: &str, value: &str) -> String {
+    let escaped = |text: &str| {
+        let escape = |c: char| if c == '\\' || c.is_whitespace() { format!("\\{c}") } else { c.to_string() };
+        text.chars().map(escape).collect::<String>()
+    };
+    format!("-c {}={}", escaped(name), escaped(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_escaped() {
+        let table = [
+            (("work_mem", "64MB"), "-c work_mem=64MB"),
+            (("search_path", "a, b"), r"-c search_path=a,\ b"),
+            (("x.y", r"back\slash"), r"-c x.y=back\\slash"),
+        ];
+        for ((name, value), expected) in table {
+            assert_eq!(setting(name, value), expected);
+        }
+    }
+
+    #[test]
+    fn errors_of_parsing_show_no_values() {
+        let error = parse(r#"{"passwords":["secret"],"bad":1}"#).err().unwrap_or_default();
+        assert!(error.contains("column") && !error.contains("secret"), "{error}");
+    }
+}

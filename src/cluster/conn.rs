@@ -1,0 +1,352 @@
+//! One connection: the client, the task that drives it, and what that task sees.
+//!
+//! We drive `tokio_postgres::Connection` ourselves, for two reasons. After each poll the parameters the server reports
+//! (`default_transaction_read_only`, `in_hot_standby`; PostgreSQL 14 and later) are copied into flags: the server
+//! sends them just before the ReadyForQuery of the first response after a change, and on our single thread the flags
+//! are set before the statement's own task sees the end of its response. And notices arrive only here: 57P02, the
+//! 57P01 of an immediate stop, and the warning that a commit was not replicated.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
+use tokio_postgres::error::DbError;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
+
+use super::node::Node;
+use super::role::Role;
+use super::socket::{Address, Socket};
+use crate::engine::lock;
+
+/// What is known about a connection, shared by its driver, its users and its node.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    read_only: AtomicBool,
+    in_recovery: AtomicBool,
+    /// Counts how often the server reported a change of role or writability.
+    changes: AtomicU32,
+    closed: AtomicBool,
+    /// Not to be used again, though what runs may end.
+    spent: AtomicBool,
+    cut: Notify,
+    ended: Notify,
+    /// Statements sent so far; each takes its number from here.
+    sent: AtomicU64,
+    /// Statements up to this number may have been committed without being replicated.
+    unreplicated: AtomicU64,
+    /// Statements after this number were never looked at by the server; 0 = no such point.
+    refused_after: AtomicU64,
+    /// When the last statement was answered, in microseconds of [`clock`].
+    answered: AtomicU64,
+    reason: Mutex<Option<String>>,
+}
+
+/// Microseconds since the first call.
+pub(crate) fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+impl Link {
+    /// Closes the socket under whatever runs.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    fn set_role(&self, role: Role) {
+        let before = (
+            self.read_only.swap(role.read_only, Ordering::Relaxed),
+            self.in_recovery.swap(role.in_recovery, Ordering::Relaxed),
+        );
+        if before != (role.read_only, role.in_recovery) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn notice(&self, notice: &DbError) {
+        // syncrep.c: the statement goes on to succeed, but its commit is only local. The text may be translated; the
+        // name of the C function is not.
+        if notice.routine() == Some("SyncRepWaitForLSN") {
+            self.unreplicated.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if notice.code().code().starts_with("57P") {
+            lock(&self.reason).replace(format!("{} ({})", notice.message(), notice.code().code()));
+        }
+    }
+
+    fn end(&self, reason: Option<String>) {
+        if let Some(reason) = reason {
+            lock(&self.reason).get_or_insert(reason);
+        }
+        self.closed.store(true, Ordering::Relaxed);
+        self.ended.notify_waiters();
+    }
+}
+
+/// A statement's place in the order in which its connection's statements were sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sequence {
+    number: u64,
+    changes: u32,
+}
+
+/// An open connection to a node.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) client: Client,
+    pub(crate) node: Arc<Node>,
+    /// Where cancel requests go.
+    address: Address,
+    pub(crate) created: Instant,
+    pub(crate) timeline: Option<u32>,
+    generation: u64,
+    /// Whether the server reports its role by itself: PostgreSQL 14 and later.
+    reports_role: bool,
+    link: Arc<Link>,
+}
+
+/// How long after an answer the flags are taken as fresh. An idle session is told nothing.
+const FRESH: u64 = 100_000;
+
+impl Conn {
+    /// Takes over a connection that has just logged in, and starts its driver.
+    pub(super) fn start(client: Client, connection: Driven, node: &Arc<Node>, address: Address) -> Self {
+        let link = Arc::new(Link::default());
+        let reports_role = reported_role(&connection).is_some();
+        let generation = node.generation();
+        node.register(&link);
+        drop(tokio::spawn(drive(connection, link.clone(), node.clone())));
+        Self {
+            client,
+            node: node.clone(),
+            address,
+            created: Instant::now(),
+            timeline: None,
+            generation,
+            reports_role,
+            link,
+        }
+    }
+
+    /// What the node says of itself, in one flight that needs no special rights.
+    pub(crate) async fn probe(&mut self) -> Result<Probe, tokio_postgres::Error> {
+        let started = Instant::now();
+        let messages = self.client.simple_query(PROBE).await?;
+        let latency = started.elapsed();
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let text = |column: usize| row.and_then(|row| row.get(column));
+        let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
+        self.timeline = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
+        self.link.set_role(role);
+        self.answered();
+        Ok(Probe { role, timeline: self.timeline, lsn: text(3).and_then(parse_lsn), latency: Some(latency) })
+    }
+
+    /// The role as last reported.
+    pub(crate) fn role(&self) -> Role {
+        Role {
+            in_recovery: self.link.in_recovery.load(Ordering::Relaxed),
+            read_only: self.link.read_only.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether [`Self::role`] may be out of date, so that a statement needs a `SHOW` in its flight.
+    pub(crate) fn is_stale(&self) -> bool {
+        !self.reports_role || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
+    }
+
+    /// Whether the connection is broken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.link.closed.load(Ordering::Relaxed) || self.client.is_closed()
+    }
+
+    /// Whether it, or all connections to its node, were retired since it was made.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.link.spent.load(Ordering::Relaxed) || self.generation != self.node.generation()
+    }
+
+    /// Lets what runs end, and takes no more.
+    pub(crate) fn retire(&self) {
+        self.link.spent.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when the connection is broken.
+    pub(crate) async fn ended(&self) {
+        let ended = self.link.ended.notified();
+        if !self.is_closed() {
+            ended.await;
+        }
+    }
+
+    /// Closes the socket under whatever runs.
+    pub(crate) fn cut(&self) {
+        self.link.closed.store(true, Ordering::Relaxed);
+        self.link.cut();
+    }
+
+    /// How long ago its last statement was answered.
+    pub(crate) fn idle_for(&self) -> Duration {
+        Duration::from_micros(clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)))
+    }
+
+    /// Asks the server to cancel what runs, and waits until the request is over: the server closes its socket when the
+    /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
+    pub(crate) async fn cancel(&self) -> Result<(), String> {
+        let mut socket = Socket::connect(&self.address).await.map_err(|error| error.to_string())?;
+        self.client.cancel_token().cancel_query_raw(&mut socket, TLS).await.map_err(|error| describe(&error))?;
+        let mut rest = [0; 16];
+        while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+        Ok(())
+    }
+
+    /// Why it broke, as far as the server or the kernel said.
+    pub(crate) fn loss_reason(&self) -> String {
+        lock(&self.link.reason).clone().unwrap_or_else(|| "connection closed".into())
+    }
+
+    /// To be called when a statement is about to be sent.
+    pub(crate) fn sending(&self) -> Sequence {
+        let number = self.link.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed) }
+    }
+
+    /// To be called when a statement was answered.
+    pub(crate) fn answered(&self) {
+        self.link.answered.store(clock(), Ordering::Relaxed);
+    }
+
+    /// Whether the server warned that this statement's commit was not replicated. Statements that were in the pipe
+    /// before it count too: better an "unknown" too many than a lost write called success.
+    pub(crate) fn is_unreplicated(&self, sequence: Sequence) -> bool {
+        sequence.number <= self.link.unreplicated.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server reported a change of role while the statement ran.
+    pub(crate) fn role_changed_since(&self, sequence: Sequence) -> bool {
+        sequence.changes != self.link.changes.load(Ordering::Relaxed)
+    }
+
+    /// The server ended the session in answer to this statement: those behind it were never looked at.
+    pub(crate) fn session_ended_at(&self, sequence: Sequence) {
+        let _ = self.link.refused_after.compare_exchange(0, sequence.number, Ordering::Relaxed, Ordering::Relaxed);
+        self.cut();
+    }
+
+    /// Whether the statement stood in the pipe behind one with which the server ended the session.
+    pub(crate) fn was_never_looked_at(&self, sequence: Sequence) -> bool {
+        let after = self.link.refused_after.load(Ordering::Relaxed);
+        after != 0 && sequence.number > after
+    }
+}
+
+/// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
+/// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
+const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('default_transaction_read_only'), \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL \
+    ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+    ELSE pg_catalog.pg_current_wal_lsn() END";
+
+/// What [`Conn::probe`] learnt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) role: Role,
+    /// A primary's timeline.
+    pub(crate) timeline: Option<u32>,
+    pub(crate) lsn: Option<u64>,
+    /// Of the round trip, when one was made.
+    pub(crate) latency: Option<Duration>,
+}
+
+/// `16/B374D848` as a number.
+fn parse_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
+}
+
+type Driven = Connection<Socket, NoTlsStream>;
+
+fn reported_role(connection: &Driven) -> Option<Role> {
+    let read_only = connection.parameter("default_transaction_read_only")? == "on";
+    let in_recovery = connection.parameter("in_hot_standby")? == "on";
+    Some(Role { in_recovery, read_only })
+}
+
+async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
+    let driven = poll_fn(|cx| {
+        loop {
+            let polled = connection.poll_message(cx);
+            if let Some(role) = reported_role(&connection) {
+                link.set_role(role);
+            }
+            match polled {
+                Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(describe(&error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    });
+    let reason = tokio::select! {
+        reason = driven => reason,
+        () = link.cut.notified() => Some("cut by the client: the node was lost".to_owned()),
+    };
+    // The flag is set before the responses' channels close, so whoever sees them closed sees the reason too.
+    let broke = reason.is_some();
+    link.end(reason);
+    drop(connection);
+    if broke {
+        node.poke.notify_one();
+    }
+}
+
+/// An error with its causes, which tokio-postgres leaves out of its own message.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Keeps the choice of TLS in one place.
+pub(super) const TLS: NoTls = NoTls;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lsn_texts() {
+        assert_eq!(parse_lsn("0/0"), Some(0));
+        assert_eq!(parse_lsn("16/B374D848"), Some(0x16_B374_D848));
+        assert_eq!(parse_lsn("rubbish"), None);
+    }
+
+    #[test]
+    fn only_statements_sent_before_the_warning_are_unreplicated() {
+        let link = Link::default();
+        link.sent.store(3, Ordering::Relaxed);
+        link.unreplicated.store(2, Ordering::Relaxed);
+        let unreplicated = link.unreplicated.load(Ordering::Relaxed);
+        assert_eq!([1, 2, 3].map(|number| number <= unreplicated), [true, true, false]);
+    }
+}

@@ -1,0 +1,258 @@
+//! From a list of hosts to one suitable connection.
+//!
+//! Every attempt at a node has one deadline over TCP, login and role check, so a node that accepts and stays silent
+//! costs its own attempt and nothing else. Attempts at several nodes race with staggered starts; the first suitable
+//! one wins, and what every other host said is kept for the error.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::Config;
+
+use super::conn::{Conn, Probe, TLS, describe};
+use super::node::Node;
+use super::role::{Fit, fit, misfit};
+use super::socket::{Address, Socket};
+use super::{Cluster, Observation};
+use crate::error::{HostReason, ServerError};
+
+/// The next attempt starts this long after the one before it, or at once when that has failed.
+const STAGGER: Duration = Duration::from_millis(100);
+/// How long a second-best node waits for a better one to answer.
+const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Why one host could not be used.
+#[derive(Clone, Debug)]
+pub(crate) enum HostFailure {
+    /// No TCP connection, or it broke.
+    Unreachable(String),
+    /// It took longer than connectTimeoutMs.
+    Silent(Duration),
+    /// The server refused: 28P01, 53300, 57P03, ...
+    Refused(Box<ServerError>),
+    /// It is up, but not what the pool needs.
+    Unsuitable(String),
+    /// The `password` function failed.
+    Password(String),
+}
+
+impl HostFailure {
+    /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
+    /// cluster share roles and databases.
+    fn is_final(&self) -> bool {
+        match self {
+            // invalid_password, invalid_authorization_specification, invalid_catalog_name
+            Self::Refused(error) => matches!(error.code.as_str(), "28P01" | "28000" | "3D000"),
+            Self::Password(_) => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
+            Self::Silent(waited) => format!("no answer within {} ms", waited.as_millis()),
+            Self::Refused(error) => error.brief(),
+            Self::Password(reason) => format!("the password function failed: {reason}"),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for HostFailure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refused) => Self::Refused(Box::new(refused.into())),
+            None => Self::Unreachable(describe(&error)),
+        }
+    }
+}
+
+/// Why no host could be used.
+#[derive(Clone, Debug)]
+pub(crate) enum ConnectFailure {
+    /// Trying again may help.
+    NoNode(Vec<HostReason>),
+    /// It would not: wrong password, no such database.
+    Refused(Box<ServerError>),
+    /// The `password` function failed.
+    Password(String),
+}
+
+/// One connection to `node`, within connectTimeoutMs, whatever its role.
+pub(super) async fn open(cluster: &Cluster, config: &Config, node: &Arc<Node>) -> Result<(Conn, Probe), HostFailure> {
+    let login = async {
+        let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
+        let attempts = addresses.into_iter().map(|address| log_in(cluster, config, node, address)).collect();
+        match race(attempts, |_| true).await {
+            Ok(found) => Ok(found),
+            Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
+        }
+    };
+    timeout(cluster.connect_timeout, login).await.unwrap_or(Err(HostFailure::Silent(cluster.connect_timeout)))
+}
+
+async fn log_in(
+    cluster: &Cluster,
+    config: &Config,
+    node: &Arc<Node>,
+    address: Address,
+) -> Result<(Conn, Probe), HostFailure> {
+    let socket = Socket::connect(&address).await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
+    let mut config = config.clone();
+    if let Some(password) = cluster.password.get(node.index).await.map_err(HostFailure::Password)? {
+        config.password(password);
+    }
+    let (client, connection) = config.connect_raw(socket, TLS).await?;
+    let mut conn = Conn::start(client, connection, node, address);
+    let probe = conn.probe().await?;
+    Ok((conn, probe))
+}
+
+/// One connection to `node` if it suits the pool.
+async fn open_suitable(cluster: &Cluster, node: &Arc<Node>) -> Result<(Conn, Fit), HostFailure> {
+    let opened = open(cluster, &cluster.config, node).await;
+    let result = opened.and_then(|(conn, probe)| {
+        cluster.observe(node, Observation::Alive(probe));
+        if cluster.mode.must_write() && cluster.is_deposed(probe.timeline) {
+            return Err(HostFailure::Unsuitable("is a deposed primary (its timeline is behind)".into()));
+        }
+        match fit(cluster.mode, probe.role) {
+            Fit::No => Err(HostFailure::Unsuitable(misfit(cluster.mode, probe.role).into())),
+            fit => Ok((conn, fit)),
+        }
+    });
+    if let Err(failure) = &result {
+        cluster.observe(node, Observation::Failed(failure.clone()));
+    }
+    result
+}
+
+/// A connection to a node that suits the pool. However many callers need one, the hosts are searched once at a time.
+pub(super) async fn connect(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
+    let mut tried = None;
+    loop {
+        // The usual case: the node is known.
+        if let Some(node) = cluster.target().filter(|node| tried != Some(node.index)) {
+            match open_suitable(cluster, &node).await {
+                Ok((conn, _)) => return Ok(conn),
+                Err(failure) if failure.is_final() => return Err(give_up(failure)),
+                Err(_) => tried = Some(node.index),
+            }
+            continue;
+        }
+        let Ok(_searching) = cluster.discovery.try_lock() else {
+            // Somebody searches already: what that finds is ours too.
+            drop(cluster.discovery.lock().await);
+            if cluster.target().is_none_or(|node| tried == Some(node.index)) {
+                return Err(ConnectFailure::NoNode(cluster.reasons()));
+            }
+            continue;
+        };
+        return search(cluster).await;
+    }
+}
+
+fn give_up(failure: HostFailure) -> ConnectFailure {
+    match failure {
+        HostFailure::Refused(error) => ConnectFailure::Refused(error),
+        other => ConnectFailure::Password(other.describe()),
+    }
+}
+
+/// Races all hosts.
+async fn search(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
+    let attempts = cluster.in_order().into_iter().map(|node| async move { open_suitable(cluster, &node).await }).collect();
+    match race(attempts, |(_, fit)| *fit == Fit::Good).await {
+        Ok((conn, _)) => Ok(conn),
+        Err(failures) => match failures.into_iter().find(HostFailure::is_final) {
+            Some(failure) => Err(give_up(failure)),
+            None => Err(ConnectFailure::NoNode(cluster.reasons())),
+        },
+    }
+}
+
+/// Runs attempts with staggered starts until one gives what `is_best` likes. The first other success is kept and used
+/// when nothing better comes in time. A failure that is final ends the race. Attempts that lose are dropped, which
+/// closes their sockets.
+async fn race<T, F>(attempts: Vec<F>, is_best: impl Fn(&T) -> bool) -> Result<T, Vec<HostFailure>>
+where
+    F: Future<Output = Result<T, HostFailure>>,
+{
+    let mut waiting = attempts.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    let mut fallback = None;
+    running.extend(waiting.next());
+    loop {
+        tokio::select! {
+            finished = running.next(), if !running.is_empty() => match finished {
+                Some(Ok(found)) if is_best(&found) => return Ok(found),
+                Some(Ok(found)) => {
+                    fallback.get_or_insert(found);
+                    running.extend(waiting.by_ref());
+                }
+                Some(Err(failure)) => {
+                    let ends = failure.is_final();
+                    failures.push(failure);
+                    if ends {
+                        break;
+                    }
+                    running.extend(waiting.next());
+                }
+                None => {}
+            },
+            () = sleep(if fallback.is_some() { FALLBACK_PATIENCE } else { STAGGER }), if !running.is_empty() => {
+                if fallback.is_some() {
+                    break;
+                }
+                running.extend(waiting.next());
+            }
+            else => break,
+        }
+    }
+    fallback.ok_or(failures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<&'static str, HostFailure>>>>;
+
+    fn answers(after_ms: u64, result: Result<&'static str, &'static str>) -> Attempt {
+        Box::pin(async move {
+            sleep(Duration::from_millis(after_ms)).await;
+            result.map_err(|reason| HostFailure::Unreachable(reason.into()))
+        })
+    }
+
+    fn silent() -> Attempt {
+        Box::pin(std::future::pending())
+    }
+
+    fn run(attempts: Vec<Attempt>) -> Result<&'static str, usize> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        runtime.block_on(race(attempts, |name| !name.starts_with("second"))).map_err(|failures| failures.len())
+    }
+
+    #[test]
+    fn races() {
+        let table: Vec<(&str, Vec<Attempt>, Result<&str, usize>)> = vec![
+            ("one host", vec![answers(0, Ok("a"))], Ok("a")),
+            ("no host", vec![], Err(0)),
+            ("a silent first host is overtaken", vec![silent(), answers(0, Ok("b"))], Ok("b")),
+            ("refusals are stepped over", vec![answers(0, Err("refused")), answers(0, Ok("b"))], Ok("b")),
+            ("all refuse", vec![answers(0, Err("x")), answers(1, Err("y"))], Err(2)),
+            ("a better one is worth a little wait", vec![answers(0, Ok("second")), answers(50, Ok("b"))], Ok("b")),
+            ("but not an endless one", vec![answers(0, Ok("second")), silent()], Ok("second")),
+            ("second best when the rest refuses", vec![answers(0, Ok("second")), answers(1, Err("x"))], Ok("second")),
+        ];
+        for (name, attempts, expected) in table {
+            assert_eq!(run(attempts), expected, "{name}");
+        }
+    }
+}

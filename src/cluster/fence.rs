@@ -1,0 +1,81 @@
+//! A write was refused as read-only (25006): is that the cluster's doing, or the user's own?
+//!
+//! `default_transaction_read_only` may be on because a manager fenced the node (`ALTER SYSTEM` and a reload), or
+//! because somebody ran `SET` in this very session, which the server reports in the same way. `pg_settings.source`
+//! tells them apart.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::conn::{Conn, Probe, Sequence};
+use super::role::Role;
+use super::{Cluster, Observation};
+
+/// Whose doing it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The node is fenced, or a standby: go elsewhere.
+    Fenced,
+    /// The session or the transaction was made read-only by its user.
+    Own,
+}
+
+const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
+    FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'";
+
+/// Asks the connection on which `refused` was answered with 25006. A node that turns out to be fenced loses all its
+/// connections at once.
+pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Conn, refused: Sequence) -> Verdict {
+    let asked = timeout(cluster.connect_timeout(), conn.client.simple_query(QUESTION)).await;
+    let Ok(Ok(messages)) = asked else { return Verdict::Fenced };
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let text = |column: usize| row.and_then(|row| row.get(column));
+    let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
+    let verdict = verdict(role, text(2), conn.role_changed_since(refused));
+    if verdict == Verdict::Fenced {
+        conn.node.poke.notify_one();
+        if role.in_recovery || role.read_only {
+            let probe = Probe { role, timeline: None, lsn: None, latency: None };
+            cluster.observe(&conn.node, Observation::Alive(probe));
+        }
+    }
+    verdict
+}
+
+fn verdict(role: Role, source: Option<&str>, changed_meanwhile: bool) -> Verdict {
+    let set_by_user = matches!(source, Some("session" | "user" | "database" | "database user" | "client"));
+    match role {
+        Role { in_recovery: true, .. } => Verdict::Fenced,
+        Role { read_only: true, .. } if !set_by_user => Verdict::Fenced,
+        // Fenced when the statement ran, and lifted again since.
+        Role { read_only: false, .. } if changed_meanwhile => Verdict::Fenced,
+        _ => Verdict::Own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        use Verdict::{Fenced, Own};
+        let role = |in_recovery, read_only| Role { in_recovery, read_only };
+        let table = [
+            (role(true, false), Some("default"), false, Fenced),
+            (role(false, true), Some("configuration file"), false, Fenced),
+            (role(false, true), Some("session"), false, Own),
+            (role(false, true), Some("session"), true, Own),
+            (role(false, false), Some("default"), false, Own),
+            (role(false, false), Some("default"), true, Fenced),
+        ];
+        for (role, source, changed, expected) in table {
+            assert_eq!(verdict(role, source, changed), expected, "{role:?} {source:?} {changed}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Everything that can go wrong, with a stable code for each case, and its form on the way to JavaScript.
+//!
+//! `lib/errors.js` makes the classes of the public API out of [`ClientError::to_json`].
+
+use serde_json::{Map, Value, json};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity};
+
+/// Whether a statement that failed may have changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It certainly changed nothing.
+    NotApplied,
+    /// It certainly was carried out.
+    Applied,
+    /// Nobody can tell from here.
+    Unknown,
+}
+
+impl Outcome {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NotApplied => "not-applied",
+            Self::Applied => "applied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What the server said: an ErrorResponse, in our hands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerError {
+    /// The SQLSTATE.
+    pub(crate) code: String,
+    pub(crate) message: String,
+    /// FATAL or PANIC: the session is over.
+    pub(crate) ends_session: bool,
+    /// The other fields, by their public names.
+    pub(crate) fields: Vec<(&'static str, Value)>,
+}
+
+impl ServerError {
+    /// `message (code)`, for use inside other messages.
+    pub(crate) fn brief(&self) -> String {
+        format!("{} ({})", self.message, self.code)
+    }
+}
+
+impl From<&DbError> for ServerError {
+    fn from(error: &DbError) -> Self {
+        Self {
+            code: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+            ends_session: matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
+            fields: database_fields(error),
+        }
+    }
+}
+
+/// Why one host could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostReason {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) reason: String,
+}
+
+/// An error on its way to the caller.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The server said no.
+    #[error("{}", .error.message)]
+    Database { error: Box<ServerError>, outcome: Outcome },
+    /// No node that suits the pool's mode could be reached in time.
+    #[error("no {wanted} available after {waited_ms} ms")]
+    NoPrimary { wanted: &'static str, waited_ms: u64, nodes: Vec<HostReason> },
+    /// Every connection was busy for acquireTimeoutMs.
+    #[error("all {size} connections were busy for {waited_ms} ms (acquireTimeoutMs)")]
+    AcquireTimeout { size: usize, waited_ms: u64 },
+    /// The connection broke under the statement.
+    #[error("connection to {node} lost: {reason}")]
+    ConnectionLost { node: String, reason: String, outcome: Outcome },
+    /// Committed on the primary, but the wait for a synchronous standby was cancelled: a failover may lose it.
+    #[error("committed on {node} only: the wait for its synchronous standby was cancelled")]
+    Unreplicated { node: String },
+    /// timeoutMs passed.
+    #[error("statement timed out after {timeout_ms} ms and was cancelled")]
+    Timeout { timeout_ms: u64, outcome: Outcome },
+    /// The caller's signal fired.
+    #[error("the statement was aborted")]
+    Aborted { outcome: Outcome },
+    /// The pool has ended.
+    #[error("the pool is closed")]
+    PoolClosed,
+    /// A parameter does not fit, or their number is wrong.
+    #[error("{0}")]
+    InvalidParam(String),
+    /// A column's type has no decoder.
+    #[error("column \"{column}\" has type {type_name} (oid {oid}), which has no decoder yet: cast it to text")]
+    UnsupportedType { column: String, type_name: String, oid: u32 },
+    /// The server sent something a decoder could not read.
+    #[error("column \"{column}\": {reason}")]
+    Decode { column: String, reason: String },
+    /// The transaction is over, or was aborted by an earlier error.
+    #[error("{0}")]
+    Transaction(String),
+    /// The `password` function failed.
+    #[error("the password function failed: {0}")]
+    Password(String),
+    /// A bug of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl ClientError {
+    /// The class lib/errors.js gives it.
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Database { .. } => "DatabaseError",
+            Self::NoPrimary { .. } => "NoPrimaryError",
+            Self::AcquireTimeout { .. } => "AcquireTimeoutError",
+            Self::ConnectionLost { .. } | Self::Unreplicated { .. } => "ConnectionLostError",
+            Self::Timeout { .. } => "QueryTimeoutError",
+            Self::Aborted { .. } => "AbortError",
+            Self::PoolClosed => "PoolClosedError",
+            Self::InvalidParam(_) => "ParameterError",
+            Self::UnsupportedType { .. }
+            | Self::Decode { .. }
+            | Self::Transaction(_)
+            | Self::Password(_)
+            | Self::Internal(_) => "HyperionError",
+        }
+    }
+
+    /// The stable code of the public API.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::Database { error, .. } => &error.code,
+            Self::NoPrimary { .. } => "ERR_NO_PRIMARY",
+            Self::AcquireTimeout { .. } => "ERR_ACQUIRE_TIMEOUT",
+            Self::ConnectionLost { outcome: Outcome::Unknown, .. } | Self::Unreplicated { .. } => "ERR_OUTCOME_UNKNOWN",
+            Self::ConnectionLost { .. } => "ERR_CONNECTION_LOST",
+            Self::Timeout { .. } => "57014",
+            Self::Aborted { .. } => "ABORT_ERR",
+            Self::PoolClosed => "ERR_POOL_CLOSED",
+            Self::InvalidParam(_) => "ERR_INVALID_PARAM",
+            Self::UnsupportedType { .. } => "ERR_UNSUPPORTED_TYPE",
+            Self::Decode { .. } => "ERR_DECODE",
+            Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
+            Self::Password(_) => "ERR_PASSWORD",
+            Self::Internal(_) => "ERR_INTERNAL",
+        }
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Database { outcome, .. }
+            | Self::ConnectionLost { outcome, .. }
+            | Self::Timeout { outcome, .. }
+            | Self::Aborted { outcome } => Some(*outcome),
+            Self::NoPrimary { .. } | Self::AcquireTimeout { .. } => Some(Outcome::NotApplied),
+            Self::Unreplicated { .. } => Some(Outcome::Unknown),
+            // The statement itself ran to its end.
+            Self::Decode { .. } => Some(Outcome::Applied),
+            _ => None,
+        }
+    }
+
+    /// The error as lib/errors.js reads it. `attempts` counts how often the statement was tried.
+    pub(crate) fn to_json(&self, attempts: u32) -> String {
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| {
+            object.insert(key.to_owned(), value);
+        };
+        put("class", json!(self.class()));
+        put("code", json!(self.code()));
+        put("message", json!(self.to_string()));
+        put("attempts", json!(attempts));
+        if let Some(outcome) = self.outcome() {
+            put("outcome", json!(outcome.name()));
+        }
+        match self {
+            Self::Database { error, .. } => {
+                for (key, value) in &error.fields {
+                    put(key, value.clone());
+                }
+            }
+            Self::NoPrimary { nodes, .. } => {
+                let nodes = nodes
+                    .iter()
+                    .map(|n| json!({ "host": n.host, "port": n.port, "reason": n.reason }))
+                    .collect::<Vec<_>>();
+                put("nodes", json!(nodes));
+            }
+            _ => {}
+        }
+        Value::Object(object).to_string()
+    }
+}
+
+fn database_fields(error: &DbError) -> Vec<(&'static str, Value)> {
+    let position = match error.position() {
+        Some(ErrorPosition::Original(at)) => Some(*at),
+        _ => None,
+    };
+    let (internal_position, internal_query) = match error.position() {
+        Some(ErrorPosition::Internal { position, query }) => (Some(*position), Some(query.as_str())),
+        _ => (None, None),
+    };
+    let fields = [
+        ("severity", Some(json!(error.severity()))),
+        ("detail", error.detail().map(|v| json!(v))),
+        ("hint", error.hint().map(|v| json!(v))),
+        ("position", position.map(|v| json!(v))),
+        ("internalPosition", internal_position.map(|v| json!(v))),
+        ("internalQuery", internal_query.map(|v| json!(v))),
+        ("where", error.where_().map(|v| json!(v))),
+        ("schema", error.schema().map(|v| json!(v))),
+        ("table", error.table().map(|v| json!(v))),
+        ("column", error.column().map(|v| json!(v))),
+        ("dataType", error.datatype().map(|v| json!(v))),
+        ("constraint", error.constraint().map(|v| json!(v))),
+        ("file", error.file().map(|v| json!(v))),
+        ("line", error.line().map(|v| json!(v))),
+        ("routine", error.routine().map(|v| json!(v))),
+    ];
+    fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}

@@ -1,0 +1,15 @@
+//! The native core of hyperiondb-client.
+//!
+//! Layers, each of which uses only what stands below it:
+//! `binding` (the only one that knows N-API), `query`, `pool`, `cluster`, `codec`, `engine`, `error`.
+
+mod binding;
+mod cluster;
+mod codec;
+mod engine;
+mod error;
+mod pool;
+mod query;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,0 +1,197 @@
+//! Prepared statements: their texts, what each connection has prepared of them, and the shapes of their rows.
+//!
+//! A statement's text crosses from JavaScript once and is a small integer from then on; so is the shape of a row (names
+//! and types of its columns). Shapes belong to the environment, not to the statement: two statements with equal
+//! columns share one, and one statement can have different shapes on different connections.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use serde_json::json;
+use tokio_postgres::{Column, Statement};
+
+use crate::codec::{Decoder, TypeChoices};
+use crate::engine::{CompletionQueue, Kind, Message, lock};
+use crate::error::ClientError;
+
+/// A statement as the caller wrote it.
+#[derive(Debug)]
+pub(crate) struct StatementText {
+    pub(crate) id: u32,
+    pub(crate) sql: String,
+    /// How long it usually takes, in microseconds: a moving average. 0 = never run.
+    usual_us: AtomicU32,
+}
+
+/// A statement that usually takes longer has its connection to itself: nobody waits behind it.
+const SLOW_US: u32 = 5_000;
+
+impl StatementText {
+    pub(crate) fn new(id: u32, sql: String) -> Self {
+        Self { id, sql, usual_us: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn is_slow(&self) -> bool {
+        self.usual_us.load(Ordering::Relaxed) > SLOW_US
+    }
+
+    /// Takes note of one run.
+    pub(crate) fn took(&self, us: u64) {
+        let us = u32::try_from(us).unwrap_or(u32::MAX).max(1);
+        let before = self.usual_us.load(Ordering::Relaxed);
+        let average = if before == 0 { us } else { before - before / 8 + us / 8 };
+        self.usual_us.store(average, Ordering::Relaxed);
+    }
+}
+
+/// A statement prepared on one connection.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) statement: Statement,
+    pub(crate) decoders: Vec<Decoder>,
+    pub(crate) shape: Arc<Shape>,
+}
+
+/// The columns of a row, as JavaScript knows them.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) id: u32,
+    queue: Weak<CompletionQueue>,
+}
+
+impl Drop for Shape {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.upgrade() {
+            let message = Message { shape: self.id, ..Message::new(Kind::ForgetShape, 0) };
+            queue.push_text(&message, String::new());
+        }
+    }
+}
+
+/// The shapes one environment knows.
+#[derive(Debug)]
+pub(crate) struct Shapes {
+    queue: Arc<CompletionQueue>,
+    known: Mutex<HashMap<String, Weak<Shape>>>,
+    next: AtomicU32,
+}
+
+impl Shapes {
+    pub(crate) fn new(queue: Arc<CompletionQueue>) -> Self {
+        Self { queue, known: Mutex::default(), next: AtomicU32::new(1) }
+    }
+
+    /// The shape of these columns; JavaScript is told of a new one before anything else about it.
+    fn of(&self, columns: &[Column], decoders: &[Decoder]) -> Arc<Shape> {
+        let described = describe(columns, decoders);
+        let mut known = lock(&self.known);
+        if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
+            return shape;
+        }
+        known.retain(|_, shape| shape.strong_count() > 0);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let shape = Arc::new(Shape { id, queue: Arc::downgrade(&self.queue) });
+        known.insert(described.clone(), Arc::downgrade(&shape));
+        drop(known);
+        self.queue.push_text(&Message { shape: id, ..Message::new(Kind::Shape, 0) }, described);
+        shape
+    }
+}
+
+fn describe(columns: &[Column], decoders: &[Decoder]) -> String {
+    let fields = columns.iter().zip(decoders).map(|(column, decoder)| {
+        json!({
+            "name": column.name(),
+            "typeOid": column.type_().oid(),
+            "typeName": column.type_().name(),
+            "typeModifier": column.type_modifier(),
+            "tableOid": column.table_oid(),
+            "columnNumber": column.column_id(),
+            "kind": decoder.kind() as u8,
+            "element": decoder.element_kind() as u8,
+        })
+    });
+    serde_json::Value::from_iter(fields).to_string()
+}
+
+impl Prepared {
+    /// Finds a decoder for each column. A type without one fails by name, before anything is executed.
+    pub(crate) fn new(statement: Statement, choices: &TypeChoices, shapes: &Shapes) -> Result<Self, ClientError> {
+        let decoder = |column: &Column| {
+            Decoder::for_type(column.type_(), choices).ok_or_else(|| ClientError::UnsupportedType {
+                column: column.name().to_owned(),
+                type_name: column.type_().name().to_owned(),
+                oid: column.type_().oid(),
+            })
+        };
+        let decoders = statement.columns().iter().map(decoder).collect::<Result<Vec<_>, _>>()?;
+        let shape = shapes.of(statement.columns(), &decoders);
+        Ok(Self { statement, decoders, shape })
+    }
+}
+
+/// What one connection has prepared, the least recently used forgotten first. Forgetting closes it on the server.
+#[derive(Debug)]
+pub(crate) struct PreparedCache {
+    capacity: usize,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_id: HashMap<u32, (Arc<Prepared>, u64)>,
+    uses: u64,
+}
+
+impl PreparedCache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, entries: Mutex::default() }
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<Arc<Prepared>> {
+        let mut entries = lock(&self.entries);
+        entries.uses += 1;
+        let uses = entries.uses;
+        let (prepared, used) = entries.by_id.get_mut(&id)?;
+        *used = uses;
+        Some(prepared.clone())
+    }
+
+    pub(crate) fn insert(&self, id: u32, prepared: Arc<Prepared>) {
+        let mut entries = lock(&self.entries);
+        entries.uses += 1;
+        let uses = entries.uses;
+        if entries.by_id.len() >= self.capacity
+            && let Some(oldest) = entries.by_id.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id)
+        {
+            entries.by_id.remove(&oldest);
+        }
+        entries.by_id.insert(id, (prepared, uses));
+    }
+
+    pub(crate) fn remove(&self, id: u32) {
+        lock(&self.entries).by_id.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
+        let text = StatementText::new(1, "select".into());
+        text.took(100);
+        text.took(20_000);
+        assert!(!text.is_slow());
+        for _ in 0..20 {
+            text.took(20_000);
+        }
+        assert!(text.is_slow());
+        for _ in 0..20 {
+            text.took(100);
+        }
+        assert!(!text.is_slow());
+    }
+}

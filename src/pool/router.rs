@@ -1,0 +1,515 @@
+//! Which statement runs on which connection, and which waits.
+//!
+//! Work waits in one queue, first come first served. An idle connection is always preferred; when none is idle, a
+//! statement that allows it is sent down a connection that is busy (pipelining), unless that one has been silent for a
+//! while; meanwhile the pool grows up to its size. Work that needs a connection to itself (a transaction, a statement
+//! that can be cancelled) is never overtaken by work that does not, so it cannot starve.
+//!
+//! deadpool owns the connections; a [`Lane`] is one that is out of deadpool with work on it. When the last work of a
+//! lane ends and nothing waits, it goes back.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use deadpool::managed;
+use deadpool_postgres::Timeouts;
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::manager::{Manager, Object, build};
+use super::session::Session;
+use crate::cluster::Cluster;
+use crate::cluster::conn::clock;
+use crate::cluster::connect::ConnectFailure;
+use crate::engine::lock;
+use crate::error::{ClientError, Outcome};
+
+/// A piece of work that needs a connection.
+pub(crate) trait Task: Send + Sized + 'static {
+    /// Whether it may share its connection with others.
+    fn is_shareable(&self) -> bool;
+    /// When it was handed in.
+    fn submitted(&self) -> Instant;
+    /// When to stop waiting for a connection.
+    fn deadline(&self) -> Instant;
+    /// When to look at [`Self::verdict`] again even if nothing else happens.
+    fn wakes_at(&self) -> Instant;
+    /// Why it must not run any more, if so: its own timeout passed, or its caller gave up.
+    fn verdict(&self, now: Instant) -> Option<ClientError>;
+    /// Runs it. `session` is its own, or shared with others that allow it.
+    fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
+    /// Tells its caller that it will not run.
+    fn fail(self, error: ClientError);
+}
+
+/// What became of a task.
+#[derive(Debug)]
+pub(crate) enum After<T> {
+    /// It has told its caller.
+    Settled,
+    /// It was certainly not applied: it waits for another connection, ahead of all others.
+    Again(T),
+}
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) size: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_lifetime: Duration,
+    /// Statements a connection keeps prepared.
+    pub(crate) statements: usize,
+    /// Statements on one connection at a time.
+    pub(crate) depth: usize,
+}
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LAST_BACKOFF: Duration = Duration::from_millis(500);
+/// A connection that has answered nothing for this long gets no more work behind what it has.
+const STALLED_US: u64 = 5_000;
+/// How long a cancelled statement may take to end when the pool does.
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
+
+/// A connection with work on it.
+#[derive(Debug)]
+struct Lane {
+    object: Object,
+    load: AtomicUsize,
+    exclusive: AtomicBool,
+    /// When it last made progress, by [`clock`].
+    progress: AtomicU64,
+}
+
+impl Lane {
+    fn session(&self) -> &Arc<Session> {
+        &self.object
+    }
+}
+
+#[derive(Debug)]
+struct State<T> {
+    queue: VecDeque<T>,
+    lanes: Vec<Arc<Lane>>,
+    /// Tasks that are about to get a connection from deadpool, usually a new one.
+    acquiring: usize,
+    /// The last attempt to get one failed.
+    failing: bool,
+    closing: bool,
+    /// When the sweeper looks next; none: it does not run.
+    next_sweep: Option<Instant>,
+}
+
+/// The public `status()`, readable from any thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) size: usize,
+    pub(crate) in_use: usize,
+    pub(crate) waiting: usize,
+}
+
+/// The pool: connections, and the work that waits for them.
+#[derive(Debug)]
+pub(crate) struct Router<T> {
+    pub(crate) cluster: Arc<Cluster>,
+    objects: managed::Pool<Manager>,
+    limits: Limits,
+    state: Mutex<State<T>>,
+    sweep: Notify,
+    /// Something ended: [`Self::close`] looks again.
+    drained: Notify,
+}
+
+impl<T: Task> Router<T> {
+    pub(crate) fn new(cluster: Arc<Cluster>, limits: Limits) -> Result<Arc<Self>, managed::BuildError> {
+        let objects = build(&cluster, limits.size, limits.max_lifetime, limits.statements)?;
+        let state = State {
+            queue: VecDeque::new(),
+            lanes: Vec::new(),
+            acquiring: 0,
+            failing: false,
+            closing: false,
+            next_sweep: None,
+        };
+        let state = Mutex::new(state);
+        Ok(Arc::new(Self { cluster, objects, limits, state, sweep: Notify::new(), drained: Notify::new() }))
+    }
+
+    /// Starts the background work; on the I/O thread.
+    pub(crate) fn start(self: &Arc<Self>) {
+        self.cluster.watch();
+        drop(tokio::spawn(keep_house(Arc::downgrade(self))));
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let state = lock(&self.state);
+        let size = self.objects.status().size;
+        Status { size, in_use: state.lanes.len().min(size), waiting: state.queue.len() }
+    }
+
+    /// Takes work.
+    pub(crate) fn submit(self: &Arc<Self>, task: T) {
+        let mut state = lock(&self.state);
+        if state.closing {
+            drop(state);
+            return task.fail(ClientError::PoolClosed);
+        }
+        state.queue.push_back(task);
+        self.dispatch(state);
+    }
+
+    /// Something may have become possible, or impossible, for what waits.
+    pub(crate) fn look_again(self: &Arc<Self>) {
+        self.sweep.notify_one();
+    }
+
+    /// Gives what waits to whoever can take it.
+    fn dispatch(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>) {
+        while let Some(head) = state.queue.front() {
+            let shareable = head.is_shareable();
+            let lane = match self.check_out() {
+                Some(object) => {
+                    let lane = Arc::new(Lane {
+                        object,
+                        load: AtomicUsize::new(0),
+                        exclusive: AtomicBool::new(false),
+                        progress: AtomicU64::new(0),
+                    });
+                    state.lanes.push(lane.clone());
+                    Some(lane)
+                }
+                None => {
+                    self.grow(&mut state);
+                    shareable.then(|| self.best_shared(&state)).flatten()
+                }
+            };
+            let Some(lane) = lane else { break };
+            let Some(task) = state.queue.pop_front() else { break };
+            self.put_on(&lane, &task);
+            drop(tokio::spawn(self.clone().work(lane, task)));
+        }
+        self.watch_deadlines(&mut state);
+    }
+
+    /// An idle connection, if there is one that is still good. Never waits: our hook does not, and an attempt to
+    /// create one is dropped at once.
+    fn check_out(&self) -> Option<Object> {
+        const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
+        if self.objects.status().available == 0 {
+            return None;
+        }
+        self.objects.timeout_get(&AT_ONCE).now_or_never()?.ok()
+    }
+
+    /// The busy connection that is best to send one more statement down.
+    fn best_shared(&self, state: &State<T>) -> Option<Arc<Lane>> {
+        let now = clock();
+        let open = |lane: &&Arc<Lane>| {
+            !lane.exclusive.load(Ordering::Relaxed)
+                && lane.load.load(Ordering::Relaxed) < self.limits.depth
+                && now.saturating_sub(lane.progress.load(Ordering::Relaxed)) < STALLED_US
+                && lane.session().is_usable(&self.cluster)
+        };
+        state.lanes.iter().filter(open).min_by_key(|lane| lane.load.load(Ordering::Relaxed)).cloned()
+    }
+
+    fn put_on(&self, lane: &Lane, task: &T) {
+        if lane.load.fetch_add(1, Ordering::Relaxed) == 0 {
+            lane.progress.store(clock(), Ordering::Relaxed);
+        }
+        lane.exclusive.store(!task.is_shareable(), Ordering::Relaxed);
+    }
+
+    /// Starts getting one more connection, if there may be one more and somebody waits for it.
+    fn grow(self: &Arc<Self>, state: &mut State<T>) {
+        let room = state.lanes.len() + state.acquiring < self.limits.size;
+        let wanted = state.acquiring < state.queue.len();
+        if room && wanted && !(state.failing && state.acquiring > 0) {
+            state.acquiring += 1;
+            drop(tokio::spawn(self.clone().acquire()));
+        }
+    }
+
+    /// Gets a connection for what waits; as long as something waits.
+    async fn acquire(self: Arc<Self>) {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            let appeared = self.cluster.appeared.notified();
+            let mut appeared = std::pin::pin!(appeared);
+            appeared.as_mut().enable();
+            let got = self.objects.get().await;
+            if self.acquired(got) {
+                break;
+            }
+            tokio::select! {
+                () = sleep(backoff) => backoff = (backoff * 2).min(LAST_BACKOFF),
+                () = appeared => backoff = FIRST_BACKOFF,
+            }
+            if self.nobody_waits() {
+                break;
+            }
+        }
+        self.drained.notify_waiters();
+    }
+
+    /// What follows from an attempt to get a connection. True: this task has done its part.
+    fn acquired(self: &Arc<Self>, got: Result<Object, managed::PoolError<ConnectFailure>>) -> bool {
+        let mut state = lock(&self.state);
+        let error = match got {
+            Ok(object) => {
+                state.acquiring -= 1;
+                state.failing = false;
+                // Idle for a moment: dispatch takes the idle ones first.
+                drop(object);
+                self.dispatch(state);
+                return true;
+            }
+            Err(error) => error,
+        };
+        if let Some(refusal) = hopeless(&error).filter(|_| state.lanes.is_empty()) {
+            state.acquiring -= 1;
+            let waiting = std::mem::take(&mut state.queue);
+            drop(state);
+            waiting.into_iter().for_each(|task| task.fail(refusal.clone()));
+            return true;
+        }
+        state.failing = true;
+        // One is enough to keep trying for all.
+        let needless = state.acquiring > 1 || state.queue.is_empty() || self.objects.is_closed();
+        if needless {
+            state.acquiring -= 1;
+        }
+        needless
+    }
+
+    /// Whether an acquiring task has nobody to try for any more; it is counted off then.
+    fn nobody_waits(&self) -> bool {
+        let mut state = lock(&self.state);
+        let nobody = state.queue.is_empty();
+        if nobody {
+            state.acquiring -= 1;
+            state.failing = false;
+        }
+        nobody
+    }
+
+    /// Runs a task, and then what waits, on one lane.
+    async fn work(self: Arc<Self>, lane: Arc<Lane>, first: T) {
+        // If a task panics its drop tells its caller; this gives the lane back all the same.
+        let seat = Seat { router: self.clone(), lane: Some(lane.clone()) };
+        let mut task = first;
+        loop {
+            let after = task.run(lane.session()).await;
+            lane.progress.store(clock(), Ordering::Relaxed);
+            if let After::Again(task) = after {
+                lock(&self.state).queue.push_front(task);
+            }
+            match self.next_for(&lane) {
+                Some(next) => task = next,
+                None => break,
+            }
+        }
+        drop(lane);
+        drop(seat);
+    }
+
+    /// What a worker of this lane does next.
+    fn next_for(&self, lane: &Lane) -> Option<T> {
+        let mut state = lock(&self.state);
+        if !lane.session().is_usable(&self.cluster) {
+            return None;
+        }
+        let shareable = state.queue.front()?.is_shareable();
+        if !shareable && lane.load.load(Ordering::Relaxed) > 1 {
+            return None;
+        }
+        lane.exclusive.store(!shareable, Ordering::Relaxed);
+        state.queue.pop_front()
+    }
+
+    /// A worker leaves its lane; the last one gives the connection back.
+    fn leave(self: &Arc<Self>, lane: Arc<Lane>) {
+        let mut state = lock(&self.state);
+        if lane.load.fetch_sub(1, Ordering::Relaxed) == 1 {
+            state.lanes.retain(|other| !Arc::ptr_eq(other, &lane));
+            if let Some(lane) = Arc::into_inner(lane) {
+                if lane.session().is_usable(&self.cluster) && !state.closing {
+                    drop(lane.object);
+                } else {
+                    drop(Object::take(lane.object));
+                }
+            }
+        }
+        self.dispatch(state);
+        self.drained.notify_waiters();
+    }
+
+    /// Makes sure that somebody looks when the next deadline of what waits has come.
+    fn watch_deadlines(self: &Arc<Self>, state: &mut State<T>) {
+        let Some(next) = state.queue.iter().map(Task::wakes_at).min() else { return };
+        match state.next_sweep {
+            None => {
+                state.next_sweep = Some(next);
+                drop(tokio::spawn(self.clone().sweep()));
+            }
+            Some(at) if next < at => {
+                state.next_sweep = Some(next);
+                self.sweep.notify_one();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Fails what has waited too long, as long as something waits.
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            let Some(at) = lock(&self.state).next_sweep else { return };
+            tokio::select! {
+                () = sleep_until(at.into()) => {}
+                () = self.sweep.notified() => {}
+            }
+            let idle = self.fail_expired(Instant::now());
+            if idle {
+                self.drained.notify_waiters();
+                return;
+            }
+        }
+    }
+
+    /// True when nothing waits any more.
+    fn fail_expired(&self, now: Instant) -> bool {
+        let mut failed = Vec::new();
+        let mut state = lock(&self.state);
+        let lacks_connections = state.lanes.is_empty();
+        for task in std::mem::take(&mut state.queue) {
+            match task.verdict(now) {
+                Some(error) => failed.push((task, error)),
+                None if task.deadline() <= now => {
+                    let error = self.out_of_time(&task, lacks_connections, now);
+                    failed.push((task, error));
+                }
+                None => state.queue.push_back(task),
+            }
+        }
+        state.next_sweep = state.queue.iter().map(Task::wakes_at).min();
+        let idle = state.next_sweep.is_none();
+        drop(state);
+        for (task, error) in failed {
+            task.fail(error);
+        }
+        idle
+    }
+
+    fn out_of_time(&self, task: &T, lacks_connections: bool, now: Instant) -> ClientError {
+        let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
+        if lacks_connections {
+            let wanted = self.cluster.mode.wanted();
+            ClientError::NoPrimary { wanted, waited_ms, nodes: self.cluster.reasons() }
+        } else {
+            ClientError::AcquireTimeout { size: self.limits.size, waited_ms }
+        }
+    }
+
+    /// Takes no more work, lets what there is finish (until `limit`, then cancels it), and closes every connection.
+    pub(crate) async fn close(self: &Arc<Self>, limit: Option<Duration>) {
+        lock(&self.state).closing = true;
+        let finished = async {
+            loop {
+                let drained = self.drained.notified();
+                if self.is_drained() {
+                    return;
+                }
+                drained.await;
+            }
+        };
+        match limit {
+            None => finished.await,
+            Some(limit) => {
+                let mut finished = std::pin::pin!(finished);
+                if timeout(limit, finished.as_mut()).await.is_err() {
+                    self.cancel_all().await;
+                    finished.await;
+                }
+            }
+        }
+        self.objects.close();
+        self.cluster.retired.notify_one();
+    }
+
+    fn is_drained(&self) -> bool {
+        let state = lock(&self.state);
+        state.queue.is_empty() && state.lanes.is_empty()
+    }
+
+    /// Takes all that waits, and lists what runs.
+    fn empty_out(&self) -> (VecDeque<T>, Vec<Arc<Session>>) {
+        let mut state = lock(&self.state);
+        let running = state.lanes.iter().map(|lane| lane.session().clone()).collect();
+        (std::mem::take(&mut state.queue), running)
+    }
+
+    async fn cancel_all(&self) {
+        let (waiting, running) = self.empty_out();
+        waiting.into_iter().for_each(|task| task.fail(ClientError::PoolClosed));
+        let cancels = running.iter().map(|session| session.conn.cancel());
+        let _ = timeout(CANCEL_GRACE, futures_util::future::join_all(cancels)).await;
+        // What the cancel did not end within a moment ends with its connection.
+        let _ = timeout(CANCEL_GRACE, self.drained.notified()).await;
+        running.iter().for_each(|session| session.conn.cut());
+    }
+
+    fn drop_stale(&self) {
+        let idle = self.limits.idle_timeout;
+        let keep = |session: &Arc<Session>| session.may_be_reused(&self.cluster) && session.conn.idle_for() < idle;
+        drop(self.objects.retain(|session, _| keep(session)));
+    }
+}
+
+/// Counts a worker's place on its lane, panics included.
+struct Seat<T: Task> {
+    router: Arc<Router<T>>,
+    lane: Option<Arc<Lane>>,
+}
+
+impl<T: Task> Drop for Seat<T> {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            if std::thread::panicking() {
+                lane.session().conn.cut();
+            }
+            self.router.leave(lane);
+        }
+    }
+}
+
+/// Drops idle connections that are too old, or whose node was fenced or lost.
+async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
+    loop {
+        let Some(strong) = router.upgrade() else { return };
+        if strong.objects.is_closed() {
+            return;
+        }
+        strong.drop_stale();
+        let cluster = strong.cluster.clone();
+        let interval = (strong.limits.idle_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(10));
+        drop(strong);
+        tokio::select! {
+            () = sleep(interval) => {}
+            () = cluster.retired.notified() => {}
+        }
+    }
+}
+
+/// An error that waiting does not mend.
+fn hopeless(error: &managed::PoolError<ConnectFailure>) -> Option<ClientError> {
+    match error {
+        managed::PoolError::Backend(ConnectFailure::Refused(error)) => {
+            Some(ClientError::Database { error: error.clone(), outcome: Outcome::NotApplied })
+        }
+        managed::PoolError::Backend(ConnectFailure::Password(reason)) => Some(ClientError::Password(reason.clone())),
+        _ => None,
+    }
+}

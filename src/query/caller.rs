@@ -1,0 +1,80 @@
+//! The JavaScript promise behind a piece of work. It is settled exactly once, whatever happens.
+
+use std::sync::Arc;
+
+use crate::codec::Packer;
+use crate::engine::{CompletionQueue, Kind, Message};
+use crate::error::ClientError;
+
+/// Whom to tell. Dropped without having been told anything (a panic of ours), it reports an internal error.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    id: u32,
+    queue: Arc<CompletionQueue>,
+    settled: bool,
+}
+
+impl Caller {
+    pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
+        Self { id, queue, settled: false }
+    }
+
+    /// Rows of a result that is not complete yet. Waits while JavaScript is behind.
+    pub(crate) async fn rows(&self, rows: u32, shape: u32, packer: &mut Packer) {
+        self.queue.push(&Message { rows, shape, ..Message::new(Kind::Rows, self.id) }, &mut contents(packer));
+        self.queue.has_room().await;
+    }
+
+    /// The last rows, and the end.
+    pub(crate) fn done(mut self, finished: &mut Finished, node: usize) {
+        self.settled = true;
+        let message = Message {
+            rows: finished.rows,
+            shape: finished.shape,
+            row_count: finished.row_count,
+            node: node as i32,
+            ..Message::new(Kind::Done, self.id)
+        };
+        self.queue.push(&message, &mut contents(&mut finished.packer));
+    }
+
+    /// The end of something that returns no rows.
+    pub(crate) fn done_empty(self, node: usize) {
+        self.done(&mut Finished::default(), node);
+    }
+
+    pub(crate) fn fail(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
+        self.settled = true;
+        self.tell(error, attempts, node);
+    }
+
+    fn tell(&self, error: &ClientError, attempts: u32, node: Option<usize>) {
+        let node = node.map_or(-1, |node| node as i32);
+        self.queue.push_text(&Message { node, ..Message::new(Kind::Error, self.id) }, error.to_json(attempts));
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.tell(&ClientError::Internal("the work ended without an answer".into()), 0, None);
+        }
+    }
+}
+
+/// The end of a result.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// Rows in `packer`.
+    pub(crate) rows: u32,
+    /// 0: a statement without rows.
+    pub(crate) shape: u32,
+    /// Rows returned or changed in all.
+    pub(crate) row_count: u64,
+    pub(crate) packer: Packer,
+}
+
+fn contents(packer: &mut Packer) -> crate::engine::Contents {
+    let packer = std::mem::take(packer);
+    crate::engine::Contents { slots: packer.slots, aux: packer.aux, bin: packer.bin, text: packer.text, utf16: packer.utf16 }
+}

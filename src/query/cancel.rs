@@ -1,0 +1,132 @@
+//! Ending a statement before it ends by itself.
+//!
+//! A cancel request hits whatever its backend is running, so a statement that can be cancelled has its connection to
+//! itself, and the connection rests until the request is over. The server has the last word: a statement may have
+//! finished, or be committed but not replicated, when the cancel arrives.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep_until, timeout};
+
+use crate::cluster::conn::Conn;
+use crate::error::{ClientError, Outcome};
+
+/// How long to wait for the server's last word.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// The caller's end of an AbortSignal.
+#[derive(Debug, Default)]
+pub(crate) struct Abort {
+    fired: AtomicBool,
+    notify: Notify,
+}
+
+impl Abort {
+    pub(crate) fn fire(&self) {
+        self.fired.store(true, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+
+    fn has_fired(&self) -> bool {
+        self.fired.load(Ordering::Relaxed)
+    }
+}
+
+/// When a statement is to be given up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patience {
+    pub(crate) expires: Option<(Instant, u64)>,
+    pub(crate) abort: Option<Arc<Abort>>,
+}
+
+/// Why it was given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GivenUp {
+    TimedOut { timeout_ms: u64 },
+    Aborted,
+}
+
+impl GivenUp {
+    pub(crate) fn error(self, outcome: Outcome) -> ClientError {
+        match self {
+            Self::TimedOut { timeout_ms } => ClientError::Timeout { timeout_ms, outcome },
+            Self::Aborted => ClientError::Aborted { outcome },
+        }
+    }
+}
+
+impl Patience {
+    pub(crate) fn new(timeout_ms: u64, abort: Option<Arc<Abort>>) -> Self {
+        let expires = (timeout_ms > 0).then(|| (Instant::now() + Duration::from_millis(timeout_ms), timeout_ms));
+        Self { expires, abort }
+    }
+
+    /// Whether it can end at all.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.expires.is_some() || self.abort.is_some()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self, now: Instant) -> Option<GivenUp> {
+        if self.abort.as_ref().is_some_and(|abort| abort.has_fired()) {
+            return Some(GivenUp::Aborted);
+        }
+        self.expires.filter(|(at, _)| *at <= now).map(|(_, timeout_ms)| GivenUp::TimedOut { timeout_ms })
+    }
+
+    async fn ends(&self) -> GivenUp {
+        let timed_out = async {
+            match self.expires {
+                Some((at, timeout_ms)) => {
+                    sleep_until(at.into()).await;
+                    GivenUp::TimedOut { timeout_ms }
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let aborted = async {
+            match &self.abort {
+                Some(abort) if !abort.has_fired() => abort.notify.notified().await,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            given_up = timed_out => given_up,
+            () = aborted => GivenUp::Aborted,
+        }
+    }
+}
+
+/// How a piece of work under [`Patience`] ended.
+#[derive(Debug)]
+pub(crate) enum Ended<T> {
+    /// By itself.
+    Itself(T),
+    /// It was given up, and this is the server's last word; none: the server did not say, and the connection is cut.
+    GivenUp(GivenUp, Option<T>),
+}
+
+/// Runs `work`, which has `conn` to itself, and cancels it on the server when patience ends.
+pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: impl Future<Output = T>) -> Ended<T> {
+    if !patience.is_limited() {
+        return Ended::Itself(work.await);
+    }
+    let mut work = std::pin::pin!(work);
+    let given_up = tokio::select! {
+        biased;
+        result = work.as_mut() => return Ended::Itself(result),
+        given_up = patience.ends() => given_up,
+    };
+    let (last_word, cancelled) =
+        tokio::join!(timeout(LAST_WORD, work.as_mut()), timeout(LAST_WORD, conn.cancel()));
+    if last_word.is_err() || !matches!(cancelled, Ok(Ok(()))) {
+        // A request that is still on its way could hit the next statement.
+        conn.cut();
+    }
+    Ended::GivenUp(given_up, last_word.ok())
+}

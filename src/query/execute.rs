@@ -1,0 +1,299 @@
+//! One statement on one connection: prepare it if need be, send it, pack its rows.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::{StreamExt, future};
+use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
+use tokio_postgres::{Row, RowStream, SimpleQueryMessage};
+
+use super::Context;
+use super::caller::{Caller, Finished};
+use super::outcome::{Cause, Phase, plan_is_outdated};
+use crate::cluster::conn::Sequence;
+use crate::codec::{Packer, Param, ParamError, read_params};
+use crate::error::{ClientError, Outcome};
+use crate::pool::prepared::{Prepared, StatementText};
+use crate::pool::session::Session;
+
+/// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
+/// results, 512 doubles the stall of the event loop).
+const PIECE: usize = 32 << 10;
+
+/// A statement with its parameters, as JavaScript wrote them.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) text: Arc<StatementText>,
+    pub(crate) params: Vec<u8>,
+    pub(crate) count: usize,
+}
+
+/// Why a statement did not finish.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The caller's mistake or ours; trying again cannot help.
+    Client(ClientError),
+    /// The server or the network; see `outcome`.
+    Run { cause: Cause, phase: Phase, sequence: Option<Sequence> },
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// Whether the fence has to be looked at with the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// `SHOW transaction_read_only` travels ahead of the statement in the same flight.
+    Show,
+    /// What the server last reported is fresh, or nobody minds.
+    Known,
+}
+
+/// Runs a statement to its end. A plan that DDL has made useless is prepared again, unless in a transaction, where the
+/// first error has already spoilt everything.
+pub(crate) async fn execute(
+    context: &Context,
+    session: &Session,
+    statement: &Statement,
+    caller: &Caller,
+    fence: Fence,
+    in_transaction: bool,
+) -> Result<Finished, Failure> {
+    if let Some(prepared) = session.prepared.get(statement.text.id) {
+        match run(session, &prepared, statement, caller, fence).await {
+            Err(Failure::Run { cause, phase, .. }) if !in_transaction && plan_is_outdated(&cause, phase) => {}
+            Err(Failure::Client(ClientError::InvalidParam(_))) => {}
+            result => return result,
+        }
+        session.prepared.remove(statement.text.id);
+    }
+    let prepared = prepare(context, session, &statement.text).await?;
+    // Preparing has brought news of the fence by the way, unless the server does not report it.
+    let fence = if session.conn.is_stale() { fence } else { Fence::Known };
+    run(session, &prepared, statement, caller, fence).await
+}
+
+async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {
+    let sequence = session.conn.sending();
+    let prepared = session.conn.client.prepare(&text.sql).await;
+    session.conn.answered();
+    let statement = match prepared {
+        Ok(statement) => statement,
+        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
+    };
+    let prepared = Arc::new(Prepared::new(statement, &context.choices, &context.shapes)?);
+    session.prepared.insert(text.id, prepared.clone());
+    Ok(prepared)
+}
+
+async fn run(
+    session: &Session,
+    prepared: &Prepared,
+    statement: &Statement,
+    caller: &Caller,
+    fence: Fence,
+) -> Result<Finished, Failure> {
+    let params = bind(statement, prepared)?;
+    let sequence = session.conn.sending();
+    let client = &session.conn.client;
+    let start = client.query_raw(&prepared.statement, params);
+    let (shown, started) = match fence {
+        Fence::Known => (None, start.await),
+        // Polled in this order, both are written before the connection's task runs: one flight.
+        Fence::Show => {
+            let show = client.simple_query("SHOW transaction_read_only");
+            let (shown, started) = future::join(show, start).await;
+            (shown.ok(), started)
+        }
+    };
+    let rows = match started {
+        Ok(rows) => rows,
+        Err(error) => {
+            session.conn.answered();
+            return Err(failure(session, error, Phase::Sent, sequence).await);
+        }
+    };
+    if shown.is_some_and(|messages| says_on(&messages)) {
+        return read_only_before(session, rows, sequence).await;
+    }
+    let finished = collect(rows, prepared, caller).await;
+    session.conn.answered();
+    match finished {
+        Ok(finished) => Ok(finished),
+        Err(Collect::Decode(error)) => Err(Failure::Client(error)),
+        Err(Collect::Lost(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
+    }
+    .and_then(|finished| {
+        if session.conn.is_unreplicated(sequence) {
+            return Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }));
+        }
+        Ok(finished)
+    })
+}
+
+/// The statement began on a node that was read-only, so it wrote nothing, and its rows may be old: they are dropped.
+async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence) -> Result<Finished, Failure> {
+    let mut rows = std::pin::pin!(rows);
+    while rows.next().await.is_some_and(|row| row.is_ok()) {}
+    session.conn.answered();
+    let role = session.conn.role();
+    let lifted = session.conn.role_changed_since(sequence) && !role.read_only && !role.in_recovery;
+    if lifted {
+        // The fence was lifted between the SHOW and the statement's end: it may have written after all.
+        let reason = "the node became writable under the statement".into();
+        let node = session.conn.node.label();
+        return Err(Failure::Client(ClientError::ConnectionLost { node, reason, outcome: Outcome::Unknown }));
+    }
+    Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Begun, sequence: Some(sequence) })
+}
+
+fn says_on(messages: &[SimpleQueryMessage]) -> bool {
+    messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("on")))
+}
+
+/// An error of tokio-postgres as one of ours.
+pub(crate) async fn failure(
+    session: &Session,
+    error: tokio_postgres::Error,
+    phase: Phase,
+    sequence: Sequence,
+) -> Failure {
+    if let Some(error) = error.as_db_error() {
+        let error = Box::new(crate::error::ServerError::from(error));
+        if error.ends_session {
+            session.conn.session_ended_at(sequence);
+        }
+        return Failure::Run { cause: Cause::Server(error), phase, sequence: Some(sequence) };
+    }
+    if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
+        return Failure::Client(ClientError::InvalidParam(error.to_string()));
+    }
+    if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>())
+        && error.kind() == io::ErrorKind::InvalidInput
+    {
+        // The message could not be put together (larger than the protocol allows): nothing was sent.
+        return Failure::Client(ClientError::InvalidParam(error.to_string()));
+    }
+    // The connection is broken, or so confused that it has to be.
+    session.conn.cut();
+    // Let the statement ahead of this one say first why the session ended.
+    tokio::task::yield_now().await;
+    let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };
+    Failure::Run { cause, phase, sequence: Some(sequence) }
+}
+
+/// A parameter that knows its number, for the error.
+#[derive(Debug)]
+struct Numbered<'a> {
+    number: usize,
+    param: Param<'a>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("parameter ${number}: {error}")]
+struct NumberedParamError {
+    number: usize,
+    error: Box<dyn std::error::Error + Sync + Send>,
+}
+
+impl ToSql for Numbered<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let numbered = |error| Box::new(NumberedParamError { number: self.number, error }).into();
+        self.param.to_sql(ty, out).map_err(numbered)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.to_sql(ty, out)
+    }
+
+    fn encode_format(&self, ty: &Type) -> Format {
+        self.param.encode_format(ty)
+    }
+}
+
+fn bind<'a>(statement: &'a Statement, prepared: &Prepared) -> Result<Vec<Numbered<'a>>, ClientError> {
+    let wanted = prepared.statement.params().len();
+    if statement.count != wanted {
+        let given = statement.count;
+        return Err(ClientError::InvalidParam(format!("the statement takes {wanted} parameters, {given} were given")));
+    }
+    let params = read_params(&statement.params, wanted)
+        .map_err(|error: ParamError| ClientError::InvalidParam(format!("parameters: {error}")))?;
+    Ok(params.into_iter().enumerate().map(|(index, param)| Numbered { number: index + 1, param }).collect())
+}
+
+enum Collect {
+    Lost(tokio_postgres::Error),
+    Decode(ClientError),
+}
+
+async fn collect(rows: RowStream, prepared: &Prepared, caller: &Caller) -> Result<Finished, Collect> {
+    let mut stream = std::pin::pin!(rows);
+    let mut packer = Packer::default();
+    let (mut rows, mut total) = (0, 0_u64);
+    let mut unreadable = None;
+    while let Some(row) = stream.next().await {
+        let row = row.map_err(Collect::Lost)?;
+        // After an unreadable row the rest is only read to its end: the statement itself goes on.
+        if unreadable.is_some() {
+            continue;
+        }
+        if let Err(error) = pack(&row, prepared, &mut packer) {
+            unreadable = Some(error);
+            continue;
+        }
+        rows += 1;
+        total += 1;
+        if packer.byte_len() > PIECE {
+            caller.rows(rows, prepared.shape.id, &mut packer).await;
+            rows = 0;
+        }
+    }
+    if let Some(error) = unreadable {
+        return Err(Collect::Decode(error));
+    }
+    let has_rows = !prepared.decoders.is_empty();
+    let row_count = stream.rows_affected().unwrap_or(0).max(total);
+    Ok(Finished { rows, shape: if has_rows || total > 0 { prepared.shape.id } else { 0 }, row_count, packer })
+}
+
+/// A cell as it came over the wire.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+fn pack(row: &Row, prepared: &Prepared, packer: &mut Packer) -> Result<(), ClientError> {
+    let columns = prepared.decoders.len();
+    let start = packer.begin_row(columns);
+    for (column, decoder) in prepared.decoders.iter().enumerate() {
+        let unreadable = |reason: String| {
+            let column = prepared.statement.columns()[column].name().to_owned();
+            ClientError::Decode { column, reason }
+        };
+        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|error| unreadable(error.to_string()))? {
+            None => packer.set_null(start, column),
+            Some(Raw(raw)) => {
+                let slot = decoder.decode(raw, packer).map_err(|error| unreadable(error.to_string()))?;
+                packer.set(start, columns, column, slot);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! A statement outside a transaction, or the begin of one, as the pool's router sees it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Context;
+use super::caller::Caller;
+use super::cancel::{Ended, Patience, with_patience};
+use super::execute::{Failure, Fence, Statement, execute};
+use super::outcome::{Cause, Next, next};
+use super::transaction::Begin;
+use crate::cluster::conn::clock;
+use crate::cluster::fence::{self, Verdict};
+use crate::error::{ClientError, Outcome};
+use crate::pool::router::{After, Task};
+use crate::pool::session::Session;
+
+/// Work for the router.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Query(Box<Query>),
+    Begin(Box<Begin>),
+    /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
+    Panic(Box<Call>),
+}
+
+/// What every job carries.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) context: Arc<Context>,
+    pub(crate) patience: Patience,
+    pub(crate) attempts: u32,
+    submitted: Instant,
+    deadline: Instant,
+    retried: bool,
+}
+
+impl Call {
+    pub(crate) fn new(caller: Caller, context: Arc<Context>, patience: Patience) -> Self {
+        let submitted = Instant::now();
+        let deadline = submitted + context.acquire_timeout;
+        Self { caller, context, patience, attempts: 0, submitted, deadline, retried: false }
+    }
+
+    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+        self.caller.fail(error, self.attempts, node);
+    }
+
+    /// The time for another connection counts from the first failure.
+    pub(crate) fn prepare_retry(&mut self) {
+        if !std::mem::replace(&mut self.retried, true) {
+            self.deadline = Instant::now() + self.context.acquire_timeout;
+        }
+    }
+}
+
+/// A statement outside a transaction.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) call: Call,
+    pub(crate) statement: Statement,
+    /// The caller promised that it changes nothing.
+    pub(crate) read_only: bool,
+}
+
+impl Job {
+    fn call(&self) -> &Call {
+        match self {
+            Self::Query(query) => &query.call,
+            Self::Begin(begin) => &begin.call,
+            Self::Panic(call) => call,
+        }
+    }
+}
+
+impl Task for Job {
+    fn is_shareable(&self) -> bool {
+        match self {
+            Self::Query(query) => !query.call.patience.is_limited() && !query.statement.text.is_slow(),
+            Self::Begin(_) | Self::Panic(_) => false,
+        }
+    }
+
+    fn submitted(&self) -> Instant {
+        self.call().submitted
+    }
+
+    fn deadline(&self) -> Instant {
+        self.call().deadline
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let call = self.call();
+        call.patience.expires.map_or(call.deadline, |(at, _)| at.min(call.deadline))
+    }
+
+    fn verdict(&self, now: Instant) -> Option<ClientError> {
+        self.call().patience.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
+    }
+
+    async fn run(self, session: &Arc<Session>) -> After<Self> {
+        match self {
+            Self::Query(query) => run_query(query, session).await,
+            Self::Begin(begin) => begin.run(session).await,
+            Self::Panic(call) => {
+                let _held = call;
+                panic!("a test asked for it");
+            }
+        }
+    }
+
+    fn fail(self, error: ClientError) {
+        match self {
+            Self::Query(query) => query.call.fail(&error, None),
+            Self::Begin(begin) => begin.call.fail(&error, None),
+            Self::Panic(call) => call.fail(&error, None),
+        }
+    }
+}
+
+async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> {
+    let node = session.conn.node.index;
+    if let Some(given_up) = query.call.patience.has_ended(Instant::now()) {
+        query.call.fail(&given_up.error(Outcome::NotApplied), None);
+        return After::Settled;
+    }
+    query.call.attempts += 1;
+    let context = query.call.context.clone();
+    let fence = if context.cluster.mode.must_write() && session.conn.is_stale() { Fence::Show } else { Fence::Known };
+    let started = clock();
+    let work = execute(&context, session, &query.statement, &query.call.caller, fence, false);
+    let failure = match with_patience(&session.conn, &query.call.patience, work).await {
+        Ended::Itself(Ok(mut finished)) => {
+            query.statement.text.took(clock() - started);
+            query.call.caller.done(&mut finished, node);
+            return After::Settled;
+        }
+        Ended::GivenUp(given_up, last_word) => {
+            let error = last_word_error(last_word, |outcome| given_up.error(outcome));
+            query.call.fail(&error, Some(node));
+            return After::Settled;
+        }
+        Ended::Itself(Err(failure)) => failure,
+    };
+    let (cause, phase, sequence) = match failure {
+        Failure::Client(error) => {
+            query.call.fail(&error, Some(node));
+            return After::Settled;
+        }
+        Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
+    };
+    let declared_read = query.read_only || context.cluster.mode.only_reads();
+    let again = match next(&cause, phase, declared_read) {
+        Next::Again => true,
+        Next::AskFence => match sequence {
+            Some(sequence) if context.cluster.mode.must_write() => {
+                fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
+            }
+            _ => false,
+        },
+        Next::Fail(_) => false,
+    };
+    if again {
+        if matches!(cause, Cause::ReadOnlyBefore)
+            && let Some(sequence) = sequence
+        {
+            // Tells the others; this connection is not used again either way.
+            fence::judge(&context.cluster, &session.conn, sequence).await;
+        }
+        // Others may be in the pipe with this one: they are to hear their answers.
+        session.conn.retire();
+        query.call.prepare_retry();
+        return After::Again(Job::Query(query));
+    }
+    let outcome = match next(&cause, phase, declared_read) {
+        Next::Fail(outcome) => outcome,
+        _ => Outcome::NotApplied,
+    };
+    query.call.fail(&run_error(cause, session, outcome), Some(node));
+    After::Settled
+}
+
+/// The error for a statement that failed on the wire.
+pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> ClientError {
+    match cause {
+        Cause::Server(error) if outcome == Outcome::Unknown => {
+            let node = session.conn.node.label();
+            ClientError::ConnectionLost { node, reason: error.brief(), outcome }
+        }
+        Cause::Server(error) => ClientError::Database { error, outcome },
+        Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => {
+            let node = session.conn.node.label();
+            ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
+        }
+    }
+}
+
+/// What a statement that was given up comes to, by the server's last word.
+pub(crate) fn last_word_error<T>(
+    last_word: Option<Result<T, Failure>>,
+    given_up: impl Fn(Outcome) -> ClientError,
+) -> ClientError {
+    match last_word {
+        Some(Ok(_)) => given_up(Outcome::Applied),
+        Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => given_up(Outcome::Unknown),
+        Some(Err(Failure::Client(error))) => error,
+        Some(Err(Failure::Run { cause: Cause::Server(error), phase, .. })) => match error.code.as_str() {
+            "57014" => given_up(Outcome::NotApplied),
+            _ => match next(&Cause::Server(error.clone()), phase, false) {
+                Next::Fail(Outcome::Unknown) => given_up(Outcome::Unknown),
+                _ => ClientError::Database { error, outcome: Outcome::NotApplied },
+            },
+        },
+        Some(Err(Failure::Run { cause, phase, .. })) => match next(&cause, phase, false) {
+            Next::Fail(outcome) => given_up(outcome),
+            _ => given_up(Outcome::NotApplied),
+        },
+        None => given_up(Outcome::Unknown),
+    }
+}

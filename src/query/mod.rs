@@ -1,0 +1,31 @@
+//! Running statements.
+//!
+//! - `caller`: whom to tell
+//! - `cancel`: timeouts and signals
+//! - `execute`: one statement on one connection, from parameters to packed rows
+//! - `outcome`: what a failure means: run it again, or what to tell the caller
+//! - `job`: a statement outside a transaction, as the pool sees it
+//! - `transaction`: BEGIN to COMMIT on one connection
+
+pub(crate) mod caller;
+pub(crate) mod cancel;
+pub(crate) mod execute;
+pub(crate) mod job;
+pub(crate) mod outcome;
+pub(crate) mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::codec::TypeChoices;
+use crate::pool::prepared::Shapes;
+
+/// What every statement of a pool needs to know.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) shapes: Arc<Shapes>,
+    pub(crate) choices: TypeChoices,
+    pub(crate) acquire_timeout: Duration,
+}
