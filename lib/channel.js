@@ -54,11 +54,16 @@ class Call {
   }
 }
 
+/**
+ * Node's own methods, which its public types leave out: a piece of the buffer as a string.
+ * @typedef {Buffer<ArrayBuffer> & Record<'latin1Slice' | 'utf8Slice', (from: number, to: number) => string>} Readable
+ */
+
 /** A view of one buffer full of finished work. */
 class Inbox {
   /** @param {number} bytes */
   constructor(bytes) {
-    this.bytes = Buffer.allocUnsafeSlow(Math.ceil(bytes / 8) * 8);
+    this.bytes = /** @type {Readable} */ (Buffer.allocUnsafeSlow(Math.ceil(bytes / 8) * 8));
     const { buffer } = this.bytes;
     this.i32 = new Int32Array(buffer);
     this.f64 = new Float64Array(buffer);
@@ -257,7 +262,14 @@ class Channel {
         }
       } else {
         const from = i32[head + 6];
-        this.other(kind, i32[head + 1], rows, i32[head + 3], inbox.text.slice(from, from + i32[head + 10]), i32[head + 11]);
+        this.other(
+          kind,
+          i32[head + 1],
+          rows,
+          i32[head + 3],
+          inbox.text.slice(from, from + i32[head + 10]),
+          i32[head + 11],
+        );
       }
     }
     inbox.text = '';
@@ -306,4 +318,4 @@ function shared() {
   return channel;
 }
 
-module.exports = { Call, FLAG, OP, shared };
+module.exports = { Call, Channel, FLAG, OP, shared };

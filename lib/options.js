@@ -97,7 +97,8 @@ function parseHost(text, defaultPort, name) {
   const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text);
   // More than one colon outside brackets can only be an IPv6 address.
   const plain = bracketed ?? (text.split(':').length > 2 ? [text, text] : /^([^:]*)(?::(\d+))?$/.exec(text));
-  if (plain === null || plain[1].trim() === '') throw new OptionError(`${name}: '${text}' is not 'host' or 'host:port'`);
+  if (plain === null || plain[1].trim() === '')
+    throw new OptionError(`${name}: '${text}' is not 'host' or 'host:port'`);
   return { host: plain[1].trim(), port: plain[2] === undefined ? defaultPort : port(Number(plain[2]), name) };
 }
 
@@ -127,7 +128,8 @@ function sessionOptions(value) {
   /** @type {Record<string, string>} */
   const checked = {};
   for (const [name, setting] of Object.entries(settings)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_$.]*$/.test(name)) throw new OptionError(`options: '${name}' is not the name of a setting`);
+    if (!/^[A-Za-z_][A-Za-z0-9_$.]*$/.test(name))
+      throw new OptionError(`options: '${name}' is not the name of a setting`);
     const type = typeof setting;
     if (type !== 'string' && type !== 'number' && type !== 'boolean') {
       throw new OptionError(`options.${name} must be a string, number or boolean, not ${kindOf(setting)}`);
@@ -212,7 +214,8 @@ function osUser() {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function parseOptions(given = {}, env = process.env) {
-  if (typeof given === 'string') throw new OptionError('connectionString is not supported in this version: use options');
+  if (typeof given === 'string')
+    throw new OptionError('connectionString is not supported in this version: use options');
   const own = plainObject('options', given);
   /** @type {Record<string, any>} */
   const checked = {};

@@ -37,7 +37,9 @@ function readable(file) {
   try {
     const { mode } = fs.statSync(file);
     if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      process.emitWarning(`password file "${file}" has group or world access; permissions should be u=rw (0600) or less`);
+      process.emitWarning(
+        `password file "${file}" has group or world access; permissions should be u=rw (0600) or less`,
+      );
       return null;
     }
     return fs.readFileSync(file, 'utf8');

@@ -33,11 +33,23 @@ const TAG = {
 const MIN_I64 = -(2n ** 63n);
 const MAX_I64 = 2n ** 63n - 1n;
 
+/**
+ * Node's own method, which its public types leave out: writes UTF-8, returns the bytes written.
+ * @typedef {Buffer<ArrayBuffer> & { utf8Write(text: string, offset: number, length: number): number }} Writable
+ */
+
+/** @param {number} bytes */
+const allocate = (bytes) => /** @type {Writable} */ (Buffer.allocUnsafeSlow(bytes));
+
 class Ring {
   /** @param {(buffer: Buffer, length: number) => void} send takes the bytes; they are reused when it returns */
   constructor(send) {
     this.send = send;
-    this.home = Buffer.allocUnsafeSlow(CAPACITY);
+    this.home = allocate(CAPACITY);
+    this.buffer = this.home;
+    this.i32 = new Int32Array(this.home.buffer, 0, 0);
+    this.f64 = new Float64Array(this.home.buffer, 0, 0);
+    this.i64 = new BigInt64Array(this.home.buffer, 0, 0);
     this.use(this.home);
     /** End of what is written. */
     this.at = 0;
@@ -45,7 +57,7 @@ class Ring {
     this.start = 0;
   }
 
-  /** @param {Buffer} buffer */
+  /** @param {Writable} buffer */
   use(buffer) {
     this.buffer = buffer;
     this.i32 = new Int32Array(buffer.buffer, buffer.byteOffset, buffer.length >> 2);
@@ -123,7 +135,7 @@ class Ring {
     }
     const needed = this.at + bytes + 8;
     if (needed > this.buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.ceil(Math.max(needed, this.buffer.length * 2) / 8) * 8);
+      const larger = allocate(Math.ceil(Math.max(needed, this.buffer.length * 2) / 8) * 8);
       this.buffer.copy(larger, 0, 0, this.at);
       this.use(larger);
     }

@@ -84,7 +84,8 @@ class Transaction {
   }
 
   #check() {
-    if (this.#poolIsClosed()) throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
+    if (this.#poolIsClosed())
+      throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
     if (this.#state !== 'open') {
       throw new HyperionError(`the transaction was already ${this.#state}`, 'ERR_TRANSACTION_ENDED');
     }

@@ -113,9 +113,9 @@ impl Message {
     }
 }
 
-/// The packed contents of one or more messages; see `codec::pack` for what the buffers hold.
+/// The packed contents of one or more messages; `codec::pack` says what the buffers hold, and fills them.
 #[derive(Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct Packed {
     pub(crate) slots: Vec<u64>,
     pub(crate) aux: Vec<u64>,
     pub(crate) bin: Vec<u8>,
@@ -124,12 +124,12 @@ pub(crate) struct Contents {
     pub(crate) utf16: u32,
 }
 
-impl Contents {
+impl Packed {
     pub(crate) fn byte_len(&self) -> usize {
         (self.slots.len() + self.aux.len()) * 8 + self.bin.len() + self.text.len()
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.aux.clear();
         self.bin.clear();
@@ -159,11 +159,11 @@ const HIGH_WATER: usize = 4 << 20;
 #[derive(Debug, Default)]
 struct Batch {
     heads: Vec<i32>,
-    contents: Contents,
+    contents: Packed,
 }
 
 impl Batch {
-    fn push(&mut self, message: &Message, contents: &Contents) {
+    fn push(&mut self, message: &Message, contents: &Packed) {
         self.head(message, contents.utf16);
         self.contents.append(contents);
     }
@@ -197,7 +197,7 @@ impl Batch {
 
     /// Layout: batch head, message heads, slots, aux, bin, text. The batch head says where each begins.
     fn write_to(&self, target: &mut [u8]) {
-        let Contents { slots, aux, bin, text, utf16 } = &self.contents;
+        let Packed { slots, aux, bin, text, utf16 } = &self.contents;
         let slots_at = (BATCH_HEAD + self.heads.len()).next_multiple_of(2) * 4;
         let aux_at = slots_at + slots.len() * 8;
         let bin_at = aux_at + aux.len() * 8;
@@ -265,7 +265,7 @@ impl CompletionQueue {
     }
 
     /// Appends a message. Large contents become a batch of their own without being copied; `contents` comes back empty.
-    pub(crate) fn push(&self, message: &Message, contents: &mut Contents) {
+    pub(crate) fn push(&self, message: &Message, contents: &mut Packed) {
         let mut queue = lock(&self.queue);
         if queue.closed {
             contents.clear();
@@ -296,7 +296,7 @@ impl CompletionQueue {
     /// Appends a message whose contents are a text, usually JSON.
     pub(crate) fn push_text(&self, message: &Message, text: String) {
         let utf16 = text.encode_utf16().count() as u32;
-        self.push(message, &mut Contents { text: text.into_bytes(), utf16, ..Contents::default() });
+        self.push(message, &mut Packed { text: text.into_bytes(), utf16, ..Packed::default() });
     }
 
     /// Resolves when JavaScript has caught up enough for more rows to be produced.

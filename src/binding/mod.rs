@@ -90,6 +90,7 @@ impl Channel {
 
     /// Opens a pool under a number JavaScript chose; the options are JSON as lib/options.js makes it.
     #[napi]
+    #[allow(clippy::needless_pass_by_value)]
     pub fn open(&self, pool: u32, options: String) -> Result<()> {
         guarded(|| {
             let options = options::parse(&options).map_err(|error| Error::new(Status::InvalidArg, error))?;

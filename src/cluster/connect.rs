@@ -18,7 +18,7 @@ use super::node::Node;
 use super::role::{Fit, fit, misfit};
 use super::socket::{Address, Socket};
 use super::{Cluster, Observation};
-use crate::error::{HostReason, ServerError};
+use crate::error::ServerError;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
@@ -75,7 +75,7 @@ impl From<tokio_postgres::Error> for HostFailure {
 #[derive(Clone, Debug)]
 pub(crate) enum ConnectFailure {
     /// Trying again may help.
-    NoNode(Vec<HostReason>),
+    NoNode,
     /// It would not: wrong password, no such database.
     Refused(Box<ServerError>),
     /// The `password` function failed.
@@ -148,7 +148,7 @@ pub(super) async fn connect(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
             // Somebody searches already: what that finds is ours too.
             drop(cluster.discovery.lock().await);
             if cluster.target().is_none_or(|node| tried == Some(node.index)) {
-                return Err(ConnectFailure::NoNode(cluster.reasons()));
+                return Err(ConnectFailure::NoNode);
             }
             continue;
         };
@@ -165,12 +165,13 @@ fn give_up(failure: HostFailure) -> ConnectFailure {
 
 /// Races all hosts.
 async fn search(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
-    let attempts = cluster.in_order().into_iter().map(|node| async move { open_suitable(cluster, &node).await }).collect();
+    let attempts =
+        cluster.in_order().into_iter().map(|node| async move { open_suitable(cluster, &node).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
         Err(failures) => match failures.into_iter().find(HostFailure::is_final) {
             Some(failure) => Err(give_up(failure)),
-            None => Err(ConnectFailure::NoNode(cluster.reasons())),
+            None => Err(ConnectFailure::NoNode),
         },
     }
 }

@@ -37,7 +37,8 @@ use crate::engine::lock;
 use crate::error::HostReason;
 
 /// Asks for a password; resolves to the password or the error's text.
-pub(crate) type AskPassword = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+pub(crate) type AskPassword =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
 /// Where passwords come from.
 pub(crate) enum Password {
@@ -113,7 +114,13 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     /// `config` is a multi-host configuration: its hosts and ports are the nodes.
-    pub(crate) fn new(config: Config, password: Password, mode: Mode, connect_timeout: Duration, observer: Observer) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        password: Password,
+        mode: Mode,
+        connect_timeout: Duration,
+        observer: Observer,
+    ) -> Self {
         let port_of = |index: usize| match config.get_ports() {
             [one] => *one,
             ports => ports.get(index).copied().unwrap_or(5432),

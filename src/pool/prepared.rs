@@ -112,7 +112,7 @@ fn describe(columns: &[Column], decoders: &[Decoder]) -> String {
             "element": decoder.element_kind() as u8,
         })
     });
-    serde_json::Value::from_iter(fields).to_string()
+    fields.collect::<serde_json::Value>().to_string()
 }
 
 impl Prepared {

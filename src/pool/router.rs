@@ -85,8 +85,21 @@ struct Lane {
 }
 
 impl Lane {
+    fn new(object: Object) -> Arc<Self> {
+        let (load, exclusive, progress) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { object, load, exclusive, progress })
+    }
+
     fn session(&self) -> &Arc<Session> {
         &self.object
+    }
+
+    /// One more task will run on it.
+    fn take_on(&self, task: &impl Task) {
+        if self.load.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.progress.store(clock(), Ordering::Relaxed);
+        }
+        self.exclusive.store(!task.is_shareable(), Ordering::Relaxed);
     }
 }
 
@@ -172,12 +185,7 @@ impl<T: Task> Router<T> {
             let shareable = head.is_shareable();
             let lane = match self.check_out() {
                 Some(object) => {
-                    let lane = Arc::new(Lane {
-                        object,
-                        load: AtomicUsize::new(0),
-                        exclusive: AtomicBool::new(false),
-                        progress: AtomicU64::new(0),
-                    });
+                    let lane = Lane::new(object);
                     state.lanes.push(lane.clone());
                     Some(lane)
                 }
@@ -188,7 +196,7 @@ impl<T: Task> Router<T> {
             };
             let Some(lane) = lane else { break };
             let Some(task) = state.queue.pop_front() else { break };
-            self.put_on(&lane, &task);
+            lane.take_on(&task);
             drop(tokio::spawn(self.clone().work(lane, task)));
         }
         self.watch_deadlines(&mut state);
@@ -214,13 +222,6 @@ impl<T: Task> Router<T> {
                 && lane.session().is_usable(&self.cluster)
         };
         state.lanes.iter().filter(open).min_by_key(|lane| lane.load.load(Ordering::Relaxed)).cloned()
-    }
-
-    fn put_on(&self, lane: &Lane, task: &T) {
-        if lane.load.fetch_add(1, Ordering::Relaxed) == 0 {
-            lane.progress.store(clock(), Ordering::Relaxed);
-        }
-        lane.exclusive.store(!task.is_shareable(), Ordering::Relaxed);
     }
 
     /// Starts getting one more connection, if there may be one more and somebody waits for it.
@@ -273,7 +274,9 @@ impl<T: Task> Router<T> {
             state.acquiring -= 1;
             let waiting = std::mem::take(&mut state.queue);
             drop(state);
-            waiting.into_iter().for_each(|task| task.fail(refusal.clone()));
+            for task in waiting {
+                task.fail(refusal.clone());
+            }
             return true;
         }
         state.failing = true;
@@ -453,12 +456,16 @@ impl<T: Task> Router<T> {
 
     async fn cancel_all(&self) {
         let (waiting, running) = self.empty_out();
-        waiting.into_iter().for_each(|task| task.fail(ClientError::PoolClosed));
+        for task in waiting {
+            task.fail(ClientError::PoolClosed);
+        }
         let cancels = running.iter().map(|session| session.conn.cancel());
         let _ = timeout(CANCEL_GRACE, futures_util::future::join_all(cancels)).await;
         // What the cancel did not end within a moment ends with its connection.
         let _ = timeout(CANCEL_GRACE, self.drained.notified()).await;
-        running.iter().for_each(|session| session.conn.cut());
+        for session in &running {
+            session.conn.cut();
+        }
     }
 
     fn drop_stale(&self) {

@@ -21,7 +21,7 @@ impl Caller {
 
     /// Rows of a result that is not complete yet. Waits while JavaScript is behind.
     pub(crate) async fn rows(&self, rows: u32, shape: u32, packer: &mut Packer) {
-        self.queue.push(&Message { rows, shape, ..Message::new(Kind::Rows, self.id) }, &mut contents(packer));
+        self.queue.push(&Message { rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
         self.queue.has_room().await;
     }
 
@@ -35,7 +35,7 @@ impl Caller {
             node: node as i32,
             ..Message::new(Kind::Done, self.id)
         };
-        self.queue.push(&message, &mut contents(&mut finished.packer));
+        self.queue.push(&message, &mut finished.packer);
     }
 
     /// The end of something that returns no rows.
@@ -72,9 +72,4 @@ pub(crate) struct Finished {
     /// Rows returned or changed in all.
     pub(crate) row_count: u64,
     pub(crate) packer: Packer,
-}
-
-fn contents(packer: &mut Packer) -> crate::engine::Contents {
-    let packer = std::mem::take(packer);
-    crate::engine::Contents { slots: packer.slots, aux: packer.aux, bin: packer.bin, text: packer.text, utf16: packer.utf16 }
 }

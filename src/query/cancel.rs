@@ -122,8 +122,7 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
         result = work.as_mut() => return Ended::Itself(result),
         given_up = patience.ends() => given_up,
     };
-    let (last_word, cancelled) =
-        tokio::join!(timeout(LAST_WORD, work.as_mut()), timeout(LAST_WORD, conn.cancel()));
+    let (last_word, cancelled) = tokio::join!(timeout(LAST_WORD, work.as_mut()), timeout(LAST_WORD, conn.cancel()));
     if last_word.is_err() || !matches!(cancelled, Ok(Ok(()))) {
         // A request that is still on its way could hit the next statement.
         conn.cut();

@@ -203,7 +203,7 @@ pub(crate) fn last_word_error<T>(
 ) -> ClientError {
     match last_word {
         Some(Ok(_)) => given_up(Outcome::Applied),
-        Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => given_up(Outcome::Unknown),
+        None | Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => given_up(Outcome::Unknown),
         Some(Err(Failure::Client(error))) => error,
         Some(Err(Failure::Run { cause: Cause::Server(error), phase, .. })) => match error.code.as_str() {
             "57014" => given_up(Outcome::NotApplied),
@@ -216,6 +216,5 @@ pub(crate) fn last_word_error<T>(
             Next::Fail(outcome) => given_up(outcome),
             _ => given_up(Outcome::NotApplied),
         },
-        None => given_up(Outcome::Unknown),
     }
 }

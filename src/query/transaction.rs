@@ -23,7 +23,11 @@ use crate::pool::session::Session;
 /// What a transaction's user wants next.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Query { caller: Caller, statement: Statement, patience: Patience },
+    Query {
+        caller: Caller,
+        statement: Statement,
+        patience: Patience,
+    },
     Commit(Caller),
     Rollback(Caller),
     /// Nobody is left who could want anything.
@@ -110,9 +114,9 @@ async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Fa
         let show = conn.client.simple_query("SHOW transaction_read_only");
         let (shown, sent) = futures_util::future::join(show, conn.client.batch_execute(sql)).await;
         let read_only = shown.is_ok_and(|messages| {
-            messages.iter().any(|message| {
-                matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("on"))
-            })
+            messages.iter().any(
+                |message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("on")),
+            )
         });
         sent.map(|()| read_only)
     } else {

@@ -1,0 +1,293 @@
+// The public API. Times are milliseconds (`Ms`), sizes are bytes. The README tells the same in prose.
+
+import { EventEmitter } from 'node:events';
+
+/** Which nodes a pool may use. */
+export type Mode =
+  /** The primary, if it accepts writes. */
+  | 'read-write'
+  /** A node whose sessions are read-only: a standby, or a fenced primary. */
+  | 'read-only'
+  /** A standby when one is up, else the primary. */
+  | 'prefer-standby'
+  /** Any node. */
+  | 'any'
+  /** The node that is not in recovery, whether or not it accepts writes. */
+  | 'primary'
+  /** A node in recovery. */
+  | 'standby';
+
+/** A host with its port; both parts of `'host:port'`. */
+export interface Host {
+  host: string;
+  /** Default: the option `port`. */
+  port?: number;
+}
+
+/** How some types arrive. The first named is the default. */
+export interface TypeChoices {
+  int8?: 'bigint' | 'number' | 'string';
+  /** `'number'` loses digits beyond a double's 15 to 17. */
+  numeric?: 'string' | 'number';
+  /** timestamptz, timestamp (taken as UTC) and date. A Date has no microseconds and no infinity (which stays a number). */
+  date?: 'string' | 'date';
+  json?: 'parse' | 'string';
+}
+
+/** What a logger is told, once a statement. */
+export interface LogEvent {
+  sql: string;
+  durationMs: number;
+  /** Rows returned or changed; missing when the statement failed. */
+  rowCount?: number;
+  error?: unknown;
+  /** `host:port` of the node that answered; undefined when none did. */
+  node: string | undefined;
+}
+
+/** Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option. */
+export interface PoolOptions {
+  /**
+   * The nodes of the cluster: `'h'`, `'h:port'`, `'[::1]:5432'`, `'/socket/dir'` or {@link Host}; a string may list
+   * several, separated by commas. Default: PGHOST, else `localhost`.
+   */
+  hosts?: string | ReadonlyArray<string | Host>;
+  /** For hosts that name none. Default: PGPORT, else 5432. */
+  port?: number;
+  /** Default: PGUSER, else the operating system's user. */
+  user?: string;
+  /** A function is called for each new connection. Default: PGPASSWORD, else the password file. */
+  password?: string | (() => string | Promise<string>);
+  /** Default: PGDATABASE, else the user's name. */
+  database?: string;
+  /** Default `'read-write'`. */
+  mode?: Mode;
+  /** Connections at most. Default 10. */
+  poolSize?: number;
+  /** For one attempt at one node: TCP, login and role check. Default 2000. */
+  connectTimeoutMs?: number;
+  /** The longest wait for a usable connection, retries included. Default 5000. */
+  acquireTimeoutMs?: number;
+  /** The server's statement_timeout on every connection. Default: none. */
+  statementTimeoutMs?: number;
+  /** Idle connections are closed after this. Default 600000 (10 minutes). */
+  idleTimeoutMs?: number;
+  /** Connections are replaced when they are this old, or up to 10 % earlier. Default 1800000 (30 minutes). */
+  maxLifetimeMs?: number;
+  /** Statements that one connection keeps prepared; the least recently used one is closed first. Default 256. */
+  statementCacheSize?: number;
+  /** Default `'hyperiondb-client'`. The connections that watch the nodes add ` monitor`. */
+  applicationName?: string;
+  /** Session settings, sent at startup: `{ work_mem: '64MB' }`. */
+  options?: Readonly<Record<string, string | number | boolean>>;
+  types?: TypeChoices;
+  /** Called once a statement. What it throws is swallowed. */
+  logger?: (event: LogEvent) => void;
+}
+
+/** What the server accepts as a parameter; see "Values" in the README. */
+export type Parameter = unknown;
+
+/** A column of a result. */
+export interface Field {
+  name: string;
+  typeOid: number;
+  typeName: string;
+  typeModifier: number;
+  /** Of the table the column comes from; null when it comes from none. */
+  tableOid: number | null;
+  columnNumber: number | null;
+}
+
+/** The rows of a result: an ordinary array. `rowCount`, `command` and `fields` are not enumerable. */
+export type Rows<T = Record<string, unknown>> = T[] & {
+  /** Rows returned or changed. */
+  readonly rowCount: number;
+  /** `'SELECT'`, `'INSERT'`, `'CREATE'`, ...; empty for an empty statement. */
+  readonly command: string;
+  readonly fields: ReadonlyArray<Field>;
+};
+
+export interface QueryOptions {
+  /** After this the statement is cancelled on the server: {@link QueryTimeoutError}. Counts waiting for a connection. */
+  timeoutMs?: number;
+  /** When it fires the statement is cancelled on the server: {@link AbortError}. */
+  signal?: AbortSignal;
+  /** The caller's promise that the statement changes nothing: it may be run again when its connection is lost. */
+  readOnly?: boolean;
+}
+
+export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable';
+
+export interface BeginOptions {
+  /** Default: the server's default_transaction_isolation. */
+  isolation?: Isolation;
+  readOnly?: boolean;
+  deferrable?: boolean;
+  /** For the whole transaction: after it, its statements fail with {@link QueryTimeoutError}. */
+  timeoutMs?: number;
+  /** For the whole transaction: when it fires, its statements fail with {@link AbortError}. */
+  signal?: AbortSignal;
+}
+
+export interface TransactionOptions extends BeginOptions {
+  /**
+   * How often the callback is run again after a failure that certainly changed nothing and may pass: 40001, 40P01, a
+   * connection lost before COMMIT. Default 0.
+   */
+  retries?: number;
+}
+
+/** A transaction. It ends exactly once; after that every call rejects with ERR_TRANSACTION_ENDED. */
+export class Transaction {
+  private constructor();
+  /** Runs a statement; concurrent calls run in their order. */
+  query<T = Record<string, unknown>>(
+    sql: string,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** Resolves when the server has confirmed; ERR_OUTCOME_UNKNOWN when its answer was lost. */
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
+  /** Whether commit() or rollback() was called. */
+  readonly ended: boolean;
+  /** Rolls back if neither commit() nor rollback() was called. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface PoolStatus {
+  maxSize: number;
+  size: number;
+  available: number;
+  inUse: number;
+  /** Statements that wait for a connection. */
+  waiting: number;
+}
+
+export interface NodeStatus {
+  host: string;
+  port: number;
+  role: 'primary' | 'standby' | 'unknown';
+  state: 'up' | 'down' | 'fenced';
+  /** Round trip of the last look at it; null when there was none. */
+  latencyMs: number | null;
+  /** A standby's replay position behind the primary's; null when either is unknown. */
+  lagBytes: number | null;
+  lastError: string | null;
+}
+
+/** The events of a {@link Pool}. */
+export interface PoolEvents {
+  /** Another node is the primary now. `downMs`: how long none was known. */
+  primary: [{ host: string; port: number; from: string | null; to: string; downMs: number }];
+  /** A node's state or role changed. */
+  node: [{ host: string; port: number; state: NodeStatus['state']; role: NodeStatus['role'] }];
+  /** A primary accepts no more writes. */
+  fenced: [{ host: string; port: number }];
+  /** Something in the background failed (the password function). Never ends the process, listener or not. */
+  error: [unknown];
+}
+
+export class Pool extends EventEmitter<PoolEvents> {
+  constructor(options?: PoolOptions);
+  /** Runs a statement on any connection. */
+  query<T = Record<string, unknown>>(
+    sql: string,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. */
+  transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
+  /** Begins a transaction that the caller ends. A forgotten one is rolled back. */
+  begin(options?: BeginOptions): Promise<Transaction>;
+  status(): PoolStatus;
+  nodes(): NodeStatus[];
+  /**
+   * Takes no more work ({@link PoolClosedError}), lets what runs finish (until `timeoutMs`, then it is cancelled), rolls
+   * back open transactions of begin(), and closes every connection.
+   */
+  end(options?: { timeoutMs?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Opens a pool over the nodes of a cluster; it connects when it is first used. */
+export function createPool(options?: PoolOptions): Pool;
+
+/** Whether a statement that failed changed something. */
+export type Outcome = 'not-applied' | 'applied' | 'unknown';
+
+/** Base of all errors of this package. */
+export class HyperionError extends Error {
+  constructor(message: string, code: string, options?: { cause?: unknown });
+  readonly code: string;
+  /** For a statement: whether it changed something. */
+  readonly outcome?: Outcome;
+  /** For a statement: how often it was tried. */
+  readonly attempts?: number;
+}
+
+/** The server said no. `code` is the SQLSTATE (PostgreSQL docs, Appendix A). */
+export class DatabaseError extends HyperionError {
+  readonly severity: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  /** Character of the statement, from 1. */
+  readonly position?: number;
+  readonly internalPosition?: number;
+  readonly internalQuery?: string;
+  readonly where?: string;
+  readonly schema?: string;
+  readonly table?: string;
+  readonly column?: string;
+  readonly dataType?: string;
+  readonly constraint?: string;
+  readonly file?: string;
+  readonly line?: number;
+  readonly routine?: string;
+}
+
+/** No node that suits the pool could be used within acquireTimeoutMs. */
+export class NoPrimaryError extends HyperionError {
+  readonly code: 'ERR_NO_PRIMARY';
+  /** What each host last said. */
+  readonly nodes: ReadonlyArray<{ host: string; port: number; reason: string }>;
+}
+
+/** All connections were busy for acquireTimeoutMs. */
+export class AcquireTimeoutError extends HyperionError {
+  readonly code: 'ERR_ACQUIRE_TIMEOUT';
+}
+
+/** The connection was lost under a statement; ERR_OUTCOME_UNKNOWN when it may have been applied. */
+export class ConnectionLostError extends HyperionError {
+  readonly code: 'ERR_CONNECTION_LOST' | 'ERR_OUTCOME_UNKNOWN';
+}
+
+/** timeoutMs passed, and the statement was cancelled on the server. */
+export class QueryTimeoutError extends HyperionError {
+  readonly code: '57014';
+}
+
+/** The signal fired, and the statement was cancelled on the server. `cause` is the signal's reason. */
+export class AbortError extends HyperionError {
+  readonly code: 'ABORT_ERR';
+}
+
+/** end() was called. */
+export class PoolClosedError extends HyperionError {
+  constructor(message?: string);
+  readonly code: 'ERR_POOL_CLOSED';
+}
+
+/** An option of createPool is unknown, of the wrong type or impossible. */
+export class OptionError extends HyperionError {
+  constructor(message: string);
+  readonly code: 'ERR_INVALID_OPTION';
+}
+
+/** A statement, parameter or call option is wrong; nothing was sent. */
+export class ParameterError extends HyperionError {
+  constructor(message: string, options?: { cause?: unknown });
+  readonly code: 'ERR_INVALID_PARAM';
+}

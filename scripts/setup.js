@@ -1,0 +1,77 @@
+'use strict';
+
+// Makes a fresh clone ready to run: dependencies (when the lock file changed) and the native addon (when its sources
+// changed). Does nothing, quickly, when all is there. `--no-addon`: dependencies only.
+
+const { execFileSync } = require('node:child_process');
+const { createHash } = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const ROOT = path.join(__dirname, '..');
+
+/** @param {string} command @param {string[]} args */
+function run(command, args) {
+  console.error(`> ${command} ${args.join(' ')}`);
+  execFileSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+}
+
+/** @param {string} file @returns {string[]} */
+function filesUnder(file) {
+  const full = path.join(ROOT, file);
+  if (!fs.statSync(full).isDirectory()) return [file];
+  return fs
+    .readdirSync(full)
+    .sort()
+    .flatMap((name) => filesUnder(path.join(file, name)));
+}
+
+/** @param {string[]} sources */
+function fingerprint(sources) {
+  const hash = createHash('sha256').update(`${process.platform} ${process.arch}\n`);
+  for (const file of sources.flatMap(filesUnder)) {
+    hash.update(`${file}\n`).update(fs.readFileSync(path.join(ROOT, file)));
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * Runs `make` unless its result is there and was made from the same sources.
+ * @param {string} stamp file that remembers the sources
+ * @param {string[]} sources
+ * @param {() => boolean} isThere
+ * @param {() => void} make
+ */
+function once(stamp, sources, isThere, make) {
+  const now = fingerprint(sources);
+  const file = path.join(ROOT, stamp);
+  const before = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+  if (before === now && isThere()) return;
+  make();
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, now);
+}
+
+const hasAddon = () => fs.readdirSync(ROOT).some((name) => /^hyperiondb-client\..*\.node$/.test(name));
+
+function buildAddon() {
+  try {
+    execFileSync('cargo', ['--version'], { stdio: 'ignore' });
+  } catch {
+    console.error(
+      'The native addon is built with Rust, and `cargo` was not found: install Rust 1.88 or later (rustup.rs).',
+    );
+    process.exit(1);
+  }
+  run('npm', ['run', '--silent', 'build']);
+}
+
+once(
+  'node_modules/.setup-stamp',
+  ['package-lock.json'],
+  () => true,
+  () => run('npm', ['ci', '--ignore-scripts']),
+);
+if (!process.argv.includes('--no-addon')) {
+  once('target/.addon-stamp', ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src'], hasAddon, buildAddon);
+}

@@ -1,0 +1,36 @@
+//! PostgreSQL's binary values to our packed form, and JavaScript's parameters to PostgreSQL's.
+//!
+//! Pure functions: no I/O, no `unsafe`, and no input, however broken, may panic. Work and memory are bounded by the
+//! input's size times a small factor; only a numeric may be 131,072 digits in ten bytes, and all text of a batch together
+//! is bounded by JavaScript's longest string.
+//!
+//! [`Decoder`] turns one binary column value into one 64-bit slot of a [`Packer`]; [`read_params`] turns the bytes that
+//! JavaScript wrote into [`Param`]s, which implement `ToSql`.
+
+// PostgreSQL, BigInt, toISOString: the field's names are prose here.
+#![allow(clippy::doc_markdown)]
+
+mod array;
+mod array_text;
+mod datetime;
+mod decode;
+mod float;
+mod geometry;
+mod net;
+mod numeric;
+mod pack;
+mod param;
+mod param_array;
+mod param_json;
+mod param_sql;
+mod range;
+mod read;
+mod shown;
+mod tsearch;
+
+pub(crate) use decode::{DateAs, Decoder, Int8As, JsonAs, NumericAs, TypeChoices};
+pub(crate) use pack::Packer;
+pub(crate) use param::{Param, ParamError, read_params};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! JavaScript arrays as PostgreSQL's array literals (docs, 8.15.6 Array Input and Output Syntax).
+
+use bytes::{BufMut, BytesMut};
+use postgres_types::Type;
+
+use super::array::MAX_DIMENSIONS;
+use super::net::hex;
+use super::param::{Param, ParamError, type_name};
+use super::param_sql::base;
+
+/// bytea in hex format.
+pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
+    out.reserve(2 + bytes.len() * 2);
+    out.put_slice(b"\\x");
+    for &byte in bytes {
+        out.put_slice(&hex(byte));
+    }
+}
+
+/// int2vector and oidvector: `1 2 3`.
+pub(super) fn put_vector(items: &[Param<'_>], ty: &Type, vector: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    let member = if *vector == Type::INT2_VECTOR { Type::INT2 } else { Type::OID };
+    for (index, item) in items.iter().enumerate() {
+        if !matches!(item, Param::Int(_) | Param::Number(_) | Param::BigInt(_) | Param::BigIntText(_)) {
+            return Err(item.cannot_send(ty));
+        }
+        if index > 0 {
+            out.put_u8(b' ');
+        }
+        item.write_text(&member, out)?;
+    }
+    Ok(())
+}
+
+/// An array literal; `ty` is the array's type for messages, `member` that of its elements.
+pub(super) fn put_array(items: &[Param<'_>], ty: &Type, member: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    if items.iter().all(is_hollow) {
+        out.put_slice(b"{}");
+        return Ok(());
+    }
+    let mut dimensions = Vec::new();
+    let mut level = Some(items);
+    while let Some(items) = level {
+        if dimensions.len() == MAX_DIMENSIONS {
+            return Err(ParamError::TooDeep { ty: type_name(ty) });
+        }
+        dimensions.push(items.len());
+        level = match items.first() {
+            Some(Param::Array(inner)) => Some(inner),
+            _ => None,
+        };
+    }
+    // typdelim is ';' for box alone among the built-in types (pg_type.dat).
+    let delimiter = if *base(member) == Type::BOX { b';' } else { b',' };
+    Literal { ty, member, delimiter }.put(items, &dimensions, out)
+}
+
+/// An array with no element at any depth.
+fn is_hollow(item: &Param<'_>) -> bool {
+    matches!(item, Param::Array(items) if items.iter().all(is_hollow))
+}
+
+struct Literal<'a> {
+    ty: &'a Type,
+    member: &'a Type,
+    delimiter: u8,
+}
+
+impl Literal<'_> {
+    fn put(&self, items: &[Param<'_>], dimensions: &[usize], out: &mut BytesMut) -> Result<(), ParamError> {
+        let Some((&len, inner)) = dimensions.split_first() else {
+            return Err(self.ragged());
+        };
+        if items.len() != len {
+            return Err(self.ragged());
+        }
+        out.put_u8(b'{');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.put_u8(self.delimiter);
+            }
+            match item {
+                Param::Array(items) => self.put(items, inner, out)?,
+                _ if !inner.is_empty() => return Err(self.ragged()),
+                Param::Null => out.put_slice(b"NULL"),
+                _ => self.put_element(item, out)?,
+            }
+        }
+        out.put_u8(b'}');
+        Ok(())
+    }
+
+    fn put_element(&self, item: &Param<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+        if matches!(item, Param::Bool(_) | Param::Int(_) | Param::Number(_) | Param::BigInt(_) | Param::BigIntText(_)) {
+            return item.write_text(self.member, out);
+        }
+        let from = out.len() + 1;
+        out.put_u8(b'"');
+        item.write_text(self.member, out)?;
+        escape(out, from);
+        out.put_u8(b'"');
+        Ok(())
+    }
+
+    fn ragged(&self) -> ParamError {
+        ParamError::Ragged { ty: type_name(self.ty) }
+    }
+}
+
+/// Puts a backslash before each quote and backslash in what was written since `from`.
+fn escape(out: &mut BytesMut, from: usize) {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let extra = out[from..].iter().filter(|byte| special(byte)).count();
+    if extra == 0 {
+        return;
+    }
+    let mut read = out.len();
+    out.put_bytes(0, extra);
+    let mut write = out.len();
+    // From the end, so that each byte moves once and nothing is copied aside.
+    while read > from {
+        read -= 1;
+        write -= 1;
+        out[write] = out[read];
+        if special(&out[read]) {
+            write -= 1;
+            out[write] = b'\\';
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! JavaScript arrays as JSON text, as `JSON.stringify` would write them.
+
+use bytes::{BufMut, BytesMut};
+use postgres_types::Type;
+
+use super::float::{put_i64, put_js_number};
+use super::net::hex;
+use super::param::{Param, ParamError};
+use super::param_sql::{date_ms, put_json_date};
+
+/// The JSON text of an array.
+pub(super) fn put_array(items: &[Param<'_>], ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    out.put_u8(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.put_u8(b',');
+        }
+        put_value(item, ty, out)?;
+    }
+    out.put_u8(b']');
+    Ok(())
+}
+
+fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    match item {
+        Param::Null => out.put_slice(b"null"),
+        Param::Bool(value) => out.put_slice(if *value { b"true" } else { b"false" }),
+        Param::Number(value) if !value.is_finite() => out.put_slice(b"null"),
+        Param::Number(value) => put_js_number(out, *value),
+        Param::Int(value) => put_i64(out, i64::from(*value)),
+        Param::BigInt(value) => put_i64(out, *value),
+        Param::BigIntText(digits) => out.put_slice(digits.as_bytes()),
+        Param::String(text) => put_string(text, out),
+        Param::Date(ms) => match date_ms(*ms) {
+            Ok(ms) => put_json_date(ms, out),
+            Err(_) => out.put_slice(b"null"),
+        },
+        Param::Json(text) => out.put_slice(text.as_bytes()),
+        Param::Array(items) => put_array(items, ty, out)?,
+        Param::Bytes(_) => return Err(item.cannot_send(ty)),
+    }
+    Ok(())
+}
+
+/// A JSON string (ECMA-262, `QuoteJSONString`).
+fn put_string(text: &str, out: &mut BytesMut) {
+    out.put_u8(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.put_slice(&rest[..at]);
+        out.put_u8(b'\\');
+        match rest[at] {
+            byte @ (b'"' | b'\\') => out.put_u8(byte),
+            0x08 => out.put_u8(b'b'),
+            b'\t' => out.put_u8(b't'),
+            b'\n' => out.put_u8(b'n'),
+            0x0C => out.put_u8(b'f'),
+            b'\r' => out.put_u8(b'r'),
+            byte => {
+                out.put_slice(b"u00");
+                out.put_slice(&hex(byte));
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    out.put_slice(rest);
+    out.put_u8(b'"');
+}

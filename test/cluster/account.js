@@ -1,0 +1,31 @@
+'use strict';
+
+// Who the servers run as. PostgreSQL refuses to run as root, so a harness started by root (a container, CI) gives the
+// servers to another account; anybody else runs them under their own. Files the servers own are chowned to match.
+
+const fs = require('node:fs');
+
+/** @typedef {{ uid: number, gid: number }} Account */
+
+const NOBODY = { uid: 65534, gid: 65534 };
+
+/** @returns {Account | null} the account to drop to, null for "stay who you are" */
+function serverAccount() {
+  return process.getuid?.() === 0 ? (accountNamed('postgres') ?? NOBODY) : null;
+}
+
+/**
+ * @param {string} name
+ * @returns {Account | null}
+ */
+function accountNamed(name) {
+  const line = fs
+    .readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith(`${name}:`));
+  if (line === undefined) return null;
+  const [, , uid, gid] = line.split(':');
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+exports.serverAccount = serverAccount;

@@ -1,0 +1,176 @@
+'use strict';
+
+// A cluster as tests see it: nodes, who is the primary as far as the harness knows, and the failover a manager would do.
+// The harness is no manager: it changes something only when a test says so, and believes what the test has done through
+// it. After a failover the old primary is left as it is (dead, frozen, or alive: a split brain if the test wants one).
+
+const { UnsupportedError } = require('./server');
+const replication = require('./replication');
+
+/** @typedef {import('./server').Server} Server */
+/** @typedef {import('./server').Credentials} Credentials */
+
+class Cluster {
+  #nodes;
+  #credentials;
+  #dispose;
+
+  /**
+   * @param {object} options
+   * @param {Server[]} options.nodes with their roles set
+   * @param {Credentials} options.credentials
+   * @param {{ user: string, password: string } | null} options.app
+   * @param {number} options.version
+   * @param {boolean} options.synchronous
+   * @param {Iterable<string>} options.capabilities
+   * @param {string | null} options.dir
+   * @param {() => Promise<void>} options.dispose
+   */
+  constructor({ nodes, credentials, app, version, synchronous, capabilities, dir, dispose }) {
+    this.#nodes = nodes;
+    this.#credentials = credentials;
+    this.#dispose = dispose;
+    /** A plain role that may create tables in the public schema; null in a cluster that is not ours. */
+    this.app = app;
+    /** PostgreSQL's major version. */
+    this.version = version;
+    /** Whether a commit waits for a standby. */
+    this.synchronous = synchronous;
+    /** Names of the operations that work here; the others throw an UnsupportedError. @type {ReadonlySet<string>} */
+    this.capabilities = new Set(capabilities);
+    /** Where data directories and logs are; null in a cluster that is not ours. */
+    this.dir = dir;
+  }
+
+  get nodes() {
+    return this.#nodes;
+  }
+
+  /** @returns {string[]} `host:port` of every node, in their fixed order, whatever their state */
+  get hosts() {
+    return this.#nodes.map(({ address }) => address);
+  }
+
+  /** Name of a superuser. */
+  get user() {
+    return this.#credentials.user;
+  }
+
+  get password() {
+    return this.#credentials.password;
+  }
+
+  get database() {
+    return this.#credentials.database;
+  }
+
+  /** @returns {Server} the node last started or promoted as primary, running or not */
+  primary() {
+    const primary = this.#nodes.find(({ role }) => role === 'primary');
+    if (!primary) throw new Error('no node is known as primary');
+    return primary;
+  }
+
+  /** @returns {Server[]} the nodes set up as standbys, running or not */
+  standbys() {
+    return this.#nodes.filter(({ role }) => role === 'standby');
+  }
+
+  /** @returns {Server[]} the standbys that can answer */
+  liveStandbys() {
+    return this.standbys().filter(({ running, frozen }) => running && !frozen);
+  }
+
+  /**
+   * @returns {Promise<Server>} the live standby that has received most; of equals the first in the order of nodes
+   */
+  async mostAdvanced() {
+    const ranked = await this.#positions();
+    if (ranked.length === 0) throw new Error('no standby is running');
+    return ranked.reduce((best, each) => (each.bytes > best.bytes ? each : best)).standby;
+  }
+
+  #positions() {
+    return Promise.all(
+      this.liveStandbys().map(async (standby) => ({ standby, bytes: await replication.position(standby) })),
+    );
+  }
+
+  /**
+   * Promotes a standby and lets the other live ones follow it; resolves when it accepts writes and streams to them. One
+   * that is ahead of the new primary (you chose `to`) cannot follow and rejoins by a base backup.
+   *
+   * @param {Server} [to] default: the most advanced live standby
+   * @param {{ synchronous?: boolean }} [options] false when no standby is left: or else the new primary's writes wait for
+   *   one for ever, which is what a synchronous cluster promises
+   * @returns {Promise<Server>} the new primary
+   */
+  async failover(to, { synchronous = this.synchronous } = {}) {
+    this.#require('failover');
+    const next = to ?? (await this.mostAdvanced());
+    const others = (await this.#positions()).filter(({ standby }) => standby !== next);
+    const reached = this.capabilities.has('follow') ? await replication.position(next) : 0n;
+    if (!synchronous && this.synchronous) await this.#dropSynchronous(next);
+    await next.promote();
+    if (this.capabilities.has('follow')) {
+      await Promise.all(
+        others.map(async ({ standby, bytes }) => {
+          if (bytes > reached) await standby.rejoin(next);
+          else await standby.follow(next);
+        }),
+      );
+      await replication.waitUntilStreaming(
+        next,
+        others.map(({ standby }) => standby),
+      );
+    }
+    return next;
+  }
+
+  /**
+   * A planned change of roles: fence, clean stop (all WAL reaches the standbys), promote, old primary back as a standby.
+   *
+   * @param {Server} [to] default: the most advanced live standby
+   * @returns {Promise<Server>} the new primary
+   */
+  async switchover(to) {
+    this.#require('switchover');
+    const old = /** @type {import('./node').LocalNode} */ (this.primary());
+    await old.fence();
+    await old.stop('fast');
+    const next = await this.failover(to);
+    await old.startAsStandbyOf(next);
+    await replication.waitUntilCaughtUp(old, next);
+    return next;
+  }
+
+  /** @param {Server} node */
+  async #dropSynchronous(node) {
+    await node.sql("ALTER SYSTEM SET synchronous_standby_names = ''");
+    await node.sql('SELECT pg_reload_conf()');
+    this.synchronous = false;
+  }
+
+  /** Bookkeeping after a promotion, whoever asked for it. @param {Server} node */
+  promoted(node) {
+    for (const other of this.#nodes) if (other !== node && other.role === 'primary') other.role = 'deposed';
+    node.role = 'primary';
+  }
+
+  /** @param {string} operation */
+  #require(operation) {
+    if (!this.capabilities.has(operation)) throw new UnsupportedError(operation, 'see cluster.capabilities');
+  }
+
+  /** Ends everything and removes the files; harmless when called twice. */
+  async stop() {
+    await Promise.all(this.#nodes.map((node) => node.closeProxies()));
+    await this.#dispose();
+  }
+
+  [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
+    return this.stop();
+  }
+}
+
+exports.Cluster = Cluster;

@@ -1,0 +1,84 @@
+// Type tests: this file is compiled, never run. A line under @ts-expect-error must not compile.
+
+import {
+  ConnectionLostError,
+  createPool,
+  DatabaseError,
+  HyperionError,
+  type NodeStatus,
+  NoPrimaryError,
+  type Pool,
+  type PoolOptions,
+  type Rows,
+} from '../../client.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <_T extends true>(): void => {};
+
+const options: PoolOptions = {
+  hosts: ['a', 'b:5433', { host: 'c' }],
+  password: async () => 'secret',
+  mode: 'prefer-standby',
+  types: { int8: 'number' },
+  logger: ({ sql, durationMs, node }) => console.log(sql, durationMs, node),
+};
+// @ts-expect-error unknown option
+createPool({ host: 'a' });
+// @ts-expect-error unknown mode
+createPool({ mode: 'readwrite' });
+// @ts-expect-error unknown choice
+createPool({ types: { int8: 'float' } });
+
+export async function use(pool: Pool = createPool(options)) {
+  const rows = await pool.query<{ id: number }>('select 1 as id', [1, null, 'x', 5n, new Date()], {
+    timeoutMs: 100,
+    signal: AbortSignal.timeout(1),
+    readOnly: true,
+  });
+  same<Equal<typeof rows, Rows<{ id: number }>>>();
+  same<Equal<(typeof rows)[number]['id'], number>>();
+  same<Equal<typeof rows.rowCount, number>>();
+  same<Equal<(typeof rows.fields)[number]['typeName'], string>>();
+  // @ts-expect-error parameters are an array
+  await pool.query('select $1', 1);
+  // @ts-expect-error unknown call option
+  await pool.query('select 1', [], { timeout: 1 });
+
+  const untyped = await pool.query('select 1 as id');
+  same<Equal<(typeof untyped)[number], Record<string, unknown>>>();
+
+  const answer = await pool.transaction(async (tx) => (await tx.query<{ n: bigint }>('select 1'))[0].n, { retries: 3 });
+  same<Equal<typeof answer, bigint>>();
+  // @ts-expect-error unknown isolation
+  await pool.begin({ isolation: 'snapshot' });
+  // @ts-expect-error begin() has no retries: it has nothing to run again
+  await pool.begin({ retries: 1 });
+  {
+    await using tx = await pool.begin({ isolation: 'serializable', readOnly: true, deferrable: true });
+    await tx.query('select 1');
+  }
+
+  pool.on('primary', ({ from, to, downMs }) => {
+    same<Equal<typeof from, string | null>>();
+    same<Equal<typeof to, string>>();
+    same<Equal<typeof downMs, number>>();
+  });
+  // @ts-expect-error unknown event
+  pool.on('promary', () => {});
+  const states: NodeStatus['state'][] = pool.nodes().map((node) => node.state);
+  const { waiting } = pool.status();
+  same<Equal<typeof waiting, number>>();
+  await pool.end({ timeoutMs: 1000 });
+  return states;
+}
+
+export function tell(error: unknown) {
+  if (error instanceof NoPrimaryError) return error.nodes.map((node) => node.reason).join();
+  if (error instanceof ConnectionLostError) {
+    same<Equal<typeof error.code, 'ERR_CONNECTION_LOST' | 'ERR_OUTCOME_UNKNOWN'>>();
+    return error.code;
+  }
+  if (error instanceof DatabaseError) return error.constraint ?? error.severity;
+  if (error instanceof HyperionError) return error.outcome ?? error.code;
+  return undefined;
+}
