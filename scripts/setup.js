@@ -66,11 +66,13 @@ function buildAddon() {
   run('npm', ['run', '--silent', 'build']);
 }
 
+// Not `npm ci`: it refuses a lock file that does not list every platform's optional packages, and a registry mirror that
+// carries only some platforms makes such lock files. `--no-save` installs what is locked and leaves the file alone.
 once(
   'node_modules/.setup-stamp',
-  ['package-lock.json'],
+  ['package.json', 'package-lock.json'],
   () => true,
-  () => run('npm', ['ci', '--ignore-scripts']),
+  () => run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']),
 );
 if (!process.argv.includes('--no-addon')) {
   once('target/.addon-stamp', ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src'], hasAddon, buildAddon);
