@@ -29,6 +29,8 @@ const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8 };
 
 /** Kinds of messages; the numbers are a contract with src/engine.rs. */
 const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6 };
+/** Set beside the kind: the rows of earlier messages do not count, the statement was run again. */
+const ANEW = 256;
 const BATCH_WORDS = 8;
 const HEAD_WORDS = 12;
 
@@ -237,11 +239,12 @@ class Channel {
     const textEnd = textFrom + textBytes;
     inbox.text = ascii ? bytes.latin1Slice(textFrom, textEnd) : bytes.utf8Slice(textFrom, textEnd);
     for (let message = 0, head = BATCH_WORDS; message < messages; message++, head += HEAD_WORDS) {
-      const kind = i32[head];
+      const kind = i32[head] & ~ANEW;
       const rows = i32[head + 2];
       if (kind === MESSAGE.DONE || kind === MESSAGE.ROWS) {
         const call = this.calls[i32[head + 1]];
         if (call === undefined) continue;
+        if (i32[head] & ANEW) call.rows = [];
         const number = i32[head + 3];
         if (number !== 0) {
           const shape = this.shapes.get(number);

@@ -87,19 +87,21 @@ function plainObject(name, value) {
 const port = (value, name) => integer(name, value, 1, 65_535);
 
 /**
- * `h`, `h:port`, `[::1]`, `[::1]:port`, `::1`, `/socket/dir`, `/socket/dir:port`.
- * @param {string} text
+ * `h`, `h:port`, `[::1]`, `[::1]:port`, `::1`, `/socket/dir`, `/socket/dir:port`. What does not look like it is not
+ * printed: it may be a URL with a password.
+ * @param {string} given
  * @param {number} defaultPort
  * @param {string} name
  * @returns {Host}
  */
-function parseHost(text, defaultPort, name) {
-  const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text);
-  // More than one colon outside brackets can only be an IPv6 address.
-  const plain = bracketed ?? (text.split(':').length > 2 ? [text, text] : /^([^:]*)(?::(\d+))?$/.exec(text));
-  if (plain === null || plain[1].trim() === '')
-    throw new OptionError(`${name}: '${text}' is not 'host' or 'host:port'`);
-  return { host: plain[1].trim(), port: plain[2] === undefined ? defaultPort : port(Number(plain[2]), name) };
+function parseHost(given, defaultPort, name) {
+  const text = given.trim();
+  const parts =
+    /^\[([0-9A-Fa-f:.%\w]+)\](?::(\d+))?$/.exec(text) ??
+    /^([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.%\w]*)$/.exec(text) ??
+    /^(\/[^:@]*|[^\s:/@?#[\]]+)(?::(\d+))?$/.exec(text);
+  if (parts === null) throw new OptionError(`${name} must be 'host', 'host:port', '[ipv6]:port' or '/socket/dir'`);
+  return { host: parts[1], port: parts[2] === undefined ? defaultPort : port(Number(parts[2]), name) };
 }
 
 /**
@@ -118,7 +120,8 @@ function hosts(value, defaultPort) {
       if (key !== 'host' && key !== 'port') throw new OptionError(`${name}: unknown property '${key}'`);
     }
     const given = object.port === undefined ? defaultPort : port(object.port, `${name}.port`);
-    return { host: nonEmpty(`${name}.host`, object.host), port: given };
+    const { host } = parseHost(nonEmpty(`${name}.host`, object.host), given, `${name}.host`);
+    return { host, port: given };
   });
 }
 

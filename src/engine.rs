@@ -98,6 +98,8 @@ pub(crate) enum Kind {
 pub(crate) struct Message {
     pub(crate) kind: Kind,
     pub(crate) id: u32,
+    /// The rows of earlier messages do not count: the statement is being run again.
+    pub(crate) anew: bool,
     /// Rows in this message.
     pub(crate) rows: u32,
     pub(crate) shape: u32,
@@ -109,7 +111,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(kind: Kind, id: u32) -> Self {
-        Self { kind, id, rows: 0, shape: 0, row_count: 0, node: -1 }
+        Self { kind, id, anew: false, rows: 0, shape: 0, row_count: 0, node: -1 }
     }
 }
 
@@ -146,6 +148,8 @@ impl Packed {
     }
 }
 
+/// Set in a head's first word for [`Message::anew`].
+const ANEW: i32 = 256;
 /// Words (i32) of a message's head in the batch; see `write_to`.
 const HEAD: usize = 12;
 /// Words of a batch's own head.
@@ -171,7 +175,7 @@ impl Batch {
     fn head(&mut self, message: &Message, text: u32) {
         let at = &self.contents;
         self.heads.extend_from_slice(&[
-            message.kind as i32,
+            message.kind as i32 | if message.anew { ANEW } else { 0 },
             message.id as i32,
             message.rows as i32,
             message.shape as i32,

@@ -93,6 +93,8 @@ impl Link {
 pub(crate) struct Sequence {
     number: u64,
     changes: u32,
+    /// When it was sent, by [`clock`].
+    sent: u64,
 }
 
 /// An open connection to a node.
@@ -215,12 +217,20 @@ impl Conn {
     /// To be called when a statement is about to be sent.
     pub(crate) fn sending(&self) -> Sequence {
         let number = self.link.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed) }
+        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
     }
 
     /// To be called when a statement was answered.
     pub(crate) fn answered(&self) {
         self.link.answered.store(clock(), Ordering::Relaxed);
+    }
+
+    /// The same, for one whose time counts: how long the server was busy with it, in microseconds. What it waited in
+    /// the pipe behind others is not its own time.
+    pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
+        let now = clock();
+        let before = self.link.answered.swap(now, Ordering::Relaxed);
+        now - sequence.sent.max(before)
     }
 
     /// Whether the server warned that this statement's commit was not replicated. Statements that were in the pipe

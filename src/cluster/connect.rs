@@ -45,8 +45,9 @@ impl HostFailure {
     /// cluster share roles and databases.
     fn is_final(&self) -> bool {
         match self {
-            // invalid_password, invalid_authorization_specification, invalid_catalog_name
-            Self::Refused(error) => matches!(error.code.as_str(), "28P01" | "28000" | "3D000"),
+            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
+            // options that the server does not know or take.
+            Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
             _ => false,
         }

@@ -24,6 +24,14 @@ pub(crate) struct StatementText {
     usual_us: AtomicU32,
 }
 
+/// How long a statement takes, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Unknown,
+    Quick,
+    Slow,
+}
+
 /// A statement that usually takes longer has its connection to itself: nobody waits behind it.
 const SLOW_US: u32 = 5_000;
 
@@ -32,8 +40,12 @@ impl StatementText {
         Self { id, sql, usual_us: AtomicU32::new(0) }
     }
 
-    pub(crate) fn is_slow(&self) -> bool {
-        self.usual_us.load(Ordering::Relaxed) > SLOW_US
+    pub(crate) fn pace(&self) -> Pace {
+        match self.usual_us.load(Ordering::Relaxed) {
+            0 => Pace::Unknown,
+            us if us > SLOW_US => Pace::Slow,
+            _ => Pace::Quick,
+        }
     }
 
     /// Takes note of one run.
@@ -182,16 +194,17 @@ mod tests {
     #[test]
     fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
         let text = StatementText::new(1, "select".into());
+        assert_eq!(text.pace(), Pace::Unknown);
         text.took(100);
         text.took(20_000);
-        assert!(!text.is_slow());
+        assert_eq!(text.pace(), Pace::Quick);
         for _ in 0..20 {
             text.took(20_000);
         }
-        assert!(text.is_slow());
+        assert_eq!(text.pace(), Pace::Slow);
         for _ in 0..20 {
             text.took(100);
         }
-        assert!(!text.is_slow());
+        assert_eq!(text.pace(), Pace::Quick);
     }
 }

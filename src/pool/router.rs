@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ use crate::error::{ClientError, Outcome};
 
 /// A piece of work that needs a connection.
 pub(crate) trait Task: Send + Sized + 'static {
-    /// Whether it may share its connection with others.
-    fn is_shareable(&self) -> bool;
+    /// With whom it may share its connection.
+    fn sharing(&self) -> Sharing;
     /// When it was handed in.
     fn submitted(&self) -> Instant;
     /// When to stop waiting for a connection.
@@ -44,6 +44,17 @@ pub(crate) trait Task: Send + Sized + 'static {
     fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
     /// Tells its caller that it will not run.
     fn fail(self, error: ClientError);
+}
+
+/// With whom a task may share its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// With nobody.
+    Alone,
+    /// Nobody knows how long it takes: it may go behind others, but others do not go behind it.
+    Last,
+    /// With anybody.
+    Any,
 }
 
 /// What became of a task.
@@ -79,27 +90,43 @@ const CANCEL_GRACE: Duration = Duration::from_secs(1);
 struct Lane {
     object: Object,
     load: AtomicUsize,
-    exclusive: AtomicBool,
+    /// Tasks on it that nobody may go behind.
+    last: AtomicUsize,
     /// When it last made progress, by [`clock`].
     progress: AtomicU64,
 }
 
 impl Lane {
     fn new(object: Object) -> Arc<Self> {
-        let (load, exclusive, progress) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { object, load, exclusive, progress })
+        Arc::new(Self { object, load: AtomicUsize::new(0), last: AtomicUsize::new(0), progress: AtomicU64::new(0) })
     }
 
     fn session(&self) -> &Arc<Session> {
         &self.object
     }
 
-    /// One more task will run on it.
-    fn take_on(&self, task: &impl Task) {
+    /// One more worker runs on it.
+    fn join(&self) {
         if self.load.fetch_add(1, Ordering::Relaxed) == 0 {
             self.progress.store(clock(), Ordering::Relaxed);
         }
-        self.exclusive.store(!task.is_shareable(), Ordering::Relaxed);
+    }
+
+    /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
+    fn seat(&self, sharing: Sharing) {
+        self.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    fn unseat(&self, sharing: Sharing) {
+        self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+    }
+
+    /// Whether one more task may be sent down behind those it has.
+    fn is_open(&self, depth: usize, now: u64) -> bool {
+        self.last.load(Ordering::Relaxed) == 0
+            && self.load.load(Ordering::Relaxed) < depth
+            && now.saturating_sub(self.progress.load(Ordering::Relaxed)) < STALLED_US
     }
 }
 
@@ -182,7 +209,7 @@ impl<T: Task> Router<T> {
     /// Gives what waits to whoever can take it.
     fn dispatch(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>) {
         while let Some(head) = state.queue.front() {
-            let shareable = head.is_shareable();
+            let sharing = head.sharing();
             let lane = match self.check_out() {
                 Some(object) => {
                     let lane = Lane::new(object);
@@ -190,14 +217,20 @@ impl<T: Task> Router<T> {
                     Some(lane)
                 }
                 None => {
-                    self.grow(&mut state);
-                    shareable.then(|| self.best_shared(&state)).flatten()
+                    let growing = self.grow(&mut state);
+                    match sharing {
+                        Sharing::Alone => None,
+                        // It may be slow: better a new connection of its own, if there may be one.
+                        Sharing::Last if growing => None,
+                        Sharing::Last | Sharing::Any => self.best_shared(&state),
+                    }
                 }
             };
             let Some(lane) = lane else { break };
             let Some(task) = state.queue.pop_front() else { break };
-            lane.take_on(&task);
-            drop(tokio::spawn(self.clone().work(lane, task)));
+            lane.join();
+            lane.seat(sharing);
+            drop(tokio::spawn(self.clone().work(lane, task, sharing)));
         }
         self.watch_deadlines(&mut state);
     }
@@ -215,23 +248,21 @@ impl<T: Task> Router<T> {
     /// The busy connection that is best to send one more statement down.
     fn best_shared(&self, state: &State<T>) -> Option<Arc<Lane>> {
         let now = clock();
-        let open = |lane: &&Arc<Lane>| {
-            !lane.exclusive.load(Ordering::Relaxed)
-                && lane.load.load(Ordering::Relaxed) < self.limits.depth
-                && now.saturating_sub(lane.progress.load(Ordering::Relaxed)) < STALLED_US
-                && lane.session().is_usable(&self.cluster)
-        };
+        let depth = self.limits.depth;
+        let open = |lane: &&Arc<Lane>| lane.is_open(depth, now) && lane.session().is_usable(&self.cluster);
         state.lanes.iter().filter(open).min_by_key(|lane| lane.load.load(Ordering::Relaxed)).cloned()
     }
 
     /// Starts getting one more connection, if there may be one more and somebody waits for it.
-    fn grow(self: &Arc<Self>, state: &mut State<T>) {
+    /// True: one will come, or the attempt is under way.
+    fn grow(self: &Arc<Self>, state: &mut State<T>) -> bool {
         let room = state.lanes.len() + state.acquiring < self.limits.size;
         let wanted = state.acquiring < state.queue.len();
         if room && wanted && !(state.failing && state.acquiring > 0) {
             state.acquiring += 1;
             drop(tokio::spawn(self.clone().acquire()));
         }
+        state.acquiring > 0 && !state.failing
     }
 
     /// Gets a connection for what waits; as long as something waits.
@@ -300,18 +331,19 @@ impl<T: Task> Router<T> {
     }
 
     /// Runs a task, and then what waits, on one lane.
-    async fn work(self: Arc<Self>, lane: Arc<Lane>, first: T) {
+    async fn work(self: Arc<Self>, lane: Arc<Lane>, first: T, sharing: Sharing) {
         // If a task panics its drop tells its caller; this gives the lane back all the same.
         let seat = Seat { router: self.clone(), lane: Some(lane.clone()) };
-        let mut task = first;
+        let (mut task, mut sharing) = (first, sharing);
         loop {
             let after = task.run(lane.session()).await;
+            lane.unseat(sharing);
             lane.progress.store(clock(), Ordering::Relaxed);
             if let After::Again(task) = after {
                 lock(&self.state).queue.push_front(task);
             }
             match self.next_for(&lane) {
-                Some(next) => task = next,
+                Some(next) => (task, sharing) = next,
                 None => break,
             }
         }
@@ -320,17 +352,18 @@ impl<T: Task> Router<T> {
     }
 
     /// What a worker of this lane does next.
-    fn next_for(&self, lane: &Lane) -> Option<T> {
+    fn next_for(&self, lane: &Lane) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
         if !lane.session().is_usable(&self.cluster) {
             return None;
         }
-        let shareable = state.queue.front()?.is_shareable();
-        if !shareable && lane.load.load(Ordering::Relaxed) > 1 {
+        let sharing = state.queue.front()?.sharing();
+        let others = lane.load.load(Ordering::Relaxed) > 1;
+        if others && (sharing == Sharing::Alone || lane.last.load(Ordering::Relaxed) > 0) {
             return None;
         }
-        lane.exclusive.store(!shareable, Ordering::Relaxed);
-        state.queue.pop_front()
+        lane.seat(sharing);
+        Some((state.queue.pop_front()?, sharing))
     }
 
     /// A worker leaves its lane; the last one gives the connection back.

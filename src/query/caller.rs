@@ -12,16 +12,22 @@ pub(crate) struct Caller {
     id: u32,
     queue: Arc<CompletionQueue>,
     settled: bool,
+    /// Some rows are on their way already.
+    delivered: bool,
+    /// Those rows do not count: the statement is being run again.
+    anew: bool,
 }
 
 impl Caller {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
-        Self { id, queue, settled: false }
+        Self { id, queue, settled: false, delivered: false, anew: false }
     }
 
     /// Rows of a result that is not complete yet. Waits while JavaScript is behind.
-    pub(crate) async fn rows(&self, rows: u32, shape: u32, packer: &mut Packer) {
-        self.queue.push(&Message { rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
+    pub(crate) async fn rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+        let anew = std::mem::take(&mut self.anew);
+        self.delivered = true;
+        self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
         self.queue.has_room().await;
     }
 
@@ -29,6 +35,7 @@ impl Caller {
     pub(crate) fn done(mut self, finished: &mut Finished, node: usize) {
         self.settled = true;
         let message = Message {
+            anew: self.anew,
             rows: finished.rows,
             shape: finished.shape,
             row_count: finished.row_count,
@@ -36,6 +43,11 @@ impl Caller {
             ..Message::new(Kind::Done, self.id)
         };
         self.queue.push(&message, &mut finished.packer);
+    }
+
+    /// The statement will be run again.
+    pub(crate) fn start_anew(&mut self) {
+        self.anew = std::mem::take(&mut self.delivered) || self.anew;
     }
 
     /// The end of something that returns no rows.

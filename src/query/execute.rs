@@ -60,7 +60,7 @@ pub(crate) async fn execute(
     context: &Context,
     session: &Session,
     statement: &Statement,
-    caller: &Caller,
+    caller: &mut Caller,
     fence: Fence,
     in_transaction: bool,
 ) -> Result<Finished, Failure> {
@@ -95,7 +95,7 @@ async fn run(
     session: &Session,
     prepared: &Prepared,
     statement: &Statement,
-    caller: &Caller,
+    caller: &mut Caller,
     fence: Fence,
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
@@ -122,18 +122,18 @@ async fn run(
         return read_only_before(session, rows, sequence).await;
     }
     let finished = collect(rows, prepared, caller).await;
-    session.conn.answered();
+    let busy_us = session.conn.answered_in(sequence);
     match finished {
-        Ok(finished) => Ok(finished),
+        Ok(_) if session.conn.is_unreplicated(sequence) => {
+            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
+        }
+        Ok(finished) => {
+            statement.text.took(busy_us);
+            Ok(finished)
+        }
         Err(Collect::Decode(error)) => Err(Failure::Client(error)),
         Err(Collect::Lost(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
-    .and_then(|finished| {
-        if session.conn.is_unreplicated(sequence) {
-            return Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }));
-        }
-        Ok(finished)
-    })
 }
 
 /// The statement began on a node that was read-only, so it wrote nothing, and its rows may be old: they are dropped.
@@ -240,7 +240,7 @@ enum Collect {
     Decode(ClientError),
 }
 
-async fn collect(rows: RowStream, prepared: &Prepared, caller: &Caller) -> Result<Finished, Collect> {
+async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> Result<Finished, Collect> {
     let mut stream = std::pin::pin!(rows);
     let mut packer = Packer::default();
     let (mut rows, mut total) = (0, 0_u64);

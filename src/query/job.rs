@@ -9,10 +9,10 @@ use super::cancel::{Ended, Patience, with_patience};
 use super::execute::{Failure, Fence, Statement, execute};
 use super::outcome::{Cause, Next, next};
 use super::transaction::Begin;
-use crate::cluster::conn::clock;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
-use crate::pool::router::{After, Task};
+use crate::pool::prepared::Pace;
+use crate::pool::router::{After, Sharing, Task};
 use crate::pool::session::Session;
 
 /// Work for the router.
@@ -49,6 +49,7 @@ impl Call {
 
     /// The time for another connection counts from the first failure.
     pub(crate) fn prepare_retry(&mut self) {
+        self.caller.start_anew();
         if !std::mem::replace(&mut self.retried, true) {
             self.deadline = Instant::now() + self.context.acquire_timeout;
         }
@@ -75,10 +76,15 @@ impl Job {
 }
 
 impl Task for Job {
-    fn is_shareable(&self) -> bool {
+    fn sharing(&self) -> Sharing {
         match self {
-            Self::Query(query) => !query.call.patience.is_limited() && !query.statement.text.is_slow(),
-            Self::Begin(_) | Self::Panic(_) => false,
+            Self::Query(query) if query.call.patience.is_limited() => Sharing::Alone,
+            Self::Query(query) => match query.statement.text.pace() {
+                Pace::Slow => Sharing::Alone,
+                Pace::Unknown => Sharing::Last,
+                Pace::Quick => Sharing::Any,
+            },
+            Self::Begin(_) | Self::Panic(_) => Sharing::Alone,
         }
     }
 
@@ -128,11 +134,9 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
     query.call.attempts += 1;
     let context = query.call.context.clone();
     let fence = if context.cluster.mode.must_write() && session.conn.is_stale() { Fence::Show } else { Fence::Known };
-    let started = clock();
-    let work = execute(&context, session, &query.statement, &query.call.caller, fence, false);
+    let work = execute(&context, session, &query.statement, &mut query.call.caller, fence, false);
     let failure = match with_patience(&session.conn, &query.call.patience, work).await {
         Ended::Itself(Ok(mut finished)) => {
-            query.statement.text.took(clock() - started);
             query.call.caller.done(&mut finished, node);
             return After::Settled;
         }

@@ -171,8 +171,8 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
             () = session.conn.ended() => return End::Broken,
         };
         match command {
-            Command::Query { caller, statement, patience } => {
-                let answer = query(context, session, &caller, &statement, &patience).await;
+            Command::Query { mut caller, statement, patience } => {
+                let answer = query(context, session, &mut caller, &statement, &patience).await;
                 let node = session.conn.node.index;
                 match answer {
                     Ok(mut finished) => {
@@ -212,7 +212,7 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
 async fn query(
     context: &Context,
     session: &Session,
-    caller: &Caller,
+    caller: &mut Caller,
     statement: &Statement,
     patience: &Patience,
 ) -> Result<super::caller::Finished, (ClientError, bool)> {

@@ -4,6 +4,7 @@ mod arrays;
 mod decode;
 mod floats;
 mod fuzz;
+mod oracles;
 mod pack;
 mod params;
 mod server;
