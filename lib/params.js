@@ -29,15 +29,22 @@ function toJson(value, number) {
   return text === undefined ? null : new Json(text.toWellFormed());
 }
 
+/** PostgreSQL's arrays have at most 6 dimensions; nested JSON may go deeper, but not without end. */
+const DEEPEST = 64;
+
 /**
  * @param {unknown} value
  * @param {number} number
+ * @param {number} depth
  * @returns {unknown}
  */
-function normalizeOne(value, number) {
+function normalizeOne(value, number, depth = 0) {
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Date || value instanceof Uint8Array) return value;
-  if (Array.isArray(value)) return Array.from(value, (element) => normalizeOne(element, number));
+  if (Array.isArray(value)) {
+    if (depth === DEEPEST) throw new ParameterError(`parameter $${number}: arrays nest deeper than ${DEEPEST} levels`);
+    return Array.from(value, (element) => normalizeOne(element, number, depth + 1));
+  }
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return Array.from(/** @type {any} */ (value));
   return toJson(value, number);
 }

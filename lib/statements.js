@@ -5,26 +5,49 @@
 
 const { ParameterError } = require('./errors.js');
 
-/** Skips what may stand before or between the words of a statement: white space, comments, semicolons. */
-const GAP = /(?:[\s;]+|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*/y;
-const WORD = /[A-Za-z_][A-Za-z_0-9]*/y;
+const TOKEN = /\s+|;|--[^\n]*|\/\*|[A-Za-z_]\w*|'(?:[^']|'')*'|"(?:[^"]|"")*"|./gsy;
 
 /**
- * The first `count` words of a statement, in upper case.
+ * The end of a comment that begins before `from`. PostgreSQL's comments nest.
+ * @param {string} sql
+ * @param {number} from
+ */
+function commentEnd(sql, from) {
+  const edge = /\/\*|\*\//g;
+  edge.lastIndex = from;
+  for (let depth = 1; depth > 0; ) {
+    const found = edge.exec(sql);
+    if (found === null) return sql.length;
+    depth += found[0] === '/*' ? 1 : -1;
+  }
+  return edge.lastIndex;
+}
+
+/**
+ * The words and signs of a statement, words in upper case; what may stand between them (white space, comments,
+ * semicolons) is left out, and so are strings and quoted names.
+ * @param {string} sql
+ */
+function* tokens(sql) {
+  for (let at = 0; at < sql.length; ) {
+    TOKEN.lastIndex = at;
+    const [token] = /** @type {RegExpExecArray} */ (TOKEN.exec(sql));
+    at = token === '/*' ? commentEnd(sql, at + 2) : at + token.length;
+    if (/^[A-Za-z_]/.test(token)) yield token.toUpperCase();
+    else if (token.length === 1 && !/[\s;]/.test(token)) yield token;
+  }
+}
+
+/**
+ * The first words of a statement, at most `count`.
  * @param {string} sql
  * @param {number} count
  */
 function leadingWords(sql, count) {
   const words = [];
-  let at = 0;
-  while (words.length < count) {
-    GAP.lastIndex = at;
-    GAP.exec(sql);
-    WORD.lastIndex = GAP.lastIndex;
-    const word = WORD.exec(sql);
-    if (word === null) break;
-    words.push(word[0].toUpperCase());
-    at = WORD.lastIndex;
+  for (const token of tokens(sql)) {
+    if (!/^[A-Z_]/.test(token)) break;
+    if (words.push(token) === count) break;
   }
   return words;
 }
@@ -58,6 +81,8 @@ function transactionControl(sql) {
 /** Statements that return another tag than the word they begin with. @type {Record<string, string>} */
 const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBACK' };
 
+const AFTER_WITH = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'VALUES', 'TABLE']);
+
 /**
  * The word with which the server reports the statement's completion (`SELECT`, `INSERT`, ...). The driver underneath
  * keeps only the count of that report, so it is read off the text; after WITH, off the first of the statement words
@@ -65,21 +90,22 @@ const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBAC
  * @param {string} sql
  */
 function commandOf(sql) {
-  const [first = ''] = leadingWords(sql, 1);
-  if (first === '' && /^[\s;]*\(/.test(sql)) return 'SELECT';
-  if (first !== 'WITH') return TAGS[first] ?? first;
-  const outside = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*(?:[^*]|\*(?!\/))*\*\/|[()]|[A-Za-z_]\w*/g;
   let depth = 0;
-  for (const [token] of sql.matchAll(outside)) {
-    if (token === '(') depth++;
-    else if (token === ')') depth--;
-    else if (depth === 0) {
-      const word = token.toUpperCase();
-      if (/^(SELECT|INSERT|UPDATE|DELETE|MERGE)$/.test(word)) return word;
-      if (word === 'VALUES' || word === 'TABLE') return 'SELECT';
+  let afterWith = false;
+  for (const token of tokens(sql)) {
+    if (token === '(') {
+      if (!afterWith) return 'SELECT';
+      depth++;
+    } else if (token === ')') {
+      depth--;
+    } else if (!afterWith) {
+      if (token !== 'WITH') return TAGS[token] ?? token;
+      afterWith = true;
+    } else if (depth === 0 && AFTER_WITH.has(token)) {
+      return TAGS[token] ?? token;
     }
   }
-  return 'SELECT';
+  return afterWith ? 'SELECT' : '';
 }
 
 class Statement {

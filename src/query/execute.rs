@@ -22,6 +22,9 @@ use crate::pool::session::Session;
 /// results, 512 doubles the stall of the event loop).
 const PIECE: usize = 32 << 10;
 
+/// How many plans a statement may wear out when DDL goes on beside it.
+const PLANS: usize = 5;
+
 /// A statement with its parameters, as JavaScript wrote them.
 #[derive(Debug)]
 pub(crate) struct Statement {
@@ -64,18 +67,26 @@ pub(crate) async fn execute(
     fence: Fence,
     in_transaction: bool,
 ) -> Result<Finished, Failure> {
-    if let Some(prepared) = session.prepared.get(statement.text.id) {
-        match run(session, &prepared, statement, caller, fence).await {
+    let mut prepared = session.prepared.get(statement.text.id);
+    let mut fresh = prepared.is_none();
+    for _ in 1..PLANS {
+        let plan = match prepared.take() {
+            Some(plan) => plan,
+            None => prepare(context, session, &statement.text).await?,
+        };
+        // Preparing has brought news of the fence by the way, unless the server does not report it.
+        let fence = if session.conn.is_stale() { fence } else { Fence::Known };
+        match run(session, &plan, statement, caller, fence).await {
             Err(Failure::Run { cause, phase, .. }) if !in_transaction && plan_is_outdated(&cause, phase) => {}
-            Err(Failure::Client(ClientError::InvalidParam(_))) => {}
+            // The types of the parameters may have changed; if they have not, the second answer is the same.
+            Err(Failure::Client(ClientError::InvalidParam(_))) if !fresh => {}
             result => return result,
         }
         session.prepared.remove(statement.text.id);
+        fresh = true;
     }
-    let prepared = prepare(context, session, &statement.text).await?;
-    // Preparing has brought news of the fence by the way, unless the server does not report it.
-    let fence = if session.conn.is_stale() { fence } else { Fence::Known };
-    run(session, &prepared, statement, caller, fence).await
+    let plan = prepare(context, session, &statement.text).await?;
+    run(session, &plan, statement, caller, fence).await
 }
 
 async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {

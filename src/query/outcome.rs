@@ -74,11 +74,12 @@ fn is_recovery_conflict(error: &ServerError) -> bool {
 }
 
 /// Whether the server's plan for an already prepared statement no longer fits the tables (0A000 "cached plan must not
-/// change result type", errors of analysis) or is gone (26000). All these come before the statement begins.
+/// change result type", errors of analysis, XX000 "cache lookup failed for type") or is gone (26000). All these come
+/// before the statement begins.
 pub(crate) fn plan_is_outdated(cause: &Cause, phase: Phase) -> bool {
     match cause {
         Cause::Server(error) if phase == Phase::Sent => {
-            error.code.starts_with("42") || matches!(error.code.as_str(), "0A000" | "26000")
+            error.code.starts_with("42") || matches!(error.code.as_str(), "0A000" | "26000" | "XX000")
         }
         _ => false,
     }
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn outdated_plans_are_noticed_only_before_the_statement_begins() {
-        for code in ["0A000", "26000", "42804", "42703", "42P01"] {
+        for code in ["0A000", "26000", "XX000", "42804", "42703", "42P01"] {
             assert!(plan_is_outdated(&server(code), Phase::Sent), "{code}");
             assert!(!plan_is_outdated(&server(code), Phase::Begun), "{code}");
         }
