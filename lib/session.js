@@ -2,6 +2,7 @@
 
 // Sending a statement and waiting for it: what a pool and a transaction have in common.
 
+const { setMaxListeners } = require('node:events');
 const { FLAG, OP, Call } = require('./channel.js');
 const { aborted, AbortError, ParameterError } = require('./errors.js');
 const { integer, plainObject } = require('./options.js');
@@ -18,6 +19,9 @@ const { toRows } = require('./rows.js');
 const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
 const KNOWN = ['timeoutMs', 'signal', 'readOnly'];
 
+/** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
+const isSignal = (value) => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function';
+
 /**
  * The options of one call, checked. A mistake is a ParameterError, and nothing is sent.
  * @param {unknown} options
@@ -32,7 +36,7 @@ function callOptions(options, known = KNOWN) {
       if (!known.includes(name)) throw new ParameterError(`unknown option '${name}'`);
     }
     if (given.timeoutMs !== undefined && given.timeoutMs !== 0) integer('timeoutMs', given.timeoutMs, 1, 0x7fff_ffff);
-    if (given.signal !== undefined && !(given.signal instanceof AbortSignal)) {
+    if (given.signal !== undefined && !isSignal(given.signal)) {
       throw new ParameterError('signal must be an AbortSignal');
     }
     for (const name of ['readOnly', 'deferrable']) {
@@ -47,6 +51,9 @@ function callOptions(options, known = KNOWN) {
   }
 }
 
+/** Signals that were told to expect many listeners. @type {WeakSet<AbortSignal>} */
+const manyListeners = new WeakSet();
+
 /**
  * Runs `start`, which hands work to the core, under an AbortSignal.
  * @template T
@@ -59,6 +66,11 @@ function callOptions(options, known = KNOWN) {
 async function underSignal(channel, pool, signal, start) {
   if (signal === undefined) return start(() => {});
   if (signal.aborted) throw aborted(signal);
+  if (!manyListeners.has(signal)) {
+    // One signal may well end many statements: no warning about a leak.
+    manyListeners.add(signal);
+    setMaxListeners(0, signal);
+  }
   /** @type {Call | undefined} */
   let running;
   const cancel = () => {

@@ -50,6 +50,12 @@ function transactionOptions(options, known) {
   return given;
 }
 
+/** @param {number} timeoutMs */
+function timedOut(timeoutMs) {
+  const error = new QueryTimeoutError(`the transaction's ${timeoutMs} ms are over: it is rolled back`, '57014');
+  return Object.assign(error, { outcome: 'not-applied' });
+}
+
 /**
  * What a transaction needs to be ended when nobody has it any more: nothing that would keep it alive.
  * @typedef {{ session: import('./session.js').Session, id: number }} Remains
@@ -91,17 +97,21 @@ class Transaction {
     }
   }
 
-  /** @param {Record<string, any>} options */
+  /**
+   * The limits of one call: its own, and what is left of the transaction's.
+   * @param {Record<string, any>} options
+   */
   #limited(options) {
-    const { until, signal } = this.#limits;
+    const { until, timeoutMs, signal } = this.#limits;
     if (until === Infinity && signal === undefined) return options;
-    const left = Math.max(1, Math.ceil(until - performance.now()));
-    const own = options.timeoutMs || Infinity;
-    const timeoutMs = Math.min(left, own);
+    if (signal?.aborted) throw aborted(signal);
+    const left = Math.ceil(until - performance.now());
+    if (left <= 0) throw timedOut(timeoutMs);
+    const soonest = Math.min(left, options.timeoutMs || Infinity);
     const signals = [signal, options.signal].filter((one) => one !== undefined);
     return {
       ...options,
-      timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : 0,
+      timeoutMs: Number.isFinite(soonest) ? soonest : 0,
       signal: signals.length > 1 ? AbortSignal.any(/** @type {AbortSignal[]} */ (signals)) : signals[0],
     };
   }
@@ -122,14 +132,19 @@ class Transaction {
     }
   }
 
-  /** @param {number} operation @param {'committed' | 'rolled back'} state */
-  async #end(operation, state) {
-    this.#check();
+  /**
+   * @param {number} operation
+   * @param {'committed' | 'rolled back'} state
+   * @param {Record<string, any>} limits
+   */
+  async #end(operation, state, { timeoutMs = 0, signal }) {
     this.#state = state;
     forgotten.unregister(this);
     const { channel, pool } = this.#session;
+    const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
+    const details = { transaction: this.#id, timeoutMs, flags };
     try {
-      await channel.ask(operation, pool, { transaction: this.#id });
+      await underSignal(channel, pool, signal, (started) => channel.ask(operation, pool, details, started));
     } catch (error) {
       this.#state = 'rolled back';
       throw located(error);
@@ -137,13 +152,23 @@ class Transaction {
   }
 
   /** Commits. Resolves only when the server has said so. */
-  commit() {
-    return this.#end(OP.COMMIT, 'committed');
+  async commit() {
+    this.#check();
+    let limits;
+    try {
+      limits = this.#limited(NONE);
+    } catch (error) {
+      // Too late: what is not committed now never is.
+      await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
+      throw error;
+    }
+    await this.#end(OP.COMMIT, 'committed', limits);
   }
 
   /** Undoes everything. */
-  rollback() {
-    return this.#end(OP.ROLLBACK, 'rolled back');
+  async rollback() {
+    this.#check();
+    await this.#end(OP.ROLLBACK, 'rolled back', NONE);
   }
 
   /** Whether commit() or rollback() was called. */
@@ -193,9 +218,7 @@ function watchLimits({ timeoutMs = 0, signal }) {
   let onAbort;
   const over = new Promise((_, reject) => {
     if (timeoutMs > 0) {
-      const message = `transaction timed out after ${timeoutMs} ms and was rolled back`;
-      const expire = () => reject(Object.assign(new QueryTimeoutError(message, '57014'), { outcome: 'not-applied' }));
-      timer = setTimeout(expire, timeoutMs);
+      timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
     }
     if (signal !== undefined) {
       onAbort = () => reject(aborted(signal));

@@ -25,6 +25,8 @@ use crate::query::transaction::{Begin, Command};
 #[derive(Debug)]
 pub(super) enum Mail {
     Open(u32, Box<Opened>),
+    /// The pool has ended.
+    Forget(u32),
     Frames(Vec<u8>),
 }
 
@@ -125,6 +127,7 @@ impl Desk {
         while let Some(mail) = inbox.recv().await {
             match mail {
                 Mail::Open(number, opened) => self.open(number, *opened),
+                Mail::Forget(number) => drop(self.pools.remove(&number)),
                 Mail::Frames(bytes) => frames::read(&bytes).for_each(|frame| self.take(&frame)),
             }
         }
@@ -166,7 +169,7 @@ impl Desk {
             Operation::Forget => drop(pool.texts.remove(&frame.statement)),
             Operation::Query => pool.query(frame, caller(), patience),
             Operation::Begin => pool.begin(frame, caller(), patience),
-            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller())),
+            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience)),
             Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
             Operation::Password => pool.password(frame),
@@ -187,7 +190,7 @@ impl Desk {
     }
 
     fn patience(&mut self, frame: &Frame<'_>) -> Patience {
-        if !matches!(frame.operation, Operation::Query | Operation::Begin) {
+        if !matches!(frame.operation, Operation::Query | Operation::Begin | Operation::Commit) {
             return Patience::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {

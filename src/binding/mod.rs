@@ -141,7 +141,10 @@ impl Channel {
 
     /// Forgets a pool that has ended.
     #[napi]
-    pub fn forget(&self, pool: u32) {
-        lock(&self.shared.pools).remove(&pool);
+    pub fn forget(&self, pool: u32) -> Result<()> {
+        guarded(|| {
+            lock(&self.shared.pools).remove(&pool);
+            self.shared.send(Mail::Forget(pool))
+        })
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
@@ -34,6 +35,7 @@ pub(crate) struct Link {
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
     cut: Notify,
+    dropped: Notify,
     ended: Notify,
     /// Statements sent so far; each takes its number from here.
     sent: AtomicU64,
@@ -56,6 +58,14 @@ impl Link {
     /// Closes the socket under whatever runs.
     pub(crate) fn cut(&self) {
         self.cut.notify_one();
+    }
+
+    /// Resolves when the connection is broken or closed.
+    pub(super) async fn ended(&self) {
+        let ended = self.ended.notified();
+        if !self.closed.load(Ordering::Relaxed) {
+            ended.await;
+        }
     }
 
     fn set_role(&self, role: Role) {
@@ -110,6 +120,12 @@ pub(crate) struct Conn {
     /// Whether the server reports its role by itself: PostgreSQL 14 and later.
     reports_role: bool,
     link: Arc<Link>,
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.link.dropped.notify_one();
+    }
 }
 
 /// How long after an answer the flags are taken as fresh. An idle session is told nothing.
@@ -182,10 +198,7 @@ impl Conn {
 
     /// Resolves when the connection is broken.
     pub(crate) async fn ended(&self) {
-        let ended = self.link.ended.notified();
-        if !self.is_closed() {
-            ended.await;
-        }
+        self.link.ended().await;
     }
 
     /// Closes the socket under whatever runs.
@@ -291,6 +304,9 @@ fn reported_role(connection: &Driven) -> Option<Role> {
     Some(Role { in_recovery, read_only })
 }
 
+/// How long a connection that nobody has any more may take to close.
+const POLITENESS: Duration = Duration::from_secs(1);
+
 async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
     let driven = poll_fn(|cx| {
         loop {
@@ -310,6 +326,8 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
     let reason = tokio::select! {
         reason = driven => reason,
         () = link.cut.notified() => Some("cut by the client: the node was lost".to_owned()),
+        // Closing politely takes an answer to whatever is still asked; a frozen node has none.
+        () = async { link.dropped.notified().await; sleep(POLITENESS).await } => Some("closed".to_owned()),
     };
     // The flag is set before the responses' channels close, so whoever sees them closed sees the reason too.
     let broke = reason.is_some();

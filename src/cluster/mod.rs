@@ -24,8 +24,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
@@ -85,6 +88,9 @@ struct Primary {
     lost_at: Option<Instant>,
 }
 
+/// How long closing waits for the sockets to be closed.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// A list of hosts, seen with the eyes of one pool.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Arc<Node>>,
@@ -104,6 +110,7 @@ pub(crate) struct Cluster {
     /// Connections to some node were retired: idle ones are to be dropped.
     pub(crate) retired: Notify,
     observer: Observer,
+    watchers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -144,6 +151,7 @@ impl Cluster {
             appeared: Notify::new(),
             retired: Notify::new(),
             observer,
+            watchers: Mutex::default(),
         }
     }
 
@@ -156,9 +164,20 @@ impl Cluster {
         connect::connect(self).await
     }
 
-    /// Starts looking at the nodes in the background, until the cluster is dropped.
+    /// Starts looking at the nodes in the background.
     pub(crate) fn watch(self: &Arc<Self>) {
-        monitor::start(self);
+        *lock(&self.watchers) = monitor::start(self);
+    }
+
+    /// Stops looking, and resolves when every connection that nobody has any more is closed.
+    pub(crate) async fn close(&self) {
+        let watchers = std::mem::take(&mut *lock(&self.watchers));
+        for watcher in watchers {
+            watcher.abort();
+            let _ = watcher.await;
+        }
+        let links: Vec<_> = self.nodes.iter().flat_map(|node| node.links()).collect();
+        let _ = timeout(CLOSING, join_all(links.iter().map(|link| link.ended()))).await;
     }
 
     /// The node to connect to, when one is known to suit.

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::conn::{Conn, Probe, clock};
@@ -21,10 +22,9 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pokes closer together than this are one.
 const QUIET: Duration = Duration::from_millis(10);
 
-pub(super) fn start(cluster: &Arc<Cluster>) {
-    for node in &cluster.nodes {
-        drop(tokio::spawn(watch(Arc::downgrade(cluster), node.clone())));
-    }
+pub(super) fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
+    let watch_one = |node: &Arc<Node>| tokio::spawn(watch(Arc::downgrade(cluster), node.clone()));
+    cluster.nodes.iter().map(watch_one).collect()
 }
 
 async fn watch(cluster: Weak<Cluster>, node: Arc<Node>) {

@@ -123,6 +123,11 @@ impl Node {
         }
     }
 
+    /// Every connection to this node that is not closed yet.
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    }
+
     pub(super) fn register(&self, link: &Arc<Link>) {
         let mut links = lock(&self.links);
         links.retain(|link| link.strong_count() > 0);

@@ -419,7 +419,8 @@ impl<T: Task> Router<T> {
     fn fail_expired(&self, now: Instant) -> bool {
         let mut failed = Vec::new();
         let mut state = lock(&self.state);
-        let lacks_connections = state.lanes.is_empty();
+        // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
+        let lacks_connections = !state.lanes.iter().any(|lane| lane.session().is_usable(&self.cluster));
         for task in std::mem::take(&mut state.queue) {
             match task.verdict(now) {
                 Some(error) => failed.push((task, error)),
@@ -473,6 +474,7 @@ impl<T: Task> Router<T> {
         }
         self.objects.close();
         self.cluster.retired.notify_one();
+        self.cluster.close().await;
     }
 
     fn is_drained(&self) -> bool {

@@ -14,7 +14,6 @@ use super::cancel::{Ended, Patience, with_patience};
 use super::execute::{Failure, Fence, Statement, execute, failure};
 use super::job::{Call, Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
-use crate::cluster::conn::Sequence;
 use crate::cluster::fence;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::router::After;
@@ -28,7 +27,7 @@ pub(crate) enum Command {
         statement: Statement,
         patience: Patience,
     },
-    Commit(Caller),
+    Commit(Caller, Patience),
     Rollback(Caller),
     /// Nobody is left who could want anything.
     Abandon,
@@ -38,7 +37,7 @@ impl Command {
     /// Tells the caller that the transaction is gone.
     pub(crate) fn refuse(self, error: &ClientError) {
         match self {
-            Self::Query { caller, .. } | Self::Commit(caller) => caller.fail(error, 0, None),
+            Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, 0, None),
             // What was to be undone has been undone.
             Self::Rollback(caller) => caller.done_empty(0),
             Self::Abandon => {}
@@ -188,12 +187,12 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
                     return End::Broken;
                 }
             }
-            Command::Commit(caller) if aborted => {
+            Command::Commit(caller, _) if aborted => {
                 let ended = end(session, "ROLLBACK").await.is_ok();
                 caller.fail(&aborted_error(), 1, Some(session.conn.node.index));
                 return if ended { End::Closed } else { End::Broken };
             }
-            Command::Commit(caller) => return commit(session, caller).await,
+            Command::Commit(caller, patience) => return commit(session, caller, &patience).await,
             Command::Rollback(caller) => {
                 let ended = end(session, "ROLLBACK").await.is_ok();
                 // If the connection broke, the server has rolled back as well.
@@ -246,32 +245,40 @@ fn aborted_error() -> ClientError {
     ClientError::Database { error: Box::new(error), outcome: Outcome::NotApplied }
 }
 
-async fn end(session: &Session, sql: &str) -> Result<Sequence, (Failure, Sequence)> {
+async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();
     match ended {
-        Ok(()) => Ok(sequence),
-        Err(error) => Err((failure(session, error, Phase::Begun, sequence).await, sequence)),
+        Ok(()) if session.conn.is_unreplicated(sequence) => {
+            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
+        }
+        Ok(()) => Ok(()),
+        Err(error) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }
 
-async fn commit(session: &Session, caller: Caller) -> End {
+async fn commit(session: &Session, caller: Caller, patience: &Patience) -> End {
     let node = session.conn.node.index;
-    match end(session, "COMMIT").await {
-        Ok(sequence) if session.conn.is_unreplicated(sequence) => {
-            caller.fail(&ClientError::Unreplicated { node: session.conn.node.label() }, 1, Some(node));
-            End::Closed
-        }
-        Ok(_) => {
+    let failure = match with_patience(&session.conn, patience, end(session, "COMMIT")).await {
+        // Given up, but the server had finished it: it is committed.
+        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => {
             caller.done_empty(node);
+            return End::Closed;
+        }
+        Ended::GivenUp(given_up, last_word) => {
+            let closed = last_word.is_some();
+            caller.fail(&last_word_error(last_word, |outcome| given_up.error(outcome)), 1, Some(node));
+            return if closed { End::Closed } else { End::Broken };
+        }
+        Ended::Itself(Err(failure)) => failure,
+    };
+    match failure {
+        Failure::Client(error) => {
+            caller.fail(&error, 1, Some(node));
             End::Closed
         }
-        Err((Failure::Client(error), _)) => {
-            caller.fail(&error, 1, Some(node));
-            End::Broken
-        }
-        Err((Failure::Run { cause, phase, .. }, _)) => {
+        Failure::Run { cause, phase, .. } => {
             // Refused (a deferred constraint, a serialization failure): the server has rolled back. Lost: who knows.
             let outcome = match next(&cause, phase, false) {
                 Next::Fail(outcome) => outcome,
