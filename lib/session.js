@@ -66,7 +66,7 @@ const manyListeners = new WeakSet();
 async function underSignal(channel, pool, signal, start) {
   if (signal === undefined) return start(() => {});
   if (signal.aborted) throw aborted(signal);
-  if (!manyListeners.has(signal)) {
+  if (signal instanceof EventTarget && !manyListeners.has(signal)) {
     // One signal may well end many statements: no warning about a leak.
     manyListeners.add(signal);
     setMaxListeners(0, signal);

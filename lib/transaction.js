@@ -40,7 +40,10 @@ function beginSql({ isolation, readOnly, deferrable }) {
 function transactionOptions(options, known) {
   const given = callOptions(options, known);
   const { isolation, retries } = given;
-  if (isolation !== undefined && !(typeof isolation === 'string' && isolation.toLowerCase() in ISOLATION)) {
+  if (
+    isolation !== undefined &&
+    !(typeof isolation === 'string' && Object.hasOwn(ISOLATION, isolation.toLowerCase()))
+  ) {
     const names = Object.keys(ISOLATION).map((name) => `'${name}'`);
     throw new ParameterError(`isolation must be one of ${names.join(', ')}`);
   }
@@ -52,7 +55,7 @@ function transactionOptions(options, known) {
 
 /** @param {number} timeoutMs */
 function timedOut(timeoutMs) {
-  const error = new QueryTimeoutError(`the transaction's ${timeoutMs} ms are over: it is rolled back`, '57014');
+  const error = new QueryTimeoutError(`transaction timed out after ${timeoutMs} ms and was rolled back`, '57014');
   return Object.assign(error, { outcome: 'not-applied' });
 }
 

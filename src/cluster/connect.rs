@@ -68,7 +68,7 @@ impl From<tokio_postgres::Error> for HostFailure {
         match error.as_db_error() {
             Some(refused) => Self::Refused(Box::new(refused.into())),
             // The server asks for one and there is none: tokio-postgres has no code for it, the server would have.
-            None if error.to_string().contains("password missing") => {
+            None if describe(&error).contains("password missing") => {
                 let message = "the server asks for a password, and none was given".to_owned();
                 Self::Refused(Box::new(ServerError { code: "28P01".into(), message, ..ServerError::default() }))
             }

@@ -214,7 +214,7 @@ struct NumberedParamError {
 
 impl ToSql for Numbered<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let numbered = |error| Box::new(NumberedParamError { number: self.number, error }).into();
+        let numbered = |error| NumberedParamError { number: self.number, error }.into();
         self.param.to_sql(ty, out).map_err(numbered)
     }
 
