@@ -13,6 +13,7 @@ use super::Context;
 use super::caller::{Caller, Finished};
 use super::outcome::{Cause, Phase, plan_is_outdated};
 use crate::cluster::conn::Sequence;
+use crate::cluster::role::{Fit, fit};
 use crate::codec::{Packer, Param, ParamError, read_params};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Prepared, StatementText};
@@ -69,15 +70,22 @@ pub(crate) async fn execute(
 ) -> Result<Finished, Failure> {
     let mut prepared = session.prepared.get(statement.text.id);
     let mut fresh = prepared.is_none();
-    for _ in 1..PLANS {
+    let mut plans = 0;
+    loop {
+        plans += 1;
         let plan = match prepared.take() {
             Some(plan) => plan,
             None => prepare(context, session, &statement.text).await?,
         };
+        if !in_transaction && became_read_only(context, session) {
+            let sequence = Some(session.conn.sending());
+            return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
+        }
         // Preparing has brought news of the fence by the way, unless the server does not report it.
         let fence = if session.conn.is_stale() { fence } else { Fence::Known };
         match run(session, &plan, statement, caller, fence).await {
-            Err(Failure::Run { cause, phase, .. }) if !in_transaction && plan_is_outdated(&cause, phase) => {}
+            Err(Failure::Run { cause, phase, .. })
+                if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
             // The types of the parameters may have changed; if they have not, the second answer is the same.
             Err(Failure::Client(ClientError::InvalidParam(_))) if !fresh => {}
             result => return result,
@@ -85,8 +93,11 @@ pub(crate) async fn execute(
         session.prepared.remove(statement.text.id);
         fresh = true;
     }
-    let plan = prepare(context, session, &statement.text).await?;
-    run(session, &plan, statement, caller, fence).await
+}
+
+/// Whether the server has said, with its answer to Parse, that the node does not accept writes any more.
+fn became_read_only(context: &Context, session: &Session) -> bool {
+    context.cluster.mode.must_write() && fit(context.cluster.mode, session.conn.role()) == Fit::No
 }
 
 async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {
