@@ -3,6 +3,8 @@
 // Parameters before they are written: checked, and with everything that can run the user's own code (toJSON, getters)
 // behind them. What is left are numbers, strings, booleans, BigInts, nulls, Dates, byte arrays, Json, and arrays of these.
 
+// By what they are, not by class: values of another realm (vm, test runners) have classes of their own.
+const { isDate, isUint8Array } = require('node:util').types;
 const { ParameterError } = require('./errors.js');
 
 /** An object as the JSON text that is sent for it. */
@@ -40,7 +42,7 @@ const DEEPEST = 64;
  */
 function normalizeOne(value, number, depth = 0) {
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Date || value instanceof Uint8Array) return value;
+  if (isDate(value) || isUint8Array(value)) return value;
   if (Array.isArray(value)) {
     if (depth === DEEPEST) throw new ParameterError(`parameter $${number}: arrays nest deeper than ${DEEPEST} levels`);
     return Array.from(value, (element) => normalizeOne(element, number, depth + 1));

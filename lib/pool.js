@@ -99,14 +99,14 @@ class Pool extends EventEmitter {
    * @param {{ timeoutMs?: number }} [options]
    * @returns {Promise<void>}
    */
-  end(options) {
-    this.#ended ??= this.#end(options);
-    return this.#ended;
+  async end(options) {
+    const { timeoutMs = 0 } = callOptions(options, ['timeoutMs']);
+    this.#ended ??= this.#end(timeoutMs);
+    await this.#ended;
   }
 
-  /** @param {{ timeoutMs?: number } | undefined} options */
-  async #end(options) {
-    const { timeoutMs = 0 } = callOptions(options, ['timeoutMs']);
+  /** @param {number} timeoutMs */
+  async #end(timeoutMs) {
     this.#closed = true;
     forgotten.unregister(this);
     const { channel, pool } = this.#session;

@@ -7,6 +7,7 @@
 // write in between, so no code of the user's may run there: params.js has called it all before. A frame that does not
 // fit gets a larger buffer for itself.
 
+const { isDate } = require('node:util').types;
 const { ParameterError } = require('./errors.js');
 const { Json } = require('./params.js');
 
@@ -268,7 +269,7 @@ class Ring {
       this.array(value, number);
     } else if (value instanceof Json) {
       this.string(TAG.JSON, value.text, number);
-    } else if (value instanceof Date) {
+    } else if (isDate(value)) {
       this.tag(TAG.DATE, 0);
       this.f64[this.at >> 3] = Date.prototype.getTime.call(value);
       this.at += 8;

@@ -57,11 +57,13 @@ pub(crate) enum Sharing {
     Any,
 }
 
+/// Tells a task's caller how it ended.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
 /// What became of a task.
-#[derive(Debug)]
 pub(crate) enum After<T> {
-    /// It has told its caller.
-    Settled,
+    /// It is done, and its caller is to be told when the connection is free: who then looks at the pool sees it so.
+    Settled(Answer),
     /// It was certainly not applied: it waits for another connection, ahead of all others.
     Again(T),
 }
@@ -339,16 +341,24 @@ impl<T: Task> Router<T> {
             let after = task.run(lane.session()).await;
             lane.unseat(sharing);
             lane.progress.store(clock(), Ordering::Relaxed);
-            if let After::Again(task) = after {
-                lock(&self.state).queue.push_front(task);
+            let answer = match after {
+                After::Settled(answer) => Some(answer),
+                After::Again(task) => {
+                    lock(&self.state).queue.push_front(task);
+                    None
+                }
+            };
+            let next = self.next_for(&lane);
+            let Some(next) = next else {
+                drop(lane);
+                drop(seat);
+                return answer.into_iter().for_each(|answer| answer());
+            };
+            if let Some(answer) = answer {
+                answer();
             }
-            match self.next_for(&lane) {
-                Some(next) => (task, sharing) = next,
-                None => break,
-            }
+            (task, sharing) = next;
         }
-        drop(lane);
-        drop(seat);
     }
 
     /// What a worker of this lane does next.

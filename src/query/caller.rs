@@ -32,7 +32,7 @@ impl Caller {
     }
 
     /// The last rows, and the end.
-    pub(crate) fn done(mut self, finished: &mut Finished, node: usize) {
+    pub(crate) fn done(mut self, mut finished: Finished, node: usize) {
         self.settled = true;
         let message = Message {
             anew: self.anew,
@@ -52,7 +52,7 @@ impl Caller {
 
     /// The end of something that returns no rows.
     pub(crate) fn done_empty(self, node: usize) {
-        self.done(&mut Finished::default(), node);
+        self.done(Finished::default(), node);
     }
 
     pub(crate) fn fail(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {

@@ -47,6 +47,11 @@ impl Call {
         self.caller.fail(error, self.attempts, node);
     }
 
+    /// The same as an answer for later.
+    pub(crate) fn failed(self, error: ClientError, node: Option<usize>) -> After<Job> {
+        After::Settled(Box::new(move || self.fail(&error, node)))
+    }
+
     /// The time for another connection counts from the first failure.
     pub(crate) fn prepare_retry(&mut self) {
         self.caller.start_anew();
@@ -128,29 +133,25 @@ impl Task for Job {
 async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> {
     let node = session.conn.node.index;
     if let Some(given_up) = query.call.patience.has_ended(Instant::now()) {
-        query.call.fail(&given_up.error(Outcome::NotApplied), None);
-        return After::Settled;
+        return query.call.failed(given_up.error(Outcome::NotApplied), None);
     }
     query.call.attempts += 1;
     let context = query.call.context.clone();
     let fence = if context.cluster.mode.must_write() && session.conn.is_stale() { Fence::Show } else { Fence::Known };
     let work = execute(&context, session, &query.statement, &mut query.call.caller, fence, false);
     let failure = match with_patience(&session.conn, &query.call.patience, work).await {
-        Ended::Itself(Ok(mut finished)) => {
-            query.call.caller.done(&mut finished, node);
-            return After::Settled;
+        Ended::Itself(Ok(finished)) => {
+            return After::Settled(Box::new(move || query.call.caller.done(finished, node)));
         }
         Ended::GivenUp(given_up, last_word) => {
             let error = last_word_error(last_word, |outcome| given_up.error(outcome));
-            query.call.fail(&error, Some(node));
-            return After::Settled;
+            return query.call.failed(error, Some(node));
         }
         Ended::Itself(Err(failure)) => failure,
     };
     let (cause, phase, sequence) = match failure {
         Failure::Client(error) => {
-            query.call.fail(&error, Some(node));
-            return After::Settled;
+            return query.call.failed(error, Some(node));
         }
         Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
     };
@@ -181,8 +182,8 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
         Next::Fail(outcome) => outcome,
         _ => Outcome::NotApplied,
     };
-    query.call.fail(&run_error(cause, session, outcome), Some(node));
-    After::Settled
+    let error = run_error(cause, session, outcome);
+    query.call.failed(error, Some(node))
 }
 
 /// The error for a statement that failed on the wire.

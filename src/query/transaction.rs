@@ -16,7 +16,7 @@ use super::job::{Call, Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
 use crate::cluster::fence;
 use crate::error::{ClientError, Outcome, ServerError};
-use crate::pool::router::After;
+use crate::pool::router::{After, Answer};
 use crate::pool::session::Session;
 
 /// What a transaction's user wants next.
@@ -55,11 +55,25 @@ pub(crate) struct Begin {
 }
 
 /// How the conversation with the transaction's user ended.
-enum End {
-    /// The server confirmed that no transaction is open.
-    Closed,
-    /// The connection is of no more use.
-    Broken,
+struct End {
+    /// The server confirmed that no transaction is open; if not, the connection is of no more use.
+    confirmed: bool,
+    /// What whoever ended it is told.
+    answer: Answer,
+}
+
+impl End {
+    fn silent(confirmed: bool) -> Self {
+        Self { confirmed, answer: Box::new(|| ()) }
+    }
+
+    fn done(confirmed: bool, caller: Caller, node: usize) -> Self {
+        Self { confirmed, answer: Box::new(move || caller.done_empty(node)) }
+    }
+
+    fn failed(confirmed: bool, caller: Caller, error: ClientError, node: usize) -> Self {
+        Self { confirmed, answer: Box::new(move || caller.fail(&error, 1, Some(node))) }
+    }
 }
 
 impl Begin {
@@ -78,8 +92,7 @@ impl Begin {
                 // Whatever came of the BEGIN, this connection does not go back with it.
                 session.conn.cut();
                 let _ = last_word;
-                self.call.fail(&given_up.error(Outcome::NotApplied), Some(node));
-                return After::Settled;
+                return self.call.failed(given_up.error(Outcome::NotApplied), Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
         };
@@ -92,13 +105,9 @@ impl Begin {
             }
             Failure::Run { cause, .. } => {
                 let error = run_error(cause, session, Outcome::NotApplied);
-                self.call.fail(&error, Some(node));
-                After::Settled
+                self.call.failed(error, Some(node))
             }
-            Failure::Client(error) => {
-                self.call.fail(&error, Some(node));
-                After::Settled
-            }
+            Failure::Client(error) => self.call.failed(error, Some(node)),
         }
     }
 }
@@ -134,18 +143,16 @@ async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Fa
 }
 
 async fn serve(context: &Context, session: &Arc<Session>, commands: &mut UnboundedReceiver<Command>) -> After<Job> {
-    match converse(context, session, commands).await {
-        End::Closed => {}
-        End::Broken => {
-            session.conn.cut();
-            // The user may still want something of it: that is refused without holding the connection's place.
-            let (_, empty) = tokio::sync::mpsc::unbounded_channel();
-            let rest = std::mem::replace(commands, empty);
-            let error = lost(session, Outcome::NotApplied);
-            drop(tokio::spawn(refuse_all(rest, error)));
-        }
+    let End { confirmed, answer } = converse(context, session, commands).await;
+    if !confirmed {
+        session.conn.cut();
+        // The user may still want something of it: that is refused without holding the connection's place.
+        let (_, empty) = tokio::sync::mpsc::unbounded_channel();
+        let rest = std::mem::replace(commands, empty);
+        let error = lost(session, Outcome::NotApplied);
+        drop(tokio::spawn(refuse_all(rest, error)));
     }
-    After::Settled
+    After::Settled(answer)
 }
 
 async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
@@ -167,16 +174,16 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
         let command = tokio::select! {
             biased;
             command = commands.recv() => command.unwrap_or(Command::Abandon),
-            () = session.conn.ended() => return End::Broken,
+            () = session.conn.ended() => return End::silent(false),
         };
         match command {
             Command::Query { mut caller, statement, patience } => {
                 let answer = query(context, session, &mut caller, &statement, &patience).await;
                 let node = session.conn.node.index;
                 match answer {
-                    Ok(mut finished) => {
+                    Ok(finished) => {
                         aborted = false;
-                        caller.done(&mut finished, node);
+                        caller.done(finished, node);
                     }
                     Err((error, spoils)) => {
                         aborted |= spoils;
@@ -184,25 +191,20 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
                     }
                 }
                 if session.conn.is_closed() {
-                    return End::Broken;
+                    return End::silent(false);
                 }
             }
             Command::Commit(caller, _) if aborted => {
                 let ended = end(session, "ROLLBACK").await.is_ok();
-                caller.fail(&aborted_error(), 1, Some(session.conn.node.index));
-                return if ended { End::Closed } else { End::Broken };
+                return End::failed(ended, caller, aborted_error(), session.conn.node.index);
             }
             Command::Commit(caller, patience) => return commit(session, caller, &patience).await,
             Command::Rollback(caller) => {
                 let ended = end(session, "ROLLBACK").await.is_ok();
                 // If the connection broke, the server has rolled back as well.
-                caller.done_empty(session.conn.node.index);
-                return if ended { End::Closed } else { End::Broken };
+                return End::done(ended, caller, session.conn.node.index);
             }
-            Command::Abandon => {
-                let ended = end(session, "ROLLBACK").await.is_ok();
-                return if ended { End::Closed } else { End::Broken };
-            }
+            Command::Abandon => return End::silent(end(session, "ROLLBACK").await.is_ok()),
         }
     }
 }
@@ -262,31 +264,24 @@ async fn commit(session: &Session, caller: Caller, patience: &Patience) -> End {
     let node = session.conn.node.index;
     let failure = match with_patience(&session.conn, patience, end(session, "COMMIT")).await {
         // Given up, but the server had finished it: it is committed.
-        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => {
-            caller.done_empty(node);
-            return End::Closed;
-        }
+        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, caller, node),
         Ended::GivenUp(given_up, last_word) => {
-            let closed = last_word.is_some();
-            caller.fail(&last_word_error(last_word, |outcome| given_up.error(outcome)), 1, Some(node));
-            return if closed { End::Closed } else { End::Broken };
+            let confirmed = last_word.is_some();
+            let error = last_word_error(last_word, |outcome| given_up.error(outcome));
+            return End::failed(confirmed, caller, error, node);
         }
         Ended::Itself(Err(failure)) => failure,
     };
     match failure {
-        Failure::Client(error) => {
-            caller.fail(&error, 1, Some(node));
-            End::Closed
-        }
+        Failure::Client(error) => End::failed(true, caller, error, node),
         Failure::Run { cause, phase, .. } => {
             // Refused (a deferred constraint, a serialization failure): the server has rolled back. Lost: who knows.
             let outcome = match next(&cause, phase, false) {
                 Next::Fail(outcome) => outcome,
                 Next::Again | Next::AskFence => Outcome::NotApplied,
             };
-            let closed = matches!(&cause, Cause::Server(error) if !error.ends_session);
-            caller.fail(&run_error(cause, session, outcome), 1, Some(node));
-            if closed { End::Closed } else { End::Broken }
+            let confirmed = matches!(&cause, Cause::Server(error) if !error.ends_session);
+            End::failed(confirmed, caller, run_error(cause, session, outcome), node)
         }
     }
 }
