@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use crate::cluster::conn::Conn;
 use crate::error::{ClientError, Outcome};
 
 /// How long to wait for the server's last word.
 const LAST_WORD: Duration = Duration::from_secs(2);
+/// A server that has not begun the statement yet ignores the request: it is repeated after this, then after twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The caller's end of an AbortSignal.
 #[derive(Debug, Default)]
@@ -122,10 +124,18 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
         result = work.as_mut() => return Ended::Itself(result),
         given_up = patience.ends() => given_up,
     };
-    let (last_word, cancelled) = tokio::join!(timeout(LAST_WORD, work.as_mut()), timeout(LAST_WORD, conn.cancel()));
-    if last_word.is_err() || !matches!(cancelled, Ok(Ok(()))) {
-        // A request that is still on its way could hit the next statement.
-        conn.cut();
+    let deadline = tokio::time::Instant::now() + LAST_WORD;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (last_word, cancelled) = tokio::join!(timeout(pause, work.as_mut()), timeout_at(deadline, conn.cancel()));
+        let silent = last_word.is_err() && tokio::time::Instant::now() >= deadline;
+        if silent || !matches!(cancelled, Ok(Ok(()))) {
+            // A request that is still on its way could hit the next statement.
+            conn.cut();
+        }
+        if last_word.is_ok() || silent {
+            return Ended::GivenUp(given_up, last_word.ok());
+        }
+        pause *= 2;
     }
-    Ended::GivenUp(given_up, last_word.ok())
 }
