@@ -327,6 +327,13 @@ impl Cluster {
         primary.node = Some(node.index);
         primary.last = Some(node.index);
         drop(primary);
+        if let Some(old) = from.filter(|old| *old != node.index).map(|old| &self.nodes[old])
+            && self.mode.must_write()
+        {
+            // It may not know yet (frozen, cut off): whatever it says, nothing new goes there.
+            old.retire_connections();
+            self.retired.notify_one();
+        }
         if from != Some(node.index) {
             let from = from.map(|index| self.nodes[index].label());
             self.tell("primary", node, json!({ "from": from, "to": node.label(), "downMs": down }));

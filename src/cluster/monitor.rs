@@ -5,7 +5,7 @@
 //! runs on it is released: TCP alone would let it hang for minutes.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -17,8 +17,10 @@ use super::{Cluster, Observation};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(100);
-/// How long a node may leave a probe unanswered.
+/// How long a node may be silent, counted from its last answer.
 const NODE_TIMEOUT: Duration = Duration::from_secs(3);
+/// But a probe gets at least this long.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Pokes closer together than this are one.
 const QUIET: Duration = Duration::from_millis(10);
 
@@ -29,14 +31,19 @@ pub(super) fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
 
 async fn watch(cluster: Weak<Cluster>, node: Arc<Node>) {
     let mut conn: Option<Conn> = None;
+    let mut answered = Instant::now();
     loop {
         let Some(strong) = cluster.upgrade() else { return };
-        let probed = match timeout(NODE_TIMEOUT, probe(&strong, &node, &mut conn)).await {
+        let patience = NODE_TIMEOUT.saturating_sub(answered.elapsed()).max(LEAST_PATIENCE);
+        let probed = match timeout(patience, probe(&strong, &node, &mut conn)).await {
             Ok(probed) => probed,
-            Err(_) => Err(HostFailure::Silent(NODE_TIMEOUT)),
+            Err(_) => Err(HostFailure::Silent(answered.elapsed())),
         };
         match probed {
-            Ok(probe) => strong.observe(&node, Observation::Alive(probe)),
+            Ok(probe) => {
+                answered = Instant::now();
+                strong.observe(&node, Observation::Alive(probe));
+            }
             Err(failure) => {
                 conn = None;
                 strong.observe(&node, Observation::Lost(failure));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::codec::Packer;
 use crate::engine::{CompletionQueue, Kind, Message};
 use crate::error::ClientError;
+use crate::pool::prepared::Shape;
 
 /// Whom to tell. Dropped without having been told anything (a panic of ours), it reports an internal error.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Caller {
         let message = Message {
             anew: self.anew,
             rows: finished.rows,
-            shape: finished.shape,
+            shape: finished.shape.as_ref().map_or(0, |shape| shape.id),
             row_count: finished.row_count,
             node: node as i32,
             ..Message::new(Kind::Done, self.id)
@@ -79,8 +80,8 @@ impl Drop for Caller {
 pub(crate) struct Finished {
     /// Rows in `packer`.
     pub(crate) rows: u32,
-    /// 0: a statement without rows.
-    pub(crate) shape: u32,
+    /// None: a statement without rows. Held until the rows are on their way, so that it is not forgotten before them.
+    pub(crate) shape: Option<Arc<Shape>>,
     /// Rows returned or changed in all.
     pub(crate) row_count: u64,
     pub(crate) packer: Packer,

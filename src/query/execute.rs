@@ -287,9 +287,9 @@ async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> R
     if let Some(error) = unreadable {
         return Err(Collect::Decode(error));
     }
-    let has_rows = !prepared.decoders.is_empty();
+    let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
-    Ok(Finished { rows, shape: if has_rows || total > 0 { prepared.shape.id } else { 0 }, row_count, packer })
+    Ok(Finished { rows, shape: has_rows.then(|| prepared.shape.clone()), row_count, packer })
 }
 
 /// A cell as it came over the wire.
