@@ -7,7 +7,7 @@
 // the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
 
 const { Channel: Core } = require('../index.js');
-const { fromCore } = require('./errors.js');
+const { HyperionError, fromCore } = require('./errors.js');
 const { Ring } = require('./ring.js');
 const { Shape } = require('./shapes.js');
 
@@ -52,6 +52,7 @@ class Call {
     this.node = -1;
     /** @type {Shape | null} */
     this.shape = null;
+    this.unreadable = false;
     this.id = 0;
   }
 }
@@ -249,7 +250,9 @@ class Channel {
         if (number !== 0) {
           const shape = this.shapes.get(number);
           call.shape = shape ?? null;
-          if (rows > 0 && shape !== undefined) {
+          if (shape === undefined) {
+            call.unreadable = true;
+          } else if (rows > 0) {
             inbox.slots = slots + i32[head + 4];
             inbox.aux = aux + i32[head + 5];
             inbox.textAt = i32[head + 6];
@@ -261,7 +264,9 @@ class Channel {
           call.rowCount = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
           call.node = i32[head + 11];
           this.release(call);
-          call.resolve(call);
+          // Never an empty result for one that cannot be read.
+          if (call.unreadable) call.reject(new HyperionError('internal error: unknown row shape', 'ERR_INTERNAL'));
+          else call.resolve(call);
         }
       } else {
         const from = i32[head + 6];
