@@ -162,12 +162,12 @@ async function ownCluster(t, options) {
  *
  * @param {Database | null} db
  * @param {string} code the body of an async function
- * @param {{ flags?: string[], env?: Record<string, string>, killMs?: number, options?: Record<string, unknown> }} [settings]
+ * @param {{ flags?: string[], env?: Record<string, string>, killMs?: number, options?: Record<string, unknown>, load?: boolean }} [settings] `load: false`: without `createPool`
  * @returns {Promise<{ code: number | null, signal: string | null, lines: string[], stderr: string }>}
  */
-function inChild(db, code, { flags = [], env = {}, killMs = HANG_MS / 2, options = {} } = {}) {
+function inChild(db, code, { flags = [], env = {}, killMs = HANG_MS / 2, options = {}, load = true } = {}) {
   const script = `
-    const { createPool } = require(${JSON.stringify(path.join(__dirname, '..', 'client.js'))});
+    ${load ? `const { createPool } = require(${JSON.stringify(path.join(__dirname, '..', 'client.js'))});` : ''}
     const options = ${JSON.stringify(db === null ? {} : db.options(options))};
     const print = (...values) => console.log(...values.map((value) => typeof value === 'string' ? value : JSON.stringify(value)));
     (async () => {${code}\n})();`;

@@ -1,0 +1,19 @@
+'use strict';
+
+// This repository's client.
+
+const { createPool } = require('../../client.js');
+
+exports.version = () => require('../../package.json').version;
+
+/** The native library in use: a debug build would be an unfair witness against us. */
+exports.library = () => Object.keys(require.cache).find((file) => file.endsWith('.node'));
+
+/** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */
+exports.open = async ({ hosts, user, password, database, connections }) => {
+  const pool = createPool({ hosts, user, password, database, poolSize: connections });
+  return {
+    statement: (_name, sql) => (params) => pool.query(sql, params),
+    close: () => pool.end(),
+  };
+};
