@@ -24,8 +24,9 @@ const OP = {
   PASSWORD: 9,
   END: 10,
   PANIC: 11,
+  CREDIT: 12,
 };
-const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8 };
+const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
 
 /** Kinds of messages; the numbers are a contract with src/engine.rs. */
 const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6 };
@@ -53,6 +54,10 @@ class Call {
     /** @type {Shape | null} */
     this.shape = null;
     this.unreadable = false;
+    /** Rows as arrays of their values. */
+    this.asArrays = false;
+    /** Takes the rows as they come, if somebody does. @type {((rows: object[]) => void) | null} */
+    this.onRows = null;
     this.id = 0;
   }
 }
@@ -257,7 +262,12 @@ class Channel {
             inbox.aux = aux + i32[head + 5];
             inbox.textAt = i32[head + 6];
             inbox.binAt = bin + i32[head + 7];
-            shape.read(inbox, rows, call.rows);
+            if (call.asArrays) shape.readArrays(inbox, rows, call.rows);
+            else shape.read(inbox, rows, call.rows);
+            if (call.onRows !== null) {
+              call.onRows(call.rows);
+              call.rows = [];
+            }
           }
         }
         if (kind === MESSAGE.DONE) {

@@ -6,7 +6,8 @@ const { EventEmitter } = require('node:events');
 const { OP, FLAG, shared } = require('./channel.js');
 const { ParameterError, PoolClosedError, located } = require('./errors.js');
 const { forCore, parseOptions } = require('./options.js');
-const { NONE, Session, callOptions } = require('./session.js');
+const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
+const { RowStream } = require('./stream.js');
 const { Statements } = require('./statements.js');
 const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
 
@@ -60,6 +61,19 @@ class Pool extends EventEmitter {
     } catch (error) {
       throw located(error);
     }
+  }
+
+  /**
+   * The rows of a statement as they come: an async iterable for `for await`.
+   * @param {string} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions & { batchSize?: number }} [options]
+   */
+  stream(sql, params, options) {
+    if (this.#closed) throw new PoolClosedError();
+    const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
+    const session = this.#session;
+    return new RowStream(session, async (reader) => session.query(sql, params, { ...checked, reader }, 0));
   }
 
   /**

@@ -76,8 +76,9 @@ class Ring {
    * @param {number} flags
    * @param {number} count
    * @param {number} timeoutMs
+   * @param {number} [extra]
    */
-  open(operation, id, pool, statement, transaction, flags, count, timeoutMs) {
+  open(operation, id, pool, statement, transaction, flags, count, timeoutMs, extra = 0) {
     this.start = this.at;
     this.reserve(HEAD_BYTES);
     const { i32 } = this;
@@ -90,6 +91,7 @@ class Ring {
     i32[head + 5] = flags;
     i32[head + 6] = count;
     i32[head + 7] = timeoutMs;
+    i32[head + 9] = extra;
     this.at += HEAD_BYTES;
   }
 

@@ -5,7 +5,7 @@
 const { setMaxListeners } = require('node:events');
 const { FLAG, OP, Call } = require('./channel.js');
 const { aborted, AbortError, ParameterError } = require('./errors.js');
-const { integer, plainObject } = require('./options.js');
+const { integer, oneOf, plainObject } = require('./options.js');
 const { normalize } = require('./params.js');
 const { toRows } = require('./rows.js');
 
@@ -14,10 +14,14 @@ const { toRows } = require('./rows.js');
  * @property {number} [timeoutMs]
  * @property {AbortSignal} [signal]
  * @property {boolean} [readOnly]
+ * @property {'object' | 'array'} [rowMode]
  */
 
+/** Rows in a piece of a stream at most; a piece ends at 32 KiB in any case. */
+const BATCH_SIZE = 1000;
 const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
-const KNOWN = ['timeoutMs', 'signal', 'readOnly'];
+const KNOWN = ['timeoutMs', 'signal', 'readOnly', 'rowMode'];
+const STREAM_OPTIONS = [...KNOWN, 'batchSize'];
 
 /** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
 const isSignal = (value) => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function';
@@ -39,6 +43,8 @@ function callOptions(options, known = KNOWN) {
     if (given.signal !== undefined && !isSignal(given.signal)) {
       throw new ParameterError('signal must be an AbortSignal');
     }
+    if (given.rowMode !== undefined) oneOf('rowMode', given.rowMode, ['object', 'array']);
+    if (given.batchSize !== undefined) integer('batchSize', given.batchSize, 1, 1_000_000);
     for (const name of ['readOnly', 'deferrable']) {
       if (given[name] !== undefined && typeof given[name] !== 'boolean') {
         throw new ParameterError(`${name} must be a boolean`);
@@ -170,9 +176,17 @@ class Session {
     return new Promise((resolve, reject) => {
       const call = new Call((call) => resolve(toRows(call, statement)), reject);
       const id = channel.register(call);
-      const flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
+      const { reader } = options;
+      call.asArrays = options.rowMode === 'array';
+      let flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
+      if (reader !== undefined) {
+        call.onRows = reader.onRows;
+        reader.onCall(call);
+        // Its reader may leave at any time.
+        flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
+      }
       const { length } = values;
-      ring.open(OP.QUERY, id, this.pool, statement.id, transaction, flags, length, options.timeoutMs ?? 0);
+      ring.open(OP.QUERY, id, this.pool, statement.id, transaction, flags, length, options.timeoutMs ?? 0, options.batchSize ?? BATCH_SIZE);
       try {
         for (let i = 0; i < length; i++) ring.value(values[i], i + 1);
       } catch (error) {
@@ -216,4 +230,4 @@ class Session {
   }
 }
 
-module.exports = { NONE, Session, callOptions, underSignal };
+module.exports = { NONE, STREAM_OPTIONS, Session, callOptions, underSignal };

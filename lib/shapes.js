@@ -206,6 +206,28 @@ class Shape {
       columns.map(({ kind: _kind, element: _element, ...field }) => Object.freeze({ ...field })),
     );
     this.read = constructorFor(columns);
+    this.columns = columns;
+  }
+
+  /**
+   * The same as arrays of values: for `rowMode: 'array'`.
+   * @param {Place} place
+   * @param {number} count
+   * @param {unknown[][]} rows
+   */
+  readArrays(place, count, rows) {
+    const { columns } = this;
+    const words = Math.ceil(columns.length / 64);
+    const { i32 } = place;
+    let o = place.slots;
+    for (let row = 0; row < count; row++, o += words + columns.length) {
+      const values = new Array(columns.length);
+      for (let i = 0; i < columns.length; i++) {
+        const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
+        values[i] = isNull ? null : READ[columns[i].kind](place, o + words + i, columns[i].element);
+      }
+      rows.push(values);
+    }
   }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::frames::{self, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY};
+use super::frames::{self, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
 use crate::cluster::{Cluster, Password};
 use crate::engine::{CompletionQueue, Kind, Message, lock};
@@ -18,6 +18,7 @@ use crate::query::Context;
 use crate::query::caller::Caller;
 use crate::query::cancel::{Abort, Patience};
 use crate::query::execute::Statement;
+use crate::query::flow::Flow;
 use crate::query::job::{Call, Job, Query};
 use crate::query::transaction::{Begin, Command};
 
@@ -107,6 +108,9 @@ struct Pool {
     transactions: HashMap<u32, Transaction>,
 }
 
+/// Pieces of a stream that may be on their way before its reader has taken one.
+const FIRST_CREDIT: u32 = 2;
+
 /// One environment's pools.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -114,12 +118,13 @@ pub(super) struct Desk {
     shapes: Arc<Shapes>,
     pools: HashMap<u32, Pool>,
     aborts: HashMap<u32, Weak<Abort>>,
+    flows: HashMap<u32, Weak<Flow>>,
 }
 
 impl Desk {
     pub(super) fn new(queue: Arc<CompletionQueue>) -> Self {
         let shapes = Arc::new(Shapes::new(queue.clone()));
-        Self { queue, shapes, pools: HashMap::new(), aborts: HashMap::new() }
+        Self { queue, shapes, pools: HashMap::new(), aborts: HashMap::new(), flows: HashMap::new() }
     }
 
     /// Works until the environment is gone.
@@ -148,11 +153,20 @@ impl Desk {
 
     fn take(&mut self, frame: &Frame<'_>) {
         let patience = self.patience(frame);
-        let caller = || Caller::new(frame.id, self.queue.clone());
+        let caller = || match &patience.flow {
+            Some(flow) => Caller::streaming(frame.id, self.queue.clone(), flow.clone()),
+            None => Caller::new(frame.id, self.queue.clone()),
+        };
         if frame.operation == Operation::Cancel {
             if let Some(abort) = self.aborts.remove(&frame.id).and_then(|abort| abort.upgrade()) {
                 abort.fire();
                 self.pools.values().for_each(|pool| pool.router.look_again());
+            }
+            return;
+        }
+        if frame.operation == Operation::Credit {
+            if let Some(flow) = self.flows.get(&frame.id).and_then(Weak::upgrade) {
+                flow.grant(frame.extra);
             }
             return;
         }
@@ -167,9 +181,9 @@ impl Desk {
                 pool.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, frame.text())));
             }
             Operation::Forget => drop(pool.texts.remove(&frame.statement)),
-            Operation::Query => pool.query(frame, caller(), patience),
-            Operation::Begin => pool.begin(frame, caller(), patience),
-            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience)),
+            Operation::Query => pool.query(frame, caller(), patience.clone()),
+            Operation::Begin => pool.begin(frame, caller(), patience.clone()),
+            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience.clone())),
             Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
             Operation::Password => pool.password(frame),
@@ -185,7 +199,7 @@ impl Desk {
                 let call = Call::new(caller(), pool.context.clone(), Patience::default());
                 pool.router.submit(Job::Panic(Box::new(call)));
             }
-            Operation::Cancel => {}
+            Operation::Cancel | Operation::Credit => {}
         }
     }
 
@@ -201,7 +215,14 @@ impl Desk {
             self.aborts.insert(frame.id, Arc::downgrade(&abort));
             abort
         });
-        Patience::new(frame.timeout_ms, abort)
+        let mut patience = Patience::new(frame.timeout_ms, abort);
+        if frame.has(STREAM) {
+            let flow = Arc::new(Flow::new(FIRST_CREDIT, frame.extra));
+            self.flows.retain(|_, flow| flow.strong_count() > 0);
+            self.flows.insert(frame.id, Arc::downgrade(&flow));
+            patience.flow = Some(flow);
+        }
+        patience
     }
 }
 

@@ -1,7 +1,7 @@
 //! The frames JavaScript writes (lib/channel.js): a head of ten little-endian i32 words, then a payload, padded to 8 bytes.
 
 /// Words of a frame's head, in their order: operation, id, pool, statement, transaction, flags, number of parameters,
-/// timeoutMs, payload bytes, unused.
+/// timeoutMs, payload bytes, rows in a piece of a stream (or how many more pieces its reader takes).
 const HEAD: usize = 10;
 
 /// What a frame asks for; the numbers are a contract with lib/channel.js.
@@ -27,6 +27,8 @@ pub(super) enum Operation {
     End,
     /// Panic, for a test.
     Panic,
+    /// The reader of stream number `id` takes `extra` more pieces.
+    Credit,
 }
 
 /// The statement is a declared read.
@@ -35,6 +37,8 @@ pub(super) const READ_ONLY: i32 = 1;
 pub(super) const HAS_SIGNAL: i32 = 2;
 /// The transaction belongs to a callback, which ends it.
 pub(super) const MANAGED: i32 = 4;
+/// The rows are read as they come; `extra` says how many make a piece at most.
+pub(super) const STREAM: i32 = 16;
 /// The password function failed; the payload says why.
 pub(super) const FAILED: i32 = 8;
 
@@ -50,6 +54,7 @@ pub(super) struct Frame<'a> {
     pub(super) count: usize,
     pub(super) timeout_ms: u64,
     pub(super) payload: &'a [u8],
+    pub(super) extra: u32,
 }
 
 impl Frame<'_> {
@@ -91,6 +96,7 @@ fn read_one(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
         count: usize::try_from(word(6)).ok()?,
         timeout_ms: u64::try_from(word(7)).ok()?,
         payload,
+        extra: word(9) as u32,
     };
     Some((frame, after))
 }
@@ -108,6 +114,7 @@ fn operation(number: i32) -> Option<Operation> {
         9 => Operation::Password,
         10 => Operation::End,
         11 => Operation::Panic,
+        12 => Operation::Credit,
         _ => return None,
     })
 }

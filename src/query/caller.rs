@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::flow::Flow;
 use crate::codec::Packer;
 use crate::engine::{CompletionQueue, Kind, Message};
 use crate::error::ClientError;
@@ -17,11 +18,35 @@ pub(crate) struct Caller {
     delivered: bool,
     /// Those rows do not count: the statement is being run again.
     anew: bool,
+    /// A stream's reader, who says how fast.
+    flow: Option<Arc<Flow>>,
 }
 
 impl Caller {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
-        Self { id, queue, settled: false, delivered: false, anew: false }
+        Self { id, queue, settled: false, delivered: false, anew: false, flow: None }
+    }
+
+    /// One that reads its rows as they come.
+    pub(crate) fn streaming(id: u32, queue: Arc<CompletionQueue>, flow: Arc<Flow>) -> Self {
+        let mut caller = Self::new(id, queue);
+        caller.flow = Some(flow);
+        caller
+    }
+
+    /// Whether rows have gone out that cannot be taken back.
+    pub(crate) fn has_streamed(&self) -> bool {
+        self.delivered && self.flow.is_some()
+    }
+
+    /// Rows in a piece at most.
+    pub(crate) fn piece_rows(&self) -> u32 {
+        self.flow.as_ref().map_or(u32::MAX, |flow| flow.piece_rows)
+    }
+
+    /// Whether nobody wants the rows any more.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.is_closed())
     }
 
     /// Rows of a result that is not complete yet. Waits while JavaScript is behind.
@@ -29,7 +54,10 @@ impl Caller {
         let anew = std::mem::take(&mut self.anew);
         self.delivered = true;
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
-        self.queue.has_room().await;
+        match &self.flow {
+            Some(flow) => flow.take().await,
+            None => self.queue.has_room().await,
+        }
     }
 
     /// The last rows, and the end.

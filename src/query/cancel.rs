@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
+use super::flow::Flow;
 use crate::cluster::conn::Conn;
 use crate::error::{ClientError, Outcome};
 
@@ -43,6 +44,8 @@ impl Abort {
 pub(crate) struct Patience {
     pub(crate) expires: Option<(Instant, u64)>,
     pub(crate) abort: Option<Arc<Abort>>,
+    /// The reader of the rows, for whom the statement must not wait once it is given up.
+    pub(crate) flow: Option<Arc<Flow>>,
 }
 
 /// Why it was given up.
@@ -64,7 +67,7 @@ impl GivenUp {
 impl Patience {
     pub(crate) fn new(timeout_ms: u64, abort: Option<Arc<Abort>>) -> Self {
         let expires = (timeout_ms > 0).then(|| (Instant::now() + Duration::from_millis(timeout_ms), timeout_ms));
-        Self { expires, abort }
+        Self { expires, abort, flow: None }
     }
 
     /// Whether it can end at all.
@@ -124,6 +127,9 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
         result = work.as_mut() => return Ended::Itself(result),
         given_up = patience.ends() => given_up,
     };
+    if let Some(flow) = &patience.flow {
+        flow.close();
+    }
     let deadline = tokio::time::Instant::now() + LAST_WORD;
     let mut pause = FIRST_PAUSE;
     loop {

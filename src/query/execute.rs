@@ -269,8 +269,8 @@ async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> R
     let mut unreadable = None;
     while let Some(row) = stream.next().await {
         let row = row.map_err(Collect::Lost)?;
-        // After an unreadable row the rest is only read to its end: the statement itself goes on.
-        if unreadable.is_some() {
+        // After an unreadable row, or when nobody listens any more, the rest is only read to its end.
+        if unreadable.is_some() || caller.is_deaf() {
             continue;
         }
         if let Err(error) = pack(&row, prepared, &mut packer) {
@@ -279,7 +279,7 @@ async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> R
         }
         rows += 1;
         total += 1;
-        if packer.byte_len() > PIECE {
+        if packer.byte_len() > PIECE || rows >= caller.piece_rows() {
             caller.rows(rows, prepared.shape.id, &mut packer).await;
             rows = 0;
         }

@@ -156,7 +156,10 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
         Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
     };
     let declared_read = query.read_only || context.cluster.mode.only_reads();
+    // Rows that were read cannot be taken back.
+    let streamed = query.call.caller.has_streamed();
     let again = match next(&cause, phase, declared_read) {
+        _ if streamed => false,
         Next::Again => true,
         Next::AskFence => match sequence {
             Some(sequence) if context.cluster.mode.must_write() => {
@@ -180,7 +183,7 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
     }
     let outcome = match next(&cause, phase, declared_read) {
         Next::Fail(outcome) => outcome,
-        _ => Outcome::NotApplied,
+        Next::Again | Next::AskFence => Outcome::NotApplied,
     };
     let error = run_error(cause, session, outcome);
     query.call.failed(error, Some(node))

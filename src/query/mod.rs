@@ -2,6 +2,7 @@
 //!
 //! - `caller`: whom to tell
 //! - `cancel`: timeouts and signals
+//! - `flow`: credit from the reader of a stream
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
 //! - `job`: a statement outside a transaction, as the pool sees it
@@ -10,6 +11,7 @@
 pub(crate) mod caller;
 pub(crate) mod cancel;
 pub(crate) mod execute;
+pub(crate) mod flow;
 pub(crate) mod job;
 pub(crate) mod outcome;
 pub(crate) mod transaction;
