@@ -115,6 +115,21 @@ export interface QueryOptions {
   signal?: AbortSignal;
   /** The caller's promise that the statement changes nothing: it may be run again when its connection is lost. */
   readOnly?: boolean;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
+  rowMode?: 'object' | 'array';
+}
+
+export interface StreamOptions extends QueryOptions {
+  /** Rows in a piece at most; a piece ends at 32 KiB in any case. Default 1000. */
+  batchSize?: number;
+}
+
+/** The rows of a statement as they come. It begins with the first next(); leaving the loop cancels what still runs. */
+export interface RowStream<T = Record<string, unknown>> extends AsyncIterableIterator<T> {
+  next(): Promise<IteratorResult<T, undefined>>;
+  return(): Promise<IteratorResult<T, undefined>>;
+  [Symbol.asyncIterator](): RowStream<T>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable';
@@ -142,6 +157,11 @@ export interface TransactionOptions extends BeginOptions {
 export class Transaction {
   private constructor();
   /** Runs a statement; concurrent calls run in their order. */
+  query<T extends unknown[] = unknown[]>(
+    sql: string,
+    params: ReadonlyArray<Parameter> | null | undefined,
+    options: QueryOptions & { rowMode: 'array' },
+  ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
     sql: string,
     params?: ReadonlyArray<Parameter> | null,
@@ -192,11 +212,22 @@ export interface PoolEvents {
 export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions);
   /** Runs a statement on any connection. */
+  query<T extends unknown[] = unknown[]>(
+    sql: string,
+    params: ReadonlyArray<Parameter> | null | undefined,
+    options: QueryOptions & { rowMode: 'array' },
+  ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
     sql: string,
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
+  stream<T = Record<string, unknown>>(
+    sql: string,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: StreamOptions,
+  ): RowStream<T>;
   /** BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. */
   transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
   /** Begins a transaction that the caller ends. A forgotten one is rolled back. */

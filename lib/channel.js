@@ -262,7 +262,7 @@ class Channel {
             inbox.aux = aux + i32[head + 5];
             inbox.textAt = i32[head + 6];
             inbox.binAt = bin + i32[head + 7];
-            if (call.asArrays) shape.readArrays(inbox, rows, call.rows);
+            if (call.asArrays) shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows));
             else shape.read(inbox, rows, call.rows);
             if (call.onRows !== null) {
               call.onRows(call.rows);

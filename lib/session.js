@@ -186,7 +186,17 @@ class Session {
         flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
       }
       const { length } = values;
-      ring.open(OP.QUERY, id, this.pool, statement.id, transaction, flags, length, options.timeoutMs ?? 0, options.batchSize ?? BATCH_SIZE);
+      ring.open(
+        OP.QUERY,
+        id,
+        this.pool,
+        statement.id,
+        transaction,
+        flags,
+        length,
+        options.timeoutMs ?? 0,
+        options.batchSize ?? BATCH_SIZE,
+      );
       try {
         for (let i = 0; i < length; i++) ring.value(values[i], i + 1);
       } catch (error) {

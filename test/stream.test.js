@@ -25,7 +25,11 @@ describe('a stream', () => {
     const expected = (await pool.query(sql)).map((/** @type {any} */ { at: _, ...row }) => row);
     for (const batchSize of [undefined, 1, 7, 1000, 1_000_000]) {
       const rows = await all(pool.stream(sql, [], batchSize === undefined ? undefined : { batchSize }));
-      assert.deepStrictEqual(rows.map(({ at: _, ...row }) => row), expected, `batchSize ${batchSize}`);
+      assert.deepStrictEqual(
+        rows.map(({ at: _, ...row }) => row),
+        expected,
+        `batchSize ${batchSize}`,
+      );
     }
   });
 
@@ -57,8 +61,10 @@ describe('a stream', () => {
       await until('the connection is back', () => pool.status().inUse === 0);
       assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
     }
-    const { rows } = { rows: await db.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%100000000%'
-      AND pid <> pg_backend_pid()`) };
+    const { rows } = {
+      rows: await db.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%100000000%'
+      AND pid <> pg_backend_pid()`),
+    };
     assert.deepEqual(rows, []);
   });
 
@@ -75,7 +81,9 @@ describe('a stream', () => {
 
   fact('that is read slowly holds the server, not memory', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
-    const stream = pool.stream(`SELECT g, repeat('x', 10000) AS text FROM (SELECT generate_series(1, 200000)) AS s (g)`);
+    const stream = pool.stream(
+      `SELECT g, repeat('x', 10000) AS text FROM (SELECT generate_series(1, 200000)) AS s (g)`,
+    );
     await stream.next();
     const before = process.memoryUsage().rss;
     await sleep(500);
@@ -91,7 +99,11 @@ describe('a stream', () => {
     const pool = db.pool(t);
     const stream = pool.stream('SELECT 10 / (2000 - g) AS v FROM generate_series(1, 3000) g', [], { batchSize: 100 });
     let seen = 0;
-    const error = await failureOf((async () => { for await (const _ of stream) seen++; })());
+    const error = await failureOf(
+      (async () => {
+        for await (const _ of stream) seen++;
+      })(),
+    );
     assert.equal(error.code, '22012');
     assert.ok(seen > 0 && seen < 2000, String(seen));
     assert.deepEqual(await stream.next(), { value: undefined, done: true });
@@ -115,23 +127,38 @@ describe('a stream', () => {
     const pool = db.pool(t);
     const stream = pool.stream(numbers(5));
     const results = await Promise.all(range(8).map(() => stream.next()));
-    assert.deepEqual(results.map(({ value }) => value?.g), [1, 2, 3, 4, 5, undefined, undefined, undefined]);
+    assert.deepEqual(
+      results.map(({ value }) => value?.g),
+      [1, 2, 3, 4, 5, undefined, undefined, undefined],
+    );
   });
 
   fact('does not disturb what else runs', async (t) => {
     const pool = db.pool(t, { poolSize: 4 });
-    const sums = await Promise.all(range(8).map(async (i) => {
-      let sum = 0;
-      for await (const { v } of pool.stream('SELECT g + $1::int4 AS v FROM generate_series(1, 20000) g', [i])) sum += v;
-      return sum;
-    }));
-    assert.deepEqual(sums, range(8).map((i) => 20000 * 20001 / 2 + 20000 * i));
+    const sums = await Promise.all(
+      range(8).map(async (i) => {
+        let sum = 0;
+        for await (const { v } of pool.stream('SELECT g + $1::int4 AS v FROM generate_series(1, 20000) g', [i]))
+          sum += v;
+        return sum;
+      }),
+    );
+    assert.deepEqual(
+      sums,
+      range(8).map((i) => (20000 * 20001) / 2 + 20000 * i),
+    );
   });
 
   fact('of a pool that has ended, and with options that do not exist, is refused', async (t) => {
     const pool = db.pool(t);
-    assert.throws(() => pool.stream('SELECT 1', [], { batchsize: 1 }), { code: 'ERR_INVALID_PARAM', message: /batchsize/ });
-    assert.throws(() => pool.stream('SELECT 1', [], { batchSize: 0 }), { code: 'ERR_INVALID_PARAM', message: /batchSize/ });
+    assert.throws(() => pool.stream('SELECT 1', [], { batchsize: 1 }), {
+      code: 'ERR_INVALID_PARAM',
+      message: /batchsize/,
+    });
+    assert.throws(() => pool.stream('SELECT 1', [], { batchSize: 0 }), {
+      code: 'ERR_INVALID_PARAM',
+      message: /batchSize/,
+    });
     await pool.end();
     assert.throws(() => pool.stream('SELECT 1'), { code: 'ERR_POOL_CLOSED' });
   });

@@ -47,6 +47,12 @@ export async function use(pool: Pool = createPool(options)) {
   const untyped = await pool.query('select 1 as id');
   same<Equal<(typeof untyped)[number], Record<string, unknown>>>();
 
+  const [values] = await pool.query('select 1', [], { rowMode: 'array' });
+  same<Equal<typeof values, unknown[]>>();
+  for await (const row of pool.stream<{ id: bigint }>('select 1 as id', [], { batchSize: 10, readOnly: true })) {
+    same<Equal<typeof row, { id: bigint }>>();
+  }
+
   const answer = await pool.transaction(async (tx) => (await tx.query<{ n: bigint }>('select 1'))[0].n, { retries: 3 });
   same<Equal<typeof answer, bigint>>();
   // @ts-expect-error unknown isolation
