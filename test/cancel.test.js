@@ -14,7 +14,12 @@ const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Ma
 
 /** Whether the server runs something of this name that matches. @param {string} applicationName @param {string} like */
 const running = async (applicationName, like) =>
-  (await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND state = 'active' AND query LIKE $2", [applicationName, like])).length > 0;
+  (
+    await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND state = 'active' AND query LIKE $2", [
+      applicationName,
+      like,
+    ])
+  ).length > 0;
 
 /** Rows of a table whatever the pool thinks. @param {string} table */
 const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
@@ -53,7 +58,11 @@ describe('timeoutMs', () => {
   fact('undoes what it had done', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE timed (id int)');
-    const error = await failureOf(pool.query('INSERT INTO timed SELECT i FROM generate_series(1, 5) i WHERE pg_sleep(0.2) IS NOT NULL', [], { timeoutMs: 300 }));
+    const error = await failureOf(
+      pool.query('INSERT INTO timed SELECT i FROM generate_series(1, 5) i WHERE pg_sleep(0.2) IS NOT NULL', [], {
+        timeoutMs: 300,
+      }),
+    );
     assertTimeout(error, 'not-applied');
     assert.equal(await countOf('timed'), 0);
     await pool.query('DROP TABLE timed');
@@ -79,7 +88,9 @@ describe('timeoutMs', () => {
 
   fact('does not touch a statement that is quick enough', async (t) => {
     const pool = db.pool(t);
-    const answers = await Promise.all(range(100).map((i) => pool.query('SELECT $1::int4 AS v', [i], { timeoutMs: 30_000 })));
+    const answers = await Promise.all(
+      range(100).map((i) => pool.query('SELECT $1::int4 AS v', [i], { timeoutMs: 30_000 })),
+    );
     answers.forEach((answer, i) => assert.deepStrictEqual(answer, [{ v: i }]));
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { timeoutMs: 0 }), [{ v: 1 }], '0 is none');
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { timeoutMs: undefined }), [{ v: 1 }]);
@@ -87,7 +98,9 @@ describe('timeoutMs', () => {
 
   fact('in the middle of a large result', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
-    const error = await failureOf(pool.query("SELECT i, repeat('x', 200) FROM generate_series(1, 100000000) i", [], { timeoutMs: 200 }));
+    const error = await failureOf(
+      pool.query("SELECT i, repeat('x', 200) FROM generate_series(1, 100000000) i", [], { timeoutMs: 200 }),
+    );
     assertTimeout(error, 'not-applied');
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
@@ -116,11 +129,26 @@ describe('signal', () => {
     assertAborted(await failureOf(pool.query('INSERT INTO aborted VALUES (1)', [], { signal })), reason, 'not-applied');
     assertAborted(await failureOf(pool.begin({ signal })), reason, 'not-applied');
     let called = false;
-    assertAborted(await failureOf(pool.transaction(async () => { called = true; }, { signal })), reason, 'not-applied');
+    assertAborted(
+      await failureOf(
+        pool.transaction(
+          async () => {
+            called = true;
+          },
+          { signal },
+        ),
+      ),
+      reason,
+      'not-applied',
+    );
     assert.equal(called, false);
     const tx = await pool.begin();
     assertAborted(await failureOf(tx.query('INSERT INTO aborted VALUES (1)', [], { signal })), reason, 'not-applied');
-    assert.deepStrictEqual(await tx.query('SELECT count(*)::int4 AS n FROM aborted'), [{ n: 0 }], 'and the transaction goes on');
+    assert.deepStrictEqual(
+      await tx.query('SELECT count(*)::int4 AS n FROM aborted'),
+      [{ n: 0 }],
+      'and the transaction goes on',
+    );
     await tx.commit();
     assert.equal(await countOf('aborted'), 0);
     const fresh = db.pool(t);
@@ -133,7 +161,9 @@ describe('signal', () => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE same_tick (id int)');
     const controller = new AbortController();
-    const failing = failureOf(pool.query('INSERT INTO same_tick SELECT 1 FROM pg_sleep(5)', [], { signal: controller.signal }));
+    const failing = failureOf(
+      pool.query('INSERT INTO same_tick SELECT 1 FROM pg_sleep(5)', [], { signal: controller.signal }),
+    );
     controller.abort('now');
     assertAborted(await failing, 'now', 'not-applied');
     assert.equal(await countOf('same_tick'), 0);
@@ -180,7 +210,9 @@ describe('signal', () => {
 
   fact('AbortSignal.timeout and AbortSignal.any', async (t) => {
     const pool = db.pool(t);
-    const error = await failureOf(pool.query('SELECT pg_sleep(30)', [], { signal: AbortSignal.any([AbortSignal.timeout(50)]) }));
+    const error = await failureOf(
+      pool.query('SELECT pg_sleep(30)', [], { signal: AbortSignal.any([AbortSignal.timeout(50)]) }),
+    );
     assert.equal(error.name, 'AbortError');
     assert.equal(error.cause.name, 'TimeoutError');
   });
@@ -212,8 +244,16 @@ describe('signal', () => {
 
   // options, what the message has to contain
   const WRONG = /** @type {[any, RegExp][]} */ ([
-    [{ timeoutMs: -1 }, /timeoutMs/], [{ timeoutMs: 1.5 }, /timeoutMs/], [{ timeoutMs: '5' }, /timeoutMs/], [{ timeoutMs: 2 ** 31 }, /timeoutMs/],
-    [{ signal: {} }, /signal/], [{ signal: null }, /signal/], [{ readOnly: 1 }, /readOnly/], [{ timeoutMS: 5 }, /timeoutMS/], ['x', /options/], [5, /options/],
+    [{ timeoutMs: -1 }, /timeoutMs/],
+    [{ timeoutMs: 1.5 }, /timeoutMs/],
+    [{ timeoutMs: '5' }, /timeoutMs/],
+    [{ timeoutMs: 2 ** 31 }, /timeoutMs/],
+    [{ signal: {} }, /signal/],
+    [{ signal: null }, /signal/],
+    [{ readOnly: 1 }, /readOnly/],
+    [{ timeoutMS: 5 }, /timeoutMS/],
+    ['x', /options/],
+    [5, /options/],
   ]);
   fact('wrong options send nothing and are named', async (t) => {
     const pool = db.pool(t);
@@ -235,7 +275,8 @@ describe('a cancel never hits a neighbour', () => {
       for (let i = 0; !over; i++) {
         const mine = client * 1_000_000 + i;
         assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [mine]), [{ v: mine }]);
-        if (i % 50 === 0) assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v FROM pg_sleep(0.004)', [mine]), [{ v: mine }]);
+        if (i % 50 === 0)
+          assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v FROM pg_sleep(0.004)', [mine]), [{ v: mine }]);
         neighbours++;
       }
     });
@@ -259,7 +300,9 @@ describe('a cancel never hits a neighbour', () => {
         }
       }
     });
-    await Promise.all(cancellers).finally(() => { over = true; });
+    await Promise.all(cancellers).finally(() => {
+      over = true;
+    });
     await Promise.all(others);
     assert.ok(counts.cancelled > 50, JSON.stringify(counts));
     assert.ok(neighbours > 200, `${neighbours}`);
@@ -297,7 +340,11 @@ describe('a cancel never hits a neighbour', () => {
   fact('what an error says is what was done', async (t) => {
     const pool = db.pool(t, { poolSize: 3, acquireTimeoutMs: 60_000 });
     await pool.query('CREATE TABLE outcomes (id int)');
-    const ended = await endings(range(200).map((i) => pool.query('INSERT INTO outcomes SELECT $1::int4 FROM pg_sleep(0.002)', [i], { timeoutMs: 5 + i * 2 })));
+    const ended = await endings(
+      range(200).map((i) =>
+        pool.query('INSERT INTO outcomes SELECT $1::int4 FROM pg_sleep(0.002)', [i], { timeoutMs: 5 + i * 2 }),
+      ),
+    );
     const present = new Set((await db.sql('SELECT id FROM outcomes')).map(({ id }) => id));
     ended.forEach(({ error }, i) => {
       if (!error || error.outcome === 'applied') assert.ok(present.has(i), `${i} was acknowledged`);
@@ -322,9 +369,17 @@ describe('in a transaction', () => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE in_tx (id int)');
     const bodies = /** @type {((tx: any) => Promise<unknown>)[]} */ ([
-      async (tx) => { await tx.query('INSERT INTO in_tx VALUES (1)'); await tx.query('SELECT pg_sleep(30)'); },
-      async (tx) => { await tx.query('INSERT INTO in_tx VALUES (1)'); await new Promise(() => {}); },
-      async (tx) => { for (;;) await tx.query('INSERT INTO in_tx VALUES (1)'); },
+      async (tx) => {
+        await tx.query('INSERT INTO in_tx VALUES (1)');
+        await tx.query('SELECT pg_sleep(30)');
+      },
+      async (tx) => {
+        await tx.query('INSERT INTO in_tx VALUES (1)');
+        await new Promise(() => {});
+      },
+      async (tx) => {
+        for (;;) await tx.query('INSERT INTO in_tx VALUES (1)');
+      },
     ]);
     for (const body of bodies) {
       const error = await failureOf(pool.transaction(body, { timeoutMs: 150 }));
@@ -340,11 +395,16 @@ describe('in a transaction', () => {
     await pool.query('CREATE TABLE abort_tx (id int)');
     for (const last of ['SELECT pg_sleep(30)', null]) {
       const controller = new AbortController();
-      const failing = failureOf(pool.transaction(async (/** @type {any} */ tx) => {
-        await tx.query('INSERT INTO abort_tx VALUES (1)');
-        setTimeout(() => controller.abort('enough'), 50);
-        await (last ? tx.query(last) : new Promise(() => {}));
-      }, { signal: controller.signal }));
+      const failing = failureOf(
+        pool.transaction(
+          async (/** @type {any} */ tx) => {
+            await tx.query('INSERT INTO abort_tx VALUES (1)');
+            setTimeout(() => controller.abort('enough'), 50);
+            await (last ? tx.query(last) : new Promise(() => {}));
+          },
+          { signal: controller.signal },
+        ),
+      );
       assertAborted(await failing, 'enough', 'not-applied');
       assert.equal(await countOf('abort_tx'), 0);
     }
@@ -412,23 +472,37 @@ describe('while a commit waits for its standby', () => {
    * @param {string} how
    */
   async function endWaiting(applicationName, how) {
-    await until('it waits for a standby', async () =>
-      (await db.sql(`SELECT ${how}(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'`, [applicationName])).length > 0);
+    await until(
+      'it waits for a standby',
+      async () =>
+        (
+          await db.sql(
+            `SELECT ${how}(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'`,
+            [applicationName],
+          )
+        ).length > 0,
+    );
   }
 
   fact('a statement that is given up then is unknown, never a success', async (t) => {
     const pool = db.pool(t, { poolSize: 2, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE replicated (id int)');
     await withFrozenStandbys(async () => {
-      assertTimeout(await failureOf(pool.query('INSERT INTO replicated VALUES (1)', [], { timeoutMs: 200 })), 'unknown');
-      assertTimeout(await failureOf(pool.query('INSERT INTO replicated VALUES (2) RETURNING id', [], { timeoutMs: 200 })), 'unknown');
+      assertTimeout(
+        await failureOf(pool.query('INSERT INTO replicated VALUES (1)', [], { timeoutMs: 200 })),
+        'unknown',
+      );
+      assertTimeout(
+        await failureOf(pool.query('INSERT INTO replicated VALUES (2) RETURNING id', [], { timeoutMs: 200 })),
+        'unknown',
+      );
       const controller = new AbortController();
       const failing = failureOf(pool.query('INSERT INTO replicated VALUES (3)', [], { signal: controller.signal }));
       setTimeout(() => controller.abort('stop'), 200);
       assertAborted(await failing, 'stop', 'unknown');
       assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'reads go on');
     });
-    assert.ok(await countOf('replicated') <= 3);
+    assert.ok((await countOf('replicated')) <= 3);
     await pool.query('DROP TABLE replicated');
   });
 
@@ -468,7 +542,8 @@ describe('while a commit waits for its standby', () => {
     await pool.query('CREATE TABLE committing (id int)');
     await withFrozenStandbys(async () => {
       const insert = (/** @type {any} */ tx) => tx.query('INSERT INTO committing VALUES (1)');
-      const bounded = (/** @type {Promise<unknown>} */ promise) => Promise.race([endings([promise]), sleep(6_000, [{ error: new Error('it still waits') }])]);
+      const bounded = (/** @type {Promise<unknown>} */ promise) =>
+        Promise.race([endings([promise]), sleep(6_000, [{ error: new Error('it still waits') }])]);
       const [{ error: late }] = await bounded(pool.transaction(insert, { timeoutMs: 300 }));
       assertTimeout(late, 'unknown');
       const controller = new AbortController();

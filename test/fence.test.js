@@ -5,7 +5,18 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { endings, fact, failureOf, loginOf, ownCluster, poolFor, range, sleep, until, useCluster } = require('./helpers');
+const {
+  endings,
+  fact,
+  failureOf,
+  loginOf,
+  ownCluster,
+  poolFor,
+  range,
+  sleep,
+  until,
+  useCluster,
+} = require('./helpers');
 
 const db = useCluster({ nodes: 3 });
 
@@ -69,7 +80,11 @@ describe('switchover by fence and promotion', () => {
       const present = (await next_.sql('SELECT id FROM written')).map(({ id }) => BigInt(id));
       assert.equal(new Set(present).size, present.length, 'none twice');
       const there = new Set(present);
-      assert.deepEqual(acknowledged.filter((id) => !there.has(id)), [], 'none lost');
+      assert.deepEqual(
+        acknowledged.filter((id) => !there.has(id)),
+        [],
+        'none lost',
+      );
       const nodes = await next_.sql('SELECT DISTINCT node FROM written');
       assert.equal(nodes.length, 2, 'both nodes were written to');
     });
@@ -80,33 +95,71 @@ describe('a fence and idle connections', () => {
   // Each case: what is first sent after the fence. The monitor would see the fence in a second; nobody waits for it.
   const FIRST = /** @type {[string, (pool: any) => Promise<any>][]} */ ([
     ['a read that is prepared', async (pool) => (await pool.query('SELECT inet_server_port() AS port'))[0].port],
-    ['a read that was never sent', async (pool) => (await pool.query(`SELECT inet_server_port() AS port /* ${Math.random()} */`))[0].port],
-    ['a write that is prepared', async (pool) => (await pool.query('INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port'))[0].port],
-    ['a write that was never sent', async (pool) => (await pool.query(`INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port /* ${Math.random()} */`))[0].port],
-    ['a read with a timeout', async (pool) => (await pool.query('SELECT inet_server_port() AS port', [], { timeoutMs: 30_000 }))[0].port],
-    ['a transaction', (pool) => pool.transaction(async (/** @type {any} */ tx) => (await tx.query('SELECT inet_server_port() AS port'))[0].port)],
-    ['begin()', async (pool) => { const tx = await pool.begin(); const [{ port }] = await tx.query('SELECT inet_server_port() AS port'); await tx.rollback(); return port; }],
-    ['many at once', async (pool) => { const ports = await Promise.all(range(40).map(() => portOf(pool))); return new Set(ports).size === 1 ? ports[0] : String(ports); }],
+    [
+      'a read that was never sent',
+      async (pool) => (await pool.query(`SELECT inet_server_port() AS port /* ${Math.random()} */`))[0].port,
+    ],
+    [
+      'a write that is prepared',
+      async (pool) =>
+        (await pool.query('INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port'))[0].port,
+    ],
+    [
+      'a write that was never sent',
+      async (pool) =>
+        (
+          await pool.query(
+            `INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port /* ${Math.random()} */`,
+          )
+        )[0].port,
+    ],
+    [
+      'a read with a timeout',
+      async (pool) => (await pool.query('SELECT inet_server_port() AS port', [], { timeoutMs: 30_000 }))[0].port,
+    ],
+    [
+      'a transaction',
+      (pool) =>
+        pool.transaction(
+          async (/** @type {any} */ tx) => (await tx.query('SELECT inet_server_port() AS port'))[0].port,
+        ),
+    ],
+    [
+      'begin()',
+      async (pool) => {
+        const tx = await pool.begin();
+        const [{ port }] = await tx.query('SELECT inet_server_port() AS port');
+        await tx.rollback();
+        return port;
+      },
+    ],
+    [
+      'many at once',
+      async (pool) => {
+        const ports = await Promise.all(range(40).map(() => portOf(pool)));
+        return new Set(ports).size === 1 ? ports[0] : String(ports);
+      },
+    ],
   ]);
   // More than the 100 ms for which a connection's last answer counts as fresh news.
   fact('the first statement after the fence goes to the new primary', async (t) => {
-      const own = await ownCluster(t, { nodes: 2, synchronous: false });
-      own.needs('promote');
-      const [old, next] = own.cluster.nodes;
-      const pools = FIRST.map(() => own.pool(t, { poolSize: 3, acquireTimeoutMs: 20_000 }));
-      await pools[0].query('CREATE TABLE idle (id int4)');
-      for (const pool of pools) {
-        await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
-        for (const i of range(6)) {
-          await pool.query('SELECT inet_server_port() AS port');
-          if (i < 3) await pool.query('INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port');
-        }
+    const own = await ownCluster(t, { nodes: 2, synchronous: false });
+    own.needs('promote');
+    const [old, next] = own.cluster.nodes;
+    const pools = FIRST.map(() => own.pool(t, { poolSize: 3, acquireTimeoutMs: 20_000 }));
+    await pools[0].query('CREATE TABLE idle (id int4)');
+    for (const pool of pools) {
+      await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
+      for (const i of range(6)) {
+        await pool.query('SELECT inet_server_port() AS port');
+        if (i < 3) await pool.query('INSERT INTO idle DEFAULT VALUES RETURNING inet_server_port() AS port');
       }
-      await sleep(250);
-      await Promise.all([old.fence(), next.promote()]);
-      const ports = await Promise.all(FIRST.map(([, first], i) => first(pools[i])));
-      const names = (/** @type {number[]} */ list) => FIRST.map(([name], i) => `${name}: ${list[i]}`);
-      assert.deepEqual(names(ports), names(FIRST.map(() => next.port)));
+    }
+    await sleep(250);
+    await Promise.all([old.fence(), next.promote()]);
+    const ports = await Promise.all(FIRST.map(([, first], i) => first(pools[i])));
+    const names = (/** @type {number[]} */ list) => FIRST.map(([name], i) => `${name}: ${list[i]}`);
+    assert.deepEqual(names(ports), names(FIRST.map(() => next.port)));
   });
 
   fact('before anybody is promoted: statements wait, and none runs on the fenced node', async (t) => {
@@ -123,8 +176,14 @@ describe('a fence and idle connections', () => {
       await whileFenced(async () => {
         const fresh = `SELECT 1 AS v /* ${Math.random()} */`;
         for (const i of range(6)) {
-          const sent = read ? pool.query(i % 2 ? fresh : 'SELECT 1 AS v') : pool.query('INSERT INTO waits VALUES ($1)', [i]);
-          waiting.push(sent.then(() => { done++; }));
+          const sent = read
+            ? pool.query(i % 2 ? fresh : 'SELECT 1 AS v')
+            : pool.query('INSERT INTO waits VALUES ($1)', [i]);
+          waiting.push(
+            sent.then(() => {
+              done++;
+            }),
+          );
         }
         await sleep(300);
         early = done;
@@ -132,7 +191,11 @@ describe('a fence and idle connections', () => {
       await Promise.all(waiting);
       assert.equal(early, 0, `${read ? 'reads' : 'writes'} answered while there was no primary`);
     }
-    assert.deepStrictEqual((await pool.query('SELECT id FROM waits ORDER BY id')).map((/** @type {any} */ { id }) => id), range(6), 'each once');
+    assert.deepStrictEqual(
+      (await pool.query('SELECT id FROM waits ORDER BY id')).map((/** @type {any} */ { id }) => id),
+      range(6),
+      'each once',
+    );
     await pool.query('DROP TABLE waits');
   });
 
@@ -179,7 +242,11 @@ describe("read-only of the user's own making", () => {
       await pool.query('SET default_transaction_read_only = on');
       const ended = await endings(range(4).map(() => pool.query('INSERT INTO mine VALUES ($1)', [i])));
       for (const { error } of ended) if (error) assert.equal(error.code, '25006', error.stack);
-      await until('writing goes on', async () => (await endings([pool.query('INSERT INTO mine VALUES ($1)', [i])]))[0].value, { timeoutMs: 10_000 });
+      await until(
+        'writing goes on',
+        async () => (await endings([pool.query('INSERT INTO mine VALUES ($1)', [i])]))[0].value,
+        { timeoutMs: 10_000 },
+      );
     }
     assert.deepEqual(heard, []);
     assert.equal(pool.nodes()[0].state, 'up');
@@ -200,7 +267,9 @@ describe("read-only of the user's own making", () => {
     /** @type {string[]} */
     const heard = [];
     pool.on('fenced', () => heard.push('fenced'));
-    const error = await failureOf(pool.query("DO $$ BEGIN SET LOCAL transaction_read_only = on; CREATE TABLE never (id int4); END $$"));
+    const error = await failureOf(
+      pool.query('DO $$ BEGIN SET LOCAL transaction_read_only = on; CREATE TABLE never (id int4); END $$'),
+    );
     assert.deepEqual([error.code, error.outcome, heard], ['25006', 'not-applied', []]);
     await pool.query('CREATE TABLE sometimes (id int4)');
     await pool.query('DROP TABLE sometimes');
@@ -233,7 +302,10 @@ describe('what the check costs', () => {
       const mark = `mark_${Math.random()}`;
       await node.sql(`SELECT '${mark}'`);
       const log = await until('the log is written', () => (node.log().includes(mark) ? node.log() : null));
-      const lines = log.slice(from).split('\n').filter((line) => line.includes(` ${applicationName} `) && line.includes('duration:'));
+      const lines = log
+        .slice(from)
+        .split('\n')
+        .filter((line) => line.includes(` ${applicationName} `) && line.includes('duration:'));
       from = log.length;
       return lines.map((line) => line.replace(/^.*? {1,2}duration: [\d.]+ ms {1,2}/, '')).filter(Boolean);
     };
@@ -252,7 +324,8 @@ describe('what the check costs', () => {
     assert.equal(executed.length, 600);
     const other = statements.filter((line) => !/^(execute|bind|parse) s\d+: SELECT \$1::int4 AS v$/.test(line));
     assert.deepEqual(other, [], 'no SHOW, no BEGIN, nothing');
-    for (let i = 0; i < 20; i++) await pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4 AS v', [i]));
+    for (let i = 0; i < 20; i++)
+      await pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4 AS v', [i]));
     const inTransactions = (await sent()).filter((line) => !/^(bind|parse)/.test(line));
     assert.equal(inTransactions.filter((line) => /BEGIN/.test(line)).length, 20);
     assert.equal(inTransactions.filter((line) => /COMMIT/.test(line)).length, 20);
@@ -284,7 +357,8 @@ fact('a pool hears of the fence and of the new primary', async (t) => {
   const pool = own.pool(t);
   /** @type {any[]} */
   const heard = [];
-  for (const event of ['primary', 'fenced', 'node', 'error']) pool.on(event, (/** @type {any} */ detail) => heard.push({ event, ...detail }));
+  for (const event of ['primary', 'fenced', 'node', 'error'])
+    pool.on(event, (/** @type {any} */ detail) => heard.push({ event, ...detail }));
   await pool.query('SELECT 1');
   await until('the first primary was told', () => heard.some(({ event }) => event === 'primary'));
   const first = heard.find(({ event }) => event === 'primary');
@@ -292,12 +366,20 @@ fact('a pool hears of the fence and of the new primary', async (t) => {
   await old.fence();
   await until('the fence was told', () => heard.some(({ event, port }) => event === 'fenced' && port === old.port));
   await next.promote();
-  await until('the new primary was told', () => heard.some(({ event, to }) => event === 'primary' && to === next.address));
+  await until('the new primary was told', () =>
+    heard.some(({ event, to }) => event === 'primary' && to === next.address),
+  );
   const second = heard.filter(({ event }) => event === 'primary').at(-1);
   assert.deepEqual([second.from, second.to], [old.address, next.address]);
   assert.ok(second.downMs >= 0 && second.downMs < 60_000);
-  assert.deepEqual(heard.filter(({ event }) => event === 'error'), []);
-  assert.deepEqual(pool.nodes().map((/** @type {any} */ { role, state }) => `${role} ${state}`), ['primary fenced', 'primary up']);
+  assert.deepEqual(
+    heard.filter(({ event }) => event === 'error'),
+    [],
+  );
+  assert.deepEqual(
+    pool.nodes().map((/** @type {any} */ { role, state }) => `${role} ${state}`),
+    ['primary fenced', 'primary up'],
+  );
   assert.equal(await portOf(pool), next.port);
   // The old one, writable again, is a deposed primary: nobody is sent there.
   await old.unfence();

@@ -7,7 +7,18 @@ const assert = require('node:assert/strict');
 const { describe } = require('node:test');
 const path = require('node:path');
 const { createPool, HyperionError } = require('../client.js');
-const { endings, fact, failureOf, inChild, isPending, printedBy, range, sleep, until, useCluster } = require('./helpers');
+const {
+  endings,
+  fact,
+  failureOf,
+  inChild,
+  isPending,
+  printedBy,
+  range,
+  sleep,
+  until,
+  useCluster,
+} = require('./helpers');
 
 const db = useCluster({ nodes: 2 });
 
@@ -17,8 +28,11 @@ const CLIENT = JSON.stringify(path.join(__dirname, '..', 'client.js'));
 
 /** Sessions whose application_name begins like this, on any node: the pool's own and its monitor's. @param {string} name */
 async function sessions(name) {
-  const counts = await Promise.all(db.cluster.nodes.map((node) =>
-    node.sql("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name LIKE $1 || '%'", [name])));
+  const counts = await Promise.all(
+    db.cluster.nodes.map((node) =>
+      node.sql("SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name LIKE $1 || '%'", [name]),
+    ),
+  );
   return counts.reduce((sum, [{ n }]) => sum + n, 0);
 }
 
@@ -83,7 +97,12 @@ describe('end()', () => {
     await pool.end({ timeoutMs: 100 });
     for (const { error } of await running) {
       assert.ok(error instanceof HyperionError, String(error));
-      assert.ok(['57014', 'ERR_POOL_CLOSED', 'ERR_OUTCOME_UNKNOWN', 'ERR_CONNECTION_LOST'].includes(/** @type {any} */ (error).code), error.stack);
+      assert.ok(
+        ['57014', 'ERR_POOL_CLOSED', 'ERR_OUTCOME_UNKNOWN', 'ERR_CONNECTION_LOST'].includes(
+          /** @type {any} */ (error).code,
+        ),
+        error.stack,
+      );
     }
     await until('no session is left', async () => (await sessions(applicationName)) === 0);
     assert.deepEqual(await db.sql('SELECT id FROM cut_short'), []);
@@ -129,7 +148,12 @@ describe('the logger', () => {
     await pool.transaction((/** @type {any} */ tx) => tx.query('SELECT 2 FROM pg_sleep(0.02)'));
     const invalid = await failureOf(pool.query('SELECT $1::int4', ['a', 'b']));
     const sqls = events.map(({ sql }) => sql).filter((sql) => sql.startsWith('SELECT'));
-    assert.deepEqual(sqls, ['SELECT i FROM generate_series(1, 3) i', 'SELECT 1 / $1::int4', 'SELECT 2 FROM pg_sleep(0.02)', 'SELECT $1::int4']);
+    assert.deepEqual(sqls, [
+      'SELECT i FROM generate_series(1, 3) i',
+      'SELECT 1 / $1::int4',
+      'SELECT 2 FROM pg_sleep(0.02)',
+      'SELECT $1::int4',
+    ]);
     const [first, second, third, fourth] = events.filter(({ sql }) => sql.startsWith('SELECT'));
     assert.deepEqual([first.rowCount, first.error, first.node], [3, undefined, db.cluster.primary().address]);
     assert.deepEqual([second.rowCount, second.error, second.node], [undefined, error, db.cluster.primary().address]);
@@ -142,9 +166,23 @@ describe('the logger', () => {
   });
 
   for (const [how, logger] of /** @type {const} */ ([
-    ['throws', () => { throw new Error('logger'); }],
-    ['rejects', async () => { throw new Error('logger'); }],
-    ['rejects as a thenable', () => ({ then: (/** @type {any} */ _, /** @type {any} */ reject) => reject(new Error('logger')) })],
+    [
+      'throws',
+      () => {
+        throw new Error('logger');
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('logger');
+      },
+    ],
+    [
+      'rejects as a thenable',
+      // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
+      () => ({ then: (/** @type {any} */ _, /** @type {any} */ reject) => reject(new Error('logger')) }),
+    ],
   ])) {
     fact(`one that ${how} changes nothing`, async (t) => {
       const pool = db.pool(t, { logger });
@@ -157,71 +195,96 @@ describe('the logger', () => {
 describe('a process', () => {
   fact('with an idle open pool exits at once', async () => {
     const started = performance.now();
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool(options);
       await pool.query('SELECT 1');
       const idle = createPool(options);
-      print('done');`, { killMs: 20_000 });
+      print('done');`,
+      { killMs: 20_000 },
+    );
     assert.deepEqual(printed, ['done']);
     assert.ok(performance.now() - started < 15_000);
   });
 
   fact('with a pool whose cluster is down exits when its last statement has failed', async () => {
-    const printed = await printedBy(null, `
+    const printed = await printedBy(
+      null,
+      `
       const pool = createPool({ hosts: '127.0.0.1:1', user: 'u', password: 'p', acquireTimeoutMs: 200 });
-      pool.query('SELECT 1').catch((error) => print(error.code));`, { killMs: 20_000 });
+      pool.query('SELECT 1').catch((error) => print(error.code));`,
+      { killMs: 20_000 },
+    );
     assert.deepEqual(printed, ['ERR_NO_PRIMARY']);
   });
 
   fact('waits for work in flight that nobody awaits', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool(options);
       pool.query('SELECT 1 AS v FROM pg_sleep(0.3)').then((rows) => print(rows));
-      pool.transaction((tx) => tx.query('SELECT 2 AS v FROM pg_sleep(0.2)')).then((rows) => print(rows));`);
+      pool.transaction((tx) => tx.query('SELECT 2 AS v FROM pg_sleep(0.2)')).then((rows) => print(rows));`,
+    );
     assert.deepEqual(printed.sort(), ['[{"v":1}]', '[{"v":2}]']);
   });
 
   fact('waits for end()', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool(options);
       await pool.query('SELECT 1');
-      pool.end().then(() => print('ended'));`);
+      pool.end().then(() => print('ended'));`,
+    );
     assert.deepEqual(printed, ['ended']);
   });
 
   fact('may exit in the middle of everything', async () => {
-    for (const how of ['process.exit(0)', "process.exitCode = 0; setTimeout(() => process.exit(), 1)"]) {
-      const { code, signal, stderr } = await inChild(db, `
+    for (const how of ['process.exit(0)', 'process.exitCode = 0; setTimeout(() => process.exit(), 1)']) {
+      const { code, signal, stderr } = await inChild(
+        db,
+        `
         const pool = createPool({ ...options, poolSize: 4 });
         const tx = await pool.begin();
         tx.query('SELECT pg_sleep(60)').catch(() => {});
         for (let i = 0; i < 20; i++) pool.query("SELECT i, repeat('x', 1000) FROM generate_series(1, 10000) i").catch(() => {});
         await new Promise((resolve) => setTimeout(resolve, 100));
-        ${how};`);
+        ${how};`,
+      );
       assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' });
     }
   });
 
   fact('that is ended by an uncaught exception ends by it', async () => {
-    const { code, signal, stderr } = await inChild(db, `
+    const { code, signal, stderr } = await inChild(
+      db,
+      `
       const pool = createPool(options);
       pool.query('SELECT pg_sleep(60)').catch(() => {});
-      setTimeout(() => { throw new Error('mine'); }, 50);`);
+      setTimeout(() => { throw new Error('mine'); }, 50);`,
+    );
     assert.deepEqual([code, signal], [1, null]);
     assert.match(stderr, /Error: mine/);
   });
 
   fact('a rejection nobody handles is an ordinary one', async () => {
-    const { code, stderr } = await inChild(db, `
+    const { code, stderr } = await inChild(
+      db,
+      `
       process.on('unhandledRejection', (error) => { print(error.code); process.exit(3); });
       const pool = createPool(options);
-      pool.query('SELECT nothing');`);
+      pool.query('SELECT nothing');`,
+    );
     assert.deepEqual([code, stderr], [3, '']);
   });
 
   fact('its forgotten pools are closed when they are collected', async () => {
     const applicationName = named('forgotten');
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       for (let i = 0; i < 20; i++) await (async () => { await createPool({ ...options, applicationName: '${applicationName}' }).query('SELECT 1'); })();
       const watcher = createPool({ ...options, applicationName: 'watcher' });
       let n = 1;
@@ -230,12 +293,16 @@ describe('a process', () => {
         await new Promise((resolve) => setTimeout(resolve, 20));
         [{ n }] = await watcher.query("SELECT count(*)::int4 AS n FROM pg_stat_activity WHERE application_name LIKE '${applicationName}%'");
       }
-      print(n);`, { flags: ['--expose-gc'] });
+      print(n);`,
+      { flags: ['--expose-gc'] },
+    );
     assert.deepEqual(printed, ['0']);
   });
 
   fact('a forgotten pool still answers what it was asked', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const answers = [];
       for (let i = 0; i < 20; i++) answers.push((async () => createPool(options).query('SELECT $1::int4 AS v FROM pg_sleep(0.1)', [i]))());
       const transactions = [];
@@ -243,12 +310,16 @@ describe('a process', () => {
       const timer = setInterval(() => global.gc(), 5);
       const rows = await Promise.all(answers);
       print(rows.map(([{ v }]) => v).join(), (await Promise.all(transactions)).join());
-      clearInterval(timer);`, { flags: ['--expose-gc'] });
+      clearInterval(timer);`,
+      { flags: ['--expose-gc'] },
+    );
     assert.deepEqual(printed, [`${range(20).join()} 0,1,2,3,4`]);
   });
 
   fact('memory does not grow with statements, errors and transactions', async () => {
-    const [line] = await printedBy(db, `
+    const [line] = await printedBy(
+      db,
+      `
       const pool = createPool({ ...options, poolSize: 2 });
       const work = async (n) => {
         for (let i = 0; i < n; i++) {
@@ -264,7 +335,9 @@ describe('a process', () => {
       await work(100);
       const before = await work(50);
       const after = await work(300);
-      print(Math.round((after.heapUsed - before.heapUsed) / 1024), Math.round((after.rss - before.rss) / 1024));`, { flags: ['--expose-gc'] });
+      print(Math.round((after.heapUsed - before.heapUsed) / 1024), Math.round((after.rss - before.rss) / 1024));`,
+      { flags: ['--expose-gc'] },
+    );
     const [heapKb, rssKb] = line.split(' ').map(Number);
     assert.ok(heapKb < 2_000, `the heap grew by ${heapKb} kB over 16,000 statements`);
     assert.ok(rssKb < 40_000, `the process grew by ${rssKb} kB`);
@@ -275,14 +348,24 @@ describe('several of everything', () => {
   fact('two pools in one process', async (t) => {
     const names = [named('a'), named('b')];
     const pools = names.map((applicationName) => db.pool(t, { applicationName, poolSize: 2 }));
-    const answers = await Promise.all(range(100).map((i) => pools[i % 2].query("SELECT current_setting('application_name') AS name, $1::int4 AS v", [i])));
+    const answers = await Promise.all(
+      range(100).map((i) =>
+        pools[i % 2].query("SELECT current_setting('application_name') AS name, $1::int4 AS v", [i]),
+      ),
+    );
     answers.forEach(([row], i) => assert.deepStrictEqual(row, { name: names[i % 2], v: i }));
     await pools[0].end();
-    assert.deepStrictEqual(await pools[1].query('SELECT 1 AS v'), [{ v: 1 }], 'the end of one is not the end of the other');
+    assert.deepStrictEqual(
+      await pools[1].query('SELECT 1 AS v'),
+      [{ v: 1 }],
+      'the end of one is not the end of the other',
+    );
   });
 
   fact('the package loaded twice', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const first = createPool(options);
       await first.query('SELECT 1');
       for (const name of Object.keys(require.cache)) delete require.cache[name];
@@ -292,20 +375,26 @@ describe('several of everything', () => {
       print(again.createPool !== createPool, a, b);
       await first.end();
       print(await second.query('SELECT 3 AS v'));
-      await second.end();`);
+      await second.end();`,
+    );
     assert.deepEqual(printed, ['true [{"v":1}] [{"v":2}]', '[{"v":3}]']);
   });
 
   fact('CommonJS and ES modules see the same', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const url = require('node:url').pathToFileURL(${CLIENT}).href;
       const module = await import(url);
-      print(module.createPool === createPool, typeof module.DatabaseError, module.default.createPool === createPool);`);
+      print(module.createPool === createPool, typeof module.DatabaseError, module.default.createPool === createPool);`,
+    );
     assert.deepEqual(printed, ['true function true']);
   });
 
   fact('50 worker threads that load, query and go, some in the middle of a query', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const { Worker } = require('node:worker_threads');
       const source = \`
         const { parentPort, workerData } = require('node:worker_threads');
@@ -338,12 +427,16 @@ describe('several of everything', () => {
         await Promise.all([0, 1, 2, 3, 4].map((k) => run(i + k)));
         await main.query('SELECT 1');
       }
-      print(right, await main.query('SELECT 1 AS v'));`, { killMs: 55_000 });
+      print(right, await main.query('SELECT 1 AS v'));`,
+      { killMs: 55_000 },
+    );
     assert.deepEqual(printed, ['50 [{"v":1}]']);
   });
 
   fact('worker threads alone, the main thread never loading it', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const { Worker } = require('node:worker_threads');
       const source = \`
         const { parentPort, workerData } = require('node:worker_threads');
@@ -357,13 +450,17 @@ describe('several of everything', () => {
           worker.on('error', reject);
           worker.on('exit', resolve);
         });
-      }`, { load: false });
+      }`,
+      { load: false },
+    );
     assert.deepEqual(printed, ['1', '1', '1', '1', '1']);
   });
 });
 
 fact('a panic in the core rejects one promise, and the pool goes on', async () => {
-  const { code, signal, lines } = await inChild(db, `
+  const { code, signal, lines } = await inChild(
+    db,
+    `
     const { OP, shared } = require(${JSON.stringify(path.join(__dirname, '..', 'lib', 'channel.js'))});
     const pool = createPool({ ...options, poolSize: 2 });
     await pool.query('SELECT 1');
@@ -374,7 +471,8 @@ fact('a panic in the core rejects one promise, and the pool goes on', async () =
       print(results.map(({ status, value, reason }) => status === 'fulfilled' ? value[0].v : reason.code).join());
     }
     print(await pool.query('SELECT 4 AS v'), pool.status().inUse);
-    await pool.end();`);
+    await pool.end();`,
+  );
   assert.deepEqual({ code, signal }, { code: 0, signal: null });
   assert.deepEqual(lines, [...Array(5).fill('1,ERR_INTERNAL,2,ERR_INTERNAL,3'), '[{"v":4}] 0']);
 });
@@ -382,20 +480,95 @@ fact('a panic in the core rejects one promise, and the pool goes on', async () =
 describe('the stack of an error leads to the line that called', () => {
   // how it is called
   const CALLS = /** @type {[string, (pool: any) => Promise<unknown>][]} */ ([
-    ['awaited', async (pool) => { await pool.query('SELECT nothing'); }],
-    ['a wrong parameter', async (pool) => { await pool.query('SELECT $1::int4', [3.5]); }],
-    ['a wrong number of parameters', async (pool) => { await pool.query('SELECT $1::int4', []); }],
+    [
+      'awaited',
+      async (pool) => {
+        await pool.query('SELECT nothing');
+      },
+    ],
+    [
+      'a wrong parameter',
+      async (pool) => {
+        await pool.query('SELECT $1::int4', [3.5]);
+      },
+    ],
+    [
+      'a wrong number of parameters',
+      async (pool) => {
+        await pool.query('SELECT $1::int4', []);
+      },
+    ],
     ['returned', async (pool) => pool.query('SELECT nothing')],
-    ['in Promise.all', async (pool) => { await Promise.all([pool.query('SELECT 1'), pool.query('SELECT nothing')]); }],
-    ['in Promise.allSettled, and thrown', async (pool) => { const [one] = await Promise.allSettled([pool.query('SELECT nothing')]); throw /** @type {any} */ (one).reason; }],
-    ['with a timeout', async (pool) => { await pool.query('SELECT pg_sleep(10)', [], { timeoutMs: 20 }); }],
-    ['with a signal', async (pool) => { await pool.query('SELECT pg_sleep(10)', [], { signal: AbortSignal.timeout(20) }); }],
-    ['begin()', async (pool) => { await pool.begin({ isolation: 'no' }); }],
-    ['in begin()', async (pool) => { const tx = await pool.begin(); try { await tx.query('SELECT nothing'); } finally { await tx.rollback(); } }],
-    ['commit()', async (pool) => { const tx = await pool.begin(); await tx.query('SELECT nothing').catch(() => {}); await tx.commit(); }],
-    ['in transaction()', async (pool) => { await pool.transaction(async (/** @type {any} */ tx) => { await tx.query('SELECT nothing'); }); }],
-    ['logged', async (pool) => { await pool.logging.query('SELECT nothing'); }],
-    ['of a closed pool', async (pool) => { await pool.closed.query('SELECT 1'); }],
+    [
+      'in Promise.all',
+      async (pool) => {
+        await Promise.all([pool.query('SELECT 1'), pool.query('SELECT nothing')]);
+      },
+    ],
+    [
+      'in Promise.allSettled, and thrown',
+      async (pool) => {
+        const [one] = await Promise.allSettled([pool.query('SELECT nothing')]);
+        throw /** @type {any} */ (one).reason;
+      },
+    ],
+    [
+      'with a timeout',
+      async (pool) => {
+        await pool.query('SELECT pg_sleep(10)', [], { timeoutMs: 20 });
+      },
+    ],
+    [
+      'with a signal',
+      async (pool) => {
+        await pool.query('SELECT pg_sleep(10)', [], { signal: AbortSignal.timeout(20) });
+      },
+    ],
+    [
+      'begin()',
+      async (pool) => {
+        await pool.begin({ isolation: 'no' });
+      },
+    ],
+    [
+      'in begin()',
+      async (pool) => {
+        const tx = await pool.begin();
+        try {
+          await tx.query('SELECT nothing');
+        } finally {
+          await tx.rollback();
+        }
+      },
+    ],
+    [
+      'commit()',
+      async (pool) => {
+        const tx = await pool.begin();
+        await tx.query('SELECT nothing').catch(() => {});
+        await tx.commit();
+      },
+    ],
+    [
+      'in transaction()',
+      async (pool) => {
+        await pool.transaction(async (/** @type {any} */ tx) => {
+          await tx.query('SELECT nothing');
+        });
+      },
+    ],
+    [
+      'logged',
+      async (pool) => {
+        await pool.logging.query('SELECT nothing');
+      },
+    ],
+    [
+      'of a closed pool',
+      async (pool) => {
+        await pool.closed.query('SELECT 1');
+      },
+    ],
   ]);
   fact('however it is called', async (t) => {
     const pool = db.pool(t);
@@ -433,6 +606,7 @@ describe('errors', () => {
       assert.match(String(error), new RegExp(`^${name}: `));
       assert.equal(typeof error.code, 'string');
     }
-    for (const error of [errors.AcquireTimeoutError, errors.DatabaseError, errors.NoPrimaryError]) assert.equal(typeof error.attempts, 'number');
+    for (const error of [errors.AcquireTimeoutError, errors.DatabaseError, errors.NoPrimaryError])
+      assert.equal(typeof error.attempts, 'number');
   });
 });

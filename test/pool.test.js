@@ -36,7 +36,9 @@ async function silentPort(t) {
   /** @type {Set<net.Socket>} */
   const sockets = new Set();
   const server = net.createServer((socket) => sockets.add(socket.on('error', () => {})));
-  await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
+  await new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(undefined));
+  });
   t.after(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
@@ -47,9 +49,13 @@ async function silentPort(t) {
 /** A port at which nobody listens. */
 async function refusingPort() {
   const server = net.createServer();
-  await new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(undefined)); });
+  await new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(undefined));
+  });
   const { port } = /** @type {net.AddressInfo} */ (server.address());
-  await new Promise((resolve) => { server.close(resolve); });
+  await new Promise((resolve) => {
+    server.close(resolve);
+  });
   return port;
 }
 
@@ -104,8 +110,13 @@ describe('modes over roles', () => {
       assert.equal(error.name, 'NoPrimaryError');
       assert.equal(error.outcome, 'not-applied');
       assert.match(error.message, /^no .* available after \d+ ms$/);
-      assert.deepEqual(error.nodes.map((/** @type {any} */ { host, port }) => `${host}:${port}`), list);
-      error.nodes.forEach((/** @type {any} */ node, /** @type {number} */ i) => assert.ok(node.reason.includes(reasons[i]), node.reason));
+      assert.deepEqual(
+        error.nodes.map((/** @type {any} */ { host, port }) => `${host}:${port}`),
+        list,
+      );
+      error.nodes.forEach((/** @type {any} */ node, /** @type {number} */ i) =>
+        assert.ok(node.reason.includes(reasons[i]), node.reason),
+      );
     });
   }
 
@@ -148,7 +159,11 @@ describe('many hosts', () => {
 
   fact('the first host accepts and stays silent: the second answers long before connectTimeoutMs', async (t) => {
     const { port } = await silentPort(t);
-    const pool = db.pool(t, { hosts: [`127.0.0.1:${port}`, ...hostsOf('P')], connectTimeoutMs: 20_000, acquireTimeoutMs: 30_000 });
+    const pool = db.pool(t, {
+      hosts: [`127.0.0.1:${port}`, ...hostsOf('P')],
+      connectTimeoutMs: 20_000,
+      acquireTimeoutMs: 30_000,
+    });
     const started = performance.now();
     assert.equal(await portOf(pool), letters().P.port);
     assert.ok(performance.now() - started < 10_000, 'it did not wait for the silent one');
@@ -199,15 +214,25 @@ describe('many hosts', () => {
     const pool = db.pool(t, { hosts: [`127.0.0.1:${port}`, ...hostsOf('P')], connectTimeoutMs: 300 });
     await pool.query('SELECT 1');
     await pool.end();
-    await until('all are closed', () => [...sockets].every((socket) => socket.readableEnded || socket.destroyed || drained(socket)));
+    await until('all are closed', () =>
+      [...sockets].every((socket) => socket.readableEnded || socket.destroyed || drained(socket)),
+    );
   });
 
   /** @param {net.Socket} socket */
-  const drained = (socket) => { socket.resume(); return false; };
+  const drained = (socket) => {
+    socket.resume();
+    return false;
+  };
 
   fact('one discovery for any number of waiters', async (t) => {
     const { port, sockets } = await silentPort(t);
-    const pool = db.pool(t, { hosts: [`127.0.0.1:${port}`], connectTimeoutMs: 5_000, acquireTimeoutMs: 400, poolSize: 50 });
+    const pool = db.pool(t, {
+      hosts: [`127.0.0.1:${port}`],
+      connectTimeoutMs: 5_000,
+      acquireTimeoutMs: 400,
+      poolSize: 50,
+    });
     await endings(range(200).map(() => pool.query('SELECT 1')));
     // One of the pool, one of its monitor, and what was begun a second time.
     assert.ok(sockets.size <= 6, `${sockets.size} connections for 200 waiters`);
@@ -235,7 +260,10 @@ describe('login', () => {
     let password = 'wrong';
     const pool = db.pool(t, { password: () => password, acquireTimeoutMs: 50_000 });
     const ended = await endings(range(5).map(() => pool.query('SELECT 1')));
-    assert.deepEqual(ended.map(({ error }) => error?.code), Array(5).fill('28P01'));
+    assert.deepEqual(
+      ended.map(({ error }) => error?.code),
+      Array(5).fill('28P01'),
+    );
     password = db.cluster.password;
     assert.deepEqual(await pool.query('SELECT 1 AS one'), rows([{ one: 1 }]));
   });
@@ -244,8 +272,15 @@ describe('login', () => {
     let calls = 0;
     const { password } = db.cluster;
     const functions = [
-      () => { calls++; return password; },
-      async () => { calls++; await sleep(5); return password; },
+      () => {
+        calls++;
+        return password;
+      },
+      async () => {
+        calls++;
+        await sleep(5);
+        return password;
+      },
     ];
     for (const given of functions) {
       calls = 0;
@@ -255,17 +290,33 @@ describe('login', () => {
     }
   });
 
-  fact('no password where one is asked for: an error at once that says so', async (t) => {
-    const [error] = await printedBy(null, `
+  fact('no password where one is asked for: an error at once that says so', async () => {
+    const [error] = await printedBy(
+      null,
+      `
       const pool = createPool({ hosts: '${letters().P.address}', user: '${db.cluster.user}', acquireTimeoutMs: 120000 });
       await pool.query('SELECT 1').catch((error) => print(error.message));
-      await pool.end();`, { env: { PGPASSFILE: '/nowhere', PGPASSWORD: '' } });
+      await pool.end();`,
+      { env: { PGPASSFILE: '/nowhere', PGPASSWORD: '' } },
+    );
     assert.match(error, /password/);
   });
 
   const FAILING = /** @type {const} */ ([
-    ['throws', () => { throw new Error('vault is sealed'); }, /vault is sealed/],
-    ['rejects', async () => { throw new Error('vault is sealed'); }, /vault is sealed/],
+    [
+      'throws',
+      () => {
+        throw new Error('vault is sealed');
+      },
+      /vault is sealed/,
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('vault is sealed');
+      },
+      /vault is sealed/,
+    ],
     ['returns no string', () => 42, /did not return a string/],
     ['rejects with nothing', () => Promise.reject(), /password function failed/],
   ]);
@@ -282,20 +333,28 @@ describe('login', () => {
     const { user, password, database } = db.cluster;
     const { host, port } = letters().P;
     const env = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
-    const printed = await printedBy(null, `
+    const printed = await printedBy(
+      null,
+      `
       const pool = createPool({ applicationName: 'from-env' });
       const [row] = await pool.query("SELECT current_user::text AS u, current_database()::text AS d, current_setting('application_name') AS a");
       print(row.u, row.d, row.a);
-      await pool.end();`, { env });
+      await pool.end();`,
+      { env },
+    );
     assert.deepEqual(printed, [`${user} ${database} from-env`]);
   });
 
   fact('options win over the environment', async () => {
     const env = { PGHOST: 'nowhere.invalid', PGPORT: '1', PGUSER: 'nobody', PGPASSWORD: 'x', PGDATABASE: 'none' };
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool(options);
       print((await pool.query('SELECT 1 AS one'))[0].one);
-      await pool.end();`, { env });
+      await pool.end();`,
+      { env },
+    );
     assert.deepEqual(printed, ['1']);
   });
 
@@ -309,14 +368,21 @@ describe('login', () => {
     const attempt = async (/** @type {string} */ text, mode = 0o600) => {
       fs.writeFileSync(file, text);
       fs.chmodSync(file, mode);
-      const [line] = await printedBy(null, `
+      const [line] = await printedBy(
+        null,
+        `
         process.removeAllListeners('warning');
         const pool = createPool({ hosts: '${host}:${port}', user: '${user}', database: '${database}', acquireTimeoutMs: 500 });
         print(await pool.query('SELECT 1').then(() => 'in', (error) => error.code));
-        await pool.end();`, { env: { PGPASSFILE: file, PGPASSWORD: '', NODE_NO_WARNINGS: '1' } });
+        await pool.end();`,
+        { env: { PGPASSFILE: file, PGPASSWORD: '', NODE_NO_WARNINGS: '1' } },
+      );
       return line;
     };
-    assert.equal(await attempt(`# comment\n\nelsewhere:*:*:*:no\n${host}:${port}:${database}:${user}:${escaped}\n`), 'in');
+    assert.equal(
+      await attempt(`# comment\n\nelsewhere:*:*:*:no\n${host}:${port}:${database}:${user}:${escaped}\n`),
+      'in',
+    );
     assert.equal(await attempt(`*:*:*:*:${escaped}\r\n`), 'in');
     assert.equal(await attempt(`*:*:*:*:wrong\n*:*:*:*:${escaped}\n`), '28P01', 'the first match counts');
     assert.notEqual(await attempt(`*:*:*:*:${escaped}\n`, 0o644), 'in', 'others may read it');
@@ -338,7 +404,9 @@ describe('size and time', () => {
       busy.push(...range(50).map(() => pool.query('SELECT 1')));
       let most = 0;
       let done = false;
-      const all = Promise.all(busy).finally(() => { done = true; });
+      const all = Promise.all(busy).finally(() => {
+        done = true;
+      });
       while (!done) most = Math.max(most, (await sessions(applicationName)).length);
       await all;
       assert.equal(most, poolSize);
@@ -386,7 +454,13 @@ describe('size and time', () => {
     const role = `few_${process.pid}`;
     await db.sql(`CREATE ROLE ${role} LOGIN PASSWORD 'pw' CONNECTION LIMIT 1`);
     t.after(() => db.sql(`DROP ROLE ${role}`));
-    const greedy = db.pool(t, { user: role, password: 'pw', hosts: hostsOf('P'), poolSize: 1, acquireTimeoutMs: 1_000 });
+    const greedy = db.pool(t, {
+      user: role,
+      password: 'pw',
+      hosts: hostsOf('P'),
+      poolSize: 1,
+      acquireTimeoutMs: 1_000,
+    });
     const ended = await endings([greedy.query('SELECT 1 AS one')]);
     // The monitor's session may have taken the only place: then there is an error that says so, and no hang.
     if (ended[0].error) assert.match(JSON.stringify(ended[0].error.nodes), /too many connections/);
@@ -414,9 +488,16 @@ describe('size and time', () => {
     const pool = db.pool(t, {
       applicationName: 'näme "x" \\ y',
       statementTimeoutMs: 12_345,
-      options: { work_mem: '3MB', search_path: '"a b", "C\\d"', 'my.own': "it's", enable_seqscan: false, random_page_cost: 7 },
+      options: {
+        work_mem: '3MB',
+        search_path: '"a b", "C\\d"',
+        'my.own': "it's",
+        enable_seqscan: false,
+        random_page_cost: 7,
+      },
     });
-    const setting = async (/** @type {string} */ name) => (await pool.query('SELECT current_setting($1) AS v', [name]))[0].v;
+    const setting = async (/** @type {string} */ name) =>
+      (await pool.query('SELECT current_setting($1) AS v', [name]))[0].v;
     // application_name keeps printable ASCII only; the server itself replaces the rest.
     assert.match(await setting('application_name'), /^n.*me "x" \\ y$/);
     assert.equal(await setting('statement_timeout'), '12345ms');
@@ -436,7 +517,10 @@ describe('size and time', () => {
   });
 
   // A mistake that no waiting mends: acquireTimeoutMs is longer than a test may take.
-  for (const [options, code] of /** @type {const} */ ([[{ no_such_setting: 1 }, '42704'], [{ work_mem: 'much' }, '22023']])) {
+  for (const [options, code] of /** @type {const} */ ([
+    [{ no_such_setting: 1 }, '42704'],
+    [{ work_mem: 'much' }, '22023'],
+  ])) {
     fact(`options: ${util.inspect(options)} is the server's error, at once`, async (t) => {
       const pool = db.pool(t, { options, acquireTimeoutMs: 120_000 });
       assert.equal((await failureOf(pool.query('SELECT 1'))).code, code);
@@ -499,34 +583,44 @@ describe('options', () => {
   ]);
   for (const [name, value, message] of WRONG) {
     fact(`${name}: ${util.inspect(value)} throws and names it`, () => {
-      assert.throws(() => createPool({ [name]: value }), (/** @type {any} */ error) => {
-        assert.ok(error instanceof OptionError && error instanceof HyperionError);
-        assert.equal(error.code, 'ERR_INVALID_OPTION');
-        assert.match(error.message, message);
-        assert.ok(!util.inspect(error).includes('hunter2'));
-        assert.match(String(error.stack), /pool\.test\.js/);
-        return true;
-      });
+      assert.throws(
+        () => createPool({ [name]: value }),
+        (/** @type {any} */ error) => {
+          assert.ok(error instanceof OptionError && error instanceof HyperionError);
+          assert.equal(error.code, 'ERR_INVALID_OPTION');
+          assert.match(error.message, message);
+          assert.ok(!util.inspect(error).includes('hunter2'));
+          assert.match(String(error.stack), /pool\.test\.js/);
+          return true;
+        },
+      );
     });
   }
 
   for (const value of ['postgres://u:hunter2@h/d', null, 42, [], () => {}]) {
     fact(`createPool(${util.inspect(value)}) throws and does not show it`, () => {
-      assert.throws(() => createPool(value), (/** @type {any} */ error) => {
-        assert.equal(error.code, 'ERR_INVALID_OPTION');
-        assert.ok(!util.inspect(error).includes('hunter2'));
-        return true;
-      });
+      assert.throws(
+        () => createPool(value),
+        (/** @type {any} */ error) => {
+          assert.equal(error.code, 'ERR_INVALID_OPTION');
+          assert.ok(!util.inspect(error).includes('hunter2'));
+          return true;
+        },
+      );
     });
   }
 
   fact('a URL among the hosts is refused, and its password not shown', () => {
     for (const hosts of ['postgres://u:hunter2@h:5432/d', ['postgres://u:hunter2@h/d'], 'u:hunter2@h']) {
-      assert.throws(() => createPool({ hosts }), (/** @type {any} */ error) => {
-        assert.equal(error.code, 'ERR_INVALID_OPTION', String(error));
-        assert.ok(!util.inspect(error).includes('hunter2'), String(error));
-        return true;
-      }, String(hosts));
+      assert.throws(
+        () => createPool({ hosts }),
+        (/** @type {any} */ error) => {
+          assert.equal(error.code, 'ERR_INVALID_OPTION', String(error));
+          assert.ok(!util.inspect(error).includes('hunter2'), String(error));
+          return true;
+        },
+        String(hosts),
+      );
     }
   });
 
@@ -556,15 +650,43 @@ describe('options', () => {
   // hosts, what nodes() makes of it
   const FORMS = /** @type {[any, [string, number][]][]} */ ([
     ['a', [['a', 5432]]],
-    ['a,b:1', [['a', 5432], ['b', 1]]],
-    [['[::1]:5433', '[fe80::1]', '::1'], [['::1', 5433], ['fe80::1', 5432], ['::1', 5432]]],
-    [['/var/run/postgresql', '/tmp:5434'], [['/var/run/postgresql', 5432], ['/tmp', 5434]]],
-    [[{ host: 'h', port: 7 }, { host: '::1' }], [['h', 7], ['::1', 5432]]],
+    [
+      'a,b:1',
+      [
+        ['a', 5432],
+        ['b', 1],
+      ],
+    ],
+    [
+      ['[::1]:5433', '[fe80::1]', '::1'],
+      [
+        ['::1', 5433],
+        ['fe80::1', 5432],
+        ['::1', 5432],
+      ],
+    ],
+    [
+      ['/var/run/postgresql', '/tmp:5434'],
+      [
+        ['/var/run/postgresql', 5432],
+        ['/tmp', 5434],
+      ],
+    ],
+    [
+      [{ host: 'h', port: 7 }, { host: '::1' }],
+      [
+        ['h', 7],
+        ['::1', 5432],
+      ],
+    ],
   ]);
   for (const [hosts, expected] of FORMS) {
     fact(`hosts: ${util.inspect(hosts)}`, async (t) => {
       const pool = poolFor(t, { hosts, user: 'u', password: 'p' });
-      assert.deepEqual(pool.nodes().map((/** @type {any} */ node) => [node.host, node.port]), expected);
+      assert.deepEqual(
+        pool.nodes().map((/** @type {any} */ node) => [node.host, node.port]),
+        expected,
+      );
     });
   }
 
@@ -572,7 +694,9 @@ describe('options', () => {
     db.needs('settings');
     const [{ dirs }] = await db.sql("SELECT current_setting('unix_socket_directories') AS dirs");
     if (dirs === '') {
-      const error = await failureOf(db.pool(t, { hosts: os.tmpdir(), port: 1, acquireTimeoutMs: 200 }).query('SELECT 1'));
+      const error = await failureOf(
+        db.pool(t, { hosts: os.tmpdir(), port: 1, acquireTimeoutMs: 200 }).query('SELECT 1'),
+      );
       assert.equal(error.code, 'ERR_NO_PRIMARY');
       assert.match(error.nodes[0].reason, /No such file|refused/i);
       return;
@@ -588,10 +712,24 @@ describe('what a pool says of itself', () => {
     await pool.query('SELECT 1');
     await until('all nodes were seen', () => pool.nodes().every((/** @type {any} */ node) => node.state === 'up'));
     const nodes = pool.nodes();
-    assert.deepEqual(nodes.map((/** @type {any} */ { host, port }) => `${host}:${port}`), db.cluster.hosts);
-    assert.deepEqual(nodes.map((/** @type {any} */ { role }) => role), ['primary', 'standby', 'standby']);
+    assert.deepEqual(
+      nodes.map((/** @type {any} */ { host, port }) => `${host}:${port}`),
+      db.cluster.hosts,
+    );
+    assert.deepEqual(
+      nodes.map((/** @type {any} */ { role }) => role),
+      ['primary', 'standby', 'standby'],
+    );
     for (const node of nodes) {
-      assert.deepEqual(Object.keys(node).sort(), ['host', 'lagBytes', 'lastError', 'latencyMs', 'port', 'role', 'state']);
+      assert.deepEqual(Object.keys(node).sort(), [
+        'host',
+        'lagBytes',
+        'lastError',
+        'latencyMs',
+        'port',
+        'role',
+        'state',
+      ]);
       assert.ok(node.latencyMs > 0);
       assert.ok(node.lagBytes >= 0);
       assert.equal(node.lastError, null);
@@ -606,7 +744,8 @@ describe('what a pool says of itself', () => {
     const heard = [];
     pool.on('node', (/** @type {any} */ { host, port, state, role }) => heard.push(`${host}:${port} ${role} ${state}`));
     pool.on('fenced', (/** @type {any} */ { host, port }) => heard.push(`${host}:${port} fenced!`));
-    const stateOf = (/** @type {any} */ { host, port }) => pool.nodes().find((/** @type {any} */ node) => node.host === host && node.port === port).state;
+    const stateOf = (/** @type {any} */ { host, port }) =>
+      pool.nodes().find((/** @type {any} */ node) => node.host === host && node.port === port).state;
     await until('all are up', () => pool.nodes().every((/** @type {any} */ node) => node.state === 'up'));
     await S.stop('fast');
     await until('it is down', () => stateOf(S) === 'down');
@@ -622,30 +761,45 @@ describe('what a pool says of itself', () => {
     }
     await until('it is unfenced', () => stateOf(P) === 'up');
     assert.deepEqual(await pool.query('SELECT 1 AS one'), [{ one: 1 }]);
-    for (const line of [`${S.address} standby down`, `${S.address} standby up`, `${P.address} primary fenced`, `${P.address} fenced!`, `${P.address} primary up`]) {
+    for (const line of [
+      `${S.address} standby down`,
+      `${S.address} standby up`,
+      `${P.address} primary fenced`,
+      `${P.address} fenced!`,
+      `${P.address} primary up`,
+    ]) {
       assert.ok(heard.includes(line), `${line} in ${heard.join(', ')}`);
     }
   });
 
-  fact('a listener that throws takes no result with it', async (t) => {
-    const printed = await printedBy(db, `
+  fact('a listener that throws takes no result with it', async () => {
+    const printed = await printedBy(
+      db,
+      `
       process.on('uncaughtException', (error) => print('uncaught', error.message));
       const pool = createPool(options);
       pool.on('node', () => { throw new Error('listener'); });
       print((await pool.query('SELECT 1 AS one'))[0].one);
       await new Promise((resolve) => setTimeout(resolve, 300));
       print((await pool.query('SELECT 2 AS two'))[0].two);
-      await pool.end();`);
-    assert.deepEqual(printed.filter((line) => !line.startsWith('uncaught')), ['1', '2']);
+      await pool.end();`,
+    );
+    assert.deepEqual(
+      printed.filter((line) => !line.startsWith('uncaught')),
+      ['1', '2'],
+    );
   });
 
   fact('an error event that nobody hears does not end the process', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool({ ...options, password: () => { throw new Error('no'); } });
       await pool.query('SELECT 1').catch((error) => print(error.code));
       pool.emit('error', new Error('nobody listens'));
       await pool.end();
-      print('alive');`);
+      print('alive');`,
+    );
     assert.equal(printed.at(-1), 'alive');
   });
 
@@ -664,10 +818,20 @@ describe('what a pool says of itself', () => {
       const error = await failureOf(pool.query('SELECT 1'));
       shown.push(pool, error, { pool }, error.message, error.stack, pool.nodes(), pool.status());
     }
-    assert.throws(() => createPool({ password: secret, nonsense: secret }), (error) => shown.push(error) > 0);
-    assert.throws(() => createPool({ password: { secret } }), (error) => shown.push(error) > 0);
+    assert.throws(
+      () => createPool({ password: secret, nonsense: secret }),
+      (error) => shown.push(error) > 0,
+    );
+    assert.throws(
+      () => createPool({ password: { secret } }),
+      (error) => shown.push(error) > 0,
+    );
     for (const value of shown) {
-      const texts = [util.inspect(value, { depth: 20, showHidden: true, getters: true }), JSON.stringify(value) ?? '', String(value)];
+      const texts = [
+        util.inspect(value, { depth: 20, showHidden: true, getters: true }),
+        JSON.stringify(value) ?? '',
+        String(value),
+      ];
       for (const text of texts) assert.ok(!text.includes('hunter2'), text);
     }
     assert.ok(util.inspect(pools[0]).includes(user), 'the rest is shown');
@@ -680,7 +844,12 @@ describe('many at once', () => {
       fact(`${inFlight} in flight over ${poolSize} connections: each answer matches its question`, async (t) => {
         const pool = db.pool(t, { poolSize, acquireTimeoutMs: 30_000 });
         for (let round = 0; round < 3; round++) {
-          const texts = ['SELECT $1::int4 AS v', 'SELECT $1::int8 AS v', 'SELECT $1::int4::text AS v', 'SELECT i AS v FROM generate_series($1::int4, $1::int4) i'];
+          const texts = [
+            'SELECT $1::int4 AS v',
+            'SELECT $1::int8 AS v',
+            'SELECT $1::int4::text AS v',
+            'SELECT i AS v FROM generate_series($1::int4, $1::int4) i',
+          ];
           const answers = await Promise.all(range(inFlight).map((i) => pool.query(texts[i % 4], [i])));
           answers.forEach(([{ v }], i) => assert.equal(Number(v), i));
           assert.ok(answers.every((answer) => answer.length === 1));
@@ -691,13 +860,15 @@ describe('many at once', () => {
 
   fact('errors among successes reach the right ones', async (t) => {
     const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
-    const ended = await endings(range(400).map((i) => {
-      if (i % 5 === 1) return pool.query('SELECT 1 / ($1::int4 - $1::int4)', [i]);
-      if (i % 5 === 2) return pool.query('SELECT $1::text::int4', [`no number ${i}`]);
-      if (i % 5 === 3) return pool.query(`SELECT nothing_${i % 40}`);
-      if (i % 5 === 4) return pool.query('SELECT i FROM generate_series(1, 3) i WHERE 10 / (3 - i) > $1::int4', [-i]);
-      return pool.query('SELECT $1::int4 AS v', [i]);
-    }));
+    const ended = await endings(
+      range(400).map((i) => {
+        if (i % 5 === 1) return pool.query('SELECT 1 / ($1::int4 - $1::int4)', [i]);
+        if (i % 5 === 2) return pool.query('SELECT $1::text::int4', [`no number ${i}`]);
+        if (i % 5 === 3) return pool.query(`SELECT nothing_${i % 40}`);
+        if (i % 5 === 4) return pool.query('SELECT i FROM generate_series(1, 3) i WHERE 10 / (3 - i) > $1::int4', [-i]);
+        return pool.query('SELECT $1::int4 AS v', [i]);
+      }),
+    );
     ended.forEach(({ value, error }, i) => {
       const kind = i % 5;
       if (kind === 0) assert.deepEqual(value, [{ v: i }]);
@@ -715,7 +886,9 @@ describe('many at once', () => {
     await Promise.all([pool.query('SELECT pg_sleep(0.1)'), pool.query('SELECT pg_sleep(0.1)')]);
     await until('both connections are open', () => pool.status().available === 2);
     let slowIsDone = false;
-    const slow = pool.query('SELECT pg_sleep(1.5)').then(() => { slowIsDone = true; });
+    const slow = pool.query('SELECT pg_sleep(1.5)').then(() => {
+      slowIsDone = true;
+    });
     for (let i = 0; i < 20; i++) await pool.query('SELECT 1');
     assert.equal(slowIsDone, false);
     await slow;
@@ -728,9 +901,16 @@ describe('a backend is killed', () => {
     const pool = db.pool(t, { poolSize: 3, applicationName });
     for (let round = 0; round < 3; round++) {
       await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
-      await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
-      const answers = await Promise.all(range(6).map((i) => pool.query('SELECT $1::int4 AS v', [i], { readOnly: true })));
-      assert.deepEqual(answers.map(([{ v }]) => v), range(6));
+      await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
+        applicationName,
+      ]);
+      const answers = await Promise.all(
+        range(6).map((i) => pool.query('SELECT $1::int4 AS v', [i], { readOnly: true })),
+      );
+      assert.deepEqual(
+        answers.map(([{ v }]) => v),
+        range(6),
+      );
     }
   });
 
@@ -738,8 +918,13 @@ describe('a backend is killed', () => {
     const applicationName = named('kill');
     const pool = db.pool(t, { applicationName });
     const running = failureOf(pool.query('SELECT pg_sleep(20)'));
-    await until('it runs', async () => (await sessions(applicationName)).some(({ query, state }) => state === 'active' && query.includes('pg_sleep')));
-    await db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%pg_sleep(20)%'", [applicationName]);
+    await until('it runs', async () =>
+      (await sessions(applicationName)).some(({ query, state }) => state === 'active' && query.includes('pg_sleep')),
+    );
+    await db.sql(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%pg_sleep(20)%'",
+      [applicationName],
+    );
     const error = await running;
     assert.equal(error.code, 'ERR_OUTCOME_UNKNOWN');
     assert.equal(error.name, 'ConnectionLostError');
@@ -753,11 +938,23 @@ describe('a backend is killed', () => {
     const pool = db.pool(t, { applicationName });
     const count = 20_000;
     // Many pieces of the result have arrived when the connection is lost.
-    const sql = 'SELECT i, repeat(\'x\', 100) AS t FROM generate_series(1, $1::int4) i WHERE i < $1 OR pg_sleep(1) IS NOT NULL';
+    const sql =
+      "SELECT i, repeat('x', 100) AS t FROM generate_series(1, $1::int4) i WHERE i < $1 OR pg_sleep(1) IS NOT NULL";
     const reading = pool.query(sql, [count], { readOnly: true });
-    await until('it sleeps at its end', async () => (await sessions(applicationName)).length > 0 &&
-      (await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'", [applicationName])).length > 0);
-    await db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'", [applicationName]);
+    await until(
+      'it sleeps at its end',
+      async () =>
+        (await sessions(applicationName)).length > 0 &&
+        (
+          await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'", [
+            applicationName,
+          ])
+        ).length > 0,
+    );
+    await db.sql(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'",
+      [applicationName],
+    );
     const answer = await reading;
     assert.equal(answer.length, count);
     assert.equal(answer.rowCount, count);
@@ -783,7 +980,9 @@ describe('a backend is killed', () => {
     });
     for (let round = 0; round < 5; round++) {
       await sleep(50);
-      await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
+      await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
+        applicationName,
+      ]);
     }
     over = true;
     await Promise.all(clients);

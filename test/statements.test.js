@@ -57,11 +57,14 @@ describe('parameters', () => {
 
   for (const params of ['x', 42, {}, new Map(), new Uint8Array(2)]) {
     fact(`params ${Object.prototype.toString.call(params)} is no array`, async (t) => {
-      assert.equal((await failureOf(db.pool(t).query('SELECT $1::text', /** @type {any} */ (params)))).code, 'ERR_INVALID_PARAM');
+      assert.equal(
+        (await failureOf(db.pool(t).query('SELECT $1::text', /** @type {any} */ (params)))).code,
+        'ERR_INVALID_PARAM',
+      );
     });
   }
 
-  for (const sql of [undefined, null, 42, {}, ['SELECT 1'], 'SELECT \0', 'SELECT \'\ud800\'']) {
+  for (const sql of [undefined, null, 42, {}, ['SELECT 1'], 'SELECT \0', "SELECT '\ud800'"]) {
     fact(`sql ${JSON.stringify(sql)} is refused`, async (t) => {
       assert.equal((await failureOf(db.pool(t).query(/** @type {any} */ (sql)))).code, 'ERR_INVALID_PARAM');
     });
@@ -79,14 +82,24 @@ describe('parameters', () => {
 
   fact('a parameter that throws sends nothing and harms nobody in the same tick', async (t) => {
     const pool = db.pool(t);
-    const bad = { get x() { throw new Error('getter'); } };
+    const bad = {
+      get x() {
+        throw new Error('getter');
+      },
+    };
     const ended = await endings([
       pool.query('SELECT $1::int4 AS v', [1]),
       pool.query('SELECT $1::jsonb AS v', [bad]),
       pool.query('SELECT $1::int4 AS a, $2::text AS v', [1, Symbol('s')]),
       pool.query('SELECT $1::text AS v', [() => {}]),
       pool.query('SELECT $1::text AS v', ['\ud800']),
-      pool.query('SELECT $1::jsonb AS v', [{ toJSON() { throw new Error('toJSON'); } }]),
+      pool.query('SELECT $1::jsonb AS v', [
+        {
+          toJSON() {
+            throw new Error('toJSON');
+          },
+        },
+      ]),
       pool.query('SELECT $1::jsonb AS v', [{ deep: { n: 1n } }]),
       pool.query('SELECT $1::int4 AS v', [2]),
     ]);
@@ -115,7 +128,9 @@ describe('parameters', () => {
 
   fact('65,535 parameters are the most a statement can take', async (t) => {
     const pool = db.pool(t);
-    const many = `SELECT sum(v) AS sum FROM unnest(ARRAY[${range(65_535).map((i) => `$${i + 1}::int4`).join(',')}]) v`;
+    const many = `SELECT sum(v) AS sum FROM unnest(ARRAY[${range(65_535)
+      .map((i) => `$${i + 1}::int4`)
+      .join(',')}]) v`;
     assert.deepStrictEqual(await pool.query(many, Array(65_535).fill(1)), [{ sum: 65_535n }]);
     const error = await failureOf(pool.query('SELECT $1::int4', Array(70_000).fill(1)));
     assert.equal(error.code, 'ERR_INVALID_PARAM');
@@ -125,7 +140,7 @@ describe('parameters', () => {
 describe('results', () => {
   // sql, rows, rowCount, command, names of the fields
   const TABLE = /** @type {[string, object[], number, string, string[]][]} */ ([
-    ['SELECT 1 AS a, \'x\' AS b', [{ a: 1, b: 'x' }], 1, 'SELECT', ['a', 'b']],
+    ["SELECT 1 AS a, 'x' AS b", [{ a: 1, b: 'x' }], 1, 'SELECT', ['a', 'b']],
     ['SELECT 1 AS a WHERE false', [], 0, 'SELECT', ['a']],
     ['SELECT', [{}], 1, 'SELECT', []],
     ['SELECT FROM generate_series(1, 3)', [{}, {}, {}], 3, 'SELECT', []],
@@ -138,7 +153,13 @@ describe('results', () => {
     ["INSERT INTO shop VALUES (1, 'x') ON CONFLICT DO NOTHING RETURNING id", [], 0, 'INSERT', ['id']],
     ["UPDATE shop SET item = 'z' WHERE id > 2", [], 2, 'UPDATE', []],
     ['UPDATE shop SET item = item WHERE id > 99', [], 0, 'UPDATE', []],
-    ["WITH w AS (DELETE FROM shop WHERE id = 4 RETURNING id) SELECT id, 'select' AS s FROM w", [{ id: 4, s: 'select' }], 1, 'SELECT', ['id', 's']],
+    [
+      "WITH w AS (DELETE FROM shop WHERE id = 4 RETURNING id) SELECT id, 'select' AS s FROM w",
+      [{ id: 4, s: 'select' }],
+      1,
+      'SELECT',
+      ['id', 's'],
+    ],
     ['WITH w AS (SELECT 1 AS id) DELETE FROM shop USING w WHERE shop.id = w.id', [], 1, 'DELETE', []],
     ['DELETE FROM shop', [], 2, 'DELETE', []],
     ['/* c */ -- d\n TABLE shop', [], 0, 'SELECT', ['id', 'item']],
@@ -163,7 +184,11 @@ describe('results', () => {
       assert.deepStrictEqual(result, rows, sql);
       if (command !== 'SHOW' && command !== 'EXPLAIN') assert.equal(result.rowCount, rowCount, sql);
       assert.equal(result.command, command, sql);
-      assert.deepEqual(result.fields.map((/** @type {any} */ { name }) => name), fields, sql);
+      assert.deepEqual(
+        result.fields.map((/** @type {any} */ { name }) => name),
+        fields,
+        sql,
+      );
     }
   });
 
@@ -172,7 +197,10 @@ describe('results', () => {
     assert.ok(Array.isArray(result));
     assert.deepStrictEqual(result, [{ a: 1, b: 2n, c: '3.00' }]);
     assert.deepEqual(Object.keys(result), ['0']);
-    assert.equal(JSON.stringify(result, (_, value) => (typeof value === 'bigint' ? Number(value) : value)), '[{"a":1,"b":2,"c":"3.00"}]');
+    assert.equal(
+      JSON.stringify(result, (_, value) => (typeof value === 'bigint' ? Number(value) : value)),
+      '[{"a":1,"b":2,"c":"3.00"}]',
+    );
     assert.deepStrictEqual([...result], [{ a: 1, b: 2n, c: '3.00' }]);
     const [a, b, c] = result.fields;
     assert.deepEqual([a.name, a.typeOid, a.typeName], ['a', 23, 'int4']);
@@ -181,12 +209,15 @@ describe('results', () => {
     assert.equal(Object.getPrototypeOf(result[0]), Object.prototype);
     result[0].a = 5;
     result.push({ a: 6 });
-    assert.equal(result.length, 2, 'and it is the caller\'s own');
+    assert.equal(result.length, 2, "and it is the caller's own");
   });
 
   fact('duplicate names: the last one wins', async (t) => {
     const pool = db.pool(t);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, 2 AS b, 3 AS a')), [['a', 3], ['b', 2]]);
+    assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, 2 AS b, 3 AS a')), [
+      ['a', 3],
+      ['b', 2],
+    ]);
     assert.deepStrictEqual(pairs(await pool.query('SELECT 1, 2')), [['?column?', 2]]);
     assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, NULL AS a')), [['a', null]]);
     assert.deepStrictEqual(pairs(await pool.query('SELECT NULL AS a, 1 AS a')), [['a', 1]]);
@@ -194,9 +225,46 @@ describe('results', () => {
   });
 
   const NAMES = [
-    '__proto__', 'constructor', 'toString', 'hasOwnProperty', 'length', 'prototype', '0', '-1', '1e3', ' ', ' a ', 'a b', "it's", 'say "x"',
-    'back\\slash', '\\u0041', 'line\nbreak', 'tab\t', '\r', '\u2028', '\u2029', '`${x}`', '*/', '/*', '//', ']', 'ä', '日本', '😀', '👩‍👩‍👧',
-    'class', 'null', 'undefined', 'i32', 'place', 'a'.repeat(63), 'é'.repeat(31), '\u00a0', '\ufeff', '\u0001',
+    '__proto__',
+    'constructor',
+    'toString',
+    'hasOwnProperty',
+    'length',
+    'prototype',
+    '0',
+    '-1',
+    '1e3',
+    ' ',
+    ' a ',
+    'a b',
+    "it's",
+    'say "x"',
+    'back\\slash',
+    '\\u0041',
+    'line\nbreak',
+    'tab\t',
+    '\r',
+    '\u2028',
+    '\u2029',
+    '`${x}`',
+    '*/',
+    '/*',
+    '//',
+    ']',
+    'ä',
+    '日本',
+    '😀',
+    '👩‍👩‍👧',
+    'class',
+    'null',
+    'undefined',
+    'i32',
+    'place',
+    'a'.repeat(63),
+    'é'.repeat(31),
+    '\u00a0',
+    '\ufeff',
+    '\u0001',
   ];
   fact('any name a column can have', async (t) => {
     const pool = db.pool(t);
@@ -215,11 +283,16 @@ describe('results', () => {
   for (const columns of [31, 32, 33, 63, 64, 65, 128, 256, 257, 1_600]) {
     fact(`${columns} columns, every other one NULL`, async (t) => {
       const pool = db.pool(t);
-      const list = range(columns).map((i) => `CASE WHEN (g + ${i}) % 2 = 0 THEN ${i} END AS c${i}`).join(', ');
+      const list = range(columns)
+        .map((i) => `CASE WHEN (g + ${i}) % 2 = 0 THEN ${i} END AS c${i}`)
+        .join(', ');
       const result = await pool.query(`SELECT ${list} FROM generate_series(0, 2) g`);
       assert.equal(result.fields.length, columns);
       for (const g of range(3)) {
-        assert.deepStrictEqual(result[g], Object.fromEntries(range(columns).map((i) => [`c${i}`, (g + i) % 2 === 0 ? i : null])));
+        assert.deepStrictEqual(
+          result[g],
+          Object.fromEntries(range(columns).map((i) => [`c${i}`, (g + i) % 2 === 0 ? i : null])),
+        );
       }
     });
   }
@@ -227,11 +300,23 @@ describe('results', () => {
   fact('1,600 columns of a table, of mixed types', async (t) => {
     const pool = db.pool(t);
     const types = ['int4', 'text', 'bool', 'float8'];
-    await pool.query(`CREATE TABLE wide (${range(1_600).map((i) => `c${i} ${types[i % 4]}`).join(', ')})`);
+    await pool.query(
+      `CREATE TABLE wide (${range(1_600)
+        .map((i) => `c${i} ${types[i % 4]}`)
+        .join(', ')})`,
+    );
     await pool.query(`INSERT INTO wide (c0, c5, c1598, c1599) VALUES (1, 'é', true, 0.1)`);
     const [row] = await pool.query('SELECT * FROM wide');
     assert.equal(Object.keys(row).length, 1_600);
-    assert.deepEqual(Object.entries(row).filter(([, value]) => value !== null), [['c0', 1], ['c5', 'é'], ['c1598', true], ['c1599', 0.1]]);
+    assert.deepEqual(
+      Object.entries(row).filter(([, value]) => value !== null),
+      [
+        ['c0', 1],
+        ['c5', 'é'],
+        ['c1598', true],
+        ['c1599', 0.1],
+      ],
+    );
     await pool.query('DROP TABLE wide');
   });
 
@@ -254,7 +339,9 @@ describe('size', () => {
   fact('100,000 rows, while the event loop goes on', async (t) => {
     const pool = db.pool(t);
     let ticks = 0;
-    const timer = setInterval(() => { ticks++; }, 1);
+    const timer = setInterval(() => {
+      ticks++;
+    }, 1);
     const result = await pool.query(`
       SELECT i, i::int8 AS big, 'row ' || i AS text, i % 7 = 0 AS seven, CASE WHEN i % 3 = 0 THEN NULL ELSE i / 2.0::float8 END AS half,
         CASE WHEN i % 1000 = 0 THEN 'ünï ' || i END AS rare
@@ -264,9 +351,23 @@ describe('size', () => {
     assert.equal(result.rowCount, 100_000);
     result.forEach((/** @type {any} */ row, /** @type {number} */ index) => {
       const i = index + 1;
-      const expected = { i, big: BigInt(i), text: `row ${i}`, seven: i % 7 === 0, half: i % 3 === 0 ? null : i / 2, rare: i % 1000 === 0 ? `ünï ${i}` : null };
+      const expected = {
+        i,
+        big: BigInt(i),
+        text: `row ${i}`,
+        seven: i % 7 === 0,
+        half: i % 3 === 0 ? null : i / 2,
+        rare: i % 1000 === 0 ? `ünï ${i}` : null,
+      };
       if (i % 500 < 5) assert.deepStrictEqual(row, expected);
-      else assert.ok(row.i === i && row.text === expected.text && row.big === expected.big && row.half === expected.half && row.rare === expected.rare);
+      else
+        assert.ok(
+          row.i === i &&
+            row.text === expected.text &&
+            row.big === expected.big &&
+            row.half === expected.half &&
+            row.rare === expected.rare,
+        );
     });
     assert.ok(ticks > 3, `${ticks} timer ticks meanwhile`);
   });
@@ -278,9 +379,12 @@ describe('size', () => {
     assert.equal(ascii.length, size);
     assert.ok(ascii.startsWith('0123') && ascii.endsWith('6789'));
     const [{ text, n }] = await pool.query("SELECT repeat('é€', $1::int4 / 5) AS text, 7 AS n", [size]);
-    assert.equal(text.length, size / 5 * 2);
+    assert.equal(text.length, (size / 5) * 2);
     assert.ok(text.startsWith('é€é') && text.endsWith('é€') && n === 7);
-    const [{ bytes, last }] = await pool.query("SELECT decode(repeat('00ff7f80', $1::int4 / 4), 'hex') AS bytes, 'z' AS last", [size]);
+    const [{ bytes, last }] = await pool.query(
+      "SELECT decode(repeat('00ff7f80', $1::int4 / 4), 'hex') AS bytes, 'z' AS last",
+      [size],
+    );
     assert.equal(bytes.length, size);
     assert.deepEqual([...bytes.subarray(0, 4), ...bytes.subarray(-4)], [0, 255, 127, 128, 0, 255, 127, 128]);
     assert.equal(last, 'z');
@@ -288,10 +392,14 @@ describe('size', () => {
 
   fact('large and small results side by side', async (t) => {
     const pool = db.pool(t, { poolSize: 3 });
-    const answers = await Promise.all(range(60).map((i) => pool.query("SELECT $1::int4 AS i, repeat(chr(97 + $1 % 26), $2::int4) AS t", [i, i % 10 === 0 ? 300_000 : i])));
+    const answers = await Promise.all(
+      range(60).map((i) =>
+        pool.query('SELECT $1::int4 AS i, repeat(chr(97 + $1 % 26), $2::int4) AS t', [i, i % 10 === 0 ? 300_000 : i]),
+      ),
+    );
     answers.forEach(([{ i, t: text }], index) => {
       assert.equal(i, index);
-      assert.equal(text, String.fromCharCode(97 + index % 26).repeat(index % 10 === 0 ? 300_000 : index));
+      assert.equal(text, String.fromCharCode(97 + (index % 26)).repeat(index % 10 === 0 ? 300_000 : index));
     });
   });
 
@@ -304,19 +412,36 @@ describe('size', () => {
   });
 
   // bytes of the parameter: around the ring's size, and far above it
-  for (const size of [48, 49, 65_536, 65_537, (1 << 20) - 100, (1 << 20) - 48, (1 << 20) - 40, (1 << 20) - 8, 1 << 20, (1 << 20) + 1, 5_000_000]) {
+  for (const size of [
+    48,
+    49,
+    65_536,
+    65_537,
+    (1 << 20) - 100,
+    (1 << 20) - 48,
+    (1 << 20) - 40,
+    (1 << 20) - 8,
+    1 << 20,
+    (1 << 20) + 1,
+    5_000_000,
+  ]) {
     fact(`a parameter of ${size} bytes among small ones`, async (t) => {
       const pool = db.pool(t);
       const sql = 'SELECT $1::int4 AS before, $2::text AS big, $3::int4 AS after';
       for (const big of ['a'.repeat(size), 'é'.repeat(size / 2), '😀'.repeat(size / 4)]) {
         const [first, [row], last] = await Promise.all([
-          pool.query('SELECT $1::text AS v', ['first']), pool.query(sql, [1, big, 2]), pool.query('SELECT $1::text AS v', ['last']),
+          pool.query('SELECT $1::text AS v', ['first']),
+          pool.query(sql, [1, big, 2]),
+          pool.query('SELECT $1::text AS v', ['last']),
         ]);
         assert.deepStrictEqual([first[0].v, row.before, row.after, last[0].v], ['first', 1, 2, 'last']);
         assert.ok(row.big === big);
       }
       const bytes = Buffer.alloc(size, 'ab');
-      const [row] = await pool.query('SELECT $1::bytea AS big, $2::bytea AS half', [bytes, bytes.subarray(1, size >> 1)]);
+      const [row] = await pool.query('SELECT $1::bytea AS big, $2::bytea AS half', [
+        bytes,
+        bytes.subarray(1, size >> 1),
+      ]);
       assert.ok(row.big.equals(bytes) && row.half.equals(bytes.subarray(1, size >> 1)));
     });
   }
@@ -333,8 +458,14 @@ describe('size', () => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 30_000 });
     await pool.query('CREATE TABLE ordered (at int4 GENERATED ALWAYS AS IDENTITY, n int4, filler text)');
     // Several times the ring, with a large one now and then.
-    const answers = await Promise.all(range(5_000).map((i) =>
-      pool.query('INSERT INTO ordered (n, filler) VALUES ($1, $2) RETURNING at, n', [i, 'f'.repeat(i % 1_000 === 999 ? 1_200_000 : i % 1_000)])));
+    const answers = await Promise.all(
+      range(5_000).map((i) =>
+        pool.query('INSERT INTO ordered (n, filler) VALUES ($1, $2) RETURNING at, n', [
+          i,
+          'f'.repeat(i % 1_000 === 999 ? 1_200_000 : i % 1_000),
+        ]),
+      ),
+    );
     answers.forEach(([row], i) => assert.deepStrictEqual(row, { at: i + 1, n: i }));
     await pool.query('DROP TABLE ordered');
   });
@@ -352,8 +483,13 @@ describe('what DDL does to a prepared statement is invisible', () => {
   for (const poolSize of [1, 3]) {
     fact(`over ${poolSize} connections`, async (t) => {
       const pool = db.pool(t, { poolSize });
-      const everywhere = async (/** @type {string} */ sql, /** @type {any[]} */ params, /** @type {object[]} */ rows) => {
-        for (const answer of await Promise.all(range(poolSize * 4).map(() => pool.query(sql, params)))) assert.deepStrictEqual(answer, rows);
+      const everywhere = async (
+        /** @type {string} */ sql,
+        /** @type {any[]} */ params,
+        /** @type {object[]} */ rows,
+      ) => {
+        for (const answer of await Promise.all(range(poolSize * 4).map(() => pool.query(sql, params))))
+          assert.deepStrictEqual(answer, rows);
       };
       const name = `ddl_${poolSize}`;
       const all = `SELECT * FROM ${name}`;
@@ -394,10 +530,12 @@ describe('what DDL does to a prepared statement is invisible', () => {
     await pool.query('CREATE TABLE busy (n int4)');
     const insert = 'INSERT INTO busy VALUES ($1) RETURNING *';
     let columns = 0;
-    const ended = await endings(range(300).map((i) => {
-      if (i % 30 === 29) return pool.query(`ALTER TABLE busy ADD COLUMN c${columns++} int4`);
-      return pool.query(insert, [i]);
-    }));
+    const ended = await endings(
+      range(300).map((i) => {
+        if (i % 30 === 29) return pool.query(`ALTER TABLE busy ADD COLUMN c${columns++} int4`);
+        return pool.query(insert, [i]);
+      }),
+    );
     for (const { error } of ended) assert.equal(error, undefined);
     assert.deepStrictEqual(
       (await pool.query('SELECT n FROM busy ORDER BY n')).map((/** @type {any} */ { n }) => n),
@@ -435,10 +573,11 @@ describe('what DDL does to a prepared statement is invisible', () => {
 describe('the cache of prepared statements', () => {
   fact('is bounded on the server, and forgets the least recently used', async (t) => {
     const pool = db.pool(t, { poolSize: 1, statementCacheSize: 5 });
-    const prepared = async () => (await pool.query('SELECT statement FROM pg_prepared_statements')).map((/** @type {any} */ row) => row.statement);
+    const prepared = async () =>
+      (await pool.query('SELECT statement FROM pg_prepared_statements')).map((/** @type {any} */ row) => row.statement);
     for (let i = 0; i < 100; i++) {
       await pool.query(`SELECT ${i} AS v`);
-      await pool.query('SELECT \'favourite\' AS v');
+      await pool.query("SELECT 'favourite' AS v");
     }
     const statements = await prepared();
     assert.ok(statements.length <= 6, `${statements.length} statements`);
@@ -470,9 +609,30 @@ describe('the cache of prepared statements', () => {
 
 describe('what query() does not send', () => {
   const REFUSED = [
-    'BEGIN', 'begin', 'BEGIN ISOLATION LEVEL SERIALIZABLE', 'START TRANSACTION', 'start transaction read only', 'COMMIT', 'Commit Work', 'COMMIT AND CHAIN',
-    'END', 'ROLLBACK', 'rollback work', 'ROLLBACK AND CHAIN', 'ABORT', ' \n BEGIN', '-- x\nBEGIN', '/* x */ COMMIT', '/* a /* nested */ b */ ROLLBACK', ';BEGIN', 'BEGIN;',
-    '/**/ /***/ BEGIN', '\ufeffBEGIN', 'BEGIN/**/', '\fBEGIN', '\vBEGIN',
+    'BEGIN',
+    'begin',
+    'BEGIN ISOLATION LEVEL SERIALIZABLE',
+    'START TRANSACTION',
+    'start transaction read only',
+    'COMMIT',
+    'Commit Work',
+    'COMMIT AND CHAIN',
+    'END',
+    'ROLLBACK',
+    'rollback work',
+    'ROLLBACK AND CHAIN',
+    'ABORT',
+    ' \n BEGIN',
+    '-- x\nBEGIN',
+    '/* x */ COMMIT',
+    '/* a /* nested */ b */ ROLLBACK',
+    ';BEGIN',
+    'BEGIN;',
+    '/**/ /***/ BEGIN',
+    '\ufeffBEGIN',
+    'BEGIN/**/',
+    '\fBEGIN',
+    '\vBEGIN',
   ];
   fact('transaction control, in any dress', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
@@ -480,7 +640,10 @@ describe('what query() does not send', () => {
       const ended = await endings([pool.query(sql)]);
       const { error } = ended[0];
       // What the server takes for a syntax error opened no transaction either.
-      assert.ok(error?.code === 'ERR_INVALID_PARAM' || error?.code === '42601', `${JSON.stringify(sql)}: ${error ?? 'it was sent'}`);
+      assert.ok(
+        error?.code === 'ERR_INVALID_PARAM' || error?.code === '42601',
+        `${JSON.stringify(sql)}: ${error ?? 'it was sent'}`,
+      );
     }
     const tx = await pool.begin();
     for (const sql of REFUSED) {
@@ -492,14 +655,14 @@ describe('what query() does not send', () => {
 
   fact('what only looks like it is sent', async (t) => {
     const pool = db.pool(t);
-    assert.deepStrictEqual(await pool.query('SELECT \'BEGIN\' AS v'), [{ v: 'BEGIN' }]);
-    assert.equal((await failureOf(pool.query('ROLLBACK PREPARED \'x\''))).code, '42704');
-    assert.equal((await failureOf(pool.query('COMMIT PREPARED \'x\''))).code, '42704');
+    assert.deepStrictEqual(await pool.query("SELECT 'BEGIN' AS v"), [{ v: 'BEGIN' }]);
+    assert.equal((await failureOf(pool.query("ROLLBACK PREPARED 'x'"))).code, '42704');
+    assert.equal((await failureOf(pool.query("COMMIT PREPARED 'x'"))).code, '42704');
     await pool.query('CREATE TABLE begin_log (commit int4)');
     await pool.query('DROP TABLE begin_log');
   });
 
-  fact('several statements in one text are the server\'s syntax error, and none is run', async (t) => {
+  fact("several statements in one text are the server's syntax error, and none is run", async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(pool.query('CREATE TABLE two_at_once (id int); SELECT 1'))).code, '42601');
     assert.deepStrictEqual(await pool.query("SELECT to_regclass('two_at_once')::text AS v"), [{ v: null }]);
@@ -523,7 +686,16 @@ describe('errors of the server', () => {
     await pool.query('INSERT INTO fields VALUES (1, 1)');
     const duplicate = await failureOf(pool.query('INSERT INTO fields VALUES ($1, 1)', [1]));
     assert.deepEqual(
-      [duplicate.code, duplicate.name, duplicate.severity, duplicate.schema, duplicate.table, duplicate.constraint, duplicate.outcome, duplicate.attempts],
+      [
+        duplicate.code,
+        duplicate.name,
+        duplicate.severity,
+        duplicate.schema,
+        duplicate.table,
+        duplicate.constraint,
+        duplicate.outcome,
+        duplicate.attempts,
+      ],
       ['23505', 'DatabaseError', 'ERROR', 'public', 'fields', 'fields_key', 'not-applied', 1],
     );
     assert.match(duplicate.detail, /\(id\)=\(1\)/);
@@ -533,7 +705,9 @@ describe('errors of the server', () => {
     const syntax = await failureOf(pool.query('SELECT é FRM'));
     assert.equal(syntax.code, '42703');
     assert.equal(syntax.position, 8);
-    const raised = await failureOf(pool.query("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'AB123', HINT = 'try', DETAIL = 'because'; END $$"));
+    const raised = await failureOf(
+      pool.query("DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'AB123', HINT = 'try', DETAIL = 'because'; END $$"),
+    );
     assert.deepEqual([raised.code, raised.message, raised.hint, raised.detail], ['AB123', 'no', 'try', 'because']);
     assert.match(raised.where, /PL\/pgSQL/);
     await pool.query('DROP TABLE fields');
@@ -541,7 +715,9 @@ describe('errors of the server', () => {
 
   fact('after rows have arrived', async (t) => {
     const pool = db.pool(t);
-    const error = await failureOf(pool.query('SELECT 1 / (50000 - i), repeat(\'x\', 100) FROM generate_series(1, 60000) i'));
+    const error = await failureOf(
+      pool.query("SELECT 1 / (50000 - i), repeat('x', 100) FROM generate_series(1, 60000) i"),
+    );
     assert.equal(error.code, '22012');
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
@@ -557,13 +733,17 @@ describe('errors of the server', () => {
 });
 
 fact('where code generation from strings is forbidden, everything works', async () => {
-  const printed = await printedBy(db, `
+  const printed = await printedBy(
+    db,
+    `
     let forbidden = false;
     try { new Function('return 1'); } catch { forbidden = true; }
     const pool = createPool({ ...options, types: { int8: 'number' } });
     const rows = await pool.query('SELECT 1 AS a, NULL AS b, 2::int8 AS "__proto__", ARRAY[1,NULL] AS c, \\'{"x":1}\\'::jsonb AS d, true AS e, 0.5::float8 AS f FROM generate_series(1, 2)');
     print(forbidden, rows.map(Object.entries));
-    await pool.end();`, { flags: ['--disallow-code-generation-from-strings'] });
+    await pool.end();`,
+    { flags: ['--disallow-code-generation-from-strings'] },
+  );
   const row = '[["a",1],["b",null],["__proto__",2],["c",[1,null]],["d",{"x":1}],["e",true],["f",0.5]]';
   assert.deepEqual(printed, [`true [${row},${row}]`]);
 });

@@ -37,10 +37,18 @@ describe('begin()', () => {
   fact('commit() makes it last, rollback() makes it not have been', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
-    for (const [id, end, expected] of /** @type {const} */ ([[1, 'commit', [1]], [2, 'rollback', [1]], [3, 'commit', [1, 3]]])) {
+    for (const [id, end, expected] of /** @type {const} */ ([
+      [1, 'commit', [1]],
+      [2, 'rollback', [1]],
+      [3, 'commit', [1, 3]],
+    ])) {
       const tx = await pool.begin();
       assert.equal((await tx.query(`INSERT INTO ${table} VALUES ($1)`, [id])).rowCount, 1);
-      assert.deepEqual(await idsIn(table), expected.filter((one) => one !== id), 'nobody else sees it');
+      assert.deepEqual(
+        await idsIn(table),
+        expected.filter((one) => one !== id),
+        'nobody else sees it',
+      );
       assert.equal(await tx[end](), undefined);
       assert.deepEqual(await idsIn(table), expected);
     }
@@ -49,10 +57,15 @@ describe('begin()', () => {
   fact('holds its connection from begin to end', async (t) => {
     const pool = db.pool(t, { poolSize: 3 });
     const tx = await pool.begin();
-    const pids = await Promise.all(range(5).map(() => tx.query('SELECT pg_backend_pid() AS pid, pg_current_xact_id()::text AS xid')));
+    const pids = await Promise.all(
+      range(5).map(() => tx.query('SELECT pg_backend_pid() AS pid, pg_current_xact_id()::text AS xid')),
+    );
     assert.equal(new Set(pids.map(([{ pid, xid }]) => `${pid} ${xid}`)).size, 1);
     const others = await Promise.all(range(20).map(() => pool.query('SELECT pg_backend_pid() AS pid')));
-    assert.ok(others.every(([{ pid }]) => pid !== pids[0][0].pid), 'nobody else runs on it');
+    assert.ok(
+      others.every(([{ pid }]) => pid !== pids[0][0].pid),
+      'nobody else runs on it',
+    );
     await tx.rollback();
     await until('it is back', () => pool.status().inUse === 0);
   });
@@ -61,8 +74,13 @@ describe('begin()', () => {
     const pool = db.pool(t, { poolSize: 2 });
     const tx = await pool.begin();
     await tx.query('CREATE TEMP TABLE log (at int4 GENERATED ALWAYS AS IDENTITY, n int4) ON COMMIT DROP');
-    const answers = await Promise.all(range(200).map((i) =>
-      tx.query(`INSERT INTO log (n) SELECT $1::int4 ${i % 20 === 0 ? 'FROM pg_sleep(0.002)' : ''} RETURNING at, n`, [i])));
+    const answers = await Promise.all(
+      range(200).map((i) =>
+        tx.query(`INSERT INTO log (n) SELECT $1::int4 ${i % 20 === 0 ? 'FROM pg_sleep(0.002)' : ''} RETURNING at, n`, [
+          i,
+        ]),
+      ),
+    );
     answers.forEach(([row], i) => assert.deepStrictEqual(row, { at: i + 1, n: i }));
     await tx.rollback();
   });
@@ -113,7 +131,11 @@ describe('begin()', () => {
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
     for (const params of [[2 ** 31], ['a', 'b'], [], [{}], [Symbol('s')], ['\ud800']]) {
-      assert.equal((await failureOf(tx.query(`INSERT INTO ${table} VALUES ($1)`, params))).code, 'ERR_INVALID_PARAM', inspect(params));
+      assert.equal(
+        (await failureOf(tx.query(`INSERT INTO ${table} VALUES ($1)`, params))).code,
+        'ERR_INVALID_PARAM',
+        inspect(params),
+      );
     }
     await tx.query(`INSERT INTO ${table} VALUES ($1)`, [2]);
     await tx.commit();
@@ -175,14 +197,18 @@ describe('begin()', () => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     assert.equal((await tx.query("SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")).length, 20_000);
-    assert.equal((await failureOf(tx.query('SELECT 1 / (10000 - i), repeat(\'x\', 100) FROM generate_series(1, 20000) i'))).code, '22012');
+    assert.equal(
+      (await failureOf(tx.query("SELECT 1 / (10000 - i), repeat('x', 100) FROM generate_series(1, 20000) i"))).code,
+      '22012',
+    );
     await tx.rollback();
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 });
 
 describe('options', () => {
-  const SETTINGS = "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro, current_setting('transaction_deferrable') AS deferrable";
+  const SETTINGS =
+    "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro, current_setting('transaction_deferrable') AS deferrable";
   // options, isolation, read only, deferrable
   const TABLE = /** @type {[any, string, string, string][]} */ ([
     [undefined, 'read committed', 'off', 'off'],
@@ -204,27 +230,41 @@ describe('options', () => {
       const tx = await pool.begin(options);
       assert.deepStrictEqual(await tx.query(SETTINGS), [{ isolation, ro, deferrable }]);
       await tx.rollback();
-      assert.deepStrictEqual(await pool.transaction((/** @type {any} */ one) => one.query(SETTINGS), options), [{ isolation, ro, deferrable }]);
+      assert.deepStrictEqual(await pool.transaction((/** @type {any} */ one) => one.query(SETTINGS), options), [
+        { isolation, ro, deferrable },
+      ]);
     });
   }
 
   // options, what the message has to contain
   const WRONG = /** @type {[any, RegExp][]} */ ([
-    [{ isolation: 'chaos' }, /isolation.*'serializable'/], [{ isolation: 'constructor' }, /isolation/], [{ isolation: 5 }, /isolation/],
-    [{ readOnly: 'yes' }, /readOnly/], [{ deferrable: 1 }, /deferrable/], [{ timeoutMs: -1 }, /timeoutMs/], [{ signal: 1 }, /signal/],
-    [{ isolationLevel: 'serializable' }, /isolationLevel/], ['serializable', /options/],
+    [{ isolation: 'chaos' }, /isolation.*'serializable'/],
+    [{ isolation: 'constructor' }, /isolation/],
+    [{ isolation: 5 }, /isolation/],
+    [{ readOnly: 'yes' }, /readOnly/],
+    [{ deferrable: 1 }, /deferrable/],
+    [{ timeoutMs: -1 }, /timeoutMs/],
+    [{ signal: 1 }, /signal/],
+    [{ isolationLevel: 'serializable' }, /isolationLevel/],
+    ['serializable', /options/],
   ]);
   fact('wrong ones begin nothing, and are named', async (t) => {
     const pool = db.pool(t);
     let called = false;
     for (const [options, message] of [...WRONG, [{ retries: 'x' }, /retries/], [{ retries: -1 }, /retries/]]) {
-      for (const promise of [pool.begin(options), pool.transaction(async () => { called = true; }, options)]) {
+      for (const promise of [
+        pool.begin(options),
+        pool.transaction(async () => {
+          called = true;
+        }, options),
+      ]) {
         const error = await failureOf(promise);
         assert.equal(error.code, 'ERR_INVALID_PARAM');
         assert.match(error.message, /** @type {RegExp} */ (message));
       }
     }
-    for (const callback of [undefined, null, 'x', {}]) assert.equal((await failureOf(pool.transaction(callback))).code, 'ERR_INVALID_PARAM');
+    for (const callback of [undefined, null, 'x', {}])
+      assert.equal((await failureOf(pool.transaction(callback))).code, 'ERR_INVALID_PARAM');
     assert.equal(called, false);
     assert.equal(pool.status().size, 0);
   });
@@ -235,7 +275,9 @@ describe('options', () => {
     /** @type {string[]} */
     const fenced = [];
     pool.on('fenced', () => fenced.push('fenced'));
-    const error = await failureOf(pool.transaction((/** @type {any} */ tx) => tx.query(`INSERT INTO ${table} VALUES (1)`), { readOnly: true }));
+    const error = await failureOf(
+      pool.transaction((/** @type {any} */ tx) => tx.query(`INSERT INTO ${table} VALUES (1)`), { readOnly: true }),
+    );
     assert.deepEqual([error.name, error.code, error.outcome], ['DatabaseError', '25006', 'not-applied']);
     await pool.query(`INSERT INTO ${table} VALUES (1)`);
     assert.deepEqual(fenced, []);
@@ -246,7 +288,13 @@ describe('transaction(cb)', () => {
   fact('commits what the callback returns, and resolves to it', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
-    assert.equal(await pool.transaction(async (/** @type {any} */ tx) => { await tx.query(`INSERT INTO ${table} VALUES (1)`); return 'value'; }), 'value');
+    assert.equal(
+      await pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query(`INSERT INTO ${table} VALUES (1)`);
+        return 'value';
+      }),
+      'value',
+    );
     assert.equal(await pool.transaction(() => 5), 5, 'a callback need not be async');
     assert.deepEqual(await idsIn(table), [1]);
   });
@@ -256,12 +304,29 @@ describe('transaction(cb)', () => {
     const table = await tableFor(t);
     const thrown = [new Error('mine'), 'a string', undefined, null, Object.freeze(new Error('frozen'))];
     for (const value of thrown) {
-      const ended = await endings([pool.transaction(async (/** @type {any} */ tx) => { await tx.query(`INSERT INTO ${table} VALUES (1)`); throw value; })]);
+      const ended = await endings([
+        pool.transaction(async (/** @type {any} */ tx) => {
+          await tx.query(`INSERT INTO ${table} VALUES (1)`);
+          throw value;
+        }),
+      ]);
       assert.ok('error' in ended[0] && ended[0].error === value);
     }
     const sync = new Error('sync');
-    assert.equal(await failureOf(pool.transaction(() => { throw sync; })), sync);
-    const database = await failureOf(pool.transaction(async (/** @type {any} */ tx) => { await tx.query(`INSERT INTO ${table} VALUES (1)`); await tx.query('SELECT 1 / 0'); }));
+    assert.equal(
+      await failureOf(
+        pool.transaction(() => {
+          throw sync;
+        }),
+      ),
+      sync,
+    );
+    const database = await failureOf(
+      pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query(`INSERT INTO ${table} VALUES (1)`);
+        await tx.query('SELECT 1 / 0');
+      }),
+    );
     assert.equal(database.code, '22012');
     assert.deepEqual(await idsIn(table), []);
     await until('the connection is back', () => pool.status().inUse === 0);
@@ -270,10 +335,12 @@ describe('transaction(cb)', () => {
   fact('an error the callback swallows fails at the end: nothing is half done', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
-    const error = await failureOf(pool.transaction(async (/** @type {any} */ tx) => {
-      await tx.query(`INSERT INTO ${table} VALUES (1)`);
-      await tx.query('SELECT 1 / 0').catch(() => {});
-    }));
+    const error = await failureOf(
+      pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query(`INSERT INTO ${table} VALUES (1)`);
+        await tx.query('SELECT 1 / 0').catch(() => {});
+      }),
+    );
     assert.equal(error.code, '25P02');
     assert.deepEqual(await idsIn(table), []);
   });
@@ -281,15 +348,23 @@ describe('transaction(cb)', () => {
   fact('what the callback does not await is done before COMMIT', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
-    await pool.transaction((/** @type {any} */ tx) => { for (const i of range(5)) tx.query(`INSERT INTO ${table} VALUES ($1)`, [i]); });
+    await pool.transaction((/** @type {any} */ tx) => {
+      for (const i of range(5)) tx.query(`INSERT INTO ${table} VALUES ($1)`, [i]);
+    });
     assert.deepEqual(await idsIn(table), range(5));
   });
 
   fact('the callback may end it itself', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
-    await pool.transaction(async (/** @type {any} */ tx) => { await tx.query(`INSERT INTO ${table} VALUES (1)`); await tx.rollback(); });
-    await pool.transaction(async (/** @type {any} */ tx) => { await tx.query(`INSERT INTO ${table} VALUES (2)`); await tx.commit(); });
+    await pool.transaction(async (/** @type {any} */ tx) => {
+      await tx.query(`INSERT INTO ${table} VALUES (1)`);
+      await tx.rollback();
+    });
+    await pool.transaction(async (/** @type {any} */ tx) => {
+      await tx.query(`INSERT INTO ${table} VALUES (2)`);
+      await tx.commit();
+    });
     assert.deepEqual(await idsIn(table), [2]);
   });
 
@@ -297,34 +372,52 @@ describe('transaction(cb)', () => {
     const pool = db.pool(t, { poolSize: 1 });
     /** @type {any} */
     let kept;
-    await pool.transaction((/** @type {any} */ tx) => { kept = tx; });
+    await pool.transaction((/** @type {any} */ tx) => {
+      kept = tx;
+    });
     assertEnded(await failureOf(kept.query('SELECT 1')));
-    await failureOf(pool.transaction((/** @type {any} */ tx) => { kept = tx; throw new Error('x'); }));
+    await failureOf(
+      pool.transaction((/** @type {any} */ tx) => {
+        kept = tx;
+        throw new Error('x');
+      }),
+    );
     assertEnded(await failureOf(kept.query('SELECT 1')));
   });
 
   fact('inside another one they are two transactions', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const table = await tableFor(t);
-    await failureOf(pool.transaction(async (/** @type {any} */ tx) => {
-      await tx.query(`INSERT INTO ${table} VALUES (1)`);
-      await pool.transaction((/** @type {any} */ other) => other.query(`INSERT INTO ${table} VALUES (2)`));
-      throw new Error('outer');
-    }));
+    await failureOf(
+      pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query(`INSERT INTO ${table} VALUES (1)`);
+        await pool.transaction((/** @type {any} */ other) => other.query(`INSERT INTO ${table} VALUES (2)`));
+        throw new Error('outer');
+      }),
+    );
     assert.deepEqual(await idsIn(table), [2]);
   });
 
   fact('1,000 over 4 connections, each all or nothing', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 60_000 });
     const table = await tableFor(t);
-    const ended = await endings(range(1_000).map((i) => pool.transaction(async (/** @type {any} */ tx) => {
-      await tx.query(`INSERT INTO ${table} VALUES ($1)`, [i * 2]);
-      if (i % 3 === 1) throw new Error('mine');
-      if (i % 3 === 2) await tx.query('SELECT 1 / 0');
-      await tx.query(`INSERT INTO ${table} VALUES ($1)`, [i * 2 + 1]);
-    })));
+    const ended = await endings(
+      range(1_000).map((i) =>
+        pool.transaction(async (/** @type {any} */ tx) => {
+          await tx.query(`INSERT INTO ${table} VALUES ($1)`, [i * 2]);
+          if (i % 3 === 1) throw new Error('mine');
+          if (i % 3 === 2) await tx.query('SELECT 1 / 0');
+          await tx.query(`INSERT INTO ${table} VALUES ($1)`, [i * 2 + 1]);
+        }),
+      ),
+    );
     ended.forEach(({ error }, i) => assert.equal(error?.message, [undefined, 'mine', 'division by zero'][i % 3]));
-    assert.deepEqual(await idsIn(table), range(1_000).filter((i) => i % 3 === 0).flatMap((i) => [i * 2, i * 2 + 1]));
+    assert.deepEqual(
+      await idsIn(table),
+      range(1_000)
+        .filter((i) => i % 3 === 0)
+        .flatMap((i) => [i * 2, i * 2 + 1]),
+    );
   });
 
   fact('retries: a serialization failure is run again, only when asked', async (t) => {
@@ -351,15 +444,36 @@ describe('transaction(cb)', () => {
   fact('retries: a deadlock, and at most so many', async (t) => {
     const pool = db.pool(t);
     let runs = 0;
-    const error = await failureOf(pool.transaction(async (/** @type {any} */ tx) => {
-      runs++;
-      await tx.query("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$");
-    }, { retries: 2 }));
+    const error = await failureOf(
+      pool.transaction(
+        async (/** @type {any} */ tx) => {
+          runs++;
+          await tx.query("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$");
+        },
+        { retries: 2 },
+      ),
+    );
     assert.deepEqual([error.code, error.attempts, runs], ['40P01', 3, 3]);
     runs = 0;
-    const mine = await failureOf(pool.transaction(() => { runs++; throw Object.assign(new Error('mine'), { code: '40001' }); }, { retries: 5 }));
+    const mine = await failureOf(
+      pool.transaction(
+        () => {
+          runs++;
+          throw Object.assign(new Error('mine'), { code: '40001' });
+        },
+        { retries: 5 },
+      ),
+    );
     assert.deepEqual([mine.message, runs], ['mine', 1], 'what is not ours is not run again');
-    const other = await failureOf(pool.transaction(async (/** @type {any} */ tx) => { runs++; await tx.query('SELECT 1 / 0'); }, { retries: 5 }));
+    const other = await failureOf(
+      pool.transaction(
+        async (/** @type {any} */ tx) => {
+          runs++;
+          await tx.query('SELECT 1 / 0');
+        },
+        { retries: 5 },
+      ),
+    );
     assert.deepEqual([other.code, runs], ['22012', 2]);
   });
 });
@@ -372,7 +486,8 @@ describe('a connection that breaks under a transaction', () => {
   async function killable(t, options) {
     const applicationName = named('kill');
     const pool = db.pool(t, { applicationName, ...options });
-    const kill = () => db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
+    const kill = () =>
+      db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
     return { pool, kill, table: await tableFor(t) };
   }
 
@@ -429,7 +544,10 @@ describe('a connection that breaks under a transaction', () => {
       await sleep(100);
       await kill();
       const error = await failing;
-      assert.deepEqual([error.name, error.code, error.outcome], ['ConnectionLostError', 'ERR_OUTCOME_UNKNOWN', 'unknown']);
+      assert.deepEqual(
+        [error.name, error.code, error.outcome],
+        ['ConnectionLostError', 'ERR_OUTCOME_UNKNOWN', 'unknown'],
+      );
     } finally {
       await Promise.all(standbys.map((node) => node.thaw()));
     }
@@ -438,12 +556,15 @@ describe('a connection that breaks under a transaction', () => {
   fact('transaction(cb, { retries }) runs it again, and everything is there once', async (t) => {
     const { pool, kill, table } = await killable(t);
     let runs = 0;
-    await pool.transaction(async (/** @type {any} */ tx) => {
-      runs++;
-      await tx.query(`INSERT INTO ${table} VALUES (1)`);
-      if (runs === 1) await kill();
-      await tx.query(`INSERT INTO ${table} VALUES (2)`);
-    }, { retries: 3 });
+    await pool.transaction(
+      async (/** @type {any} */ tx) => {
+        runs++;
+        await tx.query(`INSERT INTO ${table} VALUES (1)`);
+        if (runs === 1) await kill();
+        await tx.query(`INSERT INTO ${table} VALUES (2)`);
+      },
+      { retries: 3 },
+    );
     assert.equal(runs, 2);
     assert.deepEqual(await idsIn(table), [1, 2]);
   });
@@ -451,7 +572,9 @@ describe('a connection that breaks under a transaction', () => {
 
 describe('one that nobody ends', () => {
   fact('is rolled back when it is collected, and its connection comes back', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool({ ...options, poolSize: 1, applicationName: 'forgetful' });
       await pool.query('CREATE TABLE IF NOT EXISTS forgotten (id int)');
       await (async () => { const tx = await pool.begin(); await tx.query('INSERT INTO forgotten VALUES (1)'); })();
@@ -462,18 +585,24 @@ describe('one that nobody ends', () => {
       const [{ n }] = await pool.query('SELECT count(*)::int4 AS n FROM forgotten');
       print(n, pool.status().inUse);
       await pool.query('DROP TABLE forgotten');
-      await pool.end();`, { flags: ['--expose-gc'] });
+      await pool.end();`,
+      { flags: ['--expose-gc'] },
+    );
     assert.deepEqual(printed, ['0 0']);
   });
 
   fact('is not collected while one of its statements runs', async () => {
-    const printed = await printedBy(db, `
+    const printed = await printedBy(
+      db,
+      `
       const pool = createPool({ ...options, poolSize: 1 });
       const running = await (async () => { const tx = await pool.begin(); return [tx.query('SELECT 1 AS v FROM pg_sleep(0.3)')]; })();
       const timer = setInterval(() => global.gc(), 10);
       print(await running[0]);
       clearInterval(timer);
-      await pool.end();`, { flags: ['--expose-gc'] });
+      await pool.end();`,
+      { flags: ['--expose-gc'] },
+    );
     assert.deepEqual(printed, ['[{"v":1}]']);
   });
 
@@ -485,9 +614,14 @@ describe('one that nobody ends', () => {
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
     await pool.end();
     assert.deepEqual(await idsIn(table), []);
-    for (const use of [tx.query('SELECT 1'), tx.commit(), tx.rollback()]) assert.equal((await failureOf(use)).code, 'ERR_POOL_CLOSED');
+    for (const use of [tx.query('SELECT 1'), tx.commit(), tx.rollback()])
+      assert.equal((await failureOf(use)).code, 'ERR_POOL_CLOSED');
     await tx[asyncDispose]();
-    await until('its session is over', async () => (await db.sql('SELECT 1 FROM pg_stat_activity WHERE application_name = $1', [applicationName])).length === 0);
+    await until(
+      'its session is over',
+      async () =>
+        (await db.sql('SELECT 1 FROM pg_stat_activity WHERE application_name = $1', [applicationName])).length === 0,
+    );
   });
 
   fact('transaction(cb) is waited for when the pool ends', async (t) => {

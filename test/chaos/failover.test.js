@@ -23,15 +23,43 @@ const { Load, TABLE, check } = require('./load');
 
 /** @type {Fault[]} */
 const FAULTS = [
-  { name: 'fenced, then another is promoted', needs: ['fence'], planned: true, strike: (old) => old.fence(), undo: (old) => old.unfence() },
+  {
+    name: 'fenced, then another is promoted',
+    needs: ['fence'],
+    planned: true,
+    strike: (old) => old.fence(),
+    undo: (old) => old.unfence(),
+  },
   { name: 'stopped fast', needs: ['stop'], strike: (old) => old.stop('fast') },
   { name: 'stopped immediate', needs: ['stop'], strike: (old) => old.stop('immediate') },
   { name: 'crashed', needs: ['crash'], strike: (old) => old.crash() },
-  { name: 'crashed, and comes back as a second primary', needs: ['crash', 'start'], strike: (old) => old.crash(), undo: (old) => old.start() },
+  {
+    name: 'crashed, and comes back as a second primary',
+    needs: ['crash', 'start'],
+    strike: (old) => old.crash(),
+    undo: (old) => old.start(),
+  },
   { name: 'postmaster killed', needs: ['killPostmaster'], strike: (old) => old.killPostmaster() },
-  { name: 'frozen, and thawed when another is primary', needs: ['freeze'], strike: (old) => old.freeze(), undo: (old) => old.thaw() },
-  { name: 'cut off (connections reset)', needs: ['proxy'], proxied: true, strike: (_, proxy) => proxy.cut(), undo: (_, proxy) => proxy.heal() },
-  { name: 'cut off (black hole)', needs: ['proxy'], proxied: true, strike: (_, proxy) => proxy.blackhole(), undo: (_, proxy) => proxy.heal() },
+  {
+    name: 'frozen, and thawed when another is primary',
+    needs: ['freeze'],
+    strike: (old) => old.freeze(),
+    undo: (old) => old.thaw(),
+  },
+  {
+    name: 'cut off (connections reset)',
+    needs: ['proxy'],
+    proxied: true,
+    strike: (_, proxy) => proxy.cut(),
+    undo: (_, proxy) => proxy.heal(),
+  },
+  {
+    name: 'cut off (black hole)',
+    needs: ['proxy'],
+    proxied: true,
+    strike: (_, proxy) => proxy.blackhole(),
+    undo: (_, proxy) => proxy.heal(),
+  },
 ];
 
 /**
@@ -39,7 +67,11 @@ const FAULTS = [
  * @param {any} node
  */
 async function acceptsWrites(node) {
-  await until(`${node.name} accepts writes`, async () => !(await endings([node.sql('INSERT INTO probe DEFAULT VALUES')]))[0].error, { everyMs: 2 });
+  await until(
+    `${node.name} accepts writes`,
+    async () => !(await endings([node.sql('INSERT INTO probe DEFAULT VALUES')]))[0].error,
+    { everyMs: 2 },
+  );
   return performance.now();
 }
 
@@ -80,18 +112,24 @@ for (const { name, needs, proxied = false, planned = false, strike, undo } of FA
     const result = check(load.history, present);
     const { lost, doubled, denied, torn, strange } = result;
     const first = load.firstAfter(promoting);
-    t.diagnostic([
-      `${name}: acknowledged ${result.acknowledged}, lost ${lost.length}, doubled ${doubled.length}, failed ${result.failed}, unknown ${result.unknown}`,
-      `reads ${load.reads} (${load.readErrors.length} failed), longest pause ${Math.round(load.longestPauseMs())} ms`,
-      `first write ${Math.round(first - accepted)} ms after the promoted node accepted one`,
-      JSON.stringify(load.errors()),
-    ].join(', '));
-    assert.deepEqual({ lost, doubled, denied, torn, strange, pending: result.pending }, { lost: [], doubled: [], denied: [], torn: [], strange: [], pending: 0 });
+    t.diagnostic(
+      [
+        `${name}: acknowledged ${result.acknowledged}, lost ${lost.length}, doubled ${doubled.length}, failed ${result.failed}, unknown ${result.unknown}`,
+        `reads ${load.reads} (${load.readErrors.length} failed), longest pause ${Math.round(load.longestPauseMs())} ms`,
+        `first write ${Math.round(first - accepted)} ms after the promoted node accepted one`,
+        JSON.stringify(load.errors()),
+      ].join(', '),
+    );
+    assert.deepEqual(
+      { lost, doubled, denied, torn, strange, pending: result.pending },
+      { lost: [], doubled: [], denied: [], torn: [], strange: [], pending: 0 },
+    );
     assert.ok(result.unknown <= load.writers, `${result.unknown} unknown of ${load.writers} in flight`);
     assert.deepEqual(load.readErrors.map(String), [], 'declared reads are run again');
     for (const { fate, error } of load.history.values()) {
       if (fate === 'unknown') assert.equal(error.outcome, 'unknown', error.stack);
-      if (fate === 'not-applied') assert.ok(error.code === 'ERR_CONNECTION_LOST' || /^(57P0|25006|25P02)/.test(error.code), error.stack);
+      if (fate === 'not-applied')
+        assert.ok(error.code === 'ERR_CONNECTION_LOST' || /^(57P0|25006|25P02)/.test(error.code), error.stack);
     }
     if (planned) assert.deepEqual(load.errors(), {});
     const [{ address }] = [next];
@@ -128,8 +166,13 @@ fact('three failovers in a row, each old primary coming back as a standby', { ti
     await more(200);
   }
   await load.stop();
-  const { lost, doubled, denied, torn, ...rest } = check(load.history, (await cluster.primary().sql('SELECT id FROM written')).map(({ id }) => id));
-  t.diagnostic(`three crashes: acknowledged ${rest.acknowledged}, lost ${lost.length}, doubled ${doubled.length}, failed ${rest.failed}, unknown ${rest.unknown}, longest pause ${Math.round(load.longestPauseMs())} ms`);
+  const { lost, doubled, denied, torn, ...rest } = check(
+    load.history,
+    (await cluster.primary().sql('SELECT id FROM written')).map(({ id }) => id),
+  );
+  t.diagnostic(
+    `three crashes: acknowledged ${rest.acknowledged}, lost ${lost.length}, doubled ${doubled.length}, failed ${rest.failed}, unknown ${rest.unknown}, longest pause ${Math.round(load.longestPauseMs())} ms`,
+  );
   assert.deepEqual({ lost, doubled, denied, torn }, { lost: [], doubled: [], denied: [], torn: [] });
   assert.ok(rest.unknown <= 3 * load.writers);
   assert.deepEqual(told, primaries);

@@ -33,11 +33,15 @@ function check(history, present) {
     pending: of('pending').length,
     failed: of('not-applied').length,
     /** Acknowledged, and not (wholly) there. */
-    lost: of('acknowledged').filter(([id, { rows }]) => countOf(id) < rows).map(([id]) => id),
+    lost: of('acknowledged')
+      .filter(([id, { rows }]) => countOf(id) < rows)
+      .map(([id]) => id),
     /** There more often than written. */
     doubled: ids.filter(([id, { rows }]) => countOf(id) > rows).map(([id]) => id),
     /** Said not to be applied, and there. */
-    denied: of('not-applied').filter(([id]) => countOf(id) > 0).map(([id]) => id),
+    denied: of('not-applied')
+      .filter(([id]) => countOf(id) > 0)
+      .map(([id]) => id),
     /** Only a part of what belongs together is there. */
     torn: ids.filter(([id, { rows }]) => countOf(id) > 0 && countOf(id) < rows).map(([id]) => id),
     /** There, and nobody's. */
@@ -55,10 +59,13 @@ const WAYS = [
     return 1;
   },
   async (pool, id) => {
-    await pool.transaction(async (/** @type {any} */ tx) => {
-      await tx.query(INSERT, [id, 1]);
-      await tx.query(INSERT, [id, 2]);
-    }, { retries: 100 });
+    await pool.transaction(
+      async (/** @type {any} */ tx) => {
+        await tx.query(INSERT, [id, 1]);
+        await tx.query(INSERT, [id, 2]);
+      },
+      { retries: 100 },
+    );
     return 2;
   },
   async (pool, id) => {
@@ -94,7 +101,10 @@ class Load {
    */
   constructor(pool, { writers = 18, readers = 4 } = {}) {
     this.writers = writers;
-    this.#clients = [...range(writers).map((index) => this.#write(pool, index % WAYS.length)), ...range(readers).map(() => this.#read(pool))];
+    this.#clients = [
+      ...range(writers).map((index) => this.#write(pool, index % WAYS.length)),
+      ...range(readers).map(() => this.#read(pool)),
+    ];
   }
 
   /** @param {any} pool @param {number} way */
