@@ -18,6 +18,7 @@ use super::node::Node;
 use super::role::{Fit, fit, misfit};
 use super::socket::{Address, Socket};
 use super::{Cluster, Observation};
+use crate::engine::lock;
 use crate::error::ServerError;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
@@ -131,8 +132,9 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>) -> Result<(Conn, Fit
             fit => Ok((conn, fit)),
         }
     });
-    if let Err(failure) = &result {
-        cluster.observe(node, Observation::Failed(failure.clone()));
+    match &result {
+        Ok(_) => lock(&node.seen).refusal = None,
+        Err(failure) => cluster.observe(node, Observation::Failed(failure.clone())),
     }
     result
 }

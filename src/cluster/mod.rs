@@ -217,7 +217,7 @@ impl Cluster {
         let reason_of = |node: &Arc<Node>| {
             let seen = lock(&node.seen);
             let role = seen.role.filter(|_| seen.state != State::Down);
-            let reason = match (&seen.last_error, role) {
+            let reason = match (seen.last_error.as_ref().or(seen.refusal.as_ref()), role) {
                 (Some(error), _) => error.clone(),
                 (None, Some(role)) => role::misfit(self.mode, role).to_owned(),
                 (None, None) => "no answer yet".to_owned(),
@@ -244,6 +244,7 @@ impl Cluster {
             Observation::Failed(failure) => {
                 let mut seen = lock(&node.seen);
                 seen.last_error = Some(failure.describe());
+                seen.refusal = seen.last_error.clone();
                 if seen.state == State::Unknown {
                     seen.state = State::Down;
                 }
@@ -271,6 +272,7 @@ impl Cluster {
             latency: probe.latency.or(known.latency),
             lsn: probe.lsn.or(known.lsn),
             last_error: deposed.then(|| "is a deposed primary (its timeline is behind)".to_owned()),
+            refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
         };
         node.suspect.store(false, Ordering::Relaxed);
         let before = std::mem::replace(&mut *lock(&node.seen), sighting);

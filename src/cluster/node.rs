@@ -44,6 +44,8 @@ pub(crate) struct Sighting {
     /// A primary's write position, a standby's replay position.
     pub(crate) lsn: Option<u64>,
     pub(crate) last_error: Option<String>,
+    /// Why the last attempt of the pool to connect failed, if it did: a server that is full serves the monitor.
+    pub(crate) refusal: Option<String>,
 }
 
 /// A host of the list.
@@ -64,7 +66,8 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(index: usize, host: Host, port: u16) -> Self {
-        let seen = Sighting { state: State::Unknown, role: None, latency: None, lsn: None, last_error: None };
+        let seen =
+            Sighting { state: State::Unknown, role: None, latency: None, lsn: None, last_error: None, refusal: None };
         Self {
             index,
             host,
