@@ -8,6 +8,7 @@
 
 const { Channel: Core } = require('../index.js');
 const { HyperionError, fromCore } = require('./errors.js');
+const { constructorFor } = require('./json.js');
 const { Ring } = require('./ring.js');
 const { Shape } = require('./shapes.js');
 
@@ -29,7 +30,7 @@ const OP = {
 const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
 
 /** Kinds of messages; the numbers are a contract with src/engine.rs. */
-const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6 };
+const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6, JSON_SHAPE: 7 };
 /** Set beside the kind: the rows of earlier messages do not count, the statement was run again. */
 const ANEW = 256;
 const BATCH_WORDS = 8;
@@ -69,8 +70,12 @@ class Call {
 
 /** A view of one buffer full of finished work. */
 class Inbox {
-  /** @param {number} bytes */
-  constructor(bytes) {
+  /**
+   * @param {number} bytes
+   * @param {import('./json.js').Construct[]} objects
+   */
+  constructor(bytes, objects) {
+    this.objects = objects;
     this.bytes = /** @type {Readable} */ (Buffer.allocUnsafeSlow(Math.ceil(bytes / 8) * 8));
     const { buffer } = this.bytes;
     this.i32 = new Int32Array(buffer);
@@ -95,7 +100,9 @@ class Channel {
   constructor() {
     this.core = new Core(() => this.drain());
     this.ring = new Ring((buffer, length) => this.core.submit(buffer, length));
-    this.inbox = new Inbox(INBOX_BYTES);
+    /** Constructors of JSON objects, by the numbers of their shapes. @type {import('./json.js').Construct[]} */
+    this.objects = [];
+    this.inbox = new Inbox(INBOX_BYTES, this.objects);
     /** @type {Map<number, Shape>} */
     this.shapes = new Map();
     /** @type {(Call | undefined)[]} */
@@ -227,7 +234,7 @@ class Channel {
       if (taken > 0) {
         this.deliver(this.inbox);
       } else {
-        const large = new Inbox(-taken);
+        const large = new Inbox(-taken, this.objects);
         this.core.take(large.bytes);
         this.deliver(large);
       }
@@ -317,6 +324,11 @@ class Channel {
       case MESSAGE.FORGET_SHAPE:
         this.shapes.delete(shape);
         break;
+      case MESSAGE.JSON_SHAPE: {
+        const { keys, members } = JSON.parse(text);
+        this.objects[shape] = constructorFor(keys, members);
+        break;
+      }
       case MESSAGE.EVENT:
         this.pools.get(id)?.deref()?.onEvent(JSON.parse(text));
         break;

@@ -8,6 +8,8 @@
 //
 // A row is ceil(columns / 64) words of null mask (64 bits each), then one 8-byte slot a column; see src/codec/pack.rs.
 
+const json = require('./json.js');
+
 /** What a slot holds; the numbers are a contract with src/codec/pack.rs. */
 const KIND = { BOOL: 0, INT: 1, FLOAT: 2, BIGINT: 3, TEXT: 4, BYTES: 5, JSON: 6, DATE: 7, VOID: 8, ARRAY: 9 };
 
@@ -25,6 +27,7 @@ const WIDEST_COMPILED = 256;
  * @property {number} aux index of its first array word
  * @property {number} textAt start of its text
  * @property {number} binAt start of its bytes
+ * @property {json.Construct[]} objects constructors of JSON objects
  */
 
 /**
@@ -64,7 +67,7 @@ READ[KIND.FLOAT] = (place, slot) => place.f64[slot];
 READ[KIND.BIGINT] = (place, slot) => place.i64[slot];
 READ[KIND.TEXT] = cutText;
 READ[KIND.BYTES] = copyBytes;
-READ[KIND.JSON] = (place, slot) => JSON.parse(cutText(place, slot));
+READ[KIND.JSON] = json.readDocument;
 READ[KIND.DATE] = (place, slot) => toDate(place.f64[slot]);
 READ[KIND.VOID] = () => null;
 READ[KIND.ARRAY] = (place, slot, element) => readArray(place, place.aux + place.i32[slot * 2], element);
@@ -124,7 +127,7 @@ function expression({ kind, element }, index) {
     case KIND.TEXT:
       return `text.slice(textAt + ${low}, textAt + ${high})`;
     case KIND.JSON:
-      return `JSON.parse(text.slice(textAt + ${low}, textAt + ${high}))`;
+      return json.documentExpression(slot);
     case KIND.VOID:
       return 'null';
     default:
@@ -132,27 +135,25 @@ function expression({ kind, element }, index) {
   }
 }
 
-/** A computed key: in a literal, a plain `__proto__` would set the prototype. @param {string} name */
-const key = (name) => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
-
 /** @param {Column[]} columns */
 function compile(columns) {
   const words = Math.ceil(columns.length / 64);
   const masks = Array.from({ length: Math.ceil(columns.length / 32) }, (_, i) => i);
   const cells = columns.map(expression);
-  const literal = columns.map((column, i) => `${key(column.name)}: ${cells[i]}`).join(', ');
+  const literal = columns.map((column, i) => `${json.key(column.name)}: ${cells[i]}`).join(', ');
   const nullable = columns
-    .map((column, i) => `${key(column.name)}: m${i >> 5} & ${1 << (i & 31)} ? null : ${cells[i]}`)
+    .map((column, i) => `${json.key(column.name)}: m${i >> 5} & ${1 << (i & 31)} ? null : ${cells[i]}`)
     .join(', ');
   const body = `
-    const { i32, f64, i64, text, textAt } = place;
+    const { i32, f64, i64, text, textAt, aux, objects } = place;
     let o = place.slots;
+    let high = 0;
     for (let row = 0; row < count; row++, o += ${words + columns.length}) {
       ${masks.map((i) => `const m${i} = i32[o * 2 + ${i}];`).join('\n      ')}
       const s = o + ${words};
       rows.push((${masks.map((i) => `m${i}`).join(' | ')}) === 0 ? { ${literal} } : { ${nullable} });
     }`;
-  return new Function('READ', `return function readRows(place, count, rows) {${body}\n}`)(READ);
+  return new Function('READ', 'json', `return function readRows(place, count, rows) {${body}\n}`)(READ, json);
 }
 
 /** @param {Column[]} columns */
@@ -169,11 +170,7 @@ function interpret(columns) {
         const { name, kind, element } = columns[i];
         const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
         const value = isNull ? null : READ[kind](place, o + words + i, element);
-        if (name === '__proto__') {
-          Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
-        } else {
-          object[name] = value;
-        }
+        json.put(object, name, value);
       }
       rows.push(object);
     }

@@ -91,6 +91,8 @@ pub(crate) enum Kind {
     Event = 5,
     /// A new connection needs a password (`id` is the pool, `n` the number of the request).
     Password = 6,
+    /// A new shape of JSON objects, number `shape`; the text describes it as JSON. Always comes before its first use.
+    JsonShape = 7,
 }
 
 /// One message: what it is about, and its place in the batch's buffers (filled in by the queue).

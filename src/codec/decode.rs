@@ -211,6 +211,15 @@ impl Decoder {
         }
     }
 
+    /// The document in a value of json or jsonb that is to arrive parsed; None for any other type.
+    pub(crate) fn document<'a>(&self, raw: &'a [u8]) -> Option<Result<&'a [u8], DecodeError>> {
+        match self {
+            Self::Json(JsonAs::Parse) => Some(Ok(raw)),
+            Self::Jsonb(JsonAs::Parse) => Some(versioned(raw)),
+            _ => None,
+        }
+    }
+
     /// Decodes one value that is not NULL: its text and bytes go to `out`, its slot is returned.
     ///
     /// # Errors

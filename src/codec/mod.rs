@@ -5,7 +5,7 @@
 //! is bounded by JavaScript's longest string.
 //!
 //! [`Decoder`] turns one binary column value into one 64-bit slot of a [`Packer`]; [`read_params`] turns the bytes that
-//! JavaScript wrote into [`Param`]s, which implement `ToSql`.
+//! JavaScript wrote into [`Param`]s, which implement `ToSql`. [`pack_document`] takes json and jsonb apart.
 
 // PostgreSQL, BigInt, toISOString: the field's names are prose here.
 #![allow(clippy::doc_markdown)]
@@ -16,6 +16,8 @@ mod datetime;
 mod decode;
 mod float;
 mod geometry;
+mod json;
+mod json_shapes;
 mod net;
 mod numeric;
 mod pack;
@@ -28,7 +30,9 @@ mod read;
 mod shown;
 mod tsearch;
 
-pub(crate) use decode::{DateAs, Decoder, Int8As, JsonAs, NumericAs, TypeChoices};
+pub(crate) use decode::{DateAs, DecodeError, Decoder, Int8As, JsonAs, NumericAs, TypeChoices};
+pub(crate) use json::pack_document;
+pub(crate) use json_shapes::JsonShapes;
 pub(crate) use pack::Packer;
 pub(crate) use param::{Param, ParamError, read_params};
 

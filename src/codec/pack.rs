@@ -18,7 +18,7 @@ pub(crate) enum SlotKind {
     Text = 4,
     /// Start (low half) and end (high half) in bytes from the start of the packer's `bin`.
     Bytes = 5,
-    /// Like `Text`; JavaScript parses it.
+    /// Like `Text`, for JavaScript to parse; with a negative high half, a value of `codec::json`.
     Json = 6,
     /// The bits of an f64: milliseconds since 1970, or an infinity, which stays a number.
     Date = 7,
@@ -51,7 +51,7 @@ fn span(start: u32, end: u32) -> u64 {
 }
 
 /// The number of UTF-16 code units of valid UTF-8: one for each lead byte, one more for each four-byte sequence.
-fn utf16_len(utf8: &[u8]) -> u32 {
+pub(super) fn utf16_len(utf8: &[u8]) -> u32 {
     let mut units = 0_u32;
     for &byte in utf8 {
         // 0b10xxxxxx is a continuation byte; as a signed number it is below -64.
@@ -133,7 +133,7 @@ impl Packer {
     }
 
     /// Fails when the text would outgrow what JavaScript can hold (counted in bytes, so that it is cheap).
-    fn room_for(&self, len: usize) -> Result<(), DecodeError> {
+    pub(super) fn room_for(&self, len: usize) -> Result<(), DecodeError> {
         if self.text.len().saturating_add(len) > MAX_TEXT {
             return Err(DecodeError::TooLarge);
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
-use crate::codec::{Decoder, TypeChoices};
+use crate::codec::{DecodeError, Decoder, JsonShapes, Packer, TypeChoices, pack_document};
 use crate::engine::{CompletionQueue, Kind, Message, lock};
 use crate::error::ClientError;
 
@@ -87,11 +87,13 @@ pub(crate) struct Shapes {
     queue: Arc<CompletionQueue>,
     known: Mutex<HashMap<String, Weak<Shape>>>,
     next: AtomicU32,
+    /// Those of JSON objects; they stay for good.
+    json: Mutex<JsonShapes>,
 }
 
 impl Shapes {
     pub(crate) fn new(queue: Arc<CompletionQueue>) -> Self {
-        Self { queue, known: Mutex::default(), next: AtomicU32::new(1) }
+        Self { queue, known: Mutex::default(), next: AtomicU32::new(1), json: Mutex::default() }
     }
 
     /// The shape of these columns; JavaScript is told of a new one before anything else about it.
@@ -108,6 +110,17 @@ impl Shapes {
         drop(known);
         self.queue.push_text(&Message { shape: id, ..Message::new(Kind::Shape, 0) }, described);
         shape
+    }
+
+    /// Packs a JSON document; JavaScript is told of new shapes in it before the rows can follow.
+    pub(crate) fn pack_document(&self, raw: &[u8], packer: &mut Packer) -> Result<u64, DecodeError> {
+        let mut json = lock(&self.json);
+        let slot = pack_document(raw, &mut json, packer);
+        for shape in json.take_new() {
+            let message = Message { shape: shape.id, ..Message::new(Kind::JsonShape, 0) };
+            self.queue.push_text(&message, shape.description);
+        }
+        slot
     }
 }
 

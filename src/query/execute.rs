@@ -16,7 +16,7 @@ use crate::cluster::conn::Sequence;
 use crate::cluster::role::{Fit, fit};
 use crate::codec::{Packer, Param, ParamError, read_params};
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Prepared, StatementText};
+use crate::pool::prepared::{Prepared, Shapes, StatementText};
 use crate::pool::session::Session;
 
 /// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
@@ -83,7 +83,7 @@ pub(crate) async fn execute(
         }
         // Preparing has brought news of the fence by the way, unless the server does not report it.
         let fence = if session.conn.is_stale() { fence } else { Fence::Known };
-        match run(session, &plan, statement, caller, fence).await {
+        match run(context, session, &plan, statement, caller, fence).await {
             Err(Failure::Run { cause, phase, .. })
                 if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
             // The types of the parameters may have changed; if they have not, the second answer is the same.
@@ -114,6 +114,7 @@ async fn prepare(context: &Context, session: &Session, text: &StatementText) -> 
 }
 
 async fn run(
+    context: &Context,
     session: &Session,
     prepared: &Prepared,
     statement: &Statement,
@@ -143,7 +144,7 @@ async fn run(
     if shown.is_some_and(|messages| says_on(&messages)) {
         return read_only_before(session, rows, sequence).await;
     }
-    let finished = collect(rows, prepared, caller).await;
+    let finished = collect(rows, prepared, &context.shapes, caller).await;
     let busy_us = session.conn.answered_in(sequence);
     match finished {
         Ok(_) if session.conn.is_unreplicated(sequence) => {
@@ -262,7 +263,12 @@ enum Collect {
     Decode(ClientError),
 }
 
-async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> Result<Finished, Collect> {
+async fn collect(
+    rows: RowStream,
+    prepared: &Prepared,
+    shapes: &Shapes,
+    caller: &mut Caller,
+) -> Result<Finished, Collect> {
     let mut stream = std::pin::pin!(rows);
     let mut packer = Packer::default();
     let (mut rows, mut total) = (0, 0_u64);
@@ -273,7 +279,7 @@ async fn collect(rows: RowStream, prepared: &Prepared, caller: &mut Caller) -> R
         if unreadable.is_some() || caller.is_deaf() {
             continue;
         }
-        if let Err(error) = pack(&row, prepared, &mut packer) {
+        if let Err(error) = pack(&row, prepared, shapes, &mut packer) {
             unreadable = Some(error);
             continue;
         }
@@ -305,7 +311,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
-fn pack(row: &Row, prepared: &Prepared, packer: &mut Packer) -> Result<(), ClientError> {
+fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
     let columns = prepared.decoders.len();
     let start = packer.begin_row(columns);
     for (column, decoder) in prepared.decoders.iter().enumerate() {
@@ -316,7 +322,11 @@ fn pack(row: &Row, prepared: &Prepared, packer: &mut Packer) -> Result<(), Clien
         match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|error| unreadable(error.to_string()))? {
             None => packer.set_null(start, column),
             Some(Raw(raw)) => {
-                let slot = decoder.decode(raw, packer).map_err(|error| unreadable(error.to_string()))?;
+                let slot = match decoder.document(raw) {
+                    Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
+                    None => decoder.decode(raw, packer),
+                };
+                let slot = slot.map_err(|error| unreadable(error.to_string()))?;
                 packer.set(start, columns, column, slot);
             }
         }

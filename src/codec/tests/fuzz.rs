@@ -6,10 +6,10 @@ use super::server::table;
 use super::{Packer, TypeChoices, builtin_types, custom, decode, show, type_named};
 use crate::codec::{DateAs, Decoder, Int8As, JsonAs, NumericAs, read_params};
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self, below: usize) -> usize {
+    pub(super) fn next(&mut self, below: usize) -> usize {
         // Knuth's MMIX generator.
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % below

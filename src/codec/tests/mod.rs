@@ -4,6 +4,7 @@ mod arrays;
 mod decode;
 mod floats;
 mod fuzz;
+mod json;
 mod oracles;
 mod pack;
 mod params;

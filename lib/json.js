@@ -1,0 +1,176 @@
+'use strict';
+
+// JSON documents that the core has taken apart (src/codec/json.rs): what JSON.parse would have made of them.
+//
+// An object arrives as the number of its shape and a block of one 8-byte value for each key. For each shape a constructor
+// is compiled: an object literal, so that all objects of a shape share one hidden class. What a key holds is no part of
+// the shape; the code looks first for what it held when the shape was met. Hosts that forbid code generation from strings
+// get a plain loop.
+
+/** High halves of values that are no plain numbers; a contract with src/codec/json.rs. Text, object and raw are ranges. */
+const TEXT = 0xfff8_0000 | 0;
+const OBJECT = 0xfff9_0000 | 0;
+const RAW = 0xfffa_0000 | 0;
+const INT = 0xfffb_0000 | 0;
+const ARRAY = INT + 1;
+const NULL = INT + 2;
+// INT + 3 is false.
+const TRUE = INT + 4;
+
+/** @typedef {import('./shapes.js').Place} Place */
+
+/**
+ * Makes the object whose block begins at a word of the batch.
+ * @callback Construct
+ * @param {Place} place
+ * @param {number} at
+ * @returns {object}
+ */
+
+/**
+ * @param {Place} place
+ * @param {number} slot
+ * @returns {unknown}
+ */
+function readValue(place, slot) {
+  const { i32, text } = place;
+  const low = i32[slot * 2];
+  const high = i32[slot * 2 + 1];
+  if (high >= 0 || high < TEXT) return place.f64[slot];
+  if (high < OBJECT) return text.slice(place.textAt + low, place.textAt + low + high - TEXT);
+  if (high < RAW) return place.objects[high - OBJECT](place, place.aux + low);
+  if (high < INT) return JSON.parse(text.slice(place.textAt + low, place.textAt + low + high - RAW));
+  if (high === INT) return low;
+  if (high === ARRAY) return readArray(place, place.aux + low);
+  return high === NULL ? null : high === TRUE;
+}
+
+/**
+ * @param {Place} place
+ * @param {number} at its block: the length, then the elements
+ */
+function readArray(place, at) {
+  const { i32, text, textAt } = place;
+  const length = i32[at * 2];
+  if (length === 0) return [];
+  const values = new Array(length);
+  for (let i = 0, slot = at + 1; i < length; i++, slot++) {
+    const low = i32[slot * 2];
+    const high = i32[slot * 2 + 1];
+    values[i] =
+      high < OBJECT && high >= TEXT ? text.slice(textAt + low, textAt + low + high - TEXT) : readValue(place, slot);
+  }
+  return values;
+}
+
+/**
+ * A whole document. With a high half that is not negative, the slot is that of a text the core did not take apart.
+ * @param {Place} place
+ * @param {number} slot
+ * @returns {unknown}
+ */
+function readDocument(place, slot) {
+  const { i32, text, textAt } = place;
+  const high = i32[slot * 2 + 1];
+  return high < 0 ? readValue(place, slot) : JSON.parse(text.slice(textAt + i32[slot * 2], textAt + high));
+}
+
+/**
+ * The same in compiled code.
+ * @param {string} slot
+ */
+function documentExpression(slot) {
+  const low = `i32[(${slot}) * 2]`;
+  const isObject = `(high = i32[(${slot}) * 2 + 1]) >= ${OBJECT} && high < ${RAW}`;
+  return `${isObject} ? objects[high - ${OBJECT}](place, aux + ${low}) : json.readDocument(place, ${slot})`;
+}
+
+/**
+ * The expression that reads one member in compiled code; `b` is the first half word of the block.
+ * @param {string} member what it held when the shape was met, as src/codec/json_shapes.rs has it
+ * @param {number} index
+ */
+function memberExpression(member, index) {
+  const low = `i32[b + ${index * 2}]`;
+  const high = `(high = i32[b + ${index * 2 + 1}])`;
+  const other = `readValue(place, at + ${index})`;
+  switch (member) {
+    case 't':
+      return `${high} < ${OBJECT} && high >= ${TEXT}
+        ? text.slice(start = textAt + ${low}, start + high - ${TEXT}) : ${other}`;
+    case 'i':
+      return `${high} === ${INT} ? ${low} : ${other}`;
+    case 'n':
+      return `${high} >= 0 || high < ${TEXT} ? f64[at + ${index}] : high === ${INT} ? ${low} : ${other}`;
+    case 'o':
+      return `${high} < ${RAW} && high >= ${OBJECT} ? objects[high - ${OBJECT}](place, aux + ${low}) : ${other}`;
+    case 'a':
+      return `${high} === ${ARRAY} ? readArray(place, aux + ${low}) : ${other}`;
+    default:
+      return other;
+  }
+}
+
+/** A computed key: in a literal, a plain `__proto__` would set the prototype. @param {string} name */
+const key = (name) => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
+
+/**
+ * @param {Record<string, unknown>} object
+ * @param {string} name
+ * @param {unknown} value
+ */
+function put(object, name, value) {
+  if (name === '__proto__') {
+    Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
+  } else {
+    object[name] = value;
+  }
+}
+
+/**
+ * @param {string[]} keys
+ * @param {string} members
+ * @returns {Construct}
+ */
+function compile(keys, members) {
+  const literal = keys.map((name, i) => `${key(name)}: ${memberExpression(members[i], i)}`).join(',\n      ');
+  const body = `
+    const { i32, f64, text, textAt, aux, objects } = place;
+    const b = at * 2;
+    let high = 0;
+    let start = 0;
+    return {
+      ${literal}
+    };`;
+  const make = new Function('readValue', 'readArray', `return function construct(place, at) {${body}\n}`);
+  return make(readValue, readArray);
+}
+
+/**
+ * @param {string[]} keys
+ * @returns {Construct}
+ */
+function interpret(keys) {
+  return (place, at) => {
+    /** @type {Record<string, unknown>} */
+    const object = {};
+    for (let i = 0; i < keys.length; i++) put(object, keys[i], readValue(place, at + i));
+    return object;
+  };
+}
+
+/**
+ * The constructor of objects with these keys; of equal ones the last counts, as in JSON.parse.
+ * @param {string[]} keys
+ * @param {string} members
+ */
+function constructorFor(keys, members) {
+  try {
+    return compile(keys, members);
+  } catch (error) {
+    if (error instanceof EvalError) return interpret(keys);
+    throw error;
+  }
+}
+
+module.exports = { constructorFor, documentExpression, key, put, readDocument };
