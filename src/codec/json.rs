@@ -14,8 +14,8 @@ use super::decode::DecodeError;
 use super::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
 use super::pack::{Packer, utf16_len};
 
-/// Longer documents are parsed: they would be large in packed form, and `JSON.parse` is at its best with them.
-const MAX_BYTES: usize = 4 << 10;
+/// Longer documents are parsed: packed they can be four times as large, and a text must have fewer than 2^16 units.
+const MAX_BYTES: usize = 16 << 10;
 /// Deeper documents are parsed: both sides recurse.
 const MAX_DEPTH: usize = 16;
 /// Objects that are parsed by themselves inside one document; each costs a call of `JSON.parse`.
@@ -61,7 +61,7 @@ fn member(value: u64) -> Member {
 /// When the text is not UTF-8, or the batch would outgrow what JavaScript can hold.
 pub(crate) fn pack_document(raw: &[u8], shapes: &mut JsonShapes, out: &mut Packer) -> Result<u64, DecodeError> {
     let begins_well = raw.iter().find(|byte| !is_space(**byte)).is_some_and(|byte| matches!(byte, b'{' | b'['));
-    if !begins_well || raw.len() > MAX_BYTES {
+    if !begins_well || raw.len() > MAX_BYTES || !shapes.is_worth_trying() {
         return out.push_utf8(raw);
     }
     if !raw.is_ascii() && std::str::from_utf8(raw).is_err() {
@@ -77,6 +77,7 @@ pub(crate) fn pack_document(raw: &[u8], shapes: &mut JsonShapes, out: &mut Packe
         scan.back_to(&before);
     }
     shapes.scratch = scan.scratch;
+    shapes.tried(root.is_some());
     root.map_or_else(|| out.push_utf8(raw), Ok)
 }
 

@@ -15,6 +15,11 @@ const WORTH_COMPILING: u8 = 16;
 /// Shapes that are being counted at a time.
 const CANDIDATES: usize = 1024;
 
+/// After so many documents in a row that had to be parsed, only one of `SAMPLE` is tried until one succeeds: an
+/// application whose keys are data shall not pay for being read twice. A prime, so that it meets every column in turn.
+const MANY_IN_VAIN: u32 = 256;
+const SAMPLE: u32 = 17;
+
 /// Ends a key in a list of keys; no byte of UTF-8.
 pub(super) const KEY_END: u8 = 0xFF;
 
@@ -73,6 +78,8 @@ pub(crate) struct JsonShapes {
     /// By their hash: the rest of it, and how often. One that comes to another's place takes it.
     candidates: Vec<(u32, u8)>,
     new: Vec<NewJsonShape>,
+    /// Documents in a row that were, or would have been, tried in vain.
+    in_vain: u32,
     pub(super) scratch: Scratch,
 }
 
@@ -80,6 +87,20 @@ impl JsonShapes {
     /// Shapes that were found since the last call.
     pub(crate) fn take_new(&mut self) -> impl Iterator<Item = NewJsonShape> {
         self.new.drain(..)
+    }
+
+    /// Whether to try the next document.
+    pub(super) fn is_worth_trying(&mut self) -> bool {
+        if self.in_vain < MANY_IN_VAIN || self.in_vain.is_multiple_of(SAMPLE) {
+            return true;
+        }
+        self.in_vain = self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN);
+        false
+    }
+
+    /// Takes note of a document that was tried.
+    pub(super) fn tried(&mut self, success: bool) {
+        self.in_vain = if success { 0 } else { self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN) };
     }
 
     /// The number of the shape with these keys, each ended by [`KEY_END`]; None when JavaScript had better parse.
