@@ -243,8 +243,9 @@ impl Cluster {
             Observation::Alive(probe) => self.alive(node, probe),
             Observation::Failed(failure) => {
                 let mut seen = lock(&node.seen);
-                seen.last_error = Some(failure.describe());
-                seen.refusal = seen.last_error.clone();
+                let reason = Some(failure.describe());
+                seen.refusal.clone_from(&reason);
+                seen.last_error = reason;
                 if seen.state == State::Unknown {
                     seen.state = State::Down;
                 }
