@@ -82,7 +82,7 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
-    return begin(this.#session, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed, 0);
+    return begin(this.#session, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed);
   }
 
   /**

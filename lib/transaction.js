@@ -38,7 +38,8 @@ function beginSql({ isolation, readOnly, deferrable }) {
  * @param {readonly string[]} known
  */
 function transactionOptions(options, known) {
-  const given = callOptions(options, known);
+  // What is not asked for is left to the server: an explicit READ WRITE would override its default.
+  const given = callOptions(options ?? {}, known);
   const { isolation, retries } = given;
   if (
     isolation !== undefined &&
@@ -186,12 +187,14 @@ class Transaction {
 }
 
 /**
+ * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when
+ * its first statement is answered, since BEGIN travels with that.
  * @param {import('./session.js').Session} session
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
  */
-async function begin(session, options, poolIsClosed, flags) {
+function open(session, options, poolIsClosed, flags) {
   const { channel, pool } = session;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
@@ -202,16 +205,27 @@ async function begin(session, options, poolIsClosed, flags) {
     timeoutMs,
     text: beginSql(options),
   };
-  try {
-    await underSignal(channel, pool, signal, (started) => channel.ask(OP.BEGIN, pool, details, started));
-  } catch (error) {
-    throw located(error);
-  }
-  return new Transaction(session, id, poolIsClosed, { until, timeoutMs, signal });
+  const begun = underSignal(channel, pool, signal, (started) => channel.ask(OP.BEGIN, pool, details, started));
+  return { begun, transaction: () => new Transaction(session, id, poolIsClosed, { until, timeoutMs, signal }) };
 }
 
 /**
- * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch.
+ * @param {import('./session.js').Session} session
+ * @param {Record<string, any>} options checked
+ * @param {() => boolean} poolIsClosed
+ */
+async function begin(session, options, poolIsClosed) {
+  const { begun, transaction } = open(session, options, poolIsClosed, 0);
+  try {
+    await begun;
+  } catch (error) {
+    throw located(error);
+  }
+  return transaction();
+}
+
+/**
+ * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch, `fail` ends it at once.
  * @param {Record<string, any>} options
  */
 function watchLimits({ timeoutMs = 0, signal }) {
@@ -219,7 +233,10 @@ function watchLimits({ timeoutMs = 0, signal }) {
   let timer;
   /** @type {(() => void) | undefined} */
   let onAbort;
+  /** @type {(error: unknown) => void} */
+  let fail = () => {};
   const over = new Promise((_, reject) => {
+    fail = reject;
     if (timeoutMs > 0) {
       timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
     }
@@ -234,7 +251,7 @@ function watchLimits({ timeoutMs = 0, signal }) {
     clearTimeout(timer);
     if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   };
-  return { over, stop };
+  return { over, stop, fail };
 }
 
 /**
@@ -246,19 +263,25 @@ function watchLimits({ timeoutMs = 0, signal }) {
  * @returns {Promise<T>}
  */
 async function attempt(session, callback, options) {
-  const { over, stop } = watchLimits(options);
+  if (options.signal?.aborted) throw aborted(options.signal);
+  const { over, stop, fail } = watchLimits(options);
+  // A callback's transaction is ended by us, so the pool's end waits for it.
+  const { begun, transaction } = open(session, options, () => false, FLAG.MANAGED);
+  /** @type {unknown} */
+  let refused;
+  begun.catch((error) => {
+    refused = error;
+    fail(error);
+  });
+  const tx = transaction();
   try {
-    // A callback's transaction is ended by us, so the pool's end waits for it.
-    const tx = await begin(session, options, () => false, FLAG.MANAGED);
-    try {
-      const result = await Promise.race([callback(tx), over]);
-      stop();
-      if (!tx.ended) await tx.commit();
-      return /** @type {T} */ (result);
-    } catch (error) {
-      if (!tx.ended) await tx.rollback().catch(() => {});
-      throw error;
-    }
+    const result = await Promise.race([callback(tx), over]);
+    stop();
+    if (!tx.ended) await tx.commit();
+    return /** @type {T} */ (result);
+  } catch (error) {
+    if (!tx.ended) await tx.rollback().catch(() => {});
+    throw error === refused ? located(error) : error;
   } finally {
     stop();
   }
@@ -273,7 +296,7 @@ async function attempt(session, callback, options) {
  */
 async function transaction(session, callback, options) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
-  const checked = transactionOptions(options ?? NONE, TRANSACTION_OPTIONS);
+  const checked = transactionOptions(options, TRANSACTION_OPTIONS);
   const { retries = 0 } = checked;
   for (let tries = 1; ; tries++) {
     try {

@@ -236,6 +236,19 @@ describe('options', () => {
     });
   }
 
+  fact('what is not asked for is left to the server: a default of read-only stays', async (t) => {
+    const pool = db.pool(t, { mode: 'primary', options: { default_transaction_read_only: 'on' } });
+    for (const [options, expected] of [
+      [undefined, 'on'],
+      [{}, 'on'],
+      [{ isolation: 'serializable' }, 'on'],
+      [{ readOnly: true }, 'on'],
+    ]) {
+      const [{ ro }] = await pool.transaction((/** @type {any} */ tx) => tx.query(SETTINGS), options);
+      assert.equal(ro, expected, JSON.stringify(options));
+    }
+  });
+
   // options, what the message has to contain
   const WRONG = /** @type {[any, RegExp][]} */ ([
     [{ isolation: 'chaos' }, /isolation.*'serializable'/],

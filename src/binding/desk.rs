@@ -15,12 +15,13 @@ use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
 use crate::pool::router::{Router, Status};
 use crate::query::Context;
+use crate::query::begin::Begin;
 use crate::query::caller::Caller;
 use crate::query::cancel::{Abort, Patience};
 use crate::query::execute::Statement;
 use crate::query::flow::Flow;
 use crate::query::job::{Call, Job, Query};
-use crate::query::transaction::{Begin, Command};
+use crate::query::transaction::Command;
 
 /// What comes in from JavaScript.
 #[derive(Debug)]
@@ -248,11 +249,13 @@ impl Pool {
     }
 
     fn begin(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {
-        let (commands, mailbox) = unbounded_channel();
+        let (sender, commands) = unbounded_channel();
+        let managed = frame.has(MANAGED);
         self.transactions.retain(|_, transaction| !transaction.commands.is_closed());
-        self.transactions.insert(frame.transaction, Transaction { commands, managed: frame.has(MANAGED) });
+        self.transactions.insert(frame.transaction, Transaction { commands: sender, managed });
         let call = Call::new(caller, self.context.clone(), patience);
-        self.router.submit(Job::Begin(Box::new(Begin { call, sql: frame.text(), commands: mailbox })));
+        let begin = Begin { call, sql: frame.text(), commands, first: None, managed };
+        self.router.submit(Job::Begin(Box::new(begin)));
     }
 
     fn command(&mut self, frame: &Frame<'_>, command: Command) {
@@ -261,7 +264,7 @@ impl Pool {
             None => Some(command),
         };
         if let Some(command) = unsent {
-            command.refuse(&ClientError::Transaction("the transaction has ended".into()));
+            command.refuse(&ClientError::Transaction("the transaction has ended".into()), 0, None);
         }
     }
 

@@ -119,6 +119,8 @@ pub(crate) struct Conn {
     generation: u64,
     /// Whether the server reports its role by itself: PostgreSQL 14 and later.
     reports_role: bool,
+    /// Whether the session began with a `statement_timeout`.
+    limits_statements: bool,
     link: Arc<Link>,
 }
 
@@ -147,6 +149,7 @@ impl Conn {
             timeline: None,
             generation,
             reports_role,
+            limits_statements: false,
             link,
         }
     }
@@ -163,6 +166,7 @@ impl Conn {
         let text = |column: usize| row.and_then(|row| row.get(column));
         let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
         self.timeline = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
+        self.limits_statements = text(4) != Some("0");
         self.link.set_role(role);
         self.answered();
         Ok(Probe { role, timeline: self.timeline, lsn: text(3).and_then(parse_lsn), latency: Some(latency) })
@@ -179,6 +183,16 @@ impl Conn {
     /// Whether [`Self::role`] may be out of date, so that a statement needs a `SHOW` in its flight.
     pub(crate) fn is_stale(&self) -> bool {
         !self.reports_role || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
+    }
+
+    /// Whether the server reports changes of [`Self::role`] with the first answer after them.
+    pub(crate) fn reports_role(&self) -> bool {
+        self.reports_role
+    }
+
+    /// Whether the server may cancel a statement for taking too long.
+    pub(crate) fn limits_statements(&self) -> bool {
+        self.limits_statements
     }
 
     /// Whether the connection is broken.
@@ -233,6 +247,12 @@ impl Conn {
         Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
     }
 
+    /// The place of the statement that was sent last, as of now.
+    pub(crate) fn position(&self) -> Sequence {
+        let number = self.link.sent.load(Ordering::Relaxed);
+        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
+    }
+
     /// To be called when a statement was answered.
     pub(crate) fn answered(&self) {
         self.link.answered.store(clock(), Ordering::Relaxed);
@@ -277,7 +297,8 @@ const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL \
     ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
-    ELSE pg_catalog.pg_current_wal_lsn() END";
+    ELSE pg_catalog.pg_current_wal_lsn() END, \
+    pg_catalog.current_setting('statement_timeout')";
 
 /// What [`Conn::probe`] learnt.
 #[derive(Clone, Copy, Debug)]

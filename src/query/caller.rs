@@ -84,9 +84,23 @@ impl Caller {
         self.done(Finished::default(), node);
     }
 
+    /// Tells of success ahead of the end; what comes later is for others to tell.
+    pub(crate) fn done_early(&mut self, node: usize) {
+        if !std::mem::replace(&mut self.settled, true) {
+            let message = Message { node: node as i32, ..Message::new(Kind::Done, self.id) };
+            self.queue.push(&message, &mut Packer::default());
+        }
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Tells why it failed, unless success was told already.
     pub(crate) fn fail(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
-        self.settled = true;
-        self.tell(error, attempts, node);
+        if !std::mem::replace(&mut self.settled, true) {
+            self.tell(error, attempts, node);
+        }
     }
 
     fn tell(&self, error: &ClientError, attempts: u32, node: Option<usize>) {

@@ -10,6 +10,7 @@ use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Row, RowStream, SimpleQueryMessage};
 
 use super::Context;
+use super::begin::Opening;
 use super::caller::{Caller, Finished};
 use super::outcome::{Cause, Phase, plan_is_outdated};
 use crate::cluster::conn::Sequence;
@@ -49,23 +50,24 @@ impl From<ClientError> for Failure {
     }
 }
 
-/// Whether the fence has to be looked at with the statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fence {
-    /// `SHOW transaction_read_only` travels ahead of the statement in the same flight.
+/// What travels ahead of a statement in the same flight.
+#[derive(Debug)]
+pub(super) enum Ahead<'a, 'b> {
+    Nothing,
+    /// `SHOW transaction_read_only`: what the server last reported of the fence may be out of date.
     Show,
-    /// What the server last reported is fresh, or nobody minds.
-    Known,
+    /// The BEGIN of the statement's transaction.
+    Begin(&'a mut Opening<'b>),
 }
 
 /// Runs a statement to its end. A plan that DDL has made useless is prepared again, unless in a transaction, where the
 /// first error has already spoilt everything.
-pub(crate) async fn execute(
+pub(super) async fn execute(
     context: &Context,
     session: &Session,
     statement: &Statement,
     caller: &mut Caller,
-    fence: Fence,
+    mut ahead: Ahead<'_, '_>,
     in_transaction: bool,
 ) -> Result<Finished, Failure> {
     let mut prepared = session.prepared.get(statement.text.id);
@@ -75,15 +77,22 @@ pub(crate) async fn execute(
         plans += 1;
         let plan = match prepared.take() {
             Some(plan) => plan,
-            None => prepare(context, session, &statement.text).await?,
+            None => {
+                if let Ahead::Begin(opening) = &mut ahead {
+                    opening.alone(context, session).await?;
+                }
+                prepare(context, session, &statement.text).await?
+            }
         };
         if !in_transaction && became_read_only(context, session) {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
         // Preparing has brought news of the fence by the way, unless the server does not report it.
-        let fence = if session.conn.is_stale() { fence } else { Fence::Known };
-        match run(context, session, &plan, statement, caller, fence).await {
+        if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
+            ahead = Ahead::Nothing;
+        }
+        match run(context, session, &plan, statement, caller, &mut ahead).await {
             Err(Failure::Run { cause, phase, .. })
                 if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
             // The types of the parameters may have changed; if they have not, the second answer is the same.
@@ -119,19 +128,32 @@ async fn run(
     prepared: &Prepared,
     statement: &Statement,
     caller: &mut Caller,
-    fence: Fence,
+    ahead: &mut Ahead<'_, '_>,
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
-    let sequence = session.conn.sending();
-    let client = &session.conn.client;
-    let start = client.query_raw(&prepared.statement, params);
-    let (shown, started) = match fence {
-        Fence::Known => (None, start.await),
-        // Polled in this order, both are written before the connection's task runs: one flight.
-        Fence::Show => {
-            let show = client.simple_query("SHOW transaction_read_only");
+    let conn = &session.conn;
+    let start = conn.client.query_raw(&prepared.statement, params);
+    // Polled in this order, both are written before the connection's task runs: one flight.
+    let (sequence, shown, started) = match ahead {
+        Ahead::Begin(opening) if opening.is_unsent() => {
+            let begin = opening.ahead(session);
+            let sequence = conn.sending();
+            let (begun, started) = future::join(begin, start).await;
+            if let Err(failure) = begun {
+                if let Ok(rows) = started {
+                    read_to_the_end(rows).await;
+                    opening.was_bypassed();
+                }
+                return Err(failure);
+            }
+            (sequence, None, started)
+        }
+        Ahead::Nothing | Ahead::Begin(_) => (conn.sending(), None, start.await),
+        Ahead::Show => {
+            let sequence = conn.sending();
+            let show = conn.client.simple_query("SHOW transaction_read_only");
             let (shown, started) = future::join(show, start).await;
-            (shown.ok(), started)
+            (sequence, shown.ok(), started)
         }
     };
     let rows = match started {
@@ -161,8 +183,7 @@ async fn run(
 
 /// The statement began on a node that was read-only, so it wrote nothing, and its rows may be old: they are dropped.
 async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence) -> Result<Finished, Failure> {
-    let mut rows = std::pin::pin!(rows);
-    while rows.next().await.is_some_and(|row| row.is_ok()) {}
+    read_to_the_end(rows).await;
     session.conn.answered();
     let role = session.conn.role();
     let lifted = session.conn.role_changed_since(sequence) && !role.read_only && !role.in_recovery;
@@ -175,7 +196,12 @@ async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence
     Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Begun, sequence: Some(sequence) })
 }
 
-fn says_on(messages: &[SimpleQueryMessage]) -> bool {
+async fn read_to_the_end(rows: RowStream) {
+    let mut rows = std::pin::pin!(rows);
+    while rows.next().await.is_some_and(|row| row.is_ok()) {}
+}
+
+pub(super) fn says_on(messages: &[SimpleQueryMessage]) -> bool {
     messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("on")))
 }
 

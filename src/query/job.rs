@@ -1,14 +1,14 @@
-//! A statement outside a transaction, or the begin of one, as the pool's router sees it.
+//! A statement outside a transaction, or the begin of one (`begin`), as the pool's router sees it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Context;
+use super::begin::Begin;
 use super::caller::Caller;
 use super::cancel::{Ended, Patience, with_patience};
-use super::execute::{Failure, Fence, Statement, execute};
+use super::execute::{Ahead, Failure, Statement, execute};
 use super::outcome::{Cause, Next, next};
-use super::transaction::Begin;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Pace;
@@ -50,6 +50,13 @@ impl Call {
     /// The same as an answer for later.
     pub(crate) fn failed(self, error: ClientError, node: Option<usize>) -> After<Job> {
         After::Settled(Box::new(move || self.fail(&error, node)))
+    }
+
+    /// Its time begins now.
+    pub(crate) fn renew(&mut self) {
+        self.submitted = Instant::now();
+        self.deadline = self.submitted + self.context.acquire_timeout;
+        self.retried = false;
     }
 
     /// The time for another connection counts from the first failure.
@@ -124,7 +131,7 @@ impl Task for Job {
     fn fail(self, error: ClientError) {
         match self {
             Self::Query(query) => query.call.fail(&error, None),
-            Self::Begin(begin) => begin.call.fail(&error, None),
+            Self::Begin(begin) => begin.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }
@@ -137,8 +144,8 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
     }
     query.call.attempts += 1;
     let context = query.call.context.clone();
-    let fence = if context.cluster.mode.must_write() && session.conn.is_stale() { Fence::Show } else { Fence::Known };
-    let work = execute(&context, session, &query.statement, &mut query.call.caller, fence, false);
+    let ahead = if context.cluster.mode.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
+    let work = execute(&context, session, &query.statement, &mut query.call.caller, ahead, false);
     let failure = match with_patience(&session.conn, &query.call.patience, work).await {
         Ended::Itself(Ok(finished)) => {
             return After::Settled(Box::new(move || query.call.caller.done(finished, node)));

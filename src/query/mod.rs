@@ -1,13 +1,15 @@
 //! Running statements.
 //!
+//! - `begin`: BEGIN, and the first statement that goes with it
 //! - `caller`: whom to tell
 //! - `cancel`: timeouts and signals
 //! - `flow`: credit from the reader of a stream
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
 //! - `job`: a statement outside a transaction, as the pool sees it
-//! - `transaction`: BEGIN to COMMIT on one connection
+//! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 
+pub(crate) mod begin;
 pub(crate) mod caller;
 pub(crate) mod cancel;
 pub(crate) mod execute;

@@ -1,6 +1,6 @@
-//! BEGIN to COMMIT on one connection.
+//! A transaction that has begun, to its COMMIT or ROLLBACK.
 //!
-//! A transaction holds its connection from BEGIN on and takes its commands from a mailbox, one after another. However
+//! A transaction holds its connection from its begin on and takes its commands from a mailbox, one after another. However
 //! it ends (COMMIT, ROLLBACK, forgotten, pool closed), the connection goes back only when the server has confirmed
 //! that no transaction is open; else it is closed.
 
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Context;
-use super::caller::Caller;
+use super::begin::refuse_all;
+use super::caller::{Caller, Finished};
 use super::cancel::{Ended, Patience, with_patience};
-use super::execute::{Failure, Fence, Statement, execute, failure};
-use super::job::{Call, Job, last_word_error, run_error};
+use super::execute::{Ahead, Failure, Statement, execute, failure};
+use super::job::{Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
-use crate::cluster::fence;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::router::{After, Answer};
 use crate::pool::session::Session;
@@ -35,23 +35,14 @@ pub(crate) enum Command {
 
 impl Command {
     /// Tells the caller that the transaction is gone.
-    pub(crate) fn refuse(self, error: &ClientError) {
+    pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
-            Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, 0, None),
+            Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, attempts, node),
             // What was to be undone has been undone.
             Self::Rollback(caller) => caller.done_empty(0),
             Self::Abandon => {}
         }
     }
-}
-
-/// A transaction that is to begin.
-#[derive(Debug)]
-pub(crate) struct Begin {
-    pub(crate) call: Call,
-    /// `BEGIN ...` with its options.
-    pub(crate) sql: String,
-    pub(crate) commands: UnboundedReceiver<Command>,
 }
 
 /// How the conversation with the transaction's user ended.
@@ -76,101 +67,39 @@ impl End {
     }
 }
 
-impl Begin {
-    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
-        let node = session.conn.node.index;
-        self.call.attempts += 1;
-        let context = self.call.context.clone();
-        let begun = begin(&context, session, &self.sql);
-        let failure = match with_patience(&session.conn, &self.call.patience, begun).await {
-            Ended::Itself(Ok(())) => {
-                let Begin { call, mut commands, .. } = *self;
-                call.caller.done_empty(node);
-                return serve(&context, session, &mut commands).await;
-            }
-            Ended::GivenUp(given_up, last_word) => {
-                // Whatever came of the BEGIN, this connection does not go back with it.
-                session.conn.cut();
-                let _ = last_word;
-                return self.call.failed(given_up.error(Outcome::NotApplied), Some(node));
-            }
-            Ended::Itself(Err(failure)) => failure,
-        };
-        session.conn.cut();
-        match failure {
-            // A BEGIN that failed has done nothing, whatever the reason.
-            Failure::Run { cause, phase, .. } if next(&cause, phase, true) != Next::Fail(Outcome::NotApplied) => {
-                self.call.prepare_retry();
-                After::Again(Job::Begin(self))
-            }
-            Failure::Run { cause, .. } => {
-                let error = run_error(cause, session, Outcome::NotApplied);
-                self.call.failed(error, Some(node))
-            }
-            Failure::Client(error) => self.call.failed(error, Some(node)),
-        }
-    }
-}
-
-/// Sends BEGIN and looks at the fence with its answer.
-async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
-    let conn = &session.conn;
-    let sequence = conn.sending();
-    // A server that does not report its role (before 14) is asked in the same flight.
-    let must_ask = context.cluster.mode.must_write() && conn.is_stale();
-    let sent = if must_ask {
-        let show = conn.client.simple_query("SHOW transaction_read_only");
-        let (shown, sent) = futures_util::future::join(show, conn.client.batch_execute(sql)).await;
-        let read_only = shown.is_ok_and(|messages| {
-            messages.iter().any(
-                |message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("on")),
-            )
-        });
-        sent.map(|()| read_only)
-    } else {
-        conn.client.batch_execute(sql).await.map(|()| false)
-    };
-    conn.answered();
-    let read_only = match sent {
-        Ok(read_only) => read_only,
-        Err(error) => return Err(failure(session, error, Phase::Sent, sequence).await),
-    };
-    if context.cluster.mode.must_write() && (read_only || !session.is_usable(&context.cluster)) {
-        fence::judge(&context.cluster, conn, sequence).await;
-        return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
-    }
-    Ok(())
-}
-
-async fn serve(context: &Context, session: &Arc<Session>, commands: &mut UnboundedReceiver<Command>) -> After<Job> {
-    let End { confirmed, answer } = converse(context, session, commands).await;
+/// Serves a transaction that has begun to its end. `aborted`: its first statement has failed.
+pub(super) async fn serve(
+    context: &Context,
+    session: &Arc<Session>,
+    mut commands: UnboundedReceiver<Command>,
+    aborted: bool,
+) -> After<Job> {
+    let End { confirmed, answer } = converse(context, session, &mut commands, aborted).await;
     if !confirmed {
         session.conn.cut();
         // The user may still want something of it: that is refused without holding the connection's place.
-        let (_, empty) = tokio::sync::mpsc::unbounded_channel();
-        let rest = std::mem::replace(commands, empty);
-        let error = lost(session, Outcome::NotApplied);
-        drop(tokio::spawn(refuse_all(rest, error)));
+        drop(tokio::spawn(refuse_all(commands, lost(session, Outcome::NotApplied))));
     }
     After::Settled(answer)
 }
 
-async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
-    while let Some(command) = commands.recv().await {
-        command.refuse(&error);
-    }
-}
-
-fn lost(session: &Session, outcome: Outcome) -> ClientError {
+pub(super) fn lost(session: &Session, outcome: Outcome) -> ClientError {
     let reason = format!("{}; the transaction was rolled back", session.conn.loss_reason());
     ClientError::ConnectionLost { node: session.conn.node.label(), reason, outcome }
 }
 
-async fn converse(context: &Context, session: &Arc<Session>, commands: &mut UnboundedReceiver<Command>) -> End {
-    // In PostgreSQL's sense: only ROLLBACK (or ROLLBACK TO) is possible. tokio-postgres does not show the status byte,
-    // but after a statement that succeeded the transaction cannot be in that state.
-    let mut aborted = false;
+/// `aborted` in PostgreSQL's sense: only ROLLBACK (or ROLLBACK TO) is possible. tokio-postgres does not show the status
+/// byte, but after a statement that succeeded the transaction cannot be in that state.
+async fn converse(
+    context: &Context,
+    session: &Arc<Session>,
+    commands: &mut UnboundedReceiver<Command>,
+    mut aborted: bool,
+) -> End {
     loop {
+        if session.conn.is_closed() {
+            return End::silent(false);
+        }
         let command = tokio::select! {
             biased;
             command = commands.recv() => command.unwrap_or(Command::Abandon),
@@ -189,9 +118,6 @@ async fn converse(context: &Context, session: &Arc<Session>, commands: &mut Unbo
                         aborted |= spoils;
                         caller.fail(&error, 1, Some(node));
                     }
-                }
-                if session.conn.is_closed() {
-                    return End::silent(false);
                 }
             }
             Command::Commit(caller, _) if aborted => {
@@ -216,12 +142,20 @@ async fn query(
     caller: &mut Caller,
     statement: &Statement,
     patience: &Patience,
-) -> Result<super::caller::Finished, (ClientError, bool)> {
+) -> Result<Finished, (ClientError, bool)> {
     if let Some(given_up) = patience.has_ended(std::time::Instant::now()) {
         return Err((given_up.error(Outcome::NotApplied), false));
     }
-    let work = execute(context, session, statement, caller, Fence::Known, true);
-    match with_patience(&session.conn, patience, work).await {
+    let work = execute(context, session, statement, caller, Ahead::Nothing, true);
+    settled(session, with_patience(&session.conn, patience, work).await)
+}
+
+/// How a statement in a transaction ended.
+pub(super) fn settled(
+    session: &Session,
+    ended: Ended<Result<Finished, Failure>>,
+) -> Result<Finished, (ClientError, bool)> {
+    match ended {
         Ended::Itself(Ok(finished)) => Ok(finished),
         // Nothing in a transaction is applied before COMMIT.
         Ended::GivenUp(given_up, last_word) => {

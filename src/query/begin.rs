@@ -1,0 +1,282 @@
+//! The begin of a transaction.
+//!
+//! BEGIN waits for the transaction's first statement and travels with it in one flight. The two are separate messages
+//! to the server, so if BEGIN alone were refused, the statement would take effect outside of any transaction. What could
+//! do that is a cancel or a timeout that hits just BEGIN, or a standby that does not like its options: so they go one after
+//! the other where the statement is limited, where the session has a `statement_timeout`, and where the statement must be
+//! prepared first. BEGIN's own answer is always looked at.
+//!
+//! Until its first statement is answered, a transaction can move to another connection without anybody noticing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Context;
+use super::caller::{Caller, Finished};
+use super::cancel::{Ended, Patience, with_patience};
+use super::execute::{Ahead, Failure, Statement, execute, failure, says_on};
+use super::job::{Call, Job, run_error};
+use super::outcome::{Cause, Next, Phase, next};
+use super::transaction::{Command, lost, serve, settled};
+use crate::cluster::fence;
+use crate::cluster::role::{Fit, fit};
+use crate::error::{ClientError, Outcome};
+use crate::pool::router::After;
+use crate::pool::session::Session;
+
+/// A transaction that is to begin.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    pub(crate) call: Call,
+    /// `BEGIN ...` with its options.
+    pub(crate) sql: String,
+    pub(crate) commands: UnboundedReceiver<Command>,
+    /// The first command, when the connection it came to was of no use.
+    pub(crate) first: Option<Command>,
+    /// Nobody waits for the connection alone: the caller hears of it with the first statement's answer.
+    pub(crate) managed: bool,
+}
+
+impl Begin {
+    /// Tells everybody that there will be no transaction.
+    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+        let is_in_use = self.managed || self.call.caller.is_settled();
+        if let Some(first) = self.first {
+            first.refuse(error, self.call.attempts, node);
+        }
+        self.call.fail(error, node);
+        if is_in_use {
+            // What its user wants of it meanwhile is answered too.
+            drop(tokio::spawn(refuse_all(self.commands, error.clone())));
+        }
+    }
+
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+        let context = self.call.context.clone();
+        let node = session.conn.node.index;
+        self.call.attempts += 1;
+        if !self.managed {
+            self.call.caller.done_early(node);
+        }
+        loop {
+            let command = match self.first.take() {
+                Some(first) => first,
+                None => {
+                    let command = self.commands.recv().await.unwrap_or(Command::Abandon);
+                    self.call.renew();
+                    command
+                }
+            };
+            let (mut caller, statement, patience) = match command {
+                Command::Query { caller, statement, patience } => (caller, statement, patience),
+                // Nothing was sent, so there is nothing to end.
+                Command::Commit(caller, _) | Command::Rollback(caller) => {
+                    self.call.caller.done_early(node);
+                    return After::Settled(Box::new(move || caller.done_empty(node)));
+                }
+                Command::Abandon => {
+                    self.call.caller.done_early(node);
+                    return After::Settled(Box::new(|| ()));
+                }
+            };
+            if !session.is_usable(&context.cluster) {
+                return self.again(Command::Query { caller, statement, patience });
+            }
+            match open(&context, session, &self.sql, &statement, &mut caller, &patience).await {
+                Opened::Not(error) => caller.fail(&error, 1, Some(node)),
+                Opened::Begun(answer) => {
+                    self.call.caller.done_early(node);
+                    let aborted = answer.as_ref().is_err_and(|(_, spoils)| *spoils);
+                    match answer {
+                        Ok(finished) => caller.done(finished, node),
+                        Err((error, _)) => caller.fail(&error, self.call.attempts, Some(node)),
+                    }
+                    return serve(&context, session, self.commands, aborted).await;
+                }
+                Opened::Again => {
+                    session.conn.cut();
+                    caller.start_anew();
+                    return self.again(Command::Query { caller, statement, patience });
+                }
+                Opened::Failed(error) => {
+                    session.conn.cut();
+                    self.first = Some(Command::Query { caller, statement, patience });
+                    return After::Settled(Box::new(move || self.fail(&error, Some(node))));
+                }
+            }
+        }
+    }
+
+    /// Tries again on another connection.
+    fn again(mut self: Box<Self>, first: Command) -> After<Job> {
+        if let Command::Query { patience, .. } = &first {
+            self.call.patience = patience.clone();
+        }
+        self.first = Some(first);
+        self.call.prepare_retry();
+        After::Again(Job::Begin(self))
+    }
+}
+
+/// Answers everything with an error, until nobody wants anything any more.
+pub(super) async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
+    while let Some(command) = commands.recv().await {
+        command.refuse(&error, 0, None);
+    }
+}
+
+/// What came of BEGIN and the first statement.
+enum Opened {
+    /// The statement cannot be sent, and nothing was.
+    Not(ClientError),
+    /// The transaction is open; an error comes with whether it has spoilt the transaction.
+    Begun(Result<Finished, (ClientError, bool)>),
+    /// Nothing was applied, and another connection may do better.
+    Again,
+    /// There is no transaction.
+    Failed(ClientError),
+}
+
+/// A BEGIN on its way.
+#[derive(Debug)]
+pub(super) struct Opening<'a> {
+    sql: &'a str,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Unsent,
+    /// Sent by itself, and not answered with success.
+    Sent,
+    /// Sent together with the statement, and not answered with success.
+    SentTogether,
+    /// Refused, but the statement behind it was not.
+    Bypassed,
+    Open,
+}
+
+impl Opening<'_> {
+    pub(super) fn is_unsent(&self) -> bool {
+        self.stage == Stage::Unsent
+    }
+
+    /// Sends it, if it has not gone, and waits for its answer. A server that does not report its role (before 14) is
+    /// asked in the same flight whether it is read-only.
+    pub(super) async fn alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
+        if !self.is_unsent() {
+            return Ok(());
+        }
+        self.stage = Stage::Sent;
+        let conn = &session.conn;
+        let sequence = conn.sending();
+        let begin = conn.client.batch_execute(self.sql);
+        let (begun, read_only) = if context.cluster.mode.must_write() && !conn.reports_role() {
+            let show = conn.client.simple_query("SHOW transaction_read_only");
+            let (shown, begun) = futures_util::future::join(show, begin).await;
+            (begun, shown.is_ok_and(|messages| says_on(&messages)))
+        } else {
+            (begin.await, false)
+        };
+        conn.answered();
+        if let Err(error) = begun {
+            return Err(failure(session, error, Phase::Sent, sequence).await);
+        }
+        if read_only {
+            fence::judge(&context.cluster, conn, sequence).await;
+            return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
+        }
+        self.stage = Stage::Open;
+        Ok(())
+    }
+
+    /// Sends it ahead of a statement that is sent at once. The number it takes comes before the statement's.
+    pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
+        self.stage = Stage::SentTogether;
+        let sequence = session.conn.sending();
+        let begin = session.conn.client.batch_execute(self.sql);
+        async move {
+            if let Err(error) = begin.await {
+                return Err(failure(session, error, Phase::Sent, sequence).await);
+            }
+            self.stage = Stage::Open;
+            Ok(())
+        }
+    }
+
+    /// It was refused, and the statement was not.
+    pub(super) fn was_bypassed(&mut self) {
+        self.stage = Stage::Bypassed;
+    }
+}
+
+/// BEGIN and the first statement.
+async fn open(
+    context: &Context,
+    session: &Session,
+    sql: &str,
+    statement: &Statement,
+    caller: &mut Caller,
+    patience: &Patience,
+) -> Opened {
+    if let Some(given_up) = patience.has_ended(Instant::now()) {
+        return Opened::Not(given_up.error(Outcome::NotApplied));
+    }
+    let conn = &session.conn;
+    let mut opening = Opening { sql, stage: Stage::Unsent };
+    // A standby refuses some of BEGIN's options.
+    let is_plain = !conn.role().in_recovery || sql == "BEGIN";
+    let together = is_plain && !patience.is_limited() && conn.reports_role() && !conn.limits_statements();
+    let work = async {
+        if !together {
+            opening.alone(context, session).await?;
+        }
+        execute(context, session, statement, caller, Ahead::Begin(&mut opening), true).await
+    };
+    let sequence = conn.position();
+    let ended = with_patience(conn, patience, work).await;
+    match opening.stage {
+        Stage::Open => {}
+        Stage::Unsent => {
+            return match settled(session, ended) {
+                Ok(_) => Opened::Not(ClientError::Internal("a statement ran without its BEGIN".into())),
+                Err((error, _)) => Opened::Not(error),
+            };
+        }
+        stage => return not_opened(session, ended, stage),
+    }
+    // BEGIN's answer has brought the news of a fence.
+    if context.cluster.mode.must_write() && fit(context.cluster.mode, conn.role()) == Fit::No {
+        fence::judge(&context.cluster, conn, sequence).await;
+        return Opened::Again;
+    }
+    Opened::Begun(settled(session, ended))
+}
+
+/// BEGIN has failed.
+fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, stage: Stage) -> Opened {
+    let failure = match ended {
+        // Whatever came of the BEGIN, this connection ends with it.
+        Ended::GivenUp(given_up, _) => return Opened::Failed(given_up.error(Outcome::NotApplied)),
+        Ended::Itself(Ok(_)) => return Opened::Failed(lost(session, Outcome::Unknown)),
+        Ended::Itself(Err(failure)) => failure,
+    };
+    match failure {
+        Failure::Client(error) => Opened::Failed(error),
+        Failure::Run { cause: Cause::Server(mut error), .. } if stage == Stage::Bypassed => {
+            error.message = format!("{}: BEGIN failed, and the statement sent with it took effect by itself", error.message);
+            Opened::Failed(ClientError::Database { error, outcome: Outcome::Applied })
+        }
+        // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
+        Failure::Run { cause: Cause::Lost, .. } if stage == Stage::SentTogether => {
+            Opened::Failed(lost(session, Outcome::NotApplied))
+        }
+        // A BEGIN that failed has done nothing, whatever the reason.
+        Failure::Run { cause, phase, .. } if next(&cause, phase, true) != Next::Fail(Outcome::NotApplied) => {
+            Opened::Again
+        }
+        Failure::Run { cause, .. } => Opened::Failed(run_error(cause, session, Outcome::NotApplied)),
+    }
+}
