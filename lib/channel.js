@@ -26,6 +26,7 @@ const OP = {
   END: 10,
   PANIC: 11,
   CREDIT: 12,
+  BATCH: 13,
 };
 const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
 

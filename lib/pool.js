@@ -3,6 +3,7 @@
 // The pool: the public face of everything. What it does itself is small: check, hand on, tell.
 
 const { EventEmitter } = require('node:events');
+const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { ParameterError, PoolClosedError, located } = require('./errors.js');
 const { forCore, parseOptions } = require('./options.js');
@@ -74,6 +75,16 @@ class Pool extends EventEmitter {
     const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
     const session = this.#session;
     return new RowStream(session, async (reader) => session.query(sql, params, { ...checked, reader }, 0));
+  }
+
+  /**
+   * Runs several statements in one round trip.
+   * @param {readonly (readonly [sql: string, params?: readonly unknown[]] | string)[]} statements
+   * @param {object} [options]
+   */
+  async batch(statements, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return batch(this.#session, statements, options);
   }
 
   /**

@@ -13,6 +13,7 @@ const { Json } = require('./params.js');
 
 const CAPACITY = 1 << 20;
 const HEAD_BYTES = 40;
+const ITEM_HEAD_BYTES = 16;
 /** Strings up to this length are tried as ASCII, byte by byte, which is faster than a call into the runtime. */
 const SHORT = 48;
 /** What a parameter is; the numbers are a contract with src/codec/param.rs. */
@@ -35,8 +36,8 @@ const MIN_I64 = -(2n ** 63n);
 const MAX_I64 = 2n ** 63n - 1n;
 
 /**
- * Node's own method, which its public types leave out: writes UTF-8, returns the bytes written.
- * @typedef {Buffer<ArrayBuffer> & { utf8Write(text: string, offset: number, length: number): number }} Writable
+ * Node's own methods, which its public types leave out: write a text, return the bytes written.
+ * @typedef {Buffer<ArrayBuffer> & Record<'utf8Write' | 'latin1Write', (text: string, offset: number, length: number) => number>} Writable
  */
 
 /** @param {number} bytes */
@@ -156,6 +157,36 @@ class Ring {
     // The payload's exact length goes into the head; the padding does not count.
     this.i32[(this.start >> 2) + 8] = bytes;
     this.at = (from + bytes + 7) & ~7;
+  }
+
+  /**
+   * A text of ASCII ahead of other payload.
+   * @param {string} text
+   */
+  ascii(text) {
+    this.reserve(text.length);
+    this.buffer.latin1Write(text, this.at, text.length);
+    this.at = (this.at + text.length + 7) & ~7;
+  }
+
+  /**
+   * A statement of a batch.
+   * @param {number} id
+   * @param {number} statement
+   * @param {readonly unknown[]} values
+   */
+  item(id, statement, values) {
+    this.reserve(ITEM_HEAD_BYTES);
+    // The open frame may move to another buffer meanwhile.
+    const head = this.at - this.start;
+    this.at += ITEM_HEAD_BYTES;
+    const from = this.at - this.start;
+    for (let i = 0; i < values.length; i++) this.value(values[i], i + 1);
+    const word = (this.start + head) >> 2;
+    this.i32[word] = id;
+    this.i32[word + 1] = statement;
+    this.i32[word + 2] = values.length;
+    this.i32[word + 3] = this.at - this.start - from;
   }
 
   /** Ends a frame whose payload is one text(). */

@@ -96,21 +96,6 @@ async function underSignal(channel, pool, signal, start) {
   }
 }
 
-/**
- * What a logger is told.
- * @param {(event: object) => void} logger
- * @param {object} event
- */
-function tell(logger, event) {
-  try {
-    const result = /** @type {unknown} */ (logger(event));
-    // An async logger's rejection is swallowed too.
-    if (result instanceof Promise) result.catch(() => {});
-  } catch {
-    // A logger's mistake is not the statement's.
-  }
-}
-
 /** Sends statements for one pool. */
 class Session {
   /**
@@ -136,7 +121,7 @@ class Session {
    * @returns {Promise<object[]>}
    */
   query(sql, params, options, transaction) {
-    if (this.logger !== undefined) return this.logged(this.logger, sql, params, options, transaction);
+    if (this.logger !== undefined) return this.logged(sql, params, options, transaction);
     return this.send(sql, params, options, transaction, undefined);
   }
 
@@ -211,31 +196,42 @@ class Session {
   }
 
   /**
-   * @param {(event: object) => void} logger
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options
    * @param {number} transaction
    */
-  async logged(logger, sql, params, options, transaction) {
+  async logged(sql, params, options, transaction) {
     const started = performance.now();
     /** @type {Call | undefined} */
     let sent;
-    const event = (/** @type {object} */ end) => ({
-      sql,
-      durationMs: performance.now() - started,
-      ...end,
-      node: sent === undefined || sent.node < 0 ? undefined : this.nodes[sent.node],
-    });
+    const end = (/** @type {object} */ how) => this.tell(sql, performance.now() - started, sent?.node ?? -1, how);
     try {
       const rows = await this.send(sql, params, options, transaction, (call) => {
         sent = call;
       });
-      tell(logger, event({ rowCount: /** @type {any} */ (rows).rowCount }));
+      end({ rowCount: /** @type {any} */ (rows).rowCount });
       return rows;
     } catch (error) {
-      tell(logger, event({ error }));
+      end({ error });
       throw error;
+    }
+  }
+
+  /**
+   * Tells the logger of a statement that has ended.
+   * @param {string} sql
+   * @param {number} durationMs
+   * @param {number} node its index; -1: none
+   * @param {object} how
+   */
+  tell(sql, durationMs, node, how) {
+    try {
+      const result = /** @type {unknown} */ (this.logger?.({ sql, durationMs, ...how, node: this.nodes[node] }));
+      // An async logger's rejection is swallowed too.
+      if (result instanceof Promise) result.catch(() => {});
+    } catch {
+      // A logger's mistake is not the statement's.
     }
   }
 }

@@ -312,4 +312,4 @@ async function transaction(session, callback, options) {
   }
 }
 
-module.exports = { BEGIN_OPTIONS, Transaction, begin, transaction, transactionOptions };
+module.exports = { BEGIN_OPTIONS, Transaction, begin, beginSql, transaction, transactionOptions };

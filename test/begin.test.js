@@ -3,47 +3,11 @@
 // BEGIN travels with the first statement of its transaction: what that saves, and that it never leaves a statement outside.
 
 const assert = require('node:assert/strict');
-const net = require('node:net');
 const { describe } = require('node:test');
 const { fact, failureOf, ownCluster, poolFor, range, sleep, until, useCluster } = require('./helpers');
+const { relayTo } = require('./relay');
 
 const db = useCluster({ nodes: 2 });
-
-/**
- * A relay in front of the primary that shows each piece the client sends, and may change it. Connections that log in
- * count as one piece after another, too.
- *
- * @param {import('node:test').TestContext} t
- * @param {(piece: Buffer) => Buffer} [change]
- */
-async function relay(t, change = (piece) => piece) {
-  const { host, port } = db.cluster.primary();
-  /** @type {string[]} */
-  const pieces = [];
-  const server = net.createServer((client) => {
-    const upstream = net.connect(port, host);
-    client.setNoDelay(true);
-    upstream.setNoDelay(true);
-    client.on('data', (piece) => {
-      pieces.push(piece.toString('latin1'));
-      upstream.write(change(piece));
-    });
-    upstream.on('data', (piece) => client.write(piece));
-    for (const [one, other] of [
-      [client, upstream],
-      [upstream, client],
-    ]) {
-      one.on('error', () => other.destroy());
-      one.on('close', () => other.destroy());
-    }
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => server.close());
-  const address = /** @type {net.AddressInfo} */ (server.address());
-  // The monitor's looks are not the pool's doing.
-  const sent = () => pieces.splice(0).filter((piece) => !piece.includes('pg_is_in_recovery'));
-  return { host: `127.0.0.1:${address.port}`, sent };
-}
 
 /** @param {import('node:test').TestContext} t */
 async function tableFor(t) {
@@ -101,7 +65,7 @@ describe('flights', () => {
   for (const [name, options, run, expected] of table) {
     fact(name, async (t) => {
       db.needsVersion(14, 'older servers do not report their role');
-      const { host, sent } = await relay(t);
+      const { host, sent } = await relayTo(t, db.cluster.primary());
       const pool = db.pool(t, { hosts: [host], poolSize: 1, ...options });
       await pool.query(one, [1]);
       await sleep(200);
@@ -169,7 +133,7 @@ describe('the first statement', () => {
   fact('behind a BEGIN that was refused alone: an error that says what happened', async (t) => {
     db.needsVersion(14, 'older servers do not report their role');
     let spoil = false;
-    const { host } = await relay(t, (piece) => {
+    const { host } = await relayTo(t, db.cluster.primary(), (piece) => {
       const at = spoil ? piece.indexOf('BEGIN\0') : -1;
       if (at >= 0) piece.write('BEGIM', at, 'latin1');
       return piece;

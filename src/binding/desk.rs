@@ -15,6 +15,7 @@ use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
 use crate::pool::router::{Router, Status};
 use crate::query::Context;
+use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
 use crate::query::caller::Caller;
 use crate::query::cancel::{Abort, Patience};
@@ -183,6 +184,7 @@ impl Desk {
             }
             Operation::Forget => drop(pool.texts.remove(&frame.statement)),
             Operation::Query => pool.query(frame, caller(), patience.clone()),
+            Operation::Batch => pool.batch(frame, caller(), patience.clone(), &self.queue),
             Operation::Begin => pool.begin(frame, caller(), patience.clone()),
             Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience.clone())),
             Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
@@ -205,7 +207,7 @@ impl Desk {
     }
 
     fn patience(&mut self, frame: &Frame<'_>) -> Patience {
-        if !matches!(frame.operation, Operation::Query | Operation::Begin | Operation::Commit) {
+        if !matches!(frame.operation, Operation::Query | Operation::Batch | Operation::Begin | Operation::Commit) {
             return Patience::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {
@@ -229,8 +231,8 @@ impl Desk {
 
 /// Whether somebody in JavaScript waits for the operation's end.
 fn wants_answer(operation: Operation) -> bool {
-    use Operation::{Begin, Commit, End, Panic, Query, Rollback};
-    matches!(operation, Query | Begin | Commit | Rollback | End | Panic)
+    use Operation::{Batch, Begin, Commit, End, Panic, Query, Rollback};
+    matches!(operation, Query | Batch | Begin | Commit | Rollback | End | Panic)
 }
 
 impl Pool {
@@ -246,6 +248,33 @@ impl Pool {
         } else {
             self.command(frame, Command::Query { caller, statement, patience });
         }
+    }
+
+    fn batch(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience, queue: &Arc<CompletionQueue>) {
+        let Some((begin, items)) = frame.items() else {
+            return caller.fail(&ClientError::Internal("unreadable batch".into()), 0, None);
+        };
+        let mut statements = Vec::with_capacity(items.len());
+        for item in items {
+            let caller = Caller::new(item.id, queue.clone());
+            let Some(text) = self.texts.get(&item.statement).cloned() else {
+                caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+                continue;
+            };
+            statements.push((caller, Statement { text, params: item.params.to_vec(), count: item.count }));
+        }
+        let items = if begin.is_empty() {
+            let read_only = frame.has(READ_ONLY);
+            let query = |(caller, statement)| {
+                let call = Call::new(caller, self.context.clone(), Patience::default());
+                Box::new(Query { call, statement, read_only })
+            };
+            Items::Each(statements.into_iter().map(query).collect())
+        } else {
+            Items::Transaction(begin, statements)
+        };
+        let call = Call::new(caller, self.context.clone(), patience);
+        self.router.submit(Job::Batch(Box::new(Batch { call, items })));
     }
 
     fn begin(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {

@@ -29,6 +29,8 @@ pub(super) enum Operation {
     Panic,
     /// The reader of stream number `id` takes `extra` more pieces.
     Credit,
+    /// Run several statements in one flight; see [`Frame::items`]. `extra` is the length of the BEGIN ahead of them.
+    Batch,
 }
 
 /// The statement is a declared read.
@@ -65,6 +67,40 @@ impl Frame<'_> {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(self.payload).into_owned()
     }
+
+    /// A batch: the SQL of its BEGIN, if it has one, and its statements, each with a head of four words (id, statement,
+    /// number of parameters, bytes of the parameters).
+    pub(super) fn items(&self) -> Option<(String, Vec<Item<'_>>)> {
+        let length = self.extra as usize;
+        let begin = String::from_utf8_lossy(self.payload.get(..length)?).into_owned();
+        let mut rest = self.payload.get(length.next_multiple_of(8)..)?;
+        let mut items = Vec::with_capacity(self.count);
+        for _ in 0..self.count {
+            let (head, after) = rest.split_at_checked(ITEM_HEAD * 4)?;
+            let bytes = usize::try_from(word(head, 3)).ok()?;
+            let params = after.get(..bytes)?;
+            let count = usize::try_from(word(head, 2)).ok()?;
+            items.push(Item { id: word(head, 0) as u32, statement: word(head, 1) as u32, count, params });
+            rest = &after[bytes..];
+        }
+        Some((begin, items))
+    }
+}
+
+const ITEM_HEAD: usize = 4;
+
+/// A statement of a batch.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    pub(super) id: u32,
+    pub(super) statement: u32,
+    pub(super) count: usize,
+    pub(super) params: &'a [u8],
+}
+
+fn word(head: &[u8], index: usize) -> i32 {
+    let at = index * 4;
+    i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
 }
 
 /// Reads frames off a buffer, until its end or the first one that makes no sense.
@@ -79,10 +115,7 @@ pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 
 fn read_one(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let (head, rest) = bytes.split_at_checked(HEAD * 4)?;
-    let word = |index: usize| {
-        let at = index * 4;
-        i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
-    };
+    let word = |index: usize| word(head, index);
     let length = usize::try_from(word(8)).ok()?;
     let payload = rest.get(..length)?;
     let after = rest.get(length.next_multiple_of(8)..).unwrap_or_default();
@@ -115,6 +148,7 @@ fn operation(number: i32) -> Option<Operation> {
         10 => Operation::End,
         11 => Operation::Panic,
         12 => Operation::Credit,
+        13 => Operation::Batch,
         _ => return None,
     })
 }

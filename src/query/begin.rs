@@ -20,6 +20,7 @@ use super::execute::{Ahead, Failure, Statement, execute, failure, says_on};
 use super::job::{Call, Job, run_error};
 use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::{Command, lost, serve, settled};
+use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
@@ -158,7 +159,18 @@ enum Stage {
     Open,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    pub(super) fn new(sql: &'a str) -> Self {
+        Self { sql, stage: Stage::Unsent }
+    }
+
+    /// Whether nothing of the connection's stops it from travelling with a statement.
+    pub(super) fn may_go_together(&self, conn: &Conn) -> bool {
+        // A standby refuses some of BEGIN's options.
+        let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
+        is_plain && conn.reports_role() && !conn.limits_statements()
+    }
+
     pub(super) fn is_unsent(&self) -> bool {
         self.stage == Stage::Unsent
     }
@@ -225,10 +237,8 @@ async fn open(
         return Opened::Not(given_up.error(Outcome::NotApplied));
     }
     let conn = &session.conn;
-    let mut opening = Opening { sql, stage: Stage::Unsent };
-    // A standby refuses some of BEGIN's options.
-    let is_plain = !conn.role().in_recovery || sql == "BEGIN";
-    let together = is_plain && !patience.is_limited() && conn.reports_role() && !conn.limits_statements();
+    let mut opening = Opening::new(sql);
+    let together = !patience.is_limited() && opening.may_go_together(conn);
     let work = async {
         if !together {
             opening.alone(context, session).await?;

@@ -5,8 +5,9 @@
 //! finished, or be committed but not replicated, when the cancel arrives.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -46,6 +47,8 @@ pub(crate) struct Patience {
     pub(crate) abort: Option<Arc<Abort>>,
     /// The reader of the rows, for whom the statement must not wait once it is given up.
     pub(crate) flow: Option<Arc<Flow>>,
+    /// Why the batch it belongs to was given up.
+    pub(super) given_up: Option<Arc<OnceLock<GivenUp>>>,
 }
 
 /// Why it was given up.
@@ -67,7 +70,7 @@ impl GivenUp {
 impl Patience {
     pub(crate) fn new(timeout_ms: u64, abort: Option<Arc<Abort>>) -> Self {
         let expires = (timeout_ms > 0).then(|| (Instant::now() + Duration::from_millis(timeout_ms), timeout_ms));
-        Self { expires, abort, flow: None }
+        Self { expires, abort, flow: None, given_up: None }
     }
 
     /// Whether it can end at all.
@@ -83,7 +86,12 @@ impl Patience {
         self.expires.filter(|(at, _)| *at <= now).map(|(_, timeout_ms)| GivenUp::TimedOut { timeout_ms })
     }
 
-    async fn ends(&self) -> GivenUp {
+    /// Whether the batch it belongs to was given up.
+    pub(super) fn was_given_up(&self) -> Option<GivenUp> {
+        self.given_up.as_ref()?.get().copied()
+    }
+
+    pub(super) async fn ends(&self) -> GivenUp {
         let timed_out = async {
             match self.expires {
                 Some((at, timeout_ms)) => {
@@ -130,6 +138,11 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
     if let Some(flow) = &patience.flow {
         flow.close();
     }
+    Ended::GivenUp(given_up, give_up(conn, work).await)
+}
+
+/// Cancels `work` on the server until it ends. None: it does not, and the connection is cut.
+pub(super) async fn give_up<T>(conn: &Conn, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let deadline = tokio::time::Instant::now() + LAST_WORD;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -140,7 +153,7 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
             conn.cut();
         }
         if last_word.is_ok() || silent {
-            return Ended::GivenUp(given_up, last_word.ok());
+            return last_word.ok();
         }
         pause *= 2;
     }

@@ -109,7 +109,8 @@ fn became_read_only(context: &Context, session: &Session) -> bool {
     context.cluster.mode.must_write() && fit(context.cluster.mode, session.conn.role()) == Fit::No
 }
 
-async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {
+/// Prepares a statement and remembers it.
+pub(super) async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {
     let sequence = session.conn.sending();
     let prepared = session.conn.client.prepare(&text.sql).await;
     session.conn.answered();
@@ -122,7 +123,8 @@ async fn prepare(context: &Context, session: &Session, text: &StatementText) -> 
     Ok(prepared)
 }
 
-async fn run(
+/// Runs a statement that is prepared. It is sent when the future is first polled.
+pub(super) async fn run(
     context: &Context,
     session: &Session,
     prepared: &Prepared,
@@ -271,6 +273,16 @@ impl ToSql for Numbered<'_> {
     fn encode_format(&self, ty: &Type) -> Format {
         self.param.encode_format(ty)
     }
+}
+
+/// Whether the parameters can be sent.
+pub(super) fn check_params(statement: &Statement, prepared: &Prepared) -> Result<(), ClientError> {
+    let mut out = BytesMut::new();
+    for (param, ty) in bind(statement, prepared)?.iter().zip(prepared.statement.params()) {
+        param.to_sql(ty, &mut out).map_err(|error| ClientError::InvalidParam(error.to_string()))?;
+        out.clear();
+    }
+    Ok(())
 }
 
 fn bind<'a>(statement: &'a Statement, prepared: &Prepared) -> Result<Vec<Numbered<'a>>, ClientError> {

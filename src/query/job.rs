@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Context;
+use super::batch::Batch;
 use super::begin::Begin;
 use super::caller::Caller;
 use super::cancel::{Ended, Patience, with_patience};
@@ -20,6 +21,7 @@ use crate::pool::session::Session;
 pub(crate) enum Job {
     Query(Box<Query>),
     Begin(Box<Begin>),
+    Batch(Box<Batch>),
     /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
     Panic(Box<Call>),
 }
@@ -48,7 +50,7 @@ impl Call {
     }
 
     /// The same as an answer for later.
-    pub(crate) fn failed(self, error: ClientError, node: Option<usize>) -> After<Job> {
+    pub(crate) fn failed<T>(self, error: ClientError, node: Option<usize>) -> After<T> {
         After::Settled(Box::new(move || self.fail(&error, node)))
     }
 
@@ -82,6 +84,7 @@ impl Job {
         match self {
             Self::Query(query) => &query.call,
             Self::Begin(begin) => &begin.call,
+            Self::Batch(batch) => &batch.call,
             Self::Panic(call) => call,
         }
     }
@@ -96,6 +99,7 @@ impl Task for Job {
                 Pace::Unknown => Sharing::Last,
                 Pace::Quick => Sharing::Any,
             },
+            Self::Batch(batch) => batch.sharing(),
             Self::Begin(_) | Self::Panic(_) => Sharing::Alone,
         }
     }
@@ -119,8 +123,12 @@ impl Task for Job {
 
     async fn run(self, session: &Arc<Session>) -> After<Self> {
         match self {
-            Self::Query(query) => run_query(query, session).await,
+            Self::Query(query) => match run_query(query, session).await {
+                After::Settled(answer) => After::Settled(answer),
+                After::Again(query) => After::Again(Self::Query(query)),
+            },
             Self::Begin(begin) => begin.run(session).await,
+            Self::Batch(batch) => batch.run(session).await,
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -132,12 +140,14 @@ impl Task for Job {
         match self {
             Self::Query(query) => query.call.fail(&error, None),
             Self::Begin(begin) => begin.fail(&error, None),
+            Self::Batch(batch) => batch.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }
 }
 
-async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> {
+/// Runs a statement once.
+pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Box<Query>> {
     let node = session.conn.node.index;
     if let Some(given_up) = query.call.patience.has_ended(Instant::now()) {
         return query.call.failed(given_up.error(Outcome::NotApplied), None);
@@ -156,6 +166,10 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
         }
         Ended::Itself(Err(failure)) => failure,
     };
+    if let Some(given_up) = query.call.patience.was_given_up() {
+        let error = last_word_error::<()>(Some(Err(failure)), |outcome| given_up.error(outcome));
+        return query.call.failed(error, Some(node));
+    }
     let (cause, phase, sequence) = match failure {
         Failure::Client(error) => {
             return query.call.failed(error, Some(node));
@@ -186,7 +200,7 @@ async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Job> 
         // Others may be in the pipe with this one: they are to hear their answers.
         session.conn.retire();
         query.call.prepare_retry();
-        return After::Again(Job::Query(query));
+        return After::Again(query);
     }
     let outcome = match next(&cause, phase, declared_read) {
         Next::Fail(outcome) => outcome,

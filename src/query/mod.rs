@@ -1,5 +1,6 @@
 //! Running statements.
 //!
+//! - `batch`: several statements in one flight
 //! - `begin`: BEGIN, and the first statement that goes with it
 //! - `caller`: whom to tell
 //! - `cancel`: timeouts and signals
@@ -9,6 +10,7 @@
 //! - `job`: a statement outside a transaction, as the pool sees it
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 
+pub(crate) mod batch;
 pub(crate) mod begin;
 pub(crate) mod caller;
 pub(crate) mod cancel;

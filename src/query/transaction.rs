@@ -181,7 +181,8 @@ fn aborted_error() -> ClientError {
     ClientError::Database { error: Box::new(error), outcome: Outcome::NotApplied }
 }
 
-async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
+/// COMMIT or ROLLBACK. It is sent when the future is first polled.
+pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();

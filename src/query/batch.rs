@@ -1,0 +1,401 @@
+//! Several statements in one flight: each for itself, or all in one transaction.
+//!
+//! All that must be prepared is prepared first, in one flight of its own. In a transaction BEGIN, the statements and
+//! COMMIT travel together: whatever fails on the server aborts the transaction, and the COMMIT behind it rolls it back.
+//! What could fail before it is sent, the parameters, is tried beforehand.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Instant;
+
+use futures_util::future::{OptionFuture, join_all};
+
+use super::Context;
+use super::begin::Opening;
+use super::caller::{Caller, Finished};
+use super::cancel::{Ended, GivenUp, give_up, with_patience};
+use super::execute::{Ahead, Failure, Statement, check_params, prepare, run};
+use super::job::{Call, Job, Query, run_error, run_query};
+use super::outcome::{Cause, Next, Phase, next, plan_is_outdated};
+use super::transaction::end;
+use crate::cluster::fence::{self, Verdict};
+use crate::error::{ClientError, Outcome};
+use crate::pool::prepared::{Pace, Prepared};
+use crate::cluster::role::{Fit, fit};
+use crate::pool::router::{After, Sharing};
+use crate::pool::session::Session;
+
+/// How many times a batch is run anew because DDL beside it wore out a plan.
+const PLANS: usize = 5;
+
+/// Statements that travel together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// Of the whole: its limits, and who hears of its end.
+    pub(crate) call: Call,
+    pub(crate) items: Items,
+}
+
+#[derive(Debug)]
+pub(crate) enum Items {
+    /// Each for itself; each has an answer of its own.
+    Each(Vec<Box<Query>>),
+    /// In one transaction that begins with this SQL.
+    Transaction(String, Vec<(Caller, Statement)>),
+}
+
+impl Batch {
+    /// With whom it may share its connection.
+    pub(crate) fn sharing(&self) -> Sharing {
+        match &self.items {
+            Items::Each(items) if !self.call.patience.is_limited() => {
+                let slow = items.iter().any(|query| query.statement.text.pace() == Pace::Slow);
+                if slow { Sharing::Alone } else { Sharing::Last }
+            }
+            _ => Sharing::Alone,
+        }
+    }
+
+    /// Tells everybody the same error.
+    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+        self.fail_at(None, error, node);
+    }
+
+    /// `culprit`: the statement of a transaction whose error it is.
+    fn fail_at(self, culprit: Option<usize>, error: &ClientError, node: Option<usize>) {
+        let attempts = self.call.attempts;
+        match self.items {
+            Items::Each(items) => items.into_iter().for_each(|query| query.call.fail(error, node)),
+            Items::Transaction(_, items) => {
+                for (index, (mut caller, _)) in items.into_iter().enumerate() {
+                    if culprit.is_some_and(|culprit| culprit != index) {
+                        caller.done_early(node.unwrap_or_default());
+                    }
+                    caller.fail(error, attempts, node);
+                }
+            }
+        }
+        self.call.fail(error, node);
+    }
+
+    fn failed(self: Box<Self>, culprit: Option<usize>, error: ClientError, node: usize) -> After<Job> {
+        After::Settled(Box::new(move || self.fail_at(culprit, &error, Some(node))))
+    }
+
+    fn again(mut self: Box<Self>) -> After<Job> {
+        self.call.prepare_retry();
+        After::Again(Job::Batch(self))
+    }
+
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+            return After::Settled(Box::new(move || self.fail(&given_up.error(Outcome::NotApplied), None)));
+        }
+        self.call.attempts += 1;
+        match &mut self.items {
+            Items::Each(items) => {
+                let items = std::mem::take(items);
+                self.run_each(items, session).await
+            }
+            Items::Transaction(..) => self.run_together(session).await,
+        }
+    }
+
+    async fn run_each(mut self: Box<Self>, items: Vec<Box<Query>>, session: &Arc<Session>) -> After<Job> {
+        let context = self.call.context.clone();
+        let node = session.conn.node.index;
+        let given_up = Arc::<OnceLock<GivenUp>>::default();
+        let work = async {
+            // What cannot be prepared says so when it is run.
+            drop(plans_of(&context, session, items.iter().map(|query| &query.statement)).await);
+            let run = |mut query: Box<Query>| {
+                query.call.patience.given_up = Some(given_up.clone());
+                run_query(query, session)
+            };
+            join_all(items.into_iter().map(run)).await
+        };
+        let mut work = std::pin::pin!(work);
+        let ends = tokio::select! {
+            biased;
+            ends = work.as_mut() => ends,
+            why = self.call.patience.ends() => {
+                let _ = given_up.set(why);
+                match give_up(&session.conn, work.as_mut()).await {
+                    Some(ends) => ends,
+                    // The connection is cut: what is left hears so.
+                    None => work.await,
+                }
+            }
+        };
+        let mut answers = Vec::new();
+        let mut again = Vec::new();
+        for end in ends {
+            match end {
+                After::Settled(answer) => answers.push(answer),
+                After::Again(query) => again.push(query),
+            }
+        }
+        let answer = move || answers.into_iter().for_each(|answer| answer());
+        if again.is_empty() {
+            let caller = self.call.caller;
+            return After::Settled(Box::new(move || {
+                answer();
+                caller.done_empty(node);
+            }));
+        }
+        answer();
+        self.items = Items::Each(again);
+        self.again()
+    }
+
+    async fn run_together(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+        let node = session.conn.node.index;
+        let context = self.call.context.clone();
+        let Items::Transaction(sql, items) = &mut self.items else { return self.again() };
+        let work = async {
+            let mut plans = 1;
+            loop {
+                let may_be_outdated = plans < PLANS;
+                let limited = self.call.patience.is_limited();
+                match transact(&context, session, sql, items, limited, may_be_outdated).await {
+                    Err(Broken::Outdated) => forget_plans(session, items),
+                    result => return result,
+                }
+                plans += 1;
+            }
+        };
+        let result = match with_patience(&session.conn, &self.call.patience, work).await {
+            Ended::Itself(result) => result,
+            Ended::GivenUp(given_up, last_word) => {
+                let outcome = match last_word {
+                    None => Outcome::Unknown,
+                    Some(Ok(_)) => Outcome::Applied,
+                    Some(Err(Broken::Again | Broken::Outdated)) => Outcome::NotApplied,
+                    Some(Err(Broken::Failed(culprit, error))) => match error {
+                        ClientError::Database { error: server, outcome } if server.code == "57014" => outcome,
+                        ClientError::ConnectionLost { outcome, .. } => outcome,
+                        ClientError::Unreplicated { .. } => Outcome::Unknown,
+                        error => return self.failed(culprit, error, node),
+                    },
+                };
+                return self.failed(None, given_up.error(outcome), node);
+            }
+        };
+        match result {
+            Ok(finished) => {
+                let Items::Transaction(_, items) = self.items else { return After::Settled(Box::new(|| ())) };
+                let caller = self.call.caller;
+                After::Settled(Box::new(move || {
+                    for ((caller, _), finished) in items.into_iter().zip(finished) {
+                        caller.done(finished, node);
+                    }
+                    caller.done_empty(node);
+                }))
+            }
+            Err(Broken::Failed(culprit, error)) => self.failed(culprit, error, node),
+            Err(Broken::Again | Broken::Outdated) => {
+                session.conn.retire();
+                items.iter_mut().for_each(|(caller, _)| caller.start_anew());
+                self.again()
+            }
+        }
+    }
+}
+
+/// Why a transaction in one flight came to nothing.
+enum Broken {
+    /// Certainly not applied; another connection may do better.
+    Again,
+    /// Certainly not applied; new plans may do better.
+    Outdated,
+    /// With the number of the statement whose error it is.
+    Failed(Option<usize>, ClientError),
+}
+
+/// The plans of these statements, by their texts. What the connection has not prepared yet is prepared in one flight.
+async fn plans_of(
+    context: &Context,
+    session: &Session,
+    statements: impl Iterator<Item = &Statement>,
+) -> Result<HashMap<u32, Arc<Prepared>>, (u32, Failure)> {
+    let mut plans = HashMap::new();
+    let mut missing = HashMap::new();
+    for Statement { text, .. } in statements {
+        if let Some(plan) = session.prepared.get(text.id) {
+            plans.insert(text.id, plan);
+        } else {
+            missing.insert(text.id, text);
+        }
+    }
+    let prepared = missing.into_values().map(|text| async move {
+        let plan = prepare(context, session, text).await.map_err(|failure| (text.id, failure))?;
+        Ok((text.id, plan))
+    });
+    for plan in join_all(prepared).await {
+        plans.extend([plan?]);
+    }
+    Ok(plans)
+}
+
+fn forget_plans(session: &Session, items: &mut [(Caller, Statement)]) {
+    for (caller, statement) in items {
+        session.prepared.remove(statement.text.id);
+        caller.start_anew();
+    }
+}
+
+/// BEGIN, the statements, COMMIT.
+async fn transact(
+    context: &Context,
+    session: &Session,
+    sql: &str,
+    items: &mut [(Caller, Statement)],
+    limited: bool,
+    may_be_outdated: bool,
+) -> Result<Vec<Finished>, Broken> {
+    let conn = &session.conn;
+    let plans = match plans_of(context, session, items.iter().map(|(_, statement)| statement)).await {
+        Ok(plans) => plans,
+        Err((id, failure)) => {
+            let culprit = items.iter().position(|(_, statement)| statement.text.id == id);
+            return Err(unsent(session, culprit, failure));
+        }
+    };
+    for (index, (_, statement)) in items.iter().enumerate() {
+        let Some(plan) = plans.get(&statement.text.id) else { continue };
+        if let Err(error) = check_params(statement, plan) {
+            // The types of the parameters may have changed.
+            return Err(if may_be_outdated { Broken::Outdated } else { Broken::Failed(Some(index), error) });
+        }
+    }
+    let mut opening = Opening::new(sql);
+    let must_write = context.cluster.mode.must_write();
+    // A read-only transaction on a fenced node would succeed: better to hear of the fence first.
+    let may_be_fenced = must_write && conn.is_stale();
+    if limited || may_be_fenced || !opening.may_go_together(conn) {
+        opening.alone(context, session).await.map_err(|failure| unsent(session, None, failure))?;
+        if must_write && fit(context.cluster.mode, conn.role()) == Fit::No {
+            fence::judge(&context.cluster, conn, conn.position()).await;
+            conn.cut();
+            return Err(Broken::Again);
+        }
+    }
+    let begin = opening.is_unsent().then(|| opening.ahead(session));
+    let mut begin = OptionFuture::from(begin.map(Box::pin));
+    let mut running: Vec<_> = items
+        .iter_mut()
+        .filter_map(|(caller, statement)| {
+            let plan = plans.get(&statement.text.id)?;
+            Some(Box::pin(async move { run(context, session, plan, statement, caller, &mut Ahead::Nothing).await }))
+        })
+        .collect();
+    // Each is sent when it is first polled; COMMIT must not go before any of them, and not at all if one did not go.
+    let mut results: Vec<Option<Result<Finished, Failure>>> = Vec::new();
+    let mut begun = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(early) = std::pin::Pin::new(&mut begin).poll(cx) {
+            begun = Some(early);
+        }
+        results = running.iter_mut().map(|one| ready(one.as_mut().poll(cx))).collect();
+        Poll::Ready(())
+    })
+    .await;
+    let all_sent = results.iter().all(Option::is_none);
+    let commit = end(session, if all_sent { "COMMIT" } else { "ROLLBACK" });
+    let rest = running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none());
+    let rest = join_all(rest.map(|(one, result)| async move { *result = Some(one.await) }));
+    let begun_later = async {
+        match begun {
+            Some(begun) => begun,
+            None => begin.await,
+        }
+    };
+    let (begun, committed, _) = futures_util::future::join3(begun_later, commit, rest).await;
+    let results = results.into_iter().flatten().collect();
+    verdict(context, session, begun.unwrap_or(Ok(())), results, committed).await
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// A failure before any statement was sent.
+fn unsent(session: &Session, culprit: Option<usize>, failure: Failure) -> Broken {
+    match failure {
+        Failure::Client(error) => Broken::Failed(culprit, error),
+        Failure::Run { cause, .. } if next(&cause, Phase::NotSent, true) != Next::Fail(Outcome::NotApplied) => {
+            Broken::Again
+        }
+        Failure::Run { cause, .. } => Broken::Failed(culprit, run_error(cause, session, Outcome::NotApplied)),
+    }
+}
+
+/// What the answers to BEGIN, to the statements and to COMMIT come to.
+async fn verdict(
+    context: &Context,
+    session: &Session,
+    begun: Result<(), Failure>,
+    results: Vec<Result<Finished, Failure>>,
+    committed: Result<(), Failure>,
+) -> Result<Vec<Finished>, Broken> {
+    let lost = |cause| Broken::Failed(None, run_error(cause, session, Outcome::Unknown));
+    match begun {
+        Ok(()) => {}
+        Err(Failure::Client(error)) => return Err(Broken::Failed(None, error)),
+        Err(Failure::Run { cause: Cause::Lost, .. }) => return Err(lost(Cause::Lost)),
+        Err(Failure::Run { cause: Cause::Server(mut error), .. })
+            if !error.ends_session && results.iter().any(Result::is_ok) =>
+        {
+            error.message = format!("{}: BEGIN failed, and statements sent with it took effect", error.message);
+            return Err(Broken::Failed(None, ClientError::Database { error, outcome: Outcome::Unknown }));
+        }
+        Err(failure) => return Err(unsent(session, None, failure)),
+    }
+    let mut finished = Vec::with_capacity(results.len());
+    for (index, result) in results.into_iter().enumerate() {
+        let failure = match result {
+            Ok(one) => {
+                finished.push(one);
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        let (cause, phase, sequence) = match failure {
+            Failure::Client(error) => return Err(Broken::Failed(Some(index), error)),
+            Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
+        };
+        if plan_is_outdated(&cause, phase) {
+            return Err(Broken::Outdated);
+        }
+        let error = match (cause, sequence) {
+            // COMMIT may have been carried out.
+            (Cause::Lost, _) => return Err(lost(Cause::Lost)),
+            (Cause::NeverLookedAt | Cause::ReadOnlyBefore, _) => return Err(Broken::Again),
+            (Cause::Server(error), Some(sequence)) if error.code == "25006" && context.cluster.mode.must_write() => {
+                if fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced {
+                    return Err(Broken::Again);
+                }
+                error
+            }
+            (Cause::Server(error), _) => error,
+        };
+        // The COMMIT behind it has rolled back, or the session ended before it.
+        return Err(Broken::Failed(Some(index), ClientError::Database { error, outcome: Outcome::NotApplied }));
+    }
+    match committed {
+        Ok(()) => Ok(finished),
+        Err(Failure::Client(error)) => Err(Broken::Failed(None, error)),
+        Err(Failure::Run { cause, phase, .. }) => {
+            let outcome = match next(&cause, phase, false) {
+                Next::Fail(outcome) => outcome,
+                Next::Again | Next::AskFence => Outcome::NotApplied,
+            };
+            Err(Broken::Failed(None, run_error(cause, session, outcome)))
+        }
+    }
+}

@@ -1,0 +1,43 @@
+'use strict';
+
+// What a pool sends, piece by piece.
+
+const net = require('node:net');
+
+/**
+ * A relay in front of a node that shows each piece the client sends, and may change it. Connections that log in
+ * count as one piece after another, too.
+ *
+ * @param {import('node:test').TestContext} t
+ * @param {{ host: string, port: number }} node
+ * @param {(piece: Buffer) => Buffer} [change]
+ */
+async function relayTo(t, { host, port }, change = (piece) => piece) {
+  /** @type {string[]} */
+  const pieces = [];
+  const server = net.createServer((client) => {
+    const upstream = net.connect(port, host);
+    client.setNoDelay(true);
+    upstream.setNoDelay(true);
+    client.on('data', (piece) => {
+      pieces.push(piece.toString('latin1'));
+      upstream.write(change(piece));
+    });
+    upstream.on('data', (piece) => client.write(piece));
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ]) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => server.close());
+  const address = /** @type {net.AddressInfo} */ (server.address());
+  // The monitor's looks are not the pool's doing.
+  const sent = () => pieces.splice(0).filter((piece) => !piece.includes('pg_is_in_recovery'));
+  return { host: `127.0.0.1:${address.port}`, sent };
+}
+
+module.exports = { relayTo };
