@@ -76,6 +76,12 @@ export interface PoolOptions {
   maxLifetimeMs?: number;
   /** Statements that one connection keeps prepared; the least recently used one is closed first. Default 256. */
   statementCacheSize?: number;
+  /**
+   * Statements outside transactions may be sent down a connection that has others under way, `depth` (default 8) of them
+   * at most: an idle connection is always preferred, and slow statements and those with a timeout or a signal have
+   * theirs to themselves. `false`: never. Default true.
+   */
+  pipeline?: boolean | { depth?: number };
   /** Default `'hyperiondb-client'`. The connections that watch the nodes add ` monitor`. */
   applicationName?: string;
   /** Session settings, sent at startup: `{ work_mem: '64MB' }`. */
@@ -132,6 +138,25 @@ export interface RowStream<T = Record<string, unknown>> extends AsyncIterableIte
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** A statement of a batch. */
+export type BatchStatement = string | readonly [sql: string, params?: ReadonlyArray<Parameter> | null];
+
+export interface BatchOptions {
+  /** All in one transaction, with these options. Default false: each for itself. */
+  transaction?: false;
+  /** For the whole batch: what has not ended then is cancelled on the server. */
+  timeoutMs?: number;
+  /** For the whole batch: when it fires, what has not ended is cancelled on the server. */
+  signal?: AbortSignal;
+  /** The caller's promise that no statement changes anything: each may be run again when its connection is lost. */
+  readOnly?: boolean;
+  rowMode?: 'object' | 'array';
+}
+
+export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction' | 'readOnly'> {
+  transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable'>;
+}
+
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable';
 
 export interface BeginOptions {
@@ -183,6 +208,8 @@ export interface PoolStatus {
   inUse: number;
   /** Statements that wait for a connection. */
   waiting: number;
+  /** How many statements were sent down a connection that had others under way, since the pool was opened. */
+  pipelined: number;
 }
 
 export interface NodeStatus {
@@ -222,6 +249,21 @@ export class Pool extends EventEmitter<PoolEvents> {
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /**
+   * Runs statements in one round trip, in their order. Results come in the same order.
+   *
+   * Each for itself, a result is as Promise.allSettled has it: what fails does not stop the others. With `transaction`
+   * it is all or nothing: it resolves to the rows of each once COMMIT has succeeded, and rejects with the first error,
+   * whose `statementIndex` says which statement it came from.
+   */
+  batch<T = Record<string, unknown>>(
+    statements: ReadonlyArray<BatchStatement>,
+    options: TransactionBatchOptions,
+  ): Promise<Rows<T>[]>;
+  batch<T = Record<string, unknown>>(
+    statements: ReadonlyArray<BatchStatement>,
+    options?: BatchOptions,
+  ): Promise<PromiseSettledResult<Rows<T>>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
   stream<T = Record<string, unknown>>(
     sql: string,
@@ -256,6 +298,8 @@ export class HyperionError extends Error {
   readonly outcome?: Outcome;
   /** For a statement: how often it was tried. */
   readonly attempts?: number;
+  /** For a batch in a transaction: which of its statements failed, from 0. */
+  readonly statementIndex?: number;
 }
 
 /** The server said no. `code` is the SQLSTATE (PostgreSQL docs, Appendix A). */

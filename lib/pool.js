@@ -109,8 +109,8 @@ class Pool extends EventEmitter {
   /** How many connections there are, and what they do. */
   status() {
     const { channel, pool } = this.#session;
-    const [size, inUse, waiting] = channel.core.status(pool);
-    return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting };
+    const [size, inUse, waiting, pipelined] = channel.core.status(pool);
+    return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
   }
 
   /** What is known of each node. */

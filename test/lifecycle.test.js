@@ -53,7 +53,7 @@ describe('end()', () => {
     (await Promise.all(waiting)).forEach((answer, i) => assert.deepStrictEqual(answer, [{ v: i }]));
     assert.equal(await ended, undefined);
     await until('no session is left', async () => (await sessions(applicationName)) === 0);
-    assert.deepEqual(pool.status(), { maxSize: 2, size: 0, available: 0, inUse: 0, waiting: 0 });
+    assert.deepEqual(pool.status(), { maxSize: 2, size: 0, available: 0, inUse: 0, waiting: 0, pipelined: 0 });
     assert.deepEqual(pool.nodes(), []);
   });
 

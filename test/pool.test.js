@@ -12,6 +12,7 @@ const util = require('node:util');
 const { describe } = require('node:test');
 const { createPool, HyperionError, OptionError } = require('../client.js');
 const { endings, fact, failureOf, poolFor, printedBy, range, sleep, until, useCluster } = require('./helpers');
+const { relayTo } = require('./relay');
 
 const db = useCluster({ nodes: 3 });
 
@@ -419,16 +420,38 @@ describe('size and time', () => {
 
   fact('status() counts what is in use and what waits', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
-    assert.deepEqual(pool.status(), { maxSize: 2, size: 0, available: 0, inUse: 0, waiting: 0 });
+    assert.deepEqual(pool.status(), { maxSize: 2, size: 0, available: 0, inUse: 0, waiting: 0, pipelined: 0 });
     const tx = [await pool.begin(), await pool.begin()];
     const waiting = pool.query('SELECT 1');
     await until('one waits', () => pool.status().waiting === 1);
-    assert.deepEqual(pool.status(), { maxSize: 2, size: 2, available: 0, inUse: 2, waiting: 1 });
+    assert.deepEqual(pool.status(), { maxSize: 2, size: 2, available: 0, inUse: 2, waiting: 1, pipelined: 0 });
     await Promise.all(tx.map((one) => one.rollback()));
     await waiting;
     await until('all are back', () => pool.status().inUse === 0);
-    assert.deepEqual(pool.status(), { maxSize: 2, size: 2, available: 2, inUse: 0, waiting: 0 });
+    assert.deepEqual(pool.status(), { maxSize: 2, size: 2, available: 2, inUse: 0, waiting: 0, pipelined: 0 });
   });
+
+  for (const [pipeline, most] of /** @type {[any, number][]} */ ([
+    [false, 1],
+    [{ depth: 3 }, 3],
+    [undefined, 8],
+    [true, 8],
+    [{}, 8],
+  ])) {
+    fact(`pipeline: ${JSON.stringify(pipeline)} sends at most ${most} down a connection`, async (t) => {
+      const { host, sent } = await relayTo(t, db.cluster.primary());
+      const pool = db.pool(t, { hosts: [host], poolSize: 1, pipeline });
+      const ask = (/** @type {number} */ i) => pool.query('SELECT $1::int4 AS v', [i]);
+      for (let i = 0; i < 3; i++) await ask(i);
+      sent();
+      await Promise.all(range(400).map(ask));
+      const deepest = Math.max(...sent().map((piece) => piece.split('E\0\0\0\x09\0').length - 1));
+      assert.ok(deepest <= most, `${deepest} in one piece`);
+      const { pipelined } = pool.status();
+      if (most === 1) assert.deepEqual([deepest, pipelined], [1, 0]);
+      else assert.ok(deepest > 1 && pipelined > 0 && pipelined < 400, `${deepest}, ${pipelined}`);
+    });
+  }
 
   fact('all connections busy is ERR_ACQUIRE_TIMEOUT, not ERR_NO_PRIMARY', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 200 });
@@ -579,6 +602,9 @@ describe('options', () => {
     ['pollSize', 1, /pollSize/],
     ['host', 'h', /host.*'hosts'/],
     ['max', 5, /max.*'poolSize'/],
+    ['pipeline', 4, /pipeline/],
+    ['pipeline', { depth: 0 }, /pipeline\.depth/],
+    ['pipeline', { deep: 1 }, /pipeline\.deep/],
     ['__proto__x', 5, /__proto__x/],
   ]);
   for (const [name, value, message] of WRONG) {

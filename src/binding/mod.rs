@@ -125,11 +125,11 @@ impl Channel {
 
     /// `[size, inUse, waiting]` of a pool.
     #[napi]
-    pub fn status(&self, pool: u32) -> Vec<u32> {
+    pub fn status(&self, pool: u32) -> Vec<f64> {
         let pools = lock(&self.shared.pools);
-        let Some(pool) = pools.get(&pool) else { return vec![0; 3] };
+        let Some(pool) = pools.get(&pool) else { return vec![0.0; 4] };
         let status = pool.status();
-        [status.size, status.in_use, status.waiting].map(|count| count as u32).to_vec()
+        [status.size as f64, status.in_use as f64, status.waiting as f64, status.pipelined as f64].to_vec()
     }
 
     /// The nodes of a pool, as JSON.

@@ -11,9 +11,6 @@ use crate::cluster::role::Mode;
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices};
 use crate::pool::router::Limits;
 
-/// Statements in flight on one connection at most. 4 to 8 gave all there is to gain.
-const DEPTH: usize = 8;
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PoolOptions {
@@ -30,6 +27,8 @@ pub(super) struct PoolOptions {
     idle_timeout_ms: u64,
     max_lifetime_ms: u64,
     statement_cache_size: usize,
+    /// Statements in flight on one connection at most.
+    pipeline_depth: usize,
     application_name: String,
     options: BTreeMap<String, String>,
     types: TypeOptions,
@@ -86,7 +85,7 @@ impl PoolOptions {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
             statements: self.statement_cache_size,
-            depth: DEPTH,
+            depth: self.pipeline_depth,
         }
     }
 

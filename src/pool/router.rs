@@ -114,12 +114,7 @@ impl Lane {
         }
     }
 
-    /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
-    fn seat(&self, sharing: Sharing) {
-        self.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
-    }
-
-    /// It has ended.
+    /// A task with this way of sharing has ended on it.
     fn unseat(&self, sharing: Sharing) {
         self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
     }
@@ -151,6 +146,7 @@ pub(crate) struct Status {
     pub(crate) size: usize,
     pub(crate) in_use: usize,
     pub(crate) waiting: usize,
+    pub(crate) pipelined: u64,
 }
 
 /// The pool: connections, and the work that waits for them.
@@ -163,6 +159,8 @@ pub(crate) struct Router<T> {
     sweep: Notify,
     /// Something ended: [`Self::close`] looks again.
     drained: Notify,
+    /// How many tasks were sent down a connection that had others on it.
+    pipelined: AtomicU64,
 }
 
 impl<T: Task> Router<T> {
@@ -177,7 +175,8 @@ impl<T: Task> Router<T> {
             next_sweep: None,
         };
         let state = Mutex::new(state);
-        Ok(Arc::new(Self { cluster, objects, limits, state, sweep: Notify::new(), drained: Notify::new() }))
+        let pipelined = AtomicU64::new(0);
+        Ok(Arc::new(Self { cluster, objects, limits, state, sweep: Notify::new(), drained: Notify::new(), pipelined }))
     }
 
     /// Starts the background work; on the I/O thread.
@@ -189,7 +188,8 @@ impl<T: Task> Router<T> {
     pub(crate) fn status(&self) -> Status {
         let state = lock(&self.state);
         let size = self.objects.status().size;
-        Status { size, in_use: state.lanes.len().min(size), waiting: state.queue.len() }
+        let in_use = state.lanes.len().min(size);
+        Status { size, in_use, waiting: state.queue.len(), pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
     /// Takes work.
@@ -231,10 +231,18 @@ impl<T: Task> Router<T> {
             let Some(lane) = lane else { break };
             let Some(task) = state.queue.pop_front() else { break };
             lane.join();
-            lane.seat(sharing);
+            self.seat(&lane, sharing);
             drop(tokio::spawn(self.clone().work(lane, task, sharing)));
         }
         self.watch_deadlines(&mut state);
+    }
+
+    /// A task with this way of sharing begins on a lane. (A task's way may change with time, so it is kept beside it.)
+    fn seat(&self, lane: &Lane, sharing: Sharing) {
+        lane.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+        if lane.load.load(Ordering::Relaxed) > 1 {
+            self.pipelined.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// An idle connection, if there is one that is still good. Never waits: our hook does not, and an attempt to
@@ -372,7 +380,7 @@ impl<T: Task> Router<T> {
         if others && (sharing == Sharing::Alone || lane.last.load(Ordering::Relaxed) > 0) {
             return None;
         }
-        lane.seat(sharing);
+        self.seat(lane, sharing);
         Some((state.queue.pop_front()?, sharing))
     }
 

@@ -21,9 +21,9 @@ use super::job::{Call, Job, Query, run_error, run_query};
 use super::outcome::{Cause, Next, Phase, next, plan_is_outdated};
 use super::transaction::end;
 use crate::cluster::fence::{self, Verdict};
+use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Prepared};
-use crate::cluster::role::{Fit, fit};
 use crate::pool::router::{After, Sharing};
 use crate::pool::session::Session;
 
@@ -38,10 +38,13 @@ pub(crate) struct Batch {
     pub(crate) items: Items,
 }
 
+/// Boxed, because that is how a single one runs.
+pub(crate) type Queries = Vec<Box<Query>>;
+
 #[derive(Debug)]
 pub(crate) enum Items {
     /// Each for itself; each has an answer of its own.
-    Each(Vec<Box<Query>>),
+    Each(Queries),
     /// In one transaction that begins with this SQL.
     Transaction(String, Vec<(Caller, Statement)>),
 }
@@ -103,7 +106,7 @@ impl Batch {
         }
     }
 
-    async fn run_each(mut self: Box<Self>, items: Vec<Box<Query>>, session: &Arc<Session>) -> After<Job> {
+    async fn run_each(mut self: Box<Self>, items: Queries, session: &Arc<Session>) -> After<Job> {
         let context = self.call.context.clone();
         let node = session.conn.node.index;
         let given_up = Arc::<OnceLock<GivenUp>>::default();
@@ -197,7 +200,9 @@ impl Batch {
             Err(Broken::Failed(culprit, error)) => self.failed(culprit, error, node),
             Err(Broken::Again | Broken::Outdated) => {
                 session.conn.retire();
-                items.iter_mut().for_each(|(caller, _)| caller.start_anew());
+                for (caller, _) in items {
+                    caller.start_anew();
+                }
                 self.again()
             }
         }

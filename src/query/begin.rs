@@ -276,7 +276,8 @@ fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, stage:
     match failure {
         Failure::Client(error) => Opened::Failed(error),
         Failure::Run { cause: Cause::Server(mut error), .. } if stage == Stage::Bypassed => {
-            error.message = format!("{}: BEGIN failed, and the statement sent with it took effect by itself", error.message);
+            error.message =
+                format!("{}: BEGIN failed, and the statement sent with it took effect by itself", error.message);
             Opened::Failed(ClientError::Database { error, outcome: Outcome::Applied })
         }
         // The statement may have run. It was rolled back, but only its author knows whether it may run twice.

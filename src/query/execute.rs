@@ -110,7 +110,11 @@ fn became_read_only(context: &Context, session: &Session) -> bool {
 }
 
 /// Prepares a statement and remembers it.
-pub(super) async fn prepare(context: &Context, session: &Session, text: &StatementText) -> Result<Arc<Prepared>, Failure> {
+pub(super) async fn prepare(
+    context: &Context,
+    session: &Session,
+    text: &StatementText,
+) -> Result<Arc<Prepared>, Failure> {
     let sequence = session.conn.sending();
     let prepared = session.conn.client.prepare(&text.sql).await;
     session.conn.answered();

@@ -53,6 +53,13 @@ export async function use(pool: Pool = createPool(options)) {
     same<Equal<typeof row, { id: bigint }>>();
   }
 
+  const [settled] = await pool.batch<{ n: number }>([['select $1 as n', [1]], 'select 2 as n'], { timeoutMs: 10 });
+  if (settled.status === 'fulfilled') same<Equal<typeof settled.value, Rows<{ n: number }>>>();
+  const [done] = await pool.batch([['select 1']], { transaction: { isolation: 'serializable' } });
+  same<Equal<typeof done, Rows<Record<string, unknown>>>>();
+  // @ts-expect-error in a transaction readOnly is one of its options
+  await pool.batch(['select 1'], { transaction: true, readOnly: true });
+
   const answer = await pool.transaction(async (tx) => (await tx.query<{ n: bigint }>('select 1'))[0].n, { retries: 3 });
   same<Equal<typeof answer, bigint>>();
   // @ts-expect-error unknown isolation
