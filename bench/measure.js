@@ -1,45 +1,114 @@
 'use strict';
 
-// One measurement: an operation, so many of it in flight all the time, so long.
+// One measurement: an operation again and again, and what it cost.
 
 const fs = require('node:fs');
-const { performance } = require('node:perf_hooks');
+const { monitorEventLoopDelay, performance } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
 
+/** @typedef {import('./types').Load} Load */
 /** @typedef {import('./types').Measurement} Measurement */
+/** @typedef {import('./types').Result} Result */
+/** @typedef {(n: number) => PromiseLike<Result>} Operation */
 
-/** Until the code is compiled, the connections are open and the statements prepared. */
-const WARMUP_MS = 1_000;
+// Stalls: libuv's own timer, due every millisecond, notes in C++ how late it comes. It sees whatever keeps the loop from
+// coming round (a long callback, a chain of microtasks, a garbage collection), misses nothing between two looks, to about
+// 1 ms, and costs no JavaScript. A probe by setImmediate would see the same, but would keep the loop spinning: neither the
+// utilisation nor the CPU time would then be the client's.
+const STALL_RESOLUTION_MS = 1;
+/** After it is switched on or reset the monitor needs one tick before it can see anything. */
+const STALL_READY_MS = 5;
 
 /**
- * @param {(n: number) => PromiseLike<object[]>} operation
- * @param {{ inFlight: number, rows: number, seconds: number }} how
+ * So many in flight all the time, for so long. Warms up until the code is compiled, the connections are open and the
+ * statements prepared.
+ * @param {Operation} operation
+ * @param {Load} load
+ * @param {{ inFlight: number, seconds: number, warmupSeconds: number }} how
  * @returns {Promise<Measurement>}
  */
-async function measure(operation, { inFlight, rows, seconds }) {
+async function steady(operation, load, { inFlight, seconds, warmupSeconds }) {
+  const { ignored = () => false } = load;
   /** @type {number[]} */
   let latencies = [];
   let running = true;
   let next = 0;
   const worker = async () => {
     while (running) {
+      const n = next++;
       const started = performance.now();
-      const result = await operation(next++);
-      latencies.push(performance.now() - started);
-      if (result.length !== rows) throw new Error(`${result.length} rows instead of ${rows}`);
+      const result = await operation(n);
+      if (!ignored(n)) latencies.push(performance.now() - started);
+      expectRows(result, load.rows(n));
     }
   };
   const workers = Promise.all(Array.from({ length: inFlight }, worker));
   const failed = workers.then(() => undefined);
-  await Promise.race([sleep(WARMUP_MS), failed]);
+  const stalls = monitorEventLoopDelay({ resolution: STALL_RESOLUTION_MS });
+  stalls.enable();
+  await Promise.race([sleep(warmupSeconds * 1000), failed]);
   latencies = [];
+  stalls.reset();
   const before = readClocks();
   await Promise.race([sleep(seconds * 1000), failed]);
-  const after = readClocks();
+  const spent = difference(before, readClocks());
   const measured = latencies;
+  const stallMs = stalls.max / 1e6;
+  stalls.disable();
   running = false;
   await workers;
-  return figures(measured, before, after);
+  return { ...figures(spent, measured.length), ...percentiles(measured), stallMs };
+}
+
+/**
+ * One after another; `reset` between them is not measured.
+ * @param {Operation} operation
+ * @param {Load} load
+ * @param {{ warmups: number, times: number, reset: () => Promise<unknown> }} how
+ * @returns {Promise<Measurement>}
+ */
+async function repeated(operation, load, { warmups, times, reset }) {
+  /** @type {ReturnType<typeof difference>[]} */
+  const parts = [];
+  let units = 0;
+  let stallMs = 0;
+  const stalls = monitorEventLoopDelay({ resolution: STALL_RESOLUTION_MS });
+  for (let n = 1; n <= warmups + times; n++) {
+    await reset();
+    stalls.enable();
+    await sleep(STALL_READY_MS);
+    stalls.reset();
+    await sleep(STALL_READY_MS);
+    const before = readClocks();
+    expectRows(await operation(n), load.rows(n));
+    const spent = difference(before, readClocks());
+    await sleep(STALL_READY_MS); // the tick that tells of a stall at the very end
+    if (n > warmups) {
+      parts.push(spent);
+      units += load.unit === 'row' ? load.rows(n) : 1;
+      stallMs = Math.max(stallMs, stalls.max / 1e6);
+    }
+    stalls.disable();
+  }
+  return { ...figures(sum(parts), units), ...percentiles(parts.map(({ ms }) => ms)), stallMs };
+}
+
+/**
+ * Once, from before anything of the client is there.
+ * @param {() => Promise<Result>} operation
+ * @param {Load} load
+ * @returns {Promise<Measurement>}
+ */
+async function once(operation, load) {
+  const before = readClocks();
+  expectRows(await operation(), load.rows(0));
+  const spent = difference(before, readClocks());
+  return { ...figures(spent, 1), ...percentiles([spent.ms]) };
+}
+
+/** @param {Result} result @param {number} expected */
+function expectRows({ length }, expected) {
+  if (length !== expected) throw new Error(`${length} rows instead of ${expected}`);
 }
 
 function readClocks() {
@@ -56,7 +125,7 @@ function readClocks() {
 /**
  * CPU time of the JavaScript thread. Older versions of Node.js do not tell; then Linux does (the first number of schedstat
  * is the thread's time on a CPU in ns).
- * @returns {{ source: Measurement['mainSource'], us: number }}
+ * @returns {{ source: NonNullable<Measurement['mainSource']>, us: number }}
  */
 function mainThreadUs() {
   const usage = /** @type {any} */ (process).threadCpuUsage?.();
@@ -69,27 +138,49 @@ function mainThreadUs() {
   }
 }
 
-/**
- * @param {number[]} latencies
- * @param {Clocks} before
- * @param {Clocks} after
- * @returns {Measurement}
- */
-function figures(latencies, before, after) {
-  const operations = latencies.length;
-  const sorted = Float64Array.from(latencies).sort();
-  const cpuUs = after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system;
+/** @param {Clocks} before @param {Clocks} after */
+function difference(before, after) {
+  const loop = performance.eventLoopUtilization(after.loop, before.loop);
+  return {
+    ms: after.now - before.now,
+    cpuUs: after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system,
+    mainUs: after.main.us - before.main.us,
+    mainSource: after.main.source,
+    activeMs: loop.active,
+    idleMs: loop.idle,
+  };
+}
+
+/** @param {ReturnType<typeof difference>[]} parts */
+function sum(parts) {
+  return parts.reduce((total, part) => ({
+    ms: total.ms + part.ms,
+    cpuUs: total.cpuUs + part.cpuUs,
+    mainUs: total.mainUs + part.mainUs,
+    mainSource: part.mainSource,
+    activeMs: total.activeMs + part.activeMs,
+    idleMs: total.idleMs + part.idleMs,
+  }));
+}
+
+/** @param {ReturnType<typeof difference>} spent @param {number} operations @returns {Measurement} */
+function figures(spent, operations) {
   return {
     operations,
-    opsPerSecond: (operations * 1000) / (after.now - before.now),
-    p50Ms: sorted[Math.floor(operations * 0.5)],
-    p99Ms: sorted[Math.floor(operations * 0.99)],
-    cpuUsPerOp: cpuUs / operations,
-    mainUsPerOp: (after.main.us - before.main.us) / operations,
-    mainSource: after.main.source,
-    eventLoopUtilization: performance.eventLoopUtilization(after.loop, before.loop).utilization,
+    opsPerSecond: (operations * 1000) / spent.ms,
+    cpuUsPerOp: spent.cpuUs / operations,
+    mainUsPerOp: spent.mainUs / operations,
+    mainSource: spent.mainSource,
+    eventLoopUtilization: spent.activeMs / (spent.activeMs + spent.idleMs),
     peakRssMb: process.resourceUsage().maxRSS / 1024,
   };
 }
 
-module.exports = { measure };
+/** @param {number[]} latencies */
+function percentiles(latencies) {
+  const sorted = Float64Array.from(latencies).sort();
+  const at = (/** @type {number} */ share) => sorted[Math.floor(sorted.length * share)];
+  return { p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+module.exports = { steady, repeated, once, percentiles };

@@ -2,60 +2,61 @@
 
 // `npm run bench`: this client beside its peers, on a one-node cluster it starts itself (or the one HYPERION_HOSTS names).
 //
-//   node bench/run.js [--rounds 5] [--seconds 2] [--only W2,W3] [--peers pg,postgres]
+//   node bench/run.js [--rounds 5] [--seconds 1] [--only W2,W3] [--peers hyperion,pg,postgres]
 //
 // In every round each peer has its turn under each load, in a process of its own and in another order each time. Values
-// are compared before anything counts. Everything measured goes to bench/results/, the medians to the terminal.
+// are compared before anything counts. Everything measured goes to bench/results/ (JSON, and a chart), the medians to the
+// terminal, with our targets (targets.js) at the end.
 
-const { execFileSync, fork } = require('node:child_process');
+const { fork } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { startCluster } = require('../test/cluster');
+const { chart } = require('./chart.js');
+const { buildNative, installPeers } = require('./install.js');
 const { LOADS } = require('./loads.js');
-const { OURS, summarise, table } = require('./report.js');
+const { PARTICIPANTS, takesPart } = require('./peers');
+const { startProxy } = require('./proxy.js');
+const { LEGEND, OURS, bestOf, headlineTimes, short, spread, table, times } = require('./report.js');
+const { judge, targetTable } = require('./targets.js');
 
 /** @typedef {import('./types').Answer} Answer */
 /** @typedef {import('./types').Job} Job */
 /** @typedef {import('./types').Load} Load */
+/** @typedef {import('./types').Measured} Measured */
+/** @typedef {import('./types').Measurement} Measurement */
+/** @typedef {import('./types').Opening} Opening */
+/** @typedef {import('./types').Time} Time */
 
-const PEERS = [OURS, 'pg', 'postgres'];
-
-/** The peers are dependencies of this folder alone, at the versions it pins. */
-function installPeers() {
-  const { devDependencies } = require('./package.json');
-  const isThere = (/** @type {[string, string]} */ [name, version]) => {
-    const file = path.join(__dirname, 'node_modules', name, 'package.json');
-    return fs.existsSync(file) && JSON.parse(fs.readFileSync(file, 'utf8')).version === version;
-  };
-  if (Object.entries(devDependencies).every(isThere)) return;
-  console.error('> npm ci (in bench/)');
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund'], {
-    cwd: __dirname,
-    stdio: ['ignore', 2, 2],
-    shell: process.platform === 'win32',
-  });
-}
+const WARMUP_SECONDS = 0.7;
+const RESULTS = path.join(__dirname, 'results');
 
 /**
+ * Names, or the beginnings of names before a '-': W2 is W2-64 and W2-1000.
  * @param {string | undefined} list
  * @param {string[]} known
  * @param {string} option
  */
 function chosen(list, known, option) {
-  const names = list?.split(',') ?? known;
-  for (const name of names) {
-    if (!known.includes(name)) throw new Error(`--${option}: '${name}' is none of ${known.join(', ')}`);
+  if (list === undefined) return known;
+  const suits = (/** @type {string} */ name, /** @type {string} */ given) =>
+    name === given || (option === 'only' && name.startsWith(`${given}-`));
+  const given = list.split(',');
+  for (const each of given) {
+    if (!known.some((name) => suits(name, each))) {
+      throw new Error(`--${option}: '${each}' is none of ${known.join(', ')}`);
+    }
   }
-  return known.filter((name) => names.includes(name));
+  return known.filter((name) => given.some((each) => suits(name, each)));
 }
 
 function options() {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '2' },
+      seconds: { type: 'string', default: '1' },
       only: { type: 'string' },
       peers: { type: 'string' },
     },
@@ -63,18 +64,38 @@ function options() {
   const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
   if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds must be a whole number from 1');
   if (!(seconds > 0)) throw new Error('--seconds must be a number greater than 0');
-  const ids = chosen(
-    values.only,
-    LOADS.map(({ id }) => id),
-    'only',
-  );
+  const named = (/** @type {{ name: string }} */ { name }) => name;
+  const ids = LOADS.map(({ id }) => id);
+  const onlyIds = chosen(values.only, ids, 'only');
+  const peers = chosen(values.peers, PARTICIPANTS.map(named), 'peers');
   return {
     rounds,
-    seconds,
-    loads: LOADS.filter(({ id }) => ids.includes(id)),
-    peers: chosen(values.peers, PEERS, 'peers'),
+    time: { seconds, warmupSeconds: WARMUP_SECONDS },
+    loads: LOADS.filter(({ id }) => onlyIds.includes(id)),
+    participants: PARTICIPANTS.filter(({ name }) => peers.includes(name)),
   };
 }
+
+/**
+ * Those that can take part on this machine; the others are named with the reason.
+ * @param {import('./peers').Participant[]} participants
+ */
+async function prepared(participants) {
+  installPeers();
+  const able = [];
+  for (const participant of participants) {
+    const { name, kind } = participant;
+    let why;
+    if (name === 'pg-native') why = buildNative();
+    if (kind === 'limit') why = await limit(name).prepare();
+    if (why === undefined) able.push(participant);
+    else console.log(`without ${name}: ${why}`);
+  }
+  return able;
+}
+
+/** @param {string} name @returns {import('./types').Limit} */
+const limit = (name) => require(`./peers/${name}.js`);
 
 /**
  * @param {Job} job
@@ -83,15 +104,55 @@ function options() {
 function inChild(job) {
   const child = fork(path.join(__dirname, 'child.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   return new Promise((resolve, reject) => {
-    const failed = (/** @type {unknown} */ why) => reject(new Error(`${job.peer} under ${job.load}: ${why}`));
+    const failed = (/** @type {unknown} */ why) => reject(new Error(String(why)));
+    /** @type {Answer | undefined} */
+    let answered;
     child.once('message', (/** @type {any} */ answer) => {
       if ('error' in answer) failed(answer.error);
-      else resolve(answer);
+      else answered = answer;
     });
     child.once('error', failed);
-    child.once('exit', (code, signal) => failed(`ended without an answer (${signal ?? code})`));
+    // Not before it has ended: nobody is measured beside somebody's farewell.
+    child.once('exit', (code, signal) => {
+      if (answered) resolve(answered);
+      else failed(`ended without an answer (${signal ?? code})`);
+    });
     child.send(job);
   });
+}
+
+/**
+ * Several cold starts are one measurement.
+ * @param {Answer[]} answers
+ * @returns {Answer}
+ */
+function merged(answers) {
+  const all = answers.map(({ measured }) => measured);
+  const median = (/** @type {(measured: Measurement) => number | undefined} */ figure) =>
+    spread(all.map((measured) => figure(measured) ?? Number.NaN)).median;
+  const p50Ms = median(({ p50Ms }) => p50Ms);
+  return {
+    ...answers[0],
+    measured: {
+      ...all[0],
+      operations: all.length,
+      opsPerSecond: 1000 / p50Ms,
+      p50Ms,
+      p99Ms: Math.max(...all.map(({ p99Ms = Number.NaN }) => p99Ms)),
+      cpuUsPerOp: median(({ cpuUsPerOp }) => cpuUsPerOp),
+      mainUsPerOp: median(({ mainUsPerOp }) => mainUsPerOp),
+      eventLoopUtilization: median(({ eventLoopUtilization }) => eventLoopUtilization),
+      peakRssMb: median(({ peakRssMb }) => peakRssMb),
+    },
+  };
+}
+
+/** @param {Load} load @param {Job} job */
+async function measureClient({ way }, job) {
+  if (way.kind !== 'cold') return inChild(job);
+  const answers = [];
+  for (let n = 0; n < way.processes; n++) answers.push(await inChild(job));
+  return merged(answers);
 }
 
 /** Peers have to return the same values, or there is nothing to compare. */
@@ -109,7 +170,7 @@ class Values {
       while (first.values[at] === values[at]) at++;
       const around = (/** @type {string} */ text) => text.slice(Math.max(0, at - 60), at + 60);
       throw new Error(
-        `${load}: different values\n  ${first.peer}: ...${around(first.values)}...\n  ${peer}: ...${around(values)}...`,
+        `different values\n  ${first.peer}: ...${around(first.values)}...\n  ${peer}: ...${around(values)}...`,
       );
     }
   }
@@ -118,98 +179,202 @@ class Values {
 /** @template T @param {T[]} list @param {number} by */
 const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
+/** One run of the whole. */
+class Bench {
+  /** @type {Measured} */
+  measured = {};
+  /** @type {Record<string, string>} */
+  versions = {};
+  /** @type {string | undefined} */
+  library;
+  failures = 0;
+  #values = new Values();
+  #cluster;
+  #opening;
+  #time;
+  /** @type {Map<number, Awaited<ReturnType<typeof startProxy>>>} latency to proxy */
+  #proxies = new Map();
+
+  /** @param {import('../test/cluster').Cluster} cluster @param {Time} time */
+  constructor(cluster, time) {
+    this.#cluster = cluster;
+    this.#time = time;
+    const { hosts, user, password, database } = cluster;
+    const { host, port } = cluster.primary();
+    this.#opening = { hosts, primary: { host, port }, user, password, database };
+  }
+
+  /** @param {Load} load @returns {Promise<{ opening: Opening, proxy?: Awaited<ReturnType<typeof startProxy>> }>} */
+  async #way({ latencyMs, connections }) {
+    if (latencyMs === undefined) return { opening: { ...this.#opening, connections } };
+    const proxy = this.#proxies.get(latencyMs) ?? (await startProxy(this.#opening.primary, latencyMs));
+    this.#proxies.set(latencyMs, proxy);
+    const { host, port } = proxy;
+    return { opening: { ...this.#opening, connections, hosts: [`${host}:${port}`], primary: { host, port } }, proxy };
+  }
+
+  /**
+   * @param {Load} load
+   * @param {import('./peers').Participant[]} participants
+   */
+  async round(load, participants) {
+    /** @type {Partial<Record<string, Measurement>>} */
+    const results = {};
+    const { opening, proxy } = await this.#way(load);
+    for (const participant of participants) {
+      const { name } = participant;
+      for (const statement of load.before ?? []) await this.#cluster.primary().sql(statement);
+      try {
+        await proxy?.utilization();
+        const measured = await this.#measure(load, participant, opening);
+        const proxyUtilization = await proxy?.utilization();
+        results[name] = { ...measured, ...(proxy ? { proxyUtilization } : {}) };
+      } catch (error) {
+        this.failures++;
+        console.log(`FAILED: ${name} under ${load.id}: ${/** @type {Error} */ (error).message}`);
+      }
+    }
+    this.measured[load.id] ??= [];
+    this.measured[load.id].push(results);
+  }
+
+  /** @param {Load} load @param {import('./peers').Participant} participant @param {Opening} opening */
+  async #measure(load, { name, kind }, opening) {
+    if (kind === 'limit') {
+      this.versions[name] ??= limit(name).version();
+      return limit(name).run(load, opening, this.#time);
+    }
+    const answer = await measureClient(load, { peer: name, load: load.id, opening, ...this.#time });
+    this.#values.check(load.id, name, answer.values);
+    this.versions[name] = answer.version;
+    this.library ??= answer.library;
+    return answer.measured;
+  }
+
+  close() {
+    for (const proxy of this.#proxies.values()) proxy.stop();
+  }
+}
+
+/** One line a load and round: ours, and how it stands. @param {Load} load @param {Measured} measured @param {string[]} clients */
+function progress(load, measured, clients) {
+  const rounds = measured[load.id].slice(-1);
+  const ours = rounds[0][OURS]?.[load.headline];
+  const best = bestOf(rounds, clients, load.headline);
+  const unit = load.headline === 'opsPerSecond' ? `${load.unit}s/s` : `ms ${load.headline.slice(0, 3)}`;
+  if (ours === undefined) return Object.keys(rounds[0]).join(', ');
+  const ratio = best && headlineTimes(rounds, best, load);
+  return `${short(ours)} ${unit}${ratio ? `: ${times(ratio.median)}x ${best}, the best client` : ''}`;
+}
+
 async function main() {
-  const { rounds, seconds, loads, peers } = options();
-  installPeers();
-  const settings = { shared_buffers: '128MB', jit: false };
+  const { rounds, time, loads, participants: wanted } = options();
+  const participants = await prepared(wanted);
+  const clients = participants.filter(({ kind }) => kind === 'client').map(({ name }) => name);
+  const started = performance.now();
   const cluster = await startCluster({
     nodes: 1,
     synchronous: false,
-    ...(process.env.HYPERION_HOSTS ? {} : { settings }),
+    ...(process.env.HYPERION_HOSTS ? {} : { settings: { shared_buffers: '128MB', max_wal_size: '4GB', jit: false } }),
   });
-  const { hosts, user, password, database, version } = cluster;
-  const primary = cluster.primary();
-  const opening = {
-    hosts,
-    primary: { host: primary.host, port: primary.port },
-    user,
-    password,
-    database,
-  };
-  /** @type {Record<string, Record<string, import('./types').Measurement>[]>} */
-  const measured = Object.fromEntries(loads.map(({ id }) => [id, []]));
-  /** @type {Record<string, string>} */
-  const versions = {};
-  const values = new Values();
-  let library;
+  const bench = new Bench(cluster, time);
   try {
+    const primary = cluster.primary();
     for (const statement of new Set(loads.flatMap(({ setup }) => setup))) await primary.sql(statement);
-    console.log(
-      `Node.js ${process.version}, PostgreSQL ${version}, ${os.availableParallelism()} x ${os.cpus()[0]?.model}`,
-    );
-    console.log(`${rounds} rounds of ${seconds} s for each of ${peers.join(', ')}`);
+    const cpu = `${os.availableParallelism()} x ${os.cpus()[0]?.model}`;
+    console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}`);
+    console.log(`${rounds} rounds, ${time.seconds} s for each of ${participants.map(({ name }) => name).join(', ')}`);
     for (let round = 0; round < rounds; round++) {
       for (const load of loads) {
-        /** @type {Record<string, import('./types').Measurement>} */
-        const results = {};
-        for (const peer of rotated(peers, round)) {
-          const answer = await inChild({ peer, load: load.id, opening: /** @type {any} */ (opening), seconds });
-          values.check(load.id, peer, answer.values);
-          results[peer] = answer.measured;
-          versions[peer] = answer.version;
-          if (answer.library !== undefined && library === undefined) {
-            library = answer.library;
-            console.log(`native library: ${library} (${(fs.statSync(library).size / 2 ** 20).toFixed(1)} MB)`);
-          }
-        }
-        measured[load.id].push(Object.fromEntries(peers.map((peer) => [peer, results[peer]])));
-        const rates = peers.map((peer) => `${peer} ${Math.round(results[peer].opsPerSecond).toLocaleString('en-US')}`);
-        console.log(`round ${round + 1}, ${load.id}: ${rates.join(', ')} a second`);
+        const here = participants.filter((participant) => takesPart(participant, load.id));
+        await bench.round(load, rotated(here, round));
+        const note = progress(load, bench.measured, clients);
+        console.log(`round ${round + 1} of ${rounds}  ${load.id.padEnd(7)}  ${note}`);
       }
     }
-    report(measured, loads, peers, versions);
+    const minutes = (performance.now() - started) / 60_000;
+    report(bench, loads, participants);
+    const targets = judge(bench.measured, clients);
+    if (targets.length > 0) console.log(['\nTargets\n', ...targetTable(targets).map((line) => `  ${line}`)].join('\n'));
     save({
+      at: new Date().toISOString(),
+      minutes,
       rounds,
-      seconds,
+      ...time,
       node: process.version,
-      postgresql: version,
-      cpu: os.cpus()[0]?.model,
-      versions,
-      library,
-      measured,
+      postgresql: cluster.version,
+      cpu,
+      library: bench.library && path.basename(bench.library),
+      versions: bench.versions,
+      targets,
+      measured: bench.measured,
     });
+    console.log(`${minutes.toFixed(1)} minutes`);
   } finally {
+    bench.close();
     for (const statement of new Set(loads.flatMap(({ teardown }) => teardown)))
-      await primary.sql(statement).catch(() => {});
+      await cluster
+        .primary()
+        .sql(statement)
+        .catch(() => {});
     await cluster.stop();
   }
+  if (bench.failures > 0) process.exitCode = 1;
 }
 
 /**
- * @param {Record<string, Record<string, import('./types').Measurement>[]>} measured
+ * @param {Bench} bench
  * @param {Load[]} loads
- * @param {string[]} peers
- * @param {Record<string, string>} versions
+ * @param {import('./peers').Participant[]} participants
  */
-function report(measured, loads, peers, versions) {
-  for (const { id, title } of loads) {
-    const [head, ...rest] = table(summarise(measured[id]), peers);
-    console.log(`\n${id}: ${title}; median (least..greatest)\n`);
-    console.log([head, ...rest].map((line) => `  ${line}`).join('\n'));
+function report({ measured, versions, library }, loads, participants) {
+  const peers = participants.map(({ name }) => name);
+  console.log(`\n${LEGEND.join('\n')}`);
+  for (const load of loads) {
+    const rounds = measured[load.id];
+    console.log(`\n${load.id}: ${load.title}\n`);
+    console.log(
+      table(load, rounds, peers)
+        .map((line) => `  ${line}`)
+        .join('\n'),
+    );
+    for (const note of notes(load, rounds, participants)) console.log(`  ${note}`);
   }
-  const [source] = Object.values(measured).flatMap((rounds) => rounds.flatMap(Object.values));
-  console.log(
-    `\n${peers.map((peer) => `${peer} ${versions[peer]}`).join(', ')}; the main thread's CPU by ${source.mainSource}.`,
+  const [source] = Object.values(measured).flatMap((rounds) =>
+    rounds.flatMap((round) => round[OURS]?.mainSource ?? []),
   );
+  console.log(`\n${peers.map((peer) => `${peer} ${versions[peer] ?? '-'}`).join(', ')}`);
+  if (source) console.log(`CPU of the main thread by ${source}`);
+  if (library)
+    console.log(`Native library: ${path.basename(library)}, ${short(fs.statSync(library).size / 2 ** 20)} MB`);
 }
 
-/** @param {object} result */
+/**
+ * @param {Load} load
+ * @param {Measured[string]} rounds
+ * @param {import('./peers').Participant[]} participants
+ */
+function notes({ id }, rounds, participants) {
+  const found = [];
+  for (const { name, without } of participants) {
+    if (without && id in without) found.push(`without ${name}: ${without[id]}`);
+    const ways = new Set(rounds.flatMap((round) => round[name]?.variant ?? []));
+    if (ways.size > 0) found.push(`${name}: ${[...ways].join(', or ')}`);
+    const busy = Math.max(...rounds.map((round) => round[name]?.proxyUtilization ?? 0));
+    if (busy > 0.8) found.push(`${name}: the proxy was ${(busy * 100).toFixed(0)}% busy, and may be what was measured`);
+  }
+  return found;
+}
+
+/** @param {any} result */
 function save(result) {
-  const folder = path.join(__dirname, 'results');
-  fs.mkdirSync(folder, { recursive: true });
-  const file = path.join(folder, `${new Date().toISOString().replace(/[:.]/g, '-')}.json`);
-  fs.writeFileSync(file, `${JSON.stringify({ at: new Date().toISOString(), ...result }, null, 2)}\n`);
-  console.log(`All figures: ${path.relative(process.cwd(), file)}`);
+  fs.mkdirSync(RESULTS, { recursive: true });
+  const file = path.join(RESULTS, `${result.at.replace(/[:.]/g, '-')}.json`);
+  fs.writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  const image = path.join(RESULTS, 'chart.svg');
+  fs.writeFileSync(image, chart(result));
+  const named = (/** @type {string} */ name) => path.relative(process.cwd(), name);
+  console.log(`\nAll figures: ${named(file)}, chart: ${named(image)}`);
 }
 
 main().catch((error) => {

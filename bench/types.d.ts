@@ -8,54 +8,130 @@ export interface Opening {
   connections: number;
 }
 
-/** What a load needs of a client. */
+export type Row = Record<string, unknown>;
+
+/** Runs its statement, on any connection or within the given transaction. */
+export type Statement = (params: readonly unknown[], transaction?: unknown) => PromiseLike<Row[]>;
+
+/** A bulk load: resolves to the number of rows. */
+export type Bulk = (table: string, columns: readonly Column[], rows: readonly unknown[][]) => Promise<number>;
+
+export interface Column {
+  name: string;
+  type: string;
+}
+
+/** What a load needs of a client: the adapter interface of bench/peers/. */
 export interface Db {
   /** A statement to be run many times; parameters are $1, $2, ... in this order, each once. */
-  statement(name: string, sql: string): (params: unknown[]) => PromiseLike<object[]>;
+  statement(name: string, sql: string): Statement;
+  /** BEGIN, `body`, COMMIT, on one connection. `body` hands what it gets to its statements. */
+  transaction<T>(body: (transaction: unknown) => Promise<T>): Promise<T>;
+  /** The client's ways to load many rows; the fastest counts. */
+  bulk: Record<string, Bulk>;
+  /** A result too large to hold: every row is handed over and forgotten. */
+  stream?(sql: string, params: readonly unknown[], onRow: (row: Row) => void): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A file of bench/peers/. */
+/** A file of bench/peers/: a client of Node.js (`open`) or a program of its own (`run`). */
 export interface Peer {
   version(): string;
   library?(): string | undefined;
   open(opening: Opening): Promise<Db>;
 }
+export interface Limit {
+  /** Gets it ready; a text says why it cannot be. */
+  prepare(): Promise<string | undefined>;
+  version(): string;
+  run(load: Load, opening: Opening, time: Time): Promise<Measurement>;
+}
+
+export interface Time {
+  seconds: number;
+  warmupSeconds: number;
+}
+
+/** How an operation is measured. */
+export type Way =
+  /** `inFlight` of them all the time, for as many seconds as the run says. */
+  | { kind: 'steady'; inFlight: number }
+  /** One after another, so many times; what is between them does not count. */
+  | { kind: 'repeated'; warmups: number; times: number }
+  /** Once in each of so many new processes, from before `require` to the result. */
+  | { kind: 'cold'; processes: number };
+
+/** What an operation resolves to; `length` has to be the load's `rows(n)`. */
+export type Result = ArrayLike<unknown>;
 
 /** An entry of bench/loads.js. */
 export interface Load {
   id: string;
   title: string;
-  inFlight: number;
+  /** For the chart. */
+  short: string;
   connections: number;
-  /** Run once, before the first round; `teardown` after the last. */
-  setup: string[];
-  teardown: string[];
-  /** Rows every operation has to return. */
-  rows: number;
+  way: Way;
+  /** What is counted: an operation, or each of its rows. */
+  unit: 'operation' | 'row';
+  /** Tables that have to be there. */
+  setup: readonly string[];
+  teardown: readonly string[];
+  /** Run by the harness before each measurement. */
+  before?: readonly string[];
+  /** Run by the client before each repetition, not measured. */
+  reset?: { statement: string };
+  /** The statements, for the limits; pgbench takes `script`. */
+  statements: readonly string[];
+  script?: string;
+  /** Parameters of the Rust program: what to do, and over how many rows. */
+  rust?: { task: string; size: number };
+  /** A round trip through the harness's proxy takes that much longer. */
+  latencyMs?: number;
+  /** Rows that operation `n` has to return. */
+  rows(n: number): number;
+  /** Operations whose result is compared between the peers. Default 5. */
+  samples?: number;
+  /** What is compared of a result. Default: all of it. */
+  sample?(result: Result, db: Db): unknown;
+  /** Operations whose latency and number do not count. */
+  ignored?(n: number): boolean;
+  /** Names of the variants that a client has; the fastest counts. */
+  variants?(db: Db): string[];
+  /** The figure that ratios are about. */
+  headline: 'opsPerSecond' | 'p50Ms' | 'p99Ms';
   /** The operation; `n` counts from 0, and the same n asks for the same. */
-  open(db: Db): (n: number) => PromiseLike<object[]>;
+  open(db: Db, variant?: string): (n: number) => PromiseLike<Result>;
 }
 
-/** What one child process measured. */
+/** What one process measured. Figures that make no sense for a load, or that a limit cannot tell, are missing. */
 export interface Measurement {
+  /** Of the load's units. */
   operations: number;
   opsPerSecond: number;
-  p50Ms: number;
-  p99Ms: number;
-  cpuUsPerOp: number;
-  mainUsPerOp: number;
-  mainSource: 'threadCpuUsage' | 'schedstat' | 'event loop';
-  eventLoopUtilization: number;
-  peakRssMb: number;
+  p50Ms?: number;
+  p99Ms?: number;
+  cpuUsPerOp?: number;
+  mainUsPerOp?: number;
+  mainSource?: 'threadCpuUsage' | 'schedstat' | 'event loop';
+  eventLoopUtilization?: number;
+  /** The longest time the event loop did not come round. */
+  stallMs?: number;
+  peakRssMb?: number;
+  /** Which of the client's ways was the fastest. */
+  variant?: string;
+  /** How busy the proxy was, 0 to 1. */
+  proxyUtilization?: number;
 }
 
+/** Load to rounds to peer; a peer that failed in a round is missing there. */
+export type Measured = Record<string, Partial<Record<string, Measurement>>[]>;
+
 /** What a child is asked for, and what it answers. */
-export interface Job {
+export interface Job extends Time {
   peer: string;
   load: string;
   opening: Opening;
-  seconds: number;
 }
 export interface Answer {
   version: string;

@@ -13,7 +13,18 @@ exports.library = () => Object.keys(require.cache).find((file) => file.endsWith(
 exports.open = async ({ hosts, user, password, database, connections }) => {
   const pool = createPool({ hosts, user, password, database, poolSize: connections });
   return {
-    statement: (_name, sql) => (params) => pool.query(sql, params),
+    statement: (_name, sql) => (params, transaction) =>
+      /** @type {typeof pool} */ (transaction ?? pool).query(sql, params),
+    transaction: (body) => pool.transaction(body),
+    bulk: {
+      async copyFrom(table, columns, rows) {
+        const names = columns.map(({ name }) => name).join(', ');
+        return (await /** @type {any} */ (pool).copyFrom(`${table} (${names})`, rows)).rowCount;
+      },
+    },
+    async stream(sql, params, onRow) {
+      for await (const row of pool.stream(sql, params)) onRow(row);
+    },
     close: () => pool.end(),
   };
 };
