@@ -93,7 +93,9 @@ function chart({ node, postgresql, cpu, rounds, at, versions, measured }) {
         `<rect class="s${series}" x="${LEFT}" y="${y}" width="${length}" height="${thick}" rx="1"><title>${title}</title></rect>`,
       );
       if (peer === OURS) {
-        body.push(`<text class="ours" x="${px(LEFT + length + 5)}" y="${y + thick - 1}">${times(value)}x</text>`);
+        body.push(
+          `<text class="ours" x="${px(LEFT + Math.max(length, scale) + 5)}" y="${y + thick - 1}">${times(value)}x</text>`,
+        );
       }
       y += thick + GAP;
     }
@@ -112,7 +114,7 @@ function chart({ node, postgresql, cpu, rounds, at, versions, measured }) {
   });
   const foot =
     `Node.js ${node}, PostgreSQL ${postgresql}, ${cpu}; pg ${versions.pg ?? '-'}, postgres ${versions.postgres ?? '-'}; ` +
-    `medians of ${rounds} rounds, ${at.slice(0, 10)}`;
+    `medians of ${rounds} round${rounds === 1 ? '' : 's'}, ${at.slice(0, 10)}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${bottom + 44}" width="${WIDTH}" height="${bottom + 44}" role="img">`,
     `<title>How many times better than pg each client is</title>`,

@@ -239,12 +239,17 @@ class Bench {
   }
 
   /** @param {Load} load @param {import('./peers').Participant} participant @param {Opening} opening */
-  async #measure(load, { name, kind }, opening) {
+  async #measure(load, { name, kind, pipelined }, opening) {
     if (kind === 'limit') {
       this.versions[name] ??= limit(name).version();
       return limit(name).run(load, opening, this.#time);
     }
-    const answer = await measureClient(load, { peer: name, load: load.id, opening, ...this.#time });
+    const answer = await measureClient(load, {
+      peer: name,
+      load: load.id,
+      opening: { ...opening, pipelined: pipelined?.includes(load.id) },
+      ...this.#time,
+    });
     this.#values.check(load.id, name, answer.values);
     this.versions[name] = answer.version;
     this.library ??= answer.library;
@@ -283,7 +288,9 @@ async function main() {
     for (const statement of new Set(loads.flatMap(({ setup }) => setup))) await primary.sql(statement);
     const cpu = `${os.availableParallelism()} x ${os.cpus()[0]?.model}`;
     console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}`);
-    console.log(`${rounds} rounds, ${time.seconds} s for each of ${participants.map(({ name }) => name).join(', ')}`);
+    console.log(
+      `${rounds} round${rounds === 1 ? '' : 's'}, ${time.seconds} s for each of ${participants.map(({ name }) => name).join(', ')}`,
+    );
     for (let round = 0; round < rounds; round++) {
       for (const load of loads) {
         const here = participants.filter((participant) => takesPart(participant, load.id));

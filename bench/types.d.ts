@@ -6,6 +6,8 @@ export interface Opening {
   password: string;
   database: string;
   connections: number;
+  /** For a client that can do both: whether this load suits its pipelined mode. */
+  pipelined?: boolean;
 }
 
 export type Row = Record<string, unknown>;

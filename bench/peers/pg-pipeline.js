@@ -1,35 +1,11 @@
 'use strict';
 
-// node-postgres with `pipeline: true`: a statement is sent before the answer to the one before it has come. That is an
-// option of a Client; a Pool would give each statement a client of its own, so this one shares out itself, always to the
-// client with the fewest statements under way.
+// node-postgres with `pipeline: true`, for loads with several statements in flight.
 
 const { Client } = require('pg');
+const { openLanes } = require('./lanes.js');
 
 exports.version = () => require('../package.json').devDependencies.pg;
 
-/** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */
-exports.open = async ({ primary, user, password, database, connections }) => {
-  const lanes = Array.from({ length: connections }, () => ({
-    client: new Client(/** @type {any} */ ({ ...primary, user, password, database, pipeline: true })),
-    underWay: 0,
-  }));
-  await Promise.all(lanes.map(({ client }) => client.connect()));
-  return {
-    statement: (name, text) => async (values) => {
-      let lane = lanes[0];
-      for (const each of lanes) if (each.underWay < lane.underWay) lane = each;
-      lane.underWay++;
-      try {
-        return (await lane.client.query({ name, text, values: /** @type {unknown[]} */ (values) })).rows;
-      } finally {
-        lane.underWay--;
-      }
-    },
-    transaction: () => Promise.reject(new Error('a transaction needs a connection of its own')),
-    bulk: {},
-    close: async () => {
-      await Promise.all(lanes.map(({ client }) => client.end()));
-    },
-  };
-};
+/** @type {import('../types').Peer['open']} */
+exports.open = (opening) => openLanes(Client, opening);
