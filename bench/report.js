@@ -107,10 +107,11 @@ function columns(load) {
 
 /** What the columns mean; once, above the tables. */
 const LEGEND = [
-  'Medians of all rounds. +-: half the way from the least to the greatest, of the figure the load is about',
-  '(throughput, if not said otherwise). us/op, us/row: CPU time of the process; main: of its JavaScript',
-  'thread. loop: event-loop utilisation. stall: longest event-loop stall, ms. MB: peak memory. ours is: so',
-  'many times better in the figure the load is about, round by round (least..greatest).',
+  'Medians of all rounds. +-: half the way from the least to the greatest, of the figure the load is',
+  'about (throughput, if not said otherwise). us/op, us/row: CPU time of the process; main: of its',
+  'JavaScript thread. loop: event-loop utilisation. stall: longest event-loop stall, ms. MB: peak',
+  'memory. ours is: so many times better in the figure the load is about, round by round',
+  '(least..greatest).',
 ];
 
 /**

@@ -350,7 +350,11 @@ function report({ measured, versions, library }, loads, participants) {
   const [source] = Object.values(measured).flatMap((rounds) =>
     rounds.flatMap((round) => round[OURS]?.mainSource ?? []),
   );
-  console.log(`\n${peers.map((peer) => `${peer} ${versions[peer] ?? '-'}`).join(', ')}`);
+  console.log(
+    `\nVersions: ${Object.entries(versions)
+      .map((pair) => pair.join(' '))
+      .join(', ')}`,
+  );
   if (source) console.log(`CPU of the main thread by ${source}`);
   if (library)
     console.log(`Native library: ${path.basename(library)}, ${short(fs.statSync(library).size / 2 ** 20)} MB`);
