@@ -350,11 +350,13 @@ function report({ measured, versions, library }, loads, participants) {
   const [source] = Object.values(measured).flatMap((rounds) =>
     rounds.flatMap((round) => round[OURS]?.mainSource ?? []),
   );
-  console.log(
-    `\nVersions: ${Object.entries(versions)
-      .map((pair) => pair.join(' '))
-      .join(', ')}`,
-  );
+  const versionsOf = (/** @type {boolean} */ limits) =>
+    participants
+      .filter(({ name, kind }) => name in versions && (kind === 'limit') === limits)
+      .map(({ name }) => `${name} ${versions[name]}`)
+      .join(', ');
+  console.log(`\nClients: ${versionsOf(false)}`);
+  if (versionsOf(true)) console.log(`Limits: ${versionsOf(true)}`);
   if (source) console.log(`CPU of the main thread by ${source}`);
   if (library)
     console.log(`Native library: ${path.basename(library)}, ${short(fs.statSync(library).size / 2 ** 20)} MB`);
