@@ -27,11 +27,26 @@ const OP = {
   PANIC: 11,
   CREDIT: 12,
   BATCH: 13,
+  LOAD: 14,
+  DATA: 15,
+  END_DATA: 16,
+  UNLOAD: 17,
 };
 const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
 
 /** Kinds of messages; the numbers are a contract with src/engine.rs. */
-const MESSAGE = { DONE: 0, ROWS: 1, ERROR: 2, SHAPE: 3, FORGET_SHAPE: 4, EVENT: 5, PASSWORD: 6, JSON_SHAPE: 7 };
+const MESSAGE = {
+  DONE: 0,
+  ROWS: 1,
+  ERROR: 2,
+  SHAPE: 3,
+  FORGET_SHAPE: 4,
+  EVENT: 5,
+  PASSWORD: 6,
+  JSON_SHAPE: 7,
+  GRANT: 8,
+  BYTES: 9,
+};
 /** Set beside the kind: the rows of earlier messages do not count, the statement was run again. */
 const ANEW = 256;
 const BATCH_WORDS = 8;
@@ -60,6 +75,10 @@ class Call {
     this.asArrays = false;
     /** Takes the rows as they come, if somebody does. @type {((rows: object[]) => void) | null} */
     this.onRows = null;
+    /** Lets a load go on. @type {((pieces: number, bytes: number, columns: string) => void) | null} */
+    this.onGrant = null;
+    /** Takes a piece of an unload. @type {((bytes: Buffer) => void) | null} */
+    this.onBytes = null;
     this.id = 0;
   }
 }
@@ -286,6 +305,13 @@ class Channel {
           if (call.unreadable) call.reject(new HyperionError('internal error: unknown row shape', 'ERR_INTERNAL'));
           else call.resolve(call);
         }
+      } else if (kind === MESSAGE.BYTES) {
+        const from = bin + i32[head + 7];
+        this.calls[i32[head + 1]]?.onBytes?.(Buffer.from(bytes.subarray(from, from + rows)));
+      } else if (kind === MESSAGE.GRANT) {
+        const from = i32[head + 6];
+        const sent = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
+        this.calls[i32[head + 1]]?.onGrant?.(rows, sent, inbox.text.slice(from, from + i32[head + 10]));
       } else {
         const from = i32[head + 6];
         this.other(

@@ -68,4 +68,4 @@ function normalize(params) {
   return params;
 }
 
-module.exports = { Json, normalize };
+module.exports = { Json, normalize, normalizeOne };

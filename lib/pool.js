@@ -5,6 +5,7 @@
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
+const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { ParameterError, PoolClosedError, located } = require('./errors.js');
 const { forCore, parseOptions } = require('./options.js');
 const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
@@ -85,6 +86,27 @@ class Pool extends EventEmitter {
   async batch(statements, options) {
     if (this.#closed) throw new PoolClosedError();
     return batch(this.#session, statements, options);
+  }
+
+  /**
+   * Loads rows, or data in one of COPY's formats, into a table: all of it or nothing.
+   * @param {string} target
+   * @param {unknown} source
+   * @param {object} [options]
+   */
+  async copyFrom(target, source, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return copyFrom(this.#session, 0, target, source, copyOptions(options, LOAD_OPTIONS));
+  }
+
+  /**
+   * What COPY sends, as a Readable.
+   * @param {string} target
+   * @param {object} [options]
+   */
+  copyTo(target, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return copyTo(this.#session, 0, target, copyOptions(options, UNLOAD_OPTIONS));
   }
 
   /**

@@ -44,10 +44,13 @@ const MAX_I64 = 2n ** 63n - 1n;
 const allocate = (bytes) => /** @type {Writable} */ (Buffer.allocUnsafeSlow(bytes));
 
 class Ring {
-  /** @param {(buffer: Buffer, length: number) => void} send takes the bytes; they are reused when it returns */
-  constructor(send) {
+  /**
+   * @param {(buffer: Buffer, length: number) => void} send takes the bytes; they are reused when it returns
+   * @param {number} [capacity]
+   */
+  constructor(send, capacity = CAPACITY) {
     this.send = send;
-    this.home = allocate(CAPACITY);
+    this.home = allocate(capacity);
     this.buffer = this.home;
     this.i32 = new Int32Array(this.home.buffer, 0, 0);
     this.f64 = new Float64Array(this.home.buffer, 0, 0);
@@ -94,6 +97,24 @@ class Ring {
     i32[head + 7] = timeoutMs;
     i32[head + 9] = extra;
     this.at += HEAD_BYTES;
+  }
+
+  /**
+   * How many parameters the open frame has, or rows, when it was not known before.
+   * @param {number} count
+   */
+  setCount(count) {
+    this.i32[(this.start >> 2) + 6] = count;
+  }
+
+  /**
+   * Bytes as the payload, or as its next part; the frame has no other then, and is to be flushed alone.
+   * @param {Uint8Array} bytes
+   */
+  raw(bytes) {
+    this.reserve(bytes.length);
+    this.buffer.set(bytes, this.at);
+    this.at += bytes.length;
   }
 
   /** Ends the open frame. */

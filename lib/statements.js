@@ -178,4 +178,4 @@ class Statements {
   }
 }
 
-module.exports = { Statements, Statement, commandOf, transactionControl };
+module.exports = { Statements, Statement, commandOf, tokens, transactionControl };

@@ -6,6 +6,7 @@
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('./channel.js');
+const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
 const { NONE, callOptions, underSignal } = require('./session.js');
 
@@ -134,6 +135,27 @@ class Transaction {
     } catch (error) {
       throw located(error);
     }
+  }
+
+  /**
+   * Loads rows or ready data in the transaction.
+   * @param {string} target
+   * @param {unknown} source
+   * @param {object} [options]
+   */
+  async copyFrom(target, source, options) {
+    this.#check();
+    return copyFrom(this.#session, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
+  }
+
+  /**
+   * What COPY sends in the transaction, as a Readable.
+   * @param {string} target
+   * @param {object} [options]
+   */
+  copyTo(target, options) {
+    this.#check();
+    return copyTo(this.#session, this.#id, target, this.#limited(copyOptions(options, UNLOAD_OPTIONS)));
   }
 
   /**

@@ -93,6 +93,10 @@ pub(crate) enum Kind {
     Password = 6,
     /// A new shape of JSON objects, number `shape`; the text describes it as JSON. Always comes before its first use.
     JsonShape = 7,
+    /// A load may send `rows` pieces more; `row_count` bytes have gone to the server. The first one's text names the columns.
+    Grant = 8,
+    /// `rows` bytes of an unload.
+    Bytes = 9,
 }
 
 /// One message: what it is about, and its place in the batch's buffers (filled in by the queue).

@@ -94,6 +94,9 @@ pub(crate) enum ClientError {
     /// A parameter does not fit, or their number is wrong.
     #[error("{0}")]
     InvalidParam(String),
+    /// A row of a load has a value that does not fit.
+    #[error("row {row}, column \"{column}\": {reason}")]
+    InvalidRow { row: u64, column: String, reason: String },
     /// A column's type has no decoder.
     #[error("column \"{column}\" has type {type_name} (oid {oid}), which has no decoder yet: cast it to text")]
     UnsupportedType { column: String, type_name: String, oid: u32 },
@@ -122,7 +125,7 @@ impl ClientError {
             Self::Timeout { .. } => "QueryTimeoutError",
             Self::Aborted { .. } => "AbortError",
             Self::PoolClosed => "PoolClosedError",
-            Self::InvalidParam(_) => "ParameterError",
+            Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
             Self::UnsupportedType { .. }
             | Self::Decode { .. }
             | Self::Transaction(_)
@@ -142,7 +145,7 @@ impl ClientError {
             Self::Timeout { .. } => "57014",
             Self::Aborted { .. } => "ABORT_ERR",
             Self::PoolClosed => "ERR_POOL_CLOSED",
-            Self::InvalidParam(_) => "ERR_INVALID_PARAM",
+            Self::InvalidParam(_) | Self::InvalidRow { .. } => "ERR_INVALID_PARAM",
             Self::UnsupportedType { .. } => "ERR_UNSUPPORTED_TYPE",
             Self::Decode { .. } => "ERR_DECODE",
             Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
@@ -157,7 +160,7 @@ impl ClientError {
             | Self::ConnectionLost { outcome, .. }
             | Self::Timeout { outcome, .. }
             | Self::Aborted { outcome } => Some(*outcome),
-            Self::NoPrimary { .. } | Self::AcquireTimeout { .. } => Some(Outcome::NotApplied),
+            Self::NoPrimary { .. } | Self::AcquireTimeout { .. } | Self::InvalidRow { .. } => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
             // The statement itself ran to its end.
             Self::Decode { .. } => Some(Outcome::Applied),
@@ -183,6 +186,10 @@ impl ClientError {
                 for (key, value) in &error.fields {
                     put(key, value.clone());
                 }
+            }
+            Self::InvalidRow { row, column, .. } => {
+                put("row", json!(row));
+                put("column", json!(column));
             }
             Self::NoPrimary { nodes, .. } => {
                 let nodes = nodes

@@ -19,6 +19,7 @@ use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
 use crate::query::caller::Caller;
 use crate::query::cancel::{Abort, Patience};
+use crate::query::copy::{Copy, Piece};
 use crate::query::execute::Statement;
 use crate::query::flow::Flow;
 use crate::query::job::{Call, Job, Query};
@@ -121,12 +122,20 @@ pub(super) struct Desk {
     pools: HashMap<u32, Pool>,
     aborts: HashMap<u32, Weak<Abort>>,
     flows: HashMap<u32, Weak<Flow>>,
+    loads: HashMap<u32, UnboundedSender<Piece>>,
 }
 
 impl Desk {
     pub(super) fn new(queue: Arc<CompletionQueue>) -> Self {
         let shapes = Arc::new(Shapes::new(queue.clone()));
-        Self { queue, shapes, pools: HashMap::new(), aborts: HashMap::new(), flows: HashMap::new() }
+        Self {
+            queue,
+            shapes,
+            pools: HashMap::new(),
+            aborts: HashMap::new(),
+            flows: HashMap::new(),
+            loads: HashMap::new(),
+        }
     }
 
     /// Works until the environment is gone.
@@ -172,6 +181,9 @@ impl Desk {
             }
             return;
         }
+        if matches!(frame.operation, Operation::Data | Operation::EndData) {
+            return self.feed(frame);
+        }
         let Some(pool) = self.pools.get_mut(&frame.pool) else {
             if wants_answer(frame.operation) {
                 caller().fail(&ClientError::PoolClosed, 0, None);
@@ -188,6 +200,20 @@ impl Desk {
             Operation::Begin => pool.begin(frame, caller(), patience.clone()),
             Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience.clone())),
             Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
+            Operation::Load => match serde_json::from_slice(frame.payload) {
+                Ok(target) => {
+                    let (pieces, inbox) = unbounded_channel();
+                    self.loads.retain(|_, load| !load.is_closed());
+                    self.loads.insert(frame.id, pieces);
+                    let call = Call::new(caller(), pool.context.clone(), patience.clone());
+                    pool.copy(frame, Copy::load(call, target, inbox));
+                }
+                Err(error) => caller().fail(&ClientError::Internal(error.to_string()), 0, None),
+            },
+            Operation::Unload => {
+                let call = Call::new(caller(), pool.context.clone(), patience.clone());
+                pool.copy(frame, Copy::unload(call, frame.text()));
+            }
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
             Operation::Password => pool.password(frame),
             Operation::End => {
@@ -202,12 +228,29 @@ impl Desk {
                 let call = Call::new(caller(), pool.context.clone(), Patience::default());
                 pool.router.submit(Job::Panic(Box::new(call)));
             }
-            Operation::Cancel | Operation::Credit => {}
+            Operation::Cancel | Operation::Credit | Operation::Data | Operation::EndData => {}
+        }
+    }
+
+    /// Hands data to a load; one that has ended needs none.
+    fn feed(&mut self, frame: &Frame<'_>) {
+        let piece = match frame.operation {
+            Operation::Data => Piece::Data(frame.payload.to_vec(), frame.count),
+            _ if frame.has(FAILED) => Piece::Failed,
+            _ => Piece::End,
+        };
+        let is_last = !matches!(piece, Piece::Data(..));
+        if let Some(load) = self.loads.get(&frame.id) {
+            let _ = load.send(piece);
+        }
+        if is_last {
+            self.loads.remove(&frame.id);
         }
     }
 
     fn patience(&mut self, frame: &Frame<'_>) -> Patience {
-        if !matches!(frame.operation, Operation::Query | Operation::Batch | Operation::Begin | Operation::Commit) {
+        use Operation::{Batch, Begin, Commit, Load, Query, Unload};
+        if !matches!(frame.operation, Query | Batch | Begin | Commit | Load | Unload) {
             return Patience::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {
@@ -219,6 +262,9 @@ impl Desk {
             abort
         });
         let mut patience = Patience::new(frame.timeout_ms, abort);
+        if frame.operation == Load {
+            patience.flow = Some(Arc::new(Flow::of_load()));
+        }
         if frame.has(STREAM) {
             let flow = Arc::new(Flow::new(FIRST_CREDIT, frame.extra));
             self.flows.retain(|_, flow| flow.strong_count() > 0);
@@ -231,8 +277,8 @@ impl Desk {
 
 /// Whether somebody in JavaScript waits for the operation's end.
 fn wants_answer(operation: Operation) -> bool {
-    use Operation::{Batch, Begin, Commit, End, Panic, Query, Rollback};
-    matches!(operation, Query | Batch | Begin | Commit | Rollback | End | Panic)
+    use Operation::{Batch, Begin, Commit, End, Load, Panic, Query, Rollback, Unload};
+    matches!(operation, Query | Batch | Begin | Commit | Rollback | End | Panic | Load | Unload)
 }
 
 impl Pool {
@@ -285,6 +331,15 @@ impl Pool {
         let call = Call::new(caller, self.context.clone(), patience);
         let begin = Begin { call, sql: frame.text(), commands, first: None, managed };
         self.router.submit(Job::Begin(Box::new(begin)));
+    }
+
+    fn copy(&mut self, frame: &Frame<'_>, copy: Copy) {
+        let copy = Box::new(copy);
+        if frame.transaction == 0 {
+            self.router.submit(Job::Copy(copy));
+        } else {
+            self.command(frame, Command::Copy(copy));
+        }
     }
 
     fn command(&mut self, frame: &Frame<'_>, command: Command) {

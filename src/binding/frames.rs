@@ -31,6 +31,14 @@ pub(super) enum Operation {
     Credit,
     /// Run several statements in one flight; see [`Frame::items`]. `extra` is the length of the BEGIN ahead of them.
     Batch,
+    /// Load a table; the payload says, as JSON, which.
+    Load,
+    /// Data of load number `id`: the values of `count` rows, or the bytes as they are.
+    Data,
+    /// The data of load number `id` is complete, or (with [`FAILED`]) must not stay.
+    EndData,
+    /// Unload; the payload is the SQL.
+    Unload,
 }
 
 /// The statement is a declared read.
@@ -41,7 +49,7 @@ pub(super) const HAS_SIGNAL: i32 = 2;
 pub(super) const MANAGED: i32 = 4;
 /// The rows are read as they come; `extra` says how many make a piece at most.
 pub(super) const STREAM: i32 = 16;
-/// The password function failed; the payload says why.
+/// The password function failed, and the payload says why; or a load's source did.
 pub(super) const FAILED: i32 = 8;
 
 /// One frame.
@@ -149,6 +157,10 @@ fn operation(number: i32) -> Option<Operation> {
         11 => Operation::Panic,
         12 => Operation::Credit,
         13 => Operation::Batch,
+        14 => Operation::Load,
+        15 => Operation::Data,
+        16 => Operation::EndData,
+        17 => Operation::Unload,
         _ => return None,
     })
 }

@@ -35,6 +35,15 @@ pub(super) fn civil(days: i64) -> Civil {
     }
 }
 
+/// The inverse of [`civil`].
+pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 fn put2(out: &mut impl BufMut, value: u8) {
     out.put_slice(&[b'0' + value / 10 % 10, b'0' + value % 10]);
 }

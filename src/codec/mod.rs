@@ -12,6 +12,7 @@
 
 mod array;
 mod array_text;
+mod copy;
 mod datetime;
 mod decode;
 mod float;
@@ -30,11 +31,12 @@ mod read;
 mod shown;
 mod tsearch;
 
+pub(crate) use copy::{CopyColumn, CopyForm, CopyRow};
 pub(crate) use decode::{DateAs, DecodeError, Decoder, Int8As, JsonAs, NumericAs, TypeChoices};
 pub(crate) use json::pack_document;
 pub(crate) use json_shapes::JsonShapes;
 pub(crate) use pack::Packer;
-pub(crate) use param::{Param, ParamError, read_params};
+pub(crate) use param::{Items as ParamReader, Param, ParamError, read_params};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! numeric: base 10000 digits to text or to an f64 (layout: `numeric_send` in src/backend/utils/adt/numeric.c).
 
+use bytes::{BufMut, BytesMut};
+
 use super::decode::DecodeError;
 use super::float::POW10;
 use super::read::Reader;
@@ -134,4 +136,70 @@ pub(super) fn to_f64(raw: &[u8], scratch: &mut Vec<u8>) -> Result<f64, DecodeErr
     let value = std::str::from_utf8(&scratch[from..]).ok().and_then(|text| text.parse().ok());
     scratch.truncate(from);
     value.ok_or(DecodeError::Invalid("a numeric that is no number"))
+}
+
+/// Digits of a number that is written in binary at most; the server reads what is longer.
+const MAX_DIGITS: usize = 1000;
+
+/// Decimal text (`-12.50`, `1.5e-7`, `NaN`) as `numeric_in` would read it. False: it is not of that form, or too long, and
+/// nothing was written.
+pub(super) fn put(text: &[u8], out: &mut BytesMut) -> bool {
+    if text == b"NaN" {
+        // No digits, weight 0, NaN, scale 0.
+        out.put_slice(&[0, 0, 0, 0, 0xC0, 0, 0, 0]);
+        return true;
+    }
+    let Some(Decimal { negative, digits, scale }) = Decimal::read(text) else { return false };
+    // Groups of four digits, counted from the point: zeros are put before and behind to fill the outer ones.
+    let point = digits.len() as i64 - scale;
+    let before = (-point).rem_euclid(4) as usize;
+    let mut padded = vec![0; before];
+    padded.extend_from_slice(&digits);
+    padded.resize(padded.len().next_multiple_of(4), 0);
+    let groups: Vec<u16> =
+        padded.chunks_exact(4).map(|four| four.iter().fold(0, |n, &digit| n * 10 + u16::from(digit))).collect();
+    let weight = (point + before as i64) / 4 - 1;
+    let first = groups.iter().position(|&group| group != 0).unwrap_or(groups.len());
+    let last = groups.iter().rposition(|&group| group != 0).map_or(first, |at| at + 1);
+    let kept = &groups[first..last];
+    out.put_u16(kept.len() as u16);
+    out.put_i16(if kept.is_empty() { 0 } else { (weight - first as i64) as i16 });
+    out.put_u16(if negative && !kept.is_empty() { NEGATIVE } else { 0 });
+    out.put_u16(scale.max(0) as u16);
+    for &group in kept {
+        out.put_u16(group);
+    }
+    true
+}
+
+/// A decimal number: its digits, and how many of them stand behind the point (negative: so many zeros follow).
+struct Decimal {
+    negative: bool,
+    digits: Vec<u8>,
+    scale: i64,
+}
+
+impl Decimal {
+    fn read(text: &[u8]) -> Option<Self> {
+        let (negative, text) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            [b'+', rest @ ..] => (false, rest),
+            _ => (false, text),
+        };
+        let (mantissa, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(at) => (&text[..at], std::str::from_utf8(&text[at + 1..]).ok()?.parse::<i16>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
+            Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
+            None => (mantissa, &mantissa[..0]),
+        };
+        let too_long = mantissa.len() > MAX_DIGITS || usize::from(exponent.unsigned_abs()) > MAX_DIGITS;
+        let lacks_digits = whole.is_empty() || (fraction.is_empty() && whole.len() != mantissa.len());
+        if too_long || lacks_digits || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = whole.iter().chain(fraction).map(|digit| digit - b'0').collect();
+        Some(Self { negative, digits, scale: fraction.len() as i64 - i64::from(exponent) })
+    }
 }

@@ -84,12 +84,33 @@ pub(crate) enum ParamError {
     },
 }
 
-struct Items<'a> {
+/// Reads what JavaScript wrote, one parameter after another.
+#[derive(Debug)]
+pub(crate) struct Items<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Items<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next parameter.
+    pub(crate) fn next(&mut self) -> Result<Param<'a>, ParamError> {
+        self.item(0)
+    }
+
+    /// Where the next one begins.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to a [position](Self::position).
+    pub(crate) fn rewind(&mut self, position: usize) {
+        self.at = position;
+    }
+
     /// The next `len` bytes; the place after them is 8-byte aligned.
     fn take(&mut self, len: usize) -> Result<&'a [u8], ParamError> {
         let end = self.at.checked_add(len);
@@ -156,7 +177,7 @@ impl<'a> Items<'a> {
 /// # Errors
 /// When the bytes end early or hold something unknown.
 pub(crate) fn read_params(bytes: &[u8], count: usize) -> Result<Vec<Param<'_>>, ParamError> {
-    Items { bytes, at: 0 }.list(count, 0)
+    Items::new(bytes).list(count, 0)
 }
 
 /// A type's name as the user knows it: `int4[]`, not `_int4`.

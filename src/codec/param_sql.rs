@@ -20,7 +20,7 @@ pub(super) fn base(ty: &Type) -> &Type {
 }
 
 /// Types that take any scalar as JavaScript's `String(value)`.
-fn is_text(ty: &Type) -> bool {
+pub(super) fn is_text(ty: &Type) -> bool {
     matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::CSTRING)
         || (ty.name() == "citext" && *ty.kind() == Kind::Simple)
 }
@@ -69,7 +69,7 @@ enum Binary {
 
 impl Param<'_> {
     /// Whether this goes in binary; everything else is text that the server reads as it would any literal.
-    fn is_binary(&self, base: &Type) -> bool {
+    pub(super) fn is_binary(&self, base: &Type) -> bool {
         match self {
             Self::Null => true,
             Self::Bool(_) => *base == Type::BOOL,
@@ -108,7 +108,7 @@ impl Param<'_> {
         if overflows || underflows { Err(self.does_not_fit(ty)) } else { Ok(narrow) }
     }
 
-    fn write_binary(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    pub(super) fn write_binary(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
         let value = match (self, base) {
             (Self::Bytes(bytes), _) => {
                 out.put_slice(bytes);

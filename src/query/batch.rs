@@ -21,7 +21,6 @@ use super::job::{Call, Job, Query, run_error, run_query};
 use super::outcome::{Cause, Next, Phase, next, plan_is_outdated};
 use super::transaction::end;
 use crate::cluster::fence::{self, Verdict};
-use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Prepared};
 use crate::pool::router::{After, Sharing};
@@ -276,16 +275,10 @@ async fn transact(
         }
     }
     let mut opening = Opening::new(sql);
-    let must_write = context.cluster.mode.must_write();
     // A read-only transaction on a fenced node would succeed: better to hear of the fence first.
-    let may_be_fenced = must_write && conn.is_stale();
+    let may_be_fenced = context.cluster.mode.must_write() && conn.is_stale();
     if limited || may_be_fenced || !opening.may_go_together(conn) {
         opening.alone(context, session).await.map_err(|failure| unsent(session, None, failure))?;
-        if must_write && fit(context.cluster.mode, conn.role()) == Fit::No {
-            fence::judge(&context.cluster, conn, conn.position()).await;
-            conn.cut();
-            return Err(Broken::Again);
-        }
     }
     let begin = opening.is_unsent().then(|| opening.ahead(session));
     let mut begin = OptionFuture::from(begin.map(Box::pin));

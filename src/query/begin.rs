@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Context;
 use super::caller::{Caller, Finished};
 use super::cancel::{Ended, Patience, with_patience};
+use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute, failure, says_on};
 use super::job::{Call, Job, run_error};
 use super::outcome::{Cause, Next, Phase, next};
@@ -24,7 +25,7 @@ use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
-use crate::pool::router::After;
+use crate::pool::router::{After, Answer};
 use crate::pool::session::Session;
 
 /// A transaction that is to begin.
@@ -70,50 +71,90 @@ impl Begin {
                     command
                 }
             };
-            let (mut caller, statement, patience) = match command {
-                Command::Query { caller, statement, patience } => (caller, statement, patience),
+            let step = match command {
                 // Nothing was sent, so there is nothing to end.
                 Command::Commit(caller, _) | Command::Rollback(caller) => {
-                    self.call.caller.done_early(node);
-                    return After::Settled(Box::new(move || caller.done_empty(node)));
+                    Step::Over(Box::new(move || caller.done_empty(node)))
                 }
-                Command::Abandon => {
-                    self.call.caller.done_early(node);
-                    return After::Settled(Box::new(|| ()));
+                Command::Abandon => Step::Over(Box::new(|| ())),
+                command if !session.is_usable(&context.cluster) => return self.again(command),
+                Command::Query { caller, statement, patience } => {
+                    self.first_statement(session, caller, statement, patience).await
                 }
+                Command::Copy(copy) => self.first_copy(session, copy).await,
             };
-            if !session.is_usable(&context.cluster) {
-                return self.again(Command::Query { caller, statement, patience });
-            }
-            match open(&context, session, &self.sql, &statement, &mut caller, &patience).await {
-                Opened::Not(error) => caller.fail(&error, 1, Some(node)),
-                Opened::Begun(answer) => {
+            match step {
+                Step::Wait => {}
+                Step::Over(answer) => {
                     self.call.caller.done_early(node);
-                    let aborted = answer.as_ref().is_err_and(|(_, spoils)| *spoils);
-                    match answer {
-                        Ok(finished) => caller.done(finished, node),
-                        Err((error, _)) => caller.fail(&error, self.call.attempts, Some(node)),
-                    }
+                    return After::Settled(answer);
+                }
+                Step::Begun { aborted } => {
+                    self.call.caller.done_early(node);
                     return serve(&context, session, self.commands, aborted).await;
                 }
-                Opened::Again => {
+                Step::Again(command) => {
                     session.conn.cut();
-                    caller.start_anew();
-                    return self.again(Command::Query { caller, statement, patience });
+                    return self.again(command);
                 }
-                Opened::Failed(error) => {
+                Step::Failed(error, command) => {
                     session.conn.cut();
-                    self.first = Some(Command::Query { caller, statement, patience });
+                    self.first = Some(command);
                     return After::Settled(Box::new(move || self.fail(&error, Some(node))));
                 }
             }
         }
     }
 
+    async fn first_statement(
+        &self,
+        session: &Session,
+        mut caller: Caller,
+        statement: Statement,
+        patience: Patience,
+    ) -> Step {
+        let node = Some(session.conn.node.index);
+        match open(&self.call.context, session, &self.sql, &statement, &mut caller, &patience).await {
+            Opened::Not(error) => {
+                caller.fail(&error, 1, node);
+                Step::Wait
+            }
+            Opened::Begun(Ok(finished)) => {
+                caller.done(finished, session.conn.node.index);
+                Step::Begun { aborted: false }
+            }
+            Opened::Begun(Err((error, spoils))) => {
+                caller.fail(&error, self.call.attempts, node);
+                Step::Begun { aborted: spoils }
+            }
+            Opened::Again => {
+                caller.start_anew();
+                Step::Again(Command::Query { caller, statement, patience })
+            }
+            Opened::Failed(error) => Step::Failed(error, Command::Query { caller, statement, patience }),
+        }
+    }
+
+    async fn first_copy(&self, session: &Arc<Session>, copy: Box<Copy>) -> Step {
+        match begin(&self.call.context, session, &self.sql).await {
+            Ok(()) => {
+                let mut aborted = false;
+                copy.run_within(session, &mut aborted).await;
+                Step::Begun { aborted }
+            }
+            Err(failure) => match not_opened(session, Ended::Itself(Err(failure)), Stage::Sent) {
+                Opened::Failed(error) => Step::Failed(error, Command::Copy(copy)),
+                _ => Step::Again(Command::Copy(copy)),
+            },
+        }
+    }
+
     /// Tries again on another connection.
     fn again(mut self: Box<Self>, first: Command) -> After<Job> {
-        if let Command::Query { patience, .. } = &first {
-            self.call.patience = patience.clone();
+        match &first {
+            Command::Query { patience, .. } => self.call.patience = patience.clone(),
+            Command::Copy(copy) => self.call.patience = copy.call.patience.clone(),
+            _ => {}
         }
         self.first = Some(first);
         self.call.prepare_retry();
@@ -121,11 +162,30 @@ impl Begin {
     }
 }
 
+/// What follows from the first command.
+enum Step {
+    /// It could not be sent; the next one is the first.
+    Wait,
+    /// The transaction ended before it began.
+    Over(Answer),
+    /// The transaction is open. `aborted`: the command has spoilt it.
+    Begun { aborted: bool },
+    /// Nothing was applied, and another connection may do better.
+    Again(Command),
+    /// There will be no transaction.
+    Failed(ClientError, Command),
+}
+
 /// Answers everything with an error, until nobody wants anything any more.
 pub(super) async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
     while let Some(command) = commands.recv().await {
         command.refuse(&error, 0, None);
     }
+}
+
+/// BEGIN by itself.
+pub(super) async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
+    Opening::new(sql).alone(context, session).await
 }
 
 /// What came of BEGIN and the first statement.
@@ -196,7 +256,8 @@ impl<'a> Opening<'a> {
         if let Err(error) = begun {
             return Err(failure(session, error, Phase::Sent, sequence).await);
         }
-        if read_only {
+        let is_fenced = read_only || fit(context.cluster.mode, conn.role()) == Fit::No;
+        if context.cluster.mode.must_write() && is_fenced {
             fence::judge(&context.cluster, conn, sequence).await;
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::flow::Flow;
 use crate::codec::Packer;
-use crate::engine::{CompletionQueue, Kind, Message};
+use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
 
@@ -57,6 +57,22 @@ impl Caller {
         match &self.flow {
             Some(flow) => flow.take().await,
             None => self.queue.has_room().await,
+        }
+    }
+
+    /// A load may send so many pieces more. `sent`: bytes that have gone to the server; `columns`: of the table, as JSON.
+    pub(crate) fn grant(&self, pieces: u32, sent: u64, columns: String) {
+        let message = Message { rows: pieces, row_count: sent, ..Message::new(Kind::Grant, self.id) };
+        self.queue.push_text(&message, columns);
+    }
+
+    /// A piece of an unload, the bytes in `piece.bin`. Waits for credit.
+    pub(crate) async fn bytes(&mut self, piece: &mut Packed) {
+        self.delivered = true;
+        let bytes = piece.bin.len() as u32;
+        self.queue.push(&Message { rows: bytes, ..Message::new(Kind::Bytes, self.id) }, piece);
+        if let Some(flow) = &self.flow {
+            flow.take().await;
         }
     }
 

@@ -137,6 +137,11 @@ pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: imp
     };
     if let Some(flow) = &patience.flow {
         flow.close();
+        if flow.ends_itself
+            && let Ok(last_word) = timeout(FIRST_PAUSE, work.as_mut()).await
+        {
+            return Ended::GivenUp(given_up, Some(last_word));
+        }
     }
     Ended::GivenUp(given_up, give_up(conn, work).await)
 }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 /// The reader's end is a frame that grants more; the writer's end waits for it. Without credit the statement's rows stay
 /// in the socket, and the server waits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Flow {
     credit: AtomicU32,
     /// Nobody reads any more: what still comes is to be dropped.
@@ -14,11 +14,18 @@ pub(crate) struct Flow {
     changed: Notify,
     /// Rows in a piece at most.
     pub(crate) piece_rows: u32,
+    /// What it belongs to ends by itself, without the server's help, when it is closed.
+    pub(crate) ends_itself: bool,
 }
 
 impl Flow {
     pub(crate) fn new(credit: u32, piece_rows: u32) -> Self {
-        Self { credit: AtomicU32::new(credit), closed: AtomicBool::new(false), changed: Notify::new(), piece_rows }
+        Self { credit: AtomicU32::new(credit), piece_rows, ..Self::default() }
+    }
+
+    /// That of a load, which JavaScript feeds.
+    pub(crate) fn of_load() -> Self {
+        Self { ends_itself: true, ..Self::default() }
     }
 
     /// The reader has taken `pieces`.
@@ -35,6 +42,13 @@ impl Flow {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when it is closed.
+    pub(crate) async fn closed(&self) {
+        while !self.is_closed() {
+            self.changed.notified().await;
+        }
     }
 
     /// Takes credit for one piece, waiting for it if there is none; at once when nobody reads any more.

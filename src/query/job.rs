@@ -8,6 +8,7 @@ use super::batch::Batch;
 use super::begin::Begin;
 use super::caller::Caller;
 use super::cancel::{Ended, Patience, with_patience};
+use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute};
 use super::outcome::{Cause, Next, next};
 use crate::cluster::fence::{self, Verdict};
@@ -22,6 +23,7 @@ pub(crate) enum Job {
     Query(Box<Query>),
     Begin(Box<Begin>),
     Batch(Box<Batch>),
+    Copy(Box<Copy>),
     /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
     Panic(Box<Call>),
 }
@@ -85,6 +87,7 @@ impl Job {
             Self::Query(query) => &query.call,
             Self::Begin(begin) => &begin.call,
             Self::Batch(batch) => &batch.call,
+            Self::Copy(copy) => &copy.call,
             Self::Panic(call) => call,
         }
     }
@@ -100,7 +103,7 @@ impl Task for Job {
                 Pace::Quick => Sharing::Any,
             },
             Self::Batch(batch) => batch.sharing(),
-            Self::Begin(_) | Self::Panic(_) => Sharing::Alone,
+            Self::Begin(_) | Self::Copy(_) | Self::Panic(_) => Sharing::Alone,
         }
     }
 
@@ -129,6 +132,7 @@ impl Task for Job {
             },
             Self::Begin(begin) => begin.run(session).await,
             Self::Batch(batch) => batch.run(session).await,
+            Self::Copy(copy) => copy.run(session).await,
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -141,6 +145,7 @@ impl Task for Job {
             Self::Query(query) => query.call.fail(&error, None),
             Self::Begin(begin) => begin.fail(&error, None),
             Self::Batch(batch) => batch.fail(&error, None),
+            Self::Copy(copy) => copy.call.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }

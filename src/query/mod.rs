@@ -5,6 +5,7 @@
 //! - `caller`: whom to tell
 //! - `cancel`: timeouts and signals
 //! - `flow`: credit from the reader of a stream
+//! - `copy`: bulk load and unload
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
 //! - `job`: a statement outside a transaction, as the pool sees it
@@ -14,6 +15,7 @@ pub(crate) mod batch;
 pub(crate) mod begin;
 pub(crate) mod caller;
 pub(crate) mod cancel;
+pub(crate) mod copy;
 pub(crate) mod execute;
 pub(crate) mod flow;
 pub(crate) mod job;

@@ -12,6 +12,7 @@ use super::Context;
 use super::begin::refuse_all;
 use super::caller::{Caller, Finished};
 use super::cancel::{Ended, Patience, with_patience};
+use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute, failure};
 use super::job::{Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
@@ -27,6 +28,7 @@ pub(crate) enum Command {
         statement: Statement,
         patience: Patience,
     },
+    Copy(Box<Copy>),
     Commit(Caller, Patience),
     Rollback(Caller),
     /// Nobody is left who could want anything.
@@ -38,6 +40,7 @@ impl Command {
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
             Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, attempts, node),
+            Self::Copy(copy) => copy.call.fail(error, node),
             // What was to be undone has been undone.
             Self::Rollback(caller) => caller.done_empty(0),
             Self::Abandon => {}
@@ -119,6 +122,9 @@ async fn converse(
                         caller.fail(&error, 1, Some(node));
                     }
                 }
+            }
+            Command::Copy(copy) => {
+                copy.run_within(session, &mut aborted).await;
             }
             Command::Commit(caller, _) if aborted => {
                 let ended = end(session, "ROLLBACK").await.is_ok();

@@ -1,0 +1,410 @@
+//! Rows for COPY FROM, in its binary and its text format (PostgreSQL docs, COPY, "File Formats").
+//!
+//! Binary is written only where it means exactly what the server would read from the value's text; what is not surely
+//! so [needs text](CopyRow::NeedsText), and the server reads it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use postgres_types::{Kind, Type};
+
+use super::datetime::{DAY_US, EPOCH_DAYS, days};
+use super::numeric;
+use super::param::{Items, Param, ParamError};
+use super::param_sql::{base, date_ms, is_text};
+
+/// How the rows of one COPY are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyForm {
+    /// `FORMAT binary`.
+    Binary,
+    /// `FORMAT text`.
+    Text,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CopyRow {
+    /// It was written.
+    Written,
+    /// One of its values is for the server to read; nothing was written.
+    NeedsText,
+}
+
+/// A column that is loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct CopyColumn {
+    pub(crate) name: String,
+    ty: Type,
+    /// None: only the server can read it.
+    binary: Option<Binary>,
+}
+
+/// The types whose binary form we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binary {
+    Bool,
+    Int,
+    Float4,
+    Float8,
+    /// Also json and enums: their binary form is their text.
+    Text,
+    Jsonb,
+    Bytea,
+    Uuid,
+    Numeric,
+    Timestamptz,
+    Timestamp,
+    Date,
+    Time,
+}
+
+impl Binary {
+    fn of(base: &Type) -> Option<Self> {
+        Some(match *base {
+            Type::BOOL => Self::Bool,
+            Type::INT2 | Type::INT4 | Type::INT8 | Type::OID => Self::Int,
+            Type::FLOAT4 => Self::Float4,
+            Type::FLOAT8 => Self::Float8,
+            // Its binary input refuses what its text input cuts off.
+            Type::NAME => return None,
+            Type::JSON => Self::Text,
+            Type::JSONB => Self::Jsonb,
+            Type::BYTEA => Self::Bytea,
+            Type::UUID => Self::Uuid,
+            Type::NUMERIC => Self::Numeric,
+            Type::TIMESTAMPTZ => Self::Timestamptz,
+            Type::TIMESTAMP => Self::Timestamp,
+            Type::DATE => Self::Date,
+            Type::TIME => Self::Time,
+            _ if is_text(base) || matches!(base.kind(), Kind::Enum(_)) => Self::Text,
+            _ => return None,
+        })
+    }
+}
+
+impl CopyColumn {
+    pub(crate) fn new(name: &str, ty: &Type) -> Self {
+        Self { name: name.to_owned(), ty: ty.clone(), binary: Binary::of(base(ty)) }
+    }
+
+    pub(crate) fn has_binary(&self) -> bool {
+        self.binary.is_some()
+    }
+
+    /// Length and value; false: it needs text, and what was written means nothing.
+    fn put_binary(&self, param: &Param<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
+        if matches!(param, Param::Null) {
+            out.put_i32(-1);
+            return Ok(true);
+        }
+        let from = out.len();
+        out.put_i32(0);
+        let is_sure = match self.binary {
+            Some(binary) => put_value(binary, param, &self.ty, out)?,
+            None => false,
+        };
+        // More than a gigabyte is refused by the server; 2 GiB would be taken for something else.
+        let Ok(length) = i32::try_from(out.len() - from - 4) else { return Err(param.does_not_fit(&self.ty)) };
+        out[from..from + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(is_sure)
+    }
+
+    fn put_text(&self, param: &Param<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+        if matches!(param, Param::Null) {
+            out.put_slice(b"\\N");
+            return Ok(());
+        }
+        let from = out.len();
+        param.write_text(&self.ty, out)?;
+        escape(out, from);
+        Ok(())
+    }
+}
+
+impl CopyForm {
+    /// What comes before the first row.
+    pub(crate) fn header(self) -> Bytes {
+        match self {
+            // The signature, no flags, no extension.
+            Self::Binary => Bytes::from_static(b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0"),
+            Self::Text => Bytes::new(),
+        }
+    }
+
+    /// What comes after the last.
+    pub(crate) fn trailer(self) -> Bytes {
+        match self {
+            Self::Binary => Bytes::from_static(b"\xFF\xFF"),
+            Self::Text => Bytes::new(),
+        }
+    }
+
+    /// Reads one row's values and writes them; an error comes with the index of its column.
+    pub(crate) fn put(
+        self,
+        columns: &[CopyColumn],
+        values: &mut Items<'_>,
+        out: &mut BytesMut,
+    ) -> Result<CopyRow, (usize, ParamError)> {
+        let from = out.len();
+        if self == Self::Binary {
+            out.put_i16(columns.len() as i16);
+        }
+        for (index, column) in columns.iter().enumerate() {
+            let at = |error| (index, error);
+            let value = values.next().map_err(at)?;
+            match self {
+                Self::Binary => {
+                    if !column.put_binary(&value, out).map_err(at)? {
+                        out.truncate(from);
+                        return Ok(CopyRow::NeedsText);
+                    }
+                }
+                Self::Text => {
+                    if index > 0 {
+                        out.put_u8(b'\t');
+                    }
+                    column.put_text(&value, out).map_err(at)?;
+                }
+            }
+        }
+        if self == Self::Text {
+            out.put_u8(b'\n');
+        }
+        Ok(CopyRow::Written)
+    }
+}
+
+/// Escapes what was written since `from` as the text format wants it.
+fn escape(out: &mut BytesMut, from: usize) {
+    let letter = |byte: u8| match byte {
+        b'\\' => Some(b'\\'),
+        b'\t' => Some(b't'),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        _ => None,
+    };
+    let extra = out[from..].iter().filter(|&&byte| letter(byte).is_some()).count();
+    if extra == 0 {
+        return;
+    }
+    let mut read = out.len();
+    out.put_bytes(0, extra);
+    let mut write = out.len();
+    // From the end, so that each byte moves once and nothing is copied aside.
+    while read > from {
+        read -= 1;
+        write -= 1;
+        let byte = out[read];
+        out[write] = byte;
+        if let Some(letter) = letter(byte) {
+            out[write] = letter;
+            write -= 1;
+            out[write] = b'\\';
+        }
+    }
+}
+
+/// A value that is not NULL. False: it needs text.
+fn put_value(binary: Binary, param: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<bool, ParamError> {
+    let base = base(ty);
+    if param.is_binary(base) {
+        param.write_binary(ty, base, out)?;
+        return Ok(true);
+    }
+    match (binary, param) {
+        (Binary::Text, _) => param.write_text(ty, out)?,
+        (Binary::Jsonb, _) => {
+            // The version of the format (jsonb_recv).
+            out.put_u8(1);
+            param.write_text(ty, out)?;
+        }
+        (Binary::Numeric, Param::String(text)) => return Ok(numeric::put(text.as_bytes(), out)),
+        (Binary::Numeric, _) => {
+            let from = out.len();
+            param.write_text(ty, out)?;
+            let text = out[from..].to_vec();
+            out.truncate(from);
+            return Ok(numeric::put(&text, out));
+        }
+        (Binary::Timestamp, &Param::Date(ms)) => match micros(date_ms(ms)?) {
+            Some(micros) => out.put_i64(micros),
+            None => return Err(param.does_not_fit(ty)),
+        },
+        (Binary::Date, &Param::Date(ms)) => {
+            out.put_i32((date_ms(ms)?.div_euclid(DAY_US / 1000) - EPOCH_DAYS) as i32);
+        }
+        (_, Param::String(text)) => return Ok(put_string(binary, text, base, out).is_some()),
+        _ => {
+            param.write_text(ty, out)?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The time value of a Date as microseconds since 2000, where timestamps have it (datatype/timestamp.h).
+fn micros(ms: i64) -> Option<i64> {
+    let micros = (ms - EPOCH_DAYS * (DAY_US / 1000)) * 1000;
+    (-211_813_488_000_000_000..9_223_371_331_200_000_000).contains(&micros).then_some(micros)
+}
+
+/// A string that can be read in one way only; None: it is for the server.
+fn put_string(binary: Binary, text: &str, base: &Type, out: &mut BytesMut) -> Option<()> {
+    let bytes = text.as_bytes();
+    match binary {
+        Binary::Bool => match text {
+            "true" | "t" => out.put_u8(1),
+            "false" | "f" => out.put_u8(0),
+            _ => return None,
+        },
+        Binary::Int => {
+            let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+            let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+            let value: i64 = text.parse().ok().filter(|_| is_plain)?;
+            match *base {
+                Type::INT2 => out.put_i16(value.try_into().ok()?),
+                Type::INT4 => out.put_i32(value.try_into().ok()?),
+                Type::OID => out.put_u32(value.try_into().ok()?),
+                _ => out.put_i64(value),
+            }
+        }
+        // Both round to the nearest; the server is asked what it thinks of those that are too large or too small.
+        Binary::Float8 => out.put_f64(text.parse().ok().filter(|value: &f64| is_exact(bytes, value.is_normal()))?),
+        Binary::Float4 => out.put_f32(text.parse().ok().filter(|value: &f32| is_exact(bytes, value.is_normal()))?),
+        Binary::Bytea => {
+            let digits = bytes.strip_prefix(b"\\x")?;
+            if digits.len() % 2 != 0 {
+                return None;
+            }
+            for pair in digits.chunks_exact(2) {
+                out.put_u8(nibble(pair[0])? << 4 | nibble(pair[1])?);
+            }
+        }
+        Binary::Uuid => {
+            if bytes.len() != 36 || [8, 13, 18, 23].iter().any(|&at| bytes[at] != b'-') {
+                return None;
+            }
+            let mut digits = bytes.iter().filter(|&&byte| byte != b'-');
+            let mut value = [0; 16];
+            for byte in &mut value {
+                *byte = nibble(*digits.next()?)? << 4 | nibble(*digits.next()?)?;
+            }
+            // One more hyphen would have left a digit too few.
+            out.put_slice(&value);
+        }
+        Binary::Timestamptz | Binary::Timestamp => {
+            let (date, rest) = Clock::date(bytes)?;
+            let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
+            let (time, rest) = Clock::time(rest)?;
+            // Without a zone it is read in the session's; with one where there is none, the server looks away.
+            let east = if binary == Binary::Timestamptz { Clock::zone(rest)? } else { Clock::nothing(rest)? };
+            out.put_i64((date - EPOCH_DAYS) * DAY_US + time - east);
+        }
+        Binary::Date => {
+            let (date, rest) = Clock::date(bytes)?;
+            Clock::nothing(rest)?;
+            out.put_i32((date - EPOCH_DAYS) as i32);
+        }
+        Binary::Time => {
+            let (time, rest) = Clock::time(bytes)?;
+            Clock::nothing(rest)?;
+            out.put_i64(time);
+        }
+        Binary::Text | Binary::Jsonb | Binary::Numeric => return None,
+    }
+    Some(())
+}
+
+/// Whether a float was read from `-12.5e3`, with digits on both sides of a point, and is what the text says: not a zero
+/// or an infinity that stands for something too small or too large.
+fn is_exact(bytes: &[u8], is_normal: bool) -> bool {
+    let all_digits = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    let unsigned = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let mut parts = unsigned.splitn(2, |byte| matches!(byte, b'e' | b'E'));
+    let mantissa = parts.next().unwrap_or_default();
+    let exponent = parts.next().map(|signed| signed.strip_prefix(b"-").or(signed.strip_prefix(b"+")).unwrap_or(signed));
+    let is_zero = !mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+    mantissa.splitn(2, |&byte| byte == b'.').all(all_digits)
+        && exponent.is_none_or(all_digits)
+        && (is_normal || is_zero)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// Dates and times in the one form of ISO 8601 that no setting of the server touches.
+struct Clock;
+
+impl Clock {
+    /// `width` digits.
+    fn number(bytes: &[u8], width: usize) -> Option<(i64, &[u8])> {
+        let (digits, rest) = bytes.split_at_checked(width)?;
+        let mut value = 0;
+        for digit in digits {
+            value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+        }
+        Some((value, rest))
+    }
+
+    /// `YYYY-MM-DD` as days since 1970.
+    fn date(bytes: &[u8]) -> Option<(i64, &[u8])> {
+        let (year, rest) = Self::number(bytes, 4)?;
+        let (month, rest) = Self::number(rest.strip_prefix(b"-")?, 2)?;
+        let (day, rest) = Self::number(rest.strip_prefix(b"-")?, 2)?;
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let last = match month {
+            2 if is_leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        (year > 0 && (1..=last).contains(&day)).then(|| (days(year, month, day), rest))
+    }
+
+    /// `HH:MM:SS` with up to six more digits, as microseconds.
+    fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
+        let (hours, rest) = Self::number(bytes, 2)?;
+        let (minutes, rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
+        let (seconds, mut rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
+        if hours > 23 || minutes > 59 || seconds > 59 {
+            return None;
+        }
+        let mut fraction = 0;
+        if let Some(digits) = rest.strip_prefix(b".") {
+            let width = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=6).contains(&width) {
+                return None;
+            }
+            (fraction, rest) = Self::number(digits, width)?;
+            fraction *= 10_i64.pow(6 - width as u32);
+        }
+        Some((((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction, rest))
+    }
+
+    /// `Z`, `+HH` or `+HH:MM`, as microseconds to the east.
+    fn zone(bytes: &[u8]) -> Option<i64> {
+        let (sign, rest) = match bytes {
+            b"Z" => return Some(0),
+            [b'+', rest @ ..] => (1, rest),
+            [b'-', rest @ ..] => (-1, rest),
+            _ => return None,
+        };
+        let (hours, rest) = Self::number(rest, 2)?;
+        let minutes = match rest.strip_prefix(b":") {
+            Some(rest) => {
+                let (minutes, rest) = Self::number(rest, 2)?;
+                Self::nothing(rest)?;
+                minutes
+            }
+            None => Self::nothing(rest)?,
+        };
+        // MAX_TZDISP_HOUR in timestamp.h.
+        (hours <= 15 && minutes <= 59).then_some(sign * (hours * 60 + minutes) * 60_000_000)
+    }
+
+    fn nothing(bytes: &[u8]) -> Option<i64> {
+        bytes.is_empty().then_some(0)
+    }
+}

@@ -1,0 +1,600 @@
+//! COPY: bulk load and unload.
+//!
+//! A load is a transaction of its own (or part of its caller's), so it leaves all of its rows or none, and how it ended
+//! is never in doubt before COMMIT. JavaScript is asked for data only when the server has said that it is ready: until
+//! then the load may go to another connection. After that the source is used up, and every failure is final.
+//!
+//! Rows go in binary as long as each value has a binary form that says the same as its text would; that spares the
+//! server the parsing and is about a third faster. Where a type or a value is for the server to read (an interval, 'now',
+//! a timestamptz without a zone, which depends on the session), the load goes on as text from that row on, in a second
+//! COPY of the same transaction. So the server reads each value as it would read a literal, and nothing is guessed here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
+
+use super::Context;
+use super::begin::begin;
+use super::caller::{Caller, Finished};
+use super::cancel::{Ended, GivenUp, with_patience};
+use super::execute::{Failure, failure};
+use super::flow::Flow;
+use super::job::{Call, Job, last_word_error, run_error};
+use super::outcome::{Cause, Next, Phase, next};
+use super::transaction::end;
+use crate::cluster::conn::Sequence;
+use crate::cluster::fence::{self, Verdict};
+use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader};
+use crate::engine::Packed;
+use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::router::After;
+use crate::pool::session::Session;
+
+/// Pieces that JavaScript may send ahead of the server. Each is about 64 KiB.
+const PIECES: u32 = 8;
+/// Bytes of one CopyData message at most.
+const MESSAGE: usize = 256 << 10;
+/// Bytes after which a piece of an unload is handed over.
+const OUT_PIECE: usize = 64 << 10;
+
+/// What a load goes into.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// The whole `COPY ... FROM STDIN`: the data is ready as it is.
+    sql: Option<String>,
+    /// The quoted name of a table, for rows.
+    #[serde(default)]
+    table: String,
+    /// Names of its columns; none: all that are not generated.
+    columns: Option<Vec<String>>,
+}
+
+/// What JavaScript sends for a load.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Data(Vec<u8>, usize),
+    /// That was all.
+    End,
+    /// There will be no more, and what there was must not stay.
+    Failed,
+}
+
+#[derive(Debug)]
+enum Direction {
+    In { target: Target, pieces: UnboundedReceiver<Piece>, begun: bool },
+    Out { sql: String },
+}
+
+/// A load or an unload.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub(crate) call: Call,
+    direction: Direction,
+}
+
+/// How a copy ended that met no error.
+#[derive(Debug)]
+enum Went {
+    Through(Finished),
+    /// Its source failed or its caller gave up: it is undone.
+    Nowhere,
+}
+
+impl Copy {
+    pub(crate) fn load(call: Call, target: Target, pieces: UnboundedReceiver<Piece>) -> Self {
+        Self { call, direction: Direction::In { target, pieces, begun: false } }
+    }
+
+    pub(crate) fn unload(call: Call, sql: String) -> Self {
+        Self { call, direction: Direction::Out { sql } }
+    }
+
+    /// Whether it cannot be run again: its data has been taken, or handed over.
+    fn is_final(&self) -> bool {
+        match self.direction {
+            Direction::In { begun, .. } => begun,
+            Direction::Out { .. } => self.call.caller.has_streamed(),
+        }
+    }
+
+    /// Runs in a transaction of its own.
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+        let node = session.conn.node.index;
+        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+            return self.call.failed(given_up.error(Outcome::NotApplied), None);
+        }
+        self.call.attempts += 1;
+        let context = self.call.context.clone();
+        let committing = AtomicBool::new(false);
+        let flow = self.call.patience.flow.clone().unwrap_or_default();
+        let work = alone(&context, session, &mut self.call.caller, &mut self.direction, &flow, &committing);
+        let failure = match with_patience(&session.conn, &self.call.patience, work).await {
+            Ended::Itself(Ok(Went::Through(finished))) => {
+                return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
+            }
+            Ended::Itself(Ok(Went::Nowhere)) => return self.call.failed(stopped(), Some(node)),
+            Ended::GivenUp(given_up, last_word) => {
+                let error = given_up_error(given_up, last_word, committing.load(Ordering::Relaxed));
+                return self.call.failed(error, Some(node));
+            }
+            Ended::Itself(Err(failure)) => failure,
+        };
+        let (cause, phase, sequence) = match failure {
+            Failure::Client(error) => return self.call.failed(error, Some(node)),
+            Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
+        };
+        if committing.load(Ordering::Relaxed) {
+            let outcome = match next(&cause, phase, false) {
+                Next::Fail(outcome) => outcome,
+                Next::Again | Next::AskFence => Outcome::NotApplied,
+            };
+            return self.call.failed(run_error(cause, session, outcome), Some(node));
+        }
+        // Before COMMIT it certainly changed nothing, so it is as good as a read.
+        let again = match next(&cause, phase, true) {
+            _ if self.is_final() => false,
+            Next::Again => true,
+            Next::AskFence => match sequence {
+                Some(sequence) if context.cluster.mode.must_write() => {
+                    fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
+                }
+                _ => false,
+            },
+            Next::Fail(_) => false,
+        };
+        if again {
+            session.conn.retire();
+            self.call.prepare_retry();
+            return After::Again(Job::Copy(self));
+        }
+        self.call.failed(run_error(cause, session, Outcome::NotApplied), Some(node))
+    }
+
+    /// Runs in its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
+    pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
+        let node = session.conn.node.index;
+        self.call.attempts += 1;
+        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+            return self.call.fail(&given_up.error(Outcome::NotApplied), None);
+        }
+        let flow = self.call.patience.flow.clone().unwrap_or_default();
+        let work = transfer(session, &mut self.call.caller, &mut self.direction, &flow);
+        let ended = with_patience(&session.conn, &self.call.patience, work).await;
+        *aborted =
+            !matches!(ended, Ended::Itself(Ok(Went::Through(_))) | Ended::GivenUp(_, Some(Ok(Went::Through(_)))));
+        let error = match ended {
+            Ended::Itself(Ok(Went::Through(finished))) => return self.call.caller.done(finished, node),
+            Ended::Itself(Ok(Went::Nowhere)) => stopped(),
+            // Nothing in a transaction is applied before COMMIT.
+            Ended::GivenUp(given_up, last_word) => match given_up_error(given_up, last_word, false) {
+                ClientError::Timeout { timeout_ms, .. } => {
+                    ClientError::Timeout { timeout_ms, outcome: Outcome::NotApplied }
+                }
+                ClientError::Aborted { .. } => ClientError::Aborted { outcome: Outcome::NotApplied },
+                error => error,
+            },
+            Ended::Itself(Err(Failure::Client(error))) => error,
+            Ended::Itself(Err(Failure::Run { cause, .. })) => run_error(cause, session, Outcome::NotApplied),
+        };
+        self.call.fail(&error, Some(node));
+    }
+}
+
+/// What a load whose source failed is answered; JavaScript tells its caller the source's own error.
+fn stopped() -> ClientError {
+    ClientError::Aborted { outcome: Outcome::NotApplied }
+}
+
+/// What a copy that was given up comes to.
+fn given_up_error(given_up: GivenUp, last_word: Option<Result<Went, Failure>>, committing: bool) -> ClientError {
+    match last_word {
+        Some(Ok(Went::Nowhere)) => given_up.error(Outcome::NotApplied),
+        // The server was silent, but without COMMIT there is nothing that could stay; nor after a broken connection.
+        None | Some(Err(Failure::Run { cause: Cause::Lost, .. })) if !committing => given_up.error(Outcome::NotApplied),
+        last_word => last_word_error(last_word, |outcome| given_up.error(outcome)),
+    }
+}
+
+async fn alone(
+    context: &Context,
+    session: &Session,
+    caller: &mut Caller,
+    direction: &mut Direction,
+    flow: &Flow,
+    committing: &AtomicBool,
+) -> Result<Went, Failure> {
+    if let Err(failure) = begin(context, session, "BEGIN").await {
+        // Whatever came of it, this connection does not go back with it.
+        session.conn.cut();
+        return Err(failure);
+    }
+    let went = transfer(session, caller, direction, flow).await;
+    if matches!(went, Ok(Went::Through(_))) {
+        committing.store(true, Ordering::Relaxed);
+        end(session, "COMMIT").await?;
+    } else if session.conn.is_closed() || end(session, "ROLLBACK").await.is_err() {
+        session.conn.cut();
+    }
+    went
+}
+
+async fn transfer(
+    session: &Session,
+    caller: &mut Caller,
+    direction: &mut Direction,
+    flow: &Flow,
+) -> Result<Went, Failure> {
+    match direction {
+        Direction::In { target, pieces, begun } => {
+            let mut load = Load::open(session, target).await?;
+            *begun = true;
+            caller.grant(PIECES, 0, load.column_names());
+            let went = load.run(caller, pieces, flow).await;
+            if !matches!(went, Ok(Went::Through(_))) {
+                load.undo().await;
+            }
+            went.map_err(|failure| load.located(failure))
+        }
+        Direction::Out { sql } => unload(session, caller, sql, flow).await,
+    }
+}
+
+/// A load under way.
+struct Load<'a> {
+    session: &'a Session,
+    /// None: the data is ready as it is.
+    rows: Option<Rows>,
+    sink: Option<Sink>,
+    /// Bytes sent to the server.
+    bytes: u64,
+    /// Rows that the server has loaded in COPYs that are finished.
+    loaded: u64,
+}
+
+/// A COPY that is running.
+struct Sink {
+    inner: Pin<Box<CopyInSink<Bytes>>>,
+    /// Dropped after the COPY, for its drop sends a message.
+    _statement: Statement,
+    sequence: Sequence,
+}
+
+/// What is needed to write rows.
+struct Rows {
+    table: String,
+    columns: Vec<CopyColumn>,
+    form: CopyForm,
+    /// Rows written, and how many of them in an earlier COPY.
+    written: u64,
+    before: u64,
+}
+
+impl<'a> Load<'a> {
+    async fn open(session: &'a Session, target: &Target) -> Result<Self, Failure> {
+        let mut load = Load { session, rows: None, sink: None, bytes: 0, loaded: 0 };
+        if let Some(sql) = &target.sql {
+            load.start(sql).await?;
+        } else {
+            load.rows = Some(describe(session, target).await?);
+            load.start_rows().await?;
+        }
+        Ok(load)
+    }
+
+    async fn start(&mut self, sql: &str) -> Result<(), Failure> {
+        let conn = &self.session.conn;
+        let sequence = conn.sending();
+        let statement = match conn.client.prepare(sql).await {
+            Ok(statement) => statement,
+            Err(error) => return Err(failure(self.session, error, Phase::NotSent, sequence).await),
+        };
+        match conn.client.copy_in(&statement).await {
+            Ok(inner) => {
+                self.sink = Some(Sink { inner: Box::pin(inner), _statement: statement, sequence });
+                Ok(())
+            }
+            Err(error) => Err(failure(self.session, error, Phase::Sent, sequence).await),
+        }
+    }
+
+    /// Starts a COPY of rows in the form that [`Rows`] says.
+    async fn start_rows(&mut self) -> Result<(), Failure> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        rows.before = rows.written;
+        let form = rows.form;
+        let sql = rows.sql();
+        self.start(&sql).await?;
+        self.send(form.header()).await
+    }
+
+    /// The names of the columns, as JSON.
+    fn column_names(&self) -> String {
+        let names = self.rows.iter().flat_map(|rows| &rows.columns).map(|column| column.name.as_str());
+        names.collect::<serde_json::Value>().to_string()
+    }
+
+    async fn run(
+        &mut self,
+        caller: &mut Caller,
+        pieces: &mut UnboundedReceiver<Piece>,
+        flow: &Flow,
+    ) -> Result<Went, Failure> {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = flow.closed() => Piece::Failed,
+                () = self.session.conn.ended() => return Err(lost()),
+                piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
+            };
+            match piece {
+                Piece::Failed => return Ok(Went::Nowhere),
+                Piece::End => break,
+                Piece::Data(data, rows) => {
+                    let taken = async {
+                        if self.rows.is_some() {
+                            self.take_rows(&data, rows).await
+                        } else {
+                            self.send(data.into()).await
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        taken = taken => taken?,
+                        () = flow.closed() => return Ok(Went::Nowhere),
+                    }
+                    caller.grant(1, self.bytes, String::new());
+                }
+            }
+        }
+        if let Some(rows) = &self.rows {
+            self.send(rows.form.trailer()).await?;
+        }
+        self.finish().await?;
+        caller.grant(0, self.bytes, String::new());
+        Ok(Went::Through(Finished { row_count: self.loaded, ..Finished::default() }))
+    }
+
+    /// Writes rows as JavaScript encoded them.
+    async fn take_rows(&mut self, data: &[u8], count: usize) -> Result<(), Failure> {
+        let mut reader = ParamReader::new(data);
+        let mut out = BytesMut::with_capacity(data.len());
+        for _ in 0..count {
+            let Some(rows) = &mut self.rows else { return Ok(()) };
+            let at = reader.position();
+            match rows.put(&mut reader, &mut out)? {
+                CopyRow::Written => rows.written += 1,
+                CopyRow::NeedsText => {
+                    out.put_slice(&rows.form.trailer());
+                    self.send(out.split().freeze()).await?;
+                    self.finish().await?;
+                    if let Some(rows) = &mut self.rows {
+                        rows.form = CopyForm::Text;
+                    }
+                    self.start_rows().await?;
+                    reader.rewind(at);
+                    let Some(rows) = &mut self.rows else { return Ok(()) };
+                    rows.put(&mut reader, &mut out)?;
+                    rows.written += 1;
+                }
+            }
+        }
+        self.send(out.freeze()).await
+    }
+
+    async fn send(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
+        self.bytes += bytes.len() as u64;
+        let Some(sink) = &mut self.sink else { return Err(lost()) };
+        while !bytes.is_empty() {
+            let message = bytes.split_to(bytes.len().min(MESSAGE));
+            if let Err(error) = sink.inner.feed(message).await {
+                return Err(failure(self.session, error, Phase::Begun, sink.sequence).await);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the COPY that is running, and waits until the server has it.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let Some(mut sink) = self.sink.take() else { return Err(lost()) };
+        let finished = sink.inner.as_mut().finish().await;
+        self.session.conn.answered();
+        match finished {
+            Ok(rows) => {
+                self.loaded += rows;
+                Ok(())
+            }
+            Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
+        }
+    }
+
+    /// Fails the COPY that is running, if there is one, and waits until the server has heard it.
+    async fn undo(&mut self) {
+        if self.sink.take().is_some() {
+            let _ = self.session.conn.client.batch_execute("").await;
+            self.session.conn.answered();
+        }
+    }
+
+    /// A server's error with the number of its row among all.
+    fn located(&self, failure: Failure) -> Failure {
+        let Failure::Run { cause: Cause::Server(mut error), phase, sequence } = failure else { return failure };
+        let before = self.rows.as_ref().map_or(0, |rows| rows.before);
+        locate(&mut error, before);
+        Failure::Run { cause: Cause::Server(error), phase, sequence }
+    }
+}
+
+fn lost() -> Failure {
+    Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: None }
+}
+
+impl Rows {
+    fn sql(&self) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| quoted(&column.name)).collect();
+        let format = match self.form {
+            CopyForm::Binary => "binary",
+            CopyForm::Text => "text",
+        };
+        format!("COPY {} ({}) FROM STDIN (FORMAT {format})", self.table, names.join(", "))
+    }
+
+    /// One row; an error names its number and its column.
+    fn put(&self, reader: &mut ParamReader<'_>, out: &mut BytesMut) -> Result<CopyRow, ClientError> {
+        self.form.put(&self.columns, reader, out).map_err(|(column, error)| {
+            let column = self.columns.get(column).map(|column| column.name.clone()).unwrap_or_default();
+            ClientError::InvalidRow { row: self.written + 1, column, reason: error.to_string() }
+        })
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The columns of a table that are to be loaded. Preparing looks at no row and needs no right to read.
+async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
+    let list =
+        target.columns.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "));
+    let table = &target.table;
+    let sequence = session.conn.sending();
+    let sql = format!("SELECT {} FROM {table}", list.as_deref().unwrap_or("*"));
+    let statement = match session.conn.client.prepare(&sql).await {
+        Ok(statement) => statement,
+        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
+    };
+    let generated = match statement.columns().first().and_then(tokio_postgres::Column::table_oid) {
+        Some(oid) if list.is_none() => generated(session, oid).await?,
+        _ => Vec::new(),
+    };
+    let is_loaded =
+        |column: &&tokio_postgres::Column| !column.column_id().is_some_and(|number| generated.contains(&number));
+    let columns: Vec<_> = statement
+        .columns()
+        .iter()
+        .filter(is_loaded)
+        .map(|column| CopyColumn::new(column.name(), column.type_()))
+        .collect();
+    if columns.is_empty() {
+        return Err(ClientError::InvalidParam("target: the table has no columns to load".into()).into());
+    }
+    let form = if columns.iter().all(CopyColumn::has_binary) { CopyForm::Binary } else { CopyForm::Text };
+    Ok(Rows { table: table.clone(), columns, form, written: 0, before: 0 })
+}
+
+/// The numbers of a table's generated columns.
+async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
+    let sequence = session.conn.sending();
+    let sql = format!(
+        "SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = {table} AND attnum > 0 AND attgenerated <> ''"
+    );
+    match session.conn.client.simple_query(&sql).await {
+        Ok(messages) => {
+            let number = |message: &SimpleQueryMessage| match message {
+                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                _ => None,
+            };
+            Ok(messages.iter().filter_map(number).collect())
+        }
+        Err(error) => Err(failure(session, error, Phase::NotSent, sequence).await),
+    }
+}
+
+/// Adds the row's number, and the column's name, to an error that says in its context where it happened
+/// (`CopyFromErrorCallback` in copyfrom.c): `COPY t, line 2, column a: "x"`. The words may be translated.
+fn locate(error: &mut ServerError, before: u64) {
+    let context = error.fields.iter().find(|(key, _)| *key == "where").and_then(|(_, value)| value.as_str());
+    let Some(line) = context.and_then(|context| context.lines().find(|line| line.starts_with("COPY "))) else { return };
+    let mut parts = line.split(", ").skip(1);
+    let number = parts.find_map(|part| {
+        let digits =
+            part.split([':', ' ']).find(|word| word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty());
+        digits.and_then(|digits| digits.parse::<u64>().ok())
+    });
+    let column = parts
+        .next()
+        .and_then(|part| part.strip_prefix("column "))
+        .map(|part| part.split_once(": ").map_or(part, |(name, _)| name).to_owned());
+    if let Some(number) = number {
+        error.fields.push(("row", (before + number).into()));
+    }
+    if let Some(column) = column
+        && !error.fields.iter().any(|(key, _)| *key == "column")
+    {
+        error.fields.push(("column", column.into()));
+    }
+}
+
+/// Everything that `COPY ... TO STDOUT` sends, as it comes.
+async fn unload(session: &Session, caller: &mut Caller, sql: &str, flow: &Flow) -> Result<Went, Failure> {
+    let conn = &session.conn;
+    let sequence = conn.sending();
+    let statement = match conn.client.prepare(sql).await {
+        Ok(statement) => statement,
+        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
+    };
+    let mut stream = match conn.client.copy_out(&statement).await {
+        Ok(stream) => Box::pin(stream),
+        Err(error) => return Err(failure(session, error, Phase::Sent, sequence).await),
+    };
+    let mut piece = Packed::default();
+    let mut bytes = 0;
+    while let Some(data) = stream.next().await {
+        let data = match data {
+            Ok(data) => data,
+            Err(error) => return Err(failure(session, error, Phase::Begun, sequence).await),
+        };
+        // When nobody listens any more the rest is only read to its end.
+        if flow.is_closed() {
+            continue;
+        }
+        bytes += data.len() as u64;
+        piece.bin.extend_from_slice(&data);
+        if piece.bin.len() >= OUT_PIECE {
+            caller.bytes(&mut piece).await;
+        }
+    }
+    // What comes after the data: the end, or an error of a trigger.
+    if let Some(Err(error)) = stream.next().await
+        && (error.as_db_error().is_some() || error.is_closed())
+    {
+        return Err(failure(session, error, Phase::Begun, sequence).await);
+    }
+    conn.answered();
+    if !piece.bin.is_empty() {
+        caller.bytes(&mut piece).await;
+    }
+    Ok(Went::Through(Finished { row_count: bytes, ..Finished::default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_located() {
+        let table = [
+            ("COPY t, line 2, column a: \"x\"", Some(12), Some("a")),
+            ("COPY t, line 2", Some(12), None),
+            ("COPY t2, line 7, column a b", Some(17), Some("a b")),
+            ("COPY t, Zeile 2, Spalte a: »x«", Some(12), None),
+            ("SQL function \"f\" statement 1\nCOPY t, line 3, column c: null input", Some(13), Some("c")),
+            ("JSON data, line 1: {bad\nCOPY t, line 4, column j: \"{bad, 5\"", Some(14), Some("j")),
+            ("PL/pgSQL function f() line 3 at RAISE", None, None),
+        ];
+        for (context, row, column) in table {
+            let mut error = ServerError { fields: vec![("where", context.into())], ..ServerError::default() };
+            locate(&mut error, 10);
+            let field = |name: &str| error.fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+            assert_eq!(field("row"), row.map(serde_json::Value::from), "{context}");
+            assert_eq!(field("column"), column.map(serde_json::Value::from), "{context}");
+        }
+    }
+}
