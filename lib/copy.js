@@ -159,6 +159,127 @@ function invalidRow(row, reason, column, cause) {
   return Object.assign(error, { outcome: 'not-applied', row, column });
 }
 
+/**
+ * Writes rows into pieces. Ordinary fields, as the Ring has them: private ones are slow where a loop is not compiled.
+ */
+class Writer {
+  /**
+   * @param {import('./session.js').Session} session
+   * @param {boolean} takesAny further properties of a row do not matter: whoever lists columns has chosen
+   */
+  constructor(session, takesAny) {
+    this.pool = session.pool;
+    /** Its own, because the user's code runs while a frame is open. */
+    this.ring = new Ring((buffer, length) => session.channel.core.submit(buffer, length), PIECE * 2);
+    this.takesAny = takesAny;
+    this.isOpen = false;
+    /** @type {string[]} */
+    this.columns = [];
+    /** Whether every object has such a property. @type {boolean[]} */
+    this.inherited = [];
+    this.rows = 0;
+    this.rowsInPiece = 0;
+    this.id = 0;
+  }
+
+  /**
+   * @param {number} id of the load
+   * @param {string[]} columns
+   */
+  start(id, columns) {
+    this.id = id;
+    this.columns = columns;
+    this.inherited = columns.map((name) => name in Object.prototype);
+  }
+
+  get isFull() {
+    return this.ring.at >= PIECE;
+  }
+
+  begin() {
+    if (this.isOpen) return;
+    this.isOpen = true;
+    this.ring.open(OP.DATA, this.id, this.pool, 0, 0, 0, 0, 0);
+  }
+
+  /** Sends what was written; returns the rows of it. */
+  send() {
+    const { ring, rowsInPiece } = this;
+    this.isOpen = false;
+    this.rowsInPiece = 0;
+    ring.setCount(rowsInPiece);
+    ring.close();
+    ring.flush();
+    return rowsInPiece;
+  }
+
+  /** @param {any} row */
+  write(row) {
+    this.begin();
+    const { columns } = this;
+    const { length } = columns;
+    if (Array.isArray(row)) {
+      if (row.length !== length) {
+        throw invalidRow(this.rows + 1, `has ${row.length} values for ${length} columns`);
+      }
+      for (let i = 0; i < length; i++) this.writeValue(row[i], i);
+    } else {
+      this.checkObject(row);
+      for (let i = 0; i < length; i++) {
+        const name = columns[i];
+        const value = row[name];
+        // What every object inherits (`__proto__`) is not the row's.
+        if (value === undefined ? !(name in row) : this.inherited[i] && !Object.hasOwn(row, name)) {
+          throw invalidRow(this.rows + 1, `has no property ${quoted(name)} (null is NULL)`);
+        }
+        this.writeValue(value, i);
+      }
+    }
+    this.rows++;
+    this.rowsInPiece++;
+  }
+
+  /** @param {any} row */
+  checkObject(row) {
+    const number = this.rows + 1;
+    if (typeof row !== 'object' || row === null || isUint8Array(row)) {
+      const kind = row === null ? 'null' : isUint8Array(row) ? 'a Buffer' : `a ${typeof row}`;
+      throw invalidRow(number, `is ${kind}: a row is an array or an object`);
+    }
+    if (this.takesAny) return;
+    // Where all columns are meant, one too many is a mistake.
+    const { columns } = this;
+    const keys = Object.keys(row);
+    if (keys.length > columns.length || keys.some((key, at) => key !== columns[at])) {
+      const unknown = keys.find((key) => !columns.includes(key));
+      if (unknown !== undefined) throw invalidRow(number, `has ${quoted(unknown)}, which is no column`);
+    }
+  }
+
+  /**
+   * @param {unknown} value
+   * @param {number} column
+   */
+  writeValue(value, column) {
+    try {
+      this.ring.value(typeof value === 'object' && value !== null ? normalizeOne(value, 0) : value, 0);
+    } catch (error) {
+      if (!(error instanceof ParameterError)) throw error;
+      const name = this.columns[column];
+      throw invalidRow(this.rows + 1, error.message.replace('parameter $0', `column "${name}"`), name, error.cause);
+    }
+  }
+
+  /**
+   * Ready data.
+   * @param {Uint8Array} bytes
+   */
+  writeBytes(bytes) {
+    this.begin();
+    this.ring.raw(bytes);
+  }
+}
+
 /** An error of a stream that is not being read yet: reading tells it. */
 const later = () => {};
 
@@ -183,16 +304,8 @@ class Load {
   #over = false;
   /** What the source, or a callback, threw. @type {{ error: unknown } | undefined} */
   #failure;
-  /** Its own, because the user's code runs while a frame is open. */
-  #ring;
-  #isOpen = false;
-  /** @type {string[]} */
-  #columns = [];
-  /** Whether every object has such a property. @type {boolean[]} */
-  #inherited = [];
+  #writer;
   #credit = 0;
-  #rows = 0;
-  #rowsInPiece = 0;
   /** Rows of the pieces that are on their way. @type {number[]} */
   #sent = [];
   /** What the server has. */
@@ -212,7 +325,7 @@ class Load {
     this.#source = source;
     this.#open = opener(source, this.#isReady);
     this.#options = options;
-    this.#ring = new Ring((buffer, length) => session.channel.core.submit(buffer, length), PIECE * 2);
+    this.#writer = new Writer(session, 'columns' in target && target.columns !== null);
   }
 
   get #isReady() {
@@ -282,8 +395,7 @@ class Load {
     this.#credit += pieces;
     this.#done.bytes = bytes;
     if (columns !== '') {
-      this.#columns = JSON.parse(columns);
-      this.#inherited = this.#columns.map((name) => name in Object.prototype);
+      this.#writer.start(this.#call.id, JSON.parse(columns));
       this.#pump();
       return;
     }
@@ -333,6 +445,8 @@ class Load {
    * @param {boolean} isAsync
    */
   async #take(iterator, isAsync) {
+    const writer = this.#writer;
+    const isReady = this.#isReady;
     let until = performance.now() + SLICE_MS;
     for (let turn = 1; !this.#over; turn++) {
       const step = isAsync ? await this.#next(iterator) : this.#nextNow(iterator);
@@ -341,20 +455,28 @@ class Load {
         this.#exhausted = true;
         return;
       }
-      if (this.#isReady) await this.#writeBytes(step.value, turn);
-      else this.#writeRow(step.value);
-      if (this.#ring.at >= PIECE) {
+      if (isReady) await this.#writeBytes(step.value, turn);
+      else writer.write(step.value);
+      if (writer.isFull) {
         this.#send();
         while (this.#credit === 0 && !this.#over) {
           await this.#granting();
           until = performance.now() + SLICE_MS;
         }
       }
-      if ((turn & 15) === 0 && performance.now() > until) {
+      // Chunks are large, rows are small.
+      if ((isReady || (turn & 15) === 0) && performance.now() > until) {
         await nextTurn();
         until = performance.now() + SLICE_MS;
       }
     }
+  }
+
+  /** Sends what was written. */
+  #send() {
+    if (!this.#writer.isOpen || this.#call.id === 0) return;
+    this.#sent.push(this.#writer.send());
+    this.#credit--;
   }
 
   /** @param {AsyncIterator<unknown>} iterator */
@@ -390,83 +512,6 @@ class Load {
     });
   }
 
-  /** The frame of a piece is begun. */
-  #begin() {
-    if (this.#isOpen) return;
-    this.#isOpen = true;
-    this.#ring.open(OP.DATA, this.#call.id, this.#session.pool, 0, 0, 0, 0, 0);
-  }
-
-  /** Sends what was written. */
-  #send() {
-    if (!this.#isOpen || this.#call.id === 0) return;
-    const ring = this.#ring;
-    this.#isOpen = false;
-    ring.setCount(this.#rowsInPiece);
-    this.#sent.push(this.#rowsInPiece);
-    this.#rowsInPiece = 0;
-    this.#credit--;
-    ring.close();
-    ring.flush();
-  }
-
-  /** @param {any} row */
-  #writeRow(row) {
-    this.#begin();
-    const columns = this.#columns;
-    const { length } = columns;
-    if (Array.isArray(row)) {
-      if (row.length !== length) {
-        throw invalidRow(this.#rows + 1, `has ${row.length} values for ${length} columns`);
-      }
-      for (let i = 0; i < length; i++) this.#writeValue(row[i], i);
-    } else {
-      this.#checkObject(row);
-      for (let i = 0; i < length; i++) {
-        const name = columns[i];
-        const value = row[name];
-        // What every object inherits (`__proto__`) is not the row's.
-        if (value === undefined ? !(name in row) : this.#inherited[i] && !Object.hasOwn(row, name)) {
-          throw invalidRow(this.#rows + 1, `has no property ${quoted(name)} (null is NULL)`);
-        }
-        this.#writeValue(value, i);
-      }
-    }
-    this.#rows++;
-    this.#rowsInPiece++;
-  }
-
-  /** @param {any} row */
-  #checkObject(row) {
-    const number = this.#rows + 1;
-    if (typeof row !== 'object' || row === null || isUint8Array(row)) {
-      const kind = row === null ? 'null' : isUint8Array(row) ? 'a Buffer' : `a ${typeof row}`;
-      throw invalidRow(number, `is ${kind}: a row is an array or an object`);
-    }
-    // Whoever has listed columns has chosen; where all are meant, one too many is a mistake.
-    const { columns } = /** @type {any} */ (this.#target);
-    if (columns !== null) return;
-    const keys = Object.keys(row);
-    if (keys.length > this.#columns.length || keys.some((key, at) => key !== this.#columns[at])) {
-      const unknown = keys.find((key) => !this.#columns.includes(key));
-      if (unknown !== undefined) throw invalidRow(number, `has ${quoted(unknown)}, which is no column`);
-    }
-  }
-
-  /**
-   * @param {unknown} value
-   * @param {number} column
-   */
-  #writeValue(value, column) {
-    try {
-      this.#ring.value(typeof value === 'object' && value !== null ? normalizeOne(value, 0) : value, 0);
-    } catch (error) {
-      if (!(error instanceof ParameterError)) throw error;
-      const name = this.#columns[column];
-      throw invalidRow(this.#rows + 1, error.message.replace('parameter $0', `column "${name}"`), name, error.cause);
-    }
-  }
-
   /**
    * Ready data, in pieces.
    * @param {any} chunk
@@ -480,9 +525,8 @@ class Load {
     for (let at = 0; at < bytes.length && !this.#over; at += PIECE) {
       while (this.#credit === 0 && !this.#over) await this.#granting();
       if (this.#over) return;
-      this.#begin();
-      this.#ring.raw(bytes.subarray(at, at + PIECE));
-      if (this.#ring.at >= PIECE) this.#send();
+      this.#writer.writeBytes(bytes.subarray(at, at + PIECE));
+      if (this.#writer.isFull) this.#send();
     }
   }
 }

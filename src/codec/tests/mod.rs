@@ -1,6 +1,7 @@
 //! Tests of the codec; tables where they can be, and the truth of server.tsv from a real server.
 
 mod arrays;
+mod copy;
 mod decode;
 mod floats;
 mod fuzz;

@@ -8,12 +8,12 @@ use crate::codec::{ParamError, read_params};
 /// 2024-01-01T00:01:00.123Z.
 const DATE: Param<'_> = Date(1_704_067_260_123.0);
 
-fn string(text: &str) -> Param<'_> {
+pub(super) fn string(text: &str) -> Param<'_> {
     Param::String(text)
 }
 
 /// As JavaScript writes them.
-fn put(out: &mut Vec<u8>, param: &Param<'_>) {
+pub(super) fn put(out: &mut Vec<u8>, param: &Param<'_>) {
     let mut item = |tag: u32, len: usize, payload: &[u8]| {
         out.extend(tag.to_le_bytes());
         out.extend((len as u32).to_le_bytes());
