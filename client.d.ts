@@ -1,6 +1,7 @@
 // The public API. Times are milliseconds (`Ms`), sizes are bytes. The README tells the same in prose.
 
 import { EventEmitter } from 'node:events';
+import { Readable } from 'node:stream';
 
 /** Which nodes a pool may use. */
 export type Mode =
@@ -157,6 +158,45 @@ export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction
   transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable'>;
 }
 
+/** A row of a load: its values in the order of the columns, or by their names. Values are as parameters are. */
+export type CopyRow = ReadonlyArray<Parameter> | Readonly<Record<string, Parameter>>;
+
+/** Data that is in one of COPY's formats already; a string is sent as UTF-8. */
+export type CopyData = string | Uint8Array | Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
+
+/** How far a load has come. */
+export interface CopyProgress {
+  /** Rows that have gone to the server; 0 for data that was ready. */
+  rows: number;
+  /** Bytes that have gone to the server. */
+  bytes: number;
+}
+
+export interface CopyFromOptions {
+  /** After this the load is undone: {@link QueryTimeoutError}. Counts waiting for a connection and for the source. */
+  timeoutMs?: number;
+  /** When it fires the load is undone: {@link AbortError}. */
+  signal?: AbortSignal;
+  /** Called after each piece of about 64 KiB. What it throws ends the load and is what the load rejects with. */
+  onProgress?: (progress: CopyProgress) => void;
+}
+
+export interface CopyResult {
+  /** Rows the server says it has loaded. */
+  rowCount: number;
+  /** Bytes sent to the server. */
+  bytes: number;
+}
+
+export interface CopyToOptions {
+  /** After this it is cancelled on the server: {@link QueryTimeoutError}. Counts the reader's time too. */
+  timeoutMs?: number;
+  /** When it fires it is cancelled on the server: {@link AbortError}. */
+  signal?: AbortSignal;
+  /** The Readable's, in bytes. Default: Node's. Up to three pieces of 64 KiB may be on their way besides. */
+  highWaterMark?: number;
+}
+
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable';
 
 export interface BeginOptions {
@@ -192,6 +232,26 @@ export class Transaction {
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /**
+   * Loads rows into a table by COPY in the transaction; a failure spoils it, as any statement's does.
+   *
+   * `target` is `'table'` (every column that is not generated) or `'schema.table (a, "B")'`; names fold to lower case unless
+   * quoted. A row that does not fit rejects with `row` (from 1) and, where one is to blame, `column`: a
+   * {@link ParameterError} of ours or a {@link DatabaseError} of the server, `outcome: 'not-applied'`. The source is asked
+   * for its first row when the server is ready; whatever ends the load early also calls its `return()`.
+   */
+  copyFrom(
+    target: string,
+    rows: Iterable<CopyRow> | AsyncIterable<CopyRow>,
+    options?: CopyFromOptions,
+  ): Promise<CopyResult>;
+  /** Loads data that is ready: `target` is `COPY ... FROM STDIN ...`, and its options say how it is written. */
+  copyFrom(target: string, data: CopyData, options?: CopyFromOptions): Promise<CopyResult>;
+  /**
+   * What `COPY ... TO STDOUT ...` sends, unchanged; for `'table (a, b)'` COPY's text format. It begins when it is read;
+   * destroying it cancels it on the server. Errors are errors of the stream.
+   */
+  copyTo(target: string, options?: CopyToOptions): Readable;
   /** Resolves when the server has confirmed; ERR_OUTCOME_UNKNOWN when its answer was lost. */
   commit(): Promise<void>;
   rollback(): Promise<void>;
@@ -270,6 +330,26 @@ export class Pool extends EventEmitter<PoolEvents> {
     params?: ReadonlyArray<Parameter> | null,
     options?: StreamOptions,
   ): RowStream<T>;
+  /**
+   * Loads rows into a table by COPY: all of them or, after any failure, none.
+   *
+   * `target` is `'table'` (every column that is not generated) or `'schema.table (a, "B")'`; names fold to lower case unless
+   * quoted. A row that does not fit rejects with `row` (from 1) and, where one is to blame, `column`: a
+   * {@link ParameterError} of ours or a {@link DatabaseError} of the server, `outcome: 'not-applied'`. The source is asked
+   * for its first row when the server is ready; whatever ends the load early also calls its `return()`.
+   */
+  copyFrom(
+    target: string,
+    rows: Iterable<CopyRow> | AsyncIterable<CopyRow>,
+    options?: CopyFromOptions,
+  ): Promise<CopyResult>;
+  /** Loads data that is ready: `target` is `COPY ... FROM STDIN ...`, and its options say how it is written. */
+  copyFrom(target: string, data: CopyData, options?: CopyFromOptions): Promise<CopyResult>;
+  /**
+   * What `COPY ... TO STDOUT ...` sends, unchanged; for `'table (a, b)'` COPY's text format. It begins when it is read;
+   * destroying it cancels it on the server. Errors are errors of the stream.
+   */
+  copyTo(target: string, options?: CopyToOptions): Readable;
   /** BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. */
   transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
   /** Begins a transaction that the caller ends. A forgotten one is rolled back. */
@@ -320,6 +400,8 @@ export class DatabaseError extends HyperionError {
   readonly file?: string;
   readonly line?: number;
   readonly routine?: string;
+  /** Of a load: the number of the row, from 1. */
+  readonly row?: number;
 }
 
 /** No node that suits the pool could be used within acquireTimeoutMs. */
@@ -361,8 +443,12 @@ export class OptionError extends HyperionError {
   readonly code: 'ERR_INVALID_OPTION';
 }
 
-/** A statement, parameter or call option is wrong; nothing was sent. */
+/** A statement, parameter or call option is wrong, and nothing was sent; or a row of a load is, and nothing of it stays. */
 export class ParameterError extends HyperionError {
   constructor(message: string, options?: { cause?: unknown });
+  /** Of a load: the number of the row, from 1. */
+  readonly row?: number;
+  /** Of a load: the column whose value does not fit. */
+  readonly column?: string;
   readonly code: 'ERR_INVALID_PARAM';
 }

@@ -21,6 +21,8 @@ const { tokens } = require('./statements.js');
 const PIECE = 64 << 10;
 /** How long JavaScript may work on rows before the event loop has its turn. */
 const SLICE_MS = 3;
+/** A piece that waits for more this long is sent as it is: the server may have something to say of it. */
+const IDLE_MS = 100;
 const LOAD_OPTIONS = ['timeoutMs', 'signal', 'onProgress'];
 const UNLOAD_OPTIONS = ['timeoutMs', 'signal', 'highWaterMark'];
 
@@ -312,6 +314,8 @@ class Load {
   #done = { rows: 0, bytes: 0 };
   /** @type {(() => void) | undefined} */
   #wake;
+  /** Sends what has waited too long. @type {NodeJS.Timeout | undefined} */
+  #idle;
 
   /**
    * @param {import('./session.js').Session} session
@@ -373,6 +377,7 @@ class Load {
   async #leave() {
     this.#over = true;
     this.#wake?.();
+    clearInterval(this.#idle);
     if (this.#iterator === undefined || this.#exhausted) return;
     const isStuck = this.#pending;
     if (isStuck && typeof this.#source.destroy === 'function') this.#source.destroy();
@@ -427,6 +432,9 @@ class Load {
   }
 
   async #pump() {
+    this.#idle = setInterval(() => {
+      if (this.#pending && this.#credit > 0) this.#send();
+    }, IDLE_MS);
     try {
       const { iterator, isAsync } = this.#open();
       this.#iterator = iterator;

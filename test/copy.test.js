@@ -423,6 +423,43 @@ describe('rows', () => {
     assert.equal(await countOf(pool, table), 502);
   });
 
+  fact('refused by the server end the load at once, whatever their source would still give', async (t) => {
+    const { pool, table } = await withTable(t, 'id int4 PRIMARY KEY');
+    for (const target of [table, `COPY ${table} FROM STDIN`]) {
+      let left = false;
+      const endless = (async function* () {
+        try {
+          for (let n = 0; ; n++) {
+            // More than a piece: what is less may wait for its fellows.
+            for (const i of range(10_000)) yield target === table ? [n * 10_000 + i] : `${n * 10_000 + i}\n`;
+            yield target === table ? [7] : '7\n';
+            await sleep(5);
+          }
+        } finally {
+          left = true;
+        }
+      })();
+      const error = await failureOf(pool.copyFrom(target, endless));
+      assert.deepEqual([error.code, error.row], ['23505', 10_001], error.where);
+      await until('the source is left', () => left);
+    }
+    const rare = (async function* () {
+      for (const row of [[1], ['x']]) yield row;
+      await new Promise(() => {});
+    })();
+    assert.equal((await failureOf(pool.copyFrom(table, rare))).row, 2, 'nor do few rows wait for more');
+    const tx = await pool.begin();
+    const slow = (async function* () {
+      for (;;) {
+        for (const i of range(10_000)) yield [i % 100];
+        await sleep(5);
+      }
+    })();
+    assert.equal((await failureOf(tx.copyFrom(table, slow))).row, 101);
+    await tx.rollback();
+    assert.equal(await countOf(pool, table), 0);
+  });
+
   fact('large values pass', async (t) => {
     const { pool, table } = await withTable(t, 'a text, b bytea');
     const text = 'é'.repeat(25_000_000);

@@ -19,6 +19,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
 
+use super::ear::{Ear, Heard};
 use super::node::Node;
 use super::role::Role;
 use super::socket::{Address, Socket};
@@ -121,6 +122,7 @@ pub(crate) struct Conn {
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
     limits_statements: bool,
+    pub(crate) ear: Arc<Ear>,
     link: Arc<Link>,
 }
 
@@ -135,7 +137,7 @@ const FRESH: u64 = 100_000;
 
 impl Conn {
     /// Takes over a connection that has just logged in, and starts its driver.
-    pub(super) fn start(client: Client, connection: Driven, node: &Arc<Node>, address: Address) -> Self {
+    pub(super) fn start(client: Client, connection: Driven, node: &Arc<Node>, address: Address, ear: Arc<Ear>) -> Self {
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
@@ -150,6 +152,7 @@ impl Conn {
             generation,
             reports_role,
             limits_statements: false,
+            ear,
             link,
         }
     }
@@ -317,7 +320,7 @@ fn parse_lsn(text: &str) -> Option<u64> {
     Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
 }
 
-type Driven = Connection<Socket, NoTlsStream>;
+type Driven = Connection<Heard<Socket>, NoTlsStream>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
 use super::conn::{Conn, Probe, TLS, describe};
+use super::ear::{Ear, Heard};
 use super::node::Node;
 use super::role::{Fit, fit, misfit};
 use super::socket::{Address, Socket};
@@ -113,8 +114,9 @@ async fn log_in(
     if let Some(password) = cluster.password.get(node.index).await.map_err(HostFailure::Password)? {
         config.password(password);
     }
-    let (client, connection) = config.connect_raw(socket, TLS).await?;
-    let mut conn = Conn::start(client, connection, node, address);
+    let ear = Arc::<Ear>::default();
+    let (client, connection) = config.connect_raw(Heard::new(socket, ear.clone()), TLS).await?;
+    let mut conn = Conn::start(client, connection, node, address, ear);
     let probe = conn.probe().await?;
     Ok((conn, probe))
 }

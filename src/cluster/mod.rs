@@ -3,6 +3,7 @@
 //! - `role`: which node suits which pool (pure functions)
 //! - `node`: one host and what was last seen of it
 //! - `socket`, `conn`: one connection and the task that drives it
+//! - `ear`: hears the server refuse a COPY whose data is still on its way
 //! - `connect`: the race over the hosts
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
 //! - `monitor`: the background task that looks at every node
@@ -11,6 +12,7 @@
 
 pub(crate) mod conn;
 pub(crate) mod connect;
+pub(crate) mod ear;
 pub(crate) mod fence;
 mod monitor;
 pub(crate) mod node;

@@ -30,6 +30,7 @@ use super::job::{Call, Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::end;
 use crate::cluster::conn::Sequence;
+use crate::cluster::ear::Listening;
 use crate::cluster::fence::{self, Verdict};
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader};
 use crate::engine::Packed;
@@ -155,7 +156,7 @@ impl Copy {
             self.call.prepare_retry();
             return After::Again(Job::Copy(self));
         }
-        self.call.failed(run_error(cause, session, Outcome::NotApplied), Some(node))
+        self.call.failed(not_applied(cause, session), Some(node))
     }
 
     /// Runs in its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
@@ -166,7 +167,7 @@ impl Copy {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let flow = self.call.patience.flow.clone().unwrap_or_default();
-        let work = transfer(session, &mut self.call.caller, &mut self.direction, &flow);
+        let work = within(session, &mut self.call.caller, &mut self.direction, &flow);
         let ended = with_patience(&session.conn, &self.call.patience, work).await;
         *aborted =
             !matches!(ended, Ended::Itself(Ok(Went::Through(_))) | Ended::GivenUp(_, Some(Ok(Went::Through(_)))));
@@ -182,9 +183,20 @@ impl Copy {
                 error => error,
             },
             Ended::Itself(Err(Failure::Client(error))) => error,
-            Ended::Itself(Err(Failure::Run { cause, .. })) => run_error(cause, session, Outcome::NotApplied),
+            Ended::Itself(Err(Failure::Run { cause, .. })) => not_applied(cause, session),
         };
         self.call.fail(&error, Some(node));
+    }
+}
+
+/// The error for a copy that failed before COMMIT. Whether the server could still say why it ended the session is chance.
+fn not_applied(cause: Cause, session: &Session) -> ClientError {
+    let outcome = Outcome::NotApplied;
+    match cause {
+        Cause::Server(error) if error.ends_session => {
+            ClientError::ConnectionLost { node: session.conn.node.label(), reason: error.brief(), outcome }
+        }
+        cause => run_error(cause, session, outcome),
     }
 }
 
@@ -226,6 +238,22 @@ async fn alone(
     went
 }
 
+/// In a transaction that is open.
+async fn within(
+    session: &Session,
+    caller: &mut Caller,
+    direction: &mut Direction,
+    flow: &Flow,
+) -> Result<Went, Failure> {
+    // What was sent before has been answered when this is: the ear begins at the beginning of a message.
+    let sequence = session.conn.sending();
+    if let Err(error) = session.conn.client.batch_execute("").await {
+        return Err(failure(session, error, Phase::NotSent, sequence).await);
+    }
+    transfer(session, caller, direction, flow).await
+}
+
+/// To be called when all that was sent before has been answered.
 async fn transfer(
     session: &Session,
     caller: &mut Caller,
@@ -234,10 +262,11 @@ async fn transfer(
 ) -> Result<Went, Failure> {
     match direction {
         Direction::In { target, pieces, begun } => {
+            let ear = session.conn.ear.listen();
             let mut load = Load::open(session, target).await?;
             *begun = true;
             caller.grant(PIECES, 0, load.column_names());
-            let went = load.run(caller, pieces, flow).await;
+            let went = load.run(caller, pieces, flow, &ear).await;
             if !matches!(went, Ok(Went::Through(_))) {
                 load.undo().await;
             }
@@ -326,12 +355,14 @@ impl<'a> Load<'a> {
         caller: &mut Caller,
         pieces: &mut UnboundedReceiver<Piece>,
         flow: &Flow,
+        ear: &Listening,
     ) -> Result<Went, Failure> {
         loop {
             let piece = tokio::select! {
                 biased;
                 () = flow.closed() => Piece::Failed,
                 () = self.session.conn.ended() => return Err(lost()),
+                () = ear.heard() => return Err(self.refused().await),
                 piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
             };
             match piece {
@@ -339,11 +370,13 @@ impl<'a> Load<'a> {
                 Piece::End => break,
                 Piece::Data(data, rows) => {
                     let taken = async {
+                        // Flushed, for the next piece may be long in coming, and this one may be wrong.
                         if self.rows.is_some() {
-                            self.take_rows(&data, rows).await
+                            self.take_rows(&data, rows).await?;
                         } else {
-                            self.send(data.into()).await
+                            self.send(data.into()).await?;
                         }
+                        self.flush().await
                     };
                     tokio::select! {
                         biased;
@@ -401,6 +434,14 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let Some(sink) = &mut self.sink else { return Err(lost()) };
+        match sink.inner.flush().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
+        }
+    }
+
     /// Ends the COPY that is running, and waits until the server has it.
     async fn finish(&mut self) -> Result<(), Failure> {
         let Some(mut sink) = self.sink.take() else { return Err(lost()) };
@@ -412,6 +453,14 @@ impl<'a> Load<'a> {
                 Ok(())
             }
             Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
+        }
+    }
+
+    /// Why the server has refused the COPY that is running.
+    async fn refused(&mut self) -> Failure {
+        match self.finish().await {
+            Err(failure) => failure,
+            Ok(()) => ClientError::Internal("the server sent an error and took the data".into()).into(),
         }
     }
 

@@ -1,5 +1,6 @@
 // Type tests: this file is compiled, never run. A line under @ts-expect-error must not compile.
 
+import { Readable } from 'node:stream';
 import {
   ConnectionLostError,
   createPool,
@@ -59,6 +60,27 @@ export async function use(pool: Pool = createPool(options)) {
   same<Equal<typeof done, Rows<Record<string, unknown>>>>();
   // @ts-expect-error in a transaction readOnly is one of its options
   await pool.batch(['select 1'], { transaction: true, readOnly: true });
+
+  const loaded = await pool.copyFrom('items (id, name)', [[1, 'x'] as const, { id: 2, name: null }], {
+    onProgress: ({ rows, bytes }) => console.log(rows + bytes),
+  });
+  same<Equal<typeof loaded.rowCount, number>>();
+  async function* made() {
+    yield [1n, new Date()];
+  }
+  await pool.copyFrom('items', made(), { signal: AbortSignal.timeout(1) });
+  await pool.copyFrom('COPY items FROM STDIN (FORMAT csv)', Readable.from(['1,2']), { timeoutMs: 5 });
+  await pool.copyFrom('COPY items FROM STDIN', Buffer.from('1'));
+  // @ts-expect-error a number is no row
+  await pool.copyFrom('items', [1]);
+  // @ts-expect-error unknown option
+  await pool.copyFrom('items', [], { progress: () => {} });
+  const out: Readable = pool.copyTo('items', { highWaterMark: 1024 });
+  await pool.transaction(async (tx) => {
+    await tx.copyFrom('items', made());
+    tx.copyTo('COPY items TO STDOUT').pipe(process.stdout);
+    out.destroy();
+  });
 
   const answer = await pool.transaction(async (tx) => (await tx.query<{ n: bigint }>('select 1'))[0].n, { retries: 3 });
   same<Equal<typeof answer, bigint>>();

@@ -11,7 +11,9 @@ use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamError, ParamReader};
 fn row(form: CopyForm, types: &[Type], params: &[Param<'_>]) -> Result<(CopyRow, Vec<u8>), (usize, ParamError)> {
     let columns: Vec<_> = types.iter().map(|ty| CopyColumn::new("c", ty)).collect();
     let mut given = Vec::new();
-    params.iter().for_each(|param| put(&mut given, param));
+    for param in params {
+        put(&mut given, param);
+    }
     let mut out = BytesMut::from(&b"before"[..]);
     let written = form.put(&columns, &mut ParamReader::new(&given), &mut out)?;
     Ok((written, out[6..].to_vec()))
