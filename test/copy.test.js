@@ -770,6 +770,16 @@ describe('copyTo', () => {
     assert.equal(await countOf(pool, table), 3, 'it is committed');
   });
 
+  fact('an error that comes behind the data is an error, and nothing is committed', async (t) => {
+    const { pool, table } = await withTable(t, 'a int4');
+    await pool.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`);
+    await pool.query(`CREATE TRIGGER refuse AFTER INSERT ON ${table} EXECUTE FUNCTION refuse()`);
+    const error = await failureOf(textOf(pool.copyTo(`COPY (INSERT INTO ${table} VALUES (3) RETURNING a) TO STDOUT`)));
+    assert.deepEqual([error.code, error.message, error.outcome], ['P0001', 'no', 'not-applied']);
+    assert.equal((await failureOf(pool.copyFrom(table, [[1]]))).message, 'no');
+    assert.equal(await countOf(pool, table), 0);
+  });
+
   fact('holds the server, not memory, when it is read slowly; and goes through pipeline()', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const stream = pool.copyTo(`COPY (SELECT repeat('x', 1000) FROM generate_series(1, 2000000)) TO STDOUT`, {
@@ -883,7 +893,7 @@ describe('in a transaction', () => {
           tx.copyFrom(
             table,
             (async function* () {
-              await sleep(10_000);
+              await new Promise(() => {});
               yield [1];
             })(),
             { timeoutMs: 50 },

@@ -264,6 +264,10 @@ async fn transfer(
         Direction::In { target, pieces, begun } => {
             let ear = session.conn.ear.listen();
             let mut load = Load::open(session, target).await?;
+            if flow.is_closed() {
+                load.undo().await;
+                return Ok(Went::Nowhere);
+            }
             *begun = true;
             caller.grant(PIECES, 0, load.column_names());
             let went = load.run(caller, pieces, flow, &ear).await;
