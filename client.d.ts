@@ -37,6 +37,7 @@ export interface TypeChoices {
 
 /** What a logger is told, once a statement. */
 export interface LogEvent {
+  /** Of copyFrom(): its target. */
   sql: string;
   durationMs: number;
   /** Rows returned or changed; missing when the statement failed. */
