@@ -14,7 +14,7 @@ const { ParameterError, located } = require('./errors.js');
 const { integer } = require('./options.js');
 const { normalizeOne } = require('./params.js');
 const { Ring } = require('./ring.js');
-const { callOptions, tell, underSignal } = require('./session.js');
+const { callOptions, underSignal } = require('./session.js');
 const { tokens } = require('./statements.js');
 
 /** Bytes after which a piece is sent. */
@@ -560,21 +560,16 @@ async function copyFrom(session, transaction, target, source, options) {
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-async function logged({ logger, nodes }, sql, copy, work) {
-  if (logger === undefined) return work();
+async function logged(session, sql, copy, work) {
+  if (session.logger === undefined) return work();
   const started = performance.now();
-  const event = (/** @type {object} */ end) => ({
-    sql,
-    durationMs: performance.now() - started,
-    ...end,
-    node: nodes[copy.node],
-  });
+  const end = (/** @type {object} */ how) => session.tell(sql, performance.now() - started, copy.node, how);
   try {
     const result = await work();
-    tell(logger, event(result === undefined ? {} : { rowCount: result.rowCount }));
+    end(result === undefined ? {} : { rowCount: result.rowCount });
     return result;
   } catch (error) {
-    tell(logger, event({ error }));
+    end({ error });
     throw error;
   }
 }
