@@ -5,20 +5,34 @@
 //! steps of another. The fence depends on that (see `cluster::conn`).
 //!
 //! JavaScript hands work over by [`Engine::spawn`] and an ordinary channel; finished work goes back through a
-//! [`CompletionQueue`], one for each environment: results are appended to packed [`Batch`]es, the first one after a
-//! drain wakes JavaScript once, and one drain settles everything that is ready.
+//! [`CompletionQueue`], one for each environment. How long the thread stays awake between them is `pulse`'s.
 
-use std::collections::VecDeque;
+mod completion;
+mod pulse;
+
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
+
+pub(crate) use completion::{CompletionQueue, Kind, Message, Packed, Taken};
+use pulse::Pulse;
+
+/// The I/O thread's. To beat whenever JavaScript hands in work, or is woken to take some.
+pub(crate) static PULSE: Pulse = Pulse::new();
 
 /// Locks a mutex whether or not a panic happened under it: all our critical sections leave their data valid.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Microseconds since the first call.
+pub(crate) fn clock() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
 }
 
 /// The running I/O thread. It ends when the last [`Arc`] to it is dropped.
@@ -49,7 +63,12 @@ impl Engine {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("hyperiondb-io".into()).spawn(move || {
             // A panic inside a task is caught by tokio and ends that task only; its job's drop tells JavaScript.
-            let _ = runtime.block_on(stopped);
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = PULSE.stay_awake() => {}
+                }
+            });
             runtime.shutdown_background();
         })?;
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
@@ -70,368 +89,5 @@ impl Drop for Engine {
         {
             let _ = thread.join();
         }
-    }
-}
-
-/// What a message of the completion queue says; the numbers are a contract with lib/channel.js.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub(crate) enum Kind {
-    /// The statement is finished: its last rows, and how many rows it counted in all.
-    Done = 0,
-    /// Some rows; more will follow.
-    Rows = 1,
-    /// The statement failed; the text is the error as JSON.
-    Error = 2,
-    /// A new row shape; the text describes its columns as JSON. Always comes before its first use.
-    Shape = 3,
-    /// No statement uses this shape any more.
-    ForgetShape = 4,
-    /// An event of a pool (`id` is the pool), as JSON.
-    Event = 5,
-    /// A new connection needs a password (`id` is the pool, `n` the number of the request).
-    Password = 6,
-    /// A new shape of JSON objects, number `shape`; the text describes it as JSON. Always comes before its first use.
-    JsonShape = 7,
-    /// A load may send `rows` pieces more; `row_count` bytes have gone to the server. The first one's text names the columns.
-    Grant = 8,
-    /// `rows` bytes of an unload.
-    Bytes = 9,
-}
-
-/// One message: what it is about, and its place in the batch's buffers (filled in by the queue).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message {
-    pub(crate) kind: Kind,
-    pub(crate) id: u32,
-    /// The rows of earlier messages do not count: the statement is being run again.
-    pub(crate) anew: bool,
-    /// Rows in this message.
-    pub(crate) rows: u32,
-    pub(crate) shape: u32,
-    /// Rows the statement returned or changed in all; with [`Kind::Done`].
-    pub(crate) row_count: u64,
-    /// Index of the node that served it; -1 when none did.
-    pub(crate) node: i32,
-}
-
-impl Message {
-    pub(crate) fn new(kind: Kind, id: u32) -> Self {
-        Self { kind, id, anew: false, rows: 0, shape: 0, row_count: 0, node: -1 }
-    }
-}
-
-/// The packed contents of one or more messages; `codec::pack` says what the buffers hold, and fills them.
-#[derive(Debug, Default)]
-pub(crate) struct Packed {
-    pub(crate) slots: Vec<u64>,
-    pub(crate) aux: Vec<u64>,
-    pub(crate) bin: Vec<u8>,
-    pub(crate) text: Vec<u8>,
-    /// Length of `text` in UTF-16 code units, JavaScript's measure.
-    pub(crate) utf16: u32,
-}
-
-impl Packed {
-    pub(crate) fn byte_len(&self) -> usize {
-        (self.slots.len() + self.aux.len()) * 8 + self.bin.len() + self.text.len()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.slots.clear();
-        self.aux.clear();
-        self.bin.clear();
-        self.text.clear();
-        self.utf16 = 0;
-    }
-
-    fn append(&mut self, other: &Self) {
-        self.slots.extend_from_slice(&other.slots);
-        self.aux.extend_from_slice(&other.aux);
-        self.bin.extend_from_slice(&other.bin);
-        self.text.extend_from_slice(&other.text);
-        self.utf16 += other.utf16;
-    }
-}
-
-/// Set in a head's first word for [`Message::anew`].
-const ANEW: i32 = 256;
-/// Words (i32) of a message's head in the batch; see `write_to`.
-const HEAD: usize = 12;
-/// Words of a batch's own head.
-const BATCH_HEAD: usize = 8;
-/// Small results are merged up to this size. A string cut out of a batch's text keeps all of that text alive, so this
-/// is also what one kept value may pin at most.
-const MERGE_BYTES: usize = 8 << 10;
-/// Undelivered bytes above which producers wait: the memory a slow JavaScript thread can cost.
-const HIGH_WATER: usize = 4 << 20;
-
-#[derive(Debug, Default)]
-struct Batch {
-    heads: Vec<i32>,
-    contents: Packed,
-}
-
-impl Batch {
-    fn push(&mut self, message: &Message, contents: &Packed) {
-        self.head(message, contents.utf16);
-        self.contents.append(contents);
-    }
-
-    fn head(&mut self, message: &Message, text: u32) {
-        let at = &self.contents;
-        self.heads.extend_from_slice(&[
-            message.kind as i32 | if message.anew { ANEW } else { 0 },
-            message.id as i32,
-            message.rows as i32,
-            message.shape as i32,
-            at.slots.len() as i32,
-            at.aux.len() as i32,
-            at.utf16 as i32,
-            at.bin.len() as i32,
-            message.row_count as i32,
-            (message.row_count >> 32) as i32,
-            text as i32,
-            message.node,
-        ]);
-    }
-
-    fn byte_len(&self) -> usize {
-        self.heads.len() * 4 + self.contents.byte_len()
-    }
-
-    fn encoded_len(&self) -> usize {
-        let heads = (BATCH_HEAD + self.heads.len()).next_multiple_of(2) * 4;
-        heads + self.contents.byte_len()
-    }
-
-    /// Layout: batch head, message heads, slots, aux, bin, text. The batch head says where each begins.
-    fn write_to(&self, target: &mut [u8]) {
-        let Packed { slots, aux, bin, text, utf16 } = &self.contents;
-        let slots_at = (BATCH_HEAD + self.heads.len()).next_multiple_of(2) * 4;
-        let aux_at = slots_at + slots.len() * 8;
-        let bin_at = aux_at + aux.len() * 8;
-        let text_at = bin_at + bin.len();
-        let ascii = *utf16 as usize == text.len();
-        let head = [
-            (self.heads.len() / HEAD) as i32,
-            (slots_at / 8) as i32,
-            (aux_at / 8) as i32,
-            bin_at as i32,
-            text_at as i32,
-            text.len() as i32,
-            i32::from(ascii),
-            0,
-        ];
-        for (place, word) in target.chunks_exact_mut(4).zip(head.iter().chain(&self.heads)) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        for (place, word) in target[slots_at..bin_at].chunks_exact_mut(8).zip(slots.iter().chain(aux)) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        target[bin_at..text_at].copy_from_slice(bin);
-        target[text_at..text_at + text.len()].copy_from_slice(text);
-    }
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    current: Batch,
-    full: VecDeque<Batch>,
-    spare: Option<Batch>,
-    bytes: usize,
-    signalled: bool,
-    closed: bool,
-}
-
-/// Finished work on its way to one JavaScript environment.
-pub(crate) struct CompletionQueue {
-    queue: Mutex<Queue>,
-    room: Notify,
-    wake: Box<dyn Fn() + Send + Sync>,
-}
-
-impl std::fmt::Debug for CompletionQueue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompletionQueue").finish_non_exhaustive()
-    }
-}
-
-/// What [`CompletionQueue::take_into`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// Nothing is waiting; the next push wakes JavaScript again.
-    Nothing,
-    /// A batch was written.
-    Batch,
-    /// The next batch needs a buffer of this many bytes; nothing was taken.
-    NeedsBytes(usize),
-}
-
-impl CompletionQueue {
-    /// `wake` must make the environment call [`Self::take_into`] soon, on its own thread.
-    pub(crate) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { queue: Mutex::default(), room: Notify::new(), wake }
-    }
-
-    /// Appends a message. Large contents become a batch of their own without being copied; `contents` comes back empty.
-    pub(crate) fn push(&self, message: &Message, contents: &mut Packed) {
-        let mut queue = lock(&self.queue);
-        if queue.closed {
-            contents.clear();
-            return;
-        }
-        let size = contents.byte_len();
-        let large = size > MERGE_BYTES / 2;
-        let over = queue.current.byte_len() + size > MERGE_BYTES;
-        if (large || over) && !queue.current.heads.is_empty() {
-            queue.rotate();
-        }
-        queue.bytes += size;
-        if large {
-            let mut batch = Batch::default();
-            batch.head(message, contents.utf16);
-            batch.contents = std::mem::take(contents);
-            queue.full.push_back(batch);
-        } else {
-            queue.current.push(message, contents);
-            contents.clear();
-        }
-        if !std::mem::replace(&mut queue.signalled, true) {
-            drop(queue);
-            (self.wake)();
-        }
-    }
-
-    /// Appends a message whose contents are a text, usually JSON.
-    pub(crate) fn push_text(&self, message: &Message, text: String) {
-        let utf16 = text.encode_utf16().count() as u32;
-        self.push(message, &mut Packed { text: text.into_bytes(), utf16, ..Packed::default() });
-    }
-
-    /// Resolves when JavaScript has caught up enough for more rows to be produced.
-    pub(crate) async fn has_room(&self) {
-        loop {
-            let notified = self.room.notified();
-            {
-                let queue = lock(&self.queue);
-                if queue.bytes < HIGH_WATER || queue.closed {
-                    return;
-                }
-            }
-            notified.await;
-        }
-    }
-
-    /// Writes the oldest batch into `target`, on the JavaScript thread.
-    pub(crate) fn take_into(&self, target: &mut [u8]) -> Taken {
-        let mut queue = lock(&self.queue);
-        if queue.full.is_empty() {
-            if queue.current.heads.is_empty() {
-                queue.signalled = false;
-                return Taken::Nothing;
-            }
-            queue.rotate();
-        }
-        let Some(batch) = queue.full.front() else { return Taken::Nothing };
-        let needed = batch.encoded_len();
-        if needed > target.len() {
-            return Taken::NeedsBytes(needed);
-        }
-        let Some(mut batch) = queue.full.pop_front() else { return Taken::Nothing };
-        queue.bytes = queue.bytes.saturating_sub(batch.contents.byte_len());
-        let room = queue.bytes < HIGH_WATER;
-        drop(queue);
-        batch.write_to(target);
-        if batch.contents.byte_len() <= 4 * MERGE_BYTES {
-            batch.heads.clear();
-            batch.contents.clear();
-            lock(&self.queue).spare = Some(batch);
-        }
-        if room {
-            self.room.notify_waiters();
-        }
-        Taken::Batch
-    }
-
-    /// Drops what is queued and all that will come: the environment is gone.
-    pub(crate) fn close(&self) {
-        let mut queue = lock(&self.queue);
-        *queue = Queue { closed: true, ..Queue::default() };
-        drop(queue);
-        self.room.notify_waiters();
-    }
-}
-
-impl Queue {
-    fn rotate(&mut self) {
-        let fresh = self.spare.take().unwrap_or_default();
-        let done = std::mem::replace(&mut self.current, fresh);
-        self.full.push_back(done);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    fn words(bytes: &[u8]) -> Vec<i32> {
-        bytes.chunks_exact(4).map(|w| i32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect()
-    }
-
-    fn queue() -> (CompletionQueue, Arc<AtomicUsize>) {
-        let wakes = Arc::new(AtomicUsize::new(0));
-        let counter = wakes.clone();
-        let wake = move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        };
-        (CompletionQueue::new(Box::new(wake)), wakes)
-    }
-
-    #[test]
-    fn many_small_messages_wake_once_and_arrive_as_one_batch() {
-        let (queue, wakes) = queue();
-        for id in 0..5 {
-            queue.push_text(&Message::new(Kind::Done, id), format!("text {id}"));
-        }
-        let mut target = vec![0; 4096];
-        assert_eq!(queue.take_into(&mut target), Taken::Batch);
-        let head = words(&target);
-        assert_eq!(head[0], 5);
-        assert_eq!(head[5], 30);
-        assert_eq!(head[6], 1, "all ASCII");
-        let third = &head[BATCH_HEAD + 2 * HEAD..];
-        assert_eq!((third[1], third[6], third[10]), (2, 12, 6));
-        assert_eq!(queue.take_into(&mut target), Taken::Nothing);
-        assert_eq!(wakes.load(Ordering::SeqCst), 1);
-        queue.push_text(&Message::new(Kind::Done, 9), String::new());
-        assert_eq!(wakes.load(Ordering::SeqCst), 2);
-    }
-
-    #[test]
-    fn a_large_message_is_its_own_batch_and_keeps_its_place() {
-        let (queue, _) = queue();
-        queue.push_text(&Message::new(Kind::Done, 1), "a".into());
-        queue.push_text(&Message::new(Kind::Rows, 2), "b".repeat(5_000));
-        queue.push_text(&Message::new(Kind::Done, 3), "c".into());
-        let mut target = vec![0; 1000];
-        assert_eq!(queue.take_into(&mut target), Taken::Batch);
-        let Taken::NeedsBytes(needed) = queue.take_into(&mut target) else { panic!("it does not fit") };
-        let mut large = vec![0; needed];
-        assert_eq!(queue.take_into(&mut large), Taken::Batch);
-        assert_eq!(words(&large)[BATCH_HEAD + 1], 2);
-        assert_eq!(queue.take_into(&mut target), Taken::Batch);
-        assert_eq!(words(&target)[BATCH_HEAD + 1], 3);
-    }
-
-    #[test]
-    fn text_outside_ascii_is_measured_in_utf16() {
-        let (queue, _) = queue();
-        queue.push_text(&Message::new(Kind::Error, 1), "\u{1F600}é".into());
-        let mut target = vec![0; 1000];
-        queue.take_into(&mut target);
-        let head = words(&target);
-        assert_eq!((head[5], head[6], head[BATCH_HEAD + 10]), (6, 0, 3));
     }
 }

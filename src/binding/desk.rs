@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::frames::{self, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
 use crate::cluster::{Cluster, Password};
-use crate::engine::{CompletionQueue, Kind, Message, lock};
+use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
 use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
 use crate::pool::router::{Router, Status};
@@ -144,7 +144,10 @@ impl Desk {
             match mail {
                 Mail::Open(number, opened) => self.open(number, *opened),
                 Mail::Forget(number) => drop(self.pools.remove(&number)),
-                Mail::Frames(bytes) => frames::read(&bytes).for_each(|frame| self.take(&frame)),
+                Mail::Frames(bytes) => {
+                    PULSE.beat();
+                    frames::read(&bytes).for_each(|frame| self.take(&frame));
+                }
             }
         }
         for pool in self.pools.into_values() {

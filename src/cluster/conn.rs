@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use super::ear::{Ear, Heard};
 use super::node::Node;
 use super::role::Role;
 use super::socket::{Address, Socket};
-use crate::engine::lock;
+use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
 #[derive(Debug, Default)]
@@ -47,12 +47,6 @@ pub(crate) struct Link {
     /// When the last statement was answered, in microseconds of [`clock`].
     answered: AtomicU64,
     reason: Mutex<Option<String>>,
-}
-
-/// Microseconds since the first call.
-pub(crate) fn clock() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_micros() as u64
 }
 
 impl Link {

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::conn::{Conn, Probe, clock};
+use super::conn::{Conn, Probe};
 use super::connect::{HostFailure, open};
 use super::node::Node;
 use super::{Cluster, Observation};
+use crate::engine::clock;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(100);

@@ -23,9 +23,8 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::manager::{Manager, Object, build};
 use super::session::Session;
 use crate::cluster::Cluster;
-use crate::cluster::conn::clock;
 use crate::cluster::connect::ConnectFailure;
-use crate::engine::lock;
+use crate::engine::{clock, lock};
 use crate::error::{ClientError, Outcome};
 
 /// A piece of work that needs a connection.

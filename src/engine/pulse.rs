@@ -1,0 +1,92 @@
+//! Staying awake while there is much to do.
+//!
+//! A thread that sleeps takes 25 to 50 us to wake, and a statement that is alone in flight wakes the I/O thread twice:
+//! that is as much as all the rest of its way. So after each sign of life the thread goes on looking for a moment before it
+//! sleeps, and lets every other thread go first at each look. It does so only while that pays: when most waits have ended
+//! within the moment. Measured with one statement in flight: half the latency at the same CPU time for each statement.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use super::clock;
+
+/// How long to look, in microseconds. Twice what a small statement takes on a server in the same rack.
+const MOMENT: u64 = 100;
+/// The whole of a share.
+const ALL: u32 = 1 << 16;
+/// The share of waits that must have been short.
+const MOST: u32 = ALL / 8 * 5;
+
+/// When there was a sign of life last, and how often it comes soon after the one before.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    last: AtomicU64,
+    /// The share of waits that were short, the last ones counting most.
+    short: AtomicU32,
+    beat: Notify,
+}
+
+impl Pulse {
+    pub(super) const fn new() -> Self {
+        Self { last: AtomicU64::new(0), short: AtomicU32::new(0), beat: Notify::const_new() }
+    }
+
+    /// A sign of life.
+    pub(crate) fn beat(&self) {
+        let now = clock();
+        let waited = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
+        let short = updated(self.short.load(Ordering::Relaxed), waited < MOMENT);
+        self.short.store(short, Ordering::Relaxed);
+        if short > MOST {
+            self.beat.notify_one();
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        clock().saturating_sub(self.last.load(Ordering::Relaxed)) < MOMENT
+    }
+
+    /// Keeps the thread on which it is polled awake. Never ends.
+    pub(super) async fn stay_awake(&self) {
+        if std::thread::available_parallelism().map_or(1, usize::from) == 1 {
+            // Whoever could end the wait needs the only processor.
+            std::future::pending::<()>().await;
+        }
+        loop {
+            self.beat.notified().await;
+            while self.is_fresh() {
+                std::thread::yield_now();
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+fn updated(short: u32, is_short: bool) -> u32 {
+    short - short / 8 + if is_short { ALL / 8 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_awake_while_most_waits_are_short() {
+        let after = |waits: &[bool]| waits.iter().fold(0, |short, &is_short| updated(short, is_short));
+        let often = |pattern: &[bool]| pattern.repeat(50);
+        // waits, whether it stays awake
+        let table = [
+            (often(&[true]), true),
+            (often(&[true, true, true, false]), true),
+            (often(&[true, false]), false),
+            (often(&[false]), false),
+            (vec![true; 3], false),
+            (vec![true; 9], true),
+            ([often(&[true]), vec![false; 9]].concat(), false),
+        ];
+        for (waits, expected) in table {
+            assert_eq!(after(&waits) > MOST, expected, "{waits:?}");
+        }
+    }
+}
