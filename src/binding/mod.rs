@@ -80,6 +80,8 @@ impl Channel {
             })));
             let engine = Engine::shared().map_err(|error| Error::from_reason(error.to_string()))?;
             let (mail, inbox) = unbounded_channel();
+            let announcer = queue.clone();
+            engine.spawn(async move { announcer.announce().await });
             engine.spawn(Desk::new(queue.clone()).work(inbox));
             let line = Mutex::new(Some(Line { mail, _engine: engine }));
             let shared = Arc::new(Shared { queue, line, pools: Mutex::default() });

@@ -184,6 +184,8 @@ struct Queue {
 /// Finished work on its way to one JavaScript environment.
 pub(crate) struct CompletionQueue {
     queue: Mutex<Queue>,
+    /// JavaScript is to be woken.
+    ready: Notify,
     room: Notify,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -208,7 +210,7 @@ pub(crate) enum Taken {
 impl CompletionQueue {
     /// `wake` must make the environment call [`Self::take_into`] soon, on its own thread.
     pub(crate) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { queue: Mutex::default(), room: Notify::new(), wake }
+        Self { queue: Mutex::default(), ready: Notify::new(), room: Notify::new(), wake }
     }
 
     /// Appends a message. Large contents become a batch of their own without being copied; `contents` comes back empty.
@@ -235,7 +237,18 @@ impl CompletionQueue {
             contents.clear();
         }
         if !std::mem::replace(&mut queue.signalled, true) {
-            drop(queue);
+            self.ready.notify_one();
+        }
+    }
+
+    /// Wakes JavaScript when there is something to take, until the environment is gone. What becomes ready together is
+    /// announced once: this task runs after those that were ready before it.
+    pub(crate) async fn announce(&self) {
+        loop {
+            self.ready.notified().await;
+            if lock(&self.queue).closed {
+                return;
+            }
             PULSE.beat();
             (self.wake)();
         }
@@ -297,6 +310,7 @@ impl CompletionQueue {
         let mut queue = lock(&self.queue);
         *queue = Queue { closed: true, ..Queue::default() };
         drop(queue);
+        self.ready.notify_one();
         self.room.notify_waiters();
     }
 }
@@ -311,8 +325,12 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+
+    use super::*;
 
     fn words(bytes: &[u8]) -> Vec<i32> {
         bytes.chunks_exact(4).map(|w| i32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect()
@@ -325,6 +343,11 @@ mod tests {
             counter.fetch_add(1, Ordering::SeqCst);
         };
         (CompletionQueue::new(Box::new(wake)), wakes)
+    }
+
+    /// Lets the announcing task run once.
+    fn announce(queue: &CompletionQueue) {
+        assert!(queue.announce().now_or_never().is_none(), "it goes on until the queue is closed");
     }
 
     #[test]
@@ -342,9 +365,15 @@ mod tests {
         let third = &head[BATCH_HEAD + 2 * HEAD..];
         assert_eq!((third[1], third[6], third[10]), (2, 12, 6));
         assert_eq!(queue.take_into(&mut target), Taken::Nothing);
+        announce(&queue);
+        announce(&queue);
         assert_eq!(wakes.load(Ordering::SeqCst), 1);
         queue.push_text(&Message::new(Kind::Done, 9), String::new());
+        announce(&queue);
         assert_eq!(wakes.load(Ordering::SeqCst), 2);
+        queue.push_text(&Message::new(Kind::Done, 10), String::new());
+        announce(&queue);
+        assert_eq!(wakes.load(Ordering::SeqCst), 2, "it has been woken, and has not looked yet");
     }
 
     #[test]

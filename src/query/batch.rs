@@ -168,7 +168,8 @@ impl Batch {
                 plans += 1;
             }
         };
-        let result = match with_patience(&session.conn, &self.call.patience, work).await {
+        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let result = match ended {
             Ended::Itself(result) => result,
             Ended::GivenUp(given_up, last_word) => {
                 let outcome = match last_word {

@@ -307,7 +307,7 @@ async fn open(
         execute(context, session, statement, caller, Ahead::Begin(&mut opening), true).await
     };
     let sequence = conn.position();
-    let ended = with_patience(conn, patience, work).await;
+    let ended = with_patience(conn, patience, Box::pin(work).as_mut()).await;
     match opening.stage {
         Stage::Open => {}
         Stage::Unsent => {

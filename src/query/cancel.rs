@@ -125,11 +125,16 @@ pub(crate) enum Ended<T> {
 }
 
 /// Runs `work`, which has `conn` to itself, and cancels it on the server when patience ends.
-pub(crate) async fn with_patience<T>(conn: &Conn, patience: &Patience, work: impl Future<Output = T>) -> Ended<T> {
+///
+/// It takes the work by reference: a future that is moved is copied, and the path without limits is the hot one.
+pub(crate) async fn with_patience<T>(
+    conn: &Conn,
+    patience: &Patience,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Ended<T> {
     if !patience.is_limited() {
         return Ended::Itself(work.await);
     }
-    let mut work = std::pin::pin!(work);
     let given_up = tokio::select! {
         biased;
         result = work.as_mut() => return Ended::Itself(result),

@@ -117,7 +117,8 @@ impl Copy {
         let committing = AtomicBool::new(false);
         let flow = self.call.patience.flow.clone().unwrap_or_default();
         let work = alone(&context, session, &mut self.call.caller, &mut self.direction, &flow, &committing);
-        let failure = match with_patience(&session.conn, &self.call.patience, work).await {
+        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let failure = match ended {
             Ended::Itself(Ok(Went::Through(finished))) => {
                 return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
             }
@@ -168,7 +169,7 @@ impl Copy {
         }
         let flow = self.call.patience.flow.clone().unwrap_or_default();
         let work = within(session, &mut self.call.caller, &mut self.direction, &flow);
-        let ended = with_patience(&session.conn, &self.call.patience, work).await;
+        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
         *aborted =
             !matches!(ended, Ended::Itself(Ok(Went::Through(_))) | Ended::GivenUp(_, Some(Ok(Went::Through(_)))));
         let error = match ended {

@@ -79,9 +79,10 @@ pub(super) async fn execute(
             Some(plan) => plan,
             None => {
                 if let Ahead::Begin(opening) = &mut ahead {
-                    opening.alone(context, session).await?;
+                    Box::pin(opening.alone(context, session)).await?;
                 }
-                prepare(context, session, &statement.text).await?
+                // Boxed, like all that is rare here: each statement carries the room for it.
+                Box::pin(prepare(context, session, &statement.text)).await?
             }
         };
         if !in_transaction && became_read_only(context, session) {
@@ -144,7 +145,7 @@ pub(super) async fn run(
         Ahead::Begin(opening) if opening.is_unsent() => {
             let begin = opening.ahead(session);
             let sequence = conn.sending();
-            let (begun, started) = future::join(begin, start).await;
+            let (begun, started) = Box::pin(future::join(begin, start)).await;
             if let Err(failure) = begun {
                 if let Ok(rows) = started {
                     read_to_the_end(rows).await;
@@ -158,7 +159,7 @@ pub(super) async fn run(
         Ahead::Show => {
             let sequence = conn.sending();
             let show = conn.client.simple_query("SHOW transaction_read_only");
-            let (shown, started) = future::join(show, start).await;
+            let (shown, started) = Box::pin(future::join(show, start)).await;
             (sequence, shown.ok(), started)
         }
     };
@@ -166,11 +167,11 @@ pub(super) async fn run(
         Ok(rows) => rows,
         Err(error) => {
             session.conn.answered();
-            return Err(failure(session, error, Phase::Sent, sequence).await);
+            return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }
     };
     if shown.is_some_and(|messages| says_on(&messages)) {
-        return read_only_before(session, rows, sequence).await;
+        return Box::pin(read_only_before(session, rows, sequence)).await;
     }
     let finished = collect(rows, prepared, &context.shapes, caller).await;
     let busy_us = session.conn.answered_in(sequence);

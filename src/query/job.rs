@@ -1,5 +1,6 @@
 //! A statement outside a transaction, or the begin of one (`begin`), as the pool's router sees it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,9 +131,10 @@ impl Task for Job {
                 After::Settled(answer) => After::Settled(answer),
                 After::Again(query) => After::Again(Self::Query(query)),
             },
-            Self::Begin(begin) => begin.run(session).await,
-            Self::Batch(batch) => batch.run(session).await,
-            Self::Copy(copy) => copy.run(session).await,
+            // Boxed: a task that is a statement shall not be as large as these.
+            Self::Begin(begin) => Box::pin(begin.run(session)).await,
+            Self::Batch(batch) => Box::pin(batch.run(session)).await,
+            Self::Copy(copy) => Box::pin(copy.run(session)).await,
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -160,8 +162,11 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     query.call.attempts += 1;
     let context = query.call.context.clone();
     let ahead = if context.cluster.mode.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
-    let work = execute(&context, session, &query.statement, &mut query.call.caller, ahead, false);
-    let failure = match with_patience(&session.conn, &query.call.patience, work).await {
+    let ended = {
+        let work = pin!(execute(&context, session, &query.statement, &mut query.call.caller, ahead, false));
+        with_patience(&session.conn, &query.call.patience, work).await
+    };
+    let failure = match ended {
         Ended::Itself(Ok(finished)) => {
             return After::Settled(Box::new(move || query.call.caller.done(finished, node)));
         }

@@ -4,6 +4,7 @@
 //! it ends (COMMIT, ROLLBACK, forgotten, pool closed), the connection goes back only when the server has confirmed
 //! that no transaction is open; else it is closed.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -152,7 +153,7 @@ async fn query(
     if let Some(given_up) = patience.has_ended(std::time::Instant::now()) {
         return Err((given_up.error(Outcome::NotApplied), false));
     }
-    let work = execute(context, session, statement, caller, Ahead::Nothing, true);
+    let work = pin!(execute(context, session, statement, caller, Ahead::Nothing, true));
     settled(session, with_patience(&session.conn, patience, work).await)
 }
 
@@ -203,7 +204,7 @@ pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
 
 async fn commit(session: &Session, caller: Caller, patience: &Patience) -> End {
     let node = session.conn.node.index;
-    let failure = match with_patience(&session.conn, patience, end(session, "COMMIT")).await {
+    let failure = match with_patience(&session.conn, patience, pin!(end(session, "COMMIT"))).await {
         // Given up, but the server had finished it: it is committed.
         Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, caller, node),
         Ended::GivenUp(given_up, last_word) => {
