@@ -453,6 +453,38 @@ describe('size and time', () => {
     });
   }
 
+  fact('statements that take long leave a connection to quick ones, and all of them when there are none', async (t) => {
+    const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
+    const slow = (/** @type {number} */ seconds) => pool.query('SELECT pg_sleep($1)', [seconds]);
+    const quick = (/** @type {number} */ i) => pool.query('SELECT $1::int4 AS v', [i]);
+    for (let i = 0; i < 20; i++) await Promise.all([quick(i), slow(0.02)]);
+    await sleep(200);
+    const alone = range(8).map(() => slow(0.2));
+    await until('they have all four', () => pool.status().inUse === 4 && pool.status().waiting === 4);
+    await Promise.all(alone);
+    let running = 24;
+    await quick(0);
+    const many = range(running).map(() => slow(0.1).finally(() => running--));
+    let served = 0;
+    for (; running > 6; served++) assert.deepEqual(await quick(served), [{ v: served }]);
+    assert.ok(served > 50, `${served} quick ones while 18 slow ones took six turns on three connections`);
+    await Promise.all(many);
+  });
+
+  fact('a statement that needs a connection to itself gets one, however many others there are', async (t) => {
+    const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 20_000 });
+    let stopped = false;
+    const others = range(40).map(async () => {
+      while (!stopped) await pool.query('SELECT 1 AS v');
+    });
+    for (let i = 0; i < 20; i++) {
+      await pool.query('SELECT 2 AS v', [], { timeoutMs: 20_000 });
+      await pool.transaction((/** @type {any} */ tx) => tx.query('SELECT 3 AS v'));
+    }
+    stopped = true;
+    await Promise.all(others);
+  });
+
   fact('all connections busy is ERR_ACQUIRE_TIMEOUT, not ERR_NO_PRIMARY', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 200 });
     const tx = await pool.begin();

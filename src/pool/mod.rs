@@ -3,9 +3,15 @@
 //! - `manager`: how deadpool makes and checks connections (the fence check is its `pre_recycle` hook)
 //! - `session`: a pooled connection and what belongs to it
 //! - `prepared`: statements, what connections have prepared of them, row shapes
-//! - `router`: which statement runs on which connection, and which waits
+//! - `task`: work, as the pool sees it
+//! - `waiting`: the work that waits
+//! - `lane`: a connection with work on it
+//! - `router`: which work runs on which connection, and which waits
 
+mod lane;
 mod manager;
 pub(crate) mod prepared;
 pub(crate) mod router;
 pub(crate) mod session;
+pub(crate) mod task;
+mod waiting;

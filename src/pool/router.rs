@@ -1,17 +1,16 @@
 //! Which statement runs on which connection, and which waits.
 //!
-//! Work waits in one queue, first come first served. An idle connection is always preferred; when none is idle, a
-//! statement that allows it is sent down a connection that is busy (pipelining), unless that one has been silent for a
-//! while; meanwhile the pool grows up to its size. Work that needs a connection to itself (a transaction, a statement
-//! that can be cancelled) is never overtaken by work that does not, so it cannot starve.
+//! Work waits first come first served (`waiting`). An idle connection is always preferred; when none is idle, a statement
+//! that allows it is sent down a connection that is busy (pipelining), unless that one has been silent for a while;
+//! meanwhile the pool grows up to its size. For each task that needs a connection to itself (a transaction, a statement
+//! that can be cancelled) one busy connection is reserved: nothing more is sent down, so that it comes free. Statements
+//! that take long leave the last connection to the others, as long as there are such others.
 //!
 //! deadpool owns the connections; a [`Lane`] is one that is out of deadpool with work on it. When the last work of a
 //! lane ends and nothing waits, it goes back.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use deadpool::managed;
@@ -20,52 +19,15 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::lane::Lane;
 use super::manager::{Manager, Object, build};
 use super::session::Session;
+use super::task::{After, Sharing, Task};
+use super::waiting::Waiting;
 use crate::cluster::Cluster;
 use crate::cluster::connect::ConnectFailure;
 use crate::engine::{clock, lock};
 use crate::error::{ClientError, Outcome};
-
-/// A piece of work that needs a connection.
-pub(crate) trait Task: Send + Sized + 'static {
-    /// With whom it may share its connection.
-    fn sharing(&self) -> Sharing;
-    /// When it was handed in.
-    fn submitted(&self) -> Instant;
-    /// When to stop waiting for a connection.
-    fn deadline(&self) -> Instant;
-    /// When to look at [`Self::verdict`] again even if nothing else happens.
-    fn wakes_at(&self) -> Instant;
-    /// Why it must not run any more, if so: its own timeout passed, or its caller gave up.
-    fn verdict(&self, now: Instant) -> Option<ClientError>;
-    /// Runs it. `session` is its own, or shared with others that allow it.
-    fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
-    /// Tells its caller that it will not run.
-    fn fail(self, error: ClientError);
-}
-
-/// With whom a task may share its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    /// With nobody.
-    Alone,
-    /// Nobody knows how long it takes: it may go behind others, but others do not go behind it.
-    Last,
-    /// With anybody.
-    Any,
-}
-
-/// Tells a task's caller how it ended.
-pub(crate) type Answer = Box<dyn FnOnce() + Send>;
-
-/// What became of a task.
-pub(crate) enum After<T> {
-    /// It is done, and its caller is to be told when the connection is free: who then looks at the pool sees it so.
-    Settled(Answer),
-    /// It was certainly not applied: it waits for another connection, ahead of all others.
-    Again(T),
-}
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -79,57 +41,21 @@ pub(crate) struct Limits {
     pub(crate) depth: usize,
 }
 
+/// So long after the last quick statement others are expected.
+const QUICK_US: u64 = 100_000;
+/// A smaller pool has no connection to spare for quick statements.
+const LEAST_TO_SPARE: usize = 4;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_millis(500);
-/// A connection that has answered nothing for this long gets no more work behind what it has.
-const STALLED_US: u64 = 5_000;
 /// How long a cancelled statement may take to end when the pool does.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
-/// A connection with work on it.
-#[derive(Debug)]
-struct Lane {
-    object: Object,
-    load: AtomicUsize,
-    /// Tasks on it that nobody may go behind.
-    last: AtomicUsize,
-    /// When it last made progress, by [`clock`].
-    progress: AtomicU64,
-}
-
-impl Lane {
-    fn new(object: Object) -> Arc<Self> {
-        Arc::new(Self { object, load: AtomicUsize::new(0), last: AtomicUsize::new(0), progress: AtomicU64::new(0) })
-    }
-
-    fn session(&self) -> &Arc<Session> {
-        &self.object
-    }
-
-    /// One more worker runs on it.
-    fn join(&self) {
-        if self.load.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.progress.store(clock(), Ordering::Relaxed);
-        }
-    }
-
-    /// A task with this way of sharing has ended on it.
-    fn unseat(&self, sharing: Sharing) {
-        self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
-    }
-
-    /// Whether one more task may be sent down behind those it has.
-    fn is_open(&self, depth: usize, now: u64) -> bool {
-        self.last.load(Ordering::Relaxed) == 0
-            && self.load.load(Ordering::Relaxed) < depth
-            && now.saturating_sub(self.progress.load(Ordering::Relaxed)) < STALLED_US
-    }
-}
-
 #[derive(Debug)]
 struct State<T> {
-    queue: VecDeque<T>,
+    waiting: Waiting<T>,
     lanes: Vec<Arc<Lane>>,
+    /// When a statement that may share was handed in, by [`clock`].
+    last_quick: u64,
     /// Tasks that are about to get a connection from deadpool, usually a new one.
     acquiring: usize,
     /// The last attempt to get one failed.
@@ -166,7 +92,8 @@ impl<T: Task> Router<T> {
     pub(crate) fn new(cluster: Arc<Cluster>, limits: Limits) -> Result<Arc<Self>, managed::BuildError> {
         let objects = build(&cluster, limits.size, limits.max_lifetime, limits.statements)?;
         let state = State {
-            queue: VecDeque::new(),
+            waiting: Waiting::default(),
+            last_quick: 0,
             lanes: Vec::new(),
             acquiring: 0,
             failing: false,
@@ -188,7 +115,7 @@ impl<T: Task> Router<T> {
         let state = lock(&self.state);
         let size = self.objects.status().size;
         let in_use = state.lanes.len().min(size);
-        Status { size, in_use, waiting: state.queue.len(), pipelined: self.pipelined.load(Ordering::Relaxed) }
+        Status { size, in_use, waiting: state.waiting.len(), pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
     /// Takes work.
@@ -198,8 +125,15 @@ impl<T: Task> Router<T> {
             drop(state);
             return task.fail(ClientError::PoolClosed);
         }
-        state.queue.push_back(task);
-        self.dispatch(state);
+        let wakes_at = task.wakes_at();
+        if task.sharing() == Sharing::Any {
+            state.last_quick = clock();
+        }
+        state.waiting.push_back(task);
+        self.dispatch(&mut state);
+        if !state.waiting.is_empty() {
+            self.watch(&mut state, wakes_at);
+        }
     }
 
     /// Something may have become possible, or impossible, for what waits.
@@ -208,38 +142,69 @@ impl<T: Task> Router<T> {
     }
 
     /// Gives what waits to whoever can take it.
-    fn dispatch(self: &Arc<Self>, mut state: MutexGuard<'_, State<T>>) {
-        while let Some(head) = state.queue.front() {
-            let sharing = head.sharing();
-            let lane = match self.check_out() {
+    fn dispatch(self: &Arc<Self>, state: &mut State<T>) {
+        loop {
+            let long = self.may_begin_long(state);
+            if state.waiting.len() == if long { 0 } else { state.waiting.long() } {
+                break;
+            }
+            let (lane, task) = match self.check_out() {
                 Some(object) => {
                     let lane = Lane::new(object);
                     state.lanes.push(lane.clone());
-                    Some(lane)
+                    (Some(lane), state.waiting.pop_oldest(long))
                 }
                 None => {
-                    let growing = self.grow(&mut state);
-                    match sharing {
-                        Sharing::Alone => None,
+                    let growing = self.grow(state);
+                    self.reserve_lanes(state);
+                    let lane = match state.waiting.first_sharing() {
                         // It may be slow: better a new connection of its own, if there may be one.
-                        Sharing::Last if growing => None,
-                        Sharing::Last | Sharing::Any => self.best_shared(&state),
-                    }
+                        None | Some(Sharing::Alone | Sharing::Long) => None,
+                        Some(Sharing::Last) if growing => None,
+                        Some(Sharing::Last | Sharing::Any) => self.best_shared(state),
+                    };
+                    let task = lane.as_ref().and_then(|_| state.waiting.pop_sharing());
+                    (lane, task)
                 }
             };
-            let Some(lane) = lane else { break };
-            let Some(task) = state.queue.pop_front() else { break };
+            let (Some(lane), Some(task)) = (lane, task) else { break };
+            let sharing = task.sharing();
             lane.join();
             self.seat(&lane, sharing);
             drop(tokio::spawn(self.clone().work(lane, task, sharing)));
         }
-        self.watch_deadlines(&mut state);
     }
 
-    /// A task with this way of sharing begins on a lane. (A task's way may change with time, so it is kept beside it.)
+    /// Whether one of those that wait and take long may begin.
+    fn may_begin_long(&self, state: &State<T>) -> bool {
+        state.waiting.long() > 0 && self.room_for_long(state) > 0
+    }
+
+    /// How many more statements that take long may begin.
+    fn room_for_long(&self, state: &State<T>) -> usize {
+        let spare = self.limits.size >= LEAST_TO_SPARE && clock() - state.last_quick < QUICK_US;
+        let most = self.limits.size - usize::from(spare);
+        most.saturating_sub(state.lanes.iter().filter(|lane| lane.is_long()).count())
+    }
+
+    /// Makes as many lanes come free as there are tasks that need one alone, beside those that are on their way.
+    fn reserve_lanes(&self, state: &State<T>) {
+        let long = if self.may_begin_long(state) { state.waiting.long().min(self.room_for_long(state)) } else { 0 };
+        let coming = if state.failing { 0 } else { state.acquiring };
+        let wanted = (state.waiting.alone() + long).saturating_sub(coming);
+        let mut reserved = state.lanes.iter().filter(|lane| lane.is_reserved()).count();
+        while reserved < wanted {
+            let free = state.lanes.iter().filter(|lane| !lane.is_reserved() && !lane.is_long());
+            let Some(lane) = free.min_by_key(|lane| lane.load()) else { return };
+            lane.reserve(true);
+            reserved += 1;
+        }
+    }
+
+    /// A task begins on a lane.
     fn seat(&self, lane: &Lane, sharing: Sharing) {
-        lane.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
-        if lane.load.load(Ordering::Relaxed) > 1 {
+        lane.seat(sharing);
+        if lane.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -259,14 +224,14 @@ impl<T: Task> Router<T> {
         let now = clock();
         let depth = self.limits.depth;
         let open = |lane: &&Arc<Lane>| lane.is_open(depth, now) && lane.session().is_usable(&self.cluster);
-        state.lanes.iter().filter(open).min_by_key(|lane| lane.load.load(Ordering::Relaxed)).cloned()
+        state.lanes.iter().filter(open).min_by_key(|lane| lane.load()).cloned()
     }
 
     /// Starts getting one more connection, if there may be one more and somebody waits for it.
     /// True: one will come, or the attempt is under way.
     fn grow(self: &Arc<Self>, state: &mut State<T>) -> bool {
         let room = state.lanes.len() + state.acquiring < self.limits.size;
-        let wanted = state.acquiring < state.queue.len();
+        let wanted = state.acquiring < state.waiting.len();
         if room && wanted && !(state.failing && state.acquiring > 0) {
             state.acquiring += 1;
             drop(tokio::spawn(self.clone().acquire()));
@@ -305,14 +270,14 @@ impl<T: Task> Router<T> {
                 state.failing = false;
                 // Idle for a moment: dispatch takes the idle ones first.
                 drop(object);
-                self.dispatch(state);
+                self.dispatch(&mut state);
                 return true;
             }
             Err(error) => error,
         };
         if let Some(refusal) = hopeless(&error).filter(|_| state.lanes.is_empty()) {
             state.acquiring -= 1;
-            let waiting = std::mem::take(&mut state.queue);
+            let waiting = state.waiting.take_all();
             drop(state);
             for task in waiting {
                 task.fail(refusal.clone());
@@ -321,7 +286,7 @@ impl<T: Task> Router<T> {
         }
         state.failing = true;
         // One is enough to keep trying for all.
-        let needless = state.acquiring > 1 || state.queue.is_empty() || self.objects.is_closed();
+        let needless = state.acquiring > 1 || state.waiting.is_empty() || self.objects.is_closed();
         if needless {
             state.acquiring -= 1;
         }
@@ -331,7 +296,7 @@ impl<T: Task> Router<T> {
     /// Whether an acquiring task has nobody to try for any more; it is counted off then.
     fn nobody_waits(&self) -> bool {
         let mut state = lock(&self.state);
-        let nobody = state.queue.is_empty();
+        let nobody = state.waiting.is_empty();
         if nobody {
             state.acquiring -= 1;
             state.failing = false;
@@ -347,11 +312,12 @@ impl<T: Task> Router<T> {
         loop {
             let after = task.run(lane.session()).await;
             lane.unseat(sharing);
-            lane.progress.store(clock(), Ordering::Relaxed);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
                 After::Again(task) => {
-                    lock(&self.state).queue.push_front(task);
+                    let mut state = lock(&self.state);
+                    self.watch(&mut state, task.wakes_at());
+                    state.waiting.push_front(task);
                     None
                 }
             };
@@ -374,19 +340,25 @@ impl<T: Task> Router<T> {
         if !lane.session().is_usable(&self.cluster) {
             return None;
         }
-        let sharing = state.queue.front()?.sharing();
-        let others = lane.load.load(Ordering::Relaxed) > 1;
-        if others && (sharing == Sharing::Alone || lane.last.load(Ordering::Relaxed) > 0) {
-            return None;
-        }
+        let task = if lane.load() == 1 {
+            // It is as good as idle.
+            lane.reserve(false);
+            let long = self.may_begin_long(&state);
+            state.waiting.pop_oldest(long)
+        } else if lane.may_follow() && state.waiting.first_sharing().is_some() {
+            state.waiting.pop_sharing()
+        } else {
+            None
+        }?;
+        let sharing = task.sharing();
         self.seat(lane, sharing);
-        Some((state.queue.pop_front()?, sharing))
+        Some((task, sharing))
     }
 
     /// A worker leaves its lane; the last one gives the connection back.
     fn leave(self: &Arc<Self>, lane: Arc<Lane>) {
         let mut state = lock(&self.state);
-        if lane.load.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if lane.leave() {
             state.lanes.retain(|other| !Arc::ptr_eq(other, &lane));
             if let Some(lane) = Arc::into_inner(lane) {
                 if lane.session().is_usable(&self.cluster) && !state.closing {
@@ -396,20 +368,20 @@ impl<T: Task> Router<T> {
                 }
             }
         }
-        self.dispatch(state);
+        self.dispatch(&mut state);
+        drop(state);
         self.drained.notify_waiters();
     }
 
-    /// Makes sure that somebody looks when the next deadline of what waits has come.
-    fn watch_deadlines(self: &Arc<Self>, state: &mut State<T>) {
-        let Some(next) = state.queue.iter().map(Task::wakes_at).min() else { return };
+    /// Makes sure that somebody looks at what waits at this time.
+    fn watch(self: &Arc<Self>, state: &mut State<T>, wakes_at: Instant) {
         match state.next_sweep {
             None => {
-                state.next_sweep = Some(next);
+                state.next_sweep = Some(wakes_at);
                 drop(tokio::spawn(self.clone().sweep()));
             }
-            Some(at) if next < at => {
-                state.next_sweep = Some(next);
+            Some(at) if wakes_at < at => {
+                state.next_sweep = Some(wakes_at);
                 self.sweep.notify_one();
             }
             Some(_) => {}
@@ -434,21 +406,14 @@ impl<T: Task> Router<T> {
 
     /// True when nothing waits any more.
     fn fail_expired(&self, now: Instant) -> bool {
-        let mut failed = Vec::new();
         let mut state = lock(&self.state);
         // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
         let lacks_connections = !state.lanes.iter().any(|lane| lane.session().is_usable(&self.cluster));
-        for task in std::mem::take(&mut state.queue) {
-            match task.verdict(now) {
-                Some(error) => failed.push((task, error)),
-                None if task.deadline() <= now => {
-                    let error = self.out_of_time(&task, lacks_connections, now);
-                    failed.push((task, error));
-                }
-                None => state.queue.push_back(task),
-            }
-        }
-        state.next_sweep = state.queue.iter().map(Task::wakes_at).min();
+        let failed = state.waiting.take_out(|task| match task.verdict(now) {
+            None if task.deadline() <= now => Some(self.out_of_time(task, lacks_connections, now)),
+            verdict => verdict,
+        });
+        state.next_sweep = state.waiting.wakes_at();
         let idle = state.next_sweep.is_none();
         drop(state);
         for (task, error) in failed {
@@ -496,14 +461,14 @@ impl<T: Task> Router<T> {
 
     fn is_drained(&self) -> bool {
         let state = lock(&self.state);
-        state.queue.is_empty() && state.lanes.is_empty()
+        state.waiting.is_empty() && state.lanes.is_empty()
     }
 
     /// Takes all that waits, and lists what runs.
-    fn empty_out(&self) -> (VecDeque<T>, Vec<Arc<Session>>) {
+    fn empty_out(&self) -> (Vec<T>, Vec<Arc<Session>>) {
         let mut state = lock(&self.state);
         let running = state.lanes.iter().map(|lane| lane.session().clone()).collect();
-        (std::mem::take(&mut state.queue), running)
+        (state.waiting.take_all().collect(), running)
     }
 
     async fn cancel_all(&self) {

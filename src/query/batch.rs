@@ -23,8 +23,8 @@ use super::transaction::end;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Prepared};
-use crate::pool::router::{After, Sharing};
 use crate::pool::session::Session;
+use crate::pool::task::{After, Sharing};
 
 /// How many times a batch is run anew because DDL beside it wore out a plan.
 const PLANS: usize = 5;

@@ -25,8 +25,8 @@ use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
-use crate::pool::router::{After, Answer};
 use crate::pool::session::Session;
+use crate::pool::task::{After, Answer};
 
 /// A transaction that is to begin.
 #[derive(Debug)]

@@ -35,8 +35,8 @@ use crate::cluster::fence::{self, Verdict};
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
-use crate::pool::router::After;
 use crate::pool::session::Session;
+use crate::pool::task::After;
 
 /// Pieces that JavaScript may send ahead of the server. Each is about 64 KiB.
 const PIECES: u32 = 8;

@@ -15,8 +15,8 @@ use super::outcome::{Cause, Next, next};
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Pace;
-use crate::pool::router::{After, Sharing, Task};
 use crate::pool::session::Session;
+use crate::pool::task::{After, Sharing, Task};
 
 /// Work for the router.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Task for Job {
         match self {
             Self::Query(query) if query.call.patience.is_limited() => Sharing::Alone,
             Self::Query(query) => match query.statement.text.pace() {
-                Pace::Slow => Sharing::Alone,
+                Pace::Slow => Sharing::Long,
                 Pace::Unknown => Sharing::Last,
                 Pace::Quick => Sharing::Any,
             },

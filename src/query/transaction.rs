@@ -18,8 +18,8 @@ use super::execute::{Ahead, Failure, Statement, execute, failure};
 use super::job::{Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
 use crate::error::{ClientError, Outcome, ServerError};
-use crate::pool::router::{After, Answer};
 use crate::pool::session::Session;
+use crate::pool::task::{After, Answer};
 
 /// What a transaction's user wants next.
 #[derive(Debug)]

@@ -1,0 +1,101 @@
+//! A connection with work on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::manager::Object;
+use super::session::Session;
+use super::task::Sharing;
+use crate::engine::clock;
+
+/// A connection that has answered nothing for this long gets no more work behind what it has.
+const STALLED_US: u64 = 5_000;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) object: Object,
+    load: AtomicUsize,
+    /// Tasks on it that nobody may go behind.
+    last: AtomicUsize,
+    /// What runs on it takes long.
+    long: AtomicBool,
+    /// It is to come free: a task waits that needs it alone.
+    reserved: AtomicBool,
+    /// When it last made progress, by [`clock`].
+    progress: AtomicU64,
+}
+
+impl Lane {
+    pub(super) fn new(object: Object) -> Arc<Self> {
+        Arc::new(Self {
+            object,
+            load: AtomicUsize::new(0),
+            last: AtomicUsize::new(0),
+            long: AtomicBool::new(false),
+            reserved: AtomicBool::new(false),
+            progress: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.object
+    }
+
+    /// Tasks on it.
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// One more worker runs on it.
+    pub(super) fn join(&self) {
+        if self.load.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.progressed();
+        }
+    }
+
+    /// A worker leaves. True: it was the last one.
+    pub(super) fn leave(&self) -> bool {
+        self.load.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
+    /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
+    pub(super) fn seat(&self, sharing: Sharing) {
+        self.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+        self.long.store(sharing == Sharing::Long, Ordering::Relaxed);
+    }
+
+    /// A task with this way of sharing has ended on it.
+    pub(super) fn unseat(&self, sharing: Sharing) {
+        self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+        self.long.store(false, Ordering::Relaxed);
+        self.progressed();
+    }
+
+    pub(super) fn is_long(&self) -> bool {
+        self.long.load(Ordering::Relaxed)
+    }
+
+    fn progressed(&self) {
+        self.progress.store(clock(), Ordering::Relaxed);
+    }
+
+    pub(super) fn reserve(&self, reserved: bool) {
+        self.reserved.store(reserved, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_reserved(&self) -> bool {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Whether what comes next may go behind what it has.
+    pub(super) fn may_follow(&self) -> bool {
+        !self.is_reserved() && self.last.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether one more task may be sent down behind those it has.
+    pub(super) fn is_open(&self, depth: usize, now: u64) -> bool {
+        self.may_follow()
+            && self.load() < depth
+            && now.saturating_sub(self.progress.load(Ordering::Relaxed)) < STALLED_US
+    }
+}
