@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
+use rustc_hash::FxBuildHasher;
 use serde_json::json;
 
 /// How many shapes an environment may have. The first ones stay: what comes when it is full is parsed.
@@ -74,7 +75,8 @@ impl Scratch {
 /// literal takes the last of them just as `JSON.parse` does.
 #[derive(Debug, Default)]
 pub(crate) struct JsonShapes {
-    known: HashMap<Box<[u8]>, u16>,
+    /// A quick hash will do: what collides on purpose collides with 256 others at most.
+    known: HashMap<Box<[u8]>, u16, FxBuildHasher>,
     /// By their hash: the rest of it, and how often. One that comes to another's place takes it.
     candidates: Vec<(u32, u8)>,
     new: Vec<NewJsonShape>,
