@@ -351,9 +351,15 @@ export class Pool extends EventEmitter<PoolEvents> {
    * destroying it cancels it on the server. Errors are errors of the stream.
    */
   copyTo(target: string, options?: CopyToOptions): Readable;
-  /** BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. */
+  /**
+   * BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. The callback is called at once: its first
+   * statement waits for the connection, and takes BEGIN with it.
+   */
   transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
-  /** Begins a transaction that the caller ends. A forgotten one is rolled back. */
+  /**
+   * Begins a transaction that the caller ends. Resolves when it has a connection; BEGIN goes with its first statement. A
+   * forgotten one is rolled back.
+   */
   begin(options?: BeginOptions): Promise<Transaction>;
   status(): PoolStatus;
   nodes(): NodeStatus[];
