@@ -200,8 +200,8 @@ function summary({ verdict, load, byNode, where }) {
   /** @param {string[]} cells */
   const row = (...[event, pause, failures, first]) =>
     `   ${event.padEnd(24)} ${pause.padStart(13)} ${failures.padStart(8)}   ${first}`;
-  lines.push(row('event', 'longest pause', 'failed', 'first write through the pool'));
-  lines.push(row('', 'of writes', 'writes', 'after the new primary is open'));
+  lines.push(row('event', 'longest pause', 'failed', 'first write by the pool'));
+  lines.push(row('', 'of writes', 'writes', 'after the primary is open'));
   for (const { title, longestPauseMs, failed, promoted, acceptedAt, firstWriteAt } of episodes.list) {
     // The pool's write may well be the very first.
     const first = ms(Math.max(0, firstWriteAt - acceptedAt));
