@@ -18,7 +18,7 @@ const MOMENT: u64 = 100;
 const AWAY: u64 = 500;
 /// So long, in microseconds, it is not tried again then; twice as long each time, up to the longest pause.
 const PAUSE: u64 = 10_000;
-const LONGEST_PAUSE: u64 = 1_000_000;
+const LONGEST_PAUSE: u64 = 100_000;
 /// After so many looks without that, the pause is short again.
 const GOOD_LOOKS: u32 = 2_000;
 /// The whole of a share.
