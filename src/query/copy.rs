@@ -26,12 +26,11 @@ use super::caller::{Caller, Finished};
 use super::cancel::{Ended, GivenUp, with_patience};
 use super::execute::{Failure, failure};
 use super::flow::Flow;
-use super::job::{Call, Job, last_word_error, run_error};
+use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::end;
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
-use crate::cluster::fence::{self, Verdict};
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
@@ -141,17 +140,7 @@ impl Copy {
             return self.call.failed(run_error(cause, session, outcome), Some(node));
         }
         // Before COMMIT it certainly changed nothing, so it is as good as a read.
-        let again = match next(&cause, phase, true) {
-            _ if self.is_final() => false,
-            Next::Again => true,
-            Next::AskFence => match sequence {
-                Some(sequence) if context.cluster.mode.must_write() => {
-                    fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
-                }
-                _ => false,
-            },
-            Next::Fail(_) => false,
-        };
+        let again = !self.is_final() && runs_again(&context, session, next(&cause, phase, true), sequence).await;
         if again {
             session.conn.retire();
             self.call.prepare_retry();

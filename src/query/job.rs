@@ -12,6 +12,7 @@ use super::cancel::{Ended, Patience, with_patience};
 use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute};
 use super::outcome::{Cause, Next, next};
+use crate::cluster::conn::Sequence;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Pace;
@@ -189,17 +190,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     let declared_read = query.read_only || context.cluster.mode.only_reads();
     // Rows that were read cannot be taken back.
     let streamed = query.call.caller.has_streamed();
-    let again = match next(&cause, phase, declared_read) {
-        _ if streamed => false,
-        Next::Again => true,
-        Next::AskFence => match sequence {
-            Some(sequence) if context.cluster.mode.must_write() => {
-                fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
-            }
-            _ => false,
-        },
-        Next::Fail(_) => false,
-    };
+    let again = !streamed && runs_again(&context, session, next(&cause, phase, declared_read), sequence).await;
     if again {
         if matches!(cause, Cause::ReadOnlyBefore)
             && let Some(sequence) = sequence
@@ -218,6 +209,17 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     };
     let error = run_error(cause, session, outcome);
     query.call.failed(error, Some(node))
+}
+
+/// Whether what failed runs again on another connection. Where only the fence can tell, it is asked.
+pub(super) async fn runs_again(context: &Context, session: &Session, next: Next, sequence: Option<Sequence>) -> bool {
+    match (next, sequence) {
+        (Next::Again, _) => true,
+        (Next::AskFence, Some(sequence)) if context.cluster.mode.must_write() => {
+            fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
+        }
+        (Next::AskFence | Next::Fail(_), _) => false,
+    }
 }
 
 /// The error for a statement that failed on the wire.
