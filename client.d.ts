@@ -47,6 +47,20 @@ export interface LogEvent {
   node: string | undefined;
 }
 
+/** How the nodes are watched. */
+export interface MonitorOptions {
+  /**
+   * Between two looks at a node while all is well, ±10 %. Default 1000, and at most a third of `nodeTimeoutMs`. While no
+   * usable node is known it is 100; and whenever a connection breaks or a fence is seen the nodes are looked at at once.
+   */
+  intervalMs?: number;
+  /**
+   * A node that has answered nothing for so long is down: its connections are dropped, and what runs on them is released.
+   * Default 3000.
+   */
+  nodeTimeoutMs?: number;
+}
+
 /** Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option. */
 export interface PoolOptions {
   /**
@@ -84,6 +98,14 @@ export interface PoolOptions {
    * theirs to themselves. `false`: never. Default true.
    */
   pipeline?: boolean | { depth?: number };
+  /**
+   * How the nodes are watched in the background, over one light connection each that all pools with the same nodes, user,
+   * database and settings share. `false`: not at all; then roles are known from the pool's own connections only, and a
+   * statement on a node that has fallen silent waits for the kernel (a minute or more) or its own `timeoutMs`.
+   */
+  monitor?: boolean | MonitorOptions;
+  /** The option `retries` of transaction() where it is not given. Default 0. */
+  transactionRetries?: number;
   /** Default `'hyperiondb-client'`. The connections that watch the nodes add ` monitor`. */
   applicationName?: string;
   /** Session settings, sent at startup: `{ work_mem: '64MB' }`. */
@@ -214,7 +236,8 @@ export interface BeginOptions {
 export interface TransactionOptions extends BeginOptions {
   /**
    * How often the callback is run again after a failure that certainly changed nothing and may pass: 40001, 40P01, a
-   * connection lost before COMMIT. Default 0.
+   * connection lost before COMMIT. The pauses between the tries are random, 5 to 500 ms, and all together no longer than
+   * `acquireTimeoutMs`. Default: the pool's `transactionRetries`.
    */
   retries?: number;
 }
@@ -278,11 +301,49 @@ export interface NodeStatus {
   port: number;
   role: 'primary' | 'standby' | 'unknown';
   state: 'up' | 'down' | 'fenced';
+  /** The timeline a primary writes. A standby's is the one it follows as far as it tells, which may lag behind. */
+  timeline: number | null;
+  /** A primary's write position, a standby's replay position: `'0/3000148'`. */
+  lsn: string | null;
   /** Round trip of the last look at it; null when there was none. */
   latencyMs: number | null;
-  /** A standby's replay position behind the primary's; null when either is unknown. */
+  /** A standby's replay position behind the primary's as it was seen last before; null when either is unknown. */
   lagBytes: number | null;
+  /** How long ago the primary had already passed that position; 0 for one that has replayed all. */
+  lagMs: number | null;
+  /** Why it is not used, or what the last attempt to reach it met. */
   lastError: string | null;
+}
+
+/** What a handler of {@link Pool.listen} is told beside the payload. */
+export interface Notification {
+  channel: string;
+  payload: string;
+  /** Of the session that notified. */
+  processId: number;
+  /** `host:port` of the primary. */
+  node: string;
+}
+
+/** One handler on one channel. */
+export interface Subscription {
+  readonly channel: string;
+  /** The handler is not called any more. */
+  unlisten(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Between `since` and `until` (this machine's clock) notifications may have been missed. */
+export interface Gap {
+  channels: string[];
+  /** When the old session last proved that it was alive on a primary. */
+  since: Date;
+  /** When the server confirmed the new LISTEN. */
+  until: Date;
+  /** `host:port` of the old and of the new session; they may be the same. */
+  from: string;
+  to: string;
+  reason: string;
 }
 
 /** The events of a {@link Pool}. */
@@ -293,6 +354,8 @@ export interface PoolEvents {
   node: [{ host: string; port: number; state: NodeStatus['state']; role: NodeStatus['role'] }];
   /** A primary accepts no more writes. */
   fenced: [{ host: string; port: number }];
+  /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */
+  gap: [Gap];
   /** Something in the background failed (the password function). Never ends the process, listener or not. */
   error: [unknown];
 }
@@ -361,6 +424,19 @@ export class Pool extends EventEmitter<PoolEvents> {
    * forgotten one is rolled back.
    */
   begin(options?: BeginOptions): Promise<Transaction>;
+  /**
+   * Calls `handler` for each notification on `channel`, in their order, through every failover; resolves when the server
+   * has confirmed. All channels of a pool share one connection of their own to the primary, whatever the pool's mode. When
+   * it has to be replaced the event `gap` says since when notifications may have been missed. What a handler throws is an
+   * `error` event. Somebody who listens keeps the process alive, until unlisten() or end().
+   *
+   * `channel` is the name as it is, not folded to lower case, of at most 63 bytes.
+   */
+  listen(channel: string, handler: (payload: string, notification: Notification) => unknown): Promise<Subscription>;
+  /** Ends the subscriptions of one handler on a channel, of a channel, or all. */
+  unlisten(channel?: string, handler?: (payload: string, notification: Notification) => unknown): Promise<void>;
+  /** Notifies whoever listens to `channel`; `payload` has at most 7999 bytes. It is a write: it goes to the primary. */
+  notify(channel: string, payload?: string): Promise<void>;
   status(): PoolStatus;
   nodes(): NodeStatus[];
   /**

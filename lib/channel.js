@@ -31,6 +31,8 @@ const OP = {
   DATA: 15,
   END_DATA: 16,
   UNLOAD: 17,
+  LISTEN: 18,
+  UNLISTEN: 19,
 };
 const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
 
@@ -137,8 +139,8 @@ class Channel {
       this.ring.flush();
     };
     /** Keeps the process alive while, and only while, somebody waits. */
-    this.hold = setInterval(() => {}, 0x7fff_ffff);
-    this.hold.unref();
+    this.alive = setInterval(() => {}, 0x7fff_ffff);
+    this.alive.unref();
     /** @type {Map<number, WeakRef<Listener>>} */
     this.pools = new Map();
     this.lastPool = 0;
@@ -176,8 +178,18 @@ class Channel {
     const id = this.free.pop() ?? this.calls.length;
     this.calls[id] = call;
     call.id = id;
-    if (this.inFlight++ === 0) this.hold.ref();
+    this.hold();
     return id;
+  }
+
+  /** Something is in flight that keeps the process alive, */
+  hold() {
+    if (this.inFlight++ === 0) this.alive.ref();
+  }
+
+  /** and is not any more. */
+  letGo() {
+    if (--this.inFlight === 0) this.alive.unref();
   }
 
   /** @param {Call} call */
@@ -185,7 +197,7 @@ class Channel {
     this.calls[call.id] = undefined;
     this.free.push(call.id);
     call.id = 0;
-    if (--this.inFlight === 0) this.hold.unref();
+    this.letGo();
   }
 
   /** Frames were written: they leave when the current burst of JavaScript has ended. */

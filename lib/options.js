@@ -180,6 +180,29 @@ function pipeline(value) {
   return { depth: given.depth === undefined ? DEPTH : integer('pipeline.depth', given.depth, 1, 1_000) };
 }
 
+/** How the nodes are watched, unless it is said otherwise. */
+const MONITOR = { intervalMs: 1_000, nodeTimeoutMs: 3_000 };
+
+/**
+ * @param {unknown} value
+ * @returns {typeof MONITOR | null} null: not at all
+ */
+function monitor(value) {
+  if (value === false) return null;
+  const given = value === true ? {} : plainObject('monitor', value);
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(MONITOR, name)) throw new OptionError(`unknown option 'monitor.${name}'`);
+  }
+  const least = { intervalMs: 10, nodeTimeoutMs: 100 };
+  const checked = Object.entries(MONITOR).map(([name, preset]) => [
+    name,
+    given[name] === undefined
+      ? preset
+      : integer(`monitor.${name}`, given[name], least[/** @type {keyof typeof MONITOR} */ (name)], MAX_MS),
+  ]);
+  return Object.fromEntries(checked);
+}
+
 /** @param {unknown} value */
 function password(value) {
   return typeof value === 'function' ? value : string('password', value);
@@ -208,6 +231,8 @@ const OPTIONS = {
   maxLifetimeMs: { value: 1_800_000, check: ms(1) },
   statementCacheSize: { value: 256, check: (value, name) => integer(name, value, 1, 100_000) },
   pipeline: { value: true, check: pipeline },
+  monitor: { value: true, check: monitor },
+  transactionRetries: { value: 0, check: (value, name) => integer(name, value, 0, 1_000_000) },
   applicationName: { value: 'hyperiondb-client', check: (value, name) => string(name, value) },
   options: { value: {}, check: sessionOptions },
   types: { value: {}, check: types },
@@ -263,7 +288,7 @@ function parseOptions(given = {}, env = process.env) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const { logger: _logger, password, pipeline, ...rest } = options;
+  const { logger: _logger, transactionRetries: _retries, password, pipeline, ...rest } = options;
   const passwords =
     typeof password === 'function'
       ? null

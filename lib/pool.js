@@ -7,6 +7,7 @@ const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
 const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
 const { RowStream } = require('./stream.js');
@@ -21,6 +22,18 @@ const forgotten = new FinalizationRegistry((/** @type {{ channel: any, pool: num
     .finally(() => channel.forgetPool(pool));
 });
 
+let warned = false;
+
+/** Once a process: what is missing is a right that a service may well have revoked. */
+function warnUnidentified() {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    'hyperiondb-client: the user may not execute pg_control_system(), so a host of another cluster is not recognised',
+    { code: 'HYPERION_NO_SYSTEM_IDENTIFIER' },
+  );
+}
+
 class Pool extends EventEmitter {
   /** @type {import('./session.js').Session} */
   #session;
@@ -28,6 +41,8 @@ class Pool extends EventEmitter {
   /** Held here, because the channel holds it weakly. @type {import('./channel.js').Listener} */
   #listener;
   #closed = false;
+  /** @type {Listeners} */
+  #listeners;
   /** @type {Promise<void> | undefined} */
   #ended;
 
@@ -46,6 +61,7 @@ class Pool extends EventEmitter {
       forget: ({ id }) => channel.tell(OP.FORGET, 0, pool, id),
     });
     this.#session = new Session(channel, pool, statements, this.#options.hosts, this.#options.logger);
+    this.#listeners = new Listeners(this.#session, this);
     forgotten.register(this, { channel, pool }, this);
   }
 
@@ -125,7 +141,36 @@ class Pool extends EventEmitter {
    */
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
-    return transaction(this.#session, callback, options);
+    const { transactionRetries, acquireTimeoutMs } = this.#options;
+    return transaction(this.#session, callback, options, { retries: transactionRetries, patienceMs: acquireTimeoutMs });
+  }
+
+  /**
+   * Calls `handler` for each notification on a channel, through every failover.
+   * @param {string} channel
+   * @param {(payload: string, notification: object) => unknown} handler
+   */
+  async listen(channel, handler) {
+    if (this.#closed) throw new PoolClosedError();
+    return this.#listeners.listen(channel, handler);
+  }
+
+  /**
+   * Ends the subscriptions of a handler, of a channel, or all.
+   * @param {string} [channel]
+   * @param {(payload: string, notification: object) => unknown} [handler]
+   */
+  async unlisten(channel, handler) {
+    await this.#listeners.unlisten(channel, handler);
+  }
+
+  /**
+   * Tells everybody who listens to a channel.
+   * @param {string} channel
+   * @param {string} [payload]
+   */
+  async notify(channel, payload) {
+    await this.query('SELECT pg_catalog.pg_notify($1, $2)', [checkChannel(channel), checkPayload(payload)]);
   }
 
   /** How many connections there are, and what they do. */
@@ -156,6 +201,7 @@ class Pool extends EventEmitter {
   async #end(timeoutMs) {
     this.#closed = true;
     forgotten.unregister(this);
+    this.#listeners.close();
     const { channel, pool } = this.#session;
     await channel.ask(OP.END, pool, { timeoutMs });
     channel.forgetPool(pool);
@@ -168,7 +214,18 @@ class Pool extends EventEmitter {
   /** @param {Record<string, unknown>} told */
   #onEvent({ event, ...detail }) {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
-    process.nextTick(() => this.emit(/** @type {string} */ (event), detail));
+    process.nextTick(() => {
+      if (event === 'notification') {
+        this.#listeners.hear(/** @type {any} */ (detail));
+      } else if (event === 'unidentified') {
+        warnUnidentified();
+      } else if (event === 'gap') {
+        const { since, until, ...rest } = /** @type {any} */ (detail);
+        this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
+      } else {
+        this.emit(/** @type {string} */ (event), detail);
+      }
+    });
   }
 
   /** @param {number} request */

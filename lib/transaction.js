@@ -20,6 +20,9 @@ const ISOLATION = {
 const BEGIN_OPTIONS = ['isolation', 'readOnly', 'deferrable', 'timeoutMs', 'signal'];
 const TRANSACTION_OPTIONS = [...BEGIN_OPTIONS, 'retries'];
 
+/** Before a transaction is tried again, at least. */
+const FIRST_PAUSE_MS = 5;
+
 /** What was not applied and may go well another time. */
 const RETRYABLE = new Set(['40001', '40P01', '57P01', '57P02', '57P05', '25006', 'ERR_CONNECTION_LOST']);
 
@@ -314,12 +317,15 @@ async function attempt(session, callback, options) {
  * @param {import('./session.js').Session} session
  * @param {(tx: Transaction) => Promise<T> | T} callback
  * @param {unknown} options
+ * @param {{ retries: number, patienceMs: number }} presets the pool's, and how long it waits in all between the tries
  * @returns {Promise<T>}
  */
-async function transaction(session, callback, options) {
+async function transaction(session, callback, options, presets) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
   const checked = transactionOptions(options, TRANSACTION_OPTIONS);
-  const { retries = 0 } = checked;
+  const { retries = presets.retries } = checked;
+  let pause = 0;
+  let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
       return await attempt(session, callback, checked);
@@ -328,8 +334,11 @@ async function transaction(session, callback, options) {
       const again = error instanceof HyperionError && RETRYABLE.has(code) && outcome !== 'unknown';
       if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
       if (!again || tries > retries) throw error;
-      // A moment's wait, differently long for each, lets the others go first.
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(10 * 2 ** tries, 500)));
+      // Decorrelated jitter: those who failed together do not come back together.
+      pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
+      paused += pause;
+      if (paused > presets.patienceMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
 }

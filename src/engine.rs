@@ -11,9 +11,10 @@ mod completion;
 mod pulse;
 
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -33,6 +34,35 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn clock() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+/// A number from 0 to 1, for delays that shall differ.
+pub(crate) fn random() -> f64 {
+    // The seeds of the standard library's hash maps: random for each process, and different each time.
+    let bits = RandomState::new().build_hasher().finish();
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Pauses between attempts, with decorrelated jitter: each is drawn anew, up to three times as long as the one before, so that
+/// those who failed together do not come back together.
+#[derive(Debug)]
+pub(crate) struct Backoff(Duration);
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_millis(500);
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let spread = (self.0 * 3).saturating_sub(Self::FIRST);
+        self.0 = (Self::FIRST + spread.mul_f64(random())).min(Self::LONGEST);
+        self.0
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(Self::FIRST)
+    }
 }
 
 /// The running I/O thread. It ends when the last [`Arc`] to it is dropped.

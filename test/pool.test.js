@@ -782,14 +782,20 @@ describe('what a pool says of itself', () => {
       assert.deepEqual(Object.keys(node).sort(), [
         'host',
         'lagBytes',
+        'lagMs',
         'lastError',
         'latencyMs',
+        'lsn',
         'port',
         'role',
         'state',
+        'timeline',
       ]);
       assert.ok(node.latencyMs > 0);
-      assert.ok(node.lagBytes >= 0);
+      assert.equal(typeof node.lagBytes, 'number');
+      assert.equal(typeof node.lagMs, 'number');
+      assert.equal(node.timeline, 1);
+      assert.match(node.lsn, /^[0-9A-F]+\/[0-9A-F]+$/);
       assert.equal(node.lastError, null);
     }
   });

@@ -23,6 +23,7 @@ use crate::query::copy::{Copy, Piece};
 use crate::query::execute::Statement;
 use crate::query::flow::Flow;
 use crate::query::job::{Call, Job, Query};
+use crate::query::listen;
 use crate::query::transaction::Command;
 
 /// What comes in from JavaScript.
@@ -73,7 +74,8 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
     let observer = Box::new(move |event: serde_json::Value| {
         events.push_text(&Message::new(Kind::Event, pool), event.to_string());
     });
-    let cluster = Cluster::new(options.config(), password, options.mode, options.connect_timeout(), observer);
+    let cluster =
+        Cluster::new(options.config(), password, options.mode, options.connect_timeout(), options.rhythm(), observer);
     let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
     let (acquire_timeout, choices) = (options.acquire_timeout(), options.choices());
     Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, choices })
@@ -109,6 +111,8 @@ struct Pool {
     requests: PasswordRequests,
     texts: HashMap<u32, Arc<StatementText>>,
     transactions: HashMap<u32, Transaction>,
+    /// There once somebody listens.
+    listener: Option<UnboundedSender<listen::Command>>,
 }
 
 /// Pieces of a stream that may be on their way before its reader has taken one.
@@ -151,7 +155,7 @@ impl Desk {
             }
         }
         for pool in self.pools.into_values() {
-            drop(pool.transactions);
+            drop((pool.transactions, pool.listener));
             drop(tokio::spawn(async move { pool.router.close(Some(Duration::ZERO)).await }));
         }
     }
@@ -161,7 +165,8 @@ impl Desk {
         let cluster = router.cluster.clone();
         let context = Arc::new(Context { cluster, shapes: self.shapes.clone(), choices, acquire_timeout });
         router.start();
-        let pool = Pool { router, context, requests, texts: HashMap::new(), transactions: HashMap::new() };
+        let (texts, transactions) = (HashMap::new(), HashMap::new());
+        let pool = Pool { router, context, requests, texts, transactions, listener: None };
         self.pools.insert(number, pool);
     }
 
@@ -217,6 +222,8 @@ impl Desk {
                 let call = Call::new(caller(), pool.context.clone(), patience.clone());
                 pool.copy(frame, Copy::unload(call, frame.text()));
             }
+            Operation::Listen => pool.listener(listen::Command::Listen(frame.text(), caller())),
+            Operation::Unlisten => pool.listener(listen::Command::Unlisten(frame.text(), caller())),
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
             Operation::Password => pool.password(frame),
             Operation::End => {
@@ -280,8 +287,8 @@ impl Desk {
 
 /// Whether somebody in JavaScript waits for the operation's end.
 fn wants_answer(operation: Operation) -> bool {
-    use Operation::{Batch, Begin, Commit, End, Load, Panic, Query, Rollback, Unload};
-    matches!(operation, Query | Batch | Begin | Commit | Rollback | End | Panic | Load | Unload)
+    use Operation::{Abandon, Cancel, Credit, Data, Define, EndData, Forget, Password};
+    !matches!(operation, Abandon | Cancel | Credit | Data | Define | EndData | Forget | Password)
 }
 
 impl Pool {
@@ -355,6 +362,12 @@ impl Pool {
         }
     }
 
+    fn listener(&mut self, command: listen::Command) {
+        let listener = self.listener.get_or_insert_with(|| listen::start(&self.context));
+        // It outlives this sender.
+        let _ = listener.send(command);
+    }
+
     fn end_transaction(&mut self, frame: &Frame<'_>, command: Command) {
         self.command(frame, command);
         self.transactions.remove(&frame.transaction);
@@ -371,6 +384,7 @@ impl Pool {
     /// statement has finished: dropping the sender is the last thing in their mailbox.
     fn end(mut self, limit: Option<Duration>, caller: Caller) -> Self {
         self.transactions.retain(|_, transaction| transaction.managed);
+        self.listener = None;
         let router = self.router.clone();
         drop(tokio::spawn(async move {
             router.close(limit).await;

@@ -39,6 +39,9 @@ pub(super) enum Operation {
     EndData,
     /// Unload; the payload is the SQL.
     Unload,
+    /// Listen to the channel that is the payload, or no more.
+    Listen,
+    Unlisten,
 }
 
 /// The statement is a declared read.
@@ -161,6 +164,8 @@ fn operation(number: i32) -> Option<Operation> {
         15 => Operation::Data,
         16 => Operation::EndData,
         17 => Operation::Unload,
+        18 => Operation::Listen,
+        19 => Operation::Unlisten,
         _ => return None,
     })
 }

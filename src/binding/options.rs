@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
+use crate::cluster::Rhythm;
 use crate::cluster::role::Mode;
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices};
 use crate::pool::router::Limits;
@@ -32,6 +33,15 @@ pub(super) struct PoolOptions {
     application_name: String,
     options: BTreeMap<String, String>,
     types: TypeOptions,
+    /// Missing: nobody looks at the nodes in the background.
+    monitor: Option<MonitorOptions>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MonitorOptions {
+    interval_ms: u64,
+    node_timeout_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +101,14 @@ impl PoolOptions {
 
     pub(super) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(super) fn rhythm(&self) -> Option<Rhythm> {
+        let of = |monitor: &MonitorOptions| Rhythm {
+            interval: Duration::from_millis(monitor.interval_ms),
+            node_timeout: Duration::from_millis(monitor.node_timeout_ms),
+        };
+        self.monitor.as_ref().map(of)
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

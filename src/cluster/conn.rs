@@ -8,19 +8,21 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
 
 use super::ear::{Ear, Heard};
 use super::node::Node;
+use super::probe::{Probe, Told, ask};
 use super::role::Role;
 use super::socket::{Address, Socket};
 use crate::engine::{clock, lock};
@@ -47,6 +49,8 @@ pub(crate) struct Link {
     /// When the last statement was answered, in microseconds of [`clock`].
     answered: AtomicU64,
     reason: Mutex<Option<String>>,
+    /// Where notifications go, if anybody listens.
+    listener: OnceLock<UnboundedSender<Notification>>,
 }
 
 impl Link {
@@ -110,12 +114,13 @@ pub(crate) struct Conn {
     /// Where cancel requests go.
     address: Address,
     pub(crate) created: Instant,
-    pub(crate) timeline: Option<u32>,
     generation: u64,
     /// Whether the server reports its role by itself: PostgreSQL 14 and later.
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
-    limits_statements: bool,
+    limits_statements: AtomicBool,
+    /// Whether the session may ask which cluster it is.
+    may_ask: AtomicBool,
     pub(crate) ear: Arc<Ear>,
     link: Arc<Link>,
 }
@@ -130,43 +135,52 @@ impl Drop for Conn {
 const FRESH: u64 = 100_000;
 
 impl Conn {
-    /// Takes over a connection that has just logged in, and starts its driver.
+    /// Takes over a connection that has just logged in, and starts its driver. It is broken with the others of its node
+    /// only after [`Self::join`].
     pub(super) fn start(client: Client, connection: Driven, node: &Arc<Node>, address: Address, ear: Arc<Ear>) -> Self {
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
-        node.register(&link);
         drop(tokio::spawn(drive(connection, link.clone(), node.clone())));
         Self {
             client,
             node: node.clone(),
             address,
             created: Instant::now(),
-            timeline: None,
             generation,
             reports_role,
-            limits_statements: false,
+            limits_statements: AtomicBool::new(false),
+            may_ask: AtomicBool::new(true),
             ear,
             link,
         }
     }
 
-    /// What the node says of itself, in one flight that needs no special rights.
-    pub(crate) async fn probe(&mut self) -> Result<Probe, tokio_postgres::Error> {
-        let started = Instant::now();
-        let messages = self.client.simple_query(PROBE).await?;
-        let latency = started.elapsed();
-        let row = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let text = |column: usize| row.and_then(|row| row.get(column));
-        let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
-        self.timeline = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
-        self.limits_statements = text(4) != Some("0");
-        self.link.set_role(role);
+    /// From now on it is one of its node's connections.
+    pub(super) fn join(&self) {
+        self.node.register(&self.link);
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// What the node says of itself, in one flight.
+    pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
+        let Told { probe, limits_statements, may_ask } =
+            ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
+        self.may_ask.store(may_ask, Ordering::Relaxed);
+        self.limits_statements.store(limits_statements, Ordering::Relaxed);
+        self.link.set_role(probe.role);
         self.answered();
-        Ok(Probe { role, timeline: self.timeline, lsn: text(3).and_then(parse_lsn), latency: Some(latency) })
+        Ok(probe)
+    }
+
+    /// What other sessions tell the channels that this one will listen to.
+    pub(crate) fn notifications(&self) -> UnboundedReceiver<Notification> {
+        let (sender, receiver) = unbounded_channel();
+        let _ = self.link.listener.set(sender);
+        receiver
     }
 
     /// The role as last reported.
@@ -189,7 +203,7 @@ impl Conn {
 
     /// Whether the server may cancel a statement for taking too long.
     pub(crate) fn limits_statements(&self) -> bool {
-        self.limits_statements
+        self.limits_statements.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is broken.
@@ -252,7 +266,9 @@ impl Conn {
 
     /// To be called when a statement was answered.
     pub(crate) fn answered(&self) {
-        self.link.answered.store(clock(), Ordering::Relaxed);
+        let now = clock();
+        self.link.answered.store(now, Ordering::Relaxed);
+        self.node.hear(now);
     }
 
     /// The same, for one whose time counts: how long the server was busy with it, in microseconds. What it waited in
@@ -260,6 +276,7 @@ impl Conn {
     pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
+        self.node.hear(now);
         now - sequence.sent.max(before)
     }
 
@@ -287,33 +304,6 @@ impl Conn {
     }
 }
 
-/// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
-/// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
-const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.current_setting('default_transaction_read_only'), \
-    CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL \
-    ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
-    CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
-    ELSE pg_catalog.pg_current_wal_lsn() END, \
-    pg_catalog.current_setting('statement_timeout')";
-
-/// What [`Conn::probe`] learnt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
-    pub(crate) role: Role,
-    /// A primary's timeline.
-    pub(crate) timeline: Option<u32>,
-    pub(crate) lsn: Option<u64>,
-    /// Of the round trip, when one was made.
-    pub(crate) latency: Option<Duration>,
-}
-
-/// `16/B374D848` as a number.
-fn parse_lsn(text: &str) -> Option<u64> {
-    let (high, low) = text.split_once('/')?;
-    Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
-}
-
 type Driven = Connection<Heard<Socket>, NoTlsStream>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
@@ -334,6 +324,11 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
             }
             match polled {
                 Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                    if let Some(listener) = link.listener.get() {
+                        let _ = listener.send(notification);
+                    }
+                }
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(describe(&error))),
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -352,7 +347,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
     link.end(reason);
     drop(connection);
     if broke {
-        node.poke.notify_one();
+        node.poke();
     }
 }
 
@@ -375,24 +370,3 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
 
 /// Keeps the choice of TLS in one place.
 pub(super) const TLS: NoTls = NoTls;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lsn_texts() {
-        assert_eq!(parse_lsn("0/0"), Some(0));
-        assert_eq!(parse_lsn("16/B374D848"), Some(0x16_B374_D848));
-        assert_eq!(parse_lsn("rubbish"), None);
-    }
-
-    #[test]
-    fn only_statements_sent_before_the_warning_are_unreplicated() {
-        let link = Link::default();
-        link.sent.store(3, Ordering::Relaxed);
-        link.unreplicated.store(2, Ordering::Relaxed);
-        let unreplicated = link.unreplicated.load(Ordering::Relaxed);
-        assert_eq!([1, 2, 3].map(|number| number <= unreplicated), [true, true, false]);
-    }
-}

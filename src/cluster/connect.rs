@@ -13,10 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, Probe, TLS, describe};
+use super::conn::{Conn, TLS, describe};
 use super::ear::{Ear, Heard};
 use super::node::Node;
-use super::role::{Fit, fit, misfit};
+use super::probe::Probe;
+use super::role::{Fit, Mode, fit, misfit};
 use super::socket::{Address, Socket};
 use super::{Cluster, Observation};
 use crate::engine::lock;
@@ -116,38 +117,45 @@ async fn log_in(
     }
     let ear = Arc::<Ear>::default();
     let (client, connection) = config.connect_raw(Heard::new(socket, ear.clone()), TLS).await?;
-    let mut conn = Conn::start(client, connection, node, address, ear);
+    let conn = Conn::start(client, connection, node, address, ear);
     let probe = conn.probe().await?;
     Ok((conn, probe))
 }
 
-/// One connection to `node` if it suits the pool.
-async fn open_suitable(cluster: &Cluster, node: &Arc<Node>) -> Result<(Conn, Fit), HostFailure> {
-    let opened = open(cluster, &cluster.config, node).await;
-    let result = opened.and_then(|(conn, probe)| {
-        cluster.observe(node, Observation::Alive(probe));
-        if cluster.mode.must_write() && cluster.is_deposed(probe.timeline) {
-            return Err(HostFailure::Unsuitable("is a deposed primary (its timeline is behind)".into()));
+/// One connection to `node` if it suits `mode`.
+async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Result<(Conn, Fit), HostFailure> {
+    let result = match open(cluster, &cluster.config, node).await {
+        Ok((conn, probe)) => {
+            cluster.observe(node, Observation::Alive(probe));
+            cluster.settled().await;
+            match (cluster.objection_to(node, mode), fit(mode, probe.role)) {
+                (Some(objection), _) => Err(HostFailure::Unsuitable(objection)),
+                (None, Fit::No) => Err(HostFailure::Unsuitable(misfit(mode, probe.role).into())),
+                (None, fit) => Ok((conn, fit)),
+            }
         }
-        match fit(cluster.mode, probe.role) {
-            Fit::No => Err(HostFailure::Unsuitable(misfit(cluster.mode, probe.role).into())),
-            fit => Ok((conn, fit)),
-        }
-    });
+        Err(failure) => Err(failure),
+    };
     match &result {
-        Ok(_) => lock(&node.seen).refusal = None,
+        Ok((conn, _)) => {
+            conn.join();
+            lock(&node.seen).refusal = None;
+        }
+        // Seen already.
+        Err(HostFailure::Unsuitable(_)) => {}
         Err(failure) => cluster.observe(node, Observation::Failed(failure.clone())),
     }
     result
 }
 
-/// A connection to a node that suits the pool. However many callers need one, the hosts are searched once at a time.
-pub(super) async fn connect(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
+/// A connection to a node that suits `mode`. However many callers need one, the hosts are searched once at a time.
+pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
+    cluster.begin();
     let mut tried = None;
     loop {
         // The usual case: the node is known.
-        if let Some(node) = cluster.target().filter(|node| tried != Some(node.index)) {
-            match open_suitable(cluster, &node).await {
+        if let Some(node) = cluster.target(mode).filter(|node| tried != Some(node.index)) {
+            match open_suitable(cluster, &node, mode).await {
                 Ok((conn, _)) => return Ok(conn),
                 Err(failure) if failure.is_final() => return Err(give_up(failure)),
                 Err(_) => tried = Some(node.index),
@@ -157,12 +165,12 @@ pub(super) async fn connect(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
         let Ok(_searching) = cluster.discovery.try_lock() else {
             // Somebody searches already: what that finds is ours too.
             drop(cluster.discovery.lock().await);
-            if cluster.target().is_none_or(|node| tried == Some(node.index)) {
+            if cluster.target(mode).is_none_or(|node| tried == Some(node.index)) {
                 return Err(ConnectFailure::NoNode);
             }
             continue;
         };
-        return search(cluster).await;
+        return search(cluster, mode).await;
     }
 }
 
@@ -174,9 +182,9 @@ fn give_up(failure: HostFailure) -> ConnectFailure {
 }
 
 /// Races all hosts.
-async fn search(cluster: &Cluster) -> Result<Conn, ConnectFailure> {
-    let attempts =
-        cluster.in_order().into_iter().map(|node| async move { open_suitable(cluster, &node).await }).collect();
+async fn search(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
+    let nodes = cluster.in_order(mode).into_iter();
+    let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, mode).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
         Err(failures) => match failures.into_iter().find(HostFailure::is_final) {

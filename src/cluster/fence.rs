@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::conn::{Conn, Probe, Sequence};
+use super::conn::{Conn, Sequence};
+use super::probe::Probe;
 use super::role::Role;
 use super::{Cluster, Observation};
 
@@ -38,9 +39,9 @@ pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Conn, refused: Sequence
     let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
     let verdict = verdict(role, text(2), conn.role_changed_since(refused));
     if verdict == Verdict::Fenced {
-        conn.node.poke.notify_one();
+        conn.node.poke();
         if role.in_recovery || role.read_only {
-            let probe = Probe { role, timeline: None, lsn: None, latency: None };
+            let probe = Probe { role, timeline: None, lsn: None, latency: None, identity: None };
             cluster.observe(&conn.node, Observation::Alive(probe));
         }
     }

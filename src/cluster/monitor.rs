@@ -1,61 +1,217 @@
-//! Looks at every node in the background, over one light connection each.
+//! Looks at a node in the background, over one light connection for all pools that have it.
 //!
-//! Every second while all is well; every 100 ms while no primary is known; at once when a connection breaks, an
-//! attempt fails or a fence is seen (`Node::poke`). A node that answers nothing for [`NODE_TIMEOUT`] is down, and what
-//! runs on it is released: TCP alone would let it hang for minutes.
+//! A [`Watch`] belongs to a server as a user sees it (host, port, user, database, settings: being read-only may depend on all
+//! of them). Pools that agree in these share it, and each draws its own conclusions (`view`). It looks every second while
+//! all is well; every 100 ms while one of the pools knows no node to use; at once when a connection breaks, an attempt fails
+//! or a fence is seen ([`Watch::poke`]). A node that answers nothing for `node_timeout` (no look of ours, no statement of
+//! anybody's) is down, and what runs on it is released: TCP alone would let it hang for minutes.
 
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout_at};
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
-use super::conn::{Conn, Probe};
+use super::conn::{Conn, Link};
 use super::connect::{HostFailure, open};
 use super::node::Node;
+use super::probe::Probe;
 use super::{Cluster, Observation};
-use crate::engine::clock;
+use crate::engine::{clock, lock, random};
 
-const INTERVAL: Duration = Duration::from_secs(1);
-const INTERVAL_WITHOUT_PRIMARY: Duration = Duration::from_millis(100);
-/// How long a node may be silent, counted from its last answer.
-const NODE_TIMEOUT: Duration = Duration::from_secs(3);
-/// But a probe gets at least this long.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
-/// Pokes closer together than this are one.
-const QUIET: Duration = Duration::from_millis(10);
-
-pub(super) fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
-    let watch_one = |node: &Arc<Node>| tokio::spawn(watch(Arc::downgrade(cluster), node.clone()));
-    cluster.nodes.iter().map(watch_one).collect()
+/// How the monitor looks (the public option `monitor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rhythm {
+    pub(crate) interval: Duration,
+    /// How long a node may be silent.
+    pub(crate) node_timeout: Duration,
 }
 
-async fn watch(cluster: Weak<Cluster>, node: Arc<Node>) {
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), node_timeout: Duration::from_secs(3) }
+    }
+}
+
+impl Rhythm {
+    /// Often enough to see a silence of `node_timeout` in time.
+    pub(super) fn interval(self) -> Duration {
+        self.interval.min(self.node_timeout / 3)
+    }
+}
+
+const INTERVAL_WITHOUT_NODE: Duration = Duration::from_millis(100);
+/// Pokes closer together than this are one.
+const QUIET: Duration = Duration::from_millis(10);
+/// A deadline that passed by more than this was not watched: our own process was stopped, not the node.
+const ASLEEP: Duration = Duration::from_millis(200);
+/// What the node said meanwhile is read in this time.
+const AWAKENING: Duration = Duration::from_millis(250);
+
+/// What two pools must agree in to share a watch.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    host: String,
+    port: u16,
+    user: Option<String>,
+    database: Option<String>,
+    settings: Option<String>,
+    connect_timeout: Duration,
+    rhythm: Option<Rhythm>,
+}
+
+static WATCHES: Mutex<Option<HashMap<Key, Weak<Watch>>>> = Mutex::new(None);
+
+/// Those that share a watch, each with its node.
+type Pools = [(Arc<Cluster>, Arc<Node>)];
+
+/// The look-out at one server, shared by the pools that have it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    state: Mutex<State>,
+    poked: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pools: Vec<(Weak<Cluster>, usize)>,
+    task: Option<JoinHandle<()>>,
+    /// Of the connection that looks.
+    link: Weak<Link>,
+}
+
+impl Watch {
+    /// The one there is, or a new one, which does not look before somebody joins.
+    pub(super) fn of(
+        host: &Host,
+        port: u16,
+        config: &Config,
+        connect_timeout: Duration,
+        rhythm: Option<Rhythm>,
+    ) -> Arc<Self> {
+        let key = Key {
+            host: format!("{host:?}"),
+            port,
+            user: config.get_user().map(str::to_owned),
+            database: config.get_dbname().map(str::to_owned),
+            settings: config.get_options().map(str::to_owned),
+            connect_timeout,
+            rhythm,
+        };
+        let mut watches = lock(&WATCHES);
+        let watches = watches.get_or_insert_default();
+        watches.retain(|_, watch| watch.strong_count() > 0);
+        if let Some(watch) = watches.get(&key).and_then(Weak::upgrade) {
+            return watch;
+        }
+        let watch = Arc::new(Self { state: Mutex::default(), poked: Arc::default() });
+        watches.insert(key, Arc::downgrade(&watch));
+        watch
+    }
+
+    /// Asks for a look at once.
+    pub(super) fn poke(&self) {
+        self.poked.notify_one();
+    }
+
+    /// The pool wants to hear what is seen.
+    pub(super) fn join(self: &Arc<Self>, cluster: &Arc<Cluster>, node: usize) {
+        let mut state = lock(&self.state);
+        state.pools.push((Arc::downgrade(cluster), node));
+        // The I/O thread may have ended, and with it the task, when its last environment did.
+        if state.task.as_ref().is_none_or(JoinHandle::is_finished)
+            && let Some(rhythm) = cluster.rhythm
+        {
+            state.task = Some(tokio::spawn(look_out(Arc::downgrade(self), self.poked.clone(), rhythm)));
+        } else {
+            self.poke();
+        }
+    }
+
+    /// The pool has ended. When it was the last one nobody looks any more; then it returns the connection that did, which
+    /// is being closed.
+    pub(super) async fn leave(&self, cluster: &Arc<Cluster>) -> Option<Arc<Link>> {
+        let (task, link) = {
+            let mut state = lock(&self.state);
+            state
+                .pools
+                .retain(|(pool, _)| pool.strong_count() > 0 && !std::ptr::eq(pool.as_ptr(), Arc::as_ptr(cluster)));
+            if !state.pools.is_empty() {
+                // The connection may be that pool's.
+                self.poke();
+                return None;
+            }
+            (state.task.take()?, state.link.upgrade())
+        };
+        task.abort();
+        let _ = task.await;
+        link
+    }
+
+    /// The pools that are left, each with its node; none: the task that asks may end.
+    fn pools(&self) -> Option<Vec<(Arc<Cluster>, Arc<Node>)>> {
+        let mut state = lock(&self.state);
+        state.pools.retain(|(pool, _)| pool.strong_count() > 0);
+        let alive = |(pool, node): &(Weak<Cluster>, usize)| {
+            let cluster = pool.upgrade()?;
+            let node = cluster.nodes[*node].clone();
+            Some((cluster, node))
+        };
+        let pools: Vec<_> = state.pools.iter().filter_map(alive).collect();
+        if pools.is_empty() {
+            state.task = None;
+            return None;
+        }
+        Some(pools)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.state).task.take() {
+            task.abort();
+        }
+    }
+}
+
+async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
     let mut conn: Option<Conn> = None;
+    // Whose name and password the connection has.
+    let mut owner: Weak<Cluster> = Weak::new();
     let mut answered = Instant::now();
     loop {
-        let Some(strong) = cluster.upgrade() else { return };
-        let patience = NODE_TIMEOUT.saturating_sub(answered.elapsed()).max(LEAST_PATIENCE);
-        let probed = match timeout(patience, probe(&strong, &node, &mut conn)).await {
-            Ok(probed) => probed,
-            Err(_) => Err(HostFailure::Silent(answered.elapsed())),
-        };
-        match probed {
+        // Between two looks the watch and its pools may be dropped: they are held only while looking.
+        let Some(strong) = watch.upgrade() else { return };
+        let Some(pools) = strong.pools() else { return };
+        if !pools.iter().any(|(cluster, _)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr())) {
+            conn = None;
+            owner = Arc::downgrade(&pools[0].0);
+        }
+        let seen = match look(&pools, &owner, &mut conn, answered, rhythm).await {
             Ok(probe) => {
                 answered = Instant::now();
-                strong.observe(&node, Observation::Alive(probe));
+                Observation::Alive(probe)
             }
             Err(failure) => {
                 conn = None;
-                strong.observe(&node, Observation::Lost(failure));
+                Observation::Lost(failure)
             }
+        };
+        lock(&strong.state).link = conn.as_ref().map_or_else(Weak::new, |conn| Arc::downgrade(conn.link()));
+        for (cluster, node) in &pools {
+            cluster.observe(node, seen.clone());
         }
-        let interval = if strong.lacks_primary() { INTERVAL_WITHOUT_PRIMARY } else { jittered(INTERVAL) };
-        // Between two looks the cluster may be dropped: hold it weakly.
-        drop(strong);
+        let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_node());
+        let interval = if wanted { INTERVAL_WITHOUT_NODE.min(rhythm.interval()) } else { rhythm.interval() };
+        drop((strong, pools));
         tokio::select! {
-            () = sleep(interval) => {}
-            () = node.poke.notified() => sleep(QUIET).await,
+            () = sleep(jittered(interval)) => {}
+            () = poked.notified() => sleep(QUIET).await,
             () = broken(conn.as_ref()) => {}
         }
     }
@@ -69,13 +225,44 @@ async fn broken(conn: Option<&Conn>) {
     }
 }
 
-async fn probe(cluster: &Cluster, node: &Arc<Node>, conn: &mut Option<Conn>) -> Result<Probe, HostFailure> {
-    if let Some(open) = conn.as_mut().filter(|conn| !conn.is_closed())
+/// One look, which ends in an answer or when the node has been silent for too long.
+async fn look(
+    pools: &Pools,
+    owner: &Weak<Cluster>,
+    conn: &mut Option<Conn>,
+    answered: Instant,
+    rhythm: Rhythm,
+) -> Result<Probe, HostFailure> {
+    let began = Instant::now();
+    let mut probing = pin!(probe(pools, owner, conn));
+    let mut deadline = (answered + rhythm.node_timeout).max(began + rhythm.interval());
+    loop {
+        if let Ok(probed) = timeout_at(deadline.into(), probing.as_mut()).await {
+            return probed;
+        }
+        let now = Instant::now();
+        let heard = pools.iter().map(|(_, node)| node.heard()).max().unwrap_or(0);
+        let silence = Duration::from_micros(clock().saturating_sub(heard));
+        if now.duration_since(deadline) > ASLEEP {
+            deadline = now + AWAKENING;
+        } else if heard > 0 && silence < rhythm.node_timeout {
+            // It is only this connection's backend that says nothing.
+            deadline = now + rhythm.node_timeout.saturating_sub(silence);
+        } else {
+            return Err(HostFailure::Silent(now.duration_since(answered)));
+        }
+    }
+}
+
+async fn probe(pools: &Pools, owner: &Weak<Cluster>, conn: &mut Option<Conn>) -> Result<Probe, HostFailure> {
+    if let Some(open) = conn.as_ref().filter(|conn| !conn.is_closed())
         && let Ok(probe) = open.probe().await
     {
         return Ok(probe);
     }
     // A broken connection may have been one backend's end: only a new one tells whether the node is gone.
+    let is_owner = |(cluster, _): &&(Arc<Cluster>, Arc<Node>)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr());
+    let (cluster, node) = pools.iter().find(is_owner).unwrap_or(&pools[0]);
     let (opened, probe) = open(cluster, &cluster.monitor_config, node).await?;
     *conn = Some(opened);
     Ok(probe)
@@ -83,5 +270,5 @@ async fn probe(cluster: &Cluster, node: &Arc<Node>, conn: &mut Option<Conn>) -> 
 
 /// ±10 %, so that many processes do not ask at the same moment.
 fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.9 + (clock() % 200) as f64 / 1000.0)
+    interval.mul_f64(0.9 + 0.2 * random())
 }

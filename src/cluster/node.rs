@@ -4,18 +4,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_postgres::config::Host;
 
 use super::conn::Link;
+use super::monitor::Watch;
+use super::probe::Probe;
 use super::role::Role;
 use super::socket::Address;
 use crate::engine::lock;
 
 /// Whether a node can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nobody has asked it yet.
+    #[default]
     Unknown,
     Up,
     /// It answers nothing, or refuses connections.
@@ -34,21 +36,32 @@ impl State {
     }
 }
 
+/// How far a standby's replay is behind the primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lag {
+    pub(crate) bytes: u64,
+    pub(crate) time: Duration,
+}
+
 /// What was last seen of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sighting {
     pub(crate) state: State,
+    /// None too while it is refused for belonging to another cluster.
     pub(crate) role: Option<Role>,
+    pub(crate) timeline: Option<u32>,
     /// Round trip of the last probe.
     pub(crate) latency: Option<Duration>,
     /// A primary's write position, a standby's replay position.
     pub(crate) lsn: Option<u64>,
+    /// None: a primary, or no primary was seen yet.
+    pub(crate) lag: Option<Lag>,
     pub(crate) last_error: Option<String>,
     /// Why the last attempt of the pool to connect failed, if it did: a server that is full serves the monitor.
     pub(crate) refusal: Option<String>,
 }
 
-/// A host of the list.
+/// A host of a pool's list.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) index: usize,
@@ -59,25 +72,43 @@ pub(crate) struct Node {
     pub(crate) suspect: AtomicBool,
     /// Connections of an older generation are not used again.
     generation: AtomicU64,
-    /// Asks the monitor to look at once.
-    pub(crate) poke: Notify,
+    /// What it said before it was known which cluster the nodes belong to.
+    pub(super) early: Mutex<Option<Probe>>,
+    /// When a statement was last answered, by [`crate::engine::clock`]: a sign of life.
+    heard: AtomicU64,
+    pub(super) watch: Arc<Watch>,
     links: Mutex<Vec<Weak<Link>>>,
 }
 
 impl Node {
-    pub(crate) fn new(index: usize, host: Host, port: u16) -> Self {
-        let seen =
-            Sighting { state: State::Unknown, role: None, latency: None, lsn: None, last_error: None, refusal: None };
+    pub(super) fn new(index: usize, host: Host, port: u16, watch: Arc<Watch>) -> Self {
         Self {
             index,
             host,
             port,
-            seen: Mutex::new(seen),
+            seen: Mutex::default(),
             suspect: AtomicBool::new(false),
             generation: AtomicU64::new(0),
-            poke: Notify::new(),
+            early: Mutex::default(),
+            heard: AtomicU64::new(0),
+            watch,
             links: Mutex::default(),
         }
+    }
+
+    /// Asks the monitor to look at once.
+    pub(crate) fn poke(&self) {
+        self.watch.poke();
+    }
+
+    /// It has answered a statement.
+    pub(super) fn hear(&self, now: u64) {
+        self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// When it last answered a statement, by [`crate::engine::clock`]; 0: never.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// The host as the user wrote it.

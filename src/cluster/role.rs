@@ -38,6 +38,11 @@ impl Mode {
         matches!(self, Self::ReadOnly | Self::Standby)
     }
 
+    /// Whether there is one node for it, so that of two primaries only one can be right.
+    pub(crate) fn wants_primary(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::Primary)
+    }
+
     /// Whether connections must be able to write, so that the fence matters.
     pub(crate) fn must_write(self) -> bool {
         self == Self::ReadWrite

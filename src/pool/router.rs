@@ -26,7 +26,7 @@ use super::task::{After, Sharing, Task};
 use super::waiting::Waiting;
 use crate::cluster::Cluster;
 use crate::cluster::connect::ConnectFailure;
-use crate::engine::{clock, lock};
+use crate::engine::{Backoff, clock, lock};
 use crate::error::{ClientError, Outcome};
 
 /// How a pool behaves.
@@ -45,8 +45,9 @@ pub(crate) struct Limits {
 const QUICK_US: u64 = 100_000;
 /// A smaller pool has no connection to spare for quick statements.
 const LEAST_TO_SPARE: usize = 4;
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LAST_BACKOFF: Duration = Duration::from_millis(500);
+/// Attempts to get one more connection at a time: a pool of a hundred must not knock a hundred times at a server that has just
+/// come up.
+const MOST_ATTEMPTS: usize = 4;
 /// How long a cancelled statement may take to end when the pool does.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
@@ -231,7 +232,7 @@ impl<T: Task> Router<T> {
     /// True: one will come, or the attempt is under way.
     fn grow(self: &Arc<Self>, state: &mut State<T>) -> bool {
         let room = state.lanes.len() + state.acquiring < self.limits.size;
-        let wanted = state.acquiring < state.waiting.len();
+        let wanted = state.acquiring < state.waiting.len().min(MOST_ATTEMPTS);
         if room && wanted && !(state.failing && state.acquiring > 0) {
             state.acquiring += 1;
             drop(tokio::spawn(self.clone().acquire()));
@@ -241,7 +242,7 @@ impl<T: Task> Router<T> {
 
     /// Gets a connection for what waits; as long as something waits.
     async fn acquire(self: Arc<Self>) {
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::default();
         loop {
             let appeared = self.cluster.appeared.notified();
             let mut appeared = std::pin::pin!(appeared);
@@ -251,8 +252,8 @@ impl<T: Task> Router<T> {
                 break;
             }
             tokio::select! {
-                () = sleep(backoff) => backoff = (backoff * 2).min(LAST_BACKOFF),
-                () = appeared => backoff = FIRST_BACKOFF,
+                () = sleep(backoff.next()) => {}
+                () = appeared => backoff = Backoff::default(),
             }
             if self.nobody_waits() {
                 break;
@@ -426,7 +427,7 @@ impl<T: Task> Router<T> {
         let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
         if lacks_connections {
             let wanted = self.cluster.mode.wanted();
-            ClientError::NoPrimary { wanted, waited_ms, nodes: self.cluster.reasons() }
+            ClientError::NoPrimary { wanted, waited_ms, nodes: self.cluster.reasons(self.cluster.mode) }
         } else {
             ClientError::AcquireTimeout { size: self.limits.size, waited_ms }
         }

@@ -8,6 +8,7 @@
 //! - `copy`: bulk load and unload
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
+//! - `listen`: LISTEN that survives failovers
 //! - `job`: a statement outside a transaction, as the pool sees it
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 
@@ -19,6 +20,7 @@ pub(crate) mod copy;
 pub(crate) mod execute;
 pub(crate) mod flow;
 pub(crate) mod job;
+pub(crate) mod listen;
 pub(crate) mod outcome;
 pub(crate) mod transaction;
 

@@ -117,3 +117,22 @@ export function tell(error: unknown) {
   if (error instanceof HyperionError) return error.outcome ?? error.code;
   return undefined;
 }
+
+export async function listens(pool: Pool): Promise<void> {
+  const subscription = await pool.listen('jobs', (payload, { channel, processId, node }) => {
+    const texts: string[] = [payload, channel, node];
+    const id: number = processId;
+    return [texts, id];
+  });
+  pool.on('gap', ({ since, until, channels }) => [since.getTime(), until.getTime(), channels.length]);
+  await pool.notify(subscription.channel, 'x');
+  await pool.unlisten('jobs');
+  await subscription.unlisten();
+  // @ts-expect-error a payload is text
+  await pool.notify('jobs', { id: 1 });
+  createPool({ monitor: { intervalMs: 500, nodeTimeoutMs: 2000 }, transactionRetries: 3 });
+  createPool({ monitor: false });
+  const lag: (number | null)[] = pool.nodes().map(({ lagMs }) => lagMs);
+  const lsn: string | null = pool.nodes()[0].lsn;
+  void [lag, lsn];
+}

@@ -1,0 +1,101 @@
+//! What a node says of itself when asked.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{OptionFuture, join};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use super::role::Role;
+
+/// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
+/// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
+const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('default_transaction_read_only'), \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL \
+    ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+    ELSE pg_catalog.pg_current_wal_lsn() END, \
+    pg_catalog.current_setting('statement_timeout')";
+
+/// Which cluster the node belongs to, and which timeline a standby follows at least: what its control file and, for
+/// those who may see it, its WAL receiver say. Good to show, too old to decide anything.
+const CONTROL: &str = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+    greatest((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), \
+    (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()), \
+    (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver))";
+
+/// What a node said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) role: Role,
+    /// The one a primary writes; the one a standby follows, as far as it tells.
+    pub(crate) timeline: Option<u32>,
+    pub(crate) lsn: Option<u64>,
+    /// Of the round trip, when one was made.
+    pub(crate) latency: Option<Duration>,
+    /// The cluster's system identifier, if the session may ask for it.
+    pub(crate) identity: Option<u64>,
+}
+
+fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
+}
+
+/// `16/B374D848` as a number.
+fn parse_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
+}
+
+/// [`ask`]'s answer.
+pub(super) struct Told {
+    pub(super) probe: Probe,
+    /// Whether the session has a `statement_timeout`.
+    pub(super) limits_statements: bool,
+    /// Whether the session may ask for [`CONTROL`].
+    pub(super) may_ask: bool,
+}
+
+/// Asks, in one flight that needs no special rights.
+pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_postgres::Error> {
+    let started = Instant::now();
+    let told = async {
+        let told = client.simple_query(PROBE).await;
+        (told, started.elapsed())
+    };
+    // By itself: a managed service may have revoked the right to ask, and the rest must not fail with it.
+    let control = OptionFuture::from(may_ask.then(|| client.simple_query(CONTROL)));
+    let ((told, latency), control) = join(told, control).await;
+    let told = told?;
+    let row = first_row(&told);
+    let text = |column: usize| row.and_then(|row| row.get(column));
+    let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
+    let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
+    let control = control.and_then(Result::ok);
+    let may_ask = control.is_some();
+    let control = control.as_ref().and_then(|rows| first_row(rows));
+    let follows = control.and_then(|row| row.get(1)?.parse().ok());
+    let probe = Probe {
+        role,
+        timeline: if role.in_recovery { follows } else { writes },
+        lsn: text(3).and_then(parse_lsn),
+        latency: Some(latency),
+        identity: control.and_then(|row| row.get(0)?.parse().ok()),
+    };
+    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lsn_texts() {
+        assert_eq!(parse_lsn("0/0"), Some(0));
+        assert_eq!(parse_lsn("16/B374D848"), Some(0x16_B374_D848));
+        assert_eq!(parse_lsn("rubbish"), None);
+    }
+}

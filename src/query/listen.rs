@@ -1,0 +1,317 @@
+//! LISTEN that survives failovers: one connection to the primary for all channels of a pool.
+//!
+//! NOTIFY is neither replicated nor logged, so what is sent between two connections is lost; nothing can be done but to say
+//! so (the event `gap`). A session proves that it is alive, and on a primary, by a heartbeat: an old primary that
+//! lives on, fenced or cut off, would keep it open and silent. Everything that was notified before a heartbeat was sent
+//! has arrived when it is answered, because the server sends what is pending ahead of its ReadyForQuery. A gap begins with
+//! the last such heartbeat and ends when the server has confirmed the new LISTEN.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_postgres::Notification;
+
+use super::Context;
+use super::caller::Caller;
+use crate::cluster::Cluster;
+use crate::cluster::conn::{Conn, describe};
+use crate::cluster::connect::ConnectFailure;
+use crate::cluster::role::Mode;
+use crate::engine::Backoff;
+use crate::error::{ClientError, Outcome};
+
+/// What a pool wants of its listener.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Listen(String, Caller),
+    Unlisten(String, Caller),
+}
+
+/// A LISTEN that the server has not confirmed.
+#[derive(Debug)]
+struct Wish {
+    channel: String,
+    caller: Caller,
+    deadline: Instant,
+}
+
+/// Since when notifications may be missing, and why.
+#[derive(Debug)]
+struct Gap {
+    since: u64,
+    from: String,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct Listener {
+    cluster: Arc<Cluster>,
+    acquire_timeout: Duration,
+    commands: UnboundedReceiver<Command>,
+    /// Channels whose LISTEN was confirmed once.
+    channels: BTreeSet<String>,
+    wishes: Vec<Wish>,
+    gap: Option<Gap>,
+}
+
+/// Starts a pool's listener. It ends, and its connection with it, when the sender is dropped.
+pub(crate) fn start(context: &Context) -> UnboundedSender<Command> {
+    let (sender, commands) = unbounded_channel();
+    let listener = Listener {
+        cluster: context.cluster.clone(),
+        acquire_timeout: context.acquire_timeout,
+        commands,
+        channels: BTreeSet::new(),
+        wishes: Vec::new(),
+        gap: None,
+    };
+    drop(tokio::spawn(listener.work()));
+    sender
+}
+
+/// The pool has ended.
+struct Over;
+
+/// Milliseconds since 1970, as JavaScript's Date has them.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+fn quoted(channel: &str) -> String {
+    format!("\"{}\"", channel.replace('"', "\"\""))
+}
+
+fn listen_to<'a>(channels: impl Iterator<Item = &'a String>) -> String {
+    channels.map(|channel| format!("LISTEN {}", quoted(channel))).collect::<Vec<_>>().join(";")
+}
+
+impl Listener {
+    async fn work(mut self) {
+        let ended = self.listen().await;
+        if ended.is_err() {
+            for wish in self.wishes {
+                wish.caller.fail(&ClientError::PoolClosed, 0, None);
+            }
+        }
+    }
+
+    async fn listen(&mut self) -> Result<(), Over> {
+        loop {
+            while self.channels.is_empty() && self.wishes.is_empty() {
+                self.gap = None;
+                let command = self.commands.recv().await.ok_or(Over)?;
+                self.note(command);
+            }
+            if let Some(conn) = self.connect().await? {
+                self.stay(conn).await?;
+            }
+        }
+    }
+
+    /// Takes a command while there is no connection.
+    fn note(&mut self, command: Command) {
+        match command {
+            Command::Listen(channel, caller) => {
+                let deadline = Instant::now() + self.acquire_timeout;
+                self.wishes.push(Wish { channel, caller, deadline });
+            }
+            Command::Unlisten(channel, caller) => {
+                self.channels.remove(&channel);
+                caller.done_empty(0);
+            }
+        }
+    }
+
+    /// A connection on which the server has confirmed all channels; none: nobody wants one any more.
+    async fn connect(&mut self) -> Result<Option<Conn>, Over> {
+        let mut backoff = Backoff::default();
+        loop {
+            let cluster = self.cluster.clone();
+            let appeared = cluster.appeared.notified();
+            let mut appeared = pin!(appeared);
+            appeared.as_mut().enable();
+            let failure = {
+                let sql = listen_to(self.channels.iter().chain(self.wishes.iter().map(|wish| &wish.channel)));
+                let mut attempt = pin!(attempt(&cluster, &sql));
+                loop {
+                    let first_deadline = self.wishes.iter().map(|wish| wish.deadline).min();
+                    let expired = async {
+                        match first_deadline {
+                            Some(at) => sleep_until(at.into()).await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        attempted = attempt.as_mut() => match attempted {
+                            Ok(conn) => return Ok(Some(conn)),
+                            Err(failure) => break failure,
+                        },
+                        () = expired => self.give_up_on_expired(),
+                        command = self.commands.recv() => {
+                            self.note(command.ok_or(Over)?);
+                            break None;
+                        }
+                    }
+                }
+            };
+            if let Some(error) = failure {
+                // Waiting does not mend it; those who listened already go on trying.
+                for wish in self.wishes.drain(..) {
+                    wish.caller.fail(&error, 1, None);
+                }
+            }
+            if self.channels.is_empty() && self.wishes.is_empty() {
+                return Ok(None);
+            }
+            tokio::select! {
+                () = sleep(backoff.next()) => {}
+                () = appeared => {}
+            }
+            self.give_up_on_expired();
+        }
+    }
+
+    fn give_up_on_expired(&mut self) {
+        let (now, acquire_timeout) = (Instant::now(), self.acquire_timeout);
+        for wish in self.wishes.extract_if(.., |wish| wish.deadline <= now) {
+            let error = ClientError::NoPrimary {
+                wanted: Mode::ReadWrite.wanted(),
+                waited_ms: acquire_timeout.as_millis() as u64,
+                nodes: self.cluster.reasons(Mode::ReadWrite),
+            };
+            wish.caller.fail(&error, 1, None);
+        }
+    }
+
+    /// Hands on what is notified, until the connection is of no use any more.
+    async fn stay(&mut self, conn: Conn) -> Result<(), Over> {
+        let mut notifications = conn.notifications();
+        self.confirmed(&conn);
+        let cluster = self.cluster.clone();
+        let alive = AtomicU64::new(now());
+        let reason = {
+            let mut silent = pin!(heartbeats(&cluster, &conn, &alive));
+            loop {
+                tokio::select! {
+                    Some(notification) = notifications.recv() => self.hand_on(&conn, &notification),
+                    reason = silent.as_mut() => break reason,
+                    () = conn.ended() => break conn.loss_reason(),
+                    command = self.commands.recv() => {
+                        let Some(command) = command else { return Err(Over) };
+                        if let Err(reason) = self.carry_out(&conn, command).await {
+                            break reason;
+                        }
+                        if self.channels.is_empty() && self.wishes.is_empty() {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        };
+        // What had arrived before the end.
+        while let Ok(notification) = notifications.try_recv() {
+            self.hand_on(&conn, &notification);
+        }
+        conn.cut();
+        let since = alive.load(Ordering::Relaxed);
+        // Of two gaps without a connection between them that heard anything the first one counts.
+        self.gap.get_or_insert(Gap { since, from: conn.node.label(), reason });
+        Ok(())
+    }
+
+    /// The server listens to everything: whoever waits for that is told, and everybody is told of the gap.
+    fn confirmed(&mut self, conn: &Conn) {
+        if let Some(Gap { since, from, reason }) = self.gap.take()
+            && !self.channels.is_empty()
+        {
+            self.cluster.announce(json!({
+                "event": "gap",
+                "channels": self.channels,
+                "since": since,
+                "until": now(),
+                "from": from,
+                "to": conn.node.label(),
+                "reason": reason,
+            }));
+        }
+        for wish in self.wishes.drain(..) {
+            self.channels.insert(wish.channel);
+            wish.caller.done_empty(conn.node.index);
+        }
+    }
+
+    async fn carry_out(&mut self, conn: &Conn, command: Command) -> Result<(), String> {
+        let (sql, channel, caller) = match command {
+            Command::Listen(channel, caller) => (listen_to(std::iter::once(&channel)), Some(channel), caller),
+            Command::Unlisten(channel, caller) => {
+                self.channels.remove(&channel);
+                (format!("UNLISTEN {}", quoted(&channel)), None, caller)
+            }
+        };
+        let outcome = timeout(self.cluster.node_timeout(), conn.client.batch_execute(&sql)).await;
+        let lost = match outcome {
+            Ok(Ok(())) => {
+                self.channels.extend(channel);
+                caller.done_empty(conn.node.index);
+                return Ok(());
+            }
+            Ok(Err(error)) if error.as_db_error().is_some() && !conn.is_closed() => {
+                let error = error.as_db_error().map(|error| Box::new(error.into())).unwrap_or_default();
+                caller.fail(&ClientError::Database { error, outcome: Outcome::NotApplied }, 1, Some(conn.node.index));
+                return Ok(());
+            }
+            Ok(Err(error)) => describe(&error),
+            Err(_) => "no answer to LISTEN".to_owned(),
+        };
+        match channel {
+            Some(channel) => self.note(Command::Listen(channel, caller)),
+            None => caller.done_empty(conn.node.index),
+        }
+        Err(lost)
+    }
+
+    fn hand_on(&self, conn: &Conn, notification: &Notification) {
+        if self.channels.contains(notification.channel()) {
+            self.cluster.announce(json!({
+                "event": "notification",
+                "channel": notification.channel(),
+                "payload": notification.payload(),
+                "processId": notification.process_id(),
+                "node": conn.node.label(),
+            }));
+        }
+    }
+}
+
+/// A connection to the primary that listens. An error comes only when waiting would not help.
+async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Conn, Option<ClientError>> {
+    let conn = cluster.connect_to_primary().await.map_err(|failure| match failure {
+        ConnectFailure::NoNode => None,
+        ConnectFailure::Refused(error) => Some(ClientError::Database { error, outcome: Outcome::NotApplied }),
+        ConnectFailure::Password(reason) => Some(ClientError::Password(reason)),
+    })?;
+    match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
+        Ok(Ok(())) => Ok(conn),
+        Ok(Err(_)) | Err(_) => Err(None),
+    }
+}
+
+/// Asks the node again and again whether it is a primary; ends with the reason why the connection is of no use.
+async fn heartbeats(cluster: &Cluster, conn: &Conn, alive: &AtomicU64) -> String {
+    loop {
+        sleep(cluster.heartbeat()).await;
+        let sent = now();
+        match timeout(cluster.node_timeout(), conn.probe()).await {
+            Ok(Ok(probe)) if probe.role.in_recovery => return "the node is a standby now".to_owned(),
+            Ok(Ok(_)) => alive.store(sent, Ordering::Relaxed),
+            Ok(Err(error)) => return describe(&error),
+            Err(_) => return format!("no answer within {} ms", cluster.node_timeout().as_millis()),
+        }
+    }
+}
