@@ -161,6 +161,10 @@ impl Conn {
         self.node.register(&self.link);
     }
 
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(super) fn link(&self) -> &Arc<Link> {
         &self.link
     }

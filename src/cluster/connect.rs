@@ -91,12 +91,18 @@ pub(crate) enum ConnectFailure {
     Password(String),
 }
 
-/// One connection to `node`, within connectTimeoutMs, whatever its role.
-pub(super) async fn open(cluster: &Cluster, config: &Config, node: &Arc<Node>) -> Result<(Conn, Probe), HostFailure> {
+/// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
+/// first that answers. (A name may stand for all servers of a cluster.)
+pub(super) async fn open(
+    cluster: &Cluster,
+    config: &Config,
+    node: &Arc<Node>,
+    suits: impl Fn(&Probe) -> bool,
+) -> Result<(Conn, Probe), HostFailure> {
     let login = async {
         let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
         let attempts = addresses.into_iter().map(|address| log_in(cluster, config, node, address)).collect();
-        match race(attempts, |_| true).await {
+        match race(attempts, |(_, probe)| suits(probe)).await {
             Ok(found) => Ok(found),
             Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
         }
@@ -124,11 +130,14 @@ async fn log_in(
 
 /// One connection to `node` if it suits `mode`.
 async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Result<(Conn, Fit), HostFailure> {
-    let result = match open(cluster, &cluster.config, node).await {
+    let result = match open(cluster, &cluster.config, node, |probe| fit(mode, probe.role) == Fit::Good).await {
         Ok((conn, probe)) => {
-            cluster.observe(node, Observation::Alive(probe));
+            // Of several servers with one name, the node is the one that the monitor looks at.
+            if node.is_watched_at(conn.address()) {
+                cluster.observe(node, Observation::Alive(probe));
+            }
             cluster.settled().await;
-            match (cluster.objection_to(node, mode), fit(mode, probe.role)) {
+            match (cluster.objection(node, &probe, mode), fit(mode, probe.role)) {
                 (Some(objection), _) => Err(HostFailure::Unsuitable(objection)),
                 (None, Fit::No) => Err(HostFailure::Unsuitable(misfit(mode, probe.role).into())),
                 (None, fit) => Ok((conn, fit)),

@@ -204,6 +204,7 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
         };
         lock(&strong.state).link = conn.as_ref().map_or_else(Weak::new, |conn| Arc::downgrade(conn.link()));
         for (cluster, node) in &pools {
+            node.watch_at(conn.as_ref().map(Conn::address));
             cluster.observe(node, seen.clone());
         }
         let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_node());
@@ -263,7 +264,7 @@ async fn probe(pools: &Pools, owner: &Weak<Cluster>, conn: &mut Option<Conn>) ->
     // A broken connection may have been one backend's end: only a new one tells whether the node is gone.
     let is_owner = |(cluster, _): &&(Arc<Cluster>, Arc<Node>)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr());
     let (cluster, node) = pools.iter().find(is_owner).unwrap_or(&pools[0]);
-    let (opened, probe) = open(cluster, &cluster.monitor_config, node).await?;
+    let (opened, probe) = open(cluster, &cluster.monitor_config, node, Probe::is_writable).await?;
     *conn = Some(opened);
     Ok(probe)
 }

@@ -77,6 +77,8 @@ pub(crate) struct Node {
     /// When a statement was last answered, by [`crate::engine::clock`]: a sign of life.
     heard: AtomicU64,
     pub(super) watch: Arc<Watch>,
+    /// Where the monitor's connection goes.
+    watched: Mutex<Option<Address>>,
     links: Mutex<Vec<Weak<Link>>>,
 }
 
@@ -92,6 +94,7 @@ impl Node {
             early: Mutex::default(),
             heard: AtomicU64::new(0),
             watch,
+            watched: Mutex::default(),
             links: Mutex::default(),
         }
     }
@@ -99,6 +102,16 @@ impl Node {
     /// Asks the monitor to look at once.
     pub(crate) fn poke(&self) {
         self.watch.poke();
+    }
+
+    /// The monitor looks at this address of it.
+    pub(super) fn watch_at(&self, address: Option<&Address>) {
+        *lock(&self.watched) = address.cloned();
+    }
+
+    /// Whether what is seen at this address is seen of the node: another may be another server's.
+    pub(super) fn is_watched_at(&self, address: &Address) -> bool {
+        lock(&self.watched).as_ref().is_none_or(|watched| watched == address)
     }
 
     /// It has answered a statement.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::role::Role;
+use super::role::{Fit, Mode, Role, fit};
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
 /// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
@@ -18,7 +18,7 @@ const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('statement_timeout')";
 
 /// Which cluster the node belongs to, and which timeline a standby follows at least: what its control file and, for
-/// those who may see it, its WAL receiver say. Good to show, too old to decide anything.
+/// those who may see it, its WAL receiver say. It may be older than what is true.
 const CONTROL: &str = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
     greatest((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), \
     (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()), \
@@ -48,6 +48,12 @@ fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
 fn parse_lsn(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
+}
+
+impl Probe {
+    pub(super) fn is_writable(&self) -> bool {
+        fit(Mode::ReadWrite, self.role) == Fit::Good
+    }
 }
 
 /// [`ask`]'s answer.

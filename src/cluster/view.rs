@@ -2,7 +2,7 @@
 //!
 //! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster and
 //! is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other was
-//! deposed and does not know it. No node can tell by itself, so nothing is decided until each has answered or failed
+//! deposed and does not know it. (A standby that follows a higher timeline tells as much.) No node can tell by itself, so nothing is decided until each has answered or failed
 //! once, or has been silent for longer than an answer should take (it may be frozen): see [`Cluster::settled`].
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub(super) struct View {
     /// The last one there was, for the event.
     last: Option<usize>,
     lost_at: Option<Instant>,
-    /// The highest timeline a primary was ever seen on.
+    /// The highest timeline a node was ever seen on.
     highest_timeline: u32,
     /// The cluster's system identifier.
     identity: Option<u64>,
@@ -171,7 +171,7 @@ impl Cluster {
             // Nobody else looks at the others.
             let unheard = self.nodes.iter().filter(|node| !has_been_heard(node));
             let looks = unheard.map(|node| async move {
-                let seen = match open(self, &self.monitor_config, node).await {
+                let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
                     Ok((_, probe)) => Observation::Alive(probe),
                     Err(failure) => Observation::Failed(failure),
                 };
@@ -201,8 +201,7 @@ impl Cluster {
         // Of several with as many votes max_by_key takes the last.
         let ours = identities.iter().rev().max_by_key(|identity| votes[*identity]).copied();
         let timeline = |node: &Arc<Node>| {
-            let probe = lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?;
-            probe.timeline.filter(|_| !probe.role.in_recovery)
+            lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?.timeline
         };
         view.identity = ours;
         view.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
@@ -223,7 +222,7 @@ impl Cluster {
         let was_primary = known.role.is_some_and(|role| !role.in_recovery);
         let is_primary = !probe.role.in_recovery;
         let timeline = probe.timeline.or(known.timeline.filter(|_| was_primary == is_primary));
-        if is_primary {
+        {
             let mut view = lock(&self.view);
             view.highest_timeline = view.highest_timeline.max(timeline.unwrap_or(0));
         }
@@ -291,7 +290,7 @@ impl Cluster {
     fn deposed(&self, timeline: Option<u32>) -> Option<String> {
         let highest = lock(&self.view).highest_timeline;
         let own = timeline.filter(|own| *own < highest)?;
-        Some(format!("is a deposed primary: its timeline is {own}, another primary's was {highest}"))
+        Some(format!("is a deposed primary: its timeline is {own}, another node's {highest}"))
     }
 
     /// Why a node whose role suits is not to be used for `mode` all the same.
@@ -304,11 +303,21 @@ impl Cluster {
         if role.in_recovery {
             return None;
         }
-        self.deposed(timeline).or_else(|| {
-            // Of two on the same timeline the one in use stays.
-            let other = lock(&self.view).primary.filter(|other| mode.wants_primary() && *other != node.index)?;
-            Some(format!("is a primary on the same timeline as {}, which is in use", self.nodes[other].label()))
+        self.deposed(timeline).or_else(|| self.rival(node, mode))
+    }
+
+    /// Why a connection on which `node` has said so is not to be used for `mode`, even if its role suits.
+    pub(super) fn objection(&self, node: &Node, probe: &Probe, mode: Mode) -> Option<String> {
+        self.foreign(node, probe).or_else(|| {
+            let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
+            self.deposed(Some(timeline)).or_else(|| self.rival(node, mode))
         })
+    }
+
+    /// Of two primaries on the same timeline the one in use stays.
+    fn rival(&self, node: &Node, mode: Mode) -> Option<String> {
+        let other = lock(&self.view).primary.filter(|other| mode.wants_primary() && *other != node.index)?;
+        Some(format!("is a primary on the same timeline as {}, which is in use", self.nodes[other].label()))
     }
 
     /// Takes a node that is none of the cluster's out of use.

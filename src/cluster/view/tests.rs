@@ -121,7 +121,7 @@ fn of_two_that_accept_writes_the_one_on_the_higher_timeline_is_the_primary() {
     assert_ne!(seen.generation(0), before, "what runs on the other is cut");
     seen.see(0, primary(1));
     assert_eq!((seen.target(), seen.state(0)), (Some(2), "fenced"));
-    assert_eq!(seen.reason(0), "is a deposed primary: its timeline is 1, another primary's was 2");
+    assert_eq!(seen.reason(0), "is a deposed primary: its timeline is 1, another node's 2");
     seen.see(2, lost());
     seen.see(0, primary(1));
     assert_eq!(seen.target(), None, "nor when it is the only one left");
@@ -130,6 +130,16 @@ fn of_two_that_accept_writes_the_one_on_the_higher_timeline_is_the_primary() {
     }
     seen.see(0, primary(3));
     assert_eq!(seen.target(), Some(0), "until it is promoted itself");
+}
+
+#[test]
+fn a_standby_that_follows_a_higher_timeline_deposes_a_primary_too() {
+    let seen = cluster("follower", Mode::ReadWrite);
+    seen.see(0, primary(1));
+    seen.see(1, answer((true, false), 2, 100, Some(OURS)));
+    assert_eq!(seen.target(), None, "the new primary is not to be seen, but there is one");
+    seen.see(2, primary(2));
+    assert_eq!(seen.target(), Some(2));
 }
 
 #[test]
