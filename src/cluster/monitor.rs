@@ -183,7 +183,8 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
     let mut conn: Option<Conn> = None;
     // Whose name and password the connection has.
     let mut owner: Weak<Cluster> = Weak::new();
-    let mut answered = Instant::now();
+    // When the node answered last; none: it did not when it was asked last.
+    let mut answered = None;
     loop {
         // Between two looks the watch and its pools may be dropped: they are held only while looking.
         let Some(strong) = watch.upgrade() else { return };
@@ -194,11 +195,11 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
         }
         let seen = match look(&pools, &owner, &mut conn, answered, rhythm).await {
             Ok(probe) => {
-                answered = Instant::now();
+                answered = Some(Instant::now());
                 Observation::Alive(probe)
             }
             Err(failure) => {
-                conn = None;
+                (conn, answered) = (None, None);
                 Observation::Lost(failure)
             }
         };
@@ -206,6 +207,11 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
         for (cluster, node) in &pools {
             node.watch_at(conn.as_ref().map(Conn::address));
             cluster.observe(node, seen.clone());
+            if cluster.is_unsettled() && matches!(seen, Observation::Alive(_)) {
+                // A pool that only looks must not wait for a node that is frozen either.
+                let cluster = cluster.clone();
+                drop(tokio::spawn(async move { cluster.settled().await }));
+            }
         }
         let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_node());
         let interval = if wanted { INTERVAL_WITHOUT_NODE.min(rhythm.interval()) } else { rhythm.interval() };
@@ -231,11 +237,15 @@ async fn look(
     pools: &Pools,
     owner: &Weak<Cluster>,
     conn: &mut Option<Conn>,
-    answered: Instant,
+    answered: Option<Instant>,
     rhythm: Rhythm,
 ) -> Result<Probe, HostFailure> {
     let began = Instant::now();
     let mut probing = pin!(probe(pools, owner, conn));
+    let Some(answered) = answered else {
+        // A login takes several round trips, and has a deadline of its own.
+        return probing.await;
+    };
     let mut deadline = (answered + rhythm.node_timeout).max(began + rhythm.interval());
     loop {
         if let Ok(probed) = timeout_at(deadline.into(), probing.as_mut()).await {

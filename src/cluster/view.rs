@@ -143,6 +143,11 @@ impl Cluster {
         self.heard.notify_waiters();
     }
 
+    /// Whether nothing is decided yet.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !lock(&self.view).settled
+    }
+
     /// Resolves when enough is known to use the node that has just answered: every other one has been heard, or has had
     /// about twice the time of the first to answer.
     pub(super) async fn settled(&self) {
