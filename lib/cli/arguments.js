@@ -1,0 +1,157 @@
+'use strict';
+
+// What was asked on the command line. A mistake is a UsageError that names the argument. Values are not repeated in
+// messages: one may be a password in the wrong place.
+
+const { parseArgs } = require('node:util');
+
+const USAGE = `Usage: hyperiondb-client status [options]   the nodes of a cluster, once
+       hyperiondb-client watch [options]    the same, live; q or Ctrl-C ends it
+
+  --hosts a,b:5433,c   the nodes; default PGHOST, else localhost
+  --port PORT          for hosts that name none; default PGPORT, else 5432
+  --user NAME          default PGUSER, else your name on this machine
+  --database NAME      default PGDATABASE, else the user's name
+  --timeout MS         status: how long a node may take to answer, at least 100; default 5000
+  --json               status: the nodes as JSON
+  --interval MS        watch: between two looks, at least 100; default 1000
+  --no-color           no colours; also by NO_COLOR, and where there is no terminal
+  --help, --version
+
+The password comes from PGPASSWORD or the password file (~/.pgpass).
+Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).`;
+
+const COMMANDS = ['status', 'watch'];
+
+/** @type {Record<string, { type: 'string' | 'boolean', of?: string }>} `of`: the only command that has it */
+const OPTIONS = {
+  hosts: { type: 'string' },
+  port: { type: 'string' },
+  user: { type: 'string' },
+  database: { type: 'string' },
+  timeout: { type: 'string', of: 'status' },
+  json: { type: 'boolean', of: 'status' },
+  interval: { type: 'string', of: 'watch' },
+  'no-color': { type: 'boolean' },
+  help: { type: 'boolean' },
+  version: { type: 'boolean' },
+};
+
+const TIMEOUT_MS = 5_000;
+const INTERVAL_MS = 1_000;
+/** Less is no time to answer, and only makes a terminal busy. */
+const LEAST_MS = 100;
+/** The largest delay a timer takes. */
+const MAX_MS = 0x7fff_ffff;
+
+/** The command line is wrong; the message says where. */
+class UsageError extends Error {}
+
+/**
+ * @typedef {object} Arguments
+ * @property {'status' | 'watch' | 'help' | 'version'} command
+ * @property {import('../../client.js').PoolOptions} pool
+ * @property {number} timeoutMs
+ * @property {number} intervalMs
+ * @property {boolean} json
+ * @property {boolean} color
+ */
+
+/**
+ * @param {string[]} args
+ * @returns {Arguments}
+ */
+function readArguments(args) {
+  // Not strict: its messages repeat values.
+  const { values, tokens } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true });
+  const words = [];
+  const seen = new Set();
+  for (const token of tokens) {
+    if (token.kind === 'positional') words.push(token.value);
+    if (token.kind !== 'option') continue;
+    checkOption(token);
+    if (seen.has(token.name)) throw new UsageError(`${token.rawName} is given twice`);
+    seen.add(token.name);
+  }
+  const given = /** @type {Record<string, string>} */ (values);
+  const command = seen.has('help') ? 'help' : seen.has('version') ? 'version' : commandOf(words);
+  for (const name of seen) {
+    const { of: only = command } = OPTIONS[name];
+    if (COMMANDS.includes(command) && only !== command) throw new UsageError(`--${name} is an option of ${only} alone`);
+  }
+  const timeoutMs = integer('timeout', given.timeout, LEAST_MS) ?? TIMEOUT_MS;
+  const intervalMs = integer('interval', given.interval, LEAST_MS) ?? INTERVAL_MS;
+  const port = integer('port', given.port, 1, 65_535);
+  const { hosts, user, database } = given;
+  // A node may take as long to answer as we wait for it, and is looked at as often as it is shown.
+  const pace =
+    command === 'status'
+      ? { connectTimeoutMs: timeoutMs, monitor: { nodeTimeoutMs: timeoutMs } }
+      : { monitor: { intervalMs } };
+  return {
+    command,
+    pool: { hosts, port, user, database, ...pace },
+    timeoutMs,
+    intervalMs,
+    json: seen.has('json'),
+    color: !seen.has('no-color'),
+  };
+}
+
+/** @param {{ name: string, rawName: string, value?: string, inlineValue?: boolean }} token */
+function checkOption({ name, rawName, value, inlineValue }) {
+  if (/^-?-?p(ass|w)/i.test(name)) {
+    throw new UsageError(
+      `${rawName}: a password on the command line could be read by everybody on this machine; ` +
+        'set PGPASSWORD or use the password file (~/.pgpass)',
+    );
+  }
+  if (!rawName.startsWith('--') || !Object.hasOwn(OPTIONS, name)) {
+    throw new UsageError(`unknown option ${rawName}${suggestion(name)}`);
+  }
+  if (OPTIONS[name].type === 'boolean') {
+    if (value !== undefined) throw new UsageError(`${rawName} takes no value`);
+  } else if (value === undefined || value === '' || (!inlineValue && value.startsWith('-'))) {
+    throw new UsageError(`${rawName} needs a value`);
+  }
+}
+
+/** @param {string} name */
+function suggestion(name) {
+  /** @type {Record<string, string>} */
+  const elsewhere = { dbname: 'database', h: 'hosts', p: 'port', U: 'user', d: 'database' };
+  const meant =
+    elsewhere[name] ?? Object.keys(OPTIONS).find((o) => name.length > 2 && (o.startsWith(name) || name.startsWith(o)));
+  return meant === undefined ? '' : `: did you mean --${meant}?`;
+}
+
+/**
+ * @param {string[]} words
+ * @returns {'status' | 'watch'}
+ */
+function commandOf([command, ...rest]) {
+  if (command === undefined) throw new UsageError('a command is missing: status or watch');
+  if (command !== 'status' && command !== 'watch') {
+    throw new UsageError(
+      `unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is status or watch`,
+    );
+  }
+  if (rest.length > 0) throw new UsageError(`${command} takes options only: name the nodes with --hosts a,b,c`);
+  return command;
+}
+
+/**
+ * @param {string} name
+ * @param {string | undefined} value
+ * @param {number} least
+ * @param {number} [most]
+ */
+function integer(name, value, least, most = MAX_MS) {
+  if (value === undefined) return undefined;
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number >= least && number <= most))
+    throw new UsageError(`--${name} must be an integer from ${least} to ${most}`);
+  return number;
+}
+
+module.exports = { USAGE, UsageError, readArguments };
