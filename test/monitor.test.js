@@ -309,18 +309,17 @@ describe('two primaries at once', () => {
 
   fact('a standby that follows the promoted one is enough to know it', async (t) => {
     const own = await ownCluster(t, { nodes: 3, synchronous: false });
-    own.needs('promote', 'follow', 'freeze');
-    const [old, next, standby] = own.cluster.nodes;
-    await next.promote();
-    await standby.follow(next);
-    const [{ at }] = await next.sql('SELECT pg_current_wal_lsn()::text AS at');
-    await until(
-      'it follows',
-      async () => (await standby.sql('SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS ok', [at]))[0].ok,
-    );
+    own.needs('promote', 'failover', 'follow', 'freeze');
+    const [old] = own.cluster.nodes;
+    const next = await own.cluster.failover();
+    const standby = /** @type {any} */ (own.cluster.standbys().find((node) => node !== next));
+    const follows = 'SELECT received_tli AS timeline FROM pg_stat_wal_receiver';
+    await until('it follows', async () => (await standby.sql(follows))[0]?.timeline === 2);
     await next.freeze();
     try {
       const pool = own.pool(t, { hosts: [old, standby].map(({ address }) => address), acquireTimeoutMs: 300 });
+      const isKnown = (/** @type {any} */ { role }) => role !== 'unknown';
+      await until('both have answered', () => pool.nodes().every(isKnown));
       const { code, nodes } = await failureOf(pool.query('SELECT 1'));
       assert.equal(code, 'ERR_NO_PRIMARY');
       assert.deepEqual(

@@ -39,7 +39,7 @@ pub(crate) enum Observation {
 /// Positions of the primary that are kept to tell by how much time a standby is behind.
 const POSITIONS: usize = 600;
 /// The first answers of healthy nodes come within this of each other, or of twice the time the first one took.
-const SETTLING: Duration = Duration::from_millis(50);
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// What is known of the cluster as a whole.
 #[derive(Debug)]
