@@ -1,0 +1,37 @@
+'use strict';
+
+// Who takes part, and the ways each can be set up. `best` is the one that counts: `--variants` runs all of them.
+
+/** @typedef {import('../types').Participant} Participant */
+/** @typedef {import('../types').Variant} Variant */
+
+/** @type {Record<string, Variant>} */
+const POSTGRES = {};
+for (const attrs of /** @type {const} */ (['read-write', 'primary'])) {
+  for (const primary of /** @type {const} */ (['first', 'last'])) {
+    POSTGRES[`${attrs}, primary ${primary}`] = { primary, settings: { attrs } };
+    POSTGRES[`${attrs}, primary ${primary}, max_lifetime 5`] = { primary, settings: { attrs, maxLifetime: 5 } };
+  }
+}
+
+/** The limit is nodeTimeoutMs's default, after which this repository's client gives up a silent node. @type {Record<string, Variant>} */
+const PG = {
+  'query_timeout 3 s, primary first': { primary: 'first', settings: { queryTimeoutMs: 3_000 } },
+  'query_timeout 3 s, primary last': { primary: 'last', settings: { queryTimeoutMs: 3_000 } },
+  'no query_timeout, primary first': { primary: 'first', settings: {} },
+};
+
+/** @type {Participant[]} */
+exports.PARTICIPANTS = [
+  {
+    name: 'hyperion',
+    label: 'hyperiondb-client',
+    best: 'defaults, primary first',
+    variants: {
+      'defaults, primary first': { primary: 'first', settings: {} },
+      'defaults, primary last': { primary: 'last', settings: {} },
+    },
+  },
+  { name: 'pg', label: 'pg with a wrapper', best: 'query_timeout 3 s, primary first', variants: PG },
+  { name: 'postgres', label: 'postgres (postgres.js)', best: 'primary, primary first', variants: POSTGRES },
+];
