@@ -8,7 +8,7 @@ const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { startCluster } = require('../../test/cluster');
 const { waitUntilCaughtUp } = require('../../test/cluster/replication');
-const { HUNG_MS, History, RECOVERY_MS, figures, worksAgain } = require('./figures.js');
+const { CLEAN_MS, HUNG_MS, History, RECOVERY_MS, figures, worksAgain } = require('./figures.js');
 const { CONNECTIONS, SCHEMA, WRITTEN, now } = require('./load.js');
 
 /** @typedef {import('../../test/cluster').Cluster} Cluster */
@@ -78,19 +78,24 @@ class Driven {
 }
 
 /**
- * Watches until the client works as before, or for as long as it may take, and until what hangs is known to hang.
+ * Watches until the client works as before, or for as long as it may take, and until what hangs is known to hang. What was
+ * acknowledged counts when the new primary has it.
  *
  * @param {Driven} driven
  * @param {Timeline} timeline
+ * @param {Node} primary
  */
-async function observe(driven, timeline) {
+async function observe(driven, timeline, primary) {
   const { overAt } = timeline;
   while (driven.died === undefined && now() < overAt + RECOVERY_MS) {
     await sleep(200);
     const statements = driven.history.all;
     const waits = statements.some(({ begunAt, endedAt }) => endedAt === undefined && begunAt < now() - OLD_MS);
     if (waits && now() < overAt + HUNG_MS + OLD_MS) continue;
-    if (worksAgain(statements, timeline, now())) break;
+    if (!worksAgain(statements, timeline, now())) continue;
+    const present = await written(primary);
+    if (worksAgain(statements, timeline, now(), ({ id }) => present.has(id))) break;
+    await sleep(CLEAN_MS / 2); // it is not the client that is asked: not too often
   }
   return now();
 }
@@ -126,7 +131,7 @@ async function round(scenario, client, { primary, settings }) {
     await driven.ready();
     await sleep(CALM_MS);
     const timeline = await scenario.play(cluster);
-    const endedAt = await observe(driven, timeline);
+    const endedAt = await observe(driven, timeline, cluster.primary());
     const { died } = driven;
     await driven.kill();
     const rows = { present: await written(cluster.primary()), onOld: await onOld(old, scenario.id) };

@@ -4,9 +4,9 @@
 // scenarios.js) on a cluster of its own, in a process of its own, under the same load (load.js).
 //
 //   node bench/failover/run.js [--rounds 3] [--only switchover,kill] [--clients hyperion,pg,postgres] [--variants]
-//                              [--markdown] [--from result.json]
+//                              [--markdown] [--from result.json,another.json]
 //
-// --variants: every way to set a client up (clients/index.js), not the best one only. --from: the tables of an earlier run.
+// --variants: every way to set a client up (clients/index.js), not the best one only. --from: the tables of earlier runs.
 // Everything goes to bench/results/failover/ as JSON.
 
 const fs = require('node:fs');
@@ -125,7 +125,9 @@ async function main() {
   /** @type {Result} */
   let result;
   if (given.from !== undefined) {
-    result = JSON.parse(fs.readFileSync(given.from, 'utf8'));
+    const [first, ...others] = given.from.split(',').map((file) => JSON.parse(fs.readFileSync(file, 'utf8')));
+    result = first;
+    for (const { measured } of others) Object.assign(result.measured, measured);
   } else {
     if (process.env.HYPERION_HOSTS) throw new Error('it crashes servers, so it starts its own: unset HYPERION_HOSTS');
     installPeers();

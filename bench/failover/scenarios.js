@@ -67,6 +67,13 @@ async function freeze(cluster) {
   return { faultAt, ...promoted, overAt: now() };
 }
 
+/** @type {import('./types').Scenario['play']} */
+async function split(cluster) {
+  const faultAt = now();
+  const promoted = await promote(cluster, await cluster.mostAdvanced());
+  return { faultAt, ...promoted, overAt: now() };
+}
+
 /** @type {import('./types').Scenario[]} */
 exports.SCENARIOS = [
   {
@@ -90,8 +97,15 @@ exports.SCENARIOS = [
   {
     id: 'freeze-async',
     title:
-      'freeze-async: the same with asynchronous replication, where the old primary can acknowledge writes that nobody else has',
+      'freeze-async: the same with asynchronous replication, where the old primary can acknowledge what nobody else has',
     synchronous: false,
     play: freeze,
+  },
+  {
+    id: 'split-async',
+    title:
+      'split-async: a standby is promoted and nobody stops the old primary, which goes on accepting writes (its manager has died); asynchronous replication',
+    synchronous: false,
+    play: split,
   },
 ];
