@@ -447,7 +447,10 @@ export class Pool extends EventEmitter<PoolEvents> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Opens a pool over the nodes of a cluster; it connects when it is first used. */
+/**
+ * Opens a pool over the nodes of a cluster. The monitor looks at them from now on; connections for statements are made when
+ * they are needed. Listeners that are added at once hear of the first primary, too.
+ */
 export function createPool(options?: PoolOptions): Pool;
 
 /** Whether a statement that failed changed something. */

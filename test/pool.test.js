@@ -11,7 +11,19 @@ const path = require('node:path');
 const util = require('node:util');
 const { describe } = require('node:test');
 const { createPool, HyperionError, OptionError } = require('../client.js');
-const { endings, fact, failureOf, poolFor, printedBy, range, sleep, until, useCluster } = require('./helpers');
+const {
+  endings,
+  fact,
+  failureOf,
+  isPending,
+  ownCluster,
+  poolFor,
+  printedBy,
+  range,
+  sleep,
+  until,
+  useCluster,
+} = require('./helpers');
 const { relayTo } = require('./relay');
 
 const db = useCluster({ nodes: 3 });
@@ -208,6 +220,21 @@ describe('many hosts', () => {
     // The servers listen on 127.0.0.1 only; localhost may be ::1 as well.
     const pool = db.pool(t, { hosts: `localhost:${letters().P.port}` });
     assert.equal(await portOf(pool), letters().P.port);
+  });
+
+  fact('a silent host does not hold up the way to a primary that appears meanwhile', async (t) => {
+    const own = await ownCluster(t, { nodes: 2, synchronous: false });
+    own.needs('promote');
+    const [standby] = own.cluster.standbys();
+    const { port } = await silentPort(t);
+    // Whoever waited for the silent one would wait for longer than the test may take.
+    const hosts = [`127.0.0.1:${port}`, standby.address];
+    const pool = own.pool(t, { hosts, connectTimeoutMs: 600_000, acquireTimeoutMs: 600_000 });
+    const waiting = portOf(pool);
+    await until('the standby is known', () => pool.nodes()[1].role === 'standby');
+    assert.ok(await isPending(waiting));
+    await standby.promote();
+    assert.equal(await waiting, standby.port);
   });
 
   fact('abandoned attempts close their sockets', async (t) => {

@@ -25,6 +25,8 @@ use crate::error::ServerError;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
+/// What appears during a search is likely to be what the search is just finding.
+const HEAD_START: Duration = Duration::from_millis(20);
 /// How long a second-best node waits for a better one to answer.
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -164,11 +166,16 @@ pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, Conne
     loop {
         // The usual case: the node is known.
         if let Some(node) = cluster.target(mode).filter(|node| tried != Some(node.index)) {
-            match open_suitable(cluster, &node, mode).await {
-                Ok((conn, _)) => return Ok(conn),
-                Err(failure) if failure.is_final() => return Err(give_up(failure)),
-                Err(_) => tried = Some(node.index),
+            tokio::select! {
+                opened = open_suitable(cluster, &node, mode) => match opened {
+                    Ok((conn, _)) => return Ok(conn),
+                    Err(failure) if failure.is_final() => return Err(give_up(failure)),
+                    Err(_) => {}
+                },
+                // It would not answer any more.
+                () = node.breaks() => {}
             }
+            tried = Some(node.index);
             continue;
         }
         let Ok(_searching) = cluster.discovery.try_lock() else {
@@ -179,7 +186,25 @@ pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, Conne
             }
             continue;
         };
-        return search(cluster, mode).await;
+        return tokio::select! {
+            found = search(cluster, mode) => found,
+            conn = whoever_appears(cluster, mode) => Ok(conn),
+        };
+    }
+}
+
+/// A connection to a node that turns out to suit while the hosts are searched. The search may be waiting for a silent host, and
+/// has heard the others say that they do not suit when they did not yet.
+async fn whoever_appears(cluster: &Cluster, mode: Mode) -> Conn {
+    loop {
+        let appeared = cluster.appeared.notified();
+        if let Some(node) = cluster.target(mode) {
+            sleep(HEAD_START).await;
+            if let Ok((conn, _)) = open_suitable(cluster, &node, mode).await {
+                return conn;
+            }
+        }
+        appeared.await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_postgres::config::Host;
 
 use super::conn::Link;
@@ -80,6 +81,7 @@ pub(crate) struct Node {
     /// Where the monitor's connection goes.
     watched: Mutex<Option<Address>>,
     links: Mutex<Vec<Weak<Link>>>,
+    broken: Notify,
 }
 
 impl Node {
@@ -96,6 +98,7 @@ impl Node {
             watch,
             watched: Mutex::default(),
             links: Mutex::default(),
+            broken: Notify::new(),
         }
     }
 
@@ -160,14 +163,20 @@ impl Node {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Breaks every connection to this node, running statements and all.
+    /// Breaks every connection to this node, running statements and all, and attempts to make one.
     pub(crate) fn break_connections(&self) {
         self.retire_connections();
+        self.broken.notify_waiters();
         for link in std::mem::take(&mut *lock(&self.links)) {
             if let Some(link) = link.upgrade() {
                 link.cut();
             }
         }
+    }
+
+    /// Resolves at the next [`Self::break_connections`].
+    pub(super) async fn breaks(&self) {
+        self.broken.notified().await;
     }
 
     /// Every connection to this node that is not closed yet.
