@@ -2,6 +2,7 @@
 
 // How a run looks: the live table, the plain line, the summary. Texts only; screen.js brings them to the terminal.
 
+const { bytes } = require('../../lib/cli/words.js');
 const { PARTS, READERS, WRITERS } = require('./load.js');
 const { INDECISION_MS, TOTAL_MS } = require('./scenario.js');
 
@@ -35,13 +36,6 @@ const counted = (value, one, many = `${one}s`) => `${count(value)} ${value === 1
 function ms(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return '-';
   return `${value < 10 ? value.toFixed(1) : count(value)} ms`;
-}
-
-/** @param {number | null} value */
-function bytes(value) {
-  if (value === null) return '-';
-  if (value < 1024) return `${value} B`;
-  return value < 1024 ** 2 ? `${count(value / 1024)} kB` : `${(value / 1024 ** 2).toFixed(1)} MB`;
 }
 
 /** @param {number} value */
