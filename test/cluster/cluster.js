@@ -100,6 +100,9 @@ class Cluster {
    * Promotes a standby and lets the other live ones follow it; resolves when it accepts writes and streams to them. One
    * that is ahead of the new primary (you chose `to`) cannot follow and rejoins by a base backup.
    *
+   * Before anything is decided no standby receives any more: an old primary that lives on could otherwise have a commit
+   * confirmed by the one that is not promoted, and acknowledge what is lost.
+   *
    * @param {Server} [to] default: the most advanced live standby
    * @param {{ synchronous?: boolean }} [options] false when no standby is left: or else the new primary's writes wait for
    *   one for ever, which is what a synchronous cluster promises
@@ -107,6 +110,7 @@ class Cluster {
    */
   async failover(to, { synchronous = this.synchronous } = {}) {
     this.#require('failover');
+    if (this.capabilities.has('follow')) await Promise.all(this.liveStandbys().map((standby) => standby.detach()));
     const next = to ?? (await this.mostAdvanced());
     const others = (await this.#positions()).filter(({ standby }) => standby !== next);
     const reached = this.capabilities.has('follow') ? await replication.position(next) : 0n;

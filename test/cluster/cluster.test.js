@@ -185,6 +185,54 @@ describe('a cluster of three, as it comes', { skip }, () => {
     assert.equal(await node.isInRecovery(), true);
   });
 
+  test('killBackend: the server throws everybody out and comes back by itself', async () => {
+    const node = /** @type {LocalNode} */ (cluster.primary());
+    const { pid } = node;
+    const bystander = node.sql('SELECT pg_sleep(60)');
+    const asApp = node.sql('SELECT pg_sleep(60)', [], cluster.app ?? assert.fail('no app role'));
+    for (const each of [bystander, asApp]) each.catch(() => {});
+    await until('both sleep', async () => {
+      const sleepers = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
+      return (await node.sql(sleepers))[0].n === 2;
+    });
+    const before = node.log().length;
+    await node.killBackend(cluster.app?.user);
+    await assert.rejects(asApp, /terminated unexpectedly|ECONNRESET/);
+    await assert.rejects(
+      bystander,
+      (error) => /** @type {any} */ (error).code === '57P02' || /terminated/.test(`${error}`),
+    );
+    assert.equal(node.pid, pid, 'the same postmaster');
+    assert.match(node.log().slice(before), /was terminated by signal 9/);
+    await node.sql('CREATE TABLE after_restart (id int)');
+    await assert.rejects(node.killBackend('nobody'), /n1 has no backend to kill/);
+  });
+
+  test('exhaust: a role is thrown out and refused until it is released', async () => {
+    const node = cluster.primary();
+    const app = cluster.app ?? assert.fail('no app role');
+    const sleeper = node.sql('SELECT pg_sleep(60)', [], app);
+    sleeper.catch(() => {});
+    await until('it sleeps', async () => {
+      const sleepers = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
+      return (await node.sql(sleepers))[0].n === 1;
+    });
+    let thrown = 0;
+    const release = await node.exhaust(app, () => thrown++);
+    assert.ok(thrown > 0);
+    await assert.rejects(sleeper, { code: '57P01' });
+    await assert.rejects(node.sql('SELECT 1', [], app), { code: '53300' });
+    await node.sql('SELECT 1'); // a superuser's connections are kept
+    await release();
+    await until('the role may connect again', () => node.sql('SELECT 1', [], app));
+  });
+
+  test('fewer connections than usual, on all nodes', async (t) => {
+    const small = await clusterFor(t, { nodes: 2, settings: { max_connections: 20 } });
+    for (const node of small.nodes)
+      assert.deepEqual(await node.sql('SHOW max_connections'), [{ max_connections: '20' }]);
+  });
+
   test('operations on a node that does not run say so', async () => {
     const node = cluster.nodes[2];
     await node.stop();

@@ -36,6 +36,8 @@ const CAPABILITIES = Object.freeze([
   'start',
   'crash',
   'killPostmaster',
+  'killBackend',
+  'exhaust',
   'freeze',
   'promote',
   'follow',

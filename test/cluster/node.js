@@ -129,6 +129,23 @@ class LocalNode extends Server {
     this.frozen = false;
   }
 
+  /** @param {string} [user] */
+  async killBackend(user) {
+    const [victim] = await this.sql(
+      `SELECT pid FROM pg_stat_activity
+       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND ($1::text IS NULL OR usename = $1)
+       ORDER BY state = 'active' DESC LIMIT 1`,
+      [user ?? null],
+    );
+    if (victim === undefined) throw new Error(`${this.name} has no backend to kill`);
+    const logStart = this.log().length;
+    signal('SIGKILL', [victim.pid]);
+    // The pid file says 'ready' all the time; the log tells. A connection made too early is thrown out like the others.
+    await until(`${this.name} has restarted itself`, () =>
+      /reinitializing.*ready to accept connections/s.test(this.log().slice(logStart)),
+    );
+  }
+
   async freeze() {
     const [postmaster] = this.#livePids();
     await suspend(postmaster, this.dataDir);
@@ -148,7 +165,19 @@ class LocalNode extends Server {
 
   /** @param {Address} upstream */
   async follow(upstream) {
-    const info = replication.connectionInfo(this, upstream);
+    await this.#receiveFrom(replication.connectionInfo(this, upstream));
+  }
+
+  async detach() {
+    await this.#receiveFrom('');
+    await until(`${this.name} receives nothing`, async () => {
+      const [row] = await this.sql('SELECT count(*)::int AS receivers FROM pg_stat_wal_receiver');
+      return row.receivers === 0;
+    });
+  }
+
+  /** @param {string} info its primary_conninfo */
+  async #receiveFrom(info) {
     await this.sql(`ALTER SYSTEM SET primary_conninfo = '${info}'`);
     await this.sql('SELECT pg_reload_conf()');
     await until(`${this.name} has read its new primary_conninfo`, async () => {

@@ -8,11 +8,14 @@
 const { execFile, execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
 const { until } = require('./until');
 
 const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';
+/** Time for a test's work to get under way again. */
+const WORK_MS = 10;
 
 /**
  * Pids of the servers whose data directory is `dir` or lies below it. Zombies are not listed: they run no code.
@@ -76,6 +79,9 @@ async function suspend(postmaster, dir) {
   signal('SIGSTOP', [postmaster]);
   await until(`pid ${postmaster} is suspended`, () => isSuspended(postmaster), { everyMs: 1 });
   const all = processesIn(dir);
+  // Looking for them has blocked this process: whatever it had under way on the server is done by now. A fault is to strike
+  // in the middle of work.
+  await sleep(WORK_MS);
   signal('SIGSTOP', all);
   await until(`all processes in ${dir} are suspended`, () => all.every(isSuspended), { everyMs: 1 });
 }

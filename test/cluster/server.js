@@ -4,6 +4,7 @@
 // that need a hand on its processes are declared here, too, and refuse; LocalNode (node.js) and ExternalNode
 // (external.js) override what they can do. Tests ask `cluster.capabilities` before, and skip.
 
+const { exhaust } = require('./hog');
 const { TcpProxy } = require('./proxy');
 const { withConnection } = require('./sql');
 const { until } = require('./until');
@@ -146,6 +147,28 @@ class Server {
     throw this.unsupported('killPostmaster');
   }
 
+  /**
+   * kill -9 of one backend: the server takes its shared memory for spoilt, throws everybody out and restarts itself. Resolves
+   * when it accepts connections again.
+   *
+   * @param {string} [_user] a backend of this role, a busy one if there is one. Default: any.
+   * @returns {Promise<void>}
+   */
+  async killBackend(_user) {
+    throw this.unsupported('killBackend');
+  }
+
+  /**
+   * Throws everybody of a role out and takes all connections it may have: who connects is refused with 53300.
+   *
+   * @param {{ user: string, password: string, database?: string }} role not a superuser
+   * @param {() => void} [onThrow] called before somebody is thrown out; who comes back in time is thrown out again
+   * @returns {Promise<() => Promise<void>>} gives them back
+   */
+  exhaust(role, onThrow) {
+    return exhaust(this, role, onThrow);
+  }
+
   /** @returns {Promise<void>} */
   async freeze() {
     throw this.unsupported('freeze');
@@ -172,6 +195,15 @@ class Server {
    * @returns {Promise<void>}
    */
   async follow(_upstream) {
+    throw this.unsupported('follow');
+  }
+
+  /**
+   * Makes a running standby receive nothing from anybody, until it follows somebody.
+   *
+   * @returns {Promise<void>}
+   */
+  async detach() {
     throw this.unsupported('follow');
   }
 

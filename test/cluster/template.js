@@ -23,7 +23,7 @@ const SUPERUSER = Object.freeze({ user: 'hyperion', password: 'hyperion-secret',
 const APP = Object.freeze({ user: 'app', password: 'app-secret' });
 
 /** Raise it when the recipe below changes, or old cached templates are used on. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /**
  * Creates `target` as the data directory of a new cluster, with an identifier of its own.
@@ -68,8 +68,10 @@ async function initdb({ bin, account }, target) {
     options,
   );
 
-  // Single-user mode: no socket, no second process, and the folder is cleanly shut down afterwards.
-  const session = run(path.join(bin, 'postgres'), ['--single', '-F', '-D', target, SUPERUSER.database], options);
+  // Single-user mode: no socket, no second process, and the folder is cleanly shut down afterwards. A standby refuses to
+  // start with fewer connections than its primary had last, which is this one: the least leaves the choice to a cluster.
+  const args = ['--single', '-F', '-c', 'max_connections=10', '-D', target, SUPERUSER.database];
+  const session = run(path.join(bin, 'postgres'), args, options);
   session.child.stdin?.end(
     `CREATE ROLE ${APP.user} LOGIN PASSWORD '${APP.password}'\n` +
       `GRANT CREATE, USAGE ON SCHEMA public TO ${APP.user}\n` +

@@ -1,0 +1,72 @@
+'use strict';
+
+// Takes every connection a server has for a role, so that the next one is refused with 53300, and whoever of that role was
+// connected is thrown out.
+
+const { Client } = require('pg');
+const { until } = require('./until');
+
+/** @typedef {import('./server').Server} Server */
+
+const NAME = 'hyperion-hog';
+const TOO_MANY = '53300';
+
+/**
+ * @param {Server} server
+ * @param {{ user: string, password: string, database?: string }} role not a superuser: some connections are kept for those
+ * @param {() => void} [onThrow] called before somebody is thrown out
+ * @returns {Promise<() => Promise<void>>} gives all back
+ */
+async function exhaust(server, role, onThrow) {
+  /** @type {Client[]} */
+  const held = [];
+  const release = async () => {
+    await Promise.all(held.splice(0).map((client) => client.end()));
+  };
+  try {
+    for (;;) {
+      // Several at a time: whoever is thrown out comes back, and must be slower.
+      while ((await Promise.all([1, 2, 3, 4].map(() => takeOne(server, role, held)))).some(Boolean));
+      const others = "usename = $1 AND application_name <> $2 AND backend_type = 'client backend'";
+      const names = [role.user, NAME];
+      const [{ count }] = await asSuperuser(
+        server,
+        `SELECT count(*)::int FROM pg_stat_activity WHERE ${others}`,
+        names,
+      );
+      if (count === 0) return release;
+      onThrow?.();
+      await asSuperuser(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${others}`, names);
+    }
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/**
+ * Who is still being refused takes a place meanwhile, even one that is kept for superusers.
+ *
+ * @param {Server} server
+ * @param {string} text
+ * @param {unknown[]} params
+ */
+function asSuperuser(server, text, params) {
+  return until('a superuser is let in', () => server.sql(text, params));
+}
+
+/** @param {Server} server @param {object} role @param {Client[]} held */
+async function takeOne(server, role, held) {
+  const client = new Client({ ...server.login, ...role, ssl: false, application_name: NAME });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    held.push(client);
+    return true;
+  } catch (error) {
+    if (/** @type {any} */ (error).code === TOO_MANY) return false;
+    throw error;
+  }
+}
+
+exports.exhaust = exhaust;
