@@ -125,7 +125,7 @@ function loginOf({ hosts, user, password, database }) {
  * @returns {any}
  */
 function poolFor(t, options) {
-  const pool = createPool(options);
+  const pool = createPool(/** @type {any} */ (options));
   // A test that failed may have left something running: that is cancelled.
   t.after(() => pool.end({ timeoutMs: 500 }));
   return pool;

@@ -4,9 +4,241 @@
 
 const assert = require('node:assert/strict');
 const { fact, ownCluster, sleep, until } = require('../helpers');
-const { Load, TABLE, check } = require('./load');
+const { RULES } = require('./check');
+const { History } = require('./history');
+const { Load, TABLE, check, judge } = require('./load');
 
-fact('a doctored history', () => {
+/** @typedef {import('./check').Truth} Truth */
+
+/** What a lost connection tells. */
+const lost = Object.assign(new Error('lost'), { code: 'ERR_OUTCOME_UNKNOWN', outcome: 'unknown' });
+const refused = Object.assign(new Error('refused'), { code: 'ERR_CONNECTION_LOST', outcome: 'not-applied' });
+
+/** A history in which all is well although a good deal happened, and what is in the database then. */
+function wellTold() {
+  const history = new History();
+  const { writes, reads, streams, sent, received, subscriptions, gaps, visits } = history;
+  const write = (/** @type {number} */ id, /** @type {any} */ entry) =>
+    writes.set(id, { kind: 'autocommit', fate: 'acknowledged', at: id, end: id + 5, rows: 1, ...entry });
+  write(1, { timeline: '00000001' });
+  write(2, { rows: 2, kind: 'transaction', timeline: '00000001' });
+  write(3, { fate: 'not-applied', error: refused });
+  write(4, { fate: 'unknown', error: lost });
+  write(5, { fate: 'unknown', error: lost, rows: 2, kind: 'begin' });
+  // Handed in before anybody could know of timeline 2.
+  write(6, { end: 40, timeline: '00000002' });
+  write(39, { end: 41, timeline: '00000001' });
+  write(50, { timeline: '00000002' });
+  reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 2, found: 2 });
+  // Before it was acknowledged: both is right.
+  reads.push({ fate: 'acknowledged', at: 6, end: 8, about: 2, found: 0 });
+  reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 3, found: 0 });
+  reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 5, found: 2 });
+  const stream = { at: 1, end: 2, length: 100, leave: null, got: 100, wrong: null, declared: true };
+  streams.push({ ...stream, fate: 'acknowledged' });
+  streams.push({ ...stream, fate: 'acknowledged', leave: 10, got: 10 });
+  streams.push({ ...stream, fate: 'unknown', got: 30, error: lost });
+  subscriptions.set(0, { channel: 'a', since: 1000 });
+  subscriptions.set(1, { channel: 'a', since: 1000, until: 1200, ended: 1300 });
+  subscriptions.set(2, { channel: 'b', since: 1000 });
+  const notify = (/** @type {number} */ number, /** @type {number} */ at, /** @type {any} */ entry = {}) =>
+    sent.set(number, { fate: 'acknowledged', at, end: at + 10, channel: 'a', sender: 's', ...entry });
+  notify(0, 900);
+  notify(1, 1100);
+  notify(2, 1110, { fate: 'unknown', error: lost });
+  notify(3, 1120, { fate: 'not-applied', error: refused });
+  notify(4, 1500);
+  notify(5, 1700);
+  notify(6, 1700, { channel: 'b' });
+  gaps.push({ channels: ['a'], since: 1400, until: 1600 });
+  const hear = (/** @type {number} */ subscription, /** @type {number} */ number, channel = 'a', at = 1150) =>
+    received.push({ subscription, channel, payload: String(number), at });
+  hear(0, 1);
+  hear(1, 1);
+  hear(0, 5);
+  // Unknown, and under way until now.
+  hear(0, 2);
+  hear(2, 6, 'b');
+  visits.push({ fate: 'acknowledged', at: 1, end: 2 });
+  history.strikes.push(3);
+  history.inFlight = { autocommit: 1, begin: 1, transaction: 1, read: 1, stream: 1, notify: 1, listen: 1 };
+  history.primaries.push({ at: 0, from: null, to: 'old:1' }, { at: 45, from: 'old:1', to: 'new:1' });
+  const row = (/** @type {number} */ id, part = 1, timeline = '00000001') => ({ id, part, timeline });
+  const rows = [row(1), row(2), row(2, 2), row(5), row(5, 2), row(6, 1, '00000002'), row(39), row(50, 1, '00000002')];
+  /** @type {Truth} */
+  const truth = { rows, deposed: [{ node: 'old:1', rows: [row(1), row(2), row(2, 2), row(4)] }] };
+  return { history, truth, row, hear, notify, write };
+}
+
+/** One lie or loss a line, and the rules that must see it: its own, and no others but those named. */
+const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold>) => unknown][]} */ ([
+  ['an acknowledged row is missing', ['lost'], ({ truth }) => (truth.rows = truth.rows.slice(1))],
+  ['half of a transaction is missing', ['lost', 'torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(1, 1))],
+  [
+    'one half twice, the other missing',
+    ['lost', 'doubled', 'torn'],
+    ({ truth, row }) => (truth.rows = truth.rows.toSpliced(2, 1, row(2))),
+  ],
+  ['a row twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(1)])],
+  ['an unknown one twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(4), row(4)])],
+  ['a row that was denied', ['denied'], ({ truth, row }) => (truth.rows = [...truth.rows, row(3)])],
+  [
+    'a row that was denied, on the deposed node',
+    ['denied'],
+    ({ truth, row }) => (truth.deposed = [{ node: 'old:1', rows: [row(3)] }]),
+  ],
+  ['half of an unknown one', ['torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(3, 1))],
+  ["nobody's row", ['strange'], ({ truth, row }) => (truth.rows = [...truth.rows, row(99)])],
+  [
+    'lost on the old primary, and applied again on the new one',
+    ['moved'],
+    ({ truth, row }) => (truth.rows = truth.rows.toSpliced(0, 1, row(1, 1, '00000002'))),
+  ],
+  [
+    'acknowledged by the old primary when the new one was known',
+    ['deposed'],
+    ({ write, truth, row }) => {
+      write(60, { timeline: '00000001' });
+      truth.rows = [...truth.rows, row(60)];
+    },
+  ],
+  [
+    'sent to the old primary when the pool had told of the new one',
+    ['misdirected', 'unexplained'],
+    ({ history, truth, row, write }) => {
+      write(46, { fate: 'unknown', error: lost });
+      truth.deposed = [{ node: 'old:1', rows: [row(46)] }];
+      assert.equal(history.primaries.length, 2);
+    },
+  ],
+  ['a write nobody answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
+  ['a stream nobody answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
+  ['more unknown than in flight', ['unexplained'], ({ write }) => write(70, { fate: 'unknown', error: lost })],
+  [
+    'unknown, and nothing had happened',
+    ['unexplained'],
+    ({ history }) => {
+      history.strikes = [];
+    },
+  ],
+  [
+    'an error that nothing explains',
+    ['odd'],
+    ({ write }) =>
+      write(3, {
+        fate: 'not-applied',
+        error: Object.assign(new Error('?'), { code: '42P01', outcome: 'not-applied' }),
+      }),
+  ],
+  [
+    'an error that does not say what became of the work',
+    ['odd'],
+    ({ write }) => write(4, { fate: 'unknown', error: Object.assign(new Error('?'), { code: 'ERR_CONNECTION_LOST' }) }),
+  ],
+  [
+    'a declared read failed',
+    ['unread'],
+    ({ history }) => Object.assign(history.reads[0], { fate: 'not-applied', error: refused }),
+  ],
+  ['an acknowledged write was not seen', ['stale'], ({ history }) => (history.reads[0].found = 0)],
+  ['half a transaction was seen', ['stale'], ({ history }) => (history.reads[1].found = 1)],
+  ['what was denied was seen', ['stale'], ({ history }) => (history.reads[2].found = 1)],
+  ['a stream was short', ['misread'], ({ history }) => (history.streams[0].got = 99)],
+  ['a stream gave a row twice', ['misread'], ({ history }) => (history.streams[2].wrong = '{"i":29}')],
+  ['a stream was longer', ['misread'], ({ history }) => (history.streams[0].got = 101)],
+  ['a stream that was left was short', ['misread'], ({ history }) => (history.streams[1].got = 9)],
+  ['a notification came twice', ['repeated'], ({ hear }) => hear(1, 1)],
+  [
+    'notifications came in another order',
+    ['disordered'],
+    ({ history }) => history.received.unshift(.../** @type {any} */ (history.received.splice(2, 1))),
+  ],
+  ['a notification did not come', ['missed'], ({ history }) => history.received.splice(1, 1)],
+  [
+    'another channel had the gap',
+    ['missed'],
+    ({ history }) => {
+      history.gaps[0].channels = ['b'];
+    },
+  ],
+  [
+    'the gap was over when it was sent',
+    ['missed'],
+    ({ history }) => {
+      history.gaps[0].until = 1490;
+    },
+  ],
+  [
+    'the gap began when it had been acknowledged',
+    ['missed'],
+    ({ history }) => {
+      history.gaps[0].since = 1520;
+    },
+  ],
+  ['something came that nobody sent', ['forged'], ({ hear }) => hear(0, 77)],
+  ['what was denied came', ['forged'], ({ hear }) => hear(0, 3)],
+  ['something came to the wrong channel', ['forged'], ({ hear }) => hear(0, 6, 'a')],
+  ['something came after unlisten()', ['unasked'], ({ hear }) => hear(1, 5, 'a', 1310)],
+  ['a channel is deaf', ['deaf'], ({ history }) => history.deaf.push('a')],
+]);
+
+const broken = (/** @type {ReturnType<typeof judge>} */ { violations }) => [
+  ...new Set(violations.map(({ rule }) => rule)),
+];
+
+fact('nothing is found in a history in which all is well', () => {
+  const { history, truth } = wellTold();
+  assert.deepEqual(judge(history, truth).violations, []);
+  const { 'not-applied': failed, ...counts } = judge(history, truth).kinds.autocommit;
+  assert.deepEqual({ failed, ...counts }, { acknowledged: 4, failed: 1, unknown: 1, pending: 0 });
+});
+
+for (const [name, rules, doctor] of DOCTORED) {
+  fact(`doctored: ${name}`, () => {
+    const told = wellTold();
+    doctor(told);
+    assert.deepEqual(broken(judge(told.history, told.truth)).sort(), [...rules].sort());
+  });
+}
+
+fact('what a planned change must not cost is found: any error', () => {
+  const { history, truth } = wellTold();
+  const { violations } = judge(history, truth, { planned: true });
+  assert.deepEqual(
+    violations.map(({ rule, kind }) => `${rule} ${kind}`),
+    ['felt autocommit', 'felt autocommit', 'felt begin', 'felt stream', 'felt notify', 'felt notify'],
+  );
+});
+
+fact('while work is under way, what is pending does not hang', () => {
+  const { history, truth, write } = wellTold();
+  write(70, { fate: 'pending', end: undefined });
+  assert.deepEqual(judge(history, truth, { over: false }).violations, []);
+});
+
+fact('every rule has a doctored history', () => {
+  const shown = new Set(['felt', ...DOCTORED.flatMap(([, rules]) => rules)]);
+  assert.deepEqual(
+    Object.keys(RULES).filter((rule) => !shown.has(rule)),
+    [],
+  );
+});
+
+fact('what has been forgotten is gone, what is under way stays', () => {
+  const { history, write } = wellTold();
+  write(70, { fate: 'pending', end: undefined });
+  history.forget();
+  assert.deepEqual([...history.writes.keys()], [70]);
+  assert.deepEqual([...history.subscriptions.keys()], [0, 2], 'who still listens');
+  const { reads, streams, sent, received, gaps, visits, strikes } = history;
+  assert.deepEqual(
+    [reads.length, streams.length, sent.size, received.length, gaps.length, visits.length],
+    Array(6).fill(0),
+  );
+  assert.deepEqual(strikes, []);
+});
+
+fact('the rules about writes alone, over ids', () => {
   const entry = (/** @type {any} */ fate, rows = 1) => ({ fate, at: 0, rows });
   const history = new Map([
     [1, entry('acknowledged')],
@@ -30,6 +262,8 @@ fact('a doctored history', () => {
     denied: [6],
     torn: [4],
     strange: [11],
+    moved: [],
+    deposed: [],
   });
 });
 
@@ -56,14 +290,15 @@ fact(
     const next = await cluster.failover();
     await until_(load.acknowledged + 200);
     await load.stop();
-    const result = check(
-      load.history,
-      (await next.sql('SELECT id FROM written')).map(({ id }) => id),
-    );
+    const rows = await next.sql('SELECT id, part, timeline FROM written');
+    const result = check(load.history, /** @type {any} */ (rows));
     t.diagnostic(
       `asynchronous: acknowledged ${result.acknowledged}, lost ${result.lost.length}, doubled ${result.doubled.length}, unknown ${result.unknown}`,
     );
     assert.ok(result.lost.length >= 100, `${result.lost.length} lost`);
     assert.deepEqual(result.doubled, []);
+    const { violations } = judge(load.record, { rows: /** @type {any} */ (rows) });
+    const seen = violations.filter(({ rule }) => rule === 'lost').length;
+    assert.equal(seen, result.lost.length, 'the whole truth tells the same');
   },
 );

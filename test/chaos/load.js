@@ -1,158 +1,241 @@
 'use strict';
 
-// A load that remembers what it was told, and the check of that memory against what the database has in the end.
-//
-// Every writer writes ids nobody else writes, one after another, in three ways: single statements, transaction(cb) and
-// begin()/commit(), the latter two with two rows that belong together. What became of each id is one of
-//   acknowledged   the promise resolved: the row must be there, once
-//   not-applied    the error said so: the row must not be there
-//   unknown        the error said so: both is right
-//   pending        nothing was said: both is right, but at the end of a load there must be none
-// The check is a pure function of that history and of the rows, so that a doctored history can show that it sees a loss.
+// Everything a pool can be asked for, all at once, by workers that remember what they were told (history.js); check.js
+// compares that with what the database has in the end. The workers: writers.js, readers.js, notifications.js.
 
-const assert = require('node:assert/strict');
-const { range } = require('../helpers');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { range, until } = require('../helpers');
+const { check, judge } = require('./check');
+const { History } = require('./history');
+const { LISTENERS, Notifications } = require('./notifications');
+const { Random } = require('./random');
+const { READERS } = require('./readers');
+const { TABLE, WRITERS } = require('./writers');
 
-/** @typedef {'acknowledged' | 'not-applied' | 'unknown' | 'pending'} Fate */
-/** @typedef {{ fate: Fate, at: number, rows: number, error?: any }} Entry */
+/** @typedef {import('./history').Entry} Entry */
+/** @typedef {import('./history').WriteKind} WriteKind */
 
-/**
- * @param {Map<number, Entry>} history by id
- * @param {number[]} present the ids of all rows
- */
-function check(history, present) {
-  /** @type {Map<number, number>} */
-  const found = new Map();
-  for (const id of present) found.set(id, (found.get(id) ?? 0) + 1);
-  const ids = [...history];
-  const countOf = (/** @type {number} */ id) => found.get(id) ?? 0;
-  const of = (/** @type {Fate} */ fate) => ids.filter(([, entry]) => entry.fate === fate);
-  return {
-    acknowledged: of('acknowledged').length,
-    unknown: of('unknown').length,
-    pending: of('pending').length,
-    failed: of('not-applied').length,
-    /** Acknowledged, and not (wholly) there. */
-    lost: of('acknowledged')
-      .filter(([id, { rows }]) => countOf(id) < rows)
-      .map(([id]) => id),
-    /** There more often than written. */
-    doubled: ids.filter(([id, { rows }]) => countOf(id) > rows).map(([id]) => id),
-    /** Said not to be applied, and there. */
-    denied: of('not-applied')
-      .filter(([id]) => countOf(id) > 0)
-      .map(([id]) => id),
-    /** Only a part of what belongs together is there. */
-    torn: ids.filter(([id, { rows }]) => countOf(id) > 0 && countOf(id) < rows).map(([id]) => id),
-    /** There, and nobody's. */
-    strange: [...found.keys()].filter((id) => !history.has(id)),
-  };
-}
+/** @type {Record<string, { inFlight: number, deed: (load: Load, random: Random, name: string) => Promise<unknown> }>} */
+const KINDS = { ...WRITERS, ...READERS, ...LISTENERS };
 
-const TABLE = 'CREATE TABLE written (id int4 NOT NULL, part int4 NOT NULL)';
-const INSERT = 'INSERT INTO written VALUES ($1, $2)';
+/** Readers choose among so many of the last writes. */
+const RECENT = 256;
+/** What takes longer than this to be told hangs. */
+const PATIENCE_MS = 30_000;
+const PLAIN = /** @type {const} */ (['autocommit', 'transaction', 'begin']);
 
-/** @type {((pool: any, id: number) => Promise<number>)[]} each resolves to the number of its rows */
-const WAYS = [
-  async (pool, id) => {
-    await pool.query(INSERT, [id, 1]);
-    return 1;
-  },
-  async (pool, id) => {
-    await pool.transaction(
-      async (/** @type {any} */ tx) => {
-        await tx.query(INSERT, [id, 1]);
-        await tx.query(INSERT, [id, 2]);
-      },
-      { retries: 100 },
-    );
-    return 2;
-  },
-  async (pool, id) => {
-    const tx = await pool.begin();
-    try {
-      await Promise.all([tx.query(INSERT, [id, 1]), tx.query(INSERT, [id, 2])]);
-    } catch (error) {
-      await tx.rollback();
-      throw error;
-    }
-    await tx.commit();
-    return 2;
-  },
-];
-const ROWS = [1, 2, 2];
+/** Those who rest do so after so many deeds, on average. */
+const BURST = 4;
+
+/** Some of everything. */
+const EVERYTHING = { writers: 9, readers: 4, batches: 6, streams: 3, notifiers: 3, visitors: 1, restMs: 30 };
 
 class Load {
-  /** @type {Map<number, Entry>} */
-  history = new Map();
-  /** Reads that failed, and answers that were wrong. @type {any[]} */
+  record = new History();
+  /** Reads that failed. @type {any[]} */
   readErrors = [];
   reads = 0;
   /** When each write was acknowledged. @type {number[]} */
   times = [];
+  /** What has been acknowledged of each kind. @type {Record<string, number>} */
+  done = {};
+  isAbandoned = false;
   #over = false;
   #next = 0;
-  /** @type {Promise<unknown>[]} */
-  #clients;
+  #busy = 0;
+  /** @type {Promise<void> | null} */
+  #held = null;
+  #release = () => {};
+  /** Ids of the last writes, a ring. @type {number[]} */
+  #recent = [];
 
   /**
    * @param {any} pool
-   * @param {{ writers?: number, readers?: number }} [size]
+   * @param {object} [size] how many workers
+   * @param {number} [size.writers] in turn: single statements, transaction(cb) with retries, begin() and commit()
+   * @param {readonly WriteKind[]} [size.ways] of writing, in turn, instead of these
+   * @param {number} [size.readers]
+   * @param {number} [size.batches] in turn: each for itself, all in a transaction
+   * @param {number} [size.streams]
+   * @param {number} [size.notifiers] who notify; there are handlers when there are any
+   * @param {number} [size.visitors] who listen for a while
+   * @param {number} [size.restMs] a worker rests so long at most between two bursts
+   * @param {number} [size.everyMs] instead: how often, on average, a worker begins a deed
+   * @param {boolean} [size.thinks] whether transactions wait in their middle now and then. Default true.
+   * @param {Random} [size.random]
    */
-  constructor(pool, { writers = 18, readers = 4 } = {}) {
+  constructor(
+    pool,
+    {
+      writers = 18,
+      ways = PLAIN,
+      readers = 4,
+      batches = 0,
+      streams = 0,
+      notifiers = 0,
+      visitors = 0,
+      restMs = 0,
+      everyMs = 0,
+      thinks = true,
+      random = new Random(0),
+    } = {},
+  ) {
+    this.pool = pool;
     this.writers = writers;
-    this.#clients = [
-      ...range(writers).map((index) => this.#write(pool, index % WAYS.length)),
-      ...range(readers).map(() => this.#read(pool)),
+    this.restMs = restMs;
+    this.everyMs = everyMs;
+    this.thinks = thinks;
+    const kinds = [
+      ...range(writers).map((index) => ways[index % ways.length]),
+      ...range(batches).map((index) => (index % 2 === 0 ? 'batch' : 'batch in a transaction')),
+      ...range(readers).map(() => 'read'),
+      ...range(streams).map(() => 'stream'),
+      ...range(notifiers).map(() => 'notify'),
+      ...range(visitors).map(() => 'listen'),
     ];
+    for (const kind of kinds) {
+      this.done[kind] = 0;
+      this.record.inFlight[kind] = (this.record.inFlight[kind] ?? 0) + KINDS[kind].inFlight;
+    }
+    pool.on('primary', (/** @type {any} */ { from, to }) =>
+      this.record.primaries.push({ at: performance.now(), from, to }),
+    );
+    /** @type {Notifications} */
+    this.notifications = new Notifications(this);
+    /** Those who listen do. */
+    this.ready = notifiers > 0 ? this.notifications.open() : Promise.resolve();
+    this.hasListeners = notifiers > 0;
+    this.workers = Promise.all(
+      kinds.map((kind, index) => this.#work(kind, `${kind} ${index}`, random.fork(`${kind} ${index}`))),
+    );
   }
 
-  /** @param {any} pool @param {number} way */
-  async #write(pool, way) {
+  /** @param {string} kind @param {string} name @param {Random} random */
+  async #work(kind, name, random) {
+    await this.ready;
     while (!this.#over) {
-      const id = this.#next++;
-      /** @type {Entry} */
-      const entry = { fate: 'pending', at: performance.now(), rows: ROWS[way] };
-      this.history.set(id, entry);
-      try {
-        await WAYS[way](pool, id);
-        entry.fate = 'acknowledged';
-        this.times.push(performance.now());
-      } catch (error) {
-        entry.error = error;
-        entry.fate = /** @type {any} */ (error)?.outcome === 'not-applied' ? 'not-applied' : 'unknown';
+      if (this.#held !== null) {
+        await this.#held;
+        continue;
       }
+      const due = performance.now() + this.everyMs * 2 * random.next();
+      this.#busy++;
+      try {
+        await KINDS[kind].deed(this, random, name);
+      } finally {
+        this.#busy--;
+      }
+      if (this.everyMs > 0) await sleep(due - performance.now());
+      if (this.restMs > 0 && random.once(BURST)) await sleep(random.int(1, this.restMs));
     }
   }
 
-  /** @param {any} pool */
-  async #read(pool) {
-    for (let i = 0; !this.#over; i++) {
-      try {
-        const [{ v }] = await pool.query('SELECT $1::int4 AS v', [i], { readOnly: true });
-        assert.equal(v, i);
-        this.reads++;
-      } catch (error) {
-        this.readErrors.push(error);
-      }
-    }
+  /** Writes, by id. @returns {Map<number, Entry>} */
+  get history() {
+    return this.record.writes;
+  }
+
+  /** The id of the next write. */
+  get nextId() {
+    return this.#next;
+  }
+
+  /** A new write. @param {WriteKind} kind @param {number} rows @returns {[number, Entry]} */
+  enter(kind, rows) {
+    const id = this.#next++;
+    /** @type {Entry} */
+    const entry = { kind, fate: 'pending', at: performance.now(), rows };
+    this.record.writes.set(id, entry);
+    this.#recent[id % RECENT] = id;
+    return [id, entry];
+  }
+
+  /** What became of a write is known. @param {Entry} entry */
+  settle(entry) {
+    this.count(/** @type {string} */ (entry.kind), entry);
+    if (entry.fate === 'acknowledged') this.times.push(/** @type {number} */ (entry.end));
+  }
+
+  /** @param {string} kind @param {{ fate: import('./history').Fate }} entry */
+  count(kind, { fate }) {
+    if (fate === 'acknowledged') this.done[kind]++;
+  }
+
+  /** The id of one of the last writes, for a reader. @param {Random} random */
+  someWrite(random) {
+    if (this.#recent.length === 0) return undefined;
+    const id = random.pick(this.#recent);
+    return this.record.writes.has(id) ? id : undefined;
   }
 
   get acknowledged() {
     return this.times.length;
   }
 
+  /** Waits until each kind of work has gone well so many times more. @param {number} [times] */
+  async flows(times = 3) {
+    const before = { ...this.done };
+    const lagging = () => Object.keys(before).filter((kind) => this.done[kind] < before[kind] + times);
+    await until('every kind of work goes on', () => lagging().length === 0).catch((error) => {
+      const seen = this.pool.nodes().map((/** @type {object} */ node) => JSON.stringify(node));
+      const state = [JSON.stringify(this.pool.status()), ...seen].join('\n  ');
+      throw new Error(`no ${lagging().join(', no ')} goes on\n  ${state}`, { cause: error });
+    });
+  }
+
+  /** Something is done to the cluster now that may cost what is in flight its answer. */
+  strike() {
+    this.record.strikes.push(performance.now());
+  }
+
+  /**
+   * Lets nobody begin anything, and waits until what runs has ended and what was sent has been heard. What still runs
+   * after PATIENCE_MS hangs: the history says so.
+   */
+  async quiet() {
+    if (this.#held === null) {
+      this.#held = new Promise((resolve) => {
+        this.#release = resolve;
+      });
+    }
+    const deadline = performance.now() + PATIENCE_MS;
+    while (this.#busy > 0 && performance.now() < deadline) await sleep(2);
+    if (this.hasListeners) await this.notifications.prove(PATIENCE_MS / 2);
+  }
+
+  /** Goes on after quiet(). */
+  resume() {
+    this.#held = null;
+    this.#release();
+  }
+
+  /** Forgets what was told and has been checked. */
+  forget() {
+    this.record.forget();
+    this.readErrors = [];
+    this.times = [];
+  }
+
   /** Takes no more work and waits for what runs. */
   async stop() {
     this.#over = true;
-    await Promise.all(this.#clients);
+    await this.quiet();
+    this.resume();
+  }
+
+  /** Takes no more work, whatever becomes of the rest. */
+  abandon() {
+    this.isAbandoned = true;
+    this.#over = true;
+    this.resume();
   }
 
   /** The errors, by code. */
   errors() {
     /** @type {Record<string, number>} */
     const counts = {};
-    for (const { error, fate } of this.history.values()) {
+    const { writes, reads, streams, sent, visits } = this.record;
+    for (const { error, fate } of [...writes.values(), ...reads, ...streams, ...sent.values(), ...visits]) {
       if (error === undefined) continue;
       const key = `${error.code ?? error.message} ${fate}`;
       counts[key] = (counts[key] ?? 0) + 1;
@@ -171,6 +254,4 @@ class Load {
   }
 }
 
-exports.Load = Load;
-exports.TABLE = TABLE;
-exports.check = check;
+module.exports = { EVERYTHING, Load, TABLE, check, judge };

@@ -1,0 +1,216 @@
+'use strict';
+
+// What can happen to a cluster. Each fault is played on a scene (scene.js) while the load runs; when it has been played the
+// pool has a primary that accepts writes. What is broken besides is put in order by scene.restore().
+
+/** @typedef {import('./scene').Scene} Scene */
+
+/**
+ * @typedef {object} Fault
+ * @property {string} name
+ * @property {string[]} needs operations of the cluster
+ * @property {boolean} [proxied] the pool must see the nodes through proxies
+ * @property {boolean} [planned] must not be felt: no error at all
+ * @property {boolean} [moves] whether another node is the primary afterwards; undefined: either may be
+ * @property {(scene: Scene) => Promise<unknown>} play
+ */
+
+/** Bursts, pauses: chosen by the scene's seed. */
+const SHORTLY_MS = 150;
+/** Each way. */
+const SLOW_MS = 200;
+
+/** The primary goes away by `strike`, another is promoted, the old one shows up again by `undo` while all runs. */
+const movedBy =
+  (
+    /** @type {(scene: Scene) => Promise<unknown>} */ strike,
+    /** @type {(scene: Scene, old: any) => Promise<unknown>} */ undo,
+  ) =>
+  async (/** @type {Scene} */ scene) => {
+    const old = scene.primary;
+    await scene.strike(() => strike(scene));
+    await scene.rest(SHORTLY_MS);
+    await scene.failover();
+    await scene.flows();
+    await undo(scene, old);
+    await scene.flows();
+  };
+
+/** It stays dead. */
+const nothing = async () => {};
+
+/** A second primary, on the old timeline: the pool must see it and leave it alone. @param {Scene} scene @param {any} old */
+async function startsAgain(scene, old) {
+  await old.start();
+  await scene.seesDeposed(old);
+}
+
+/** @type {Fault[]} */
+const FAULTS = [
+  {
+    name: 'stopped fast',
+    needs: ['stop', 'start', 'failover'],
+    moves: true,
+    play: movedBy((scene) => scene.primary.stop('fast'), startsAgain),
+  },
+  {
+    name: 'stopped immediate',
+    needs: ['stop', 'failover'],
+    moves: true,
+    play: movedBy((scene) => scene.primary.stop('immediate'), nothing),
+  },
+  {
+    name: 'crashed',
+    needs: ['crash', 'start', 'failover'],
+    moves: true,
+    play: movedBy((scene) => scene.primary.crash(), startsAgain),
+  },
+  {
+    name: 'postmaster killed',
+    needs: ['killPostmaster', 'failover'],
+    moves: true,
+    play: movedBy((scene) => scene.primary.killPostmaster(), nothing),
+  },
+  {
+    name: 'frozen and thawed',
+    needs: ['freeze'],
+    moves: false,
+    async play(scene) {
+      const old = scene.primary;
+      await scene.strike(() => old.freeze());
+      await scene.seesDown(old);
+      await old.thaw();
+    },
+  },
+  {
+    name: 'frozen, another promoted, thawed',
+    needs: ['freeze', 'failover'],
+    moves: true,
+    play: movedBy(
+      (scene) => scene.primary.freeze(),
+      async (scene, old) => {
+        await old.thaw();
+        await scene.seesDeposed(old);
+      },
+    ),
+  },
+  {
+    name: 'cut off by a black hole',
+    needs: ['proxy', 'failover'],
+    proxied: true,
+    moves: true,
+    play: movedBy(
+      (scene) => scene.proxyOf(scene.primary).blackhole(),
+      async (scene, old) => {
+        await scene.proxyOf(old).heal();
+        await scene.seesDeposed(old);
+      },
+    ),
+  },
+  {
+    name: 'cut off by resets',
+    needs: ['proxy', 'failover'],
+    proxied: true,
+    moves: true,
+    play: movedBy(
+      (scene) => scene.proxyOf(scene.primary).cut(),
+      async (scene, old) => {
+        await scene.proxyOf(old).heal();
+        await scene.seesDeposed(old);
+      },
+    ),
+  },
+  {
+    name: 'fenced and unfenced',
+    needs: ['fence'],
+    moves: false,
+    planned: true,
+    async play(scene) {
+      const node = scene.primary;
+      await node.fence();
+      await scene.seesFenced(node);
+      await scene.rest(SHORTLY_MS);
+      await node.unfence();
+    },
+  },
+  {
+    name: 'fenced, another promoted (switchover)',
+    needs: ['fence', 'failover'],
+    planned: true,
+    moves: true,
+    async play(scene) {
+      const old = scene.primary;
+      await old.fence();
+      await scene.rest(SHORTLY_MS);
+      await scene.failover();
+      await scene.flows();
+      await old.unfence();
+      await scene.seesDeposed(old);
+    },
+  },
+  {
+    name: 'one backend crashed',
+    needs: ['killBackend'],
+    moves: false,
+    play: (scene) => scene.strike(() => scene.primary.killBackend(scene.login.user)),
+  },
+  {
+    name: 'connections exhausted',
+    needs: ['exhaust'],
+    moves: false,
+    async play(scene) {
+      const node = scene.primary;
+      const release = await node.exhaust(scene.login, () => scene.load.strike());
+      await scene.rest(SHORTLY_MS);
+      await release();
+    },
+  },
+  {
+    name: 'slow (200 ms each way)',
+    needs: ['proxy'],
+    moves: false,
+    proxied: true,
+    planned: true,
+    async play(scene) {
+      const proxy = scene.proxyOf(scene.primary);
+      proxy.latency(SLOW_MS);
+      await scene.flows(1);
+      await proxy.heal();
+    },
+  },
+  {
+    name: 'a standby lost',
+    needs: ['crash'],
+    moves: false,
+    planned: true,
+    async play(scene) {
+      await scene.random.pick(scene.cluster.standbys()).crash();
+      await scene.flows();
+    },
+  },
+  {
+    name: 'all nodes lost and back',
+    needs: ['crash', 'start'],
+    moves: false,
+    async play(scene) {
+      const { nodes } = scene.cluster;
+      await scene.strike(() => Promise.all(nodes.map((node) => node.crash())));
+      await Promise.all(nodes.map((node) => scene.seesDown(node)));
+      await Promise.all(nodes.map((node) => node.start()));
+    },
+  },
+  {
+    name: 'two failovers in a row',
+    needs: ['crash', 'failover', 'rejoin'],
+    async play(scene) {
+      const first = scene.primary;
+      await scene.strike(() => first.crash());
+      const second = await scene.failover();
+      await first.rejoin(second);
+      await scene.strike(() => second.crash());
+      await scene.failover();
+    },
+  },
+];
+
+exports.FAULTS = FAULTS;

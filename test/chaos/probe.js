@@ -1,0 +1,63 @@
+'use strict';
+
+// When a cluster accepts writes, without asking the pool: a session of our own on every node tries it all the time.
+
+const { setTimeout: sleep } = require('node:timers/promises');
+const { withConnection } = require('../cluster/sql');
+
+/** @typedef {import('../cluster').Cluster} Cluster */
+/** @typedef {{ from: number, to: number }} Span of performance.now() */
+
+const TABLE = 'CREATE TABLE probe (at timestamptz NOT NULL DEFAULT clock_timestamp())';
+const INSERT = 'INSERT INTO probe DEFAULT VALUES';
+/** Between two tries on a node. */
+const REST_MS = 2;
+
+class Probe {
+  #over = false;
+  /** When a write had been accepted. @type {number[]} */
+  #accepted = [];
+  /** @type {Promise<unknown>} */
+  #done;
+
+  /** @param {Cluster} cluster */
+  constructor(cluster) {
+    this.#done = Promise.all(cluster.nodes.map((node) => this.#ask(node)));
+  }
+
+  /** @param {Cluster} cluster */
+  static async start(cluster) {
+    await cluster.primary().sql('DROP TABLE IF EXISTS probe');
+    await cluster.primary().sql(TABLE);
+    return new Probe(cluster);
+  }
+
+  /** @param {import('../cluster').Node} node */
+  async #ask(node) {
+    while (!this.#over) {
+      await withConnection(node.login, async (query) => {
+        while (!this.#over) {
+          try {
+            await query(INSERT);
+            this.#accepted.push(performance.now());
+          } catch (error) {
+            // Read-only: a standby, or fenced. Anything else: the connection is of no use any more.
+            if (/** @type {any} */ (error).code !== '25006') throw error;
+          }
+          await sleep(REST_MS);
+        }
+      }).catch(() => sleep(REST_MS));
+    }
+  }
+
+  /** Stops, and tells the longest time in which no node accepted a write. @returns {Promise<Span>} */
+  async stop() {
+    this.#over = true;
+    await this.#done;
+    const times = this.#accepted.sort((a, b) => a - b);
+    const spans = times.slice(1).map((to, index) => ({ from: times[index], to }));
+    return spans.reduce((longest, span) => (span.to - span.from > longest.to - longest.from ? span : longest));
+  }
+}
+
+exports.Probe = Probe;
