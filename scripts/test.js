@@ -1,14 +1,15 @@
 'use strict';
 
 // `npm test`: the Rust tests, then the suites in test/ against the embedded PostgreSQL, then the same suites against
-// PostgreSQL 15 where Debian's package is installed. `npm run test:chaos`: the suites in test/chaos/.
+// PostgreSQL 15 where Debian's package is installed. `npm run test:chaos`: the suites in test/chaos/ alone.
 //
 // A cluster named by HYPERION_HOSTS, or binaries named by HYPERION_PG_BIN, are used instead of both. File names after
-// the command run just these files.
+// the command run just these files. `--seed N` (HYPERION_SEED) repeats the choices of a chaos run.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { parseArgs } = require('node:util');
 
 const ROOT = path.join(__dirname, '..');
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
@@ -35,11 +36,26 @@ function step(title, command, args, env = {}) {
 const suites = (title, suites, env) =>
   step(title, process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...suites], env);
 
-const [first, ...rest] = process.argv.slice(2);
-const chaos = first === 'chaos';
-const chosen = chaos ? rest : process.argv.slice(2);
-const files =
-  chosen.length > 0 ? chosen : chaos ? suitesIn('test/chaos') : [...suitesIn('test'), ...suitesIn('test/cluster')];
+/** What the command line asks for; a mistake in it is told in a line. */
+function asked() {
+  try {
+    const { values, positionals } = parseArgs({ options: { seed: { type: 'string' } }, allowPositionals: true });
+    if (values.seed !== undefined && !/^\d+$/.test(values.seed)) {
+      throw new Error(`--seed must be an integer from 0, not '${values.seed}'`);
+    }
+    return { seed: values.seed, words: positionals };
+  } catch (error) {
+    console.error(/** @type {Error} */ (error).message);
+    process.exit(2);
+  }
+}
+
+const { seed, words } = asked();
+if (seed !== undefined) process.env.HYPERION_SEED = seed;
+const chaos = words[0] === 'chaos';
+const chosen = chaos ? words.slice(1) : words;
+const every = chaos ? ['test/chaos'] : ['test', 'test/cluster', 'test/chaos'];
+const files = chosen.length > 0 ? chosen : every.flatMap(suitesIn);
 const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
 const results = [];
 if (!chaos && chosen.length === 0) results.push(step('Rust', 'cargo', ['test', '--quiet', '--lib']));

@@ -3,6 +3,8 @@
 // What can happen to a cluster. Each fault is played on a scene (scene.js) while the load runs; when it has been played the
 // pool has a primary that accepts writes. What is broken besides is put in order by scene.restore().
 
+const { until } = require('../cluster/until');
+
 /** @typedef {import('./scene').Scene} Scene */
 
 /**
@@ -19,6 +21,10 @@
 const SHORTLY_MS = 150;
 /** Each way. */
 const SLOW_MS = 200;
+
+/** Visitors come and go, so that its last statement is soon one of these. */
+const END_LISTENER = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE usename = $1 AND backend_type = 'client backend' AND query ~ '^(UN)?LISTEN'`;
 
 /** The primary goes away by `strike`, another is promoted, the old one shows up again by `undo` while all runs. */
 const movedBy =
@@ -163,6 +169,24 @@ const FAULTS = [
       const release = await node.exhaust(scene.login, () => scene.load.strike());
       await scene.rest(SHORTLY_MS);
       await release();
+    },
+  },
+  {
+    name: 'listening session ended',
+    needs: ['sql'],
+    moves: false,
+    planned: true,
+    // Everything else goes on, and so do those who notify: here something is really missing in the gaps.
+    async play(scene) {
+      for (let times = scene.random.int(2, 4); times > 0; times--) {
+        const gaps = scene.load.record.gaps.length;
+        await until('the listening session is found and ended', async () => {
+          const ended = await scene.primary.sql(END_LISTENER, [scene.login.user]);
+          return ended.length > 0;
+        });
+        await until('the pool tells of a gap', () => scene.load.record.gaps.length > gaps);
+        await scene.rest(SHORTLY_MS);
+      }
     },
   },
   {
