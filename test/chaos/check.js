@@ -270,7 +270,10 @@ const RULES = {
       const got = new Set(numbers);
       return [...view.history.sent]
         .filter(([number, sent]) => sent.channel === channel && sent.fate === 'acknowledged' && !got.has(number))
-        .filter(([, { at, end = at }]) => at >= since && end <= until && !isInGap(view, { channel, at, end }))
+        .filter(
+          ([, { at, end = at }]) =>
+            at > since + CLOCK_EDGE_MS && end < until - CLOCK_EDGE_MS && !isInGap(view, { channel, at, end }),
+        )
         .map(([number]) => ({ kind: 'notify', what: `notification ${number} did not reach ${name}` }));
     });
   },

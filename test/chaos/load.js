@@ -95,7 +95,10 @@ class Load {
     ];
     for (const kind of kinds) {
       this.done[kind] = 0;
-      this.record.inFlight[kind] = (this.record.inFlight[kind] ?? 0) + KINDS[kind].inFlight;
+      for (const each of kind === 'listen' ? ['listen', 'notify'] : [kind]) {
+        // A visitor notifies itself before it leaves.
+        this.record.inFlight[each] = (this.record.inFlight[each] ?? 0) + KINDS[kind].inFlight;
+      }
     }
     pool.on('primary', (/** @type {any} */ { from, to }) =>
       this.record.primaries.push({ at: performance.now(), from, to }),
