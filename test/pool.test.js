@@ -806,17 +806,17 @@ describe('what a pool says of itself', () => {
       ['primary', 'standby', 'standby'],
     );
     for (const node of nodes) {
-      assert.deepEqual(Object.keys(node).sort(), [
+      assert.deepEqual(Object.keys(node), [
         'host',
-        'lagBytes',
-        'lagMs',
-        'lastError',
-        'latencyMs',
-        'lsn',
         'port',
         'role',
         'state',
         'timeline',
+        'lsn',
+        'latencyMs',
+        'lagBytes',
+        'lagMs',
+        'lastError',
       ]);
       assert.ok(node.latencyMs > 0);
       assert.equal(typeof node.lagBytes, 'number');

@@ -47,7 +47,7 @@ impl PoolHandle {
     }
 
     pub(super) fn nodes(&self) -> String {
-        self.router.cluster.to_json().to_string()
+        self.router.cluster.report()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is known of the nodes, in words and numbers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Cluster;
-use super::node::{Node, Sighting, State};
+use super::node::{Lag, Node, Sighting, State};
 use super::role::{Mode, misfit};
 use crate::engine::lock;
 use crate::error::HostReason;
@@ -28,28 +29,50 @@ impl Cluster {
         self.nodes.iter().map(reason_of).collect()
     }
 
-    /// The public `nodes()`.
-    pub(crate) fn to_json(&self) -> Value {
-        self.nodes.iter().map(node_json).collect()
+    /// The public `nodes()`, as JSON.
+    pub(crate) fn report(&self) -> String {
+        let nodes: Vec<_> = self.nodes.iter().map(NodeReport::of).collect();
+        serde_json::to_string(&nodes).unwrap_or_default()
     }
 }
 
-fn node_json(node: &Arc<Node>) -> Value {
-    let seen = lock(&node.seen);
-    let is_primary = seen.role.is_some_and(|role| !role.in_recovery);
-    let ms = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
-    json!({
-        "host": node.host_name(),
-        "port": node.port,
-        "role": role_name(&seen),
-        "state": seen.state.name(),
-        "timeline": seen.timeline,
-        "lsn": seen.lsn.map(|lsn| format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)),
-        "latencyMs": seen.latency.map(ms),
-        "lagBytes": if is_primary { Some(0) } else { seen.lag.map(|lag| lag.bytes) },
-        "lagMs": if is_primary { Some(0.0) } else { seen.lag.map(|lag| ms(lag.time)) },
-        "lastError": seen.last_error,
-    })
+/// What is known of a node, in the order in which a person wants to read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeReport {
+    host: String,
+    port: u16,
+    role: &'static str,
+    state: &'static str,
+    timeline: Option<u32>,
+    lsn: Option<String>,
+    latency_ms: Option<f64>,
+    lag_bytes: Option<u64>,
+    lag_ms: Option<f64>,
+    last_error: Option<String>,
+}
+
+impl NodeReport {
+    fn of(node: &Arc<Node>) -> Self {
+        let seen = lock(&node.seen).clone();
+        let lag = match seen.role {
+            Some(role) if !role.in_recovery => Some(Lag::default()),
+            _ => seen.lag,
+        };
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        Self {
+            host: node.host_name(),
+            port: node.port,
+            role: role_name(&seen),
+            state: seen.state.name(),
+            timeline: seen.timeline,
+            lsn: seen.lsn.map(|lsn| format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)),
+            latency_ms: seen.latency.map(ms),
+            lag_bytes: lag.map(|lag| lag.bytes),
+            lag_ms: lag.map(|lag| ms(lag.time)),
+            last_error: seen.last_error,
+        }
+    }
 }
 
 pub(super) fn role_name(seen: &Sighting) -> &'static str {
