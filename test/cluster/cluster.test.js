@@ -4,7 +4,7 @@
 // timeout here: the question stays open while others are answered, and is answered when the fault is lifted.
 
 const assert = require('node:assert/strict');
-const { spawn } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -340,6 +340,34 @@ describe('roles change', { skip }, () => {
 });
 
 describe('a proxy', { skip }, () => {
+  test('cut in the moment in which a connection is being ended, it lets its process end', () => {
+    const script = `
+      const net = require('node:net');
+      const { TcpProxy } = require(${JSON.stringify(path.join(__dirname, 'proxy.js'))});
+      const node = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).unref());
+      node.listen(0, '127.0.0.1', async () => {
+        const proxy = await TcpProxy.open({ host: '127.0.0.1', port: node.address().port });
+        const client = net.connect({ host: '127.0.0.1', port: proxy.port, allowHalfOpen: true });
+        client.on('error', () => {});
+        node.once('connection', async () => {
+          await proxy.blackhole();
+          client.end('goodbye', async () => {
+            await new Promise((resolve) => setTimeout(resolve, 50));
+            await proxy.heal();
+            await proxy.cut();
+            client.destroy();
+            node.close();
+          });
+        });
+        client.write('hello');
+      });`;
+    const { status, signal, stderr } = spawnSync(process.execPath, ['-e', script], {
+      timeout: 20_000,
+      encoding: 'utf8',
+    });
+    assert.deepEqual({ status, signal, stderr }, { status: 0, signal: null, stderr: '' });
+  });
+
   /** @type {Cluster} */
   let cluster;
   before(async () => {

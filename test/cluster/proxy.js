@@ -147,8 +147,8 @@ class Link {
   }
 
   reset() {
-    this.#client.resetAndDestroy();
-    this.#server?.resetAndDestroy();
+    reset(this.#client);
+    if (this.#server) reset(this.#server);
     for (const lane of this.#lanes) lane.drop();
     this.#onClosed();
   }
@@ -170,6 +170,17 @@ class Link {
   #settle() {
     if (this.#client.destroyed && (!this.#server || this.#server.destroyed)) this.#onClosed();
   }
+}
+
+/**
+ * Resets a connection. One that is being ended cannot be: libuv refuses it, and Node (20.20) then never closes the handle
+ * and never exits. Its peer has been told the end already.
+ *
+ * @param {net.Socket} socket
+ */
+function reset(socket) {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** One direction of a link: a queue of chunks, each with the time it is due; null stands for the end. */
