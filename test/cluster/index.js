@@ -9,9 +9,10 @@
 //   await cluster.stop();
 //
 // Where to look: cluster.js (roles, failover), server.js (every operation of a node, documented), node.js (a local
-// server's processes), replication.js (standbys, base backups), proxy.js (network faults), local.js (how a cluster is put
-// together, settings), external.js (a cluster named by HYPERION_HOSTS), reaper.js (cleaning up, whatever happens),
-// cli.js and ctl.js (a cluster to play with, shared with other processes). cluster.test.js proves all of it.
+// server's processes), replication.js (standbys, base backups), proxy.js (network faults), hog.js (no connection left),
+// local.js (how a cluster is put together, settings), external.js (a cluster named by HYPERION_HOSTS), reaper.js (cleaning
+// up, whatever happens), cli.js and ctl.js (a cluster to play with, shared with other processes). cluster.test.js proves all
+// of it.
 //
 // Clusters end with the process that started them, however it ends; nothing here keeps that process alive.
 
