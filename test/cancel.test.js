@@ -537,6 +537,25 @@ describe('while a commit waits for its standby', () => {
     await pool.query('DROP TABLE ended_by');
   });
 
+  fact('a declared read in the pipe with it has nothing to be replicated', async (t) => {
+    const applicationName = named('beside');
+    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
+    await pool.query('CREATE TABLE beside (id int)');
+    const write = () => pool.query('INSERT INTO beside VALUES (1)');
+    const read = () => pool.query('SELECT 1 AS one', [], { readOnly: true });
+    const batch = () => pool.batch(['SELECT 1 AS one'], { readOnly: true });
+    for (let i = 0; i < 5; i++) await Promise.all([write(), read(), batch()]);
+    await withFrozenStandbys(async () => {
+      const all = endings([write(), read(), batch()]);
+      await endWaiting(applicationName, 'pg_cancel_backend');
+      const [written, readAlone, [inBatch]] = (await all).map(({ value, error }) => error ?? value);
+      assert.equal(written.code, 'ERR_OUTCOME_UNKNOWN');
+      assert.deepEqual([readAlone, inBatch.value], [[{ one: 1 }], [{ one: 1 }]]);
+    });
+    assert.ok(pool.status().pipelined > 0);
+    await pool.query('DROP TABLE beside');
+  });
+
   fact('transaction(): its limits hold for COMMIT too, and then it is unknown', async (t) => {
     const pool = db.pool(t, { poolSize: 1, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE committing (id int)');

@@ -296,10 +296,11 @@ impl Pool {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
             return caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
         };
-        let statement = Statement { text, params: frame.payload.to_vec(), count: frame.count };
+        let (params, read_only) = (frame.payload.to_vec(), frame.has(READ_ONLY));
+        let statement = Statement { text, params, count: frame.count, read_only };
         if frame.transaction == 0 {
             let call = Call::new(caller, self.context.clone(), patience);
-            let query = Query { call, statement, read_only: frame.has(READ_ONLY) };
+            let query = Query { call, statement };
             self.router.submit(Job::Query(Box::new(query)));
         } else {
             self.command(frame, Command::Query { caller, statement, patience });
@@ -317,13 +318,13 @@ impl Pool {
                 caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
                 continue;
             };
-            statements.push((caller, Statement { text, params: item.params.to_vec(), count: item.count }));
+            let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
+            statements.push((caller, Statement { text, params, count: item.count, read_only }));
         }
         let items = if begin.is_empty() {
-            let read_only = frame.has(READ_ONLY);
             let query = |(caller, statement)| {
                 let call = Call::new(caller, self.context.clone(), Patience::default());
-                Box::new(Query { call, statement, read_only })
+                Box::new(Query { call, statement })
             };
             Items::Each(statements.into_iter().map(query).collect())
         } else {

@@ -65,6 +65,11 @@ pub(super) struct Told {
     pub(super) may_ask: bool,
 }
 
+/// Whether it is a right, or the function, that is missing.
+fn may_not(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| ["42", "0A"].iter().any(|class| code.code().starts_with(class)))
+}
+
 /// Asks, in one flight that needs no special rights.
 pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_postgres::Error> {
     let started = Instant::now();
@@ -80,7 +85,10 @@ pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_po
     let text = |column: usize| row.and_then(|row| row.get(column));
     let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
     let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
-    let control = control.and_then(Result::ok);
+    let control = match control {
+        Some(Err(error)) if !may_not(&error) => return Err(error),
+        control => control.and_then(Result::ok),
+    };
     let may_ask = control.is_some();
     let control = control.as_ref().and_then(|rows| first_row(rows));
     let follows = control.and_then(|row| row.get(1)?.parse().ok());

@@ -33,6 +33,8 @@ pub(crate) struct Statement {
     pub(crate) text: Arc<StatementText>,
     pub(crate) params: Vec<u8>,
     pub(crate) count: usize,
+    /// The caller promised that it changes nothing.
+    pub(crate) read_only: bool,
 }
 
 /// Why a statement did not finish.
@@ -176,7 +178,8 @@ pub(super) async fn run(
     let finished = collect(rows, prepared, &context.shapes, caller).await;
     let busy_us = session.conn.answered_in(sequence);
     match finished {
-        Ok(_) if session.conn.is_unreplicated(sequence) => {
+        // What did not write has nothing to be replicated.
+        Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
         }
         Ok(finished) => {

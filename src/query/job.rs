@@ -79,8 +79,6 @@ impl Call {
 pub(crate) struct Query {
     pub(crate) call: Call,
     pub(crate) statement: Statement,
-    /// The caller promised that it changes nothing.
-    pub(crate) read_only: bool,
 }
 
 impl Job {
@@ -187,7 +185,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
         }
         Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
     };
-    let declared_read = query.read_only || context.cluster.mode.only_reads();
+    let declared_read = query.statement.read_only || context.cluster.mode.only_reads();
     // Rows that were read cannot be taken back.
     let streamed = query.call.caller.has_streamed();
     let again = !streamed && runs_again(&context, session, next(&cause, phase, declared_read), sequence).await;

@@ -24,7 +24,7 @@ use crate::cluster::conn::{Conn, describe};
 use crate::cluster::connect::ConnectFailure;
 use crate::cluster::role::Mode;
 use crate::engine::Backoff;
-use crate::error::{ClientError, Outcome};
+use crate::error::{ClientError, Outcome, ServerError};
 
 /// What a pool wants of its listener.
 #[derive(Debug)]
@@ -261,12 +261,15 @@ impl Listener {
                 caller.done_empty(conn.node.index);
                 return Ok(());
             }
-            Ok(Err(error)) if error.as_db_error().is_some() && !conn.is_closed() => {
-                let error = error.as_db_error().map(|error| Box::new(error.into())).unwrap_or_default();
-                caller.fail(&ClientError::Database { error, outcome: Outcome::NotApplied }, 1, Some(conn.node.index));
-                return Ok(());
-            }
-            Ok(Err(error)) => describe(&error),
+            Ok(Err(error)) => match error.as_db_error().map(ServerError::from) {
+                // FATAL: the session is over, not the wish.
+                Some(refusal) if !refusal.ends_session => {
+                    let error = ClientError::Database { error: Box::new(refusal), outcome: Outcome::NotApplied };
+                    caller.fail(&error, 1, Some(conn.node.index));
+                    return Ok(());
+                }
+                _ => describe(&error),
+            },
             Err(_) => "no answer to LISTEN".to_owned(),
         };
         match channel {
