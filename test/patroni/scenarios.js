@@ -96,8 +96,11 @@ const SCENARIOS = [
     name: 'standby',
     title: 'a standby restarts',
     async play({ cluster, random, strikes, more, note }) {
-      const standbys = (await cluster.look()).filter(({ role }) => role !== 'leader');
-      const { name, role } = random.pick(standbys);
+      // More often the one that commits wait for.
+      const wanted = random.once(3) ? 'replica' : 'sync_standby';
+      const { name, role } = await until(`there is a ${wanted}`, async () =>
+        (await cluster.look()).find(({ role }) => role === wanted),
+      );
       strikes();
       const { status, text } = await cluster.member(name).ask('/restart', { body: {}, timeoutMs: 60_000 });
       note(`${name} (${role}): ${status} ${text}`);
