@@ -19,6 +19,8 @@ const { APP } = require('./settings');
 /** @typedef {{ application_name: string, state: string, sync_state: string, behind: number }} Stream */
 
 const WHOLE_MS = 180_000;
+/** Of the log of a member that does not start. */
+const LOG_KEPT = 2_000;
 /** Agents tell the timeline with some delay; what they still say after this is so. */
 const BELIEVE_MS = 20_000;
 
@@ -43,6 +45,8 @@ class PatroniCluster {
       await sweep(dir);
       release(dir);
     };
+    /** @type {Member[]} */
+    const members = [];
     try {
       fs.chmodSync(dir, 0o755); // the servers' account must be able to enter
       const [port, restPort, etcdPort, peerPort] = [
@@ -52,14 +56,11 @@ class PatroniCluster {
         await freePort(),
       ];
       const etcd = new Etcd({ dir: path.join(dir, 'etcd'), port: etcdPort, peerPort, programs });
-      const members = [1, 2, 3].map((number) => {
+      for (const number of [1, 2, 3]) {
         const name = `n${number}`;
-        return new Member(
-          { name, host: `127.0.0.${number}`, port, restPort, dir: path.join(dir, name) },
-          etcd,
-          programs,
-        );
-      });
+        const place = { name, host: `127.0.0.${number}`, port, restPort, dir: path.join(dir, name) };
+        members.push(new Member(place, etcd, programs));
+      }
       const cluster = new PatroniCluster({ members, etcd, dispose });
       await etcd.start();
       for (const member of members) member.startAgent();
@@ -67,9 +68,10 @@ class PatroniCluster {
       await leader.sql(`CREATE ROLE ${APP.user} LOGIN PASSWORD '${APP.password}'`, [], { database: 'postgres' });
       await leader.sql(`CREATE DATABASE ${APP.database} OWNER ${APP.user}`, [], { database: 'postgres' });
       return cluster;
-    } catch (error) {
+    } catch (cause) {
+      const logs = members.map((member) => `--- ${member.name}\n${member.log().slice(-LOG_KEPT)}`);
       await dispose();
-      throw error;
+      throw new Error(`the cluster did not start\n${logs.join('\n')}`, { cause });
     }
   }
 

@@ -249,5 +249,6 @@ async function programs() {
   return { account, postgres, patroni, etcd };
 }
 
+exports.isSound = isSound;
 exports.programs = programs;
 exports.MissingError = MissingError;

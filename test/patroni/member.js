@@ -129,6 +129,7 @@ class Member {
 
   /** What agent and server have said, without the agent's heartbeat. */
   log() {
+    if (!fs.existsSync(this.logFile)) return '';
     const lines = fs.readFileSync(this.logFile, 'utf8').split('\n');
     return lines.filter((line) => !/INFO: (no action|Lock owner)/.test(line)).join('\n');
   }

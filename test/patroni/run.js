@@ -13,7 +13,7 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { Random, seedFrom } = require('../chaos/random');
 const { PatroniCluster, RolledBackError } = require('./cluster');
-const { MissingError, programs } = require('./install');
+const { MissingError, isSound, programs } = require('./install');
 const { lineOf, tableOf } = require('./report');
 const { playRound } = require('./round');
 const { SCENARIOS } = require('./scenarios');
@@ -88,6 +88,8 @@ async function main() {
   console.log(
     `PostgreSQL ${header.postgres}, Patroni ${header.patroni} (${JSON.stringify(header.clock)}), etcd ${header.etcd}, seed ${seed}`,
   );
+  if (!isSound(found.patroni))
+    console.log('This Patroni can lose writes by itself (test/patroni/install.js): such rounds are void.');
   /** @type {Round[]} */
   const rounds = [];
   /** @type {string[]} */
