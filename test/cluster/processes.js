@@ -3,7 +3,8 @@
 // The processes of a server, and getting rid of them. A postmaster's children are process groups of their own and
 // outlive it, so neither a group kill nor the parent's pid finds them all; but every server process has the data
 // directory as its working directory, and Linux tells us that. Elsewhere we read `ps`: the postmaster is known by its
-// -D argument, its children by their parent, and orphans of a killed postmaster are not seen.
+// -D argument, its children by their parent, and orphans of a killed postmaster are not seen. What manages servers
+// (Patroni, etcd) is found by its working directory alike.
 
 const { execFile, execFileSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -14,6 +15,8 @@ const { until } = require('./until');
 
 const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';
+/** What runs in a cluster's folders: servers, their tools, and (test/patroni) a manager, which is a Python script. */
+const OURS = /^(postgres|initdb|pg_\w+|patroni|python[\d.]*|etcd)$/;
 /** Time for a test's work to get under way again. */
 const WORK_MS = 10;
 
@@ -36,7 +39,7 @@ function processesByFolder(dir) {
       try {
         const cwd = fs.readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
         // The name matters: somebody's shell may stand in the folder, too.
-        return isWithin(cwd, dir) && /^(postgres|initdb)$/.test(fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
+        return isWithin(cwd, dir) && OURS.test(fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
       } catch {
         return false; // gone, a zombie, or not ours
       }
