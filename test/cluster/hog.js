@@ -23,10 +23,15 @@ async function exhaust(server, role, onThrow) {
   const release = async () => {
     await Promise.all(held.splice(0).map((client) => client.end()));
   };
+  const fill = async () => {
+    const before = held.length;
+    // Several at a time: whoever is thrown out comes back, and must be slower.
+    while ((await Promise.all([1, 2, 3, 4].map(() => takeOne(server, role, held)))).some(Boolean));
+    return held.length > before;
+  };
   try {
     for (;;) {
-      // Several at a time: whoever is thrown out comes back, and must be slower.
-      while ((await Promise.all([1, 2, 3, 4].map(() => takeOne(server, role, held)))).some(Boolean));
+      await fill();
       const others = "usename = $1 AND application_name <> $2 AND backend_type = 'client backend'";
       const names = [role.user, NAME];
       const [{ count }] = await asSuperuser(
@@ -34,7 +39,11 @@ async function exhaust(server, role, onThrow) {
         `SELECT count(*)::int FROM pg_stat_activity WHERE ${others}`,
         names,
       );
-      if (count === 0) return release;
+      if (count === 0) {
+        // The place of one that has just gone is free a moment later.
+        if (!(await fill())) return release;
+        continue;
+      }
       onThrow?.();
       await asSuperuser(server, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ${others}`, names);
     }
