@@ -54,7 +54,7 @@ const { seed, words } = asked();
 if (seed !== undefined) process.env.HYPERION_SEED = seed;
 const chaos = words[0] === 'chaos';
 const chosen = chaos ? words.slice(1) : words;
-const every = chaos ? ['test/chaos'] : ['test', 'test/cluster', 'test/chaos'];
+const every = chaos ? ['test/chaos'] : ['test', 'test/cluster', 'test/chaos', 'test/patroni'];
 const files = chosen.length > 0 ? chosen : every.flatMap(suitesIn);
 const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
 const results = [];
