@@ -115,13 +115,15 @@ describe('each for itself', () => {
   });
 
   fact('so does a signal, and says its reason', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
+    const applicationName = `signal ${process.pid}`;
+    const pool = db.pool(t, { poolSize: 1, applicationName });
     const reason = new Error('enough');
     const already = await failureOf(pool.batch(['SELECT 1'], { signal: AbortSignal.abort(reason) }));
     assert.deepEqual([already.name, already.cause], ['AbortError', reason]);
     const controller = new AbortController();
     const running = pool.batch(['SELECT 1 AS v', 'SELECT pg_sleep(30)'], { signal: controller.signal });
-    await sleep(100);
+    const sleeping = "SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'";
+    await until('the second one sleeps', async () => (await db.sql(sleeping, [applicationName])).length > 0);
     controller.abort(reason);
     const ends = await running;
     assert.deepEqual(told(ends), [[{ v: 1 }], 'ABORT_ERR']);

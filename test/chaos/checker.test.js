@@ -104,7 +104,7 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
   ],
   [
     'sent to the old primary when the pool had told of the new one',
-    ['misdirected', 'unexplained'],
+    ['misdirected'],
     ({ history, truth, row, write }) => {
       write(46, { fate: 'unknown', error: lost });
       truth.deposed = [{ node: 'old:1', rows: [row(46)] }];
@@ -113,7 +113,13 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
   ],
   ['a write nobody answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
   ['a stream nobody answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
-  ['more unknown than in flight', ['unexplained'], ({ write }) => write(70, { fate: 'unknown', error: lost })],
+  [
+    'more unknown than in flight',
+    ['unexplained'],
+    ({ write }) => {
+      for (const id of [70, 71]) write(id, { fate: 'unknown', error: lost });
+    },
+  ],
   [
     'unknown, and nothing had happened',
     ['unexplained'],

@@ -75,11 +75,7 @@ const FAULTS = [
     name: 'postmaster killed',
     needs: ['killPostmaster', 'failover'],
     moves: true,
-    play: movedBy(async (scene) => {
-      await scene.primary.killPostmaster();
-      // Its backends go one after the other.
-      await scene.strike(nothing);
-    }, nothing),
+    play: movedBy((scene) => scene.primary.killPostmaster(), nothing),
   },
   {
     name: 'frozen and thawed',
@@ -162,11 +158,7 @@ const FAULTS = [
     name: 'one backend crashed',
     needs: ['killBackend'],
     moves: false,
-    async play(scene) {
-      await scene.strike(() => scene.primary.killBackend(scene.login.user));
-      // Who has lost one connection goes on over another, before the server ends all of them.
-      await scene.strike(nothing);
-    },
+    play: (scene) => scene.strike(() => scene.primary.killBackend(scene.login.user)),
   },
   {
     name: 'connections exhausted',
