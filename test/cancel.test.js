@@ -413,6 +413,7 @@ describe('in a transaction', () => {
 
   fact('begin() with timeoutMs: what comes too late is refused, and the connection comes back', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
+    await pool.query('SELECT 1');
     const tx = await pool.begin({ timeoutMs: 100 });
     assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)')), 'not-applied');
     await tx.rollback();
