@@ -2,10 +2,9 @@
 
 // The store Patroni keeps its leader key in: one etcd, with a data folder that survives a kill.
 
-const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { newFolder, plainEnvironment } = require('./folders');
+const { newFolder, startIn } = require('./folders');
 const { GiveUp, until } = require('../cluster/until');
 
 /** @typedef {import('./install').Programs} Programs */
@@ -33,7 +32,6 @@ class Etcd {
 
   async start() {
     const { account, etcd } = this.#programs;
-    const [command, ...args] = etcd.command;
     const client = `http://${this.host}:${this.port}`;
     const peer = `http://${this.host}:${this.#peerPort}`;
     const settings = {
@@ -46,22 +44,11 @@ class Etcd {
       'initial-cluster': `e1=${peer}`,
       'log-level': 'warn',
     };
-    const log = fs.openSync(this.logFile, 'a', 0o644);
-    const child = spawn(command, [...args, ...Object.entries(settings).map(([name, value]) => `--${name}=${value}`)], {
-      cwd: this.dir, // this is how the watchdog finds it
-      detached: true, // Ctrl-C is for the test
-      env: plainEnvironment(this.dir),
-      stdio: ['ignore', log, log],
-      ...account,
-    });
-    fs.closeSync(log);
-    this.#process = child;
-    const gone = () => {
+    const options = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
+    const { dir, logFile } = this;
+    this.#process = startIn([...etcd.command, ...options], { dir, logFile, account }, (child) => {
       if (this.#process === child) this.#process = null;
-    };
-    child.on('error', gone);
-    child.on('exit', gone);
-    child.unref();
+    });
     await until('etcd is healthy', async () => {
       if (!this.running)
         throw new GiveUp(`etcd did not start:\n${fs.readFileSync(this.logFile, 'utf8').slice(-2_000)}`);

@@ -1,8 +1,9 @@
 'use strict';
 
-// What every process of the cluster starts with: a folder that its account owns, and an environment in which no setting of
-// the caller's (PG*, PATRONI_*, ETCD_*, proxies, Python's) has a say.
+// What every process of the cluster starts with: a folder that its account owns, with its log in it, and an environment in
+// which no setting of the caller's (PG*, PATRONI_*, ETCD_*, proxies, Python's) has a say.
 
+const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 
 /** @typedef {import('./install').Account} Account */
@@ -23,5 +24,26 @@ function plainEnvironment(home) {
   };
 }
 
+/**
+ * @param {string[]} command
+ * @param {{ dir: string, logFile: string, account: Account | null }} place
+ * @param {(child: import('node:child_process').ChildProcess) => void} gone called when it has ended, or did not start
+ */
+function startIn([program, ...args], { dir, logFile, account }, gone) {
+  const log = fs.openSync(logFile, 'a', 0o644);
+  const child = spawn(program, args, {
+    cwd: dir, // this is how the watchdog finds it
+    detached: true, // Ctrl-C is for the test
+    env: plainEnvironment(dir),
+    stdio: ['ignore', log, log],
+    ...account,
+  });
+  fs.closeSync(log);
+  child.on('error', () => gone(child));
+  child.on('exit', () => gone(child));
+  child.unref();
+  return child;
+}
+
 exports.newFolder = newFolder;
-exports.plainEnvironment = plainEnvironment;
+exports.startIn = startIn;

@@ -3,13 +3,12 @@
 // A member of the cluster: a Patroni agent, and the PostgreSQL it keeps running. The agent is our child; the server is not
 // even the agent's (it outlives it), and is known by its folder.
 
-const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { killAll, processesIn, signal, suspend } = require('../cluster/processes');
 const { withConnection } = require('../cluster/sql');
 const { until } = require('../cluster/until');
-const { newFolder, plainEnvironment } = require('./folders');
+const { newFolder, startIn } = require('./folders');
 const { SUPERUSER, configurationOf } = require('./settings');
 
 /** @typedef {import('./install').Programs} Programs */
@@ -53,23 +52,10 @@ class Member {
   startAgent() {
     if (this.managed) throw new Error(`the agent of ${this.name} is running`);
     const { account, patroni } = this.#programs;
-    const [command, ...args] = patroni.command;
-    const log = fs.openSync(this.logFile, 'a', 0o644);
-    const agent = spawn(command, [...args, this.#configuration], {
-      cwd: this.dir, // this is how the watchdog finds it
-      detached: true, // Ctrl-C is for the test
-      env: plainEnvironment(this.dir),
-      stdio: ['ignore', log, log],
-      ...account,
-    });
-    fs.closeSync(log);
-    this.#agent = agent;
-    const gone = () => {
+    const { dir, logFile } = this;
+    this.#agent = startIn([...patroni.command, this.#configuration], { dir, logFile, account }, (agent) => {
       if (this.#agent === agent) this.#agent = null;
-    };
-    agent.on('error', gone);
-    agent.on('exit', gone);
-    agent.unref();
+    });
   }
 
   /** kill -9 of the agent alone: the server goes on, and nobody tells it anything any more. */
