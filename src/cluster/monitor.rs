@@ -67,8 +67,8 @@ struct Key {
 
 static WATCHES: Mutex<Option<HashMap<Key, Weak<Watch>>>> = Mutex::new(None);
 
-/// Those that share a watch, each with its node.
-type Pools = [(Arc<Cluster>, Arc<Node>)];
+/// One of those that share a watch, with its node.
+type Sharer = (Arc<Cluster>, Arc<Node>);
 
 /// The look-out at one server, shared by the pools that have it.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Watch {
     }
 
     /// The pools that are left, each with its node; none: the task that asks may end.
-    fn pools(&self) -> Option<Vec<(Arc<Cluster>, Arc<Node>)>> {
+    fn pools(&self) -> Option<Vec<Sharer>> {
         let mut state = lock(&self.state);
         state.pools.retain(|(pool, _)| pool.strong_count() > 0);
         let alive = |(pool, node): &(Weak<Cluster>, usize)| {
@@ -189,11 +189,13 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
         // Between two looks the watch and its pools may be dropped: they are held only while looking.
         let Some(strong) = watch.upgrade() else { return };
         let Some(pools) = strong.pools() else { return };
-        if !pools.iter().any(|(cluster, _)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr())) {
+        let owned = pools.iter().find(|(cluster, _)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr()));
+        let chosen = owned.unwrap_or_else(|| {
             conn = None;
             owner = Arc::downgrade(&pools[0].0);
-        }
-        let seen = match look(&pools, &owner, &mut conn, answered, rhythm).await {
+            &pools[0]
+        });
+        let seen = match look(&pools, chosen, &mut conn, answered, rhythm).await {
             Ok(probe) => {
                 answered = Some(Instant::now());
                 Observation::Alive(probe)
@@ -234,14 +236,14 @@ async fn broken(conn: Option<&Conn>) {
 
 /// One look, which ends in an answer or when the node has been silent for too long.
 async fn look(
-    pools: &Pools,
-    owner: &Weak<Cluster>,
+    pools: &[Sharer],
+    owner: &Sharer,
     conn: &mut Option<Conn>,
     answered: Option<Instant>,
     rhythm: Rhythm,
 ) -> Result<Probe, HostFailure> {
     let began = Instant::now();
-    let mut probing = pin!(probe(pools, owner, conn));
+    let mut probing = pin!(probe(owner, conn));
     let Some(answered) = answered else {
         // A login takes several round trips, and has a deadline of its own.
         return probing.await;
@@ -265,15 +267,13 @@ async fn look(
     }
 }
 
-async fn probe(pools: &Pools, owner: &Weak<Cluster>, conn: &mut Option<Conn>) -> Result<Probe, HostFailure> {
+async fn probe((cluster, node): &Sharer, conn: &mut Option<Conn>) -> Result<Probe, HostFailure> {
     if let Some(open) = conn.as_ref().filter(|conn| !conn.is_closed())
         && let Ok(probe) = open.probe().await
     {
         return Ok(probe);
     }
     // A broken connection may have been one backend's end: only a new one tells whether the node is gone.
-    let is_owner = |(cluster, _): &&(Arc<Cluster>, Arc<Node>)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr());
-    let (cluster, node) = pools.iter().find(is_owner).unwrap_or(&pools[0]);
     let (opened, probe) = open(cluster, &cluster.monitor_config, node, Probe::is_writable).await?;
     *conn = Some(opened);
     Ok(probe)
