@@ -7,11 +7,11 @@
 const { Call, FLAG, OP } = require('./channel.js');
 const { AbortError, ParameterError, located } = require('./errors.js');
 const { callOptions, underSignal } = require('./session.js');
-const { normalize } = require('./params.js');
+const { listOf, normalize } = require('./params.js');
 const { toRows } = require('./rows.js');
 const { beginSql, transactionOptions } = require('./transaction.js');
 
-const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode'];
+const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
 const TRANSACTION = ['isolation', 'readOnly', 'deferrable'];
 
 /** @typedef {{ statement: import('./statements.js').Statement, values: readonly unknown[] }} Item */
@@ -35,9 +35,9 @@ function naming(index, check) {
 /**
  * @param {import('./session.js').Session} session
  * @param {unknown} statements
- * @returns {Item[]}
+ * @param {import('./types.js').Types | undefined} types
  */
-function readItems(session, statements) {
+function readItems(session, statements, types) {
   if (!Array.isArray(statements)) throw new ParameterError('statements must be an array of [sql, params]');
   const different = new Set();
   const items = statements.map((entry, index) =>
@@ -45,7 +45,7 @@ function readItems(session, statements) {
       const [sql, params, ...rest] = typeof entry === 'string' ? [entry] : Array.isArray(entry) ? entry : [undefined];
       if (typeof sql !== 'string' || rest.length > 0) throw new ParameterError('must be [sql, params]');
       different.add(sql);
-      return { sql, values: normalize(params) };
+      return { sql, params: listOf(params) };
     }),
   );
   // The texts must all be known to the core at once.
@@ -55,9 +55,31 @@ function readItems(session, statements) {
       `statements: a batch may have ${most} different texts (twice statementCacheSize), not ${different.size}`,
     );
   }
-  return items.map(({ sql, values }, index) => ({
-    statement: naming(index, () => session.statements.get(sql)),
-    values,
+  return items.map(({ sql, params }, index) =>
+    naming(index, () => ({ statement: session.statements.get(sql, types), params })),
+  );
+}
+
+/**
+ * Asks the core about the parameters, for serializers.
+ * @param {import('./session.js').Session} session
+ * @param {{ statement: import('./statements.js').Statement, params: readonly unknown[] }[]} items
+ * @param {Record<string, any>} given
+ */
+async function learnAll(session, items, given) {
+  for (const { statement, params } of items) if (params.length > 0) await session.learn(statement, given, 0);
+}
+
+/**
+ * The values that are written.
+ * @param {import('./session.js').Session} session
+ * @param {{ statement: import('./statements.js').Statement, params: readonly unknown[] }[]} items
+ * @returns {Item[]}
+ */
+function writable(session, items) {
+  return items.map(({ statement, params }, index) => ({
+    statement,
+    values: naming(index, () => normalize(session.serialize(statement, params), statement.takesStructure)),
   }));
 }
 
@@ -102,7 +124,13 @@ function submit(session, items, given, begin) {
   const results = items.map(
     ({ statement }) =>
       new Promise((resolve, reject) => {
-        const call = new Call((call) => resolve(toRows(call, statement)), reject);
+        const call = new Call(
+          (call) => resolve(toRows(call, statement)),
+          (error) => {
+            if (error instanceof ParameterError) statement.unlearn();
+            reject(error);
+          },
+        );
         call.asArrays = given.rowMode === 'array';
         calls.push(call);
       }),
@@ -160,8 +188,11 @@ function log(session, items, results, calls) {
  */
 async function batch(session, statements, options) {
   const { given, begin } = batchOptions(options);
-  const items = readItems(session, statements);
-  if (items.length === 0) return [];
+  const types = given.types === undefined ? undefined : session.types.with(given.types);
+  const known = readItems(session, statements, types);
+  if (known.length === 0) return [];
+  if ((types ?? session.types).serializers.size > 0) await learnAll(session, known, given);
+  const items = writable(session, known);
   const { results, sent, ended } = submit(session, items, given, begin);
   if (session.logger !== undefined && sent.isSent) log(session, items, results, sent.calls);
   const settled = Promise.allSettled(results);

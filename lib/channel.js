@@ -34,7 +34,7 @@ const OP = {
   LISTEN: 18,
   UNLISTEN: 19,
 };
-const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16 };
+const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16, DESCRIBE: 32 };
 
 /** Kinds of messages; the numbers are a contract with src/engine.rs. */
 const MESSAGE = {
@@ -51,6 +51,8 @@ const MESSAGE = {
 };
 /** Set beside the kind: the rows of earlier messages do not count, the statement was run again. */
 const ANEW = 256;
+/** The same: the statement takes objects by their members. */
+const STRUCTURE = 512;
 const BATCH_WORDS = 8;
 const HEAD_WORDS = 12;
 
@@ -72,7 +74,10 @@ class Call {
     this.node = -1;
     /** @type {Shape | null} */
     this.shape = null;
-    this.unreadable = false;
+    /** Why its rows could not be read. @type {unknown} */
+    this.failure = null;
+    /** Whether its statement takes objects by their members. */
+    this.structure = false;
     /** Rows as arrays of their values. */
     this.asArrays = false;
     /** Takes the rows as they come, if somebody does. @type {((rows: object[]) => void) | null} */
@@ -284,7 +289,7 @@ class Channel {
     const textEnd = textFrom + textBytes;
     inbox.text = ascii ? bytes.latin1Slice(textFrom, textEnd) : bytes.utf8Slice(textFrom, textEnd);
     for (let message = 0, head = BATCH_WORDS; message < messages; message++, head += HEAD_WORDS) {
-      const kind = i32[head] & ~ANEW;
+      const kind = i32[head] & 255;
       const rows = i32[head + 2];
       if (kind === MESSAGE.DONE || kind === MESSAGE.ROWS) {
         const call = this.calls[i32[head + 1]];
@@ -295,14 +300,19 @@ class Channel {
           const shape = this.shapes.get(number);
           call.shape = shape ?? null;
           if (shape === undefined) {
-            call.unreadable = true;
+            call.failure = new HyperionError('internal error: unknown row shape', 'ERR_INTERNAL');
           } else if (rows > 0) {
             inbox.slots = slots + i32[head + 4];
             inbox.aux = aux + i32[head + 5];
             inbox.textAt = i32[head + 6];
             inbox.binAt = bin + i32[head + 7];
-            if (call.asArrays) shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows));
-            else shape.read(inbox, rows, call.rows);
+            try {
+              if (call.asArrays) shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows));
+              else shape.read(inbox, rows, call.rows);
+            } catch (error) {
+              // A parser of the user's own. Never a part of a result for one that cannot be read.
+              call.failure ??= error;
+            }
             if (call.onRows !== null) {
               call.onRows(call.rows);
               call.rows = [];
@@ -313,8 +323,8 @@ class Channel {
           call.rowCount = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
           call.node = i32[head + 11];
           this.release(call);
-          // Never an empty result for one that cannot be read.
-          if (call.unreadable) call.reject(new HyperionError('internal error: unknown row shape', 'ERR_INTERNAL'));
+          call.structure = (i32[head] & STRUCTURE) !== 0;
+          if (call.failure !== null) call.reject(/** @type {Error} */ (call.failure));
           else call.resolve(call);
         }
       } else if (kind === MESSAGE.BYTES) {

@@ -11,7 +11,7 @@ const { setImmediate: nextTurn } = require('node:timers/promises');
 const { isUint8Array } = require('node:util').types;
 const { Call, FLAG, OP } = require('./channel.js');
 const { ParameterError, located } = require('./errors.js');
-const { integer } = require('./options.js');
+const { integer } = require('./check.js');
 const { normalizeOne } = require('./params.js');
 const { Ring } = require('./ring.js');
 const { callOptions, underSignal } = require('./session.js');
@@ -179,6 +179,11 @@ class Writer {
     this.columns = [];
     /** Whether every object has such a property. @type {boolean[]} */
     this.inherited = [];
+    /** Whether the column takes an object by its members. @type {boolean[]} */
+    this.structures = [];
+    /** What its values go through. @type {(((value: any) => unknown) | null)[]} */
+    this.serializers = [];
+    this.types = session.types;
     this.rows = 0;
     this.rowsInPiece = 0;
     this.id = 0;
@@ -186,12 +191,14 @@ class Writer {
 
   /**
    * @param {number} id of the load
-   * @param {string[]} columns
+   * @param {{ name: string, type: import('./types.js').Type, structure: boolean }[]} columns as the core describes them
    */
   start(id, columns) {
     this.id = id;
-    this.columns = columns;
-    this.inherited = columns.map((name) => name in Object.prototype);
+    this.columns = columns.map(({ name }) => name);
+    this.inherited = this.columns.map((name) => name in Object.prototype);
+    this.structures = columns.map(({ structure }) => structure);
+    this.serializers = columns.map(({ type }) => this.types.serializer(type));
   }
 
   get isFull() {
@@ -264,7 +271,10 @@ class Writer {
    */
   writeValue(value, column) {
     try {
-      this.ring.value(typeof value === 'object' && value !== null ? normalizeOne(value, 0) : value, 0);
+      const serializer = this.serializers[column];
+      const sent = serializer === null || value === null || value === undefined ? value : serializer(value);
+      const isObject = typeof sent === 'object' && sent !== null;
+      this.ring.value(isObject ? normalizeOne(sent, 0, this.structures[column]) : sent, 0);
     } catch (error) {
       if (!(error instanceof ParameterError)) throw error;
       const name = this.columns[column];

@@ -6,79 +6,17 @@
 // An unknown option, a wrong type or an impossible value throws an OptionError that names it; no value is printed.
 
 const os = require('node:os');
+const { integer, kindOf, nonEmpty, oneOf, plainObject, string } = require('./check.js');
 const { OptionError } = require('./errors.js');
 const { passwordFor } = require('./pgpass.js');
+const { DEFAULT_TYPES } = require('./types.js');
 
 const MODES = ['read-write', 'read-only', 'prefer-standby', 'any', 'primary', 'standby'];
-const TYPE_CHOICES = {
-  int8: ['bigint', 'number', 'string'],
-  numeric: ['string', 'number'],
-  date: ['string', 'date'],
-  json: ['parse', 'string'],
-};
 
 /** The largest delay a timer takes. */
 const MAX_MS = 0x7fff_ffff;
 
 /** @typedef {{ host: string, port: number }} Host */
-
-/** @param {unknown} value */
-const kindOf = (value) => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
-
-/**
- * @param {string} name
- * @param {unknown} value
- */
-function string(name, value) {
-  if (typeof value !== 'string') throw new OptionError(`${name} must be a string, not ${kindOf(value)}`);
-  if (value.includes('\0')) throw new OptionError(`${name} contains a NUL character`);
-  return value;
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- */
-function nonEmpty(name, value) {
-  if (string(name, value) === '') throw new OptionError(`${name} must not be empty`);
-  return /** @type {string} */ (value);
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- * @param {number} least
- * @param {number} most
- */
-function integer(name, value, least, most) {
-  if (typeof value !== 'number' || !Number.isInteger(value)) {
-    throw new OptionError(`${name} must be an integer, not ${typeof value === 'number' ? value : kindOf(value)}`);
-  }
-  if (value < least || value > most) throw new OptionError(`${name} must be from ${least} to ${most}, not ${value}`);
-  return value;
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- * @param {readonly string[]} choices
- */
-function oneOf(name, value, choices) {
-  if (typeof value !== 'string' || !choices.includes(value)) {
-    const given = typeof value === 'string' ? `'${value}'` : kindOf(value);
-    throw new OptionError(`${name} must be one of ${choices.map((c) => `'${c}'`).join(', ')}, not ${given}`);
-  }
-  return value;
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- */
-function plainObject(name, value) {
-  if (kindOf(value) !== 'object') throw new OptionError(`${name} must be an object, not ${kindOf(value)}`);
-  return /** @type {Record<string, unknown>} */ (value);
-}
 
 /**
  * @param {unknown} value
@@ -140,19 +78,6 @@ function sessionOptions(value) {
     checked[name] = string(`options.${name}`, String(setting));
   }
   return checked;
-}
-
-/** @param {unknown} value */
-function types(value) {
-  const given = plainObject('types', value);
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(TYPE_CHOICES, name)) throw new OptionError(`types: unknown type '${name}'`);
-  }
-  const choices = Object.entries(TYPE_CHOICES).map(([name, choices]) => [
-    name,
-    given[name] === undefined ? choices[0] : oneOf(`types.${name}`, given[name], choices),
-  ]);
-  return Object.fromEntries(choices);
 }
 
 /**
@@ -235,7 +160,7 @@ const OPTIONS = {
   transactionRetries: { value: 0, check: (value, name) => integer(name, value, 0, 1_000_000) },
   applicationName: { value: 'hyperiondb-client', check: (value, name) => string(name, value) },
   options: { value: {}, check: sessionOptions },
-  types: { value: {}, check: types },
+  types: { value: {}, check: (value) => DEFAULT_TYPES.with(value) },
   logger: { check: (value, name) => fn(name, value) },
 };
 
@@ -320,4 +245,4 @@ function suggestion(name) {
   return meant === undefined ? '' : `: did you mean '${meant}'?`;
 }
 
-module.exports = { parseOptions, forCore, OPTIONS, NOT_YET, integer, oneOf, plainObject };
+module.exports = { parseOptions, forCore, OPTIONS, NOT_YET };

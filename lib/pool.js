@@ -57,10 +57,10 @@ class Pool extends EventEmitter {
     };
     const pool = channel.openPool(forCore(this.#options), this.#listener);
     const statements = new Statements(this.#options.statementCacheSize * 4, {
-      define: ({ id, sql }) => channel.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, sql),
+      define: ({ id, key }) => channel.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
       forget: ({ id }) => channel.tell(OP.FORGET, 0, pool, id),
     });
-    this.#session = new Session(channel, pool, statements, this.#options.hosts, this.#options.logger);
+    this.#session = new Session(channel, pool, statements, this.#options);
     this.#listeners = new Listeners(this.#session, this);
     forgotten.register(this, { channel, pool }, this);
   }

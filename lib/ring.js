@@ -9,7 +9,7 @@
 
 const { isDate } = require('node:util').types;
 const { ParameterError } = require('./errors.js');
-const { Json } = require('./params.js');
+const { Json, Structure } = require('./params.js');
 
 const CAPACITY = 1 << 20;
 const HEAD_BYTES = 40;
@@ -30,6 +30,7 @@ const TAG = {
   DATE: 9,
   JSON: 10,
   ARRAY: 11,
+  OBJECT: 12,
 };
 
 const MIN_I64 = -(2n ** 63n);
@@ -323,6 +324,8 @@ class Ring {
       this.array(value, number);
     } else if (value instanceof Json) {
       this.string(TAG.JSON, value.text, number);
+    } else if (value instanceof Structure) {
+      this.structure(value, number);
     } else if (isDate(value)) {
       this.tag(TAG.DATE, 0);
       this.f64[this.at >> 3] = Date.prototype.getTime.call(value);
@@ -339,6 +342,20 @@ class Ring {
   array(values, number) {
     this.tag(TAG.ARRAY, values.length);
     for (let i = 0; i < values.length; i++) this.value(values[i], number);
+  }
+
+  /**
+   * Its JSON or nothing, then the members.
+   * @param {Structure} structure
+   * @param {number} number
+   */
+  structure({ json, members }, number) {
+    this.tag(TAG.OBJECT, members.length);
+    this.value(json, number);
+    for (let i = 0; i < members.length; i++) {
+      this.string(TAG.STRING, members[i][0], number);
+      this.value(members[i][1], number);
+    }
   }
 
   /** @param {Uint8Array} bytes */

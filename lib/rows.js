@@ -14,6 +14,7 @@ const hidden = { value: /** @type {unknown} */ (undefined), writable: true, conf
  */
 function toRows(call, statement) {
   const { rows, rowCount, shape } = call;
+  statement.takesStructure ??= call.structure;
   hidden.value = rowCount;
   Object.defineProperty(rows, 'rowCount', hidden);
   hidden.value = statement.command;

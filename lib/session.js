@@ -5,8 +5,8 @@
 const { setMaxListeners } = require('node:events');
 const { FLAG, OP, Call } = require('./channel.js');
 const { aborted, AbortError, ParameterError } = require('./errors.js');
-const { integer, oneOf, plainObject } = require('./options.js');
-const { normalize } = require('./params.js');
+const { integer, oneOf, plainObject } = require('./check.js');
+const { listOf, normalize } = require('./params.js');
 const { toRows } = require('./rows.js');
 
 /**
@@ -15,12 +15,13 @@ const { toRows } = require('./rows.js');
  * @property {AbortSignal} [signal]
  * @property {boolean} [readOnly]
  * @property {'object' | 'array'} [rowMode]
+ * @property {object} [types]
  */
 
 /** Rows in a piece of a stream at most; a piece ends at 32 KiB in any case. */
 const BATCH_SIZE = 1000;
 const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
-const KNOWN = ['timeoutMs', 'signal', 'readOnly', 'rowMode'];
+const KNOWN = ['timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
 const STREAM_OPTIONS = [...KNOWN, 'batchSize'];
 
 /** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
@@ -102,15 +103,20 @@ class Session {
    * @param {import('./channel.js').Channel} channel
    * @param {number} pool
    * @param {import('./statements.js').Statements} statements
-   * @param {readonly { host: string, port: number }[]} hosts
-   * @param {((event: object) => void) | undefined} logger
+   * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(channel, pool, statements, hosts, logger) {
+  constructor(channel, pool, statements, { hosts, logger, types }) {
     this.channel = channel;
     this.pool = pool;
     this.statements = statements;
-    this.nodes = hosts.map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`));
+    this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
+      host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+    );
     this.logger = logger;
+    /** @type {import('./types.js').Types} */
+    this.types = types;
+    /** Statements of transactions that wait to be sent, each transaction's last. @type {Map<number, Promise<unknown>>} */
+    this.turns = new Map();
   }
 
   /**
@@ -134,8 +140,26 @@ class Session {
    * @returns {Promise<object[]>}
    */
   send(sql, params, options, transaction, sent) {
-    const statement = this.statements.get(sql);
-    const values = normalize(params);
+    const types = options.types === undefined ? undefined : this.types.with(options.types);
+    const statement = this.statements.get(sql, types);
+    const { serializers } = types ?? this.types;
+    const waits = transaction !== 0 && this.turns.has(transaction);
+    if (waits || (serializers.size > 0 && listOf(params).length > 0 && statement.serializers === undefined)) {
+      return this.sendLater(statement, params, options, transaction, sent);
+    }
+    return this.sendNow(statement, params, options, transaction, sent);
+  }
+
+  /**
+   * @param {import('./statements.js').Statement} statement
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   * @param {((call: Call) => void) | undefined} sent
+   * @returns {Promise<object[]>}
+   */
+  sendNow(statement, params, options, transaction, sent) {
+    const values = normalize(this.serialize(statement, params), statement.takesStructure);
     if (options.signal !== undefined) {
       return underSignal(this.channel, this.pool, options.signal, (started) =>
         this.submit(statement, values, options, transaction, (call) => {
@@ -145,6 +169,85 @@ class Session {
       );
     }
     return this.submit(statement, values, options, transaction, sent);
+  }
+
+  /**
+   * The same once the types of the statement's parameters are known. In a transaction what comes later waits, too.
+   * @param {import('./statements.js').Statement} statement
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   * @param {((call: Call) => void) | undefined} sent
+   * @returns {Promise<object[]>}
+   */
+  sendLater(statement, params, options, transaction, sent) {
+    // What the caller's array holds now is what is sent.
+    const given = [...listOf(params)];
+    const before = this.turns.get(transaction);
+    const ready = (async () => {
+      await before;
+      if (given.length > 0) await this.learn(statement, options, transaction);
+    })();
+    const result = ready.then(() => this.sendNow(statement, given, options, transaction, sent));
+    if (transaction !== 0) {
+      // Sent, or failed: the next one may go.
+      const turn = ready.then(
+        () => {},
+        () => {},
+      );
+      this.turns.set(transaction, turn);
+      turn.then(() => this.turns.get(transaction) === turn && this.turns.delete(transaction));
+    }
+    return result;
+  }
+
+  /**
+   * Asks the core for the types of the statement's parameters, if a serializer may be meant for one.
+   * @param {import('./statements.js').Statement} statement
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   */
+  async learn(statement, options, transaction) {
+    const types = statement.types ?? this.types;
+    if (types.serializers.size === 0 || statement.serializers !== undefined) return;
+    let told = '[]';
+    const { timeoutMs, signal } = options;
+    const run = (/** @type {(call: Call) => void} */ started) =>
+      this.submit(statement, [], { timeoutMs, signal, readOnly: true, describe: true }, transaction, (call) => {
+        call.onGrant = (_pieces, _bytes, text) => {
+          told = text;
+        };
+        started(call);
+      });
+    await underSignal(this.channel, this.pool, signal, run);
+    statement.serializers = JSON.parse(told).map((/** @type {import('./types.js').Type} */ type) =>
+      types.serializer(type),
+    );
+  }
+
+  /**
+   * The parameters as their serializers make them.
+   * @param {import('./statements.js').Statement} statement whose serializers are known
+   * @param {unknown} params
+   * @returns {unknown}
+   */
+  serialize({ serializers }, params) {
+    if (serializers === undefined || serializers.every((one) => one === null)) return params;
+    return listOf(params).map((value, index) => {
+      const serializer = serializers[index] ?? null;
+      if (serializer === null || value === null || value === undefined) return value;
+      try {
+        return serializer(value);
+      } catch (error) {
+        if (error instanceof ParameterError) error.message = `parameter $${index + 1}: ${error.message}`;
+        throw error;
+      }
+    });
+  }
+
+  /** Resolves when everything that waits in a transaction has been sent. @param {number} transaction */
+  async sentAll(transaction) {
+    while (this.turns.has(transaction)) await this.turns.get(transaction);
   }
 
   /**
@@ -159,7 +262,14 @@ class Session {
     const { channel } = this;
     const { ring } = channel;
     return new Promise((resolve, reject) => {
-      const call = new Call((call) => resolve(toRows(call, statement)), reject);
+      const call = new Call(
+        (call) => resolve(toRows(call, statement)),
+        (error) => {
+          // The types of its parameters may have changed.
+          if (error instanceof ParameterError) statement.unlearn();
+          reject(error);
+        },
+      );
       const id = channel.register(call);
       const { reader } = options;
       call.asArrays = options.rowMode === 'array';
@@ -170,6 +280,7 @@ class Session {
         // Its reader may leave at any time.
         flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
       }
+      if (options.describe) flags |= FLAG.DESCRIBE;
       const { length } = values;
       ring.open(
         OP.QUERY,

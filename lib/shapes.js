@@ -8,10 +8,24 @@
 //
 // A row is ceil(columns / 64) words of null mask (64 bits each), then one 8-byte slot a column; see src/codec/pack.rs.
 
+const { HyperionError } = require('./errors.js');
 const json = require('./json.js');
+const { parserOf } = require('./types.js');
 
 /** What a slot holds; the numbers are a contract with src/codec/pack.rs. */
-const KIND = { BOOL: 0, INT: 1, FLOAT: 2, BIGINT: 3, TEXT: 4, BYTES: 5, JSON: 6, DATE: 7, VOID: 8, ARRAY: 9 };
+const KIND = {
+  BOOL: 0,
+  INT: 1,
+  FLOAT: 2,
+  BIGINT: 3,
+  TEXT: 4,
+  BYTES: 5,
+  JSON: 6,
+  DATE: 7,
+  VOID: 8,
+  ARRAY: 9,
+  RECORD: 10,
+};
 
 /** Wider rows are read by the plain loop: the engine gives up optimising huge functions. */
 const WIDEST_COMPILED = 256;
@@ -31,13 +45,21 @@ const WIDEST_COMPILED = 256;
  */
 
 /**
+ * How slots of a type are read (Decoder::describe in src/codec/decode.rs).
+ * @typedef {object} Read
+ * @property {number} kind
+ * @property {Read} [of] of an array's elements
+ * @property {(Read & { name: string })[]} [fields] of a composite
+ * @property {number} [parser] the number of the user's own, which gets the text
+ */
+/**
  * @typedef {object} Column
  * @property {string} name
- * @property {number} kind
- * @property {number} element
+ * @property {Read} read
  * @property {number} typeOid
  * @property {string} typeName
  */
+/** @typedef {(place: Place, slot: number) => unknown} Reader */
 
 /** @param {number} ms */
 const toDate = (ms) => (Number.isFinite(ms) ? new Date(ms) : ms);
@@ -59,7 +81,7 @@ function cutText({ i32, text, textAt }, slot) {
   return text.slice(textAt + i32[slot * 2], textAt + i32[slot * 2 + 1]);
 }
 
-/** Reads one slot of each kind. @type {((place: Place, slot: number, element: number) => unknown)[]} */
+/** Reads one slot of each kind that has no parts. @type {Reader[]} */
 const READ = [];
 READ[KIND.BOOL] = (place, slot) => place.i32[slot * 2] === 1;
 READ[KIND.INT] = (place, slot) => place.i32[slot * 2];
@@ -70,15 +92,79 @@ READ[KIND.BYTES] = copyBytes;
 READ[KIND.JSON] = json.readDocument;
 READ[KIND.DATE] = (place, slot) => toDate(place.f64[slot]);
 READ[KIND.VOID] = () => null;
-READ[KIND.ARRAY] = (place, slot, element) => readArray(place, place.aux + place.i32[slot * 2], element);
+
+/**
+ * The function that reads slots of a type.
+ * @param {Read} read
+ * @returns {Reader}
+ */
+function readerOf({ kind, of, fields, parser }) {
+  if (parser !== undefined) {
+    const parse = parserOf(parser);
+    if (parse === undefined) throw new HyperionError('internal error: unknown parser', 'ERR_INTERNAL');
+    return (place, slot) => parse(cutText(place, slot));
+  }
+  if (of !== undefined) {
+    const element = readerOf(of);
+    return (place, slot) => readArray(place, place.aux + place.i32[slot * 2], element);
+  }
+  if (fields !== undefined) {
+    const members = fields.map((field) => ({ name: field.name, read: readerOf(field) }));
+    return (place, slot) => readRecord(place, place.aux + place.i32[slot * 2], members);
+  }
+  return READ[kind];
+}
+
+/** @param {Read} read @returns {boolean} */
+const isParsed = ({ of, fields, parser }) =>
+  parser !== undefined || (of !== undefined && isParsed(of)) || (fields?.some(isParsed) ?? false);
+
+/**
+ * The same for a column. The user's own code may throw: its error tells where.
+ * @param {Column} column
+ * @returns {Reader}
+ */
+function columnReader({ name, read, typeName }) {
+  const reader = readerOf(read);
+  if (!isParsed(read)) return reader;
+  return (place, slot) => {
+    try {
+      return reader(place, slot);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const error = new HyperionError(`column "${name}": the parser for ${typeName} failed: ${why}`, 'ERR_PARSER', {
+        cause,
+      });
+      // The statement itself ran to its end.
+      throw Object.assign(error, { outcome: 'applied' });
+    }
+  };
+}
+
+/**
+ * A record block: null mask, then a slot for each attribute.
+ * @param {Place} place
+ * @param {number} at
+ * @param {{ name: string, read: Reader }[]} members
+ */
+function readRecord(place, at, members) {
+  const first = at + Math.ceil(members.length / 64);
+  /** @type {Record<string, unknown>} */
+  const object = {};
+  for (let i = 0; i < members.length; i++) {
+    const isNull = place.i32[at * 2 + (i >> 5)] & (1 << (i & 31));
+    json.put(object, members[i].name, isNull ? null : members[i].read(place, first + i));
+  }
+  return object;
+}
 
 /**
  * An array block: number of dimensions, their lengths, null mask, elements row by row.
  * @param {Place} place
  * @param {number} at
- * @param {number} element kind
+ * @param {Reader} read of an element
  */
-function readArray(place, at, element) {
+function readArray(place, at, read) {
   const { i32 } = place;
   const dimensions = i32[at * 2];
   if (dimensions === 0) return [];
@@ -86,7 +172,6 @@ function readArray(place, at, element) {
   for (let i = 1; i <= dimensions; i++) total *= i32[(at + i) * 2];
   const mask = (at + 1 + dimensions) * 2;
   const first = at + 1 + dimensions + Math.ceil(total / 64);
-  const read = READ[element];
   let next = 0;
   /** @param {number} dimension @returns {unknown[]} */
   const level = (dimension) => {
@@ -97,7 +182,7 @@ function readArray(place, at, element) {
         values[i] = level(dimension + 1);
       } else {
         const isNull = i32[mask + (next >> 5)] & (1 << (next & 31));
-        values[i] = isNull ? null : read(place, first + next, 0);
+        values[i] = isNull ? null : read(place, first + next);
         next++;
       }
     }
@@ -111,11 +196,11 @@ function readArray(place, at, element) {
  * @param {Column} column
  * @param {number} index
  */
-function expression({ kind, element }, index) {
+function expression({ read: { kind, parser } }, index) {
   const slot = `s + ${index}`;
   const low = `i32[(${slot}) * 2]`;
   const high = `i32[(${slot}) * 2 + 1]`;
-  switch (kind) {
+  switch (parser === undefined ? kind : undefined) {
     case KIND.BOOL:
       return `${low} === 1`;
     case KIND.INT:
@@ -131,12 +216,15 @@ function expression({ kind, element }, index) {
     case KIND.VOID:
       return 'null';
     default:
-      return `READ[${kind}](place, ${slot}, ${element})`;
+      return `readers[${index}](place, ${slot})`;
   }
 }
 
-/** @param {Column[]} columns */
-function compile(columns) {
+/**
+ * @param {Column[]} columns
+ * @param {Reader[]} readers
+ */
+function compile(columns, readers) {
   const words = Math.ceil(columns.length / 64);
   const masks = Array.from({ length: Math.ceil(columns.length / 32) }, (_, i) => i);
   const cells = columns.map(expression);
@@ -153,11 +241,14 @@ function compile(columns) {
       const s = o + ${words};
       rows.push((${masks.map((i) => `m${i}`).join(' | ')}) === 0 ? { ${literal} } : { ${nullable} });
     }`;
-  return new Function('READ', 'json', `return function readRows(place, count, rows) {${body}\n}`)(READ, json);
+  return new Function('readers', 'json', `return function readRows(place, count, rows) {${body}\n}`)(readers, json);
 }
 
-/** @param {Column[]} columns */
-function interpret(columns) {
+/**
+ * @param {Column[]} columns
+ * @param {Reader[]} readers
+ */
+function interpret(columns, readers) {
   const words = Math.ceil(columns.length / 64);
   /** @param {Place} place @param {number} count @param {object[]} rows */
   return function readRows(place, count, rows) {
@@ -167,29 +258,30 @@ function interpret(columns) {
       /** @type {Record<string, unknown>} */
       const object = {};
       for (let i = 0; i < columns.length; i++) {
-        const { name, kind, element } = columns[i];
         const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
-        const value = isNull ? null : READ[kind](place, o + words + i, element);
-        json.put(object, name, value);
+        json.put(object, columns[i].name, isNull ? null : readers[i](place, o + words + i));
       }
       rows.push(object);
     }
   };
 }
 
-/** @param {Column[]} columns */
-function constructorFor(columns) {
+/**
+ * @param {Column[]} columns
+ * @param {Reader[]} readers
+ */
+function constructorFor(columns, readers) {
   if (columns.length === 0) {
     // SELECT without a list: rows that have nothing in them.
     return /** @param {Place} _ @param {number} count @param {object[]} rows */ (_, count, rows) => {
       for (let row = 0; row < count; row++) rows.push({});
     };
   }
-  if (columns.length > WIDEST_COMPILED) return interpret(columns);
+  if (columns.length > WIDEST_COMPILED) return interpret(columns, readers);
   try {
-    return compile(columns);
+    return compile(columns, readers);
   } catch (error) {
-    if (error instanceof EvalError) return interpret(columns);
+    if (error instanceof EvalError) return interpret(columns, readers);
     throw error;
   }
 }
@@ -199,11 +291,9 @@ class Shape {
   /** @param {(Column & Record<string, unknown>)[]} columns as src/pool/prepared.rs describes them */
   constructor(columns) {
     /** The public `fields`. */
-    this.fields = Object.freeze(
-      columns.map(({ kind: _kind, element: _element, ...field }) => Object.freeze({ ...field })),
-    );
-    this.read = constructorFor(columns);
-    this.columns = columns;
+    this.fields = Object.freeze(columns.map(({ read: _read, ...field }) => Object.freeze({ ...field })));
+    this.readers = columns.map(columnReader);
+    this.read = constructorFor(columns, this.readers);
   }
 
   /**
@@ -213,15 +303,15 @@ class Shape {
    * @param {unknown[][]} rows
    */
   readArrays(place, count, rows) {
-    const { columns } = this;
-    const words = Math.ceil(columns.length / 64);
+    const { readers } = this;
+    const words = Math.ceil(readers.length / 64);
     const { i32 } = place;
     let o = place.slots;
-    for (let row = 0; row < count; row++, o += words + columns.length) {
-      const values = new Array(columns.length);
-      for (let i = 0; i < columns.length; i++) {
+    for (let row = 0; row < count; row++, o += words + readers.length) {
+      const values = new Array(readers.length);
+      for (let i = 0; i < readers.length; i++) {
         const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
-        values[i] = isNull ? null : READ[columns[i].kind](place, o + words + i, columns[i].element);
+        values[i] = isNull ? null : readers[i](place, o + words + i);
       }
       rows.push(values);
     }

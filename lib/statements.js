@@ -112,13 +112,30 @@ class Statement {
   /**
    * @param {number} id
    * @param {string} sql
+   * @param {import('./types.js').Types | undefined} types how its values are wanted, if not as the pool has it
    */
-  constructor(id, sql) {
+  constructor(id, sql, types) {
     this.id = id;
     this.sql = sql;
+    this.types = types;
     this.used = 0;
+    /** Whether a parameter takes an object by its members; unknown before it was run. @type {boolean | undefined} */
+    this.takesStructure = undefined;
+    /** What its parameters go through; unknown before somebody asked. @type {(((value: any) => unknown) | null)[] | undefined} */
+    this.serializers = undefined;
     /** @type {string | null} */
     this.tag = null;
+  }
+
+  /** The name in the table of statements. */
+  get key() {
+    return this.types === undefined ? this.sql : `${this.types.core}\0${this.sql}`;
+  }
+
+  /** What was learned of its parameters may be out of date. */
+  unlearn() {
+    this.takesStructure = undefined;
+    this.serializers = undefined;
   }
 
   get command() {
@@ -135,7 +152,7 @@ class Statements {
   constructor(capacity, core) {
     this.capacity = capacity;
     this.core = core;
-    /** @type {Map<string, Statement>} */
+    /** By their keys. @type {Map<string, Statement>} */
     this.bySql = new Map();
     this.uses = 0;
     this.lastId = 0;
@@ -144,15 +161,19 @@ class Statements {
   /**
    * The statement of this text, known to the core.
    * @param {string} sql
+   * @param {import('./types.js').Types} [types]
    */
-  get(sql) {
-    const statement = this.bySql.get(sql) ?? this.add(sql);
+  get(sql, types) {
+    const statement = this.bySql.get(types === undefined ? sql : `${types.core}\0${sql}`) ?? this.add(sql, types);
     statement.used = ++this.uses;
     return statement;
   }
 
-  /** @param {string} sql */
-  add(sql) {
+  /**
+   * @param {string} sql
+   * @param {import('./types.js').Types} [types]
+   */
+  add(sql, types) {
     if (typeof sql !== 'string')
       throw new ParameterError(`sql must be a string, not ${sql === null ? 'null' : typeof sql}`);
     if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
@@ -162,9 +183,9 @@ class Statements {
       throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${control}`);
     if (this.bySql.size >= this.capacity) this.forgetOldest();
     this.lastId = (this.lastId % 0x7fff_ffff) + 1;
-    const statement = new Statement(this.lastId, sql);
+    const statement = new Statement(this.lastId, sql, types);
     this.core.define(statement);
-    this.bySql.set(sql, statement);
+    this.bySql.set(statement.key, statement);
     return statement;
   }
 
@@ -172,7 +193,7 @@ class Statements {
   forgetOldest() {
     const oldest = [...this.bySql.values()].sort((a, b) => a.used - b.used);
     for (const statement of oldest.slice(0, Math.ceil(this.capacity / 10))) {
-      this.bySql.delete(statement.sql);
+      this.bySql.delete(statement.key);
       this.core.forget(statement);
     }
   }

@@ -148,6 +148,7 @@ class Transaction {
    */
   async copyFrom(target, source, options) {
     this.#check();
+    if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
     return copyFrom(this.#session, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
   }
 
@@ -173,6 +174,7 @@ class Transaction {
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
     const details = { transaction: this.#id, timeoutMs, flags };
     try {
+      if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
       await underSignal(channel, pool, signal, (started) => channel.ask(operation, pool, details, started));
     } catch (error) {
       this.#state = 'rolled back';

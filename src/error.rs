@@ -97,12 +97,9 @@ pub(crate) enum ClientError {
     /// A row of a load has a value that does not fit.
     #[error("row {row}, column \"{column}\": {reason}")]
     InvalidRow { row: u64, column: String, reason: String },
-    /// A column's type has no decoder.
-    #[error("column \"{column}\" has type {type_name} (oid {oid}), which has no decoder yet: cast it to text")]
-    UnsupportedType { column: String, type_name: String, oid: u32 },
     /// The server sent something a decoder could not read.
     #[error("column \"{column}\": {reason}")]
-    Decode { column: String, reason: String },
+    Decode { column: String, reason: String, outdated: bool },
     /// The transaction is over, or was aborted by an earlier error.
     #[error("{0}")]
     Transaction(String),
@@ -126,12 +123,13 @@ impl ClientError {
             Self::Aborted { .. } => "AbortError",
             Self::PoolClosed => "PoolClosedError",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
-            Self::UnsupportedType { .. }
-            | Self::Decode { .. }
-            | Self::Transaction(_)
-            | Self::Password(_)
-            | Self::Internal(_) => "HyperionError",
+            Self::Decode { .. } | Self::Transaction(_) | Self::Password(_) | Self::Internal(_) => "HyperionError",
         }
+    }
+
+    /// Whether what was known of the database's types is out of date.
+    pub(crate) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Decode { outdated: true, .. })
     }
 
     /// The stable code of the public API.
@@ -146,7 +144,6 @@ impl ClientError {
             Self::Aborted { .. } => "ABORT_ERR",
             Self::PoolClosed => "ERR_POOL_CLOSED",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ERR_INVALID_PARAM",
-            Self::UnsupportedType { .. } => "ERR_UNSUPPORTED_TYPE",
             Self::Decode { .. } => "ERR_DECODE",
             Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
             Self::Password(_) => "ERR_PASSWORD",

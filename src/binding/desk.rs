@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::frames::{self, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
+use super::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
 use crate::cluster::{Cluster, Password};
 use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
@@ -60,7 +60,7 @@ pub(super) struct Opened {
     pub(super) handle: PoolHandle,
     requests: PasswordRequests,
     acquire_timeout: Duration,
-    choices: crate::codec::TypeChoices,
+    types: crate::codec::Types,
 }
 
 /// Makes a pool; it does nothing before the desk starts it.
@@ -77,8 +77,8 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
     let cluster =
         Cluster::new(options.config(), password, options.mode, options.connect_timeout(), options.rhythm(), observer);
     let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
-    let (acquire_timeout, choices) = (options.acquire_timeout(), options.choices());
-    Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, choices })
+    let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
+    Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })
 }
 
 /// Passwords that JavaScript is asked for.
@@ -161,9 +161,10 @@ impl Desk {
     }
 
     fn open(&mut self, number: u32, opened: Opened) {
-        let Opened { handle: PoolHandle { router }, requests, acquire_timeout, choices } = opened;
+        let Opened { handle: PoolHandle { router }, requests, acquire_timeout, types } = opened;
         let cluster = router.cluster.clone();
-        let context = Arc::new(Context { cluster, shapes: self.shapes.clone(), choices, acquire_timeout });
+        let shapes = self.shapes.clone();
+        let context = Arc::new(Context { cluster, shapes, types, strange: Mutex::default(), acquire_timeout });
         router.start();
         let (texts, transactions) = (HashMap::new(), HashMap::new());
         let pool = Pool { router, context, requests, texts, transactions, listener: None };
@@ -200,7 +201,8 @@ impl Desk {
         };
         match frame.operation {
             Operation::Define => {
-                pool.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, frame.text())));
+                let (types, sql) = super::options::split_definition(&frame.text());
+                pool.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, sql, types)));
             }
             Operation::Forget => drop(pool.texts.remove(&frame.statement)),
             Operation::Query => pool.query(frame, caller(), patience.clone()),
@@ -297,7 +299,8 @@ impl Pool {
             return caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
         };
         let (params, read_only) = (frame.payload.to_vec(), frame.has(READ_ONLY));
-        let statement = Statement { text, params, count: frame.count, read_only };
+        let describe = frame.has(DESCRIBE);
+        let statement = Statement { text, params, count: frame.count, read_only, describe };
         if frame.transaction == 0 {
             let call = Call::new(caller, self.context.clone(), patience);
             let query = Query { call, statement };
@@ -319,7 +322,7 @@ impl Pool {
                 continue;
             };
             let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
-            statements.push((caller, Statement { text, params, count: item.count, read_only }));
+            statements.push((caller, Statement { text, params, count: item.count, read_only, describe: false }));
         }
         let items = if begin.is_empty() {
             let query = |(caller, statement)| {

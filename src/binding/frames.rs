@@ -55,6 +55,9 @@ pub(super) const STREAM: i32 = 16;
 /// The password function failed, and the payload says why; or a load's source did.
 pub(super) const FAILED: i32 = 8;
 
+/// The statement is not to be run: the types of its parameters are wanted.
+pub(super) const DESCRIBE: i32 = 32;
+
 /// One frame.
 #[derive(Debug)]
 pub(super) struct Frame<'a> {

@@ -1,6 +1,6 @@
 //! A pool's options as lib/options.js hands them over: complete, checked, and in JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 use crate::cluster::Rhythm;
 use crate::cluster::role::Mode;
-use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices};
+use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
 use crate::pool::router::Limits;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ pub(super) struct PoolOptions {
     pipeline_depth: usize,
     application_name: String,
     options: BTreeMap<String, String>,
-    types: TypeOptions,
+    pub(super) types: TypeOptions,
     /// Missing: nobody looks at the nodes in the background.
     monitor: Option<MonitorOptions>,
 }
@@ -52,11 +52,13 @@ struct HostOption {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TypeOptions {
+pub(super) struct TypeOptions {
     int8: String,
     numeric: String,
     date: String,
     json: String,
+    /// By the type's name or the digits of its oid: the number of JavaScript's function.
+    parsers: HashMap<String, u32>,
 }
 
 /// Reads the JSON. The text names no values: there is a password among them.
@@ -114,19 +116,28 @@ impl PoolOptions {
     pub(super) fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms)
     }
+}
 
-    pub(super) fn choices(&self) -> TypeChoices {
-        TypeChoices {
-            int8: match self.types.int8.as_str() {
+impl From<TypeOptions> for Types {
+    fn from(types: TypeOptions) -> Self {
+        let choices = TypeChoices {
+            int8: match types.int8.as_str() {
                 "number" => Int8As::Number,
                 "string" => Int8As::Text,
                 _ => Int8As::BigInt,
             },
-            numeric: if self.types.numeric == "number" { NumericAs::Number } else { NumericAs::Text },
-            date: if self.types.date == "date" { DateAs::Date } else { DateAs::Text },
-            json: if self.types.json == "string" { JsonAs::Text } else { JsonAs::Parse },
-        }
+            numeric: if types.numeric == "number" { NumericAs::Number } else { NumericAs::Text },
+            date: if types.date == "date" { DateAs::Date } else { DateAs::Text },
+            json: if types.json == "string" { JsonAs::Text } else { JsonAs::Parse },
+        };
+        Self { choices, parsers: types.parsers }
     }
+}
+
+/// The definition of a statement: its SQL, or how its values are wanted, a NUL and its SQL, in which there is none.
+pub(super) fn split_definition(text: &str) -> (Option<Types>, String) {
+    let Some((types, sql)) = text.split_once('\0') else { return (None, text.to_owned()) };
+    (serde_json::from_str::<TypeOptions>(types).ok().map(Into::into), sql.to_owned())
 }
 
 /// One `-c name=value` of the startup packet's options, where spaces separate and backslashes escape (PostgreSQL docs,

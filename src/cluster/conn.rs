@@ -21,6 +21,7 @@ use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
 
 use super::ear::{Ear, Heard};
+use super::formats::{Asking, Formats};
 use super::node::Node;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
@@ -122,6 +123,7 @@ pub(crate) struct Conn {
     /// Whether the session may ask which cluster it is.
     may_ask: AtomicBool,
     pub(crate) ear: Arc<Ear>,
+    pub(crate) formats: Arc<Formats>,
     link: Arc<Link>,
 }
 
@@ -137,7 +139,14 @@ const FRESH: u64 = 100_000;
 impl Conn {
     /// Takes over a connection that has just logged in, and starts its driver. It is broken with the others of its node
     /// only after [`Self::join`].
-    pub(super) fn start(client: Client, connection: Driven, node: &Arc<Node>, address: Address, ear: Arc<Ear>) -> Self {
+    pub(super) fn start(
+        client: Client,
+        connection: Driven,
+        node: &Arc<Node>,
+        address: Address,
+        ear: Arc<Ear>,
+        formats: Arc<Formats>,
+    ) -> Self {
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
@@ -152,6 +161,7 @@ impl Conn {
             limits_statements: AtomicBool::new(false),
             may_ask: AtomicBool::new(true),
             ear,
+            formats,
             link,
         }
     }
@@ -308,7 +318,7 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Heard<Socket>, NoTlsStream>;
+type Driven = Connection<Heard<Asking<Socket>>, NoTlsStream>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";

@@ -15,6 +15,7 @@ use tokio_postgres::Config;
 
 use super::conn::{Conn, TLS, describe};
 use super::ear::{Ear, Heard};
+use super::formats::{Asking, Formats};
 use super::node::Node;
 use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
@@ -124,8 +125,10 @@ async fn log_in(
         config.password(password);
     }
     let ear = Arc::<Ear>::default();
-    let (client, connection) = config.connect_raw(Heard::new(socket, ear.clone()), TLS).await?;
-    let conn = Conn::start(client, connection, node, address, ear);
+    let formats = Arc::<Formats>::default();
+    let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
+    let (client, connection) = config.connect_raw(stream, TLS).await?;
+    let conn = Conn::start(client, connection, node, address, ear, formats);
     let probe = conn.probe().await?;
     Ok((conn, probe))
 }

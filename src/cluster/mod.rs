@@ -4,6 +4,7 @@
 //! - `node`: one host and what was last seen of it
 //! - `socket`, `conn`: one connection and the task that drives it
 //! - `ear`: hears the server refuse a COPY whose data is still on its way
+//! - `formats`: asks for columns as text where binary will not do
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
@@ -17,6 +18,7 @@ pub(crate) mod conn;
 pub(crate) mod connect;
 pub(crate) mod ear;
 pub(crate) mod fence;
+pub(crate) mod formats;
 mod monitor;
 pub(crate) mod node;
 mod probe;

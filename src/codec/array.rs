@@ -13,11 +13,13 @@ pub(super) const MAX_DIMENSIONS: usize = 6;
 pub(crate) struct ArrayDecoder {
     pub(super) element: Decoder,
     pub(super) element_oid: u32,
+    /// What stands between the elements in text.
+    pub(super) delimiter: u8,
 }
 
 /// What stands before the elements.
 pub(super) struct Header {
-    pub(super) element_oid: u32,
+    element_oid: u32,
     dimensions: [usize; MAX_DIMENSIONS],
     lower_bounds: [i32; MAX_DIMENSIONS],
     ndim: usize,

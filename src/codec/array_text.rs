@@ -1,14 +1,13 @@
 //! Values within values: any type, and arrays, as the server's output functions print them.
 
-use postgres_types::Type;
-
 use super::array::{ArrayDecoder, Header};
 use super::datetime::{self, Zone};
-use super::decode::{DecodeError, Decoder, TypeChoices, versioned};
+use super::decode::{DecodeError, Decoder, versioned};
 use super::float::{put_i64, put_pg_float4, put_pg_float8, put_u64};
+use super::hstore;
 use super::net::{hex, uuid};
 use super::read::{Reader, fixed};
-use super::shown::{Shown, put_quoted, put_utf8};
+use super::shown::{put_quoted, put_utf8};
 
 /// Writes a value of any type as the server prints it with `DateStyle = ISO`, `TimeZone = UTC`, `bytea_output = hex`.
 pub(super) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -21,7 +20,7 @@ pub(super) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> R
         Decoder::Float8 => put_pg_float8(out, f64::from_be_bytes(fixed(raw)?)),
         Decoder::Text | Decoder::Json(_) => put_utf8(raw, out)?,
         Decoder::Jsonb(_) => put_utf8(versioned(raw)?, out)?,
-        Decoder::Bytea => {
+        Decoder::Bytea | Decoder::Unknown => {
             out.extend_from_slice(b"\\x");
             out.extend(raw.iter().flat_map(|&byte| hex(byte)));
         }
@@ -30,7 +29,12 @@ pub(super) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> R
         Decoder::Timestamp(_) => datetime::write_server_timestamp(raw, Zone::None, out)?,
         Decoder::Date(_) => datetime::write_server_date(raw, out)?,
         Decoder::Array(array) => write_array(array, raw, out)?,
+        Decoder::Record(record) => record.write(raw, out)?,
+        Decoder::Hstore => hstore::write(raw, out)?,
         Decoder::Void => {}
+        Decoder::Printed | Decoder::Parsed(..) | Decoder::FromText(_) => {
+            return Err(DecodeError::Invalid("a type that only the server can print"));
+        }
         Decoder::Int8(_) | Decoder::Numeric(_) | Decoder::Time | Decoder::Shown(_) => {
             decoder.write_text(raw, out)?;
         }
@@ -52,15 +56,6 @@ pub(super) fn write_vector(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> 
     reader.end()
 }
 
-/// An array that says the type of its elements itself.
-pub(super) fn write_any(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let header = Header::read(&mut Reader::new(raw))?;
-    let element = Type::from_oid(header.element_oid)
-        .and_then(|ty| Decoder::for_type(&ty, &TypeChoices::default()))
-        .ok_or(DecodeError::Invalid("an array of a type that is not known"))?;
-    write_array(&ArrayDecoder { element, element_oid: header.element_oid }, raw, out)
-}
-
 /// As `array_out` in arrayfuncs.c.
 fn write_array(array: &ArrayDecoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
@@ -72,7 +67,7 @@ fn write_array(array: &ArrayDecoder, raw: &[u8], out: &mut Vec<u8>) -> Result<()
         return reader.end();
     }
     header.put_bounds(out);
-    let delimiter = if matches!(&array.element, Decoder::Shown(Shown::Box)) { b';' } else { b',' };
+    let delimiter = array.delimiter;
     for index in 0..header.total {
         if index > 0 && boundary(dimensions, index) == 0 {
             out.push(delimiter);

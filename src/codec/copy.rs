@@ -3,13 +3,18 @@
 //! Binary is written only where it means exactly what the server would read from the value's text; what is not surely
 //! so [needs text](CopyRow::NeedsText), and the server reads it.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::{Kind, Type};
 
-use super::datetime::{DAY_US, EPOCH_DAYS, days};
+use super::catalog::Catalog;
+use super::clock::Clock;
+use super::datetime::{DAY_US, EPOCH_DAYS};
 use super::numeric;
-use super::param::{Items, Param, ParamError};
+use super::param::{Items, Param, ParamError, Target};
 use super::param_sql::{base, date_ms, is_text};
+use super::param_structure::takes_structure;
 
 /// How the rows of one COPY are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,7 @@ pub(crate) enum CopyRow {
 pub(crate) struct CopyColumn {
     pub(crate) name: String,
     ty: Type,
+    catalog: Arc<Catalog>,
     /// None: only the server can read it.
     binary: Option<Binary>,
 }
@@ -82,8 +88,21 @@ impl Binary {
 }
 
 impl CopyColumn {
-    pub(crate) fn new(name: &str, ty: &Type) -> Self {
-        Self { name: name.to_owned(), ty: ty.clone(), binary: Binary::of(base(ty)) }
+    pub(crate) fn new(name: &str, ty: &Type, catalog: &Arc<Catalog>) -> Self {
+        Self { name: name.to_owned(), ty: ty.clone(), catalog: catalog.clone(), binary: Binary::of(base(ty)) }
+    }
+
+    pub(crate) fn ty(&self) -> &Type {
+        &self.ty
+    }
+
+    /// Whether it takes an object by its members, not as JSON.
+    pub(crate) fn takes_structure(&self) -> bool {
+        takes_structure(&self.ty, &self.catalog)
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target::new(&self.ty, &self.catalog)
     }
 
     pub(crate) fn has_binary(&self) -> bool {
@@ -99,7 +118,7 @@ impl CopyColumn {
         let from = out.len();
         out.put_i32(0);
         let is_sure = match self.binary {
-            Some(binary) => put_value(binary, param, &self.ty, out)?,
+            Some(binary) => put_value(binary, param, self.target(), out)?,
             None => false,
         };
         // More than a gigabyte is refused by the server; 2 GiB would be taken for something else.
@@ -114,7 +133,7 @@ impl CopyColumn {
             return Ok(());
         }
         let from = out.len();
-        param.write_text(&self.ty, out)?;
+        param.write_text(self.target(), out)?;
         escape(out, from);
         Ok(())
     }
@@ -205,23 +224,24 @@ fn escape(out: &mut BytesMut, from: usize) {
 }
 
 /// A value that is not NULL. False: it needs text.
-fn put_value(binary: Binary, param: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<bool, ParamError> {
+fn put_value(binary: Binary, param: &Param<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
+    let ty = to.ty;
     let base = base(ty);
     if param.is_binary(base) {
         param.write_binary(ty, base, out)?;
         return Ok(true);
     }
     match (binary, param) {
-        (Binary::Text, _) => param.write_text(ty, out)?,
+        (Binary::Text, _) => param.write_text(to, out)?,
         (Binary::Jsonb, _) => {
             // The version of the format (jsonb_recv).
             out.put_u8(1);
-            param.write_text(ty, out)?;
+            param.write_text(to, out)?;
         }
         (Binary::Numeric, Param::String(text)) => return Ok(numeric::put(text.as_bytes(), out)),
         (Binary::Numeric, _) => {
             let from = out.len();
-            param.write_text(ty, out)?;
+            param.write_text(to, out)?;
             let text = out[from..].to_vec();
             out.truncate(from);
             return Ok(numeric::put(&text, out));
@@ -235,7 +255,7 @@ fn put_value(binary: Binary, param: &Param<'_>, ty: &Type, out: &mut BytesMut) -
         }
         (_, Param::String(text)) => return Ok(put_string(binary, text, base, out).is_some()),
         _ => {
-            param.write_text(ty, out)?;
+            param.write_text(to, out)?;
             return Ok(false);
         }
     }
@@ -331,80 +351,4 @@ fn is_exact(bytes: &[u8], is_normal: bool) -> bool {
 
 fn nibble(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
-}
-
-/// Dates and times in the one form of ISO 8601 that no setting of the server touches.
-struct Clock;
-
-impl Clock {
-    /// `width` digits.
-    fn number(bytes: &[u8], width: usize) -> Option<(i64, &[u8])> {
-        let (digits, rest) = bytes.split_at_checked(width)?;
-        let mut value = 0;
-        for digit in digits {
-            value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-        }
-        Some((value, rest))
-    }
-
-    /// `YYYY-MM-DD` as days since 1970.
-    fn date(bytes: &[u8]) -> Option<(i64, &[u8])> {
-        let (year, rest) = Self::number(bytes, 4)?;
-        let (month, rest) = Self::number(rest.strip_prefix(b"-")?, 2)?;
-        let (day, rest) = Self::number(rest.strip_prefix(b"-")?, 2)?;
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let last = match month {
-            2 if is_leap => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            1..=12 => 31,
-            _ => return None,
-        };
-        (year > 0 && (1..=last).contains(&day)).then(|| (days(year, month, day), rest))
-    }
-
-    /// `HH:MM:SS` with up to six more digits, as microseconds.
-    fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
-        let (hours, rest) = Self::number(bytes, 2)?;
-        let (minutes, rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
-        let (seconds, mut rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
-        if hours > 23 || minutes > 59 || seconds > 59 {
-            return None;
-        }
-        let mut fraction = 0;
-        if let Some(digits) = rest.strip_prefix(b".") {
-            let width = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if !(1..=6).contains(&width) {
-                return None;
-            }
-            (fraction, rest) = Self::number(digits, width)?;
-            fraction *= 10_i64.pow(6 - width as u32);
-        }
-        Some((((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction, rest))
-    }
-
-    /// `Z`, `+HH` or `+HH:MM`, as microseconds to the east.
-    fn zone(bytes: &[u8]) -> Option<i64> {
-        let (sign, rest) = match bytes {
-            b"Z" => return Some(0),
-            [b'+', rest @ ..] => (1, rest),
-            [b'-', rest @ ..] => (-1, rest),
-            _ => return None,
-        };
-        let (hours, rest) = Self::number(rest, 2)?;
-        let minutes = match rest.strip_prefix(b":") {
-            Some(rest) => {
-                let (minutes, rest) = Self::number(rest, 2)?;
-                Self::nothing(rest)?;
-                minutes
-            }
-            None => Self::nothing(rest)?,
-        };
-        // MAX_TZDISP_HOUR in timestamp.h.
-        (hours <= 15 && minutes <= 59).then_some(sign * (hours * 60 + minutes) * 60_000_000)
-    }
-
-    fn nothing(bytes: &[u8]) -> Option<i64> {
-        bytes.is_empty().then_some(0)
-    }
 }

@@ -1,14 +1,20 @@
-//! One binary value to one slot: the table of types.
+//! One value to one slot: the table of types.
+
+use std::collections::HashMap;
 
 use postgres_types::{Kind, Type};
+use serde_json::{Value, json};
 
 use super::array::ArrayDecoder;
+use super::catalog::{Catalog, is_foreign};
 use super::datetime::{self, Zone};
 use super::float::{float4_to_f64, put_i64};
 use super::pack::{Packer, SlotKind};
+use super::param::type_name;
 use super::read::fixed;
+use super::record::{Attribute, RecordDecoder};
 use super::shown::Shown;
-use super::{net, numeric};
+use super::{array_text, from_text, hstore, net, numeric};
 
 /// How int8 arrives in JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +71,30 @@ pub(crate) struct TypeChoices {
     pub(crate) json: JsonAs,
 }
 
-/// What was wrong with a binary value.
+/// How a pool, or one statement, wants its values.
+#[derive(Debug, Default)]
+pub(crate) struct Types {
+    /// For those types that have a choice.
+    pub(crate) choices: TypeChoices,
+    /// JavaScript's own parsers by the name of the type or the digits of its oid, each by the number under which
+    /// JavaScript knows it.
+    pub(crate) parsers: HashMap<String, u32>,
+}
+
+impl Types {
+    fn parser(&self, ty: &Type) -> Option<u32> {
+        if self.parsers.is_empty() {
+            return None;
+        }
+        let find = |name: &str| self.parsers.get(name).copied();
+        find(&ty.oid().to_string())
+            .or_else(|| find(ty.name()))
+            .or_else(|| find(&type_name(ty)))
+            .or_else(|| find(&format!("{}.{}", ty.schema(), ty.name())))
+    }
+}
+
+/// What was wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
     /// The type has one length, and this is not it.
@@ -96,6 +125,9 @@ pub(crate) enum DecodeError {
     /// The value, or the batch it is in, is larger than JavaScript can hold.
     #[error("the value is too large for a JavaScript string or Buffer")]
     TooLarge,
+    /// A composite type has other attributes than it had.
+    #[error("the composite type has changed since the server was asked about it")]
+    Changed,
     /// A field holds something impossible.
     #[error("the value holds {0}")]
     Invalid(&'static str),
@@ -124,15 +156,59 @@ pub(crate) enum Decoder {
     Time,
     Void,
     Array(Box<ArrayDecoder>),
-    /// Everything that arrives as the server prints it.
+    Record(Box<RecordDecoder>),
+    Hstore,
+    /// Everything that arrives as the server prints it, from its binary form.
     Shown(Shown),
+    /// Only the server can print it: a column with such a type in it is asked for as text.
+    Printed,
+    /// A type that nobody knows: its binary form as it is.
+    Unknown,
+    /// Text for a parser in JavaScript.
+    Parsed(u32, Box<Decoder>),
+    /// A cell in text format.
+    FromText(Box<Decoder>),
 }
 
 impl Decoder {
-    /// The decoder of a type, or None where we have none.
-    #[allow(clippy::trivially_copy_pass_by_ref)] // it stands beside a type by reference, and may grow
-    pub(crate) fn for_type(ty: &Type, choices: &TypeChoices) -> Option<Self> {
-        Some(match *ty {
+    /// The decoder of a column: one of text where the column must be asked for as text.
+    pub(crate) fn for_column(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
+        match Self::for_type(ty, types, catalog) {
+            decoder if decoder.is_printed() => Self::FromText(Box::new(decoder.without_unknown())),
+            decoder => decoder,
+        }
+    }
+
+    /// The decoder of a column in text format.
+    pub(crate) fn for_text(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
+        Self::FromText(Box::new(Self::for_type(ty, types, catalog).without_unknown()))
+    }
+
+    /// The same for text, which says what it is even where nobody knows the binary form.
+    fn without_unknown(self) -> Self {
+        match self {
+            Self::Unknown => Self::Printed,
+            Self::Array(mut array) => {
+                array.element = array.element.without_unknown();
+                Self::Array(array)
+            }
+            Self::Record(mut record) => {
+                let attribute =
+                    |attribute: Attribute| Attribute { decoder: attribute.decoder.without_unknown(), ..attribute };
+                record.0 = record.0.into_iter().map(attribute).collect();
+                Self::Record(record)
+            }
+            other => other,
+        }
+    }
+
+    /// The decoder of a type.
+    pub(super) fn for_type(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
+        if let Some(parser) = types.parser(ty) {
+            return Self::Parsed(parser, Box::new(Self::for_type(ty, &Types::default(), catalog)));
+        }
+        let choices = &types.choices;
+        match *ty {
             Type::BOOL => Self::Bool,
             Type::INT2 => Self::Int2,
             Type::INT4 => Self::Int4,
@@ -159,27 +235,86 @@ impl Decoder {
             Type::DATE => Self::Date(choices.date),
             Type::TIME => Self::Time,
             Type::VOID => Self::Void,
-            _ => match Shown::for_type(ty) {
+            // The elements of both say their type only on the wire, if at all.
+            Type::ANYARRAY | Type::RECORD_ARRAY => Self::Printed,
+            _ => match Shown::for_type(ty, catalog) {
                 Some(shown) => Self::Shown(shown),
-                None => return Self::for_kind(ty, *choices),
+                None => Self::for_kind(ty, types, catalog),
             },
-        })
+        }
     }
 
-    fn for_kind(ty: &Type, choices: TypeChoices) -> Option<Self> {
+    fn for_kind(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
         match ty.kind() {
-            Kind::Enum(_) => Some(Self::Text),
-            Kind::Domain(base) => Self::for_type(base, &choices),
-            Kind::Array(member) => {
-                let element = Self::for_type(member, &choices)?;
-                // An array of a domain over an array: a slot cannot say what its elements hold.
-                if matches!(element, Self::Array(_)) {
-                    return None;
-                }
-                Some(Self::Array(Box::new(ArrayDecoder { element, element_oid: member.oid() })))
+            Kind::Enum(_) => Self::Text,
+            Kind::Domain(base) => Self::for_type(base, types, catalog),
+            Kind::Array(member) => Self::Array(Box::new(ArrayDecoder {
+                element: Self::for_type(member, types, catalog),
+                element_oid: member.oid(),
+                delimiter: catalog.delimiter(member),
+            })),
+            Kind::Composite(fields) => {
+                let attribute = |field: &postgres_types::Field| Attribute {
+                    name: field.name().to_owned(),
+                    oid: field.type_().oid(),
+                    decoder: Self::for_type(field.type_(), types, catalog),
+                };
+                Self::Record(Box::new(RecordDecoder(fields.iter().map(attribute).collect())))
             }
-            Kind::Simple if ty.name() == "citext" => Some(Self::Text),
-            _ => None,
+            Kind::Simple => match ty.name() {
+                "citext" => Self::Text,
+                "hstore" => Self::Hstore,
+                "cube" => Self::Printed,
+                _ if is_foreign(ty) && catalog.sends(ty) && catalog.range_of(ty).is_none() => Self::Unknown,
+                _ => Self::Printed,
+            },
+            _ => Self::Printed,
+        }
+    }
+
+    /// Whether the value, or one within it, can be had as text only.
+    pub(super) fn is_printed(&self) -> bool {
+        match self {
+            Self::Printed => true,
+            Self::Array(array) => array.element.is_printed(),
+            Self::Record(record) => record.0.iter().any(|attribute| attribute.decoder.is_printed()),
+            // The text of what nobody knows is the server's.
+            Self::Parsed(_, inner) => inner.is_printed() || inner.has_unknown(),
+            _ => false,
+        }
+    }
+
+    /// Whether there is a value within that nobody knows.
+    pub(crate) fn has_unknown(&self) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Array(array) => array.element.has_unknown(),
+            Self::Record(record) => record.0.iter().any(|attribute| attribute.decoder.has_unknown()),
+            _ => false,
+        }
+    }
+
+    /// Whether the column must be asked for as text.
+    pub(crate) fn reads_text(&self) -> bool {
+        matches!(self, Self::FromText(_))
+    }
+
+    /// What JavaScript must know to read the slots: `kind`; of an array `of`, of a record `fields`; a `parser`'s number.
+    pub(crate) fn describe(&self) -> Value {
+        let kind = self.kind() as u8;
+        match self {
+            Self::Array(array) => json!({ "kind": kind, "of": array.element.describe() }),
+            Self::Record(record) => {
+                let field = |attribute: &Attribute| {
+                    let mut field = attribute.decoder.describe();
+                    field["name"] = Value::from(attribute.name.as_str());
+                    field
+                };
+                json!({ "kind": kind, "fields": record.0.iter().map(field).collect::<Vec<_>>() })
+            }
+            Self::Parsed(parser, _) => json!({ "kind": kind, "parser": parser }),
+            Self::FromText(inner) => inner.describe(),
+            _ => json!({ "kind": kind }),
         }
     }
 
@@ -192,22 +327,16 @@ impl Decoder {
                 SlotKind::Float
             }
             Self::Int8(Int8As::BigInt) => SlotKind::BigInt,
-            Self::Bytea => SlotKind::Bytes,
-            Self::Json(JsonAs::Parse) | Self::Jsonb(JsonAs::Parse) => SlotKind::Json,
+            Self::Bytea | Self::Unknown => SlotKind::Bytes,
+            Self::Json(JsonAs::Parse) | Self::Jsonb(JsonAs::Parse) | Self::Hstore => SlotKind::Json,
             Self::Timestamptz(DateAs::Date) | Self::Timestamp(DateAs::Date) | Self::Date(DateAs::Date) => {
                 SlotKind::Date
             }
             Self::Void => SlotKind::Void,
             Self::Array(_) => SlotKind::Array,
+            Self::Record(_) => SlotKind::Record,
+            Self::FromText(inner) => inner.kind(),
             _ => SlotKind::Text,
-        }
-    }
-
-    /// What the elements of an array hold; of any other type the same as [`Decoder::kind`].
-    pub(crate) fn element_kind(&self) -> SlotKind {
-        match self {
-            Self::Array(array) => array.element.kind(),
-            other => other.kind(),
         }
     }
 
@@ -237,7 +366,7 @@ impl Decoder {
             Self::Int8(Int8As::Number) => Ok((i64::from_be_bytes(fixed(raw)?) as f64).to_bits()),
             Self::Text | Self::Json(_) => out.push_utf8(raw),
             Self::Jsonb(_) => out.push_utf8(versioned(raw)?),
-            Self::Bytea => out.push_bytea(raw),
+            Self::Bytea | Self::Unknown => out.push_bytea(raw),
             Self::Uuid => out.push_ascii(&net::uuid(raw)?),
             Self::Numeric(NumericAs::Number) => Ok(numeric::to_f64(raw, &mut out.text)?.to_bits()),
             Self::Timestamptz(DateAs::Date) | Self::Timestamp(DateAs::Date) => {
@@ -246,6 +375,10 @@ impl Decoder {
             Self::Date(DateAs::Date) => Ok(datetime::date_ms(raw)?.to_bits()),
             Self::Void => Ok(0),
             Self::Array(array) => array.decode(raw, out),
+            Self::Record(record) => record.decode(raw, out),
+            Self::Hstore => out.text_with(|text| hstore::write_json(raw, text)),
+            Self::Parsed(_, inner) => out.text_with(|text| array_text::write_value(inner, raw, text)),
+            Self::FromText(inner) => from_text::decode(inner, raw, out),
             _ => out.text_with(|text| self.write_text(raw, text)),
         }
     }

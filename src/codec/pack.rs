@@ -26,13 +26,15 @@ pub(crate) enum SlotKind {
     Void = 8,
     /// The index in `aux` of an array block.
     Array = 9,
+    /// The index in `aux` of a record block.
+    Record = 10,
 }
 
 /// Collects the rows of one batch.
 ///
 /// A row is `ceil(ncols / 64)` words of null mask followed by `ncols` slots (0 where null). An array block in `aux` is the
 /// number of dimensions (0 for an empty array), the length of each, `ceil(total / 64)` words of null mask, and `total`
-/// element slots in row-major order.
+/// element slots in row-major order. A record block is `ceil(attributes / 64)` words of null mask and a slot for each.
 ///
 /// Offsets are 32 bits wide: decoding fails rather than let a batch outgrow them, or its text the longest JavaScript string.
 /// Only a row that is enormous by itself can do that, since batches are flushed at a fraction of a megabyte.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use postgres_types::{Kind, Type};
+use postgres_types::{Field, Kind, Type};
+use serde_json::{Value, json};
+
+use super::catalog::Catalog;
 
 /// How deep arrays may nest: more than PostgreSQL's six dimensions, for JSON's sake, and little enough for any stack.
 const MAX_DEPTH: usize = 64;
@@ -30,8 +33,60 @@ pub(crate) enum Param<'a> {
     Date(f64),
     /// An object, as JSON text.
     Json(&'a str),
+    /// An object by its members, for a type that may take them.
+    Object(Box<Object<'a>>),
     /// An array.
     Array(Vec<Param<'a>>),
+}
+
+/// An object by its members.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Object<'a> {
+    /// The same as JSON text; none: the members say it all.
+    pub(crate) json: Option<&'a str>,
+    pub(crate) members: Vec<(&'a str, Param<'a>)>,
+}
+
+/// What a parameter is written for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(super) ty: &'a Type,
+    pub(super) catalog: &'a Catalog,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn new(ty: &'a Type, catalog: &'a Catalog) -> Self {
+        Self { ty, catalog }
+    }
+
+    /// The same database's type `ty`.
+    pub(super) fn with<'b>(self, ty: &'b Type) -> Target<'b>
+    where
+        'a: 'b,
+    {
+        Target { ty, catalog: self.catalog }
+    }
+}
+
+/// Whether postgres-types knows everything about a type.
+pub(crate) fn is_built_in(ty: &Type) -> bool {
+    Type::from_oid(ty.oid()).is_some()
+}
+
+/// What JavaScript's serializers must know of a type: `oid`, `schema`, `name` and the name as it is `shown`; of an array
+/// `of`, of a domain `base`, of a composite `fields`.
+pub(crate) fn describe_type(ty: &Type) -> Value {
+    let mut told = json!({ "oid": ty.oid(), "schema": ty.schema(), "name": ty.name(), "shown": type_name(ty) });
+    match ty.kind() {
+        Kind::Array(member) => told["of"] = describe_type(member),
+        Kind::Domain(base) => told["base"] = describe_type(base),
+        Kind::Composite(fields) => {
+            let field = |field: &Field| json!({ "name": field.name(), "type": describe_type(field.type_()) });
+            told["fields"] = fields.iter().map(field).collect();
+        }
+        _ => {}
+    }
+    told
 }
 
 /// Why a parameter cannot be sent; names the type and what JavaScript gave, never the value.
@@ -64,6 +119,17 @@ pub(crate) enum ParamError {
         /// The parameter's type.
         ty: String,
     },
+    /// An object with a member that its type does not have.
+    #[error("{member:?} is no member of {ty}")]
+    UnknownMember {
+        /// The member's name.
+        member: String,
+        /// The parameter's type.
+        ty: String,
+    },
+    /// A range with unknown bounds.
+    #[error("bounds of a range must be one of '[)', '[]', '(]', '()'")]
+    Bounds,
     /// Text with U+0000.
     #[error("string contains a NUL character, which PostgreSQL text cannot hold")]
     Nul,
@@ -140,6 +206,26 @@ impl<'a> Items<'a> {
         Ok(list)
     }
 
+    /// Its JSON text or nothing, then the members: a key and a value each.
+    fn object(&mut self, count: usize, depth: usize) -> Result<Param<'a>, ParamError> {
+        let json = match self.item(depth)? {
+            Param::Json(text) => Some(text),
+            Param::Null => None,
+            _ => return Err(ParamError::Malformed("an object without a head")),
+        };
+        if count > (self.bytes.len() - self.at) / 16 {
+            return Err(ParamError::Malformed("they end early"));
+        }
+        let mut members = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Param::String(key) = self.item(depth)? else {
+                return Err(ParamError::Malformed("a key that is no text"));
+            };
+            members.push((key, self.item(depth)?));
+        }
+        Ok(Param::Object(Box::new(Object { json, members })))
+    }
+
     fn item(&mut self, depth: usize) -> Result<Param<'a>, ParamError> {
         let [t0, t1, t2, t3, l0, l1, l2, l3] = self.word()?;
         let len = u32::from_le_bytes([l0, l1, l2, l3]);
@@ -167,6 +253,10 @@ impl<'a> Items<'a> {
                 return Err(ParamError::Malformed("arrays nested too deep"));
             }
             11 => Param::Array(self.list(size, depth + 1)?),
+            12 if depth == MAX_DEPTH => {
+                return Err(ParamError::Malformed("objects nested too deep"));
+            }
+            12 => self.object(size, depth + 1)?,
             _ => return Err(ParamError::Malformed("an unknown tag")),
         })
     }
@@ -201,7 +291,7 @@ impl Param<'_> {
             Self::String(_) => "string",
             Self::Bytes(_) => "Buffer",
             Self::Date(_) => "Date",
-            Self::Json(_) => "object",
+            Self::Json(_) | Self::Object(_) => "object",
             Self::Array(_) => "array",
         }
     }

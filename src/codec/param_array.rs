@@ -5,8 +5,7 @@ use postgres_types::Type;
 
 use super::array::MAX_DIMENSIONS;
 use super::net::hex;
-use super::param::{Param, ParamError, type_name};
-use super::param_sql::base;
+use super::param::{Param, ParamError, Target, type_name};
 
 /// bytea in hex format.
 pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
@@ -18,22 +17,32 @@ pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
 }
 
 /// int2vector and oidvector: `1 2 3`.
-pub(super) fn put_vector(items: &[Param<'_>], ty: &Type, vector: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(super) fn put_vector(
+    items: &[Param<'_>],
+    to: Target<'_>,
+    vector: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
     let member = if *vector == Type::INT2_VECTOR { Type::INT2 } else { Type::OID };
     for (index, item) in items.iter().enumerate() {
         if !matches!(item, Param::Int(_) | Param::Number(_) | Param::BigInt(_) | Param::BigIntText(_)) {
-            return Err(item.cannot_send(ty));
+            return Err(item.cannot_send(to.ty));
         }
         if index > 0 {
             out.put_u8(b' ');
         }
-        item.write_text(&member, out)?;
+        item.write_text(to.with(&member), out)?;
     }
     Ok(())
 }
 
-/// An array literal; `ty` is the array's type for messages, `member` that of its elements.
-pub(super) fn put_array(items: &[Param<'_>], ty: &Type, member: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+/// An array literal; `member` is the type of its elements.
+pub(super) fn put_array(
+    items: &[Param<'_>],
+    to: Target<'_>,
+    member: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
     if items.iter().all(is_hollow) {
         out.put_slice(b"{}");
         return Ok(());
@@ -42,7 +51,7 @@ pub(super) fn put_array(items: &[Param<'_>], ty: &Type, member: &Type, out: &mut
     let mut level = Some(items);
     while let Some(items) = level {
         if dimensions.len() == MAX_DIMENSIONS {
-            return Err(ParamError::TooDeep { ty: type_name(ty) });
+            return Err(ParamError::TooDeep { ty: type_name(to.ty) });
         }
         dimensions.push(items.len());
         level = match items.first() {
@@ -50,9 +59,7 @@ pub(super) fn put_array(items: &[Param<'_>], ty: &Type, member: &Type, out: &mut
             _ => None,
         };
     }
-    // typdelim is ';' for box alone among the built-in types (pg_type.dat).
-    let delimiter = if *base(member) == Type::BOX { b';' } else { b',' };
-    Literal { ty, member, delimiter }.put(items, &dimensions, out)
+    Literal { ty: to.ty, member: to.with(member), delimiter: to.catalog.delimiter(member) }.put(items, &dimensions, out)
 }
 
 /// An array with no element at any depth.
@@ -62,7 +69,7 @@ fn is_hollow(item: &Param<'_>) -> bool {
 
 struct Literal<'a> {
     ty: &'a Type,
-    member: &'a Type,
+    member: Target<'a>,
     delimiter: u8,
 }
 
@@ -108,7 +115,7 @@ impl Literal<'_> {
 }
 
 /// Puts a backslash before each quote and backslash in what was written since `from`.
-fn escape(out: &mut BytesMut, from: usize) {
+pub(super) fn escape(out: &mut BytesMut, from: usize) {
     let special = |byte: &u8| matches!(byte, b'"' | b'\\');
     let extra = out[from..].iter().filter(|byte| special(byte)).count();
     if extra == 0 {

@@ -5,7 +5,7 @@ use postgres_types::Type;
 
 use super::float::{put_i64, put_js_number};
 use super::net::hex;
-use super::param::{Param, ParamError};
+use super::param::{Object, Param, ParamError};
 use super::param_sql::{date_ms, put_json_date};
 
 /// The JSON text of an array.
@@ -36,14 +36,34 @@ fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Para
             Err(_) => out.put_slice(b"null"),
         },
         Param::Json(text) => out.put_slice(text.as_bytes()),
+        Param::Object(object) => put_object(object, ty, out)?,
         Param::Array(items) => put_array(items, ty, out)?,
         Param::Bytes(_) => return Err(item.cannot_send(ty)),
     }
     Ok(())
 }
 
+/// The JSON text of an object.
+pub(super) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    if let Some(json) = object.json {
+        out.put_slice(json.as_bytes());
+        return Ok(());
+    }
+    out.put_u8(b'{');
+    for (index, (key, value)) in object.members.iter().enumerate() {
+        if index > 0 {
+            out.put_u8(b',');
+        }
+        put_string(key, out);
+        out.put_u8(b':');
+        put_value(value, ty, out)?;
+    }
+    out.put_u8(b'}');
+    Ok(())
+}
+
 /// A JSON string (ECMA-262, `QuoteJSONString`).
-fn put_string(text: &str, out: &mut BytesMut) {
+pub(super) fn put_string(text: &str, out: &mut impl BufMut) {
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

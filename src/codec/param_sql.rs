@@ -1,14 +1,14 @@
 //! Sending each parameter as its type on the server wants it.
 
-use std::error::Error;
-
 use bytes::{BufMut, BytesMut};
-use postgres_types::{Format, IsNull, Kind, ToSql, Type};
+use postgres_types::{Format, IsNull, Kind, Type};
 
+use super::clock::expanded;
 use super::datetime::{DAY_US, EPOCH_DAYS, civil, is_bc, put_iso_date, put_server_date, put_server_time};
 use super::float::{put_i64, put_js_number};
-use super::param::{Param, ParamError};
-use super::{param_array, param_json};
+use super::param::{Param, ParamError, Target};
+use super::param_structure::is_hstore;
+use super::{param_array, param_json, param_structure};
 
 /// The type a value is read as: a domain's base, however many domains deep.
 pub(super) fn base(ty: &Type) -> &Type {
@@ -145,10 +145,14 @@ impl Param<'_> {
     }
 
     /// The value as the server reads it from text; what array elements and everything not binary are sent as.
-    pub(super) fn write_text(&self, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    pub(super) fn write_text(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+        let ty = to.ty;
         let base = base(ty);
         match self {
             Self::Null => {}
+            Self::String(text) if matches!(*base, Type::TIMESTAMPTZ | Type::TIMESTAMP | Type::DATE) => {
+                put_text(expanded(text).as_deref().unwrap_or(text), out)?;
+            }
             Self::String(text) => put_text(text, out)?,
             Self::Bool(value) => {
                 if !(*base == Type::BOOL || is_text(base) || is_json(base)) {
@@ -162,13 +166,24 @@ impl Param<'_> {
             Self::Bytes(bytes) if *base == Type::BYTEA => param_array::put_hex(bytes, out),
             Self::Date(ms) => self.write_date(ty, base, *ms, out)?,
             Self::Json(text) if is_json(base) || is_text(base) => put_text(text, out)?,
+            Self::Object(object) => match base.kind() {
+                _ if is_json(base) || is_text(base) => param_json::put_object(object, ty, out)?,
+                Kind::Composite(fields) => param_structure::put_composite(&object.members, fields, to, out)?,
+                Kind::Range(subtype) => param_structure::put_range(&object.members, subtype, to, out)?,
+                _ if is_hstore(base) => param_structure::put_hstore(&object.members, to, out)?,
+                _ => return Err(self.cannot_send(ty)),
+            },
             Self::Array(items) => match base.kind() {
                 _ if is_json(base) => param_json::put_array(items, ty, out)?,
                 _ if matches!(*base, Type::INT2_VECTOR | Type::OID_VECTOR) => {
-                    param_array::put_vector(items, ty, base, out)?;
+                    param_array::put_vector(items, to, base, out)?;
                 }
-                Kind::Array(member) => param_array::put_array(items, ty, member, out)?,
-                _ => return Err(self.cannot_send(ty)),
+                Kind::Array(member) => param_array::put_array(items, to, member, out)?,
+                Kind::Multirange(subtype) => param_structure::put_multirange(items, subtype, to, out)?,
+                _ => match to.catalog.range_of(base).map(Type::kind) {
+                    Some(Kind::Range(subtype)) => param_structure::put_multirange(items, subtype, to, out)?,
+                    _ => return Err(self.cannot_send(ty)),
+                },
             },
             Self::Bytes(_) | Self::Json(_) => return Err(self.cannot_send(ty)),
         }
@@ -272,29 +287,23 @@ fn put_server_date_time(ms: i64, out: &mut BytesMut) {
     }
 }
 
-impl ToSql for Param<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+impl Param<'_> {
+    /// Writes the value in the format that [`Self::format`] says.
+    pub(crate) fn write(&self, to: Target<'_>, out: &mut BytesMut) -> Result<IsNull, ParamError> {
         if matches!(self, Self::Null) {
             return Ok(IsNull::Yes);
         }
-        let base = base(ty);
+        let base = base(to.ty);
         if self.is_binary(base) {
-            self.write_binary(ty, base, out)?;
+            self.write_binary(to.ty, base, out)?;
         } else {
-            self.write_text(ty, out)?;
+            self.write_text(to, out)?;
         }
         Ok(IsNull::No)
     }
 
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        self.to_sql(ty, out)
-    }
-
-    fn encode_format(&self, ty: &Type) -> Format {
+    /// The format in which the value goes to the server.
+    pub(crate) fn format(&self, ty: &Type) -> Format {
         if self.is_binary(base(ty)) { Format::Binary } else { Format::Text }
     }
 }

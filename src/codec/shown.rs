@@ -2,7 +2,8 @@
 
 use postgres_types::{Kind, Type};
 
-use super::decode::{DecodeError, Decoder, TypeChoices, versioned};
+use super::catalog::Catalog;
+use super::decode::{DecodeError, Decoder, Types, versioned};
 use super::float::{put_i64, put_u64};
 use super::net::Network;
 use super::pack::MAX_TEXT;
@@ -39,17 +40,15 @@ pub(crate) enum Shown {
     Circle,
     Tsvector,
     Tsquery,
-    Hstore,
     /// int2vector, oidvector, with the decoder of their elements.
     Vector(Box<Decoder>),
-    /// An array whose elements say their type only on the wire, as in pg_stats.
-    AnyArray,
     Range(Box<Decoder>),
     Multirange(Box<Decoder>),
 }
 
 impl Shown {
-    pub(super) fn for_type(ty: &Type) -> Option<Self> {
+    /// None for other types, and for ranges of what only the server can print.
+    pub(super) fn for_type(ty: &Type, catalog: &Catalog) -> Option<Self> {
         Some(match *ty {
             Type::TIMETZ => Self::Timetz,
             Type::INTERVAL => Self::Interval,
@@ -77,13 +76,14 @@ impl Shown {
             Type::TSQUERY => Self::Tsquery,
             Type::INT2_VECTOR => Self::Vector(Box::new(Decoder::Int2)),
             Type::OID_VECTOR => Self::Vector(Box::new(Decoder::Oid)),
-            Type::ANYARRAY => Self::AnyArray,
             _ => match (ty.kind(), ty.name()) {
-                (Kind::Range(member), _) => Self::Range(member_decoder(member)?),
-                (Kind::Multirange(member), _) => Self::Multirange(member_decoder(member)?),
-                (Kind::Simple, "hstore") => Self::Hstore,
+                (Kind::Range(member), _) => Self::Range(member_decoder(member, catalog)?),
+                (Kind::Multirange(member), _) => Self::Multirange(member_decoder(member, catalog)?),
                 (Kind::Simple, "ltree" | "lquery" | "ltxtquery") => Self::Versioned,
-                _ => return None,
+                _ => match catalog.range_of(ty)?.kind() {
+                    Kind::Range(member) => Self::Multirange(member_decoder(member, catalog)?),
+                    _ => return None,
+                },
             },
         })
     }
@@ -121,9 +121,7 @@ impl Shown {
             Self::Circle => geometry::write_circle(raw, out),
             Self::Tsvector => tsearch::write_tsvector(raw, out),
             Self::Tsquery => tsearch::write_tsquery(raw, out),
-            Self::Hstore => write_hstore(raw, out),
             Self::Vector(element) => array_text::write_vector(element, raw, out),
-            Self::AnyArray => array_text::write_any(raw, out),
             Self::Range(element) => range::write_range(element, raw, out),
             Self::Multirange(element) => range::write_multirange(element, raw, out),
         }
@@ -131,8 +129,9 @@ impl Shown {
 }
 
 /// Within text that imitates the server's, the user's choices of types have no say.
-fn member_decoder(member: &Type) -> Option<Box<Decoder>> {
-    Decoder::for_type(member, &TypeChoices::default()).map(Box::new)
+fn member_decoder(member: &Type, catalog: &Catalog) -> Option<Box<Decoder>> {
+    let decoder = Decoder::for_type(member, &Types::default(), catalog);
+    (!decoder.is_printed() && !decoder.has_unknown()).then(|| Box::new(decoder))
 }
 
 pub(super) fn put_utf8(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -230,24 +229,6 @@ fn write_snapshot(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
             out.push(b',');
         }
         put_i64(out, reader.i64()?);
-    }
-    reader.end()
-}
-
-/// hstore: `"key"=>"value", "key"=>NULL` (`hstore_send`, `hstore_out` in contrib/hstore).
-fn write_hstore(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(raw);
-    for index in 0..reader.count()? {
-        if index > 0 {
-            out.extend_from_slice(b", ");
-        }
-        let key = reader.value()?.ok_or(DecodeError::Invalid("a key that is NULL"))?;
-        put_quoted(key, out)?;
-        out.extend_from_slice(b"=>");
-        match reader.value()? {
-            Some(value) => put_quoted(value, out)?,
-            None => out.extend_from_slice(b"NULL"),
-        }
     }
     reader.end()
 }

@@ -43,6 +43,8 @@ pub(crate) struct Message {
     pub(crate) id: u32,
     /// The rows of earlier messages do not count: the statement is being run again.
     pub(crate) anew: bool,
+    /// The statement takes objects by their members, not as JSON.
+    pub(crate) structure: bool,
     /// Rows in this message.
     pub(crate) rows: u32,
     pub(crate) shape: u32,
@@ -54,7 +56,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn new(kind: Kind, id: u32) -> Self {
-        Self { kind, id, anew: false, rows: 0, shape: 0, row_count: 0, node: -1 }
+        Self { kind, id, anew: false, structure: false, rows: 0, shape: 0, row_count: 0, node: -1 }
     }
 }
 
@@ -93,6 +95,8 @@ impl Packed {
 
 /// Set in a head's first word for [`Message::anew`].
 const ANEW: i32 = 256;
+/// The same for [`Message::structure`].
+const STRUCTURE: i32 = 512;
 /// Words (i32) of a message's head in the batch; see `write_to`.
 const HEAD: usize = 12;
 /// Words of a batch's own head.
@@ -118,7 +122,7 @@ impl Batch {
     fn head(&mut self, message: &Message, text: u32) {
         let at = &self.contents;
         self.heads.extend_from_slice(&[
-            message.kind as i32 | if message.anew { ANEW } else { 0 },
+            message.kind as i32 | if message.anew { ANEW } else { 0 } | if message.structure { STRUCTURE } else { 0 },
             message.id as i32,
             message.rows as i32,
             message.shape as i32,

@@ -11,15 +11,17 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
-use crate::codec::{DecodeError, Decoder, JsonShapes, Packer, TypeChoices, pack_document};
+use crate::cluster::formats::{Asked, Formats};
+use crate::codec::{Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, pack_document, takes_structure};
 use crate::engine::{CompletionQueue, Kind, Message, lock};
-use crate::error::ClientError;
 
 /// A statement as the caller wrote it.
 #[derive(Debug)]
 pub(crate) struct StatementText {
     pub(crate) id: u32,
     pub(crate) sql: String,
+    /// How its values are wanted, if not as the pool has it.
+    pub(crate) types: Option<Types>,
     /// How long it usually takes, in microseconds: a moving average. 0 = never run.
     usual_us: AtomicU32,
 }
@@ -36,8 +38,8 @@ pub(crate) enum Pace {
 const SLOW_US: u32 = 5_000;
 
 impl StatementText {
-    pub(crate) fn new(id: u32, sql: String) -> Self {
-        Self { id, sql, usual_us: AtomicU32::new(0) }
+    pub(crate) fn new(id: u32, sql: String, types: Option<Types>) -> Self {
+        Self { id, sql, types, usual_us: AtomicU32::new(0) }
     }
 
     pub(crate) fn pace(&self) -> Pace {
@@ -63,6 +65,12 @@ pub(crate) struct Prepared {
     pub(crate) statement: Statement,
     pub(crate) decoders: Vec<Decoder>,
     pub(crate) shape: Arc<Shape>,
+    /// What parameters of types that are not built in look like.
+    pub(crate) catalog: Arc<Catalog>,
+    /// Whether a parameter takes an object by its members, not as JSON.
+    pub(crate) takes_structure: bool,
+    /// Some of its columns come as text.
+    _asked: Option<Asked>,
 }
 
 /// The columns of a row, as JavaScript knows them.
@@ -97,7 +105,7 @@ impl Shapes {
     }
 
     /// The shape of these columns; JavaScript is told of a new one before anything else about it.
-    fn of(&self, columns: &[Column], decoders: &[Decoder]) -> Arc<Shape> {
+    pub(crate) fn of(&self, columns: &[Column], decoders: &[Decoder]) -> Arc<Shape> {
         let described = describe(columns, decoders);
         let mut known = lock(&self.known);
         if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
@@ -133,27 +141,38 @@ fn describe(columns: &[Column], decoders: &[Decoder]) -> String {
             "typeModifier": column.type_modifier(),
             "tableOid": column.table_oid(),
             "columnNumber": column.column_id(),
-            "kind": decoder.kind() as u8,
-            "element": decoder.element_kind() as u8,
+            "read": decoder.describe(),
         })
     });
     fields.collect::<serde_json::Value>().to_string()
 }
 
 impl Prepared {
-    /// Finds a decoder for each column. A type without one fails by name, before anything is executed.
-    pub(crate) fn new(statement: Statement, choices: &TypeChoices, shapes: &Shapes) -> Result<Self, ClientError> {
-        let decoder = |column: &Column| {
-            Decoder::for_type(column.type_(), choices).ok_or_else(|| ClientError::UnsupportedType {
-                column: column.name().to_owned(),
-                type_name: column.type_().name().to_owned(),
-                oid: column.type_().oid(),
-            })
-        };
-        let decoders = statement.columns().iter().map(decoder).collect::<Result<Vec<_>, _>>()?;
+    /// Finds a decoder for each column, and has those that need it sent as text.
+    pub(crate) fn new(
+        statement: Statement,
+        types: &Types,
+        catalog: Arc<Catalog>,
+        shapes: &Shapes,
+        formats: &Arc<Formats>,
+    ) -> Self {
+        let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
+        let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
         let shape = shapes.of(statement.columns(), &decoders);
-        Ok(Self { statement, decoders, shape })
+        let asked = decoders
+            .iter()
+            .any(Decoder::reads_text)
+            .then(|| formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
+        let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
+        Self { statement, decoders, shape, catalog, takes_structure, _asked: asked }
     }
+}
+
+/// The name under which the server knows a statement. tokio-postgres tells it in its debugging output only:
+/// `Statement { name: "s7", ...`.
+fn name_of(statement: &Statement) -> String {
+    let told = format!("{statement:?}");
+    told.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What one connection has prepared, the least recently used forgotten first. Forgetting closes it on the server.
@@ -195,6 +214,11 @@ impl PreparedCache {
         entries.by_id.insert(id, (prepared, uses));
     }
 
+    /// Forgets everything: the types of the database have changed.
+    pub(crate) fn clear(&self) {
+        lock(&self.entries).by_id.clear();
+    }
+
     pub(crate) fn remove(&self, id: u32) {
         lock(&self.entries).by_id.remove(&id);
     }
@@ -206,7 +230,7 @@ mod tests {
 
     #[test]
     fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
-        let text = StatementText::new(1, "select".into());
+        let text = StatementText::new(1, "select".into(), None);
         assert_eq!(text.pace(), Pace::Unknown);
         text.took(100);
         text.took(20_000);

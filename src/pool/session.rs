@@ -1,17 +1,21 @@
 //! A pooled connection with what belongs to it: the statements it has prepared, and when it is to be retired.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::prepared::PreparedCache;
 use crate::cluster::Cluster;
 use crate::cluster::conn::Conn;
 use crate::cluster::role::{Fit, fit};
+use crate::codec::Catalog;
 
 /// One pooled connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) conn: Conn,
     pub(crate) prepared: PreparedCache,
+    /// What the server has said of types that are not built in.
+    pub(crate) catalog: Mutex<Arc<Catalog>>,
     expires: Instant,
 }
 
@@ -20,7 +24,7 @@ impl Session {
         // Up to 10 % earlier, so that connections made together do not end together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
-        Self { conn, prepared: PreparedCache::new(statements), expires }
+        Self { conn, prepared: PreparedCache::new(statements), catalog: Mutex::default(), expires }
     }
 
     /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits the pool.

@@ -81,6 +81,7 @@ impl Caller {
         self.settled = true;
         let message = Message {
             anew: self.anew,
+            structure: finished.takes_structure,
             rows: finished.rows,
             shape: finished.shape.as_ref().map_or(0, |shape| shape.id),
             row_count: finished.row_count,
@@ -143,4 +144,6 @@ pub(crate) struct Finished {
     /// Rows returned or changed in all.
     pub(crate) row_count: u64,
     pub(crate) packer: Packer,
+    /// Whether the statement takes objects by their members.
+    pub(crate) takes_structure: bool,
 }

@@ -17,6 +17,7 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
 
@@ -24,14 +25,14 @@ use super::Context;
 use super::begin::begin;
 use super::caller::{Caller, Finished};
 use super::cancel::{Ended, GivenUp, with_patience};
-use super::execute::{Failure, failure};
+use super::execute::{Failure, failure, look_up};
 use super::flow::Flow;
 use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::end;
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
-use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader};
+use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::session::Session;
@@ -259,7 +260,7 @@ async fn transfer(
                 return Ok(Went::Nowhere);
             }
             *begun = true;
-            caller.grant(PIECES, 0, load.column_names());
+            caller.grant(PIECES, 0, load.columns());
             let went = load.run(caller, pieces, flow, &ear).await;
             if !matches!(went, Ok(Went::Through(_))) {
                 load.undo().await;
@@ -338,10 +339,12 @@ impl<'a> Load<'a> {
         self.send(form.header()).await
     }
 
-    /// The names of the columns, as JSON.
-    fn column_names(&self) -> String {
-        let names = self.rows.iter().flat_map(|rows| &rows.columns).map(|column| column.name.as_str());
-        names.collect::<serde_json::Value>().to_string()
+    /// The columns as JSON: of each its name, its type, and whether it takes an object by its members.
+    fn columns(&self) -> String {
+        let columns = self.rows.iter().flat_map(|rows| &rows.columns).map(|column| {
+            json!({ "name": column.name, "type": describe_type(column.ty()), "structure": column.takes_structure() })
+        });
+        columns.collect::<serde_json::Value>().to_string()
     }
 
     async fn run(
@@ -509,8 +512,8 @@ async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
     let table = &target.table;
     let sequence = session.conn.sending();
     let sql = format!("SELECT {} FROM {table}", list.as_deref().unwrap_or("*"));
-    let statement = match session.conn.client.prepare(&sql).await {
-        Ok(statement) => statement,
+    let (statement, catalog) = match look_up(session, &sql).await {
+        Ok(known) => known,
         Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
     };
     let generated = match statement.columns().first().and_then(tokio_postgres::Column::table_oid) {
@@ -523,7 +526,7 @@ async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
         .columns()
         .iter()
         .filter(is_loaded)
-        .map(|column| CopyColumn::new(column.name(), column.type_()))
+        .map(|column| CopyColumn::new(column.name(), column.type_(), &catalog))
         .collect();
     if columns.is_empty() {
         return Err(ClientError::InvalidParam("target: the table has no columns to load".into()).into());

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures_util::{StreamExt, future};
+use serde_json::{Value, json};
 use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
-use tokio_postgres::{Row, RowStream, SimpleQueryMessage};
+use tokio_postgres::{Column, Row, RowStream, SimpleQueryMessage, Statement as PgStatement};
 
 use super::Context;
 use super::begin::Opening;
 use super::caller::{Caller, Finished};
+use super::lookup::catalog_with;
 use super::outcome::{Cause, Phase, plan_is_outdated};
 use crate::cluster::conn::Sequence;
 use crate::cluster::role::{Fit, fit};
-use crate::codec::{Packer, Param, ParamError, read_params};
+use crate::codec::{Catalog, DecodeError, Packer, Param, ParamError, Target, describe_type, is_built_in, read_params};
+use crate::engine::lock;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Prepared, Shapes, StatementText};
 use crate::pool::session::Session;
@@ -35,6 +38,8 @@ pub(crate) struct Statement {
     pub(crate) count: usize,
     /// The caller promised that it changes nothing.
     pub(crate) read_only: bool,
+    /// Not to be run: the caller wants to know the types of its parameters.
+    pub(crate) describe: bool,
 }
 
 /// Why a statement did not finish.
@@ -87,6 +92,13 @@ pub(super) async fn execute(
                 Box::pin(prepare(context, session, &statement.text)).await?
             }
         };
+        if statement.describe {
+            if let Ahead::Begin(opening) = &mut ahead {
+                Box::pin(opening.alone(context, session)).await?;
+            }
+            caller.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
+            return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
+        }
         if !in_transaction && became_read_only(context, session) {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
@@ -100,6 +112,12 @@ pub(super) async fn execute(
                 if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
             // The types of the parameters may have changed; if they have not, the second answer is the same.
             Err(Failure::Client(ClientError::InvalidParam(_))) if !fresh => {}
+            Err(Failure::Client(error)) if error.is_outdated() => {
+                // The statement has run; the next one looks the types up again.
+                session.conn.client.clear_type_cache();
+                session.prepared.clear();
+                return Err(Failure::Client(error));
+            }
             result => return result,
         }
         session.prepared.remove(statement.text.id);
@@ -119,15 +137,47 @@ pub(super) async fn prepare(
     text: &StatementText,
 ) -> Result<Arc<Prepared>, Failure> {
     let sequence = session.conn.sending();
-    let prepared = session.conn.client.prepare(&text.sql).await;
+    let prepared = look_up(session, &text.sql).await;
     session.conn.answered();
-    let statement = match prepared {
-        Ok(statement) => statement,
+    let (statement, catalog) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
     };
-    let prepared = Arc::new(Prepared::new(statement, &context.choices, &context.shapes)?);
+    let types = text.types.as_ref().unwrap_or(&context.types);
+    let prepared = Prepared::new(statement, types, catalog, &context.shapes, &session.conn.formats);
+    tell_of_strangers(context, &prepared);
+    let prepared = Arc::new(prepared);
     session.prepared.insert(text.id, prepared.clone());
     Ok(prepared)
+}
+
+/// Prepares a statement and asks about the types in it.
+pub(super) async fn look_up(
+    session: &Session,
+    sql: &str,
+) -> Result<(PgStatement, Arc<Catalog>), tokio_postgres::Error> {
+    let statement = session.conn.client.prepare(sql).await?;
+    let columns = statement.columns().iter().map(Column::type_);
+    let types: Vec<Type> = columns.chain(statement.params()).filter(|ty| !is_built_in(ty)).cloned().collect();
+    let catalog = if types.is_empty() { lock(&session.catalog).clone() } else { catalog_with(session, &types).await? };
+    Ok((statement, catalog))
+}
+
+/// Tells the pool once of each type whose values arrive as bytes because nobody knows them.
+fn tell_of_strangers(context: &Context, prepared: &Prepared) {
+    for (column, decoder) in prepared.statement.columns().iter().zip(&prepared.decoders) {
+        let ty = column.type_();
+        if decoder.has_unknown() && lock(&context.strange).insert(ty.oid()) {
+            let name = ty.name();
+            let message =
+                format!("values of the type {name} (oid {}) arrive as a Buffer of their binary form", ty.oid());
+            let hint = format!("A parser by the name '{name}' in the option types.parsers gets them as text.");
+            context.cluster.announce(json!({
+                "event": "notice", "severity": "WARNING", "code": "01000", "message": message, "hint": hint,
+                "dataType": name,
+            }));
+        }
+    }
 }
 
 /// Runs a statement that is prepared. It is sent when the future is first polled.
@@ -251,6 +301,7 @@ pub(crate) async fn failure(
 struct Numbered<'a> {
     number: usize,
     param: Param<'a>,
+    catalog: &'a Catalog,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -263,7 +314,7 @@ struct NumberedParamError {
 impl ToSql for Numbered<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let numbered = |error| NumberedParamError { number: self.number, error }.into();
-        self.param.to_sql(ty, out).map_err(numbered)
+        self.param.write(Target::new(ty, self.catalog), out).map_err(|error| numbered(error.into()))
     }
 
     fn accepts(_: &Type) -> bool {
@@ -279,7 +330,7 @@ impl ToSql for Numbered<'_> {
     }
 
     fn encode_format(&self, ty: &Type) -> Format {
-        self.param.encode_format(ty)
+        self.param.format(ty)
     }
 }
 
@@ -293,7 +344,7 @@ pub(super) fn check_params(statement: &Statement, prepared: &Prepared) -> Result
     Ok(())
 }
 
-fn bind<'a>(statement: &'a Statement, prepared: &Prepared) -> Result<Vec<Numbered<'a>>, ClientError> {
+fn bind<'a>(statement: &'a Statement, prepared: &'a Prepared) -> Result<Vec<Numbered<'a>>, ClientError> {
     let wanted = prepared.statement.params().len();
     if statement.count != wanted {
         let given = statement.count;
@@ -301,7 +352,11 @@ fn bind<'a>(statement: &'a Statement, prepared: &Prepared) -> Result<Vec<Numbere
     }
     let params = read_params(&statement.params, wanted)
         .map_err(|error: ParamError| ClientError::InvalidParam(format!("parameters: {error}")))?;
-    Ok(params.into_iter().enumerate().map(|(index, param)| Numbered { number: index + 1, param }).collect())
+    Ok(params
+        .into_iter()
+        .enumerate()
+        .map(|(index, param)| Numbered { number: index + 1, param, catalog: &prepared.catalog })
+        .collect())
 }
 
 enum Collect {
@@ -341,7 +396,8 @@ async fn collect(
     }
     let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
-    Ok(Finished { rows, shape: has_rows.then(|| prepared.shape.clone()), row_count, packer })
+    let takes_structure = prepared.takes_structure;
+    Ok(Finished { rows, shape: has_rows.then(|| prepared.shape.clone()), row_count, packer, takes_structure })
 }
 
 /// A cell as it came over the wire.
@@ -361,18 +417,19 @@ fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) ->
     let columns = prepared.decoders.len();
     let start = packer.begin_row(columns);
     for (column, decoder) in prepared.decoders.iter().enumerate() {
-        let unreadable = |reason: String| {
+        let unreadable = |error: DecodeError| {
             let column = prepared.statement.columns()[column].name().to_owned();
-            ClientError::Decode { column, reason }
+            let outdated = error == DecodeError::Changed;
+            ClientError::Decode { column, reason: error.to_string(), outdated }
         };
-        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|error| unreadable(error.to_string()))? {
+        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|_| unreadable(DecodeError::Truncated))? {
             None => packer.set_null(start, column),
             Some(Raw(raw)) => {
                 let slot = match decoder.document(raw) {
                     Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
                     None => decoder.decode(raw, packer),
                 };
-                let slot = slot.map_err(|error| unreadable(error.to_string()))?;
+                let slot = slot.map_err(unreadable)?;
                 packer.set(start, columns, column, slot);
             }
         }

@@ -9,6 +9,7 @@
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
 //! - `listen`: LISTEN that survives failovers
+//! - `lookup`: asks the server about types that are not built in
 //! - `job`: a statement outside a transaction, as the pool sees it
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 
@@ -21,14 +22,16 @@ pub(crate) mod execute;
 pub(crate) mod flow;
 pub(crate) mod job;
 pub(crate) mod listen;
+mod lookup;
 pub(crate) mod outcome;
 pub(crate) mod transaction;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::codec::TypeChoices;
+use crate::codec::Types;
 use crate::pool::prepared::Shapes;
 
 /// What every statement of a pool needs to know.
@@ -36,6 +39,8 @@ use crate::pool::prepared::Shapes;
 pub(crate) struct Context {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) shapes: Arc<Shapes>,
-    pub(crate) choices: TypeChoices,
+    pub(crate) types: Types,
+    /// The types that nobody knows of which somebody was told, by their oids.
+    pub(crate) strange: Mutex<HashSet<u32>>,
     pub(crate) acquire_timeout: Duration,
 }

@@ -39,7 +39,7 @@ fn check(decoder: &Decoder, raw: &[u8]) {
     // A numeric of few bytes may have 131072 + 16383 digits.
     assert!(out.byte_len() <= 64 * raw.len() + 160_000 * (1 + raw.len() / 8), "{decoder:?} {raw:02x?}");
     if let Ok(slot) = result {
-        show(decoder.kind(), decoder.element_kind(), slot, &out);
+        show(decoder, slot, &out);
     }
 }
 

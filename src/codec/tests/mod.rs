@@ -15,7 +15,8 @@ use postgres_types::{Kind, Type};
 
 use super::decode::DecodeError;
 use super::pack::SlotKind;
-use super::{Decoder, Packer, TypeChoices};
+use super::record::{Attribute, RecordDecoder};
+use super::{Catalog, Decoder, Packer, TypeChoices, Types};
 
 /// All types postgres-types knows by number.
 fn builtin_types() -> impl Iterator<Item = Type> {
@@ -37,7 +38,7 @@ fn type_named(name: &str) -> Type {
 }
 
 fn decoder(ty: &Type) -> Decoder {
-    Decoder::for_type(ty, &TypeChoices::default()).expect("a decoder")
+    Decoder::for_column(ty, &Types::default(), &Catalog::default())
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -52,9 +53,12 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What JavaScript would make of a slot, checking on the way that it points at something.
-fn show(kind: SlotKind, element: SlotKind, slot: u64, out: &Packer) -> String {
+fn show(decoder: &Decoder, slot: u64, out: &Packer) -> String {
     let (start, end) = (slot as u32 as usize, (slot >> 32) as usize);
-    match kind {
+    if let Decoder::FromText(inner) = decoder {
+        return show(inner, slot, out);
+    }
+    match decoder.kind() {
         SlotKind::Bool => if slot == 1 { "t" } else { "f" }.to_owned(),
         SlotKind::Int => (slot as i32).to_string(),
         SlotKind::Float => match f64::from_bits(slot) {
@@ -73,11 +77,27 @@ fn show(kind: SlotKind, element: SlotKind, slot: u64, out: &Packer) -> String {
         }
         SlotKind::Date => f64::from_bits(slot).to_string(),
         SlotKind::Void => "null".to_owned(),
-        SlotKind::Array => show_array(element, &out.aux[slot as usize..], out),
+        SlotKind::Array => match decoder {
+            Decoder::Array(array) => show_array(&array.element, &out.aux[slot as usize..], out),
+            other => panic!("{other:?} is no array"),
+        },
+        SlotKind::Record => match decoder {
+            Decoder::Record(record) => show_record(record, &out.aux[slot as usize..], out),
+            other => panic!("{other:?} is no record"),
+        },
     }
 }
 
-fn show_array(element: SlotKind, block: &[u64], out: &Packer) -> String {
+fn show_record(record: &RecordDecoder, block: &[u64], out: &Packer) -> String {
+    let (mask, slots) = block.split_at(record.0.len().div_ceil(64));
+    let show = |(index, attribute): (usize, &Attribute)| match mask[index / 64] >> (index % 64) & 1 {
+        1 => format!("{}:NULL", attribute.name),
+        _ => format!("{}:{}", attribute.name, show(&attribute.decoder, slots[index], out)),
+    };
+    format!("({})", record.0.iter().enumerate().map(show).collect::<Vec<_>>().join(","))
+}
+
+fn show_array(element: &Decoder, block: &[u64], out: &Packer) -> String {
     let (ndim, block) = (block[0] as usize, &block[1..]);
     let (dimensions, block) = block.split_at(ndim);
     let total = if ndim == 0 { 0 } else { dimensions.iter().product::<u64>() as usize };
@@ -85,7 +105,7 @@ fn show_array(element: SlotKind, block: &[u64], out: &Packer) -> String {
     let mut text: Vec<String> = (0..total)
         .map(|index| match mask[index / 64] >> (index % 64) & 1 {
             1 => "NULL".to_owned(),
-            _ => show(element, element, slots[index], out),
+            _ => show(element, slots[index], out),
         })
         .collect();
     for &len in dimensions.iter().rev() {
@@ -100,7 +120,7 @@ fn decode_with(decoder: &Decoder, raw: &[u8]) -> Result<String, DecodeError> {
     out.push_text("é😀");
     out.push_bytes(b"before");
     let slot = decoder.decode(raw, &mut out)?;
-    Ok(show(decoder.kind(), decoder.element_kind(), slot, &out))
+    Ok(show(decoder, slot, &out))
 }
 
 fn decode(ty: &Type, raw: &[u8]) -> Result<String, DecodeError> {

@@ -1,0 +1,174 @@
+'use strict';
+
+// How values arrive, and how they are sent, where the user has a say: the option `types` of a pool, and of a single call.
+//
+// Parsers get a value's text, as the server prints it, when its row is read; a shape (shapes.js) holds those it needs.
+// The core knows a parser by a number. Serializers make the text that is sent for a parameter of a type; so JavaScript
+// has to know the types of a statement's parameters, for which the core is asked once (session.js).
+
+const { OptionError, ParameterError } = require('./errors.js');
+const { oneOf, plainObject } = require('./check.js');
+
+/** The first of each is the default. */
+const CHOICES = {
+  int8: ['bigint', 'number', 'string'],
+  numeric: ['string', 'number'],
+  date: ['string', 'date'],
+  json: ['parse', 'string'],
+};
+
+/** @typedef {(text: string) => unknown} Parser */
+/** @typedef {(value: any) => string | null | undefined} Serializer */
+/**
+ * A type as the core describes it (src/codec/param.rs).
+ * @typedef {object} Type
+ * @property {number} oid
+ * @property {string} schema
+ * @property {string} name
+ * @property {string} shown `int4[]` where `name` is `_int4`
+ * @property {Type} [of] of an array's elements
+ * @property {Type} [base] of a domain
+ * @property {{ name: string, type: Type }[]} [fields] of a composite
+ */
+
+/** The numbers by which the core knows parsers. @type {WeakMap<Parser, number>} */
+const numbers = new WeakMap();
+/** Back again. A parser lives as long as the options it was given in. @type {Map<number, WeakRef<Parser>>} */
+const parsers = new Map();
+const gone = new FinalizationRegistry((/** @type {number} */ number) => parsers.delete(number));
+let lastNumber = 0;
+
+/** @param {Parser} parser */
+function numberOf(parser) {
+  let number = numbers.get(parser);
+  if (number === undefined) {
+    number = ++lastNumber;
+    numbers.set(parser, number);
+    parsers.set(number, new WeakRef(parser));
+    gone.register(parser, number);
+  }
+  return number;
+}
+
+/** The parser with this number. @param {number} number */
+const parserOf = (number) => parsers.get(number)?.deref();
+
+/**
+ * Functions by the names or oids of types.
+ * @template {Function} F
+ * @param {string} name of the option
+ * @param {unknown} given
+ * @param {ReadonlyMap<string, F>} inherited those of the pool; null takes one away
+ * @returns {ReadonlyMap<string, F>}
+ */
+function functions(name, given, inherited) {
+  if (given === undefined) return inherited;
+  const all = new Map(inherited);
+  for (const [type, fn] of Object.entries(plainObject(name, given))) {
+    if (type === '') throw new OptionError(`${name}: the name of a type must not be empty`);
+    if (fn === null) all.delete(type);
+    else if (typeof fn === 'function') all.set(type, /** @type {any} */ (fn));
+    else throw new OptionError(`${name}.${type} must be a function`);
+  }
+  return all;
+}
+
+/** How the values of a pool, or of one statement, arrive and are sent. Does not change. */
+class Types {
+  /**
+   * @param {Record<string, string>} choices
+   * @param {ReadonlyMap<string, Parser>} parsers
+   * @param {ReadonlyMap<string, Serializer>} serializers
+   */
+  constructor(choices, parsers, serializers) {
+    this.choices = choices;
+    this.parsers = parsers;
+    this.serializers = serializers;
+    /** What the core is told; statements of equal text and equal types are one. */
+    this.core = JSON.stringify(this);
+  }
+
+  toJSON() {
+    const parsers = [...this.parsers].map(([type, parser]) => [type, numberOf(parser)]);
+    return { ...this.choices, parsers: Object.fromEntries(parsers) };
+  }
+
+  /**
+   * These, with what is given instead.
+   * @param {unknown} value the option `types`
+   * @returns {Types}
+   */
+  with(value) {
+    const given = plainObject('types', value);
+    for (const name of Object.keys(given)) {
+      if (!Object.hasOwn(CHOICES, name) && name !== 'parsers' && name !== 'serializers') {
+        throw new OptionError(`types: unknown type '${name}': a parser for it goes into types.parsers`);
+      }
+    }
+    const choices = Object.entries(CHOICES).map(([name, known]) => [
+      name,
+      given[name] === undefined ? this.choices[name] : oneOf(`types.${name}`, given[name], known),
+    ]);
+    return new Types(
+      Object.fromEntries(choices),
+      functions('types.parsers', given.parsers, this.parsers),
+      functions('types.serializers', given.serializers, this.serializers),
+    );
+  }
+
+  /**
+   * What makes of a value of the type what is sent; null: it is sent as it is.
+   * @param {Type} type
+   * @returns {((value: any) => unknown) | null}
+   */
+  serializer({ oid, schema, name, shown, of, base, fields }) {
+    for (const key of [String(oid), name, shown, `${schema}.${name}`]) {
+      const own = this.serializers.get(key);
+      if (own !== undefined) return (value) => serialized(own, value, shown);
+    }
+    if (base !== undefined) return this.serializer(base);
+    if (of !== undefined) {
+      const element = this.serializer(of);
+      if (element === null) return null;
+      /** @param {any} value @returns {unknown} */
+      const each = (value) => (Array.isArray(value) ? value.map(each) : value == null ? value : element(value));
+      return (value) => (Array.isArray(value) ? each(value) : value);
+    }
+    const members = (fields ?? []).flatMap((field) => {
+      const member = this.serializer(field.type);
+      return member === null ? [] : [{ name: field.name, member }];
+    });
+    if (members.length === 0) return null;
+    return (value) => {
+      if (typeof value !== 'object' || Array.isArray(value)) return value;
+      const copy = Object.assign(Object.create(null), value);
+      for (const { name, member } of members) if (copy[name] != null) copy[name] = member(copy[name]);
+      return copy;
+    };
+  }
+}
+
+/**
+ * @param {Serializer} serializer
+ * @param {unknown} value
+ * @param {string} type
+ */
+function serialized(serializer, value, type) {
+  let text;
+  try {
+    text = serializer(value);
+  } catch (cause) {
+    throw new ParameterError(`the serializer for ${type} failed: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
+  if (text === undefined || text === null) return null;
+  if (typeof text !== 'string') throw new ParameterError(`the serializer for ${type} must return a string or null`);
+  return text;
+}
+
+const defaults = Object.entries(CHOICES).map(([name, [first]]) => [name, first]);
+/** What arrives as it does unless somebody says otherwise. */
+const DEFAULT_TYPES = new Types(Object.fromEntries(defaults), new Map(), new Map());
+
+module.exports = { DEFAULT_TYPES, Types, parserOf };
