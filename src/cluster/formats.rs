@@ -122,7 +122,9 @@ fn with_formats(message: &[u8], text: &[bool]) -> Option<BytesMut> {
     let mut changed = BytesMut::with_capacity(kept.len() + 2 + text.len() * 2);
     changed.put_slice(kept);
     changed.put_i16(count);
-    text.iter().for_each(|&text| changed.put_i16(i16::from(!text)));
+    for &text in text {
+        changed.put_i16(i16::from(!text));
+    }
     let length = i32::try_from(changed.len() - 1).ok()?;
     changed[1..5].copy_from_slice(&length.to_be_bytes());
     Some(changed)

@@ -94,22 +94,14 @@ pub(super) fn unquote(quoted: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeErr
     let mut value = quoted[..first].to_vec();
     let mut rest = &quoted[first..];
     loop {
-        match rest {
-            [b'\\', byte, after @ ..] => {
-                value.push(*byte);
-                rest = after;
-            }
-            [b'"', b'"', after @ ..] => {
-                value.push(b'"');
-                rest = after;
-            }
+        let (byte, after) = match rest {
+            [b'\\', byte, after @ ..] | [b'"', byte @ b'"', after @ ..] => (*byte, after),
             [b'"', after @ ..] => return Ok((Cow::Owned(value), after)),
             [b'\\'] | [] => return Err(unfinished),
-            [byte, after @ ..] => {
-                value.push(*byte);
-                rest = after;
-            }
-        }
+            [byte, after @ ..] => (*byte, after),
+        };
+        value.push(byte);
+        rest = after;
     }
 }
 
@@ -118,6 +110,8 @@ struct Nesting {
     depth: usize,
     /// The elements so far in the open array of each dimension.
     counts: [usize; MAX_DIMENSIONS],
+    /// How deep the elements are, once there was one.
+    bottom: Option<usize>,
     /// The length of each dimension, once one of its arrays has been closed.
     lengths: [Option<usize>; MAX_DIMENSIONS],
 }
@@ -151,6 +145,14 @@ impl Nesting {
             self.counts[self.depth - 1] += 1;
         }
     }
+
+    fn element(&mut self) -> Result<(), DecodeError> {
+        if *self.bottom.get_or_insert(self.depth) != self.depth {
+            return Err(ragged());
+        }
+        self.count();
+        Ok(())
+    }
 }
 
 /// As `array_out` prints it: `{{1,NULL},{"a b","\""}}`, with `[0:1]=` ahead where it does not begin at 1.
@@ -160,7 +162,7 @@ fn decode_array(array: &ArrayDecoder, raw: &[u8], out: &mut Packer) -> Result<u6
         let at = raw.iter().position(|&byte| byte == b'=').ok_or_else(ragged)?;
         rest = &raw[at + 1..];
     }
-    let mut nesting = Nesting { depth: 0, counts: [0; MAX_DIMENSIONS], lengths: [None; MAX_DIMENSIONS] };
+    let mut nesting = Nesting { depth: 0, bottom: None, counts: [0; MAX_DIMENSIONS], lengths: [None; MAX_DIMENSIONS] };
     let mut elements = Vec::new();
     loop {
         match rest {
@@ -175,14 +177,14 @@ fn decode_array(array: &ArrayDecoder, raw: &[u8], out: &mut Packer) -> Result<u6
             [b'"', quoted @ ..] => {
                 let (value, after) = unquote(quoted)?;
                 elements.push(Some(value));
-                nesting.count();
+                nesting.element()?;
                 rest = after;
             }
             _ => {
                 let end = rest.iter().position(|&byte| byte == array.delimiter || byte == b'}').ok_or_else(ragged)?;
                 let (value, after) = rest.split_at(end);
                 elements.push((!value.eq_ignore_ascii_case(b"NULL")).then_some(Cow::Borrowed(value)));
-                nesting.count();
+                nesting.element()?;
                 rest = after;
             }
         }

@@ -23,7 +23,9 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
     let mut types = types.to_vec();
     loop {
         let mut missing = Vec::new();
-        types.iter().for_each(|ty| catalog.ask_for(ty, &mut missing));
+        for ty in &types {
+            catalog.ask_for(ty, &mut missing);
+        }
         if missing.is_empty() {
             return Ok(catalog);
         }

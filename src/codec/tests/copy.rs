@@ -1,5 +1,7 @@
 //! Rows for COPY: what is written in binary reads back as its text, and what is not surely the same is left to the server.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use postgres_types::{Kind, Type};
 
@@ -9,7 +11,7 @@ use crate::codec::Param::{self, Array, BigInt, BigIntText, Bool, Bytes, Date, In
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamError, ParamReader};
 
 fn row(form: CopyForm, types: &[Type], params: &[Param<'_>]) -> Result<(CopyRow, Vec<u8>), (usize, ParamError)> {
-    let columns: Vec<_> = types.iter().map(|ty| CopyColumn::new("c", ty)).collect();
+    let columns: Vec<_> = types.iter().map(|ty| CopyColumn::new("c", ty, &Arc::default())).collect();
     let mut given = Vec::new();
     for param in params {
         put(&mut given, param);
@@ -108,7 +110,7 @@ fn what_only_the_server_can_read_needs_text() {
         }
     }
     for ty in [Type::NAME, Type::INTERVAL, Type::INT4_ARRAY, Type::XML, Type::TIMETZ] {
-        assert!(!CopyColumn::new("c", &ty).has_binary(), "{ty}");
+        assert!(!CopyColumn::new("c", &ty, &Arc::default()).has_binary(), "{ty}");
     }
     let domain = custom("positive", Kind::Domain(Type::INT4));
     assert_eq!(binary(&domain, Int(1)), Some(vec![0, 0, 0, 1]));

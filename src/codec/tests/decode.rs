@@ -1,9 +1,12 @@
-use postgres_types::{Field, Kind, Type};
+use std::collections::HashMap;
 
-use super::{Packer, TypeChoices, custom, decode, decode_with, unhex};
+use postgres_types::{Field, Kind, Type};
+use serde_json::json;
+
+use super::{Packer, TypeChoices, custom, decode, decode_with, type_named, unhex};
 use crate::codec::decode::DecodeError;
 use crate::codec::pack::SlotKind;
-use crate::codec::{DateAs, Decoder, Int8As, JsonAs, NumericAs};
+use crate::codec::{Catalog, DateAs, Decoder, Foreign, Int8As, JsonAs, NumericAs, Types};
 
 fn numeric(groups: &[u16], weight: i16, sign: u16, scale: u16) -> Vec<u8> {
     let head = [groups.len() as u16, weight as u16, sign, scale];
@@ -70,57 +73,103 @@ fn types_the_user_may_choose() {
         (Type::JSON, b"{}".to_vec(), SlotKind::Text, "{}"),
         (Type::JSONB, b"\x01[1]".to_vec(), SlotKind::Text, "[1]"),
     ] {
-        let decoder = Decoder::for_type(&ty, &choices).unwrap();
+        let decoder = chosen(&ty, choices);
         assert_eq!(decoder.kind(), kind, "{ty}");
         assert_eq!(decode_with(&decoder, &raw).as_deref(), Ok(expected), "{ty}");
     }
     let text = TypeChoices { int8: Int8As::Text, ..choices };
-    let decoder = Decoder::for_type(&Type::INT8, &text).unwrap();
+    let decoder = chosen(&Type::INT8, text);
     assert_eq!(decode_with(&decoder, &micros(i64::MIN)).as_deref(), Ok("-9223372036854775808"));
     assert_eq!(decoder.kind(), SlotKind::Text);
 }
 
+fn chosen(ty: &Type, choices: TypeChoices) -> Decoder {
+    Decoder::for_column(ty, &Types { choices, ..Types::default() }, &Catalog::default())
+}
+
+/// What JavaScript is told of how to read a type.
 #[test]
-fn kinds_by_default() {
-    for (ty, kind, element) in [
-        (Type::INT8, SlotKind::BigInt, SlotKind::BigInt),
-        (Type::OID, SlotKind::Float, SlotKind::Float),
-        (Type::JSONB, SlotKind::Json, SlotKind::Json),
-        (Type::VOID, SlotKind::Void, SlotKind::Void),
-        (Type::BYTEA, SlotKind::Bytes, SlotKind::Bytes),
-        (Type::TIMESTAMPTZ, SlotKind::Text, SlotKind::Text),
-        (Type::INT2_VECTOR, SlotKind::Text, SlotKind::Text),
-        (Type::JSONB_ARRAY, SlotKind::Array, SlotKind::Json),
-        (Type::INTERVAL_ARRAY, SlotKind::Array, SlotKind::Text),
-        (custom("d", Kind::Domain(Type::INT4_ARRAY)), SlotKind::Array, SlotKind::Int),
+fn descriptions() {
+    let text = json!({ "kind": 4 });
+    let point = || custom("point3", Kind::Composite(vec![Field::new("x".to_owned(), Type::INT4)]));
+    let list = custom("list", Kind::Domain(Type::INT4_ARRAY));
+    let with_name = Kind::Composite(vec![Field::new("r".to_owned(), Type::REGCLASS)]);
+    for (ty, described, reads_text) in [
+        (Type::INT8, json!({ "kind": 3 }), false),
+        (Type::OID, json!({ "kind": 2 }), false),
+        (Type::JSONB, json!({ "kind": 6 }), false),
+        (Type::VOID, json!({ "kind": 8 }), false),
+        (Type::BYTEA, json!({ "kind": 5 }), false),
+        (Type::TIMESTAMPTZ, text.clone(), false),
+        (Type::INT2_VECTOR, text.clone(), false),
+        (Type::JSONB_ARRAY, json!({ "kind": 9, "of": { "kind": 6 } }), false),
+        (custom("_list", Kind::Array(list)), json!({ "kind": 9, "of": { "kind": 9, "of": { "kind": 1 } } }), false),
+        (point(), json!({ "kind": 10, "fields": [{ "name": "x", "kind": 1 }] }), false),
+        (type_named("hstore"), json!({ "kind": 6 }), false),
+        // What nobody knows is bytes.
+        (custom("geometry", Kind::Simple), json!({ "kind": 5 }), false),
+        // What only the server can print, and whatever has it in it.
+        (Type::REGCLASS, text.clone(), true),
+        (Type::REGPROC_ARRAY, json!({ "kind": 9, "of": { "kind": 4 } }), true),
+        (custom("named", with_name), json!({ "kind": 10, "fields": [{ "name": "r", "kind": 4 }] }), true),
+        (Type::RECORD, text.clone(), true),
+        (Type::RECORD_ARRAY, text.clone(), true),
+        (Type::ANYARRAY, text.clone(), true),
+        (Type::ACLITEM, text.clone(), true),
+        (Type::GTS_VECTOR, text.clone(), true),
+        (Type::PG_NDISTINCT, text.clone(), true),
+        (type_named("cube"), text.clone(), true),
+        (custom("strange", Kind::Pseudo), text.clone(), true),
+        (custom("reg_range", Kind::Range(Type::REGTYPE)), text, true),
+        // Named like text, but something else.
+        (custom("citext", Kind::Composite(Vec::new())), json!({ "kind": 10, "fields": [] }), false),
     ] {
-        let decoder = Decoder::for_type(&ty, &TypeChoices::default()).unwrap();
-        assert_eq!((decoder.kind(), decoder.element_kind()), (kind, element), "{ty}");
+        let decoder = chosen(&ty, TypeChoices::default());
+        assert_eq!((decoder.describe(), decoder.reads_text()), (described, reads_text), "{ty}");
     }
 }
 
 #[test]
-fn types_without_a_decoder() {
-    let point = Field::new("x".to_owned(), Type::INT4);
-    let list = custom("list", Kind::Domain(Type::INT4_ARRAY));
-    for ty in [
-        Type::REGCLASS,
-        Type::REGPROC_ARRAY,
-        Type::RECORD,
-        Type::RECORD_ARRAY,
-        Type::ACLITEM,
-        Type::GTS_VECTOR,
-        custom("point3", Kind::Composite(vec![point])),
-        custom("geometry", Kind::Simple),
-        custom("strange", Kind::Pseudo),
-        custom("reg_range", Kind::Range(Type::REGTYPE)),
-        // Named like text, but something else.
-        custom("citext", Kind::Composite(Vec::new())),
-        // Arrays within arrays: a slot could not tell.
-        custom("_list", Kind::Array(list)),
+fn what_the_server_says_of_foreign_types() {
+    let geometry = custom("geometry", Kind::Simple);
+    let mut catalog = Catalog::default();
+    let mut missing = Vec::new();
+    catalog.ask_for(&custom("_d", Kind::Array(custom("d", Kind::Domain(geometry.clone())))), &mut missing);
+    catalog.ask_for(&Type::INT4_ARRAY, &mut missing);
+    assert_eq!(missing, [90_001]);
+    let range = Some(type_named("frange"));
+    for (foreign, kind, reads_text) in [
+        (Foreign { sends: true, delimiter: b':', range: None }, SlotKind::Bytes, false),
+        (Foreign { sends: false, delimiter: b':', range: None }, SlotKind::Text, true),
+        (Foreign { sends: true, delimiter: b',', range }, SlotKind::Text, false),
     ] {
-        assert!(Decoder::for_type(&ty, &TypeChoices::default()).is_none(), "{ty}");
+        catalog.add(90_001, foreign);
+        let decoder = Decoder::for_column(&geometry, &Types::default(), &catalog);
+        assert_eq!((decoder.kind(), decoder.reads_text()), (kind, reads_text));
     }
+    let mut missing = Vec::new();
+    catalog.ask_for(&geometry, &mut missing);
+    assert!(missing.is_empty());
+}
+
+#[test]
+fn parsers_get_the_text() {
+    let types = |name: &str| Types { parsers: HashMap::from([(name.to_owned(), 7)]), ..Types::default() };
+    let parsed = json!({ "kind": 4, "parser": 7 });
+    for (name, ty, described) in [
+        ("int8", Type::INT8, parsed.clone()),
+        ("20", Type::INT8, parsed.clone()),
+        ("pg_catalog.int8", Type::INT8, parsed.clone()),
+        ("int8[]", Type::INT8_ARRAY, parsed.clone()),
+        ("_int8", Type::INT8_ARRAY, parsed.clone()),
+        ("int8", Type::INT8_ARRAY, json!({ "kind": 9, "of": parsed })),
+        ("int4", Type::INT8, json!({ "kind": 3 })),
+    ] {
+        let decoder = Decoder::for_column(&ty, &types(name), &Catalog::default());
+        assert_eq!(decoder.describe(), described, "{name} {ty}");
+    }
+    let decoder = Decoder::for_column(&Type::TIMESTAMPTZ, &types("timestamptz"), &Catalog::default());
+    assert_eq!(decode_with(&decoder, &0_i64.to_be_bytes()).as_deref(), Ok("2000-01-01 00:00:00+00"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod oracles;
 mod pack;
 mod params;
 mod server;
+mod text;
 
 use postgres_types::{Kind, Type};
 
@@ -30,7 +31,7 @@ fn custom(name: &str, kind: Kind) -> Type {
 fn type_named(name: &str) -> Type {
     match name {
         "mood" => custom(name, Kind::Enum(vec!["sad".to_owned()])),
-        "citext" | "hstore" | "ltree" | "lquery" | "ltxtquery" => custom(name, Kind::Simple),
+        "citext" | "hstore" | "cube" | "ltree" | "lquery" | "ltxtquery" => custom(name, Kind::Simple),
         "frange" => custom(name, Kind::Range(Type::FLOAT8)),
         "textrange" => custom(name, Kind::Range(Type::TEXT)),
         _ => builtin_types().find(|ty| ty.name() == name).expect(name),

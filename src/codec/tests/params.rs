@@ -1,15 +1,20 @@
 use bytes::BytesMut;
-use postgres_types::{Format, IsNull, Kind, ToSql, Type};
+use postgres_types::{Field, Format, IsNull, Kind, Type};
 
 use super::{custom, hex, type_named};
 use crate::codec::Param::{self, Array, BigInt, BigIntText, Bool, Bytes, Date, Int, Json, Null, Number};
-use crate::codec::{ParamError, read_params};
+use crate::codec::param::Object;
+use crate::codec::{Catalog, ParamError, Target, read_params};
 
 /// 2024-01-01T00:01:00.123Z.
 const DATE: Param<'_> = Date(1_704_067_260_123.0);
 
 pub(super) fn string(text: &str) -> Param<'_> {
     Param::String(text)
+}
+
+pub(super) fn object<'a>(members: &[(&'a str, Param<'a>)]) -> Param<'a> {
+    Param::Object(Box::new(Object { json: None, members: members.to_vec() }))
 }
 
 /// As JavaScript writes them.
@@ -38,6 +43,14 @@ pub(super) fn put(out: &mut Vec<u8>, param: &Param<'_>) {
                 put(out, inner);
             }
         }
+        Param::Object(object) => {
+            item(12, object.members.len(), b"");
+            put(out, &object.json.map_or(Null, Json));
+            for (key, value) in &object.members {
+                put(out, &string(key));
+                put(out, value);
+            }
+        }
     }
 }
 
@@ -56,6 +69,8 @@ fn every_kind() -> Vec<Param<'static>> {
         DATE,
         Json("{\"a\":1}"),
         Array(vec![Int(1), Array(vec![string("x"), Null]), Array(vec![])]),
+        object(&[("", Null), ("é", object(&[]))]),
+        Param::Object(Box::new(Object { json: Some("{}"), members: Vec::new() })),
         Int(8),
     ]
 }
@@ -93,7 +108,10 @@ fn what_is_malformed_is_refused() {
     };
     assert!(read_params(&deep(64), 1).is_ok());
     for bytes in [
-        item(12, 0, b""),
+        item(13, 0, b""),
+        [item(12, 0, b""), item(4, 0, b"")].concat(),
+        [item(12, 1, b""), item(0, 0, b""), item(4, 0, b""), item(4, 0, b"")].concat(),
+        [item(12, u32::MAX, b""), item(0, 0, b"")].concat(),
         item(7, 1, b"\xFF"),
         item(6, 1, b"x"),
         item(6, 1, b"-"),
@@ -110,8 +128,8 @@ fn what_is_malformed_is_refused() {
 /// What would be sent: text as it is, binary in hexadecimal, an error's message after a `!`.
 fn sent(param: &Param<'_>, ty: &Type) -> String {
     let mut out = BytesMut::new();
-    match (param.to_sql(ty, &mut out), param.encode_format(ty)) {
-        (Err(error), _) => format!("!{}", error.downcast::<ParamError>().unwrap()),
+    match (param.write(Target::new(ty, &Catalog::default()), &mut out), param.format(ty)) {
+        (Err(error), _) => format!("!{error}"),
         (Ok(IsNull::Yes), _) => "NULL".to_owned(),
         (Ok(IsNull::No), Format::Text) => String::from_utf8(out.to_vec()).unwrap(),
         (Ok(IsNull::No), Format::Binary) => hex(&out),
@@ -269,4 +287,67 @@ fn debug_and_errors_never_show_a_value() {
     for param in [Number(4711.5), BigInt(4_711_471_147_114_711), Json("4711"), Bytes(b"4711")] {
         assert!(!sent(&param, &Type::INT4).contains("4711"));
     }
+}
+
+#[test]
+fn objects() {
+    let pair = custom(
+        "pair",
+        Kind::Composite(vec![Field::new("a".to_owned(), Type::INT4), Field::new("b c".to_owned(), Type::TEXT_ARRAY)]),
+    );
+    let pairs = Type::new("_pair".to_owned(), 90_002, Kind::Array(pair.clone()), "public".to_owned());
+    let one = object(&[("a", Int(1)), ("b c", Array(vec![string("x\"\\"), Null]))]);
+    for (ty, param, expected) in [
+        (&pair, one.clone(), r#"("1","{\"x\\\"\\\\\",NULL}")"#),
+        (&pair, object(&[]), "(,)"),
+        (&pair, object(&[("a", Null)]), "(,)"),
+        (&pair, object(&[("a", Int(1)), ("A", Int(1))]), "!\"A\" is no member of pair"),
+        (&pair, object(&[("a", Number(1.5))]), "!number does not fit int4"),
+        (&pairs, Array(vec![object(&[("a", Int(1))]), Null]), r#"{"(\"1\",)",NULL}"#),
+        (&pairs, object(&[]), "!object cannot be sent as pair[]"),
+        (&Type::INT4_RANGE, object(&[("lower", Int(1)), ("upper", Int(5))]), r#"["1","5")"#),
+        (&Type::INT4_RANGE, object(&[("upper", Int(5)), ("bounds", string("(]"))]), r#"(,"5"]"#),
+        (
+            &Type::INT4_RANGE,
+            object(&[("bounds", string("<"))]),
+            "!bounds of a range must be one of '[)', '[]', '(]', '()'",
+        ),
+        (&Type::INT4_RANGE, object(&[("from", Int(1))]), "!\"from\" is no member of int4range"),
+        (&Type::INT4_RANGE, object(&[("lower", Number(0.5))]), "!number does not fit int4"),
+        (&Type::INT4MULTI_RANGE, Array(vec![object(&[("lower", Int(1))]), string("[3,4)")]), r#"{["1",),[3,4)}"#),
+        (&Type::INT4MULTI_RANGE, Array(vec![Int(1)]), "!number cannot be sent as int4multirange"),
+        (&type_named("hstore"), object(&[("k\"", Int(1)), ("", Null)]), r#""k\""=>"1",""=>NULL"#),
+        (&type_named("hstore"), object(&[("k", object(&[]))]), "!object cannot be sent as hstore"),
+        (
+            &Type::JSONB,
+            object(&[("a", BigIntText("123456789012345678901")), ("b\"", Array(vec![Null]))]),
+            r#"{"a":123456789012345678901,"b\"":[null]}"#,
+        ),
+        (&Type::INT4, object(&[]), "!object cannot be sent as int4"),
+    ] {
+        assert_eq!(sent(&param, ty), expected);
+    }
+}
+
+/// The forms in which JavaScript gets what the server writes in another way.
+#[test]
+fn expanded_years() {
+    for (text, expected) in [
+        ("+010000-01-01", "10000-01-01"),
+        ("+294276-12-31T23:59:59.999999Z", "294276-12-31T23:59:59.999999Z"),
+        ("-000043-03-15T12:00:00.000", "0044-03-15T12:00:00.000 BC"),
+        ("0000-12-31", "0001-12-31 BC"),
+        // What the server reads, or refuses, by itself.
+        ("-000000-01-01", "-000000-01-01"),
+        ("+002024-01-01", "+002024-01-01"),
+        ("2024-01-01", "2024-01-01"),
+        ("+010000-13-01", "+010000-13-01"),
+        ("0000-12-31 BC", "0000-12-31 BC"),
+        ("infinity", "infinity"),
+        ("-1", "-1"),
+        ("", ""),
+    ] {
+        assert_eq!(sent(&string(text), &Type::TIMESTAMP), expected);
+    }
+    assert_eq!(sent(&string("0000-12-31"), &Type::TEXT), "0000-12-31");
 }
