@@ -75,15 +75,26 @@ function membersOf(object, depth) {
 }
 
 /**
+ * @param {unknown} cause
+ * @param {number} number
+ */
+function unsendable(cause, number) {
+  const why = cause instanceof Error ? cause.message.split('\n')[0] : 'JSON.stringify failed';
+  return new ParameterError(`parameter $${number}: object cannot be sent as JSON: ${why}`, { cause });
+}
+
+/**
+ * The members beside the JSON, if they can be said.
  * @param {Record<string, unknown>} value
  * @param {Json | null} json
+ * @param {number} number
  */
-function toStructure(value, json) {
+function toStructure(value, json, number) {
   try {
     return new Structure(json, membersOf(value, 0));
   } catch (error) {
-    if (error !== NO_STRUCTURE) throw error;
-    return json;
+    if (error === NO_STRUCTURE) return json;
+    throw unsendable(error, number);
   }
 }
 
@@ -98,16 +109,15 @@ function toJson(value, number, withMembers) {
     text = JSON.stringify(value);
   } catch (cause) {
     // BigInts have no JSON of their own; the core writes all their digits.
-    const structure = typeof value.toJSON === 'function' ? null : toStructure(value, null);
-    if (structure !== null) return structure;
-    const why = cause instanceof Error ? cause.message.split('\n')[0] : 'JSON.stringify failed';
-    throw new ParameterError(`parameter $${number}: object cannot be sent as JSON: ${why}`, { cause });
+    const structure = typeof value.toJSON === 'function' ? null : toStructure(value, null, number);
+    if (structure === null) throw unsendable(cause, number);
+    return structure;
   }
   // toJSON may say that there is nothing.
   if (text === undefined) return null;
   const json = new Json(text.toWellFormed());
   const isPlain = withMembers && typeof value.toJSON !== 'function' && !isBoxedPrimitive(value);
-  return isPlain ? toStructure(value, json) : json;
+  return isPlain ? toStructure(value, json, number) : json;
 }
 
 /**

@@ -8,6 +8,7 @@
 //! [`CompletionQueue`], one for each environment. How long the thread stays awake between them is `pulse`'s.
 
 mod completion;
+mod packed;
 mod pulse;
 
 use std::future::Future;
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-pub(crate) use completion::{CompletionQueue, Kind, Message, Packed, Taken};
+pub(crate) use completion::{CompletionQueue, Kind, Message, Taken};
+pub(crate) use packed::Packed;
 use pulse::Pulse;
 
 /// The I/O thread's. To beat whenever JavaScript hands in work, or is woken to take some.

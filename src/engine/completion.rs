@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::{PULSE, lock};
+use super::{PULSE, Packed, lock};
 
 /// What a message of the completion queue says; the numbers are a contract with lib/channel.js.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,39 +57,6 @@ pub(crate) struct Message {
 impl Message {
     pub(crate) fn new(kind: Kind, id: u32) -> Self {
         Self { kind, id, anew: false, structure: false, rows: 0, shape: 0, row_count: 0, node: -1 }
-    }
-}
-
-/// The packed contents of one or more messages; `codec::pack` says what the buffers hold, and fills them.
-#[derive(Debug, Default)]
-pub(crate) struct Packed {
-    pub(crate) slots: Vec<u64>,
-    pub(crate) aux: Vec<u64>,
-    pub(crate) bin: Vec<u8>,
-    pub(crate) text: Vec<u8>,
-    /// Length of `text` in UTF-16 code units, JavaScript's measure.
-    pub(crate) utf16: u32,
-}
-
-impl Packed {
-    pub(crate) fn byte_len(&self) -> usize {
-        (self.slots.len() + self.aux.len()) * 8 + self.bin.len() + self.text.len()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.slots.clear();
-        self.aux.clear();
-        self.bin.clear();
-        self.text.clear();
-        self.utf16 = 0;
-    }
-
-    fn append(&mut self, other: &Self) {
-        self.slots.extend_from_slice(&other.slots);
-        self.aux.extend_from_slice(&other.aux);
-        self.bin.extend_from_slice(&other.bin);
-        self.text.extend_from_slice(&other.text);
-        self.utf16 += other.utf16;
     }
 }
 
