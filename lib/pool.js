@@ -7,6 +7,7 @@ const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
 const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
@@ -63,6 +64,10 @@ class Pool extends EventEmitter {
     this.#session = new Session(channel, pool, statements, this.#options);
     this.#listeners = new Listeners(this.#session, this);
     forgotten.register(this, { channel, pool }, this);
+    // Notices go no further than the core until somebody listens.
+    const count = () => this.listenerCount('notice');
+    this.on('newListener', (event) => event === 'notice' && count() === 0 && this.#wantNotices(1));
+    this.on('removeListener', (event) => event === 'notice' && count() === 0 && this.#wantNotices(0));
   }
 
   /**
@@ -102,6 +107,16 @@ class Pool extends EventEmitter {
   async batch(statements, options) {
     if (this.#closed) throw new PoolClosedError();
     return batch(this.#session, statements, options);
+  }
+
+  /**
+   * Runs several statements by the simple protocol: migrations, dumps.
+   * @param {string} script
+   * @param {object} [options]
+   */
+  async exec(script, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return exec(this.#session, 0, script, execOptions(options));
   }
 
   /**
@@ -209,6 +224,15 @@ class Pool extends EventEmitter {
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
     await this.end();
+  }
+
+  /** @param {number} wanted 1 or 0 */
+  #wantNotices(wanted) {
+    if (this.#closed) return;
+    const { channel, pool } = this.#session;
+    channel.ring.open(OP.NOTICES, 0, pool, 0, 0, 0, wanted, 0);
+    channel.ring.close();
+    channel.flushSoon();
   }
 
   /** @param {Record<string, unknown>} told */

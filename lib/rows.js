@@ -13,15 +13,24 @@ const hidden = { value: /** @type {unknown} */ (undefined), writable: true, conf
  * @param {import('./statements.js').Statement} statement
  */
 function toRows(call, statement) {
-  const { rows, rowCount, shape } = call;
   statement.takesStructure ??= call.structure;
+  return asRows(call.rows, call.rowCount, statement.command, call.shape);
+}
+
+/**
+ * @param {object[]} rows
+ * @param {number} rowCount
+ * @param {string} command
+ * @param {import('./shapes.js').Shape | null} shape
+ */
+function asRows(rows, rowCount, command, shape) {
   hidden.value = rowCount;
   Object.defineProperty(rows, 'rowCount', hidden);
-  hidden.value = statement.command;
+  hidden.value = command;
   Object.defineProperty(rows, 'command', hidden);
   hidden.value = shape === null ? NO_FIELDS : shape.fields;
   Object.defineProperty(rows, 'fields', hidden);
   return rows;
 }
 
-module.exports = { toRows };
+module.exports = { asRows, toRows };

@@ -5,7 +5,8 @@
 
 const { ParameterError } = require('./errors.js');
 
-const TOKEN = /\s+|;|--[^\n]*|\/\*|[A-Za-z_]\w*|'(?:[^']|'')*'|"(?:[^"]|"")*"|./gsy;
+const TOKEN =
+  /\s+|;|--[^\n]*|\/\*|[Ee]'(?:[^'\\]|''|\\.)*'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|'(?:[^']|'')*'|"(?:[^"]|"")*"|./gsy;
 
 /**
  * The end of a comment that begins before `from`. PostgreSQL's comments nest.
@@ -24,18 +25,35 @@ function commentEnd(sql, from) {
 }
 
 /**
- * The words and signs of a statement, words in upper case; what may stand between them (white space, comments,
- * semicolons) is left out, and so are strings and quoted names.
+ * The words and signs of a script, words in upper case; what may stand between them (white space, comments) is left out,
+ * and so are strings and quoted names.
  * @param {string} sql
  */
-function* tokens(sql) {
+function* scriptTokens(sql) {
   for (let at = 0; at < sql.length; ) {
     TOKEN.lastIndex = at;
     const [token] = /** @type {RegExpExecArray} */ (TOKEN.exec(sql));
-    at = token === '/*' ? commentEnd(sql, at + 2) : at + token.length;
-    if (/^[A-Za-z_]/.test(token)) yield token.toUpperCase();
-    else if (token.length === 1 && !/[\s;]/.test(token)) yield token;
+    at += token.length;
+    if (token === '/*') {
+      at = commentEnd(sql, at);
+    } else if (/^\$.*\$$/s.test(token)) {
+      // A string between two equal marks.
+      const end = sql.indexOf(token, at);
+      at = end === -1 ? sql.length : end + token.length;
+    } else if (/^[A-Za-z_\u0080-\uffff]/.test(token) && !token.endsWith("'")) {
+      yield token.toUpperCase();
+    } else if (token.length === 1 && !/\s/.test(token)) {
+      yield token;
+    }
   }
+}
+
+/**
+ * The same of one statement, without semicolons.
+ * @param {string} sql
+ */
+function* tokens(sql) {
+  for (const token of scriptTokens(sql)) if (token !== ';') yield token;
 }
 
 /**
@@ -58,7 +76,11 @@ function leadingWords(sql, count) {
  * @param {string} sql
  */
 function transactionControl(sql) {
-  const [first, second, third, fourth] = leadingWords(sql, 4);
+  return controlOf(leadingWords(sql, 4));
+}
+
+/** @param {string[]} words the first four */
+function controlOf([first, second, third, fourth]) {
   switch (first) {
     case 'BEGIN':
       return 'use begin() or transaction()';
@@ -199,4 +221,4 @@ class Statements {
   }
 }
 
-module.exports = { Statements, Statement, commandOf, tokens, transactionControl };
+module.exports = { Statements, Statement, commandOf, controlOf, scriptTokens, tokens, transactionControl };

@@ -8,6 +8,7 @@
 const { OP, FLAG } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
+const { exec, execOptions } = require('./exec.js');
 const { NONE, callOptions, underSignal } = require('./session.js');
 
 /** @type {Record<string, string>} */
@@ -138,6 +139,17 @@ class Transaction {
     } catch (error) {
       throw located(error);
     }
+  }
+
+  /**
+   * Runs several statements by the simple protocol in the transaction.
+   * @param {string} script
+   * @param {object} [options]
+   */
+  async exec(script, options) {
+    this.#check();
+    if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
+    return exec(this.#session, this.#id, script, this.#limited(execOptions(options)));
   }
 
   /**

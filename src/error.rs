@@ -103,6 +103,9 @@ pub(crate) enum ClientError {
     /// The transaction is over, or was aborted by an earlier error.
     #[error("{0}")]
     Transaction(String),
+    /// A script left a transaction open, or ended the one it was in.
+    #[error("{reason}")]
+    Script { code: &'static str, reason: String, outcome: Outcome },
     /// The `password` function failed.
     #[error("the password function failed: {0}")]
     Password(String),
@@ -123,7 +126,11 @@ impl ClientError {
             Self::Aborted { .. } => "AbortError",
             Self::PoolClosed => "PoolClosedError",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
-            Self::Decode { .. } | Self::Transaction(_) | Self::Password(_) | Self::Internal(_) => "HyperionError",
+            Self::Decode { .. }
+            | Self::Transaction(_)
+            | Self::Script { .. }
+            | Self::Password(_)
+            | Self::Internal(_) => "HyperionError",
         }
     }
 
@@ -146,6 +153,7 @@ impl ClientError {
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ERR_INVALID_PARAM",
             Self::Decode { .. } => "ERR_DECODE",
             Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
+            Self::Script { code, .. } => code,
             Self::Password(_) => "ERR_PASSWORD",
             Self::Internal(_) => "ERR_INTERNAL",
         }
@@ -156,6 +164,7 @@ impl ClientError {
             Self::Database { outcome, .. }
             | Self::ConnectionLost { outcome, .. }
             | Self::Timeout { outcome, .. }
+            | Self::Script { outcome, .. }
             | Self::Aborted { outcome } => Some(*outcome),
             Self::NoPrimary { .. } | Self::AcquireTimeout { .. } | Self::InvalidRow { .. } => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
@@ -199,6 +208,16 @@ impl ClientError {
         }
         Value::Object(object).to_string()
     }
+}
+
+/// A notice as the pool's event tells it.
+pub(crate) fn notice_event(notice: &DbError, node: &str) -> Value {
+    let mut event =
+        json!({ "event": "notice", "code": notice.code().code(), "message": notice.message(), "node": node });
+    for (key, value) in database_fields(notice) {
+        event[key] = value;
+    }
+    event
 }
 
 fn database_fields(error: &DbError) -> Vec<(&'static str, Value)> {

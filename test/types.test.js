@@ -311,7 +311,7 @@ describe('one value of each type', () => {
 
   for (const [extension, type, values] of /** @type {const} */ ([
     ['citext', 'citext', ['Ab', '']],
-    ['hstore', 'hstore', ['"a"=>"1", "b"=>NULL', '']],
+    ['hstore', 'hstore', [{ a: '1', b: null, __proto__x: 'q"\\' }, {}]],
     ['ltree', 'ltree', ['a.b.c']],
   ])) {
     fact(`${type}, where the extension can be made`, async (t) => {
@@ -319,12 +319,7 @@ describe('one value of each type', () => {
       const [{ error }] = await endings([pool.query(`CREATE EXTENSION IF NOT EXISTS ${extension}`)]);
       if (error) return t.skip(error.message);
       for (const value of values) {
-        assert.equal(await valueIn(pool, `SELECT ${quoted(value)}::${type} AS v`), value);
-        assert.equal(await valueIn(pool, `SELECT $1::${type} AS v`, [value]), value);
-        assert.deepStrictEqual(await valueIn(pool, `SELECT ARRAY[${quoted(value)}::${type}, NULL] AS v`), [
-          value,
-          null,
-        ]);
+        assert.deepStrictEqual(await valueIn(pool, `SELECT $1::${type} AS v`, [value]), value);
         assert.deepStrictEqual(await valueIn(pool, `SELECT $1::${type}[] AS v`, [[value, null]]), [value, null]);
       }
       if (type === 'citext') assert.equal(await valueIn(pool, "SELECT $1 = 'AB'::citext AS v", ['ab']), true);
@@ -862,15 +857,27 @@ describe('what only the server can print', () => {
   for (const sql of ['ROW(1, 2)', "'pg_class'::regclass", "'pg_catalog.int4'::regtype", "'a b'::cstring"]) {
     fact(`${sql} is the server's text`, async (t) => {
       const pool = db.pool(t);
-      const [row] = await pool.query(`SELECT ${sql} AS odd, (${sql})::text AS text, 1::int8 AS big, now() > '2000-01-01' AS b`);
+      const [row] = await pool.query(
+        `SELECT ${sql} AS odd, (${sql})::text AS text, 1::int8 AS big, now() > '2000-01-01' AS b`,
+      );
       assert.deepStrictEqual(row, { odd: row.text, text: row.text, big: 1n, b: true });
     });
   }
 
   fact('arrays of it', async (t) => {
     assert.deepStrictEqual(
-      await db.pool(t).query("SELECT ARRAY[ROW(1)] AS r, ARRAY['pg_class', NULL]::regclass[] AS c, relacl AS a FROM pg_class WHERE relname = 'pg_type'"),
-      [{ r: '{(1)}', c: ['pg_class', null], a: (await db.sql("SELECT relacl::text[] AS a FROM pg_class WHERE relname = 'pg_type'"))[0].a }],
+      await db
+        .pool(t)
+        .query(
+          "SELECT ARRAY[ROW(1)] AS r, ARRAY['pg_class', NULL]::regclass[] AS c, relacl AS a FROM pg_class WHERE relname = 'pg_type'",
+        ),
+      [
+        {
+          r: '{(1)}',
+          c: ['pg_class', null],
+          a: (await db.sql("SELECT relacl::text[] AS a FROM pg_class WHERE relname = 'pg_type'"))[0].a,
+        },
+      ],
     );
   });
 });
@@ -1090,7 +1097,9 @@ fact('the columns of the catalogues: the text of the server', async (t) => {
   for (const { rel, col, type } of columns) {
     if (seen.has(type)) continue;
     seen.add(type);
-    const rows = await pool.query(`SELECT "${col}" AS v, format('%s', "${col}") AS t FROM pg_catalog."${rel}" LIMIT 50`);
+    const rows = await pool.query(
+      `SELECT "${col}" AS v, format('%s', "${col}") AS t FROM pg_catalog."${rel}" LIMIT 50`,
+    );
     for (const { v, t: text } of rows)
       if (!Array.isArray(v)) assert.equal(String(v ?? ''), text, `${rel}.${col} ${type}`);
   }

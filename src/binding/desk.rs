@@ -24,6 +24,7 @@ use crate::query::execute::Statement;
 use crate::query::flow::Flow;
 use crate::query::job::{Call, Job, Query};
 use crate::query::listen;
+use crate::query::script::Script;
 use crate::query::transaction::Command;
 
 /// What comes in from JavaScript.
@@ -71,7 +72,7 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
         None => ask(pool, queue, &requests),
     };
     let events = queue.clone();
-    let observer = Box::new(move |event: serde_json::Value| {
+    let observer = Arc::new(move |event: serde_json::Value| {
         events.push_text(&Message::new(Kind::Event, pool), event.to_string());
     });
     let cluster =
@@ -224,6 +225,17 @@ impl Desk {
                 let call = Call::new(caller(), pool.context.clone(), patience.clone());
                 pool.copy(frame, Copy::unload(call, frame.text()));
             }
+            Operation::Script => {
+                let call = Call::new(caller(), pool.context.clone(), patience.clone());
+                let (types, sql) = super::options::split_definition(&frame.text());
+                let script = Box::new(Script { call, sql, types });
+                if frame.transaction == 0 {
+                    pool.router.submit(Job::Script(script));
+                } else {
+                    pool.command(frame, Command::Script(script));
+                }
+            }
+            Operation::Notices => pool.context.cluster.want_notices(frame.count > 0),
             Operation::Listen => pool.listener(listen::Command::Listen(frame.text(), caller())),
             Operation::Unlisten => pool.listener(listen::Command::Unlisten(frame.text(), caller())),
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
@@ -261,8 +273,8 @@ impl Desk {
     }
 
     fn patience(&mut self, frame: &Frame<'_>) -> Patience {
-        use Operation::{Batch, Begin, Commit, Load, Query, Unload};
-        if !matches!(frame.operation, Query | Batch | Begin | Commit | Load | Unload) {
+        use Operation::{Batch, Begin, Commit, Load, Query, Script, Unload};
+        if !matches!(frame.operation, Query | Batch | Begin | Commit | Load | Script | Unload) {
             return Patience::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {
@@ -289,8 +301,8 @@ impl Desk {
 
 /// Whether somebody in JavaScript waits for the operation's end.
 fn wants_answer(operation: Operation) -> bool {
-    use Operation::{Abandon, Cancel, Credit, Data, Define, EndData, Forget, Password};
-    !matches!(operation, Abandon | Cancel | Credit | Data | Define | EndData | Forget | Password)
+    use Operation::{Abandon, Cancel, Credit, Data, Define, EndData, Forget, Notices, Password};
+    !matches!(operation, Abandon | Cancel | Credit | Data | Define | EndData | Forget | Notices | Password)
 }
 
 impl Pool {

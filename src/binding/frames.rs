@@ -42,6 +42,10 @@ pub(super) enum Operation {
     /// Listen to the channel that is the payload, or no more.
     Listen,
     Unlisten,
+    /// Run a script by the simple protocol; the payload is its text, with how its values are wanted ahead of it.
+    Script,
+    /// Whether somebody listens to notices: `count` is 1, or 0.
+    Notices,
 }
 
 /// The statement is a declared read.
@@ -169,6 +173,8 @@ fn operation(number: i32) -> Option<Operation> {
         17 => Operation::Unload,
         18 => Operation::Listen,
         19 => Operation::Unlisten,
+        20 => Operation::Script,
+        21 => Operation::Notices,
         _ => return None,
     })
 }

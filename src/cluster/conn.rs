@@ -20,6 +20,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
 
+use super::Observer;
 use super::ear::{Ear, Heard};
 use super::formats::{Asking, Formats};
 use super::node::Node;
@@ -27,6 +28,14 @@ use super::probe::{Probe, Told, ask};
 use super::role::Role;
 use super::socket::{Address, Socket};
 use crate::engine::{clock, lock};
+use crate::error::notice_event;
+
+/// Where a connection's notices go.
+pub(super) struct Notices {
+    pub(super) observer: Observer,
+    pub(super) wanted: Arc<AtomicBool>,
+    pub(super) node: String,
+}
 
 /// What is known about a connection, shared by its driver, its users and its node.
 #[derive(Debug, Default)]
@@ -146,11 +155,12 @@ impl Conn {
         address: Address,
         ear: Arc<Ear>,
         formats: Arc<Formats>,
+        notices: Notices,
     ) -> Self {
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
-        drop(tokio::spawn(drive(connection, link.clone(), node.clone())));
+        drop(tokio::spawn(drive(connection, link.clone(), node.clone(), notices)));
         Self {
             client,
             node: node.clone(),
@@ -329,7 +339,7 @@ fn reported_role(connection: &Driven) -> Option<Role> {
 /// How long a connection that nobody has any more may take to close.
 const POLITENESS: Duration = Duration::from_secs(1);
 
-async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
+async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices: Notices) {
     let driven = poll_fn(|cx| {
         loop {
             let polled = connection.poll_message(cx);
@@ -337,7 +347,12 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>) {
                 link.set_role(role);
             }
             match polled {
-                Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => link.notice(&notice),
+                Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                    link.notice(&notice);
+                    if notices.wanted.load(Ordering::Relaxed) {
+                        (notices.observer)(notice_event(&notice, &notices.node));
+                    }
+                }
                 Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
                     if let Some(listener) = link.listener.get() {
                         let _ = listener.send(notification);

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, TLS, describe};
+use super::conn::{Conn, Notices, TLS, describe};
 use super::ear::{Ear, Heard};
 use super::formats::{Asking, Formats};
 use super::node::Node;
@@ -128,7 +128,8 @@ async fn log_in(
     let formats = Arc::<Formats>::default();
     let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
     let (client, connection) = config.connect_raw(stream, TLS).await?;
-    let conn = Conn::start(client, connection, node, address, ear, formats);
+    let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
+    let conn = Conn::start(client, connection, node, address, ear, formats, notices);
     let probe = conn.probe().await?;
     Ok((conn, probe))
 }

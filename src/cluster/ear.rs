@@ -1,9 +1,14 @@
-//! Hears at once when the server refuses a COPY whose data is still on its way.
+//! Hears of what the server sends that which tokio-postgres keeps to itself.
+//!
+//! Of a script: the columns and the command tag of each result, whether a transaction is open at the end, and that it wants
+//! to copy. Of a COPY: at once when the server refuses it although its data is still on its way.
 //!
 //! The server sends its error with the row that is wrong, then skips what follows until the client ends its message
 //! stream. tokio-postgres looks at the answer only when the data is complete: a load from an endless source would never
-//! learn of it. So the bytes that come in while a COPY runs are looked at here for an ErrorResponse: type and length of
-//! each message (PostgreSQL docs, 54.1 "Messaging Overview"), nothing else.
+//! learn of it.
+//!
+//! So the bytes that come in are looked at here while somebody listens: type and length of each message (PostgreSQL docs,
+//! 54.7 "Message Formats"), and the bodies of those that matter.
 
 use std::io;
 use std::pin::Pin;
@@ -34,12 +39,62 @@ struct Place {
     body: usize,
     /// CopyInResponse has come.
     in_copy: bool,
+    /// A script runs.
+    script: Option<Answers>,
+    /// The type of the message whose body is kept, and what has come of it.
+    kept: Option<(u8, Vec<u8>)>,
+}
+
+/// What a script was answered, its rows apart.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) results: Vec<Answer>,
+    /// The columns of the result that has begun.
+    columns: Option<Vec<u8>>,
+    /// A transaction is open, as the last ReadyForQuery has it.
+    pub(crate) in_transaction: bool,
+    /// It wants data, or sends some, that is no row.
+    pub(crate) copies: bool,
+}
+
+/// The answer to one statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The body of its RowDescription, if it has rows.
+    pub(crate) columns: Option<Vec<u8>>,
+    /// `INSERT 0 1`, `SELECT 5`; nothing for an empty statement.
+    pub(crate) tag: String,
+}
+
+impl Answers {
+    /// A message of which the body was kept. Returns whether somebody should know at once.
+    fn add(&mut self, kind: u8, body: Vec<u8>) -> bool {
+        match kind {
+            b'T' => self.columns = Some(body),
+            b'C' | b'I' => {
+                let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
+                self.results.push(Answer { columns: self.columns.take(), tag });
+            }
+            b'Z' => self.in_transaction = body != b"I",
+            _ => self.copies = true,
+        }
+        self.copies
+    }
 }
 
 impl Ear {
     /// Listens until the guard is dropped. What the server sends next must be the beginning of a message.
     pub(crate) fn listen(self: &Arc<Self>) -> Listening {
-        *lock(&self.place) = Place::default();
+        self.begin(None)
+    }
+
+    /// The same for a script.
+    pub(crate) fn listen_to_script(self: &Arc<Self>) -> Listening {
+        self.begin(Some(Answers::default()))
+    }
+
+    fn begin(self: &Arc<Self>, script: Option<Answers>) -> Listening {
+        *lock(&self.place) = Place { script, ..Place::default() };
         self.has_heard.store(false, Ordering::Relaxed);
         self.is_listening.store(true, Ordering::Relaxed);
         Listening(self.clone())
@@ -58,7 +113,12 @@ impl Ear {
 pub(crate) struct Listening(Arc<Ear>);
 
 impl Listening {
-    /// Resolves when the server has sent an error since CopyInResponse.
+    /// What the script was answered so far.
+    pub(crate) fn answers(&self) -> Answers {
+        lock(&self.0.place).script.clone().unwrap_or_default()
+    }
+
+    /// Resolves when the server has sent an error since CopyInResponse, or a script copies.
     pub(crate) async fn heard(&self) {
         while !self.0.has_heard.load(Ordering::Relaxed) {
             self.0.heard.notified().await;
@@ -73,14 +133,18 @@ impl Drop for Listening {
 }
 
 impl Place {
-    /// Whether an error begins in these bytes.
+    /// Whether there is something in these bytes that somebody should know at once.
     fn take(&mut self, mut bytes: &[u8]) -> bool {
         const HEAD: usize = 5;
         let mut heard = false;
         while !bytes.is_empty() {
             let skipped = self.body.min(bytes.len());
             self.body -= skipped;
+            if let Some((_, kept)) = &mut self.kept {
+                kept.extend_from_slice(&bytes[..skipped]);
+            }
             bytes = &bytes[skipped..];
+            heard |= self.end_of_body();
             let (head, rest) = bytes.split_at((HEAD - self.head.len()).min(bytes.len()));
             self.head.extend_from_slice(head);
             bytes = rest;
@@ -89,6 +153,10 @@ impl Place {
                 self.body = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
                 self.head.clear();
                 match kind {
+                    b'T' | b'C' | b'I' | b'Z' | b'G' | b'H' | b'W' if self.script.is_some() => {
+                        self.kept = Some((kind, Vec::new()));
+                        heard |= self.end_of_body();
+                    }
                     b'G' => self.in_copy = true,
                     b'E' if self.in_copy => heard = true,
                     _ => {}
@@ -96,6 +164,15 @@ impl Place {
             }
         }
         heard
+    }
+
+    /// Takes note of a message that is complete, if its body was kept.
+    fn end_of_body(&mut self) -> bool {
+        if self.body > 0 {
+            return false;
+        }
+        let (Some((kind, body)), Some(script)) = (self.kept.take(), &mut self.script) else { return false };
+        script.add(kind, body)
     }
 }
 
@@ -146,6 +223,31 @@ mod tests {
         bytes.extend((body.len() as u32 + 4).to_be_bytes());
         bytes.extend(body);
         bytes
+    }
+
+    #[test]
+    fn the_answers_to_a_script_however_they_come() {
+        let stream = [
+            message(b'C', b"SET\0"),
+            message(b'T', b"\0\x01columns"),
+            message(b'D', b"\0\x01CCCC"),
+            message(b'C', b"SELECT 1\0"),
+            message(b'I', b""),
+            message(b'N', b"CCC"),
+            message(b'Z', b"T"),
+        ]
+        .concat();
+        for size in [1, 2, 3, 5, 7, stream.len()] {
+            let mut place = Place { script: Some(Answers::default()), ..Place::default() };
+            assert!(!stream.chunks(size).any(|chunk| place.take(chunk)));
+            let answers = place.script.clone().unwrap();
+            let tags: Vec<_> =
+                answers.results.iter().map(|answer| (answer.tag.as_str(), answer.columns.is_some())).collect();
+            assert_eq!(tags, [("SET", false), ("SELECT 1", true), ("", false)], "pieces of {size} bytes");
+            assert_eq!(answers.results[1].columns.as_deref(), Some(&b"\0\x01columns"[..]));
+            assert!(answers.in_transaction && !answers.copies);
+            assert!(place.take(&message(b'G', b"\0\0\0")), "a copy is told at once");
+        }
     }
 
     #[test]

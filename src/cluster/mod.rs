@@ -30,7 +30,7 @@ mod view;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl fmt::Debug for Password {
 }
 
 /// What happened in the cluster, as the pool's events tell it.
-pub(crate) type Observer = Box<dyn Fn(Value) + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(Value) + Send + Sync>;
 
 /// How long closing waits for the sockets to be closed.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -106,6 +106,8 @@ pub(crate) struct Cluster {
     /// Connections to some node were retired: idle ones are to be dropped.
     pub(crate) retired: Notify,
     observer: Observer,
+    /// Somebody listens to notices.
+    notices: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Cluster {
@@ -151,6 +153,7 @@ impl Cluster {
             appeared: Notify::new(),
             retired: Notify::new(),
             observer,
+            notices: Arc::default(),
         }
     }
 
@@ -166,6 +169,11 @@ impl Cluster {
     /// How long a node may be silent before it counts as down.
     pub(crate) fn node_timeout(&self) -> Duration {
         self.rhythm.unwrap_or_default().node_timeout
+    }
+
+    /// Whether somebody listens to notices: until then they go no further.
+    pub(crate) fn want_notices(&self, wanted: bool) {
+        self.notices.store(wanted, Ordering::Relaxed);
     }
 
     /// Tells the pool's listeners of something.

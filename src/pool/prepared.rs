@@ -105,7 +105,7 @@ impl Shapes {
     }
 
     /// The shape of these columns; JavaScript is told of a new one before anything else about it.
-    pub(crate) fn of(&self, columns: &[Column], decoders: &[Decoder]) -> Arc<Shape> {
+    pub(crate) fn of<'a>(&self, columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> Arc<Shape> {
         let described = describe(columns, decoders);
         let mut known = lock(&self.known);
         if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
@@ -132,15 +132,40 @@ impl Shapes {
     }
 }
 
-fn describe(columns: &[Column], decoders: &[Decoder]) -> String {
-    let fields = columns.iter().zip(decoders).map(|(column, decoder)| {
+/// A column of a result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) type_oid: u32,
+    pub(crate) type_name: &'a str,
+    pub(crate) type_modifier: i32,
+    /// The column of a table that it is, if it is one.
+    pub(crate) table_oid: Option<u32>,
+    pub(crate) column_number: Option<i16>,
+}
+
+impl<'a> From<&'a Column> for Field<'a> {
+    fn from(column: &'a Column) -> Self {
+        Self {
+            name: column.name(),
+            type_oid: column.type_().oid(),
+            type_name: column.type_().name(),
+            type_modifier: column.type_modifier(),
+            table_oid: column.table_oid(),
+            column_number: column.column_id(),
+        }
+    }
+}
+
+fn describe<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
+    let fields = columns.into_iter().zip(decoders).map(|(column, decoder)| {
         json!({
-            "name": column.name(),
-            "typeOid": column.type_().oid(),
-            "typeName": column.type_().name(),
-            "typeModifier": column.type_modifier(),
-            "tableOid": column.table_oid(),
-            "columnNumber": column.column_id(),
+            "name": column.name,
+            "typeOid": column.type_oid,
+            "typeName": column.type_name,
+            "typeModifier": column.type_modifier,
+            "tableOid": column.table_oid,
+            "columnNumber": column.column_number,
             "read": decoder.describe(),
         })
     });
@@ -158,7 +183,7 @@ impl Prepared {
     ) -> Self {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
-        let shape = shapes.of(statement.columns(), &decoders);
+        let shape = shapes.of(statement.columns().iter().map(Field::from), &decoders);
         let asked = decoders
             .iter()
             .any(Decoder::reads_text)

@@ -16,7 +16,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::Context;
 use super::caller::{Caller, Finished};
 use super::cancel::{Ended, Patience, with_patience};
-use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute, failure, says_on};
 use super::job::{Call, Job, run_error};
 use super::outcome::{Cause, Next, Phase, next};
@@ -81,7 +80,7 @@ impl Begin {
                 Command::Query { caller, statement, patience } => {
                     self.first_statement(session, caller, statement, patience).await
                 }
-                Command::Copy(copy) => self.first_copy(session, copy).await,
+                command => self.first_other(session, command).await,
             };
             match step {
                 Step::Wait => {}
@@ -135,18 +134,21 @@ impl Begin {
         }
     }
 
-    async fn first_copy(&self, session: &Arc<Session>, copy: Box<Copy>) -> Step {
-        match begin(&self.call.context, session, &self.sql).await {
-            Ok(()) => {
-                let mut aborted = false;
-                copy.run_within(session, &mut aborted).await;
-                Step::Begun { aborted }
-            }
-            Err(failure) => match not_opened(session, Ended::Itself(Err(failure)), Stage::Sent) {
-                Opened::Failed(error) => Step::Failed(error, Command::Copy(copy)),
-                _ => Step::Again(Command::Copy(copy)),
-            },
+    /// A copy or a script: BEGIN goes ahead of it by itself.
+    async fn first_other(&self, session: &Arc<Session>, command: Command) -> Step {
+        if let Err(failure) = begin(&self.call.context, session, &self.sql).await {
+            return match not_opened(session, Ended::Itself(Err(failure)), Stage::Sent) {
+                Opened::Failed(error) => Step::Failed(error, command),
+                _ => Step::Again(command),
+            };
         }
+        let mut aborted = false;
+        match command {
+            Command::Copy(copy) => copy.run_within(session, &mut aborted).await,
+            Command::Script(script) => script.run_within(session, &mut aborted).await,
+            other => return Step::Again(other),
+        }
+        Step::Begun { aborted }
     }
 
     /// Tries again on another connection.
@@ -154,6 +156,7 @@ impl Begin {
         match &first {
             Command::Query { patience, .. } => self.call.patience = patience.clone(),
             Command::Copy(copy) => self.call.patience = copy.call.patience.clone(),
+            Command::Script(script) => self.call.patience = script.call.patience.clone(),
             _ => {}
         }
         self.first = Some(first);

@@ -89,6 +89,8 @@ impl Caller {
             ..Message::new(Kind::Done, self.id)
         };
         self.queue.push(&message, &mut finished.packer);
+        // Not before their rows are on their way.
+        drop(finished.held);
     }
 
     /// The statement will be run again.
@@ -146,4 +148,6 @@ pub(crate) struct Finished {
     pub(crate) packer: Packer,
     /// Whether the statement takes objects by their members.
     pub(crate) takes_structure: bool,
+    /// More shapes, for the same reason.
+    pub(crate) held: Vec<Arc<Shape>>,
 }

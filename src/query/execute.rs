@@ -397,7 +397,14 @@ async fn collect(
     let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
     let takes_structure = prepared.takes_structure;
-    Ok(Finished { rows, shape: has_rows.then(|| prepared.shape.clone()), row_count, packer, takes_structure })
+    Ok(Finished {
+        rows,
+        shape: has_rows.then(|| prepared.shape.clone()),
+        row_count,
+        packer,
+        takes_structure,
+        held: Vec::new(),
+    })
 }
 
 /// A cell as it came over the wire.

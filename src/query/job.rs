@@ -12,6 +12,7 @@ use super::cancel::{Ended, Patience, with_patience};
 use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute};
 use super::outcome::{Cause, Next, next};
+use super::script::Script;
 use crate::cluster::conn::Sequence;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
@@ -26,6 +27,7 @@ pub(crate) enum Job {
     Begin(Box<Begin>),
     Batch(Box<Batch>),
     Copy(Box<Copy>),
+    Script(Box<Script>),
     /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
     Panic(Box<Call>),
 }
@@ -88,6 +90,7 @@ impl Job {
             Self::Begin(begin) => &begin.call,
             Self::Batch(batch) => &batch.call,
             Self::Copy(copy) => &copy.call,
+            Self::Script(script) => &script.call,
             Self::Panic(call) => call,
         }
     }
@@ -103,7 +106,7 @@ impl Task for Job {
                 Pace::Quick => Sharing::Any,
             },
             Self::Batch(batch) => batch.sharing(),
-            Self::Begin(_) | Self::Copy(_) | Self::Panic(_) => Sharing::Alone,
+            Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::Panic(_) => Sharing::Alone,
         }
     }
 
@@ -134,6 +137,7 @@ impl Task for Job {
             Self::Begin(begin) => Box::pin(begin.run(session)).await,
             Self::Batch(batch) => Box::pin(batch.run(session)).await,
             Self::Copy(copy) => Box::pin(copy.run(session)).await,
+            Self::Script(script) => Box::pin(script.run(session)).await,
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -147,6 +151,7 @@ impl Task for Job {
             Self::Begin(begin) => begin.fail(&error, None),
             Self::Batch(batch) => batch.fail(&error, None),
             Self::Copy(copy) => copy.call.fail(&error, None),
+            Self::Script(script) => script.call.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }

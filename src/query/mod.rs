@@ -11,6 +11,7 @@
 //! - `listen`: LISTEN that survives failovers
 //! - `lookup`: asks the server about types that are not built in
 //! - `job`: a statement outside a transaction, as the pool sees it
+//! - `script`: several statements by the simple protocol
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 
 pub(crate) mod batch;
@@ -24,6 +25,7 @@ pub(crate) mod job;
 pub(crate) mod listen;
 mod lookup;
 pub(crate) mod outcome;
+pub(crate) mod script;
 pub(crate) mod transaction;
 
 use std::collections::HashSet;

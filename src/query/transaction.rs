@@ -17,6 +17,7 @@ use super::copy::Copy;
 use super::execute::{Ahead, Failure, Statement, execute, failure};
 use super::job::{Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
+use super::script::Script;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
@@ -30,6 +31,7 @@ pub(crate) enum Command {
         patience: Patience,
     },
     Copy(Box<Copy>),
+    Script(Box<Script>),
     Commit(Caller, Patience),
     Rollback(Caller),
     /// Nobody is left who could want anything.
@@ -42,6 +44,7 @@ impl Command {
         match self {
             Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
+            Self::Script(script) => script.call.fail(error, node),
             // What was to be undone has been undone.
             Self::Rollback(caller) => caller.done_empty(0),
             Self::Abandon => {}
@@ -127,6 +130,7 @@ async fn converse(
             Command::Copy(copy) => {
                 copy.run_within(session, &mut aborted).await;
             }
+            Command::Script(script) => script.run_within(session, &mut aborted).await,
             Command::Commit(caller, _) if aborted => {
                 let ended = end(session, "ROLLBACK").await.is_ok();
                 return End::failed(ended, caller, aborted_error(), session.conn.node.index);

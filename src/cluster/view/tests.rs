@@ -24,7 +24,7 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     };
     let timeout = Duration::from_secs(1);
     let password = Password::PerHost(vec![]);
-    let cluster = Cluster::new(config, password, mode, timeout, Some(Rhythm::default()), Box::new(observer));
+    let cluster = Cluster::new(config, password, mode, timeout, Some(Rhythm::default()), Arc::new(observer));
     Seen { cluster, told }
 }
 

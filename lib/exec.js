@@ -1,0 +1,109 @@
+'use strict';
+
+// Scripts: several statements by the simple protocol (src/query/script.rs).
+//
+// A result arrives as its rows, then a message with its command tag; so the call collects rows, and what it has collected
+// becomes a result when the tag comes.
+
+const { Call, FLAG, OP } = require('./channel.js');
+const { ParameterError, located } = require('./errors.js');
+const { asRows } = require('./rows.js');
+const { callOptions, underSignal } = require('./session.js');
+const { controlOf, scriptTokens } = require('./statements.js');
+
+const OPTIONS = ['timeoutMs', 'signal', 'rowMode', 'types'];
+
+/** @param {unknown} options */
+const execOptions = (options) => callOptions(options, OPTIONS);
+
+/** @param {unknown} script */
+function checkScript(script) {
+  if (typeof script !== 'string') {
+    throw new ParameterError(`script must be a string, not ${script === null ? 'null' : typeof script}`);
+  }
+  if (script.includes('\0'))
+    throw new ParameterError('script contains a NUL character, which PostgreSQL text cannot hold');
+  if (!script.isWellFormed())
+    throw new ParameterError('script contains an unpaired surrogate, which UTF-8 cannot hold');
+  return script;
+}
+
+/**
+ * Refuses a script that would begin or end the transaction it runs in. What cannot be seen here (a procedure that
+ * commits), the core sees afterwards.
+ * @param {string} script
+ */
+function refuseControl(script) {
+  /** @type {string[]} */
+  let words = [];
+  // The depth within a function's body of SQL, BEGIN ATOMIC ... END, which has semicolons of its own.
+  let body = 0;
+  let before = '';
+  const check = () => {
+    const why = controlOf(words.slice(0, 4));
+    if (why !== null) throw new ParameterError(`script: ${words[0]} cannot be sent in a transaction: ${why}`);
+  };
+  for (const token of scriptTokens(script)) {
+    if (body > 0) {
+      if (token === 'CASE') body++;
+      else if (token === 'END') body--;
+    } else if (token === ';') {
+      check();
+      words = [];
+    } else {
+      if (token === 'ATOMIC' && before === 'BEGIN' && words[0] === 'CREATE') body = 1;
+      if (words.length < 4) words.push(token);
+    }
+    before = token;
+  }
+  check();
+}
+
+/**
+ * Runs a script; an array of its results.
+ * @param {import('./session.js').Session} session
+ * @param {number} transaction 0: none
+ * @param {unknown} script
+ * @param {Record<string, any>} options checked
+ */
+async function exec(session, transaction, script, options) {
+  const sql = checkScript(script);
+  if (transaction !== 0) refuseControl(sql);
+  const { channel, pool } = session;
+  const { signal, timeoutMs = 0 } = options;
+  const types = options.types === undefined ? undefined : session.types.with(options.types);
+  const started = performance.now();
+  /** @type {object[][]} */
+  const results = [];
+  /** @type {Call | undefined} */
+  let sent;
+  const run = (/** @type {(call: Call) => void} */ tell) =>
+    new Promise((resolve, reject) => {
+      const call = new Call(resolve, reject);
+      call.asArrays = options.rowMode === 'array';
+      call.onGrant = (_pieces, rowCount, tag) => {
+        results.push(asRows(call.rows, rowCount, tag.split(' ', 1)[0], call.shape));
+        call.rows = [];
+        call.shape = null;
+      };
+      const id = channel.register(call);
+      const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
+      const text = types === undefined ? sql : `${types.core}\0${sql}`;
+      channel.tellText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
+      sent = call;
+      tell(call);
+    });
+  const end = (/** @type {object} */ how) => session.tell(sql, performance.now() - started, sent?.node ?? -1, how);
+  try {
+    await underSignal(channel, pool, signal, run);
+    if (session.logger !== undefined) {
+      end({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
+    }
+    return results;
+  } catch (error) {
+    if (session.logger !== undefined) end({ error });
+    throw located(error);
+  }
+}
+
+module.exports = { exec, execOptions };
