@@ -284,6 +284,8 @@ fn columns_of(body: &[u8]) -> Option<Vec<Described>> {
     rest.is_empty().then_some(columns)
 }
 
+const EXISTING: &str = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1)";
+
 /// The types with these oids, as far as they still exist: a script may have dropped them.
 async fn types_of(
     session: &Session,
@@ -300,7 +302,6 @@ async fn types_of(
         return Ok(types);
     }
     let client = &session.conn.client;
-    const EXISTING: &str = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1)";
     for row in client.query_typed(EXISTING, &[(&foreign, Type::OID_ARRAY)]).await? {
         let oid = row.try_get(0)?;
         types.insert(oid, type_of(client, oid).await?);
