@@ -25,7 +25,7 @@ export interface Host {
   port?: number;
 }
 
-/** How some types arrive. The first named is the default. */
+/** How values arrive and are sent. Of the choices the first named is the default. */
 export interface TypeChoices {
   int8?: 'bigint' | 'number' | 'string';
   /** `'number'` loses digits beyond a double's 15 to 17. */
@@ -33,6 +33,21 @@ export interface TypeChoices {
   /** timestamptz, timestamp (taken as UTC) and date. A Date has no microseconds and no infinity (which stays a number). */
   date?: 'string' | 'date';
   json?: 'parse' | 'string';
+  /**
+   * Makes what arrives out of a value's text, as the server prints it (`DateStyle = ISO`, UTC); wins over the choices above.
+   *
+   * By the type's name in pg_type (`'int4'`, `'timestamptz'`, `'mood'`, `'schema.mood'`, arrays `'int4[]'`) or its oid. Also for
+   * the type's values in arrays and composites; NULL stays null. The server announces a column of a domain as the domain's
+   * base type. What a parser throws rejects the statement with ERR_PARSER (`outcome: 'applied'`). In the `types` of a call,
+   * null takes the pool's parser away.
+   */
+  parsers?: Readonly<Record<string, ((text: string) => unknown) | null>>;
+  /**
+   * Makes the text that is sent (or null, for NULL) out of a parameter, by the name or oid of the parameter's type; also in
+   * arrays, composites and rows of copyFrom(). null and undefined are NULL without it. The first run of a statement costs a
+   * round trip more: the server is asked for the types of its parameters, and the serializer is called after that.
+   */
+  serializers?: Readonly<Record<string, ((value: any) => string | null | undefined) | null>>;
 }
 
 /** What a logger is told, once a statement. */
@@ -147,7 +162,51 @@ export interface QueryOptions {
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
   rowMode?: 'object' | 'array';
+  /** What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their functions. */
+  types?: TypeChoices;
 }
+
+export interface ExecOptions {
+  /** After this the script is cancelled on the server: {@link QueryTimeoutError}. Counts waiting for a connection. */
+  timeoutMs?: number;
+  /** When it fires the script is cancelled on the server: {@link AbortError}. */
+  signal?: AbortSignal;
+  rowMode?: 'object' | 'array';
+  types?: TypeChoices;
+}
+
+/** SQL with its parameters, made by {@link sql}. Does not change. */
+export interface Sql {
+  /** With `$1`, `$2`, ... for the values. */
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** What makes SQL out of names, lists and objects. A mistake is a {@link ParameterError}. */
+export interface SqlHelpers {
+  /** A quoted name: `id('schema', 'table')`. Each part has 1 to 63 bytes. */
+  id(...names: string[]): Sql;
+  /** Values or fragments with `separator` (default `, `) between them; at least one. */
+  join(parts: ReadonlyArray<unknown>, separator?: Sql): Sql;
+  /** Rows for an INSERT: `($1, $2), ($3, $4)`. */
+  values(rows: ReadonlyArray<ReadonlyArray<unknown>>): Sql;
+  /** The same with the columns ahead: `("a", "b") values ($1, $2)`; those of the first row, which all rows must have. */
+  values(rows: ReadonlyArray<Readonly<Record<string, unknown>>>, columns?: ReadonlyArray<string>): Sql;
+  /** `"a" = $1, "b" = $2`, for an UPDATE. */
+  set(object: Readonly<Record<string, unknown>>): Sql;
+  /** Text as it is. Nothing in it is escaped: never from outside. */
+  raw(text: string): Sql;
+}
+
+/**
+ * A fragment of SQL: what is interpolated is a parameter, never text; a fragment becomes part of the text. An array is one
+ * parameter (`= any(${[1, 2]})`), not a list: that is `join`.
+ */
+export const sql: SqlHelpers & ((strings: TemplateStringsArray, ...parts: unknown[]) => Sql);
+
+/** Runs a template: ``await pool.sql`select * from t where id = ${id}` ``. It runs at once. */
+export type SqlRunner = SqlHelpers &
+  (<T = Record<string, unknown>>(strings: TemplateStringsArray, ...parts: unknown[]) => Promise<Rows<T>>);
 
 export interface StreamOptions extends QueryOptions {
   /** Rows in a piece at most; a piece ends at 32 KiB in any case. Default 1000. */
@@ -163,7 +222,7 @@ export interface RowStream<T = Record<string, unknown>> extends AsyncIterableIte
 }
 
 /** A statement of a batch. */
-export type BatchStatement = string | readonly [sql: string, params?: ReadonlyArray<Parameter> | null];
+export type BatchStatement = string | Sql | readonly [sql: string | Sql, params?: ReadonlyArray<Parameter> | null];
 
 export interface BatchOptions {
   /** All in one transaction, with these options. Default false: each for itself. */
@@ -247,15 +306,42 @@ export class Transaction {
   private constructor();
   /** Runs a statement; concurrent calls run in their order. */
   query<T extends unknown[] = unknown[]>(
-    sql: string,
+    sql: string | Sql,
     params: ReadonlyArray<Parameter> | null | undefined,
     options: QueryOptions & { rowMode: 'array' },
   ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /** Runs a template in the transaction. */
+  readonly sql: SqlRunner;
+  /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
+  one<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T>;
+  /** The only row, or null. {@link TooManyRowsError} when there are more. */
+  maybeOne<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T | null>;
+  /** At least one row, else {@link NoRowsError}. */
+  many<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
+  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
+  /**
+   * Runs a script of several statements in the transaction; see {@link Pool.exec}. One that would begin or end a transaction
+   * is refused. The connection is not used again after the transaction.
+   */
+  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /**
    * Loads rows into a table by COPY in the transaction; a failure spoils it, as any statement's does.
    *
@@ -347,6 +433,33 @@ export interface Gap {
 }
 
 /** The events of a {@link Pool}. */
+/** A message of the server that is no error. What it did not say is missing. */
+export interface Notice {
+  /** `'NOTICE'`, `'WARNING'`, `'INFO'`, `'DEBUG'`, `'LOG'`; translated as the server's `lc_messages` has it. */
+  severity: string;
+  /** SQLSTATE. */
+  code: string;
+  message: string;
+  detail?: string;
+  hint?: string;
+  /** Of the first character in the statement, from 1. */
+  position?: number;
+  internalPosition?: number;
+  internalQuery?: string;
+  where?: string;
+  schema?: string;
+  table?: string;
+  column?: string;
+  dataType?: string;
+  constraint?: string;
+  /** In the server's source, as `line` and `routine`. */
+  file?: string;
+  line?: number;
+  routine?: string;
+  /** `host:port`; missing where no single node said it. */
+  node?: string;
+}
+
 export interface PoolEvents {
   /** Another node is the primary now. `downMs`: how long none was known. */
   primary: [{ host: string; port: number; from: string | null; to: string; downMs: number }];
@@ -356,6 +469,12 @@ export interface PoolEvents {
   fenced: [{ host: string; port: number }];
   /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */
   gap: [Gap];
+  /**
+   * The server said something beside its answers (RAISE NOTICE, "does not exist, skipping"), on any connection of the pool;
+   * told before the promise of the statement that caused it settles. Also told once for each type whose values arrive as
+   * Buffers because nobody knows it. Without a listener notices cost nothing.
+   */
+  notice: [Notice];
   /** Something in the background failed (the password function). Never ends the process, listener or not. */
   error: [unknown];
 }
@@ -364,15 +483,47 @@ export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions);
   /** Runs a statement on any connection. */
   query<T extends unknown[] = unknown[]>(
-    sql: string,
+    sql: string | Sql,
     params: ReadonlyArray<Parameter> | null | undefined,
     options: QueryOptions & { rowMode: 'array' },
   ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /** Runs a template. */
+  readonly sql: SqlRunner;
+  /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
+  one<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T>;
+  /** The only row, or null. {@link TooManyRowsError} when there are more. */
+  maybeOne<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T | null>;
+  /** At least one row, else {@link NoRowsError}. */
+  many<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
+  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
+  /**
+   * Runs a script of several statements by the simple protocol (migrations, dumps): a result for each, held in memory until
+   * the last.
+   *
+   * The server runs it as one transaction unless it says BEGIN and COMMIT itself; one that it leaves open is rolled back, and
+   * the call rejects with ERR_TRANSACTION_OPEN. An error has `statementIndex`; its `outcome` is `'not-applied'`, or `'unknown'`
+   * where a COMMIT of the script came before. What it leaves in its session (SET, temporary tables) nobody else gets: the
+   * connection is not used again. COPY FROM STDIN and TO STDOUT are refused (ERR_COPY_IN_SCRIPT).
+   */
+  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /**
    * Runs statements in one round trip, in their order. Results come in the same order.
    *
@@ -390,7 +541,7 @@ export class Pool extends EventEmitter<PoolEvents> {
   ): Promise<PromiseSettledResult<Rows<T>>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
   stream<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: StreamOptions,
   ): RowStream<T>;
@@ -537,4 +688,18 @@ export class ParameterError extends HyperionError {
   /** Of a load: the column whose value does not fit. */
   readonly column?: string;
   readonly code: 'ERR_INVALID_PARAM';
+}
+
+/** A statement returned no row where one was expected. It has run. */
+export class NoRowsError extends HyperionError {
+  constructor(message: string);
+  readonly code: 'ERR_NO_ROWS';
+  readonly outcome: 'applied';
+}
+
+/** A statement returned more rows (or not one column) than were expected. It has run. */
+export class TooManyRowsError extends HyperionError {
+  constructor(message: string, code?: 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS');
+  readonly code: 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS';
+  readonly outcome: 'applied';
 }
