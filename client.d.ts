@@ -47,6 +47,7 @@ export interface TypeChoices {
    * arrays, composites and rows of copyFrom(). null and undefined are NULL without it. The first run of a statement costs a
    * round trip more: the server is asked for the types of its parameters, and the serializer is called after that.
    */
+  // biome-ignore lint/suspicious/noExplicitAny: whoever registers it knows what is passed to it
   serializers?: Readonly<Record<string, ((value: any) => string | null | undefined) | null>>;
 }
 
