@@ -86,12 +86,12 @@ impl Script {
             Ended::Itself(Ok(finished)) => {
                 return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
             }
+            Ended::GivenUp(given_up, Some(Err((_, progress)))) if progress.committed => {
+                return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
+            }
             Ended::GivenUp(given_up, last_word) => {
-                let committed = matches!(&last_word, Some(Err((_, progress))) if progress.committed);
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                let error = last_word_error(last_word, |outcome| {
-                    given_up.error(if committed { Outcome::Unknown } else { outcome })
-                });
+                let error = last_word_error(last_word, |outcome| given_up.error(outcome));
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failed)) => failed,
