@@ -34,6 +34,8 @@ function checkScript(script) {
  * @param {string} script
  */
 function refuseControl(script) {
+  // Most scripts need no closer look, which takes some 50 ms a megabyte.
+  if (!/\b(?:begin|start|commit|end|abort|rollback)\b/i.test(script)) return;
   /** @type {string[]} */
   let words = [];
   // The depth within a function's body of SQL, BEGIN ATOMIC ... END, which has semicolons of its own.

@@ -5,8 +5,9 @@
 
 const { ParameterError } = require('./errors.js');
 
+// Strings and quoted names are not matched as a whole: the expression's stack is too small for a long one.
 const TOKEN =
-  /\s+|;|--[^\n]*|\/\*|[Ee]'(?:[^'\\]|''|\\.)*'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|'(?:[^']|'')*'|"(?:[^"]|"")*"|./gsy;
+  /\s+|--[^\r\n]*|\/\*|[Ee]'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|./gsy;
 
 /**
  * The end of a comment that begins before `from`. PostgreSQL's comments nest.
@@ -25,6 +26,28 @@ function commentEnd(sql, from) {
 }
 
 /**
+ * The end of a string or a quoted name that begins before `from`. A doubled quote reads as two strings side by side.
+ * @param {string} sql
+ * @param {number} from
+ * @param {string} quote
+ * @param {boolean} escapes whether a backslash takes the next character along
+ */
+function quoteEnd(sql, from, quote, escapes) {
+  let end = sql.indexOf(quote, from);
+  if (escapes) {
+    const edge = /['\\]/g;
+    edge.lastIndex = from;
+    let found = edge.exec(sql);
+    while (found?.[0] === '\\') {
+      edge.lastIndex++;
+      found = edge.exec(sql);
+    }
+    end = found === null ? -1 : found.index;
+  }
+  return end === -1 ? sql.length : end + 1;
+}
+
+/**
  * The words and signs of a script, words in upper case; what may stand between them (white space, comments) is left out,
  * and so are strings and quoted names.
  * @param {string} sql
@@ -36,11 +59,16 @@ function* scriptTokens(sql) {
     at += token.length;
     if (token === '/*') {
       at = commentEnd(sql, at);
+    } else if (/^[Ee]?['"]$/.test(token)) {
+      // What follows E'...' at once goes on by the same rules.
+      const escapes = token.length > 1;
+      do at = quoteEnd(sql, at, token.slice(-1), escapes);
+      while (escapes && sql[at] === "'" && ++at);
     } else if (/^\$.*\$$/s.test(token)) {
       // A string between two equal marks.
       const end = sql.indexOf(token, at);
       at = end === -1 ? sql.length : end + token.length;
-    } else if (/^[A-Za-z_\u0080-\uffff]/.test(token) && !token.endsWith("'")) {
+    } else if (/^[A-Za-z_\u0080-\uffff]/.test(token)) {
       yield token.toUpperCase();
     } else if (token.length === 1 && !/\s/.test(token)) {
       yield token;

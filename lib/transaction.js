@@ -79,7 +79,7 @@ class Transaction {
   /** @type {import('./session.js').Session} */
   #session;
   #id;
-  /** @type {'open' | 'committed' | 'rolled back'} */
+  /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
   #state = 'open';
   /** @type {() => boolean} */
   #poolIsClosed;
@@ -212,7 +212,12 @@ class Transaction {
   async exec(script, options) {
     this.#check();
     if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
-    return exec(this.#session, this.#id, script, this.#limited(execOptions(options)));
+    try {
+      return await exec(this.#session, this.#id, script, this.#limited(execOptions(options)));
+    } catch (error) {
+      if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') this.#state = 'ended by its script';
+      throw error;
+    }
   }
 
   /**

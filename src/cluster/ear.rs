@@ -1,4 +1,4 @@
-//! Hears of what the server sends that which tokio-postgres keeps to itself.
+//! Hears what the server sends and tokio-postgres keeps to itself.
 //!
 //! Of a script: the columns and the command tag of each result, whether a transaction is open at the end, and that it wants
 //! to copy. Of a COPY: at once when the server refuses it although its data is still on its way.
@@ -51,10 +51,30 @@ pub(crate) struct Answers {
     pub(crate) results: Vec<Answer>,
     /// The columns of the result that has begun.
     columns: Option<Vec<u8>>,
-    /// A transaction is open, as the last ReadyForQuery has it.
-    pub(crate) in_transaction: bool,
-    /// It wants data, or sends some, that is no row.
-    pub(crate) copies: bool,
+    /// As the last ReadyForQuery has it.
+    pub(crate) block: Block,
+    pub(crate) copies: Copies,
+}
+
+/// A transaction block as ReadyForQuery reports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Block {
+    #[default]
+    None,
+    Open,
+    /// Only ROLLBACK is possible in it.
+    Failed,
+}
+
+/// Data outside of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Copies {
+    #[default]
+    Nothing,
+    /// The server waits for some.
+    In,
+    /// The server sends some.
+    Out,
 }
 
 /// The answer to one statement.
@@ -75,10 +95,17 @@ impl Answers {
                 let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(&body)).into_owned();
                 self.results.push(Answer { columns: self.columns.take(), tag });
             }
-            b'Z' => self.in_transaction = body != b"I",
-            _ => self.copies = true,
+            b'Z' => {
+                self.block = match body[..] {
+                    [b'T'] => Block::Open,
+                    [b'E'] => Block::Failed,
+                    _ => Block::None,
+                }
+            }
+            b'H' => self.copies = Copies::Out,
+            _ => self.copies = Copies::In,
         }
-        self.copies
+        self.copies != Copies::Nothing
     }
 }
 
@@ -245,7 +272,7 @@ mod tests {
                 answers.results.iter().map(|answer| (answer.tag.as_str(), answer.columns.is_some())).collect();
             assert_eq!(tags, [("SET", false), ("SELECT 1", true), ("", false)], "pieces of {size} bytes");
             assert_eq!(answers.results[1].columns.as_deref(), Some(&b"\0\x01columns"[..]));
-            assert!(answers.in_transaction && !answers.copies);
+            assert_eq!((answers.block, answers.copies), (Block::Open, Copies::Nothing));
             assert!(place.take(&message(b'G', b"\0\0\0")), "a copy is told at once");
         }
     }

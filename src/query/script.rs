@@ -22,8 +22,10 @@ use super::execute::{Failure, failure, says_on};
 use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::lookup::{catalog_with, type_of};
 use super::outcome::{Cause, Next, Phase, next};
-use crate::cluster::ear::{Answer, Answers, Listening};
-use crate::codec::{DecodeError, Decoder, Packer, Types};
+use crate::cluster::ear::{Answers, Block, Copies};
+use crate::cluster::fence;
+use crate::codec::{Catalog, DecodeError, Decoder, Described, Packer, Types, columns_of};
+use crate::engine::lock;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Field, Shape};
 use crate::pool::session::Session;
@@ -46,13 +48,13 @@ pub(crate) struct Script {
 struct Progress {
     /// Statements that were completed.
     completed: usize,
-    /// A COMMIT was among them.
+    /// One of them made last what had been done until then.
     committed: bool,
 }
 
 impl Progress {
     fn of(answers: &Answers) -> Self {
-        let committed = answers.results.iter().any(|answer| answer.tag == "COMMIT");
+        let committed = answers.results.iter().any(|answer| matches!(&*answer.tag, "COMMIT" | "PREPARE TRANSACTION"));
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }
 
@@ -84,12 +86,12 @@ impl Script {
             Ended::Itself(Ok(finished)) => {
                 return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
             }
+            Ended::GivenUp(given_up, Some(Err((_, progress)))) if progress.committed => {
+                return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
+            }
             Ended::GivenUp(given_up, last_word) => {
-                let committed = matches!(&last_word, Some(Err((_, progress))) if progress.committed);
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                let error = last_word_error(last_word, |outcome| {
-                    given_up.error(if committed { Outcome::Unknown } else { outcome })
-                });
+                let error = last_word_error(last_word, |outcome| given_up.error(outcome));
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failed)) => failed,
@@ -98,13 +100,19 @@ impl Script {
             Failure::Client(error) => return self.call.failed(error, Some(node)),
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
-        let nothing_ran = progress.completed == 0;
-        if nothing_ran && runs_again(&context, session, next(&cause, phase, false), sequence).await {
+        let declared_read = context.cluster.mode.only_reads();
+        let next = next(&cause, phase, declared_read);
+        let may_run_again = declared_read || progress.completed == 0;
+        if may_run_again && runs_again(&context, session, next, sequence).await {
+            if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
+                // Tells the others.
+                fence::judge(&context.cluster, &session.conn, sequence).await;
+            }
             session.conn.retire();
             self.call.prepare_retry();
             return After::Again(Job::Script(self));
         }
-        let outcome = match next(&cause, phase, false) {
+        let outcome = match next {
             Next::Fail(Outcome::Unknown) => Outcome::Unknown,
             _ => progress.outcome(),
         };
@@ -121,9 +129,16 @@ impl Script {
         let context = self.call.context.clone();
         let work = within(&context, session, &self.sql, self.types.as_ref(), &mut self.call.caller);
         let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
-        *aborted = !matches!(ended, Ended::Itself(Ok(_)) | Ended::GivenUp(_, Some(Ok(_))));
+        match &ended {
+            Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
+                *aborted = *block == Block::Failed;
+            }
+            // Its results were unreadable, or nothing was sent: to the server all is well.
+            Ended::Itself(Err((Failure::Client(_), _))) | Ended::GivenUp(_, Some(Err((Failure::Client(_), _)))) => {}
+            Ended::Itself(Err(_)) | Ended::GivenUp(..) => *aborted = true,
+        }
         let error = match ended {
-            Ended::Itself(Ok(finished)) => return self.call.caller.done(finished, node),
+            Ended::Itself(Ok((finished, _))) => return self.call.caller.done(finished, node),
             // Nothing in a transaction is applied before COMMIT.
             Ended::GivenUp(given_up, last_word) => {
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
@@ -142,7 +157,10 @@ impl Script {
 fn refused(cause: Cause, progress: &Progress, session: &Session, outcome: Outcome) -> ClientError {
     match cause {
         Cause::Server(mut error) if !error.ends_session => {
-            error.fields.push(("statementIndex", progress.completed.into()));
+            // A script that cannot be parsed is refused as a whole.
+            if progress.completed > 0 || error.code != "42601" {
+                error.fields.push(("statementIndex", progress.completed.into()));
+            }
             ClientError::Database { error, outcome }
         }
         other => run_error(other, session, outcome),
@@ -168,7 +186,7 @@ async fn alone(
         return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
     let (answers, rows) = converse(session, sql).await?;
-    if answers.in_transaction {
+    if answers.block != Block::None {
         let progress = Progress::of(&answers);
         // Also undone when this fails: the connection is not used again.
         let undone = session.conn.client.batch_execute("ROLLBACK").await;
@@ -179,7 +197,9 @@ async fn alone(
         let outcome = progress.outcome();
         return Err((ClientError::Script { code: "ERR_TRANSACTION_OPEN", reason, outcome }.into(), progress));
     }
-    deliver(context, session, &answers, rows, types, caller).await.map_err(early)
+    // Whatever the script made of its session, and whatever becomes of it now: the script has run.
+    let known = known_types(session, &answers).await.unwrap_or_default();
+    deliver(context, &answers, rows, types, &known, caller).await.map_err(|error| early(error.into()))
 }
 
 async fn within(
@@ -188,20 +208,34 @@ async fn within(
     sql: &str,
     types: Option<&Types>,
     caller: &mut Caller,
-) -> Result<Finished, Failed> {
+) -> Result<(Finished, Block), Failed> {
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(early(failure(session, error, Phase::NotSent, sequence).await));
     }
     let (answers, rows) = converse(session, sql).await?;
-    if !answers.in_transaction {
+    if answers.block == Block::None {
+        // What came next would be outside of any transaction.
+        session.conn.cut();
         let progress = Progress::of(&answers);
         let reason = "the script ended the transaction that it was run in".to_owned();
         // What it did before is committed or rolled back, as it said.
         let outcome = Outcome::Unknown;
         return Err((ClientError::Script { code: "ERR_TRANSACTION_ENDED", reason, outcome }.into(), progress));
     }
-    deliver(context, session, &answers, rows, types, caller).await.map_err(early)
+    // In a transaction that has failed nothing can be asked, and nothing but empty results comes.
+    let known = match answers.block {
+        Block::Open => {
+            let sequence = session.conn.sending();
+            match known_types(session, &answers).await {
+                Ok(known) => known,
+                Err(error) => return Err(early(failure(session, error, Phase::Begun, sequence).await)),
+            }
+        }
+        _ => KnownTypes::default(),
+    };
+    let finished = deliver(context, &answers, rows, types, &known, caller).await;
+    finished.map(|finished| (finished, answers.block)).map_err(|error| early(error.into()))
 }
 
 /// Sends the script and holds the rows of each of its results.
@@ -212,7 +246,7 @@ async fn converse(session: &Session, sql: &str) -> Result<(Answers, Vec<Vec<Simp
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
-        ended = read(session, sql) => ended,
+        ended = read(session, sql) => ended.map_err(Some),
         () = ear.heard() => Err(None),
     };
     session.conn.answered();
@@ -223,25 +257,23 @@ async fn converse(session: &Session, sql: &str) -> Result<(Answers, Vec<Vec<Simp
             Err((ClientError::Unreplicated { node: session.conn.node.label() }.into(), progress))
         }
         Ok(results) => Ok((answers, results)),
-        Err(Some(error)) if !copies(&ear) => Err((failure(session, error, Phase::Begun, sequence).await, progress)),
+        Err(Some(error)) if answers.copies == Copies::Nothing => {
+            Err((failure(session, error, Phase::Begun, sequence).await, progress))
+        }
         Err(_) => {
-            // It would wait for data for ever; without its client the server undoes the transaction.
+            // It would wait for data for ever.
             session.conn.cut();
             let reason = "COPY FROM STDIN and COPY TO STDOUT are not possible in a script: use copyFrom() or copyTo()";
-            let outcome = progress.outcome();
-            Err((
-                ClientError::Script { code: "ERR_COPY_IN_SCRIPT", reason: reason.to_owned(), outcome }.into(),
-                progress,
-            ))
+            // A server that sends may come to the script's end before it sees that nobody is there; one that waits for
+            // data undoes the transaction.
+            let outcome = if answers.copies == Copies::Out { Outcome::Unknown } else { progress.outcome() };
+            let reason = reason.to_owned();
+            Err((ClientError::Script { code: "ERR_COPY_IN_SCRIPT", reason, outcome }.into(), progress))
         }
     }
 }
 
-fn copies(ear: &Listening) -> bool {
-    ear.answers().copies
-}
-
-async fn read(session: &Session, sql: &str) -> Result<Vec<Vec<SimpleQueryRow>>, Option<tokio_postgres::Error>> {
+async fn read(session: &Session, sql: &str) -> Result<Vec<Vec<SimpleQueryRow>>, tokio_postgres::Error> {
     let mut messages = std::pin::pin!(session.conn.client.simple_query_raw(sql).await?);
     let (mut results, mut rows) = (Vec::new(), Vec::new());
     while let Some(message) = messages.next().await {
@@ -254,109 +286,67 @@ async fn read(session: &Session, sql: &str) -> Result<Vec<Vec<SimpleQueryRow>>, 
     Ok(results)
 }
 
-/// A column as RowDescription has it.
-struct Described {
-    name: String,
-    table_oid: u32,
-    column_number: i16,
-    type_oid: u32,
-    type_modifier: i32,
-}
-
-/// The columns in the body of a RowDescription; None if it is none.
-fn columns_of(body: &[u8]) -> Option<Vec<Described>> {
-    let (count, mut rest) = body.split_first_chunk::<2>()?;
-    let mut columns = Vec::new();
-    for _ in 0..u16::from_be_bytes(*count) {
-        let end = rest.iter().position(|&byte| byte == 0)?;
-        let name = String::from_utf8_lossy(&rest[..end]).into_owned();
-        let (fixed, after) = rest[end + 1..].split_first_chunk::<18>()?;
-        let [t0, t1, t2, t3, c0, c1, o0, o1, o2, o3, _, _, m0, m1, m2, m3, _, _] = *fixed;
-        columns.push(Described {
-            name,
-            table_oid: u32::from_be_bytes([t0, t1, t2, t3]),
-            column_number: i16::from_be_bytes([c0, c1]),
-            type_oid: u32::from_be_bytes([o0, o1, o2, o3]),
-            type_modifier: i32::from_be_bytes([m0, m1, m2, m3]),
-        });
-        rest = after;
-    }
-    rest.is_empty().then_some(columns)
-}
-
 const EXISTING: &str = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1)";
 
-/// The types with these oids, as far as they still exist: a script may have dropped them.
-async fn types_of(
-    session: &Session,
-    oids: impl Iterator<Item = u32>,
-) -> Result<HashMap<u32, Type>, tokio_postgres::Error> {
-    let (mut types, mut foreign) = (HashMap::new(), Vec::new());
-    for oid in oids {
-        match Type::from_oid(oid) {
-            Some(ty) => drop(types.insert(oid, ty)),
-            None => foreign.push(oid),
-        }
-    }
+/// The types of a script's results.
+#[derive(Default)]
+struct KnownTypes {
+    types: HashMap<u32, Type>,
+    catalog: Arc<Catalog>,
+}
+
+/// Asks about the types of all results, as far as they still exist: a script may have dropped or changed them.
+async fn known_types(session: &Session, answers: &Answers) -> Result<KnownTypes, tokio_postgres::Error> {
+    let described = answers.results.iter().filter_map(|answer| columns_of(answer.columns.as_deref()?)).flatten();
+    let mut foreign: Vec<u32> =
+        described.map(|column| column.type_oid).filter(|&oid| Type::from_oid(oid).is_none()).collect();
+    foreign.sort_unstable();
+    foreign.dedup();
+    let mut types = HashMap::new();
     if foreign.is_empty() {
-        return Ok(types);
+        return Ok(KnownTypes { types, catalog: lock(&session.catalog).clone() });
     }
     let client = &session.conn.client;
+    client.clear_type_cache();
     for row in client.query_typed(EXISTING, &[(&foreign, Type::OID_ARRAY)]).await? {
         let oid = row.try_get(0)?;
         types.insert(oid, type_of(client, oid).await?);
     }
-    Ok(types)
+    let all: Vec<Type> = types.values().cloned().collect();
+    Ok(KnownTypes { catalog: catalog_with(session, &all).await?, types })
 }
 
 /// Tells the caller all results.
 async fn deliver(
     context: &Context,
-    session: &Session,
     answers: &Answers,
     results: Vec<Vec<SimpleQueryRow>>,
     types: Option<&Types>,
+    known: &KnownTypes,
     caller: &mut Caller,
-) -> Result<Finished, Failure> {
-    let unreadable = || ClientError::Internal("an unreadable RowDescription".into());
-    let described = |answer: &Answer| match &answer.columns {
-        Some(body) => columns_of(body).map(Some).ok_or_else(unreadable),
-        None => Ok(None),
-    };
-    let columns = answers.results.iter().map(described).collect::<Result<Vec<_>, _>>()?;
-    let sequence = session.conn.sending();
-    let looked_up = async {
-        let known = types_of(session, columns.iter().flatten().flatten().map(|column| column.type_oid)).await?;
-        let all: Vec<Type> = known.values().cloned().collect();
-        Ok((catalog_with(session, &all).await?, known))
-    };
-    let (catalog, known) = match looked_up.await {
-        Ok(looked_up) => looked_up,
-        Err(error) => return Err(failure(session, error, Phase::Begun, sequence).await),
-    };
+) -> Result<Finished, ClientError> {
     let types = types.unwrap_or(&context.types);
     let gone = Type::new("unknown".to_owned(), 0, Kind::Pseudo, String::new());
+    let type_of = |oid| Type::from_oid(oid).or_else(|| known.types.get(&oid).cloned()).unwrap_or_else(|| gone.clone());
     let mut shapes = Vec::new();
-    for ((answer, columns), rows) in answers.results.iter().zip(&columns).zip(results) {
-        if answer.tag.is_empty() {
-            continue;
-        }
+    for (answer, rows) in answers.results.iter().filter(|answer| !answer.tag.is_empty()).zip(results) {
         let mut count = count_of(&answer.tag);
-        if let Some(columns) = columns {
-            let type_of = |column: &Described| known.get(&column.type_oid).unwrap_or(&gone);
-            let decoders: Vec<_> =
-                columns.iter().map(|column| Decoder::for_text(type_of(column), types, &catalog)).collect();
-            let fields = columns.iter().map(|column| Field {
+        if let Some(body) = &answer.columns {
+            let columns =
+                columns_of(body).ok_or_else(|| ClientError::Internal("an unreadable RowDescription".into()))?;
+            let of: Vec<Type> = columns.iter().map(|column| type_of(column.type_oid)).collect();
+            let decoders: Vec<_> = of.iter().map(|ty| Decoder::for_text(ty, types, &known.catalog)).collect();
+            let fields = columns.iter().zip(&of).map(|(column, ty)| Field {
                 name: &column.name,
                 type_oid: column.type_oid,
-                type_name: type_of(column).name(),
+                type_name: ty.name(),
                 type_modifier: column.type_modifier,
                 table_oid: Some(column.table_oid).filter(|&oid| oid != 0),
                 column_number: Some(column.column_number).filter(|&number| number != 0),
             });
             let shape = context.shapes.of(fields, &decoders);
             count = count.max(rows.len() as u64);
-            tell_rows(&rows, columns, &decoders, &shape, caller).await?;
+            tell_rows(&rows, &columns, &decoders, &shape, caller).await?;
             shapes.push(shape);
         }
         caller.grant(0, count, answer.tag.clone());
@@ -406,19 +396,6 @@ fn count_of(tag: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn row_descriptions() {
-        let one = [&b"id\0"[..], &[0, 0, 0x40, 0, 0, 1, 0, 0, 0, 23, 0, 4, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0]].concat();
-        let body = [&[0, 2][..], &one, &one].concat();
-        let columns = columns_of(&body).expect("two columns");
-        assert_eq!(columns.len(), 2);
-        let Described { name, table_oid, column_number, type_oid, type_modifier } = &columns[1];
-        assert_eq!((name.as_str(), *table_oid, *column_number, *type_oid, *type_modifier), ("id", 16_384, 1, 23, -1));
-        for len in 0..body.len() {
-            assert!(columns_of(&body[..len]).is_none(), "{len}");
-        }
-    }
 
     #[test]
     fn counts_of_tags() {
