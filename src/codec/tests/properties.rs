@@ -182,7 +182,8 @@ proptest! {
         prop_assert_eq!(text(&|out| put_pg_float8(out, value)).parse::<f64>().unwrap().to_bits(), bits);
         prop_assert_eq!(text(&|out| put_pg_float4(out, single)).parse::<f32>().unwrap().to_bits(), single.to_bits());
         // String(-0) is '0'.
-        prop_assert_eq!(text(&|out| put_js_number(out, value)).parse::<f64>().unwrap(), value);
+        let read = text(&|out| put_js_number(out, value)).parse::<f64>().unwrap();
+        prop_assert_eq!(read.to_bits(), (value + 0.0).to_bits());
     }
 
     #[test]
