@@ -122,10 +122,13 @@ export type Parameter = unknown;
 export interface Field {
   name: string;
   typeOid: number;
+  /** As pg_type has it (`'int8'`, `'_int4'`). `'unknown'` in a result of a script at whose end nothing is known of the type. */
   typeName: string;
+  /** As pg_attribute has it: what `(10)` in `varchar(10)` comes to; -1 for none. */
   typeModifier: number;
   /** Of the table the column comes from; null when it comes from none. */
   tableOid: number | null;
+  /** Its number in that table, from 1. */
   columnNumber: number | null;
 }
 
@@ -147,6 +150,17 @@ export interface QueryOptions {
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
   rowMode?: 'object' | 'array';
+}
+
+export interface ExecOptions {
+  /** After this the script is cancelled on the server: {@link QueryTimeoutError}. Counts waiting for a connection. */
+  timeoutMs?: number;
+  /** When it fires the script is cancelled on the server: {@link AbortError}. */
+  signal?: AbortSignal;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
+  rowMode?: 'object' | 'array';
+  /** How some types arrive, for this script. Default: as the pool has it. */
+  types?: TypeChoices;
 }
 
 export interface StreamOptions extends QueryOptions {
@@ -257,6 +271,13 @@ export class Transaction {
     options?: QueryOptions,
   ): Promise<Rows<T>>;
   /**
+   * Runs several statements by the simple protocol in the transaction: see {@link Pool.exec}. BEGIN, COMMIT and ROLLBACK in
+   * it are a {@link ParameterError} before anything is sent; one that ends the transaction in a way that is not seen in the
+   * text rejects with ERR_TRANSACTION_ENDED, `outcome: 'unknown'`, and the transaction is over. A failure spoils the transaction
+   * as any statement's does. When it ends, its connection is closed.
+   */
+  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
+  /**
    * Loads rows into a table by COPY in the transaction; a failure spoils it, as any statement's does.
    *
    * `target` is `'table'` (every column that is not generated) or `'schema.table (a, "B")'`; names fold to lower case unless
@@ -346,6 +367,33 @@ export interface Gap {
   reason: string;
 }
 
+/** What the server has to say that is no error. Only what it sent is there. */
+export interface Notice {
+  /** `'NOTICE'`, `'WARNING'`, `'INFO'`, `'DEBUG'`, `'LOG'`, in the language of the server's lc_messages. */
+  severity: string;
+  /** The SQLSTATE. */
+  code: string;
+  message: string;
+  detail?: string;
+  hint?: string;
+  /** Character of the statement, from 1. */
+  position?: number;
+  internalPosition?: number;
+  internalQuery?: string;
+  /** The calls that led there, the innermost first. */
+  where?: string;
+  schema?: string;
+  table?: string;
+  column?: string;
+  dataType?: string;
+  constraint?: string;
+  file?: string;
+  line?: number;
+  routine?: string;
+  /** `host:port`; none for what the pool itself has to say. */
+  node?: string;
+}
+
 /** The events of a {@link Pool}. */
 export interface PoolEvents {
   /** Another node is the primary now. `downMs`: how long none was known. */
@@ -356,6 +404,12 @@ export interface PoolEvents {
   fenced: [{ host: string; port: number }];
   /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */
   gap: [Gap];
+  /**
+   * A notice on one of the pool's connections (RAISE NOTICE, warnings of the server and of logins), or of the pool itself. Those
+   * of a statement come in their order and before its promise settles. While nobody listens they cost nothing; while JavaScript
+   * is behind, the connection that raises them waits.
+   */
+  notice: [Notice];
   /** Something in the background failed (the password function). Never ends the process, listener or not. */
   error: [unknown];
 }
@@ -388,6 +442,21 @@ export class Pool extends EventEmitter<PoolEvents> {
     statements: ReadonlyArray<BatchStatement>,
     options?: BatchOptions,
   ): Promise<PromiseSettledResult<Rows<T>>[]>;
+  /**
+   * Runs a script, several statements by the simple protocol (migrations, dumps), and resolves to the rows of each. A script
+   * without a statement resolves to []. It takes no parameters, and all results are held in memory until its end.
+   *
+   * The server runs it as one transaction, unless it says BEGIN and COMMIT itself: when one statement fails, `statementIndex`
+   * says which (not where the script could not be parsed and nothing ran), and `position` counts from the script's beginning.
+   * `outcome` is then `'not-applied'`, but `'unknown'` when a COMMIT or PREPARE TRANSACTION had been completed in it, and
+   * when the connection was lost (ERR_OUTCOME_UNKNOWN). It is run again on another node only while nothing of it can have
+   * run, or where the pool's mode only allows standbys.
+   *
+   * It has a connection to itself that is closed afterwards: what it does to its session (SET, temporary tables) concerns
+   * nobody else. A transaction that it leaves open is rolled back: ERR_TRANSACTION_OPEN. COPY FROM STDIN and TO STDOUT are not
+   * possible: ERR_COPY_IN_SCRIPT. `command` is the first word of the server's command tag.
+   */
+  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
   stream<T = Record<string, unknown>>(
     sql: string,
@@ -464,7 +533,7 @@ export class HyperionError extends Error {
   readonly outcome?: Outcome;
   /** For a statement: how often it was tried. */
   readonly attempts?: number;
-  /** For a batch in a transaction: which of its statements failed, from 0. */
+  /** For a batch in a transaction and for a script: which of its statements failed, from 0. */
   readonly statementIndex?: number;
 }
 
