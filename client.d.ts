@@ -138,10 +138,13 @@ export type Parameter = unknown;
 export interface Field {
   name: string;
   typeOid: number;
+  /** As pg_type has it (`'int8'`, `'_int4'`). `'unknown'` in a result of a script at whose end nothing is known of the type. */
   typeName: string;
+  /** As pg_attribute has it: what `(10)` in `varchar(10)` comes to; -1 for none. */
   typeModifier: number;
   /** Of the table the column comes from; null when it comes from none. */
   tableOid: number | null;
+  /** Its number in that table, from 1. */
   columnNumber: number | null;
 }
 
@@ -339,8 +342,10 @@ export class Transaction {
   /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
   value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
   /**
-   * Runs a script of several statements in the transaction; see {@link Pool.exec}. One that would begin or end a transaction
-   * is refused. The connection is not used again after the transaction.
+   * Runs several statements by the simple protocol in the transaction: see {@link Pool.exec}. BEGIN, COMMIT and ROLLBACK in
+   * it are a {@link ParameterError} before anything is sent; one that ends the transaction in a way that is not seen in the
+   * text rejects with ERR_TRANSACTION_ENDED, `outcome: 'unknown'`, and the transaction is over. A failure spoils the transaction
+   * as any statement's does. When it ends, its connection is closed.
    */
   exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /**
@@ -433,34 +438,34 @@ export interface Gap {
   reason: string;
 }
 
-/** The events of a {@link Pool}. */
-/** A message of the server that is no error. What it did not say is missing. */
+/** What the server has to say that is no error. Only what it sent is there. */
 export interface Notice {
-  /** `'NOTICE'`, `'WARNING'`, `'INFO'`, `'DEBUG'`, `'LOG'`; translated as the server's `lc_messages` has it. */
+  /** `'NOTICE'`, `'WARNING'`, `'INFO'`, `'DEBUG'`, `'LOG'`, in the language of the server's lc_messages. */
   severity: string;
-  /** SQLSTATE. */
+  /** The SQLSTATE. */
   code: string;
   message: string;
   detail?: string;
   hint?: string;
-  /** Of the first character in the statement, from 1. */
+  /** Character of the statement, from 1. */
   position?: number;
   internalPosition?: number;
   internalQuery?: string;
+  /** The calls that led there, the innermost first. */
   where?: string;
   schema?: string;
   table?: string;
   column?: string;
   dataType?: string;
   constraint?: string;
-  /** In the server's source, as `line` and `routine`. */
   file?: string;
   line?: number;
   routine?: string;
-  /** `host:port`; missing where no single node said it. */
+  /** `host:port`; none for what the pool itself has to say. */
   node?: string;
 }
 
+/** The events of a {@link Pool}. */
 export interface PoolEvents {
   /** Another node is the primary now. `downMs`: how long none was known. */
   primary: [{ host: string; port: number; from: string | null; to: string; downMs: number }];
@@ -471,9 +476,9 @@ export interface PoolEvents {
   /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */
   gap: [Gap];
   /**
-   * The server said something beside its answers (RAISE NOTICE, "does not exist, skipping"), on any connection of the pool;
-   * told before the promise of the statement that caused it settles. Also told once for each type whose values arrive as
-   * Buffers because nobody knows it. Without a listener notices cost nothing.
+   * A notice on one of the pool's connections (RAISE NOTICE, warnings of the server and of logins), or of the pool itself. Those
+   * of a statement come in their order and before its promise settles. While nobody listens they cost nothing; while JavaScript
+   * is behind, the connection that raises them waits.
    */
   notice: [Notice];
   /** Something in the background failed (the password function). Never ends the process, listener or not. */
@@ -516,16 +521,6 @@ export class Pool extends EventEmitter<PoolEvents> {
   /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
   value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
   /**
-   * Runs a script of several statements by the simple protocol (migrations, dumps): a result for each, held in memory until
-   * the last.
-   *
-   * The server runs it as one transaction unless it says BEGIN and COMMIT itself; one that it leaves open is rolled back, and
-   * the call rejects with ERR_TRANSACTION_OPEN. An error has `statementIndex`; its `outcome` is `'not-applied'`, or `'unknown'`
-   * where a COMMIT of the script came before. What it leaves in its session (SET, temporary tables) nobody else gets: the
-   * connection is not used again. COPY FROM STDIN and TO STDOUT are refused (ERR_COPY_IN_SCRIPT).
-   */
-  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
-  /**
    * Runs statements in one round trip, in their order. Results come in the same order.
    *
    * Each for itself, a result is as Promise.allSettled has it: what fails does not stop the others. With `transaction`
@@ -540,6 +535,21 @@ export class Pool extends EventEmitter<PoolEvents> {
     statements: ReadonlyArray<BatchStatement>,
     options?: BatchOptions,
   ): Promise<PromiseSettledResult<Rows<T>>[]>;
+  /**
+   * Runs a script, several statements by the simple protocol (migrations, dumps), and resolves to the rows of each. A script
+   * without a statement resolves to []. It takes no parameters, and all results are held in memory until its end.
+   *
+   * The server runs it as one transaction, unless it says BEGIN and COMMIT itself: when one statement fails, `statementIndex`
+   * says which (not where the script could not be parsed and nothing ran), and `position` counts from the script's beginning.
+   * `outcome` is then `'not-applied'`, but `'unknown'` when a COMMIT or PREPARE TRANSACTION had been completed in it, and
+   * when the connection was lost (ERR_OUTCOME_UNKNOWN). It is run again on another node only while nothing of it can have
+   * run, or where the pool's mode only allows standbys.
+   *
+   * It has a connection to itself that is closed afterwards: what it does to its session (SET, temporary tables) concerns
+   * nobody else. A transaction that it leaves open is rolled back: ERR_TRANSACTION_OPEN. COPY FROM STDIN and TO STDOUT are not
+   * possible: ERR_COPY_IN_SCRIPT. `command` is the first word of the server's command tag.
+   */
+  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
   stream<T = Record<string, unknown>>(
     sql: string | Sql,
@@ -616,7 +626,7 @@ export class HyperionError extends Error {
   readonly outcome?: Outcome;
   /** For a statement: how often it was tried. */
   readonly attempts?: number;
-  /** For a batch in a transaction: which of its statements failed, from 0. */
+  /** For a batch in a transaction and for a script: which of its statements failed, from 0. */
   readonly statementIndex?: number;
 }
 

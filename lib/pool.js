@@ -44,6 +44,8 @@ class Pool extends EventEmitter {
   /** Held here, because the channel holds it weakly. @type {import('./channel.js').Listener} */
   #listener;
   #closed = false;
+  /** Notices go no further than the core until somebody listens. */
+  #hearsNotices = false;
   /** @type {Listeners} */
   #listeners;
   /** @type {Promise<void> | undefined} */
@@ -67,10 +69,6 @@ class Pool extends EventEmitter {
     this.#session = new Session(channel, pool, statements, this.#options);
     this.#listeners = new Listeners(this.#session, this);
     forgotten.register(this, { channel, pool }, this);
-    // Notices go no further than the core until somebody listens.
-    const count = () => this.listenerCount('notice');
-    this.on('newListener', (event) => event === 'notice' && count() === 0 && this.#wantNotices(1));
-    this.on('removeListener', (event) => event === 'notice' && count() === 0 && this.#wantNotices(0));
   }
 
   /**
@@ -290,11 +288,12 @@ class Pool extends EventEmitter {
     await this.end();
   }
 
-  /** @param {number} wanted 1 or 0 */
+  /** @param {boolean} wanted */
   #wantNotices(wanted) {
-    if (this.#closed) return;
+    if (this.#closed || this.#hearsNotices === wanted) return;
+    this.#hearsNotices = wanted;
     const { channel, pool } = this.#session;
-    channel.ring.open(OP.NOTICES, 0, pool, 0, 0, 0, wanted, 0);
+    channel.ring.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
     channel.ring.close();
     channel.flushSoon();
   }
@@ -311,7 +310,9 @@ class Pool extends EventEmitter {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
       } else {
-        this.emit(/** @type {string} */ (event), detail);
+        const heard = this.emit(/** @type {string} */ (event), detail);
+        // Here, because listeners may leave without a word: removeAllListeners().
+        if (event === 'notice' && !heard) this.#wantNotices(false);
       }
     });
   }
@@ -340,6 +341,33 @@ class Pool extends EventEmitter {
   emit(event, ...rest) {
     if (event === 'error' && this.listenerCount('error') === 0) return false;
     return super.emit(event, ...rest);
+  }
+
+  // What all ways to listen come down to.
+  /**
+   * @param {string | symbol} event
+   * @param {(...args: any[]) => void} listener
+   */
+  on(event, listener) {
+    if (event === 'notice') this.#wantNotices(true);
+    return super.on(event, listener);
+  }
+
+  /**
+   * @param {string | symbol} event
+   * @param {(...args: any[]) => void} listener
+   */
+  addListener(event, listener) {
+    return this.on(event, listener);
+  }
+
+  /**
+   * @param {string | symbol} event
+   * @param {(...args: any[]) => void} listener
+   */
+  prependListener(event, listener) {
+    if (event === 'notice') this.#wantNotices(true);
+    return super.prependListener(event, listener);
   }
 
   /** Shows the state, and no password. */

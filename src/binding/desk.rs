@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
-use crate::cluster::{Cluster, Password};
+use crate::cluster::{Cluster, Password, Room};
 use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
 use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
@@ -72,8 +72,10 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
         None => ask(pool, queue, &requests),
     };
     let events = queue.clone();
-    let observer = Arc::new(move |event: serde_json::Value| {
+    let observer = Arc::new(move |event: serde_json::Value| -> Room {
         events.push_text(&Message::new(Kind::Event, pool), event.to_string());
+        let events = events.clone();
+        events.is_full().then(|| Box::pin(async move { events.has_room().await }) as _)
     });
     let cluster =
         Cluster::new(options.config(), password, options.mode, options.connect_timeout(), options.rhythm(), observer);

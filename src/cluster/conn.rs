@@ -9,7 +9,6 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -340,31 +339,36 @@ fn reported_role(connection: &Driven) -> Option<Role> {
 const POLITENESS: Duration = Duration::from_secs(1);
 
 async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices: Notices) {
-    let driven = poll_fn(|cx| {
+    let driven = async {
         loop {
-            let polled = connection.poll_message(cx);
-            if let Some(role) = reported_role(&connection) {
-                link.set_role(role);
-            }
-            match polled {
-                Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+            let message = poll_fn(|cx| {
+                let polled = connection.poll_message(cx);
+                if let Some(role) = reported_role(&connection) {
+                    link.set_role(role);
+                }
+                polled
+            });
+            match message.await {
+                Some(Ok(AsyncMessage::Notice(notice))) => {
                     link.notice(&notice);
-                    if notices.wanted.load(Ordering::Relaxed) {
-                        (notices.observer)(notice_event(&notice, &notices.node));
+                    if notices.wanted.load(Ordering::Relaxed)
+                        && let Some(room) = (notices.observer)(notice_event(&notice, &notices.node))
+                    {
+                        // Notices pile up in the server, not here.
+                        room.await;
                     }
                 }
-                Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                Some(Ok(AsyncMessage::Notification(notification))) => {
                     if let Some(listener) = link.listener.get() {
                         let _ = listener.send(notification);
                     }
                 }
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(describe(&error))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => return Poll::Pending,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Some(describe(&error)),
+                None => return None,
             }
         }
-    });
+    };
     let reason = tokio::select! {
         reason = driven => reason,
         () = link.cut.notified() => Some("cut by the client: the node was lost".to_owned()),

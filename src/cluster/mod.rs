@@ -79,7 +79,10 @@ impl fmt::Debug for Password {
 }
 
 /// What happened in the cluster, as the pool's events tell it.
-pub(crate) type Observer = Arc<dyn Fn(Value) + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(Value) -> Room + Send + Sync>;
+
+/// What to wait for before more is told, where there is much to tell; None: there is room.
+pub(crate) type Room = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// How long closing waits for the sockets to be closed.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -178,7 +181,8 @@ impl Cluster {
 
     /// Tells the pool's listeners of something.
     pub(crate) fn announce(&self, event: Value) {
-        (self.observer)(event);
+        // Rare enough not to wait.
+        drop((self.observer)(event));
     }
 
     /// A connection to a node that suits the pool.

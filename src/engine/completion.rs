@@ -235,14 +235,17 @@ impl CompletionQueue {
     pub(crate) async fn has_room(&self) {
         loop {
             let notified = self.room.notified();
-            {
-                let queue = lock(&self.queue);
-                if queue.bytes < HIGH_WATER || queue.closed {
-                    return;
-                }
+            if !self.is_full() {
+                return;
             }
             notified.await;
         }
+    }
+
+    /// Whether JavaScript is behind.
+    pub(crate) fn is_full(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.bytes >= HIGH_WATER && !queue.closed
     }
 
     /// Writes the oldest batch into `target`, on the JavaScript thread.

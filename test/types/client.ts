@@ -176,3 +176,19 @@ export async function templates(pool: Pool): Promise<void> {
   }
   void [people, one, maybe, many, count, results];
 }
+
+export async function scripts(pool: Pool): Promise<void> {
+  const results = await pool.exec('select 1; select 2', { timeoutMs: 10, signal: AbortSignal.timeout(1) });
+  same<Equal<typeof results, Rows<Record<string, unknown>>[]>>();
+  const [[{ n }]] = await pool.transaction((tx) => tx.exec<{ n: number }>('select 1 as n', { rowMode: 'object' }));
+  same<Equal<typeof n, number>>();
+  const column: number | null = results[0].fields[0].columnNumber;
+  // @ts-expect-error a script has no parameters
+  await pool.exec('select $1', [1]);
+  // @ts-expect-error a script is no declared read
+  await pool.exec('select 1', { readOnly: true });
+  pool.on('notice', ({ severity, code, message, line, node }) => {
+    same<Equal<typeof line, number | undefined>>();
+    return [severity, code, message, node, column];
+  });
+}

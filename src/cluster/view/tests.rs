@@ -18,9 +18,10 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     config.user(user).host("a").host("b").host("c").port(5432);
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = told.clone();
-    let observer = move |event: Value| {
+    let observer = move |event: Value| -> crate::cluster::Room {
         let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
         lock(&sink).push(format!("{} {} {} {}", text("event"), text("host"), text("state"), text("to")));
+        None
     };
     let timeout = Duration::from_secs(1);
     let password = Password::PerHost(vec![]);
