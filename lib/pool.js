@@ -11,7 +11,7 @@ const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
 const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
-const single = require('./single.js');
+const { withSingles } = require('./single.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('./statements.js');
@@ -91,60 +91,6 @@ class Pool extends EventEmitter {
   /** Runs a template: what is interpolated is a parameter, never text. */
   get sql() {
     return this.#sql;
-  }
-
-  /**
-   * The only row of a statement's result.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async one(sql, params, options) {
-    return this.#expecting(single.one, sql, params, options);
-  }
-
-  /**
-   * The only row, or null.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async maybeOne(sql, params, options) {
-    return this.#expecting(single.maybeOne, sql, params, options);
-  }
-
-  /**
-   * The rows, at least one.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async many(sql, params, options) {
-    return this.#expecting(single.many, sql, params, options);
-  }
-
-  /**
-   * The only value of the only row.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async value(sql, params, options) {
-    return this.#expecting(single.value, sql, params, options);
-  }
-
-  /**
-   * @param {(rows: any) => unknown} check
-   * @param {any} sql
-   * @param {any} params
-   * @param {any} options
-   */
-  async #expecting(check, sql, params, options) {
-    try {
-      return check(await this.query(sql, params, options));
-    } catch (error) {
-      throw located(error);
-    }
   }
 
   /**
@@ -381,6 +327,8 @@ class Pool extends EventEmitter {
     return this.status();
   }
 }
+
+withSingles(Pool);
 
 /**
  * Opens a pool over the nodes of a cluster. Connects when it is first used.

@@ -1,8 +1,9 @@
 'use strict';
 
-// How many rows a caller expects: one(), maybeOne(), many(), value(). The statement has run whatever the answer is.
+// How many rows a caller expects: one(), maybeOne(), many(), value() of a pool and of a transaction. The statement has run
+// whatever the answer is.
 
-const { NoRowsError, TooManyRowsError } = require('./errors.js');
+const { NoRowsError, TooManyRowsError, located } = require('./errors.js');
 
 /** @typedef {any[] & { fields: readonly { name: string }[] }} Result */
 
@@ -39,4 +40,22 @@ function value(rows) {
   return Array.isArray(row) ? row[0] : row[rows.fields[0].name];
 }
 
-module.exports = { many, maybeOne, one, value };
+/**
+ * Gives a class that has query() the others.
+ * @param {{ prototype: { query(...given: any[]): Promise<any> } }} Class
+ */
+function withSingles({ prototype }) {
+  for (const [name, check] of Object.entries({ one, maybeOne, many, value })) {
+    /** @this {typeof prototype} @param {...any} given as query() takes it */
+    const method = async function (...given) {
+      try {
+        return check(await this.query(...given));
+      } catch (error) {
+        throw located(error);
+      }
+    };
+    Object.defineProperty(prototype, name, { value: method, writable: true, configurable: true });
+  }
+}
+
+module.exports = { withSingles };

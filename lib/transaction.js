@@ -9,7 +9,7 @@ const { OP, FLAG } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
 const { exec, execOptions } = require('./exec.js');
-const single = require('./single.js');
+const { withSingles } = require('./single.js');
 const { runner, unfold } = require('./sql.js');
 const { NONE, callOptions, underSignal } = require('./session.js');
 
@@ -151,60 +151,6 @@ class Transaction {
   }
 
   /**
-   * The only row of a statement's result.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async one(sql, params, options) {
-    return this.#expecting(single.one, sql, params, options);
-  }
-
-  /**
-   * The only row, or null.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async maybeOne(sql, params, options) {
-    return this.#expecting(single.maybeOne, sql, params, options);
-  }
-
-  /**
-   * The rows, at least one.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async many(sql, params, options) {
-    return this.#expecting(single.many, sql, params, options);
-  }
-
-  /**
-   * The only value of the only row.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
-   */
-  async value(sql, params, options) {
-    return this.#expecting(single.value, sql, params, options);
-  }
-
-  /**
-   * @param {(rows: any) => unknown} check
-   * @param {any} sql
-   * @param {any} params
-   * @param {any} options
-   */
-  async #expecting(check, sql, params, options) {
-    try {
-      return check(await this.query(sql, params, options));
-    } catch (error) {
-      throw located(error);
-    }
-  }
-
-  /**
    * Runs several statements by the simple protocol in the transaction.
    * @param {string} script
    * @param {object} [options]
@@ -292,6 +238,8 @@ class Transaction {
     if (!this.ended && !this.#poolIsClosed()) await this.rollback();
   }
 }
+
+withSingles(Transaction);
 
 /**
  * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when

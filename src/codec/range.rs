@@ -3,6 +3,7 @@
 use super::array_text::write_value;
 use super::decode::{DecodeError, Decoder};
 use super::read::Reader;
+use super::shown::put_doubled;
 
 // utils/rangetypes.h.
 const EMPTY: u8 = 0x01;
@@ -55,14 +56,7 @@ fn write_bound(element: &Decoder, reader: &mut Reader<'_>, out: &mut Vec<u8>) ->
     };
     if text.is_empty() || text.iter().any(special) {
         let text = out.split_off(from);
-        out.push(b'"');
-        for byte in text {
-            if matches!(byte, b'"' | b'\\') {
-                out.push(byte);
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
+        put_doubled(&text, out);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::decode::{DecodeError, Decoder};
 use super::from_text;
 use super::pack::{Packer, mask_words};
 use super::read::Reader;
+use super::shown::put_doubled;
 
 /// One attribute of a composite type.
 #[derive(Debug, Clone)]
@@ -94,14 +95,7 @@ impl RecordDecoder {
             let text = &out[from..];
             if text.is_empty() || text.iter().any(|&byte| is_special(byte)) {
                 let text = out.split_off(from);
-                out.push(b'"');
-                for byte in text {
-                    if matches!(byte, b'"' | b'\\') {
-                        out.push(byte);
-                    }
-                    out.push(byte);
-                }
-                out.push(b'"');
+                put_doubled(&text, out);
             }
         }
         out.push(b')');

@@ -246,3 +246,15 @@ pub(super) fn put_quoted(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
     out.push(b'"');
     Ok(())
 }
+
+/// Text in double quotes, quotes and backslashes doubled, as ranges and records have it.
+pub(super) fn put_doubled(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for &byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(byte);
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
