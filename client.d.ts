@@ -25,7 +25,7 @@ export interface Host {
   port?: number;
 }
 
-/** How some types arrive. The first named is the default. */
+/** How values arrive and are sent. Of the choices the first named is the default. */
 export interface TypeChoices {
   int8?: 'bigint' | 'number' | 'string';
   /** `'number'` loses digits beyond a double's 15 to 17. */
@@ -33,6 +33,22 @@ export interface TypeChoices {
   /** timestamptz, timestamp (taken as UTC) and date. A Date has no microseconds and no infinity (which stays a number). */
   date?: 'string' | 'date';
   json?: 'parse' | 'string';
+  /**
+   * Makes what arrives out of a value's text, as the server prints it (`DateStyle = ISO`, UTC); wins over the choices above.
+   *
+   * By the type's name in pg_type (`'int4'`, `'timestamptz'`, `'mood'`, `'schema.mood'`, arrays `'int4[]'`) or its oid. Also for
+   * the type's values in arrays and composites; NULL stays null. The server announces a column of a domain as the domain's
+   * base type. What a parser throws rejects the statement with ERR_PARSER (`outcome: 'applied'`). In the `types` of a call,
+   * null takes the pool's parser away.
+   */
+  parsers?: Readonly<Record<string, ((text: string) => unknown) | null>>;
+  /**
+   * Makes the text that is sent (or null, for NULL) out of a parameter, by the name or oid of the parameter's type; also in
+   * arrays, composites and rows of copyFrom(). null and undefined are NULL without it. The first run of a statement costs a
+   * round trip more: the server is asked for the types of its parameters, and the serializer is called after that.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: whoever registers it knows what is passed to it
+  serializers?: Readonly<Record<string, ((value: any) => string | null | undefined) | null>>;
 }
 
 /** What a logger is told, once a statement. */
@@ -150,6 +166,8 @@ export interface QueryOptions {
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
   rowMode?: 'object' | 'array';
+  /** What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their functions. */
+  types?: TypeChoices;
 }
 
 export interface ExecOptions {
@@ -157,11 +175,42 @@ export interface ExecOptions {
   timeoutMs?: number;
   /** When it fires the script is cancelled on the server: {@link AbortError}. */
   signal?: AbortSignal;
-  /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
   rowMode?: 'object' | 'array';
-  /** How some types arrive, for this script. Default: as the pool has it. */
   types?: TypeChoices;
 }
+
+/** SQL with its parameters, made by {@link sql}. Does not change. */
+export interface Sql {
+  /** With `$1`, `$2`, ... for the values. */
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** What makes SQL out of names, lists and objects. A mistake is a {@link ParameterError}. */
+export interface SqlHelpers {
+  /** A quoted name: `id('schema', 'table')`. Each part has 1 to 63 bytes. */
+  id(...names: string[]): Sql;
+  /** Values or fragments with `separator` (default `, `) between them; at least one. */
+  join(parts: ReadonlyArray<unknown>, separator?: Sql): Sql;
+  /** Rows for an INSERT: `($1, $2), ($3, $4)`. */
+  values(rows: ReadonlyArray<ReadonlyArray<unknown>>): Sql;
+  /** The same with the columns ahead: `("a", "b") values ($1, $2)`; those of the first row, which all rows must have. */
+  values(rows: ReadonlyArray<Readonly<Record<string, unknown>>>, columns?: ReadonlyArray<string>): Sql;
+  /** `"a" = $1, "b" = $2`, for an UPDATE. */
+  set(object: Readonly<Record<string, unknown>>): Sql;
+  /** Text as it is. Nothing in it is escaped: never from outside. */
+  raw(text: string): Sql;
+}
+
+/**
+ * A fragment of SQL: what is interpolated is a parameter, never text; a fragment becomes part of the text. An array is one
+ * parameter (`= any(${[1, 2]})`), not a list: that is `join`.
+ */
+export const sql: SqlHelpers & ((strings: TemplateStringsArray, ...parts: unknown[]) => Sql);
+
+/** Runs a template: ``await pool.sql`select * from t where id = ${id}` ``. It runs at once. */
+export type SqlRunner = SqlHelpers &
+  (<T = Record<string, unknown>>(strings: TemplateStringsArray, ...parts: unknown[]) => Promise<Rows<T>>);
 
 export interface StreamOptions extends QueryOptions {
   /** Rows in a piece at most; a piece ends at 32 KiB in any case. Default 1000. */
@@ -177,7 +226,7 @@ export interface RowStream<T = Record<string, unknown>> extends AsyncIterableIte
 }
 
 /** A statement of a batch. */
-export type BatchStatement = string | readonly [sql: string, params?: ReadonlyArray<Parameter> | null];
+export type BatchStatement = string | Sql | readonly [sql: string | Sql, params?: ReadonlyArray<Parameter> | null];
 
 export interface BatchOptions {
   /** All in one transaction, with these options. Default false: each for itself. */
@@ -261,15 +310,37 @@ export class Transaction {
   private constructor();
   /** Runs a statement; concurrent calls run in their order. */
   query<T extends unknown[] = unknown[]>(
-    sql: string,
+    sql: string | Sql,
     params: ReadonlyArray<Parameter> | null | undefined,
     options: QueryOptions & { rowMode: 'array' },
   ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /** Runs a template in the transaction. */
+  readonly sql: SqlRunner;
+  /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
+  one<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T>;
+  /** The only row, or null. {@link TooManyRowsError} when there are more. */
+  maybeOne<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T | null>;
+  /** At least one row, else {@link NoRowsError}. */
+  many<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
+  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
   /**
    * Runs several statements by the simple protocol in the transaction: see {@link Pool.exec}. BEGIN, COMMIT and ROLLBACK in
    * it are a {@link ParameterError} before anything is sent; one that ends the transaction in a way that is not seen in the
@@ -418,15 +489,37 @@ export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions);
   /** Runs a statement on any connection. */
   query<T extends unknown[] = unknown[]>(
-    sql: string,
+    sql: string | Sql,
     params: ReadonlyArray<Parameter> | null | undefined,
     options: QueryOptions & { rowMode: 'array' },
   ): Promise<Rows<T>>;
   query<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: QueryOptions,
   ): Promise<Rows<T>>;
+  /** Runs a template. */
+  readonly sql: SqlRunner;
+  /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
+  one<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T>;
+  /** The only row, or null. {@link TooManyRowsError} when there are more. */
+  maybeOne<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<T | null>;
+  /** At least one row, else {@link NoRowsError}. */
+  many<T = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: ReadonlyArray<Parameter> | null,
+    options?: QueryOptions,
+  ): Promise<Rows<T>>;
+  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
+  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
   /**
    * Runs statements in one round trip, in their order. Results come in the same order.
    *
@@ -459,7 +552,7 @@ export class Pool extends EventEmitter<PoolEvents> {
   exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
   stream<T = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: ReadonlyArray<Parameter> | null,
     options?: StreamOptions,
   ): RowStream<T>;
@@ -606,4 +699,18 @@ export class ParameterError extends HyperionError {
   /** Of a load: the column whose value does not fit. */
   readonly column?: string;
   readonly code: 'ERR_INVALID_PARAM';
+}
+
+/** A statement returned no row where one was expected. It has run. */
+export class NoRowsError extends HyperionError {
+  constructor(message: string);
+  readonly code: 'ERR_NO_ROWS';
+  readonly outcome: 'applied';
+}
+
+/** A statement returned more rows (or not one column) than were expected. It has run. */
+export class TooManyRowsError extends HyperionError {
+  constructor(message: string, code?: 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS');
+  readonly code: 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS';
+  readonly outcome: 'applied';
 }

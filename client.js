@@ -4,11 +4,13 @@
 
 const errors = require('./lib/errors.js');
 const { createPool, Pool } = require('./lib/pool.js');
+const { sql } = require('./lib/sql.js');
 const { Transaction } = require('./lib/transaction.js');
 
 exports.createPool = createPool;
 exports.Pool = Pool;
 exports.Transaction = Transaction;
+exports.sql = sql;
 exports.HyperionError = errors.HyperionError;
 exports.DatabaseError = errors.DatabaseError;
 exports.NoPrimaryError = errors.NoPrimaryError;
@@ -19,3 +21,5 @@ exports.AbortError = errors.AbortError;
 exports.PoolClosedError = errors.PoolClosedError;
 exports.OptionError = errors.OptionError;
 exports.ParameterError = errors.ParameterError;
+exports.NoRowsError = errors.NoRowsError;
+exports.TooManyRowsError = errors.TooManyRowsError;

@@ -9,6 +9,7 @@ const { AbortError, ParameterError, located } = require('./errors.js');
 const { callOptions, underSignal } = require('./session.js');
 const { listOf, normalize } = require('./params.js');
 const { toRows } = require('./rows.js');
+const { Sql, unfold } = require('./sql.js');
 const { beginSql, transactionOptions } = require('./transaction.js');
 
 const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
@@ -42,8 +43,10 @@ function readItems(session, statements, types) {
   const different = new Set();
   const items = statements.map((entry, index) =>
     naming(index, () => {
-      const [sql, params, ...rest] = typeof entry === 'string' ? [entry] : Array.isArray(entry) ? entry : [undefined];
-      if (typeof sql !== 'string' || rest.length > 0) throw new ParameterError('must be [sql, params]');
+      const [given, own, ...rest] =
+        typeof entry === 'string' || entry instanceof Sql ? [entry] : Array.isArray(entry) ? entry : [undefined];
+      const [sql, params] = unfold(given, own);
+      if (typeof sql !== 'string' || rest.length > 0) throw new ParameterError('must be [sql, params] or a fragment');
       different.add(sql);
       return { sql, params: listOf(params) };
     }),

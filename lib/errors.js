@@ -59,6 +59,27 @@ class ParameterError extends HyperionError {
   }
 }
 
+/** A statement returned no row where one was expected. It has run. */
+class NoRowsError extends HyperionError {
+  /** @param {string} message */
+  constructor(message) {
+    super(message, 'ERR_NO_ROWS');
+    this.outcome = 'applied';
+  }
+}
+
+/** A statement returned more rows, or columns, than were expected. It has run. */
+class TooManyRowsError extends HyperionError {
+  /**
+   * @param {string} message
+   * @param {string} [code]
+   */
+  constructor(message, code = 'ERR_TOO_MANY_ROWS') {
+    super(message, code);
+    this.outcome = 'applied';
+  }
+}
+
 /** @type {Record<string, new (message: string, code: string) => HyperionError>} */
 const CLASSES = {
   HyperionError,
@@ -117,6 +138,8 @@ module.exports = {
   PoolClosedError,
   OptionError,
   ParameterError,
+  NoRowsError,
+  TooManyRowsError,
   fromCore,
   aborted,
   located,

@@ -11,6 +11,8 @@ const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
 const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
+const single = require('./single.js');
+const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('./statements.js');
 const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
@@ -48,6 +50,7 @@ class Pool extends EventEmitter {
   #listeners;
   /** @type {Promise<void> | undefined} */
   #ended;
+  #sql = runner((fragment) => this.query(fragment));
 
   /** @param {unknown} [options] */
   constructor(options) {
@@ -70,15 +73,75 @@ class Pool extends EventEmitter {
 
   /**
    * Runs a statement on any connection of the pool.
-   * @param {string} sql
+   * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
    * @param {import('./session.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
     const checked = options === undefined ? NONE : callOptions(options);
+    const [text, values] = unfold(sql, params);
     try {
-      return await this.#session.query(sql, params, checked, 0);
+      return await this.#session.query(text, values, checked, 0);
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /** Runs a template: what is interpolated is a parameter, never text. */
+  get sql() {
+    return this.#sql;
+  }
+
+  /**
+   * The only row of a statement's result.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async one(sql, params, options) {
+    return this.#expecting(single.one, sql, params, options);
+  }
+
+  /**
+   * The only row, or null.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async maybeOne(sql, params, options) {
+    return this.#expecting(single.maybeOne, sql, params, options);
+  }
+
+  /**
+   * The rows, at least one.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async many(sql, params, options) {
+    return this.#expecting(single.many, sql, params, options);
+  }
+
+  /**
+   * The only value of the only row.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async value(sql, params, options) {
+    return this.#expecting(single.value, sql, params, options);
+  }
+
+  /**
+   * @param {(rows: any) => unknown} check
+   * @param {any} sql
+   * @param {any} params
+   * @param {any} options
+   */
+  async #expecting(check, sql, params, options) {
+    try {
+      return check(await this.query(sql, params, options));
     } catch (error) {
       throw located(error);
     }
@@ -86,7 +149,7 @@ class Pool extends EventEmitter {
 
   /**
    * The rows of a statement as they come: an async iterable for `for await`.
-   * @param {string} sql
+   * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
    * @param {import('./session.js').QueryOptions & { batchSize?: number }} [options]
    */
@@ -94,7 +157,8 @@ class Pool extends EventEmitter {
     if (this.#closed) throw new PoolClosedError();
     const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
     const session = this.#session;
-    return new RowStream(session, async (reader) => session.query(sql, params, { ...checked, reader }, 0));
+    const [text, values] = unfold(sql, params);
+    return new RowStream(session, async (reader) => session.query(text, values, { ...checked, reader }, 0));
   }
 
   /**

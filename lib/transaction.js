@@ -9,6 +9,8 @@ const { OP, FLAG } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
 const { exec, execOptions } = require('./exec.js');
+const single = require('./single.js');
+const { runner, unfold } = require('./sql.js');
 const { NONE, callOptions, underSignal } = require('./session.js');
 
 /** @type {Record<string, string>} */
@@ -81,6 +83,7 @@ class Transaction {
   #state = 'open';
   /** @type {() => boolean} */
   #poolIsClosed;
+  #sql = runner((fragment) => this.query(fragment));
   /** Limits of the whole transaction. @type {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} */
   #limits;
 
@@ -127,15 +130,75 @@ class Transaction {
 
   /**
    * Runs a statement in the transaction.
-   * @param {string} sql
+   * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
    * @param {import('./session.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     this.#check();
     const checked = this.#limited(callOptions(options));
+    const [text, values] = unfold(sql, params);
     try {
-      return await this.#session.query(sql, params, checked, this.#id);
+      return await this.#session.query(text, values, checked, this.#id);
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /** Runs a template in the transaction: what is interpolated is a parameter, never text. */
+  get sql() {
+    return this.#sql;
+  }
+
+  /**
+   * The only row of a statement's result.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async one(sql, params, options) {
+    return this.#expecting(single.one, sql, params, options);
+  }
+
+  /**
+   * The only row, or null.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async maybeOne(sql, params, options) {
+    return this.#expecting(single.maybeOne, sql, params, options);
+  }
+
+  /**
+   * The rows, at least one.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async many(sql, params, options) {
+    return this.#expecting(single.many, sql, params, options);
+  }
+
+  /**
+   * The only value of the only row.
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('./session.js').QueryOptions} [options]
+   */
+  async value(sql, params, options) {
+    return this.#expecting(single.value, sql, params, options);
+  }
+
+  /**
+   * @param {(rows: any) => unknown} check
+   * @param {any} sql
+   * @param {any} params
+   * @param {any} options
+   */
+  async #expecting(check, sql, params, options) {
+    try {
+      return check(await this.query(sql, params, options));
     } catch (error) {
       throw located(error);
     }

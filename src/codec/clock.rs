@@ -153,7 +153,11 @@ pub(super) fn read_date(raw: &[u8]) -> Result<i32, DecodeError> {
 pub(super) fn expanded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (sign, digits) = match bytes {
-        [sign @ (b'+' | b'-'), rest @ ..] => (*sign, rest.get(..6)?),
+        [sign @ (b'+' | b'-'), rest @ ..] => {
+            // Dates reach the year 5,874,897.
+            let width = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (*sign, rest.get(..width).filter(|_| (6..=7).contains(&width))?)
+        }
         _ => (b'0', bytes.get(..4)?),
     };
     let rest = bytes.get(digits.len() + usize::from(sign != b'0')..)?;

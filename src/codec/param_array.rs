@@ -1,11 +1,12 @@
 //! JavaScript arrays as PostgreSQL's array literals (docs, 8.15.6 Array Input and Output Syntax).
 
 use bytes::{BufMut, BytesMut};
-use postgres_types::Type;
+use postgres_types::{Kind, Type};
 
 use super::array::MAX_DIMENSIONS;
 use super::net::hex;
 use super::param::{Param, ParamError, Target, type_name};
+use super::param_sql::base;
 
 /// bytea in hex format.
 pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
@@ -43,7 +44,11 @@ pub(super) fn put_array(
     member: &Type,
     out: &mut BytesMut,
 ) -> Result<(), ParamError> {
-    if items.iter().all(is_hollow) {
+    // A domain may be over an array: an array in an array of them is a value, not a dimension.
+    let element = base(member);
+    let is_vector = matches!(*element, Type::INT2_VECTOR | Type::OID_VECTOR);
+    let of_arrays = matches!(element.kind(), Kind::Array(_)) && !is_vector;
+    if items.is_empty() || (!of_arrays && items.iter().all(is_hollow)) {
         out.put_slice(b"{}");
         return Ok(());
     }
@@ -55,11 +60,15 @@ pub(super) fn put_array(
         }
         dimensions.push(items.len());
         level = match items.first() {
-            Some(Param::Array(inner)) => Some(inner),
+            Some(Param::Array(inner)) if !of_arrays => Some(inner),
             _ => None,
         };
     }
-    Literal { ty: to.ty, member: to.with(member), delimiter: to.catalog.delimiter(member) }.put(items, &dimensions, out)
+    Literal { ty: to.ty, member: to.with(member), delimiter: to.catalog.delimiter(member), of_arrays }.put(
+        items,
+        &dimensions,
+        out,
+    )
 }
 
 /// An array with no element at any depth.
@@ -71,6 +80,7 @@ struct Literal<'a> {
     ty: &'a Type,
     member: Target<'a>,
     delimiter: u8,
+    of_arrays: bool,
 }
 
 impl Literal<'_> {
@@ -87,7 +97,7 @@ impl Literal<'_> {
                 out.put_u8(self.delimiter);
             }
             match item {
-                Param::Array(items) => self.put(items, inner, out)?,
+                Param::Array(items) if !self.of_arrays => self.put(items, inner, out)?,
                 _ if !inner.is_empty() => return Err(self.ragged()),
                 Param::Null => out.put_slice(b"NULL"),
                 _ => self.put_element(item, out)?,

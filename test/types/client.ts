@@ -8,9 +8,13 @@ import {
   HyperionError,
   type NodeStatus,
   NoPrimaryError,
+  NoRowsError,
   type Pool,
   type PoolOptions,
   type Rows,
+  type Sql,
+  sql,
+  TooManyRowsError,
 } from '../../client.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -135,6 +139,42 @@ export async function listens(pool: Pool): Promise<void> {
   const lag: (number | null)[] = pool.nodes().map(({ lagMs }) => lagMs);
   const lsn: string | null = pool.nodes()[0].lsn;
   void [lag, lsn];
+}
+
+export async function templates(pool: Pool): Promise<void> {
+  interface Person {
+    id: number;
+    name: string;
+  }
+  const fragment: Sql = sql`id = ${1} and ${sql.id('a')} in (${sql.join([1, 2])})`;
+  const people: Rows<Person> = await pool.sql<Person>`select * from people where ${fragment}`;
+  const one: Person = await pool.one<Person>(sql`select * from people where ${fragment}`);
+  const maybe: Person | null = await pool.maybeOne<Person>('select * from people where id = $1', [1]);
+  const many: Rows<Person> = await pool.many<Person>('select * from people');
+  const count: number = await pool.value<number>('select 1');
+  await pool.sql`insert into people ${pool.sql.values([{ id: 1 }])} on conflict do update set ${sql.set({ name: 'x' })}`;
+  await pool.batch([fragment, ['select 1'], [fragment]]);
+  const results: Rows[] = await pool.exec('select 1; select 2', { timeoutMs: 5, types: { int8: 'number' } });
+  await pool.transaction(async (tx) => [await tx.sql`select 1`, await tx.exec('select 1'), await tx.one('select 1')]);
+  pool.on('notice', ({ severity, code, line, node }) => [severity.length, code, line?.toFixed(), node]);
+  await pool.query('select 1', [], {
+    types: {
+      json: 'string',
+      parsers: { int8: Number, date: null },
+      serializers: { point: ({ x, y }) => `(${x},${y})` },
+    },
+  });
+  // @ts-expect-error a parser is a function
+  createPool({ types: { parsers: { int8: 'number' } } });
+  // @ts-expect-error a separator is a fragment
+  sql.join([1], ', ');
+  try {
+    await pool.one('select');
+  } catch (error) {
+    if (error instanceof NoRowsError) same<Equal<typeof error.code, 'ERR_NO_ROWS'>>();
+    if (error instanceof TooManyRowsError) same<Equal<typeof error.outcome, 'applied'>>();
+  }
+  void [people, one, maybe, many, count, results];
 }
 
 export async function scripts(pool: Pool): Promise<void> {

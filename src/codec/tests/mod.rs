@@ -9,6 +9,7 @@ mod json;
 mod oracles;
 mod pack;
 mod params;
+mod properties;
 mod server;
 mod text;
 

@@ -1,0 +1,42 @@
+'use strict';
+
+// How many rows a caller expects: one(), maybeOne(), many(), value(). The statement has run whatever the answer is.
+
+const { NoRowsError, TooManyRowsError } = require('./errors.js');
+
+/** @typedef {any[] & { fields: readonly { name: string }[] }} Result */
+
+/** @param {Result} rows */
+function atMostOne(rows) {
+  if (rows.length > 1) throw new TooManyRowsError(`expected one row, the statement returned ${rows.length}`);
+}
+
+/** The only row. @param {Result} rows */
+function one(rows) {
+  atMostOne(rows);
+  if (rows.length === 0) throw new NoRowsError('expected one row, the statement returned none');
+  return rows[0];
+}
+
+/** The only row, or null. @param {Result} rows */
+function maybeOne(rows) {
+  atMostOne(rows);
+  return rows.length === 0 ? null : rows[0];
+}
+
+/** At least one row. @param {Result} rows */
+function many(rows) {
+  if (rows.length === 0) throw new NoRowsError('expected at least one row, the statement returned none');
+  return rows;
+}
+
+/** The only value of the only row. @param {Result} rows */
+function value(rows) {
+  const row = one(rows);
+  const { length } = rows.fields;
+  if (length !== 1)
+    throw new TooManyRowsError(`expected one column, the statement returned ${length}`, 'ERR_TOO_MANY_COLUMNS');
+  return Array.isArray(row) ? row[0] : row[rows.fields[0].name];
+}
+
+module.exports = { many, maybeOne, one, value };

@@ -1,0 +1,123 @@
+'use strict';
+
+// From a JavaScript value back to what the server prints (DateStyle ISO, TimeZone UTC), without a line of the code that is
+// tested. Whatever is not named here must be the server's text already.
+
+const assert = require('node:assert/strict');
+
+/**
+ * A type, as oracle.test.js reads it from the catalogues.
+ * @typedef {object} Type
+ * @property {string} name as SQL has it
+ * @property {string} typname
+ * @property {'base' | 'array' | 'range' | 'enum' | 'domain' | 'composite'} sort
+ * @property {string} delimiter
+ * @property {Type} [of] elements of an array, base of a domain, bounds of a range
+ * @property {{ name: string, type: Type }[]} [fields] of a composite
+ */
+
+/** A number in `%g` with all digits that it needs. @param {number} value @param {number} plainBelow */
+function general(value, plainBelow) {
+  if (!Number.isFinite(value)) return String(value);
+  if (value === 0) return Object.is(value, -0) ? '-0' : '0';
+  const [, sign, digits, exponent] = /** @type {RegExpExecArray} */ (
+    /^(-?)([\d.]+)e([+-]\d+)$/.exec(value.toExponential())
+  );
+  const at = Number(exponent);
+  if (at < -4 || at >= plainBelow) {
+    return `${sign}${digits}e${at < 0 ? '-' : '+'}${String(Math.abs(at)).padStart(2, '0')}`;
+  }
+  const plain = digits.replace('.', '');
+  if (at < 0) return `${sign}0.${'0'.repeat(-at - 1)}${plain}`;
+  const whole = plain.padEnd(at + 1, '0');
+  const rest = whole.slice(at + 1);
+  return `${sign}${whole.slice(0, at + 1)}${rest === '' ? '' : `.${rest}`}`;
+}
+
+/** ISO 8601, years as ECMAScript has them, to the server's style. @param {string} iso @param {string} zone */
+function moment(iso, zone) {
+  if (/infinity/.test(iso)) return iso;
+  const found = /^([+-]\d{6,7}|\d{4})(-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)\.(\d{3}|\d{6})(Z?))?$/.exec(iso);
+  assert.ok(found, `no ISO 8601: ${iso}`);
+  const [, years, day, time, fraction = '', utc] = found;
+  const year = Number(years);
+  const bc = year <= 0;
+  if (time !== undefined) assert.equal(utc, zone === '' ? '' : 'Z', iso);
+  const part = fraction.replace(/0+$/, '');
+  const clock = time === undefined ? '' : ` ${time}${part === '' ? '' : `.${part}`}${zone}`;
+  return `${String(bc ? 1 - year : year).padStart(4, '0')}${day}${clock}${bc ? ' BC' : ''}`;
+}
+
+/** @type {Record<string, (value: any) => string>} */
+const BASE = {
+  bool: (value) => (value ? 't' : 'f'),
+  float4: (value) => general(value, 6),
+  float8: (value) => general(value, 15),
+  bytea: (value) => `\\x${value.toString('hex')}`,
+  timestamptz: (value) => moment(value, '+00'),
+  timestamp: (value) => moment(value, ''),
+  date: (value) => moment(value, ''),
+};
+/** What JavaScript gets of these. @type {Record<string, string>} */
+const KINDS = {
+  bool: 'boolean',
+  int2: 'number',
+  int4: 'number',
+  oid: 'number',
+  float4: 'number',
+  float8: 'number',
+  int8: 'bigint',
+  bytea: 'object',
+};
+
+/** @param {any} value @param {Type} type @returns {string} */
+function print(value, type) {
+  switch (type.sort) {
+    case 'domain':
+      return print(value, /** @type {Type} */ (type.of));
+    case 'array':
+      return printArray(value, /** @type {Type} */ (type.of), type.delimiter);
+    case 'composite':
+      return printRecord(value, /** @type {any} */ (type.fields));
+    default:
+      assert.equal(typeof value, KINDS[type.typname] ?? 'string', `typeof of ${type.name}`);
+      return (BASE[type.typname] ?? String)(value);
+  }
+}
+
+/** @param {any} value @param {Type} element @param {string} delimiter */
+function printArray(value, element, delimiter) {
+  assert.ok(Array.isArray(value), 'an array');
+  // An element that is an array in JavaScript is one more dimension, unless the element's type is an array itself.
+  let base = element;
+  while (base.sort === 'domain') base = /** @type {Type} */ (base.of);
+  const isNested = base.sort === 'array';
+  /** @param {any} one @returns {string} */
+  const each = (one) => {
+    if (one === null) return 'NULL';
+    if (Array.isArray(one) && !isNested) return `{${one.map(each).join(delimiter)}}`;
+    const text = print(one, element);
+    return needsQuotes(text, delimiter) ? `"${text.replaceAll(/["\\]/g, '\\$&')}"` : text;
+  };
+  return `{${value.map(each).join(delimiter)}}`;
+}
+
+/** `array_isspace` knows the six of ASCII. @param {string} text @param {string} delimiter */
+const needsQuotes = (text, delimiter) =>
+  text === '' || /^null$/i.test(text) || /["\\{} \t\n\r\v\f]/.test(text) || text.includes(delimiter);
+
+/** @param {any} value @param {{ name: string, type: Type }[]} fields */
+function printRecord(value, fields) {
+  assert.deepStrictEqual(
+    Object.keys(value),
+    fields.map(({ name }) => name),
+  );
+  const parts = fields.map(({ name, type }) => {
+    if (value[name] === null) return '';
+    const text = print(value[name], type);
+    return text === '' || /["\\(), \t\n\r\v\f]/.test(text) ? `"${text.replaceAll(/["\\]/g, '$&$&')}"` : text;
+  });
+  return `(${parts.join(',')})`;
+}
+
+module.exports = { print };
