@@ -19,22 +19,14 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
 
-use super::Observer;
 use super::ear::{Ear, Heard};
 use super::formats::{Asking, Formats};
 use super::node::Node;
+use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
 use super::socket::{Address, Socket};
 use crate::engine::{clock, lock};
-use crate::error::notice_event;
-
-/// Where a connection's notices go.
-pub(super) struct Notices {
-    pub(super) observer: Observer,
-    pub(super) wanted: Arc<AtomicBool>,
-    pub(super) node: String,
-}
 
 /// What is known about a connection, shared by its driver, its users and its node.
 #[derive(Debug, Default)]
@@ -351,12 +343,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
             match message.await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
                     link.notice(&notice);
-                    if notices.wanted.load(Ordering::Relaxed)
-                        && let Some(room) = (notices.observer)(notice_event(&notice, &notices.node))
-                    {
-                        // Notices pile up in the server, not here.
-                        room.await;
-                    }
+                    notices.tell(&notice).await;
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {
                     if let Some(listener) = link.listener.get() {

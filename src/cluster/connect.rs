@@ -13,10 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, Notices, TLS, describe};
+use super::conn::{Conn, TLS, describe};
 use super::ear::{Ear, Heard};
 use super::formats::{Asking, Formats};
 use super::node::Node;
+use super::notices::Notices;
 use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
 use super::socket::{Address, Socket};

@@ -3,7 +3,8 @@
 //! - `role`: which node suits which pool (pure functions)
 //! - `node`: one host and what was last seen of it
 //! - `socket`, `conn`: one connection and the task that drives it
-//! - `ear`: hears the server refuse a COPY whose data is still on its way
+//! - `ear`: hears what tokio-postgres keeps to itself: the answers to a script, the end of a COPY that goes on
+//! - `notices`: the server's notices on their way to JavaScript
 //! - `formats`: asks for columns as text where binary will not do
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
@@ -21,6 +22,7 @@ pub(crate) mod fence;
 pub(crate) mod formats;
 mod monitor;
 pub(crate) mod node;
+mod notices;
 mod probe;
 mod report;
 pub(crate) mod role;
