@@ -8,9 +8,9 @@ const { parseArgs } = require('node:util');
 const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of a cluster, once
        hyperiondb-client watch [options] [string]    the same, live; q or Ctrl-C ends it
 
-  string               a connection string, as psql takes it: postgres://user@a,b/database?sslmode=...
-                       or 'host=a,b user=...'; options win, and what neither says comes from PGSERVICE
-                       and the other PG* variables
+  string               a connection string, as psql takes it: postgres://user@a,b/database or
+                       'host=a,b user=...'; options win, and what neither says comes from
+                       PGSERVICE and the other PG* variables
   --hosts a,b:5433,c   the nodes; default PGHOST, else the server of this machine
   --port PORT          for hosts that name none; default PGPORT, else 5432
   --user NAME          default PGUSER, else your name on this machine
