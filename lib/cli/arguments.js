@@ -15,8 +15,8 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
   --port PORT          for hosts that name none; default PGPORT, else 5432
   --user NAME          default PGUSER, else your name on this machine
   --database NAME      default PGDATABASE, else the user's name
-  --sslmode MODE       disable, allow, prefer, require, verify-ca, verify-full; default PGSSLMODE,
-                       else prefer
+  --sslmode MODE       disable, allow, prefer, require, verify-ca or verify-full; default
+                       PGSSLMODE, else prefer
   --timeout MS         status: how long a node may take to answer, at least 100; default 5000
   --json               status: the nodes as JSON
   --interval MS        watch: between two looks, at least 100; default 1000
