@@ -17,9 +17,10 @@ use tokio::time::timeout;
 use tokio_postgres::Config;
 
 use super::Cluster;
-use super::conn::{Conn, describe};
-use super::connect::HostFailure;
+use super::conn::Conn;
 use super::ear::{Ear, Heard};
+use super::failure::describe;
+use super::failure::{HostFailure, NoPassword, Progress, Stage};
 use super::formats::{Asking, Formats};
 use super::node::Node;
 use super::notices::Notices;
@@ -48,14 +49,6 @@ pub(crate) struct Access {
 /// Asks for a password; resolves to the password, or to why there is none.
 pub(crate) type AskPassword =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, NoPassword>> + Send>> + Send + Sync>;
-
-/// The `password` function failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NoPassword {
-    pub(crate) reason: String,
-    /// By which JavaScript knows the error itself; 0: it was none of its own.
-    pub(crate) request: u32,
-}
 
 /// Where passwords come from.
 pub(crate) enum Password {
@@ -183,10 +176,11 @@ pub(super) async fn log_in(
     config: &Config,
     node: &Arc<Node>,
     address: &Address,
+    progress: &Progress,
 ) -> Result<(Conn, Probe), HostFailure> {
     let mut first = None;
     for &way in cluster.tls.ways(address) {
-        let (failure, is_about_encryption) = match attempt(cluster, config, node, address, way).await {
+        let (failure, is_about_encryption) = match attempt(cluster, config, node, (address, way), progress).await {
             Ok(found) => return Ok(found),
             Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
         };
@@ -224,21 +218,24 @@ async fn attempt(
     cluster: &Cluster,
     config: &Config,
     node: &Arc<Node>,
-    address: &Address,
-    way: Way,
+    (address, way): (&Address, Way),
+    progress: &Progress,
 ) -> Result<(Conn, Probe), Failed> {
     let credentials = &cluster.credentials;
     credentials.check(credentials.known(node.index))?;
-    let (socket, binding) = cluster.tls.connect(node, address, way).await.map_err(|failure| match failure {
-        SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
-        SocketFailure::BrokenOff(error) => {
-            let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
-            Failed { failure, is_about_encryption: true }
-        }
-        SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
-    })?;
+    let (socket, binding) =
+        cluster.tls.connect(node, address, way, progress).await.map_err(|failure| match failure {
+            SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
+            SocketFailure::BrokenOff(error) => {
+                let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
+                Failed { failure, is_about_encryption: true }
+            }
+            SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
+        })?;
     let mut config = config.clone();
+    progress.set(Stage::Password);
     let password = credentials.get(node.index).await.map_err(HostFailure::Password)?;
+    progress.set(Stage::Asking);
     let turn = match password {
         Some(_) => credentials.turn().await,
         None => None,
@@ -275,15 +272,6 @@ fn untrusted(distrust: Distrust) -> HostFailure {
 
 fn distrust(node: &Node, TlsFailure { subject, reason }: TlsFailure) -> Distrust {
     Distrust::tls(node.host_name(), node.port, subject, reason)
-}
-
-impl From<tokio_postgres::Error> for HostFailure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
-            None => Self::Unreachable(describe(&error)),
-        }
-    }
 }
 
 /// Why a login failed.
