@@ -21,6 +21,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 use super::ear::{Ear, Heard};
 use super::failure::{Progress, describe};
 use super::formats::{Asking, Formats};
+use super::guard::Guarded;
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
@@ -331,7 +332,8 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Heard<Asking<Socket>>, Bound<Heard<Asking<Socket>>>>;
+type Stream = Guarded<Heard<Asking<Socket>>>;
+type Driven = Connection<Stream, Bound<Stream>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";

@@ -4,8 +4,10 @@
 //! monitor: there are servers that lock an account after a few. So until a login has succeeded one attempt goes ahead of
 //! the others, and a password that was refused rests for a while, longer each time.
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +24,11 @@ use super::ear::{Ear, Heard};
 use super::failure::describe;
 use super::failure::{HostFailure, NoPassword, Progress, Stage};
 use super::formats::{Asking, Formats};
+use super::guard::{Guarded, Refused as Broken, Requirement};
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::Probe;
-use super::socket::{Address, Liveness, Ready};
+use super::socket::{Address, Liveness, Ready, Socket};
 use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
@@ -62,15 +65,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
-}
-
-/// The ways to log in that a server may ask for (libpq's require_auth).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requirement {
-    /// None: any.
-    pub(crate) methods: Option<Vec<String>>,
-    /// The methods are those that it may not ask for.
-    pub(crate) negated: bool,
 }
 
 /// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
@@ -246,7 +240,9 @@ async fn attempt(
     }
     let ear = Arc::<Ear>::default();
     let formats = Arc::<Formats>::default();
+    let is_private = !matches!(socket, Socket::Tcp(_));
     let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
+    let stream = Guarded::new(stream, credentials.requirement.clone(), is_private);
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
@@ -274,6 +270,11 @@ fn distrust(node: &Node, TlsFailure { subject, reason }: TlsFailure) -> Distrust
     Distrust::tls(node.host_name(), node.port, subject, reason)
 }
 
+/// Why we broke the login off, if we did.
+fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Broken>().cloned()
+}
+
 /// Why a login failed.
 fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
     if let Some(refused) = error.as_db_error() {
@@ -282,6 +283,13 @@ fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
     if let Some(failure) = TlsFailure::in_stream(error) {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
         return untrusted(distrust(node, failure));
+    }
+    match broken_off(error) {
+        Some(Broken::Method(reason)) => {
+            return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
+        }
+        Some(Broken::Nonsense(reason)) => return HostFailure::Unreachable(reason),
+        None => {}
     }
     let text = describe(error);
     if text.contains("password missing") {

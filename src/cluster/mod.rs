@@ -9,6 +9,7 @@
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
 //! - `failure`: why a host could not be used
+//! - `guard`: what a server may ask for before it is shown to be ours
 //! - `login`: the way into one of them: encryption, password
 //! - `tls`: encryption
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
@@ -24,6 +25,7 @@ pub(crate) mod ear;
 pub(crate) mod failure;
 pub(crate) mod fence;
 pub(crate) mod formats;
+pub(crate) mod guard;
 pub(crate) mod login;
 mod monitor;
 pub(crate) mod node;

@@ -4,7 +4,8 @@ use tokio_postgres::Config;
 
 use super::*;
 use crate::cluster::failure::Stage;
-use crate::cluster::login::{Access, Password, Requirement};
+use crate::cluster::guard::Requirement;
+use crate::cluster::login::{Access, Password};
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
 use crate::cluster::socket::Liveness;
