@@ -4,42 +4,11 @@
 // and what is refused or ignored.
 
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
-const { after, describe } = require('node:test');
+const { describe } = require('node:test');
 const { setImmediate } = require('node:timers/promises');
-const { OptionError } = require('../lib/errors.js');
-const { forCore, parseOptions } = require('../lib/options.js');
+const { FOLDER, core, file, refused } = require('./configured.js');
 const { fact } = require('./helpers.js');
-
-const FOLDER = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-service-'));
-after(() => fs.rmSync(FOLDER, { recursive: true }));
-
-/** @param {string} name @param {string} text @param {number} [mode] */
-function file(name, text, mode = 0o600) {
-  const full = path.join(FOLDER, name);
-  fs.mkdirSync(path.dirname(full), { recursive: true });
-  fs.writeFileSync(full, text);
-  fs.chmodSync(full, mode);
-  return full;
-}
-
-/** @param {unknown} given @param {NodeJS.ProcessEnv} env */
-const core = (given, env) => JSON.parse(forCore(parseOptions(given, env), env));
-
-/** @param {unknown} given @param {NodeJS.ProcessEnv} env @param {RegExp} message */
-function refused(given, env, message) {
-  assert.throws(
-    () => parseOptions(given, env),
-    (/** @type {any} */ error) => {
-      assert.ok(error instanceof OptionError, String(error));
-      assert.match(error.message, message);
-      assert.doesNotMatch(error.message, /hunter2/);
-      return true;
-    },
-  );
-}
 
 describe('service file', () => {
   const PGSERVICEFILE = file(
