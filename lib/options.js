@@ -133,6 +133,15 @@ function password(value) {
   return typeof value === 'function' ? value : string('password', value);
 }
 
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
+}
+
 /** @param {number} least */
 const ms = (least) => /** @param {unknown} value @param {string} name */ (value, name) =>
   integer(name, value, least, MAX_MS);
@@ -162,6 +171,7 @@ const OPTIONS = {
   options: { value: {}, check: sessionOptions },
   types: { value: {}, check: (value) => DEFAULT_TYPES.with(value) },
   logger: { check: (value, name) => fn(name, value) },
+  logParameters: { value: false, check: boolean },
 };
 
 /** Options of the public API that later versions will have. */
@@ -213,7 +223,7 @@ function parseOptions(given = {}, env = process.env) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const { logger: _logger, transactionRetries: _retries, password, pipeline, ...rest } = options;
+  const { logger: _, logParameters: _logged, transactionRetries: _retries, password, pipeline, ...rest } = options;
   const passwords =
     typeof password === 'function'
       ? null
