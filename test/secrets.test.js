@@ -182,7 +182,8 @@ describe('what fails before there is a pool', () => {
     ['a URI of another kind', 'mysql://app:@encoded@db1/shop'],
     ['keywords with a mistake', 'host=db1 passwort=@encoded'],
     ['keywords without an end', "host=db1 password='@encoded"],
-    ['a key that is no key', { ssl: { key: '@secret', cert: '@secret' } }],
+    ['a key that is no key', { ssl: { key: '-----BEGIN PRIVATE KEY-----\n@secret\n' } }],
+    ['a key without its first line', { ssl: { key: key.split('\n').slice(1).join('\n') } }],
     ['a key without its certificate', { ssl: { key } }],
     ['a session setting that is an object', { options: { 'app.token': { value: '@secret' } } }],
     ['a session setting of a strange name', { options: { '@secret': 1, 'a b': '@secret' } }],
@@ -192,7 +193,7 @@ describe('what fails before there is a pool', () => {
       const text = await witness({ options, work: 'anything' });
       assert.match(text, /^failed: createPool ERR_INVALID_OPTION$/m);
       assertSecretless(text);
-      assert.doesNotMatch(text.slice(0), new RegExp(key.split('\n')[1].slice(0, 30).replaceAll('+', '\\+')));
+      assert.ok(!text.includes(key.split('\n')[1].slice(0, 30)), text);
     });
   }
 });

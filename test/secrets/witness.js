@@ -36,7 +36,9 @@ const STANDINS = {
 /** @param {any} value @returns {any} */
 function filled(value) {
   if (typeof value === 'string')
-    return value in STANDINS ? STANDINS[value] : value.replaceAll('@encoded', encodeURIComponent(secret));
+    return value in STANDINS
+      ? STANDINS[value]
+      : value.replaceAll('@encoded', encodeURIComponent(secret)).replaceAll('@secret', secret);
   if (Array.isArray(value)) return value.map(filled);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, filled(one)]));
