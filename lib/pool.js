@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('./errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
@@ -248,7 +248,9 @@ class Pool extends EventEmitter {
   #onEvent({ event, ...detail }) {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
     process.nextTick(() => {
-      if (event === 'notification') {
+      if (event === 'error') {
+        this.emit(event, fromCore(JSON.stringify(detail)));
+      } else if (event === 'notification') {
         this.#listeners.hear(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
@@ -273,6 +275,7 @@ class Pool extends EventEmitter {
       if (typeof text !== 'string') throw new ParameterError('it did not return a string');
     } catch (error) {
       flags = FLAG.FAILED;
+      rememberCause(request, error);
       text = error instanceof Error ? error.message : String(error);
       this.emit('error', error);
     }

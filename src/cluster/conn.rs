@@ -16,8 +16,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 use tokio_postgres::error::DbError;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::ear::{Ear, Heard};
 use super::formats::{Asking, Formats};
@@ -25,7 +24,8 @@ use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
-use super::socket::{Address, Socket};
+use super::socket::{Address, Bound, Ready, Socket};
+use super::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -112,8 +112,10 @@ pub(crate) struct Sequence {
 pub(crate) struct Conn {
     pub(crate) client: Client,
     pub(crate) node: Arc<Node>,
-    /// Where cancel requests go.
+    /// Where cancel requests go, and how.
     address: Address,
+    way: Way,
+    tls: Arc<Tls>,
     pub(crate) created: Instant,
     generation: u64,
     /// Whether the server reports its role by itself: PostgreSQL 14 and later.
@@ -143,7 +145,7 @@ impl Conn {
         client: Client,
         connection: Driven,
         node: &Arc<Node>,
-        address: Address,
+        (address, way, tls): (Address, Way, Arc<Tls>),
         ear: Arc<Ear>,
         formats: Arc<Formats>,
         notices: Notices,
@@ -156,6 +158,8 @@ impl Conn {
             client,
             node: node.clone(),
             address,
+            way,
+            tls,
             created: Instant::now(),
             generation,
             reports_role,
@@ -255,8 +259,13 @@ impl Conn {
     /// Asks the server to cancel what runs, and waits until the request is over: the server closes its socket when the
     /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
-        let mut socket = Socket::connect(&self.address).await.map_err(|error| error.to_string())?;
-        self.client.cancel_token().cancel_query_raw(&mut socket, TLS).await.map_err(|error| describe(&error))?;
+        let (mut socket, _) =
+            self.tls.connect(&self.node, &self.address, self.way).await.map_err(|failure| match failure {
+                SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
+                SocketFailure::Tls(failure) => failure.reason,
+            })?;
+        let ready = Ready { binding: None };
+        self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
         let mut rest = [0; 16];
         while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         Ok(())
@@ -319,7 +328,7 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Heard<Asking<Socket>>, NoTlsStream>;
+type Driven = Connection<Heard<Asking<Socket>>, Bound<Heard<Asking<Socket>>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -387,6 +396,3 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     }
     text
 }
-
-/// Keeps the choice of TLS in one place.
-pub(super) const TLS: NoTls = NoTls;

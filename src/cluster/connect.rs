@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,17 +14,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, TLS, describe};
-use super::ear::{Ear, Heard};
-use super::formats::{Asking, Formats};
+use super::conn::Conn;
+use super::login::{NoPassword, log_in};
 use super::node::Node;
-use super::notices::Notices;
 use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
-use super::socket::{Address, Socket};
 use super::{Cluster, Observation};
 use crate::engine::lock;
-use crate::error::ServerError;
+use crate::error::{ClientError, Distrust, Outcome, ServerError};
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
@@ -44,7 +42,9 @@ pub(crate) enum HostFailure {
     /// It is up, but not what the pool needs.
     Unsuitable(String),
     /// The `password` function failed.
-    Password(String),
+    Password(NoPassword),
+    /// It is not shown to be what the pool trusts.
+    Untrusted(Box<Distrust>),
 }
 
 impl HostFailure {
@@ -65,21 +65,8 @@ impl HostFailure {
             Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
             Self::Silent(waited) => format!("no answer within {} ms", waited.as_millis()),
             Self::Refused(error) => error.brief(),
-            Self::Password(reason) => format!("the password function failed: {reason}"),
-        }
-    }
-}
-
-impl From<tokio_postgres::Error> for HostFailure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
-            // The server asks for one and there is none: tokio-postgres has no code for it, the server would have.
-            None if describe(&error).contains("password missing") => {
-                let message = "the server asks for a password, and none was given".to_owned();
-                Self::Refused(Box::new(ServerError { code: "28P01".into(), message, ..ServerError::default() }))
-            }
-            None => Self::Unreachable(describe(&error)),
+            Self::Password(failed) => format!("the password function failed: {}", failed.reason),
+            Self::Untrusted(distrust) => distrust.describe(),
         }
     }
 }
@@ -92,7 +79,23 @@ pub(crate) enum ConnectFailure {
     /// It would not: wrong password, no such database.
     Refused(Box<ServerError>),
     /// The `password` function failed.
-    Password(String),
+    Password(NoPassword),
+    /// Nothing is left to hope for from hosts that are to be trusted.
+    Untrusted(Box<Distrust>),
+}
+
+impl ConnectFailure {
+    /// The error for those who wait, where trying again would not help.
+    pub(crate) fn hopeless(&self) -> Option<ClientError> {
+        match self {
+            Self::NoNode => None,
+            Self::Refused(error) => Some(ClientError::Database { error: error.clone(), outcome: Outcome::NotApplied }),
+            Self::Password(failed) => {
+                Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
+            }
+            Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
+        }
+    }
 }
 
 /// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
@@ -105,34 +108,13 @@ pub(super) async fn open(
 ) -> Result<(Conn, Probe), HostFailure> {
     let login = async {
         let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-        let attempts = addresses.into_iter().map(|address| log_in(cluster, config, node, address)).collect();
+        let attempts = addresses.iter().map(|address| log_in(cluster, config, node, address)).collect();
         match race(attempts, |(_, probe)| suits(probe)).await {
             Ok(found) => Ok(found),
             Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
         }
     };
     timeout(cluster.connect_timeout, login).await.unwrap_or(Err(HostFailure::Silent(cluster.connect_timeout)))
-}
-
-async fn log_in(
-    cluster: &Cluster,
-    config: &Config,
-    node: &Arc<Node>,
-    address: Address,
-) -> Result<(Conn, Probe), HostFailure> {
-    let socket = Socket::connect(&address).await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-    let mut config = config.clone();
-    if let Some(password) = cluster.password.get(node.index).await.map_err(HostFailure::Password)? {
-        config.password(password);
-    }
-    let ear = Arc::<Ear>::default();
-    let formats = Arc::<Formats>::default();
-    let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
-    let (client, connection) = config.connect_raw(stream, TLS).await?;
-    let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
-    let conn = Conn::start(client, connection, node, address, ear, formats, notices);
-    let probe = conn.probe().await?;
-    Ok((conn, probe))
 }
 
 /// One connection to `node` if it suits `mode`.
@@ -155,6 +137,7 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Resul
     match &result {
         Ok((conn, _)) => {
             conn.join();
+            cluster.served.store(true, Ordering::Relaxed);
             lock(&node.seen).refusal = None;
         }
         // Seen already.
@@ -213,11 +196,28 @@ async fn whoever_appears(cluster: &Cluster, mode: Mode) -> Conn {
     }
 }
 
+/// What follows from a failure that is final.
 fn give_up(failure: HostFailure) -> ConnectFailure {
     match failure {
         HostFailure::Refused(error) => ConnectFailure::Refused(error),
-        other => ConnectFailure::Password(other.describe()),
+        HostFailure::Password(failed) => ConnectFailure::Password(failed),
+        HostFailure::Untrusted(distrust) => ConnectFailure::Untrusted(distrust),
+        _ => ConnectFailure::NoNode,
     }
+}
+
+/// The failure that ends the matter when no host could be used.
+fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
+    let is_untrusted = |failure: &HostFailure| matches!(failure, HostFailure::Untrusted(_));
+    // A certificate does not get better by waiting. But the others may: one that is down comes up, and in a pool that
+    // had a node a standby is promoted.
+    let others_are_hopeless = failures.iter().all(|failure| match failure {
+        HostFailure::Untrusted(_) => true,
+        HostFailure::Unsuitable(_) => !served,
+        _ => false,
+    });
+    let ends = |failure: &HostFailure| failure.is_final() || (others_are_hopeless && is_untrusted(failure));
+    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, give_up)
 }
 
 /// Races all hosts.
@@ -226,10 +226,7 @@ async fn search(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
     let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, mode).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
-        Err(failures) => match failures.into_iter().find(HostFailure::is_final) {
-            Some(failure) => Err(give_up(failure)),
-            None => Err(ConnectFailure::NoNode),
-        },
+        Err(failures) => Err(last_word(failures, cluster.served.load(Ordering::Relaxed))),
     }
 }
 
@@ -311,6 +308,30 @@ mod tests {
         ];
         for (name, attempts, expected) in table {
             assert_eq!(run(attempts), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn when_a_bad_certificate_ends_the_matter() {
+        let bad = || HostFailure::Untrusted(Box::new(Distrust::tls("db1".into(), 5432, None, "bad".into())));
+        let down = || HostFailure::Unreachable("refused".into());
+        let standby = || HostFailure::Unsuitable("is a standby".into());
+        let table = [
+            ("the only host", vec![bad()], [true, true]),
+            ("all of them", vec![bad(), bad()], [true, true]),
+            ("another is down, and may come up", vec![bad(), down()], [false, false]),
+            (
+                "another is a standby: it may be promoted where there was a primary",
+                vec![standby(), bad()],
+                [true, false],
+            ),
+            ("no certificate in question", vec![standby(), down()], [false, false]),
+        ];
+        for (name, failures, expected) in table {
+            for (served, ends) in [false, true].into_iter().zip(expected) {
+                let word = last_word(failures.clone(), served);
+                assert_eq!(matches!(word, ConnectFailure::Untrusted(_)), ends, "{name}, served before: {served}");
+            }
         }
     }
 }

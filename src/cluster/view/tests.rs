@@ -3,9 +3,10 @@ use std::sync::Mutex;
 use tokio_postgres::Config;
 
 use super::*;
-use crate::cluster::Password;
+use crate::cluster::login::{Access, Password, Requirement};
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
+use crate::cluster::socket::Liveness;
 
 struct Seen {
     cluster: Cluster,
@@ -24,8 +25,16 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         None
     };
     let timeout = Duration::from_secs(1);
-    let password = Password::PerHost(vec![]);
-    let cluster = Cluster::new(config, password, mode, timeout, Some(Rhythm::default()), Arc::new(observer));
+    let access = Access {
+        config,
+        addresses: vec![],
+        password: Password::PerHost(vec![]),
+        encryption: None,
+        requirement: Requirement::default(),
+        liveness: Liveness { keep_alive: None, unacknowledged: None },
+        at_random: false,
+    };
+    let cluster = Cluster::new(access, mode, timeout, Some(Rhythm::default()), Arc::new(observer));
     Seen { cluster, told }
 }
 
