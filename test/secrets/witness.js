@@ -69,28 +69,31 @@ async function attempt(what, work) {
 
 /** @param {any} pool */
 async function anything(pool) {
-  await attempt('query', () => pool.query('SELECT 1 AS one'));
-  await attempt('one', () => pool.one('SELECT nothing'));
-  await attempt('transaction', () => pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4', [1])));
-  await attempt('begin', async () => {
-    const tx = await pool.begin();
-    show('transaction object', tx);
-    await tx.rollback();
-  });
-  await attempt('batch', () => pool.batch(['SELECT 1', 'SELECT nothing']));
-  await attempt('exec', () => pool.exec('SELECT 1; SELECT nothing'));
-  await attempt('stream', async () => {
-    const stream = pool.stream('SELECT 1');
-    show('stream object', stream);
-    for await (const row of stream) show('row', row);
-  });
-  await attempt('copyFrom', () => pool.copyFrom('nowhere', [[1]]));
-  await attempt('copyTo', async () => {
-    const unload = pool.copyTo('nowhere');
-    show('unload object', unload);
-    for await (const piece of unload) show('piece', piece);
-  });
-  await attempt('wrong parameter', () => pool.query('SELECT $1::int4', ['1', Symbol('s')]));
+  // All at once: where nobody answers each of them waits for acquireTimeoutMs.
+  await Promise.all([
+    attempt('query', () => pool.query('SELECT 1 AS one')),
+    attempt('one', () => pool.one('SELECT nothing')),
+    attempt('transaction', () => pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4', [1]))),
+    attempt('begin', async () => {
+      const tx = await pool.begin();
+      show('transaction object', tx);
+      await tx.rollback();
+    }),
+    attempt('batch', () => pool.batch(['SELECT 1', 'SELECT nothing'])),
+    attempt('exec', () => pool.exec('SELECT 1; SELECT nothing')),
+    attempt('stream', async () => {
+      const stream = pool.stream('SELECT 1');
+      show('stream object', stream);
+      for await (const row of stream) show('row', row);
+    }),
+    attempt('copyFrom', () => pool.copyFrom('nowhere', [[1]])),
+    attempt('copyTo', async () => {
+      const unload = pool.copyTo('nowhere');
+      show('unload object', unload);
+      for await (const piece of unload) show('piece', piece);
+    }),
+    attempt('wrong parameter', () => pool.query('SELECT $1::int4', ['1', Symbol('s')])),
+  ]);
 }
 
 /** @param {any} pool */
