@@ -118,6 +118,8 @@ export interface LogEvent {
   /** Of copyFrom(): its target. */
   sql: string;
   durationMs: number;
+  /** With the option `logParameters`: what the caller gave. Missing for scripts and copies, which have none. */
+  parameters?: readonly unknown[];
   /** Rows returned or changed; missing when the statement failed. */
   rowCount?: number;
   error?: unknown;
@@ -232,6 +234,11 @@ export interface PoolOptions {
   types?: TypeChoices;
   /** Called once a statement. What it throws is swallowed. */
   logger?: (event: LogEvent) => void;
+  /**
+   * Whether the logger is told the parameters. Default false: they are what users have typed. (The `detail` of a server's
+   * error may quote values all the same.)
+   */
+  logParameters?: boolean;
 }
 
 /** What the server accepts as a parameter; see "Values" in the README. */
