@@ -8,6 +8,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 use crate::cluster::Rhythm;
+use crate::cluster::manners::Manners;
 use crate::cluster::role::Mode;
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
 use crate::pool::router::Limits;
@@ -35,6 +36,12 @@ pub(super) struct PoolOptions {
     pub(super) types: TypeOptions,
     /// Missing: nobody looks at the nodes in the background.
     monitor: Option<MonitorOptions>,
+    /// Bytes of a result at most.
+    #[serde(default)]
+    max_result_bytes: Option<usize>,
+    /// Whether statements have names; missing: unless a pooler stands in between.
+    #[serde(default)]
+    prepare: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +118,10 @@ impl PoolOptions {
             node_timeout: Duration::from_millis(monitor.node_timeout_ms),
         };
         self.monitor.as_ref().map(of)
+    }
+
+    pub(super) fn manners(&self) -> Manners {
+        Manners::new(self.max_result_bytes, self.prepare)
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

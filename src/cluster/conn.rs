@@ -19,13 +19,14 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
 
-use super::ear::{Ear, Heard};
-use super::formats::{Asking, Formats};
+use super::ear::Ear;
+use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
 use super::socket::{Address, Socket};
+use super::wire::{Facts, Taps, Violation, Wire};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     closed: AtomicBool,
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
+    /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
+    pooled: AtomicBool,
     cut: Notify,
     dropped: Notify,
     ended: Notify,
@@ -116,7 +119,7 @@ pub(crate) struct Conn {
     address: Address,
     pub(crate) created: Instant,
     generation: u64,
-    /// Whether the server reports its role by itself: PostgreSQL 14 and later.
+    /// Whether the session's parameters tell its role: PostgreSQL 14 and later.
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
     limits_statements: AtomicBool,
@@ -124,6 +127,7 @@ pub(crate) struct Conn {
     may_ask: AtomicBool,
     pub(crate) ear: Arc<Ear>,
     pub(crate) formats: Arc<Formats>,
+    pub(crate) facts: Arc<Facts>,
     link: Arc<Link>,
 }
 
@@ -144,10 +148,10 @@ impl Conn {
         connection: Driven,
         node: &Arc<Node>,
         address: Address,
-        ear: Arc<Ear>,
-        formats: Arc<Formats>,
+        taps: Taps,
         notices: Notices,
     ) -> Self {
+        let Taps { ear, formats, facts, .. } = taps;
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
@@ -163,6 +167,7 @@ impl Conn {
             may_ask: AtomicBool::new(true),
             ear,
             formats,
+            facts,
             link,
         }
     }
@@ -182,8 +187,11 @@ impl Conn {
 
     /// What the node says of itself, in one flight.
     pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
-        let Told { probe, limits_statements, may_ask } =
+        let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
+        if self.facts.pid() != pid {
+            self.link.pooled.store(true, Ordering::Relaxed);
+        }
         self.may_ask.store(may_ask, Ordering::Relaxed);
         self.limits_statements.store(limits_statements, Ordering::Relaxed);
         self.link.set_role(probe.role);
@@ -208,12 +216,17 @@ impl Conn {
 
     /// Whether [`Self::role`] may be out of date, so that a statement needs a `SHOW` in its flight.
     pub(crate) fn is_stale(&self) -> bool {
-        !self.reports_role || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
+        !self.reports_role() || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
     }
 
     /// Whether the server reports changes of [`Self::role`] with the first answer after them.
     pub(crate) fn reports_role(&self) -> bool {
-        self.reports_role
+        self.reports_role && !self.is_pooled()
+    }
+
+    /// Whether a pooler stands between us and the server: who answered was not who we logged in to.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.link.pooled.load(Ordering::Relaxed)
     }
 
     /// Whether the server may cancel a statement for taking too long.
@@ -245,6 +258,12 @@ impl Conn {
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);
         self.link.cut();
+    }
+
+    /// The same, for this reason.
+    pub(crate) fn break_off(&self, reason: String) {
+        lock(&self.link.reason).get_or_insert(reason);
+        self.cut();
     }
 
     /// How long ago its last statement was answered.
@@ -319,7 +338,7 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Heard<Asking<Socket>>, NoTlsStream>;
+type Driven = Connection<Wire<Socket>, NoTlsStream>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -335,7 +354,9 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
         loop {
             let message = poll_fn(|cx| {
                 let polled = connection.poll_message(cx);
-                if let Some(role) = reported_role(&connection) {
+                if !link.pooled.load(Ordering::Relaxed)
+                    && let Some(role) = reported_role(&connection)
+                {
                     link.set_role(role);
                 }
                 polled
@@ -376,6 +397,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
     }
+    if let Some(violation) = violation(error) {
+        return violation.to_string();
+    }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -386,6 +410,11 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// How the server broke the protocol, if it is that.
+pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
 }
 
 /// Keeps the choice of TLS in one place.

@@ -13,14 +13,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, TLS, describe};
-use super::ear::{Ear, Heard};
-use super::formats::{Asking, Formats};
+use super::conn::{Conn, TLS, describe, violation};
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
 use super::socket::{Address, Socket};
+use super::wire::{Taps, Wire};
 use super::{Cluster, Observation};
 use crate::engine::lock;
 use crate::error::ServerError;
@@ -37,6 +36,8 @@ const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) enum HostFailure {
     /// No TCP connection, or it broke.
     Unreachable(String),
+    /// What it sent is not PostgreSQL's protocol.
+    Confused(String),
     /// It took longer than connectTimeoutMs.
     Silent(Duration),
     /// The server refused: 28P01, 53300, 57P03, ...
@@ -60,9 +61,14 @@ impl HostFailure {
         }
     }
 
+    /// The node does not do what a server does, whoever asks.
+    pub(super) fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(_))
+    }
+
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
+            Self::Unreachable(reason) | Self::Confused(reason) | Self::Unsuitable(reason) => reason.clone(),
             Self::Silent(waited) => format!("no answer within {} ms", waited.as_millis()),
             Self::Refused(error) => error.brief(),
             Self::Password(reason) => format!("the password function failed: {reason}"),
@@ -79,6 +85,7 @@ impl From<tokio_postgres::Error> for HostFailure {
                 let message = "the server asks for a password, and none was given".to_owned();
                 Self::Refused(Box::new(ServerError { code: "28P01".into(), message, ..ServerError::default() }))
             }
+            None if violation(&error).is_some() => Self::Confused(describe(&error)),
             None => Self::Unreachable(describe(&error)),
         }
     }
@@ -125,13 +132,12 @@ async fn log_in(
     if let Some(password) = cluster.password.get(node.index).await.map_err(HostFailure::Password)? {
         config.password(password);
     }
-    let ear = Arc::<Ear>::default();
-    let formats = Arc::<Formats>::default();
-    let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
-    let (client, connection) = config.connect_raw(stream, TLS).await?;
+    let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
+    let (client, connection) = config.connect_raw(Wire::new(socket, &taps), TLS).await?;
     let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
-    let conn = Conn::start(client, connection, node, address, ear, formats, notices);
+    let conn = Conn::start(client, connection, node, address, taps, notices);
     let probe = conn.probe().await?;
+    cluster.settle_naming(&conn);
     Ok((conn, probe))
 }
 

@@ -6,6 +6,8 @@
 //! - `ear`: hears what tokio-postgres keeps to itself: the answers to a script, the end of a COPY that goes on
 //! - `notices`: the server's notices on their way to JavaScript
 //! - `formats`: asks for columns as text where binary will not do
+//! - `wire`: checks what servers send, and changes what we send where tokio-postgres cannot
+//! - `manners`: how connections behave: how large results may be, how statements are called
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
@@ -20,6 +22,7 @@ pub(crate) mod connect;
 pub(crate) mod ear;
 pub(crate) mod fence;
 pub(crate) mod formats;
+pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
 mod notices;
@@ -28,6 +31,7 @@ mod report;
 pub(crate) mod role;
 pub(crate) mod socket;
 mod view;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::future::Future;
@@ -45,6 +49,7 @@ use tokio_postgres::config::Host;
 
 use self::conn::Conn;
 use self::connect::ConnectFailure;
+use self::manners::Manners;
 pub(crate) use self::monitor::Rhythm;
 use self::monitor::Watch;
 use self::node::{Node, State};
@@ -110,6 +115,7 @@ pub(crate) struct Cluster {
     pub(crate) appeared: Notify,
     /// Connections to some node were retired: idle ones are to be dropped.
     pub(crate) retired: Notify,
+    pub(crate) manners: Manners,
     observer: Observer,
     /// Somebody listens to notices.
     notices: Arc<AtomicBool>,
@@ -129,6 +135,7 @@ impl Cluster {
         mode: Mode,
         connect_timeout: Duration,
         rhythm: Option<Rhythm>,
+        manners: Manners,
         observer: Observer,
     ) -> Self {
         let port_of = |index: usize| match config.get_ports() {
@@ -157,6 +164,7 @@ impl Cluster {
             discovery: tokio::sync::Mutex::default(),
             appeared: Notify::new(),
             retired: Notify::new(),
+            manners,
             observer,
             notices: Arc::default(),
         }

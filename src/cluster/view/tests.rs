@@ -4,6 +4,7 @@ use tokio_postgres::Config;
 
 use super::*;
 use crate::cluster::Password;
+use crate::cluster::manners::Manners;
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
 
@@ -25,7 +26,8 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     };
     let timeout = Duration::from_secs(1);
     let password = Password::PerHost(vec![]);
-    let cluster = Cluster::new(config, password, mode, timeout, Some(Rhythm::default()), Arc::new(observer));
+    let (rhythm, manners) = (Some(Rhythm::default()), Manners::default());
+    let cluster = Cluster::new(config, password, mode, timeout, rhythm, manners, Arc::new(observer));
     Seen { cluster, told }
 }
 
