@@ -95,6 +95,15 @@ function password(value) {
   return typeof value === 'function' ? value : string('password', value);
 }
 
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
+}
+
 /** @param {number} least */
 const ms = (least) => /** @param {unknown} value @param {string} name */ (value, name) =>
   integer(name, value, least, MAX_MS);
@@ -176,11 +185,14 @@ const OPTIONS = {
   options: { value: {}, check: sessionOptions },
   types: { value: {}, check: (value) => DEFAULT_TYPES.with(value) },
   logger: { check: (value, name) => fn(name, value) },
+  logParameters: { value: false, check: boolean },
 };
 
 /** What others call them, where it is too far away to be guessed. */
 const ELSEWHERE = {
   username: 'user',
+  pass: 'password',
+  databaseurl: 'connectionString',
   dbname: 'database',
   db: 'database',
   max: 'poolSize',
@@ -283,6 +295,7 @@ function parseOptions(given = {}, env = process.env) {
 function forCore(options, env = process.env) {
   const {
     logger: _logger,
+    logParameters: _logged,
     transactionRetries: _retries,
     passfile: _passfile,
     password,
