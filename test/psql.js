@@ -1,6 +1,6 @@
 'use strict';
 
-// psql, where it is installed: what libpq makes of the same server.
+// psql, where it is installed: what libpq makes of the same server. (Of another version, with LD_LIBRARY_PATH.)
 
 const { execFile } = require('node:child_process');
 const { UnsupportedError } = require('./cluster');
@@ -16,7 +16,8 @@ const SQL = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
 function askPsql(keywords, home) {
   const info = Object.entries({ connect_timeout: 10, ...keywords });
   const conninfo = info.map(([key, value]) => `${key}='${String(value).replace(/['\\]/g, '\\$&')}'`).join(' ');
-  const env = { PATH: process.env.PATH, HOME: home, LC_ALL: 'C' };
+  const { PATH, LD_LIBRARY_PATH } = process.env;
+  const env = { PATH, LD_LIBRARY_PATH, HOME: home, LC_ALL: 'C' };
   return new Promise((resolve, reject) => {
     execFile('psql', ['-XAtc', SQL, conninfo], { env }, (error, stdout, stderr) => {
       if (error?.code === 'ENOENT') reject(new UnsupportedError('psql', 'it is not installed'));

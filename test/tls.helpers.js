@@ -72,6 +72,11 @@ class TlsDatabase {
     return /** @type {import('./cluster/node').LocalNode} */ (this.#db.cluster.primary());
   }
 
+  /** A plain role. */
+  get app() {
+    return /** @type {{ user: string, password: string }} */ (this.cluster.app);
+  }
+
   get version() {
     return this.#db.cluster.version;
   }
@@ -91,10 +96,8 @@ class TlsDatabase {
    * @param {Record<string, unknown>} [options]
    */
   options(options) {
-    const { user, password } = /** @type {{ user: string, password: string }} */ (this.cluster.app);
-    const { port } = this.node;
-    const hosts = `localhost:${port}`;
-    return { hosts, user, password, database: this.cluster.database, acquireTimeoutMs: PATIENCE_MS, ...options };
+    const hosts = `localhost:${this.node.port}`;
+    return { hosts, ...this.app, database: this.cluster.database, acquireTimeoutMs: PATIENCE_MS, ...options };
   }
 
   /** @param {TestContext} t @param {Record<string, unknown>} [options] @returns {any} */

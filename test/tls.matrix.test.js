@@ -99,7 +99,7 @@ describe('which names a certificate is for', () => {
 
 // libpq itself is held against the tables. Its differences are ours, too, and stand here.
 describe('libpq agrees', () => {
-  const login = () => ({ port: db.node.port, user: 'app', password: 'app-secret', dbname: db.cluster.database });
+  const login = () => ({ port: db.node.port, ...db.app, dbname: db.cluster.database });
 
   for (const row of MATRIX) {
     fact(titleOf(row), async () => {

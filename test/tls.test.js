@@ -377,8 +377,9 @@ describe('channelBinding', () => {
   });
 
   fact('require: refused clearly, at once, by every other method', async (t) => {
-    await db.node.sql("SET password_encryption = 'md5'; ALTER ROLE app PASSWORD 'app-secret'");
-    t.after(() => db.node.sql("ALTER ROLE app PASSWORD 'app-secret'"));
+    const alter = `ALTER ROLE app PASSWORD '${db.app.password}'`;
+    await db.node.sql(`SET password_encryption = 'md5'; ${alter}`);
+    t.after(() => db.node.sql(alter));
     for (const method of METHODS.slice(1)) {
       await db.receive('good', { hba: [`host all app all ${method}`] });
       const error = await refusal(t, { ca: db.pki.ca.pem }, { channelBinding: 'require' });

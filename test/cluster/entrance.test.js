@@ -12,6 +12,7 @@ const { after, before, describe, test } = require('node:test');
 const { Client } = require('pg');
 const { startCluster } = require('.');
 const { makePki } = require('./certificates');
+const { secretOf } = require('./secret');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {import('./node').LocalNode} LocalNode */
@@ -40,7 +41,7 @@ async function clusterFor(t, options) {
  * @param {any} [ssl]
  */
 async function seen(node, ssl = { ca: pki.ca.pem }) {
-  const client = new Client({ ...node.login, user: 'app', password: 'app-secret', ssl });
+  const client = new Client({ ...node.login, user: 'app', password: secretOf('app'), ssl });
   client.on('error', () => {});
   try {
     await client.connect();
