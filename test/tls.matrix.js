@@ -27,6 +27,11 @@ const MATRIX = facts(`
   good                 any       ca+crl          plain    plain        tls          tls          tls          tls
   good                 any       otherCa         plain    plain        plain        unknown-ca   unknown-ca   unknown-ca
   good                 any       intermediateCa  plain    plain        plain        unknown-ca   unknown-ca   unknown-ca
+  good                 any       bundle          plain    plain        tls          tls          tls          tls
+  leafOnly             any       ca              plain    plain        plain        unknown-ca   unknown-ca   unknown-ca
+  leafOnly             any       bundle          plain    plain        tls          tls          tls          tls
+  withRoot             any       ca              plain    plain        tls          tls          tls          tls
+  disordered           any       ca              plain    plain        tls          tls          tls          tls
   good                 any       ca+leafCrl      plain    plain        plain        no-list      no-list      no-list
   good                 any       ca+expiredCrl   plain    plain        plain        old-list     old-list     old-list
   rsa                  any       ca              plain    plain        tls          tls          tls          tls

@@ -9,9 +9,9 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { after, describe } = require('node:test');
-const { fact, failureOf, range, until } = require('./helpers');
+const { fact, failureOf, ownCluster, poolFor, range, until } = require('./helpers');
 const { CANCEL_REQUEST, SSL_REQUEST, relayTo } = require('./relay.js');
-const { ENCRYPTION, assertTlsError, useTls } = require('./tls.helpers.js');
+const { ENCRYPTION, PATIENCE_MS, assertTlsError, useTls } = require('./tls.helpers.js');
 const { ENTRANCES } = require('./tls.matrix.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
@@ -245,6 +245,29 @@ describe('several hosts', () => {
     assert.match(bad.reason, /"?CN=expired"? has expired/);
     assert.match(down.reason, /refused/i);
   });
+});
+
+describe('a cluster', () => {
+  fact(
+    'whose primary has a bad certificate: told at once; its standby serves reads, and is found when it is promoted',
+    async (t) => {
+      const { expired, good } = db.pki.servers;
+      const own = await ownCluster(t, { nodes: 2, synchronous: false, tls: [expired, good] });
+      own.needs('entrance', 'failover');
+      const { app, database, nodes } = own.cluster;
+      const [first, second] = nodes.map(({ port }) => `localhost:${port}`);
+      const login = { hosts: [first, second], ...app, database, ssl: ssl(), acquireTimeoutMs: PATIENCE_MS };
+      const pool = poolFor(t, login);
+      assertTlsError(await failureOf(pool.query('SELECT 1')), first, 'CN=expired');
+      const reader = poolFor(t, { ...login, mode: 'any' });
+      assert.equal((await reader.query(ENCRYPTION))[0].ssl, true);
+      assert.deepStrictEqual(await reader.query('SELECT pg_is_in_recovery() AS standby'), [{ standby: true }]);
+      await nodes[0].crash();
+      await own.cluster.failover();
+      const rows = await until('the new primary is found', () => pool.query('SELECT pg_is_in_recovery() AS standby'));
+      assert.deepStrictEqual(rows, [{ standby: false }]);
+    },
+  );
 });
 
 describe('a certificate that goes bad under a pool', () => {

@@ -132,6 +132,12 @@ async function makePki(folder) {
   const servers = await makeLeaves(authorities, SERVERS);
   const clients = await makeLeaves(authorities, CLIENTS);
   for (const [name, each] of Object.entries(SELF_SIGNED)) servers[name] = await makeSelfSigned(each);
+  // The same certificate with less behind it, with more, and in disorder.
+  const { good } = servers;
+  const [leaf, intermediate] = good.cert.split(/(?<=-----END CERTIFICATE-----\n)/);
+  servers.leafOnly = { ...good, cert: leaf };
+  servers.withRoot = { ...good, cert: good.cert + at('root').chain };
+  servers.disordered = { ...good, cert: leaf + at('root').chain + intermediate };
   servers.version1 = await makeVersion1(at('root'), 'CN=localhost');
 
   const crls = {
@@ -164,6 +170,7 @@ async function makePki(folder) {
     expiredCa: write('expired-root.crt', at('expiredRoot').chain),
     /** Without the root: not enough for libpq, which trusts no intermediate alone. */
     intermediateCa: write('intermediate.crt', at('intermediate').chain),
+    bundle: write('bundle.crt', at('root').chain + at('intermediate').chain),
     /** Lists of the whole chain, as libpq demands them; one of the leaf's issuer alone; and one that is out of date. */
     crl: write('all.crl', crls.root + crls.intermediate + crls.revokedIntermediate),
     leafCrl: write('leaf.crl', crls.intermediate),
