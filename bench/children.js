@@ -1,6 +1,6 @@
 'use strict';
 
-// A measurement in a process of its own (child.js).
+// A measurement in a process of its own.
 
 const { fork } = require('node:child_process');
 const path = require('node:path');
@@ -9,14 +9,17 @@ const path = require('node:path');
 /** @typedef {import('./types').Job} Job */
 
 /**
- * @param {Job} job
- * @returns {Promise<Answer>}
+ * @template {object} J
+ * @template T
+ * @param {J} job
+ * @param {string} program takes the job as a message, and answers by one
+ * @returns {Promise<T>}
  */
-function inChild(job) {
-  const child = fork(path.join(__dirname, 'child.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+function answerOf(job, program) {
+  const child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   return new Promise((resolve, reject) => {
     const failed = (/** @type {unknown} */ why) => reject(new Error(String(why)));
-    /** @type {Answer | undefined} */
+    /** @type {T | undefined} */
     let answered;
     child.once('message', (/** @type {any} */ answer) => {
       if ('error' in answer) failed(answer.error);
@@ -32,4 +35,7 @@ function inChild(job) {
   });
 }
 
-module.exports = { inChild };
+/** One client under one load. @param {Job} job @returns {Promise<Answer>} */
+const inChild = (job) => answerOf(job, path.join(__dirname, 'child.js'));
+
+module.exports = { answerOf, inChild };

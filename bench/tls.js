@@ -2,11 +2,12 @@
 
 // What TLS costs: W1 and W2-64 (loads.js) without it and with it, by this client and two peers, on one server.
 //
-//   node bench/tls.js [--rounds 7] [--seconds 1] [--peers hyperion,pg,postgres]
+//   node bench/tls.js [--rounds 5] [--turns 8] [--seconds 0.25] [--peers hyperion,pg,postgres]
 //
-// The two ways of a client follow each other at once, the other way round in every second round, and are compared within
-// their round: a slow moment of the machine then hits both. Certificates are ECDSA P-256, verified by name (verify-full);
-// the server takes each of the two roles in one way only, so that nobody is measured who is not encrypted.
+// In every round each client has a process of its own, in which the two ways take turns, many and short ones (turns.js): only
+// what is measured within a second of each other is compared, so that a slow moment of the machine hits both. Certificates are
+// ECDSA P-256, verified by name (verify-full); the server takes each of the two roles in one way only, so that nobody is
+// measured who is not encrypted.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -14,16 +15,16 @@ const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { startCluster } = require('../test/cluster');
 const { makePki } = require('../test/cluster/certificates');
-const { inChild } = require('./children.js');
+const { answerOf } = require('./children.js');
 const { installPeers } = require('./install.js');
 const { LOADS } = require('./loads.js');
 const { OURS, aligned, rotated, short, spread } = require('./report.js');
 
-/** @typedef {import('./types').Measurement} Measurement */
 /** @typedef {import('./report').Spread} Spread */
-/** @typedef {{ plain: Measurement, tls: Measurement }} Pair */
+/** @typedef {import('./turns').Pair} Pair */
+/** @typedef {import('./turns').Answer} Answer */
 
-const WARMUP_SECONDS = 0.7;
+const TURNS = path.join(__dirname, 'turns.js');
 const PEERS = [OURS, 'pg', 'postgres'];
 const ROLES = /** @type {const} */ ({ plain: 'bench_plain', tls: 'bench_tls' });
 const HBA = [
@@ -44,19 +45,22 @@ const COMPARED = [
 function options() {
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '7' },
-      seconds: { type: 'string', default: '1' },
+      rounds: { type: 'string', default: '5' },
+      turns: { type: 'string', default: '8' },
+      seconds: { type: 'string', default: '0.25' },
       peers: { type: 'string', default: PEERS.join() },
     },
   });
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds must be a whole number from 1');
+  const [rounds, turns, seconds] = [Number(values.rounds), Number(values.turns), Number(values.seconds)];
+  for (const [name, value] of Object.entries({ rounds, turns })) {
+    if (!(Number.isInteger(value) && value > 0)) throw new Error(`--${name} must be a whole number from 1`);
+  }
   if (!(seconds > 0)) throw new Error('--seconds must be a number greater than 0');
   const peers = values.peers.split(',');
   for (const peer of peers) {
     if (!PEERS.includes(peer)) throw new Error(`--peers: '${peer}' is none of ${PEERS.join(', ')}`);
   }
-  return { rounds, seconds, peers };
+  return { rounds, turns, seconds, peers };
 }
 
 /**
@@ -83,22 +87,23 @@ function cost({ plain, tls }, figure) {
 const percent = (share) => `${share >= 0 ? '+' : '-'}${Math.abs(share * 100).toFixed(1)}%`;
 
 /**
- * @param {Record<string, Pair[]>} pairs of each client, round by round
+ * @param {Record<string, Pair[]>} pairs of each client
  * @param {'opsPerSecond' | 'p50Ms'} figure
  */
 function table(pairs, figure) {
   const of = (/** @type {Pair[]} */ rounds, /** @type {(pair: Pair) => number | undefined} */ value) =>
     spread(rounds.map((pair) => value(pair) ?? Number.NaN));
   return aligned([
-    ['', 'plain', 'TLS', 'TLS costs', 'least..greatest', 'us/op plain', 'TLS'],
+    ['', 'plain', 'TLS', 'TLS costs', 'half of them', 'us/op plain', 'TLS'],
     ...Object.entries(pairs).map(([peer, rounds]) => {
-      const costs = of(rounds, (pair) => cost(pair, figure));
+      const costs = rounds.map((pair) => cost(pair, figure)).sort((a, b) => a - b);
+      const quartile = (/** @type {number} */ share) => percent(costs[Math.round((costs.length - 1) * share)]);
       return [
         peer,
         short(of(rounds, ({ plain }) => plain[figure]).median),
         short(of(rounds, ({ tls }) => tls[figure]).median),
-        percent(costs.median),
-        `${percent(costs.min)}..${percent(costs.max)}`,
+        percent(spread(costs).median),
+        `${quartile(0.25)}..${quartile(0.75)}`,
         short(of(rounds, ({ plain }) => plain.cpuUsPerOp).median),
         short(of(rounds, ({ tls }) => tls.cpuUsPerOp).median),
       ];
@@ -107,7 +112,7 @@ function table(pairs, figure) {
 }
 
 async function main() {
-  const { rounds, seconds, peers } = options();
+  const { rounds, turns, seconds, peers } = options();
   installPeers();
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-bench-tls-'));
   const pki = await makePki(folder);
@@ -127,7 +132,7 @@ async function main() {
     const ways = openings(cluster, pki.ca.pem);
     const cpu = `${os.availableParallelism()} x ${os.cpus()[0]?.model}`;
     console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}`);
-    console.log(`${rounds} rounds, ${seconds} s for each client and way`);
+    console.log(`${rounds} rounds of ${turns} turns, ${seconds} s for each way`);
 
     /** @type {Record<string, Record<string, Pair[]>>} load to client to rounds */
     const measured = {};
@@ -136,17 +141,11 @@ async function main() {
     for (let round = 0; round < rounds; round++) {
       for (const { id } of COMPARED) {
         for (const peer of rotated(peers, round)) {
-          /** @type {Partial<Pair>} */
-          const pair = {};
-          for (const way of rotated(/** @type {const} */ (['plain', 'tls']), round)) {
-            const job = { peer, load: id, opening: ways[way], seconds, warmupSeconds: WARMUP_SECONDS };
-            const answer = await inChild(job);
-            pair[way] = answer.measured;
-            library ??= answer.library;
-          }
+          const job = { peer, load: id, openings: ways, turns, seconds };
+          const answer = /** @type {Answer} */ (await answerOf(job, TURNS));
           measured[id] ??= {};
-          measured[id][peer] ??= [];
-          measured[id][peer].push(/** @type {Pair} */ (pair));
+          measured[id][peer] = [...(measured[id][peer] ?? []), ...answer.pairs];
+          library ??= answer.library;
         }
       }
     }
