@@ -128,6 +128,25 @@ function monitor(value) {
   return Object.fromEntries(checked);
 }
 
+/**
+ * What is undone between two users of a connection, as the core reads it.
+ * @param {unknown} value
+ */
+function reset(value) {
+  if (typeof value === 'string') return { mode: oneOf('reset', value, ['changes', 'none', 'discard']), sql: null };
+  const given = plainObject('reset', value);
+  for (const name of Object.keys(given)) {
+    if (name !== 'sql') throw new OptionError(`unknown option 'reset.${name}'`);
+  }
+  return { mode: 'sql', sql: nonEmpty('reset.sql', given.sql) };
+}
+
+/** @param {unknown} value @param {string} name */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
+}
+
 /** @param {unknown} value */
 function password(value) {
   return typeof value === 'function' ? value : string('password', value);
@@ -155,6 +174,9 @@ const OPTIONS = {
   idleTimeoutMs: { value: 600_000, check: ms(1) },
   maxLifetimeMs: { value: 1_800_000, check: ms(1) },
   statementCacheSize: { value: 256, check: (value, name) => integer(name, value, 1, 100_000) },
+  maxResultBytes: { check: (value, name) => integer(name, value, 1, Number.MAX_SAFE_INTEGER) },
+  prepare: { check: boolean },
+  reset: { value: 'changes', check: reset },
   pipeline: { value: true, check: pipeline },
   monitor: { value: true, check: monitor },
   transactionRetries: { value: 0, check: (value, name) => integer(name, value, 0, 1_000_000) },

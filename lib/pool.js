@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { HyperionError, ParameterError, PoolClosedError, located } = require('./errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
@@ -252,6 +252,9 @@ class Pool extends EventEmitter {
         this.#listeners.hear(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
+      } else if (event === 'error') {
+        const { code, message, ...rest } = /** @type {any} */ (detail);
+        this.emit(event, Object.assign(new HyperionError(message, code), rest));
       } else if (event === 'gap') {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });

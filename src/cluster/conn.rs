@@ -23,7 +23,7 @@ use super::ear::Ear;
 use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
-use super::probe::{Probe, Told, ask};
+use super::probe::{Probe, Told, Untold, ask};
 use super::role::Role;
 use super::socket::{Address, Socket};
 use super::wire::{Facts, Taps, Violation, Wire};
@@ -39,6 +39,8 @@ pub(crate) struct Link {
     closed: AtomicBool,
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
+    /// The server broke the protocol.
+    confused: AtomicBool,
     /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
     pooled: AtomicBool,
     cut: Notify,
@@ -186,7 +188,7 @@ impl Conn {
     }
 
     /// What the node says of itself, in one flight.
-    pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
+    pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
         let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
         if self.facts.pid() != pid {
@@ -258,6 +260,11 @@ impl Conn {
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);
         self.link.cut();
+    }
+
+    /// Whether it broke because the server did not keep to the protocol.
+    pub(crate) fn is_confused(&self) -> bool {
+        self.link.confused.load(Ordering::Relaxed)
     }
 
     /// The same, for this reason.
@@ -372,7 +379,10 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
                     }
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(describe(&error)),
+                Some(Err(error)) => {
+                    link.confused.store(violation(&error).is_some(), Ordering::Relaxed);
+                    return Some(describe(&error));
+                }
                 None => return None,
             }
         }

@@ -16,7 +16,7 @@ use tokio_postgres::Config;
 use super::conn::{Conn, TLS, describe, violation};
 use super::node::Node;
 use super::notices::Notices;
-use super::probe::Probe;
+use super::probe::{Probe, Untold};
 use super::role::{Fit, Mode, fit, misfit};
 use super::socket::{Address, Socket};
 use super::wire::{Taps, Wire};
@@ -30,6 +30,10 @@ const STAGGER: Duration = Duration::from_millis(100);
 const HEAD_START: Duration = Duration::from_millis(20);
 /// How long a second-best node waits for a better one to answer.
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What helps where a pooler takes no settings.
+const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
+    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
 
 /// Why one host could not be used.
 #[derive(Clone, Debug)]
@@ -55,6 +59,7 @@ impl HostFailure {
         match self {
             // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
             // options that the server does not know or take.
+            Self::Refused(error) if error.is_about_startup() => true,
             Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
             _ => false,
@@ -76,10 +81,25 @@ impl HostFailure {
     }
 }
 
+impl From<Untold> for HostFailure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Failed(error) => error.into(),
+            Untold::Nonsense => Self::Confused(untold.to_string()),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for HostFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
+            Some(refused) => {
+                let mut refused = Box::new(ServerError::from(refused));
+                if refused.is_about_startup() {
+                    refused.hint(STARTUP);
+                }
+                Self::Refused(refused)
+            }
             // The server asks for one and there is none: tokio-postgres has no code for it, the server would have.
             None if describe(&error).contains("password missing") => {
                 let message = "the server asks for a password, and none was given".to_owned();

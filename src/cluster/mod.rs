@@ -26,7 +26,7 @@ pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
 mod notices;
-mod probe;
+pub(crate) mod probe;
 mod report;
 pub(crate) mod role;
 pub(crate) mod socket;
@@ -41,7 +41,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Config;
@@ -193,6 +193,11 @@ impl Cluster {
     pub(crate) fn announce(&self, event: Value) {
         // Rare enough not to wait.
         drop((self.observer)(event));
+    }
+
+    /// Tells the pool's listeners of an error that no caller is told.
+    pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
+        self.announce(json!({ "event": "error", "code": code, "message": message, "node": node }));
     }
 
     /// A connection to a node that suits the pool.
