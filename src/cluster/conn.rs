@@ -19,15 +19,16 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::ear::Ear;
-use super::failure::{Progress, describe};
+use super::failure::Progress;
 use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
-use super::probe::{Probe, Told, ask};
+use super::probe::{Probe, Told, Untold, ask};
 use super::role::Role;
 use super::socket::{Address, Bound, Ready, Socket};
 use super::tls::{SocketFailure, Tls, Way};
 use super::wire::{Facts, Taps, Wire};
+use super::words::{describe, violation};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -40,6 +41,8 @@ pub(crate) struct Link {
     closed: AtomicBool,
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
+    /// The server broke the protocol.
+    confused: AtomicBool,
     /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
     pooled: AtomicBool,
     cut: Notify,
@@ -191,7 +194,7 @@ impl Conn {
     }
 
     /// What the node says of itself, in one flight.
-    pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
+    pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
         let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
         if self.facts.pid() != pid {
@@ -263,6 +266,11 @@ impl Conn {
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);
         self.link.cut();
+    }
+
+    /// Whether it broke because the server did not keep to the protocol.
+    pub(crate) fn is_confused(&self) -> bool {
+        self.link.confused.load(Ordering::Relaxed)
     }
 
     /// The same, for this reason.
@@ -384,7 +392,10 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
                     }
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(describe(&error)),
+                Some(Err(error)) => {
+                    link.confused.store(violation(&error).is_some(), Ordering::Relaxed);
+                    return Some(describe(&error));
+                }
                 None => return None,
             }
         }
