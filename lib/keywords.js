@@ -19,6 +19,7 @@ const LOAD_BALANCING = ['disable', 'random'];
  * @typedef {object} Keyword
  * @property {string} [env]
  * @property {string} [option] what it sets; without one it is only checked
+ * @property {boolean} [inner] it has no such option in the public API
  * @property {(value: string, name: string) => unknown} [read]
  * @property {readonly string[]} [only] the values that ask for nothing we cannot do
  * @property {string} [why] it is refused
@@ -92,7 +93,7 @@ const KEYWORDS = {
   application_name: { env: 'PGAPPNAME', option: 'applicationName', read: text },
   // Behind application_name: the first that is given counts.
   fallback_application_name: { option: 'applicationName', read: text },
-  options: { env: 'PGOPTIONS', option: 'startupOptions', read: text },
+  options: { env: 'PGOPTIONS', option: 'startupOptions', inner: true, read: text },
   client_encoding: { env: 'PGCLIENTENCODING', read: encoding },
   keepalives: {
     option: 'keepAlive',
@@ -110,7 +111,7 @@ const KEYWORDS = {
   sslrootcert: { env: 'PGSSLROOTCERT', option: 'ssl.ca', read: text },
   sslcert: { env: 'PGSSLCERT', option: 'ssl.cert', read: text },
   sslkey: { env: 'PGSSLKEY', option: 'ssl.key', read: text },
-  sslcertmode: { env: 'PGSSLCERTMODE', option: 'ssl.certMode', read: choice(['disable', 'allow']) },
+  sslcertmode: { env: 'PGSSLCERTMODE', option: 'ssl.certMode', inner: true, read: choice(['disable', 'allow']) },
   sslcrl: { env: 'PGSSLCRL', option: 'ssl.crl', read: text },
   sslsni: {
     env: 'PGSSLSNI',
@@ -152,6 +153,7 @@ const ELSEWHERE = {
   database: 'dbname',
   db: 'dbname',
   username: 'user',
+  pass: 'password',
   hostname: 'host',
   ssl: 'sslmode',
   sslca: 'sslrootcert',

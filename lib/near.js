@@ -52,12 +52,12 @@ function nearest(name, known) {
  * `: did you mean 'x'?`, or nothing.
  * @param {string} name
  * @param {readonly string[]} known
- * @param {Readonly<Record<string, string>>} [elsewhere] what other clients call it, by its letters and digits in lower case
+ * @param {Readonly<Record<string, string>>} [elsewhere] what others call some of them
  * @param {string} [prefix]
  */
 function didYouMean(name, known, elsewhere = {}, prefix = '') {
-  const alias = plain(name);
-  const meant = Object.hasOwn(elsewhere, alias) ? elsewhere[alias] : nearest(name, known);
+  const found = nearest(name, [...known, ...Object.keys(elsewhere)]);
+  const meant = found !== undefined && Object.hasOwn(elsewhere, found) ? elsewhere[found] : found;
   return meant === undefined ? '' : `: did you mean '${prefix}${meant}'?`;
 }
 

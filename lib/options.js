@@ -191,6 +191,8 @@ const OPTIONS = {
 /** What others call them, where it is too far away to be guessed. */
 const ELSEWHERE = {
   username: 'user',
+  pass: 'password',
+  databaseurl: 'connectionString',
   dbname: 'database',
   db: 'database',
   max: 'poolSize',

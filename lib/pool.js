@@ -37,6 +37,18 @@ function warnUnidentified() {
   );
 }
 
+/**
+ * The checks go deeper than a stack is long: it begins with who called us.
+ * @param {unknown} options
+ */
+function parsed(options) {
+  try {
+    return parseOptions(options);
+  } catch (error) {
+    throw located(error);
+  }
+}
+
 class Pool extends EventEmitter {
   /** @type {import('./session.js').Session} */
   #session;
@@ -55,7 +67,7 @@ class Pool extends EventEmitter {
   /** @param {unknown} [options] */
   constructor(options) {
     super();
-    this.#options = parseOptions(options);
+    this.#options = parsed(options);
     const channel = shared();
     this.#listener = {
       onEvent: (event) => this.#onEvent(event),
@@ -319,7 +331,7 @@ class Pool extends EventEmitter {
     return super.prependListener(event, listener);
   }
 
-  /** Shows the state, and no password. */
+  /** Shows the state, and no password, key or connection string. */
   [Symbol.for('nodejs.util.inspect.custom')]() {
     const { hosts, user, database, mode } = this.#options;
     const list = hosts.map((/** @type {any} */ { host, port }) => `${host}:${port}`);

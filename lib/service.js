@@ -63,6 +63,9 @@ function pair(line, place) {
   if (equals < 0) throw new OptionError(`${place}: there is no '='`);
   const keyword = line.slice(0, equals);
   if (keyword === 'service') throw new OptionError(`${place}: a service cannot name another`);
+  if (Object.hasOwn(KEYWORDS, keyword.trimEnd()) && keyword !== keyword.trimEnd()) {
+    throw new OptionError(`${place}: there must be no space before '='`);
+  }
   if (!Object.hasOwn(KEYWORDS, keyword)) throw new OptionError(`${place}: ${unknownKeyword(keyword)}`);
   return [keyword, line.slice(equals + 1)];
 }

@@ -175,13 +175,13 @@ impl ClientError {
             Self::Aborted { .. } => "AbortError",
             Self::PoolClosed => "PoolClosedError",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
+            Self::Untrusted(distrust) if distrust.is_tls() => "TlsError",
             Self::Decode { .. }
             | Self::Transaction(_)
             | Self::Script { .. }
             | Self::Password { .. }
+            | Self::Untrusted(_)
             | Self::Internal(_) => "HyperionError",
-            Self::Untrusted(distrust) if distrust.is_tls() => "TlsError",
-            Self::Untrusted(_) => "HyperionError",
         }
     }
 

@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
-use crate::cluster::login::{NoPassword, Password};
+use crate::cluster::failure::NoPassword;
+use crate::cluster::login::Password;
 use crate::cluster::{Cluster, Room};
 use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
 use crate::error::ClientError;
@@ -86,11 +87,12 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
     Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })
 }
 
+/// One number for each question of the process: JavaScript finds an error by it.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
 /// Passwords that JavaScript is asked for.
 fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> Password {
     let (queue, requests) = (queue.clone(), requests.clone());
-    // One number for each question of the process: JavaScript finds an error by it.
-    static NEXT: AtomicU32 = AtomicU32::new(1);
     Password::Ask(Box::new(move || {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();

@@ -9,7 +9,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSessionAttrs};
 
 use crate::cluster::Rhythm;
-use crate::cluster::login::{Access, Password, Requirement};
+use crate::cluster::guard::Requirement;
+use crate::cluster::login::{Access, Password};
 use crate::cluster::role::Mode;
 use crate::cluster::socket::{KeepAlive, Liveness};
 use crate::cluster::tls::Encryption;

@@ -19,7 +19,9 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::ear::{Ear, Heard};
+use super::failure::{Progress, describe};
 use super::formats::{Asking, Formats};
+use super::guard::Guarded;
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
@@ -260,9 +262,11 @@ impl Conn {
     /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
         let (mut socket, _) =
-            self.tls.connect(&self.node, &self.address, self.way).await.map_err(|failure| match failure {
-                SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
-                SocketFailure::Tls(failure) => failure.reason,
+            self.tls.connect(&self.node, &self.address, self.way, &Progress::default()).await.map_err(|failure| {
+                match failure {
+                    SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
+                    SocketFailure::Tls(failure) => failure.reason,
+                }
             })?;
         let ready = Ready { binding: None };
         self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
@@ -328,7 +332,8 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Heard<Asking<Socket>>, Bound<Heard<Asking<Socket>>>>;
+type Stream = Guarded<Heard<Asking<Socket>>>;
+type Driven = Connection<Stream, Bound<Stream>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -378,21 +383,4 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
     if broke {
         node.poke();
     }
-}
-
-/// An error with its causes, which tokio-postgres leaves out of its own message.
-pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} ({})", error.message(), error.code().code());
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

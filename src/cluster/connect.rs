@@ -15,13 +15,13 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
 use super::conn::Conn;
-use super::login::{NoPassword, log_in};
+use super::failure::{ConnectFailure, HostFailure, Progress};
+use super::login::log_in;
 use super::node::Node;
 use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
 use super::{Cluster, Observation};
 use crate::engine::lock;
-use crate::error::{ClientError, Distrust, Outcome, ServerError};
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
@@ -29,74 +29,6 @@ const STAGGER: Duration = Duration::from_millis(100);
 const HEAD_START: Duration = Duration::from_millis(20);
 /// How long a second-best node waits for a better one to answer.
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
-
-/// Why one host could not be used.
-#[derive(Clone, Debug)]
-pub(crate) enum HostFailure {
-    /// No TCP connection, or it broke.
-    Unreachable(String),
-    /// It took longer than connectTimeoutMs.
-    Silent(Duration),
-    /// The server refused: 28P01, 53300, 57P03, ...
-    Refused(Box<ServerError>),
-    /// It is up, but not what the pool needs.
-    Unsuitable(String),
-    /// The `password` function failed.
-    Password(NoPassword),
-    /// It is not shown to be what the pool trusts.
-    Untrusted(Box<Distrust>),
-}
-
-impl HostFailure {
-    /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
-    /// cluster share roles and databases.
-    fn is_final(&self) -> bool {
-        match self {
-            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
-            // options that the server does not know or take.
-            Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
-            Self::Password(_) => true,
-            _ => false,
-        }
-    }
-
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
-            Self::Silent(waited) => format!("no answer within {} ms", waited.as_millis()),
-            Self::Refused(error) => error.brief(),
-            Self::Password(failed) => format!("the password function failed: {}", failed.reason),
-            Self::Untrusted(distrust) => distrust.describe(),
-        }
-    }
-}
-
-/// Why no host could be used.
-#[derive(Clone, Debug)]
-pub(crate) enum ConnectFailure {
-    /// Trying again may help.
-    NoNode,
-    /// It would not: wrong password, no such database.
-    Refused(Box<ServerError>),
-    /// The `password` function failed.
-    Password(NoPassword),
-    /// Nothing is left to hope for from hosts that are to be trusted.
-    Untrusted(Box<Distrust>),
-}
-
-impl ConnectFailure {
-    /// The error for those who wait, where trying again would not help.
-    pub(crate) fn hopeless(&self) -> Option<ClientError> {
-        match self {
-            Self::NoNode => None,
-            Self::Refused(error) => Some(ClientError::Database { error: error.clone(), outcome: Outcome::NotApplied }),
-            Self::Password(failed) => {
-                Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
-            }
-            Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
-        }
-    }
-}
 
 /// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
 /// first that answers. (A name may stand for all servers of a cluster.)
@@ -106,15 +38,17 @@ pub(super) async fn open(
     node: &Arc<Node>,
     suits: impl Fn(&Probe) -> bool,
 ) -> Result<(Conn, Probe), HostFailure> {
+    let stage = Progress::default();
     let login = async {
         let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-        let attempts = addresses.iter().map(|address| log_in(cluster, config, node, address)).collect();
+        let attempts = addresses.iter().map(|address| log_in(cluster, config, node, address, &stage)).collect();
         match race(attempts, |(_, probe)| suits(probe)).await {
             Ok(found) => Ok(found),
             Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
         }
     };
-    timeout(cluster.connect_timeout, login).await.unwrap_or(Err(HostFailure::Silent(cluster.connect_timeout)))
+    let silent = || Err(HostFailure::Silent(cluster.connect_timeout, stage.get()));
+    timeout(cluster.connect_timeout, login).await.unwrap_or_else(|_| silent())
 }
 
 /// One connection to `node` if it suits `mode`.
@@ -275,6 +209,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Distrust;
 
     type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<&'static str, HostFailure>>>>;
 

@@ -4,8 +4,10 @@
 //! monitor: there are servers that lock an account after a few. So until a login has succeeded one attempt goes ahead of
 //! the others, and a password that was refused rests for a while, longer each time.
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +19,16 @@ use tokio::time::timeout;
 use tokio_postgres::Config;
 
 use super::Cluster;
-use super::conn::{Conn, describe};
-use super::connect::HostFailure;
+use super::conn::Conn;
 use super::ear::{Ear, Heard};
+use super::failure::describe;
+use super::failure::{HostFailure, NoPassword, Progress, Stage};
 use super::formats::{Asking, Formats};
+use super::guard::{Guarded, Refused as Broken, Requirement};
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::Probe;
-use super::socket::{Address, Liveness, Ready};
+use super::socket::{Address, Liveness, Ready, Socket};
 use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
@@ -49,14 +53,6 @@ pub(crate) struct Access {
 pub(crate) type AskPassword =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, NoPassword>> + Send>> + Send + Sync>;
 
-/// The `password` function failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NoPassword {
-    pub(crate) reason: String,
-    /// By which JavaScript knows the error itself; 0: it was none of its own.
-    pub(crate) request: u32,
-}
-
 /// Where passwords come from.
 pub(crate) enum Password {
     /// One for each host, as far as known (`~/.pgpass` can differ by host).
@@ -69,15 +65,6 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
-}
-
-/// The ways to log in that a server may ask for (libpq's require_auth).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requirement {
-    /// None: any.
-    pub(crate) methods: Option<Vec<String>>,
-    /// The methods are those that it may not ask for.
-    pub(crate) negated: bool,
 }
 
 /// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
@@ -183,10 +170,11 @@ pub(super) async fn log_in(
     config: &Config,
     node: &Arc<Node>,
     address: &Address,
+    progress: &Progress,
 ) -> Result<(Conn, Probe), HostFailure> {
     let mut first = None;
     for &way in cluster.tls.ways(address) {
-        let (failure, is_about_encryption) = match attempt(cluster, config, node, address, way).await {
+        let (failure, is_about_encryption) = match attempt(cluster, config, node, (address, way), progress).await {
             Ok(found) => return Ok(found),
             Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
         };
@@ -224,21 +212,24 @@ async fn attempt(
     cluster: &Cluster,
     config: &Config,
     node: &Arc<Node>,
-    address: &Address,
-    way: Way,
+    (address, way): (&Address, Way),
+    progress: &Progress,
 ) -> Result<(Conn, Probe), Failed> {
     let credentials = &cluster.credentials;
     credentials.check(credentials.known(node.index))?;
-    let (socket, binding) = cluster.tls.connect(node, address, way).await.map_err(|failure| match failure {
-        SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
-        SocketFailure::BrokenOff(error) => {
-            let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
-            Failed { failure, is_about_encryption: true }
-        }
-        SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
-    })?;
+    let (socket, binding) =
+        cluster.tls.connect(node, address, way, progress).await.map_err(|failure| match failure {
+            SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
+            SocketFailure::BrokenOff(error) => {
+                let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
+                Failed { failure, is_about_encryption: true }
+            }
+            SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
+        })?;
     let mut config = config.clone();
+    progress.set(Stage::Password);
     let password = credentials.get(node.index).await.map_err(HostFailure::Password)?;
+    progress.set(Stage::Asking);
     let turn = match password {
         Some(_) => credentials.turn().await,
         None => None,
@@ -249,7 +240,9 @@ async fn attempt(
     }
     let ear = Arc::<Ear>::default();
     let formats = Arc::<Formats>::default();
+    let is_private = !matches!(socket, Socket::Tcp(_));
     let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
+    let stream = Guarded::new(stream, credentials.requirement.clone(), is_private);
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
@@ -277,13 +270,9 @@ fn distrust(node: &Node, TlsFailure { subject, reason }: TlsFailure) -> Distrust
     Distrust::tls(node.host_name(), node.port, subject, reason)
 }
 
-impl From<tokio_postgres::Error> for HostFailure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
-            None => Self::Unreachable(describe(&error)),
-        }
-    }
+/// Why we broke the login off, if we did.
+fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Broken>().cloned()
 }
 
 /// Why a login failed.
@@ -294,6 +283,13 @@ fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
     if let Some(failure) = TlsFailure::in_stream(error) {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
         return untrusted(distrust(node, failure));
+    }
+    match broken_off(error) {
+        Some(Broken::Method(reason)) => {
+            return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
+        }
+        Some(Broken::Nonsense(reason)) => return HostFailure::Unreachable(reason),
+        None => {}
     }
     let text = describe(error);
     if text.contains("password missing") {

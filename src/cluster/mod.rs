@@ -8,6 +8,8 @@
 //! - `formats`: asks for columns as text where binary will not do
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
+//! - `failure`: why a host could not be used
+//! - `guard`: what a server may ask for before it is shown to be ours
 //! - `login`: the way into one of them: encryption, password
 //! - `tls`: encryption
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
@@ -20,8 +22,10 @@
 pub(crate) mod conn;
 pub(crate) mod connect;
 pub(crate) mod ear;
+pub(crate) mod failure;
 pub(crate) mod fence;
 pub(crate) mod formats;
+pub(crate) mod guard;
 pub(crate) mod login;
 mod monitor;
 pub(crate) mod node;
@@ -48,7 +52,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use self::conn::Conn;
-use self::connect::ConnectFailure;
+use self::failure::ConnectFailure;
 pub(crate) use self::login::Access;
 use self::login::Credentials;
 pub(crate) use self::monitor::Rhythm;

@@ -17,8 +17,10 @@ use tokio::time::{sleep, timeout_at};
 use tokio_postgres::config::{ChannelBinding, Host};
 
 use super::conn::{Conn, Link};
-use super::connect::{HostFailure, open};
-use super::login::{Access, Requirement};
+use super::connect::open;
+use super::failure::{HostFailure, Stage};
+use super::guard::Requirement;
+use super::login::Access;
 use super::node::Node;
 use super::probe::Probe;
 use super::tls::Encryption;
@@ -266,7 +268,7 @@ async fn look(
             // It is only this connection's backend that says nothing.
             deadline = now + rhythm.node_timeout.saturating_sub(silence);
         } else {
-            return Err(HostFailure::Silent(now.duration_since(answered)));
+            return Err(HostFailure::Silent(now.duration_since(answered), Stage::Asking));
         }
     }
 }

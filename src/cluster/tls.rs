@@ -26,6 +26,7 @@ use tokio_rustls::rustls::{AlertDescription, Error};
 
 use self::files::{Material, Secret, Source};
 use self::verify::{Judge, describe};
+use super::failure::{Progress, Stage};
 use super::node::Node;
 use super::socket::{Address, Liveness, Socket};
 use crate::engine::lock;
@@ -189,11 +190,13 @@ impl Tls {
         node: &Node,
         address: &Address,
         way: Way,
+        progress: &Progress,
     ) -> Result<(Socket, Option<Vec<u8>>), SocketFailure> {
+        progress.set(Stage::Asking);
         let socket = Socket::connect(address, self.liveness).await?;
         match (&self.encryption, socket) {
             (Some(encryption), Socket::Tcp(stream)) if way != Way::Plain => {
-                self.secure(encryption, node, stream, way).await
+                self.secure(encryption, node, stream, way, progress).await
             }
             (_, socket) => Ok((socket, None)),
         }
@@ -205,6 +208,7 @@ impl Tls {
         node: &Node,
         mut stream: TcpStream,
         way: Way,
+        progress: &Progress,
     ) -> Result<(Socket, Option<Vec<u8>>), SocketFailure> {
         if encryption.negotiation == Negotiation::Postgres && !asks(&mut stream).await? {
             return match way {
@@ -222,7 +226,9 @@ impl Tls {
             Err(_) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
         };
         let connector = TlsConnector::from(Arc::new(material.config(judge.clone())));
+        progress.set(Stage::Handshake);
         let stream = connector.connect(name, stream).await.map_err(|error| failure(error, &judge, &host))?;
+        progress.set(Stage::Asking);
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let binding = certificate.and_then(|der| judge.shown()?.end_point(der));
         Ok((Socket::Tls(Box::new(stream)), binding))

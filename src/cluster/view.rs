@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::time::{sleep_until, timeout_at};
 
 use super::Cluster;
-use super::connect::{HostFailure, open};
+use super::connect::open;
+use super::failure::HostFailure;
 use super::node::{Lag, Node, Sighting, State};
 use super::probe::Probe;
 use super::report::role_name;
@@ -134,7 +135,7 @@ impl Cluster {
                     seen.state = State::Down;
                 }
                 drop(seen);
-                if matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(_)) {
+                if matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(..)) {
                     node.suspect.store(true, Ordering::Relaxed);
                 }
                 node.poke();
@@ -342,7 +343,7 @@ impl Cluster {
     }
 
     fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
-        let gone = matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(_));
+        let gone = matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(..));
         let mut seen = lock(&node.seen);
         seen.last_error = Some(failure.describe());
         let was = seen.state;

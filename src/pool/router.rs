@@ -25,7 +25,7 @@ use super::session::Session;
 use super::task::{After, Sharing, Task};
 use super::waiting::Waiting;
 use crate::cluster::Cluster;
-use crate::cluster::connect::ConnectFailure;
+use crate::cluster::failure::ConnectFailure;
 use crate::engine::{Backoff, clock, lock};
 use crate::error::ClientError;
 

@@ -114,7 +114,7 @@ impl ServerCertVerifier for Judge {
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls12_signature(message, cert, dss, &self.algorithms) {
             Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
-            verified => drop(verified?),
+            verified => return verified,
         }
         Ok(HandshakeSignatureValid::assertion())
     }
@@ -127,7 +127,7 @@ impl ServerCertVerifier for Judge {
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls13_signature(message, cert, dss, &self.algorithms) {
             Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
-            verified => drop(verified?),
+            verified => return verified,
         }
         Ok(HandshakeSignatureValid::assertion())
     }

@@ -3,7 +3,9 @@ use std::sync::Mutex;
 use tokio_postgres::Config;
 
 use super::*;
-use crate::cluster::login::{Access, Password, Requirement};
+use crate::cluster::failure::Stage;
+use crate::cluster::guard::Requirement;
+use crate::cluster::login::{Access, Password};
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
 use crate::cluster::socket::Liveness;
@@ -227,7 +229,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     seen.see(0, primary(1));
     seen.see(0, Observation::Lost(HostFailure::Refused(Box::default())));
     assert_eq!(seen.target(), Some(0), "refusing the monitor is not being dead");
-    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1))));
+    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), Stage::Asking)));
     assert_eq!(seen.target(), None, "suspect");
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(0));
