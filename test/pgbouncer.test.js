@@ -106,6 +106,14 @@ describe('two processes', () => {
       }
     });
   }
+
+  fact('nor with prepare: true, where statements fail', async () => {
+    const poolOptions = shared.options({ poolSize: 4, prepare: true });
+    const ends = await Promise.all(
+      ['one', 'other'].map((WHO) => inChild(db, CODE, { env: { WHO }, options: poolOptions })),
+    );
+    for (const { lines } of ends) assert.deepEqual(JSON.parse(/** @type {string} */ (lines.at(-1))).wrong, []);
+  });
 });
 
 describe('a pooler is recognised', () => {
@@ -116,7 +124,7 @@ describe('a pooler is recognised', () => {
     await until('it was told', () => aboutPooler(heard).length > 0);
     await Promise.all(range(40).map((i) => pool.query('SELECT $1::int4 + 1', [i])));
     assert.equal(aboutPooler(heard).length, 1, JSON.stringify(heard));
-    assert.match(aboutPooler(heard)[0].message, /prepare/);
+    assert.match(aboutPooler(heard)[0].message, /without names/);
     assert.deepEqual(await preparedNames(), [], 'and no statement has a name');
   });
 
@@ -217,6 +225,16 @@ describe('startup settings that a pooler refuses', () => {
       assert.match(error.hint, /pooler|PgBouncer/);
     });
   }
+});
+
+fact('notify() reaches those who listen on the server itself', async (t) => {
+  /** @type {string[]} */
+  const heard = [];
+  const subscription = await db.pool(t).listen('news', (/** @type {string} */ payload) => heard.push(payload));
+  await shared.pool(t, { poolSize: 1 }).notify('news', 'through the pooler');
+  await until('it was heard', () => heard.length > 0);
+  assert.deepEqual(heard, ['through the pooler']);
+  await subscription.unlisten();
 });
 
 describe('nothing is left on the server connections', () => {
