@@ -26,7 +26,7 @@ use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
-use super::socket::{Address, Bound, Ready, Socket};
+use super::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use super::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
 
@@ -269,7 +269,8 @@ impl Conn {
                 }
             })?;
         let ready = Ready { binding: None };
-        self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
+        let open = KeptOpen(&mut socket);
+        self.client.cancel_token().cancel_query_raw(open, ready).await.map_err(|error| describe(&error))?;
         let mut rest = [0; 16];
         while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         Ok(())
