@@ -71,7 +71,11 @@ impl From<&DbError> for ServerError {
         Self {
             code: error.code().code().to_owned(),
             message: error.message().to_owned(),
-            ends_session: matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
+            // Poolers leave out the field that is never translated; what they say is English.
+            ends_session: match error.parsed_severity() {
+                Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+                None => matches!(error.severity(), "FATAL" | "PANIC"),
+            },
             fields: database_fields(error),
         }
     }

@@ -25,7 +25,7 @@ use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, Untold, ask};
 use super::role::Role;
-use super::socket::{Address, Bound, Ready, Socket};
+use super::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use super::tls::{SocketFailure, Tls, Way};
 use super::wire::{Facts, Taps, Wire};
 use super::words::{describe, violation};
@@ -295,7 +295,8 @@ impl Conn {
                 }
             })?;
         let ready = Ready { binding: None };
-        self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
+        let open = KeptOpen(&mut socket);
+        self.client.cancel_token().cancel_query_raw(open, ready).await.map_err(|error| describe(&error))?;
         let mut rest = [0; 16];
         while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         Ok(())
