@@ -23,6 +23,68 @@ export interface Host {
   host: string;
   /** Default: the option `port`. */
   port?: number;
+  /** The IP address at which `host` is: nothing is looked up, and `host` is what a certificate must name. */
+  address?: string;
+}
+
+/** How much a connection is protected (PostgreSQL docs, 34.19). */
+export type SslMode =
+  /** No TLS. */
+  | 'disable'
+  /** TLS only if the server refuses a connection without it. */
+  | 'allow'
+  /** TLS if the server can: nobody is kept from reading by this. */
+  | 'prefer'
+  /** TLS, with anybody who has any certificate. */
+  | 'require'
+  /** A certificate of a CA that is trusted. */
+  | 'verify-ca'
+  /** And for the host's name. */
+  | 'verify-full';
+
+/** TLS in detail. What is missing here is taken from the connection string and the environment (`sslrootcert`, PGSSLCERT, ...). */
+export interface SslOptions {
+  /** Default here: `'verify-full'`, whatever a connection string says; with `rejectUnauthorized: false` `'require'`. */
+  mode?: SslMode;
+  /**
+   * Whom to trust: PEM text, a path, or `'system'` for the system's roots (with verify-full alone). Where there is a CA, the
+   * chain is verified in every mode. Default: the file ~/.postgresql/root.crt where it exists; for verify-full, the system's.
+   */
+  ca?: string | Uint8Array;
+  /** The client's certificate: PEM text or a path. Default: ~/.postgresql/postgresql.crt where it exists. */
+  cert?: string | Uint8Array;
+  /**
+   * Its private key, not encrypted: PEM text or a path. Of a file that others may read (more than 0600, or 0640 if root owns it)
+   * nothing is taken: {@link OptionError}. Default: ~/.postgresql/postgresql.key.
+   */
+  key?: string | Uint8Array;
+  /** Certificates that were revoked: PEM text or a path. Default: ~/.postgresql/root.crl where it exists. */
+  crl?: string | Uint8Array;
+  /** The name that is sent and verified instead of the host's. Default: the host's. */
+  servername?: string;
+  /** `false`: nothing is verified, and whoever is in between can read and change everything. */
+  rejectUnauthorized?: boolean;
+  /** `'direct'`: TLS from the first byte, which saves a round trip; PostgreSQL 17+, mode `'require'` or stronger. Default `'postgres'`. */
+  negotiation?: 'postgres' | 'direct';
+  /** Whether the server's name is sent. Default true. */
+  sni?: boolean;
+  /** Default `'TLSv1.2'`, the least there is. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3';
+  /** Default `'TLSv1.3'`. */
+  maxVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** How a server may ask who we are; `'none'`: not at all (trust, certificates). */
+export type AuthMethod = 'password' | 'md5' | 'gss' | 'sspi' | 'scram-sha-256' | 'none';
+
+/** TCP keepalives: a peer that is gone is found out after `idleMs` + `count` times `intervalMs`. */
+export interface KeepAliveOptions {
+  /** Silence before the first probe, from 1000, in whole seconds. Default 10000. */
+  idleMs?: number;
+  /** Between two probes, from 1000, in whole seconds. Default 5000. */
+  intervalMs?: number;
+  /** Probes without an answer. Default: the kernel's. */
+  count?: number;
 }
 
 /** How values arrive and are sent. Of the choices the first named is the default. */
@@ -56,6 +118,8 @@ export interface LogEvent {
   /** Of copyFrom(): its target. */
   sql: string;
   durationMs: number;
+  /** With the option `logParameters`: what the caller gave. Missing for scripts and copies, which have none. */
+  parameters?: readonly unknown[];
   /** Rows returned or changed; missing when the statement failed. */
   rowCount?: number;
   error?: unknown;
@@ -77,26 +141,67 @@ export interface MonitorOptions {
   nodeTimeoutMs?: number;
 }
 
-/** Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option. */
+/**
+ * Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option.
+ *
+ * What is missing is taken from the connection string, then the service file, then libpq's environment variables, then, for the
+ * password alone, the password file; the defaults below come last. docs/configuration.md has every keyword and variable.
+ */
 export interface PoolOptions {
   /**
-   * The nodes of the cluster: `'h'`, `'h:port'`, `'[::1]:5432'`, `'/socket/dir'` or {@link Host}; a string may list
-   * several, separated by commas. Default: PGHOST, else `localhost`.
+   * `'postgres://user:password@h1:5432,h2/database?sslmode=verify-full'` or `'host=h1,h2 user=...'`: all that libpq takes. What
+   * libpq knows and we cannot do is refused by name. Default: none.
    */
-  hosts?: string | ReadonlyArray<string | Host>;
+  connectionString?: string;
+  /** A section of the service file (~/.pg_service.conf, PGSERVICEFILE). One that is not there is an error. Default: PGSERVICE. */
+  service?: string;
+  /**
+   * The nodes of the cluster: `'h'`, `'h:port'`, `'[::1]:5432'`, `'/socket/dir'` or {@link Host}; a string may list
+   * several, separated by commas. Takes the place of libpq's `host` and `hostaddr`. Default: PGHOST, else the server of this
+   * machine: the socket in /var/run/postgresql or /tmp, else `localhost`.
+   */
+  hosts?: string | Host | ReadonlyArray<string | Host>;
   /** For hosts that name none. Default: PGPORT, else 5432. */
   port?: number;
   /** Default: PGUSER, else the operating system's user. */
   user?: string;
-  /** A function is called for each new connection. Default: PGPASSWORD, else the password file. */
+  /**
+   * A function is called for each new connection: for tokens that expire. What it throws is the `cause` of ERR_PASSWORD. Default:
+   * PGPASSWORD, else the password file.
+   */
   password?: string | (() => string | Promise<string>);
+  /** The password file; ignored, with a warning, if others may read it. Default: PGPASSFILE, else ~/.pgpass. */
+  passfile?: string;
   /** Default: PGDATABASE, else the user's name. */
   database?: string;
-  /** Default `'read-write'`. */
+  /** Default `'read-write'`, not `'any'` as libpq's. */
   mode?: Mode;
+  /** `'random'`: the hosts are tried in an order by chance, not in that given. Default `'disable'`. */
+  loadBalanceHosts?: 'disable' | 'random';
+  /**
+   * TLS: an sslmode, `true` (verify-full with the system's roots), `false` (none), or {@link SslOptions}. Never used for sockets.
+   * Files are checked by createPool, and read anew when they change. Default `'prefer'`, as libpq's.
+   */
+  ssl?: boolean | SslMode | SslOptions;
+  /**
+   * Whether SCRAM proves that nobody sits between us and the server: `'require'` refuses a server that cannot. Default `'prefer'`.
+   */
+  channelBinding?: 'disable' | 'prefer' | 'require';
+  /**
+   * The methods by which a server may ask who we are: `'scram-sha-256,none'`, or those it may not: `'!password,!md5'`; an array
+   * of the same. Another one is ERR_AUTH. Default: any, but a password in clear text over TLS or a socket only.
+   */
+  requireAuth?: string | ReadonlyArray<AuthMethod | `!${AuthMethod}`>;
+  /** Default `{ idleMs: 10000, intervalMs: 5000 }`; `false`: none. */
+  keepAlive?: false | KeepAliveOptions;
+  /**
+   * How long what was sent may stay without the peer's kernel having it, before the connection is broken (Linux). 0: the
+   * kernel's own patience. Default 60000.
+   */
+  tcpUserTimeoutMs?: number;
   /** Connections at most. Default 10. */
   poolSize?: number;
-  /** For one attempt at one node: TCP, login and role check. Default 2000. */
+  /** For one attempt at one node: TCP, TLS, login and role check. Default 2000. */
   connectTimeoutMs?: number;
   /** The longest wait for a usable connection, retries included. Default 5000. */
   acquireTimeoutMs?: number;
@@ -148,6 +253,11 @@ export interface PoolOptions {
   types?: TypeChoices;
   /** Called once a statement. What it throws is swallowed. */
   logger?: (event: LogEvent) => void;
+  /**
+   * Whether the logger is told the parameters. Default false: they are what users have typed. (The `detail` of a server's
+   * error may quote values all the same.)
+   */
+  logParameters?: boolean;
 }
 
 /** What the server accepts as a parameter; see "Values" in the README. */
@@ -505,7 +615,7 @@ export interface PoolEvents {
 }
 
 export class Pool extends EventEmitter<PoolEvents> {
-  constructor(options?: PoolOptions);
+  constructor(options?: PoolOptions | string);
   /** Runs a statement on any connection. */
   query<T extends unknown[] = unknown[]>(
     sql: string | Sql,
@@ -629,10 +739,10 @@ export class Pool extends EventEmitter<PoolEvents> {
 }
 
 /**
- * Opens a pool over the nodes of a cluster. The monitor looks at them from now on; connections for statements are made when
+ * Opens a pool over the nodes of a cluster, given by options or a connection string. The monitor looks at them from now on; connections for statements are made when
  * they are needed. Listeners that are added at once hear of the first primary, too.
  */
-export function createPool(options?: PoolOptions): Pool;
+export function createPool(options?: PoolOptions | string): Pool;
 
 /** Whether a statement that failed changed something. */
 export type Outcome = 'not-applied' | 'applied' | 'unknown';
@@ -676,6 +786,16 @@ export class NoPrimaryError extends HyperionError {
   readonly code: 'ERR_NO_PRIMARY';
   /** What each host last said. */
   readonly nodes: ReadonlyArray<{ host: string; port: number; reason: string }>;
+}
+
+/** No TLS with a server: it has none, its certificate is not one that is trusted, or it refused ours. Not tried again. */
+export class TlsError extends HyperionError {
+  readonly code: 'ERR_TLS';
+  readonly host: string;
+  readonly port: number;
+  /** Of the certificate that the server showed; missing when it showed none. */
+  readonly subject?: string;
+  readonly reason: string;
 }
 
 /** All connections were busy for acquireTimeoutMs. */

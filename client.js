@@ -18,6 +18,7 @@ exports.AcquireTimeoutError = errors.AcquireTimeoutError;
 exports.ConnectionLostError = errors.ConnectionLostError;
 exports.QueryTimeoutError = errors.QueryTimeoutError;
 exports.AbortError = errors.AbortError;
+exports.TlsError = errors.TlsError;
 exports.PoolClosedError = errors.PoolClosedError;
 exports.OptionError = errors.OptionError;
 exports.ParameterError = errors.ParameterError;

@@ -15,7 +15,7 @@ const { beginSql, transactionOptions } = require('./transaction.js');
 const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
 const TRANSACTION = ['isolation', 'readOnly', 'deferrable'];
 
-/** @typedef {{ statement: import('./statements.js').Statement, values: readonly unknown[] }} Item */
+/** @typedef {{ statement: import('./statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
 
 /**
  * Runs `check`, and names the statement in its error.
@@ -82,6 +82,7 @@ async function learnAll(session, items, given) {
 function writable(session, items) {
   return items.map(({ statement, params }, index) => ({
     statement,
+    params,
     values: naming(index, () => normalize(session.serialize(statement, params), statement.takesStructure)),
   }));
 }
@@ -174,8 +175,10 @@ function submit(session, items, given, begin) {
 function log(session, items, results, calls) {
   const started = performance.now();
   for (const [index, result] of results.entries()) {
+    const { statement, params } = items[index];
+    const given = session.parameters(params);
     const tell = (/** @type {object} */ end) =>
-      session.tell(items[index].statement.sql, performance.now() - started, calls[index].node, end);
+      session.tell(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
     result.then(
       ({ rowCount }) => tell({ rowCount }),
       (error) => tell({ error }),

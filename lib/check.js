@@ -4,6 +4,9 @@
 
 const { OptionError } = require('./errors.js');
 
+/** The largest delay a timer takes. */
+const MAX_MS = 0x7fff_ffff;
+
 /** @param {unknown} value */
 const kindOf = (value) => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value);
 
@@ -62,4 +65,4 @@ function plainObject(name, value) {
   return /** @type {Record<string, unknown>} */ (value);
 }
 
-module.exports = { integer, kindOf, nonEmpty, oneOf, plainObject, string };
+module.exports = { MAX_MS, integer, kindOf, nonEmpty, oneOf, plainObject, string };

@@ -33,6 +33,9 @@ class QueryTimeoutError extends HyperionError {}
 /** The signal fired; `cause` is its reason. */
 class AbortError extends HyperionError {}
 
+/** A node's TLS or certificate is not to be trusted; `host`, `port`, `reason`, and `subject` of the certificate shown. */
+class TlsError extends HyperionError {}
+
 /** The pool has ended. */
 class PoolClosedError extends HyperionError {
   constructor(message = 'the pool is closed') {
@@ -89,7 +92,21 @@ const CLASSES = {
   ConnectionLostError,
   QueryTimeoutError,
   AbortError,
+  TlsError,
 };
+
+/** Errors that the core knows by a number: what `password` functions threw. The oldest are forgotten. */
+const causes = new Map();
+const MOST_CAUSES = 1_000;
+
+/**
+ * @param {number} request
+ * @param {unknown} error
+ */
+function rememberCause(request, error) {
+  causes.set(request, error);
+  if (causes.size > MOST_CAUSES) causes.delete(causes.keys().next().value);
+}
 
 /**
  * An error out of the core's JSON: `class`, `code`, `message`, and fields that become the error's own.
@@ -97,11 +114,14 @@ const CLASSES = {
  * @returns {HyperionError}
  */
 function fromCore(json) {
-  const { class: name, code, message, ...fields } = JSON.parse(json);
+  const { class: name, code, message, request, ...fields } = JSON.parse(json);
   let error;
   if (name === 'ParameterError') error = new ParameterError(message);
   else if (name === 'PoolClosedError') error = new PoolClosedError(message);
   else error = new CLASSES[name](message, code);
+  if (causes.has(request)) {
+    Object.defineProperty(error, 'cause', { value: causes.get(request), configurable: true, writable: true });
+  }
   return Object.assign(error, fields);
 }
 
@@ -135,12 +155,14 @@ module.exports = {
   ConnectionLostError,
   QueryTimeoutError,
   AbortError,
+  TlsError,
   PoolClosedError,
   OptionError,
   ParameterError,
   NoRowsError,
   TooManyRowsError,
   fromCore,
+  rememberCause,
   aborted,
   located,
 };

@@ -2,66 +2,23 @@
 
 // The options of createPool: every default in one place, checked once, frozen.
 //
-// What is missing is filled as libpq does: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, then the password file.
+// What is missing is filled as libpq does. The order of precedence, keyword by keyword: the option itself, the connection
+// string, the service file, the environment, for the password the password file, the default.
 // An unknown option, a wrong type or an impossible value throws an OptionError that names it; no value is printed.
 
 const os = require('node:os');
-const { integer, kindOf, nonEmpty, oneOf, plainObject, string } = require('./check.js');
+const { MAX_MS, integer, kindOf, nonEmpty, oneOf, plainObject, string } = require('./check.js');
+const { parseConninfo } = require('./conninfo.js');
 const { OptionError } = require('./errors.js');
-const { passwordFor } = require('./pgpass.js');
+const { isSocket, port, resolveHosts } = require('./hosts.js');
+const { CHANNEL_BINDINGS, KEYWORDS, LOAD_BALANCING, MODES, optionsOf } = require('./keywords.js');
+const { didYouMean } = require('./near.js');
+const { passwordsFromFile } = require('./pgpass.js');
+const { requireAuth } = require('./require-auth.js');
+const { readService } = require('./service.js');
+const { environmentSettings } = require('./session-env.js');
+const { resolveTls } = require('./tls-options.js');
 const { DEFAULT_TYPES } = require('./types.js');
-
-const MODES = ['read-write', 'read-only', 'prefer-standby', 'any', 'primary', 'standby'];
-
-/** The largest delay a timer takes. */
-const MAX_MS = 0x7fff_ffff;
-
-/** @typedef {{ host: string, port: number }} Host */
-
-/**
- * @param {unknown} value
- * @param {string} name
- */
-const port = (value, name) => integer(name, value, 1, 65_535);
-
-/**
- * `h`, `h:port`, `[::1]`, `[::1]:port`, `::1`, `/socket/dir`, `/socket/dir:port`. What does not look like it is not
- * printed: it may be a URL with a password.
- * @param {string} given
- * @param {number} defaultPort
- * @param {string} name
- * @returns {Host}
- */
-function parseHost(given, defaultPort, name) {
-  const text = given.trim();
-  const parts =
-    /^\[([0-9A-Fa-f:.%\w]+)\](?::(\d+))?$/.exec(text) ??
-    /^([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.%\w]*)$/.exec(text) ??
-    /^(\/[^:@]*|[^\s:/@?#[\]]+)(?::(\d+))?$/.exec(text);
-  if (parts === null) throw new OptionError(`${name} must be 'host', 'host:port', '[ipv6]:port' or '/socket/dir'`);
-  return { host: parts[1], port: parts[2] === undefined ? defaultPort : port(Number(parts[2]), name) };
-}
-
-/**
- * @param {unknown} value
- * @param {number} defaultPort
- * @returns {Host[]}
- */
-function hosts(value, defaultPort) {
-  const list = Array.isArray(value) ? value : typeof value === 'string' ? value.split(',') : [value];
-  if (list.length === 0) throw new OptionError('hosts must name at least one host');
-  return list.map((item, index) => {
-    const name = `hosts[${index}]`;
-    if (typeof item === 'string') return parseHost(item, defaultPort, name);
-    const object = plainObject(name, item);
-    for (const key of Object.keys(object)) {
-      if (key !== 'host' && key !== 'port') throw new OptionError(`${name}: unknown property '${key}'`);
-    }
-    const given = object.port === undefined ? defaultPort : port(object.port, `${name}.port`);
-    const { host } = parseHost(nonEmpty(`${name}.host`, object.host), given, `${name}.host`);
-    return { host, port: given };
-  });
-}
 
 /** @param {unknown} value */
 function sessionOptions(value) {
@@ -100,7 +57,8 @@ function pipeline(value) {
   if (typeof value === 'boolean') return { depth: value ? DEPTH : 1 };
   const given = plainObject('pipeline', value);
   for (const name of Object.keys(given)) {
-    if (name !== 'depth') throw new OptionError(`unknown option 'pipeline.${name}'`);
+    if (name !== 'depth')
+      throw new OptionError(`unknown option 'pipeline.${name}'${didYouMean(name, ['depth'], {}, 'pipeline.')}`);
   }
   return { depth: given.depth === undefined ? DEPTH : integer('pipeline.depth', given.depth, 1, 1_000) };
 }
@@ -116,7 +74,11 @@ function monitor(value) {
   if (value === false) return null;
   const given = value === true ? {} : plainObject('monitor', value);
   for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(MONITOR, name)) throw new OptionError(`unknown option 'monitor.${name}'`);
+    if (!Object.hasOwn(MONITOR, name)) {
+      throw new OptionError(
+        `unknown option 'monitor.${name}'${didYouMean(name, Object.keys(MONITOR), {}, 'monitor.')}`,
+      );
+    }
   }
   const least = { intervalMs: 10, nodeTimeoutMs: 100 };
   const checked = Object.entries(MONITOR).map(([name, preset]) => [
@@ -141,56 +103,150 @@ function reset(value) {
   return { mode: 'sql', sql: nonEmpty('reset.sql', given.sql) };
 }
 
-/** @param {unknown} value @param {string} name */
-function boolean(value, name) {
-  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
-  return value;
-}
-
 /** @param {unknown} value */
 function password(value) {
   return typeof value === 'function' ? value : string('password', value);
+}
+
+/**
+ * @param {unknown} value
+ * @param {string} name
+ */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
 }
 
 /** @param {number} least */
 const ms = (least) => /** @param {unknown} value @param {string} name */ (value, name) =>
   integer(name, value, least, MAX_MS);
 
+/** @param {readonly string[]} choices */
+const choice = (choices) => /** @param {unknown} value @param {string} name */ (value, name) =>
+  oneOf(name, value, choices);
+
+/** @param {unknown} value @param {string} name */
+const filled = (value, name) => nonEmpty(name, value);
+/** @param {unknown} value @param {string} name */
+const text = (value, name) => string(name, value);
+/** @param {number} least @param {number} most */
+const count = (least, most) => /** @param {unknown} value @param {string} name */ (value, name) =>
+  integer(name, value, least, most);
+
+/** Where a peer that is gone is found out in half a minute instead of two hours. */
+const KEEP_ALIVE = { idleMs: 10_000, intervalMs: 5_000, count: /** @type {number | null} */ (null) };
+
+/** What Linux takes: whole seconds. */
+const keepAliveMs = count(1_000, 32_767_000);
+/** @type {Record<string, (value: any, name: string) => unknown>} */
+const KEEP_ALIVE_CHECKS = { idleMs: keepAliveMs, intervalMs: keepAliveMs, count: count(1, 127) };
+
 /**
- * Every option: its default, and how its value is checked. `undefined` as a default: filled in below, or none.
+ * @param {unknown} given
+ * @param {ReadonlyMap<string, Said>} said
+ * @returns {typeof KEEP_ALIVE | null}
+ */
+function keepAlive(given, said) {
+  if (given === false || (given === undefined && said.get('keepAlive')?.value === false)) return null;
+  const own = given === undefined ? {} : plainObject('keepAlive', given);
+  for (const name of Object.keys(own)) {
+    if (!Object.hasOwn(KEEP_ALIVE, name)) {
+      throw new OptionError(
+        `unknown option 'keepAlive.${name}'${didYouMean(name, Object.keys(KEEP_ALIVE), {}, 'keepAlive.')}`,
+      );
+    }
+  }
+  const checked = Object.entries(KEEP_ALIVE).map(([name, preset]) => {
+    const found = said.get(`keepAlive.${name}`) ?? { value: undefined, name: '' };
+    const { value, name: label } = own[name] === undefined ? found : { value: own[name], name: `keepAlive.${name}` };
+    return [name, value === undefined ? preset : KEEP_ALIVE_CHECKS[name](value, label)];
+  });
+  return Object.fromEntries(checked);
+}
+
+/**
+ * Every option: its default, and how its value is checked. `undefined` as a default: filled in by parseOptions, or none.
  * @type {Record<string, { value?: unknown, check: (value: any, name: string) => unknown }>}
  */
 const OPTIONS = {
+  connectionString: { check: (value, name) => parseConninfo(nonEmpty(name, value)) },
+  service: { check: filled },
   hosts: { check: (value) => value },
   port: { check: port },
-  user: { check: (value, name) => nonEmpty(name, value) },
+  user: { check: filled },
   password: { check: password },
-  database: { check: (value, name) => nonEmpty(name, value) },
-  mode: { value: 'read-write', check: (value, name) => oneOf(name, value, MODES) },
-  poolSize: { value: 10, check: (value, name) => integer(name, value, 1, 10_000) },
+  passfile: { check: filled },
+  database: { check: filled },
+  mode: { value: 'read-write', check: choice(MODES) },
+  loadBalanceHosts: { value: 'disable', check: choice(LOAD_BALANCING) },
+  ssl: { check: (value) => value },
+  channelBinding: { value: 'prefer', check: choice(CHANNEL_BINDINGS) },
+  requireAuth: { value: '', check: requireAuth },
+  keepAlive: { check: (value) => value },
+  tcpUserTimeoutMs: { value: 60_000, check: ms(0) },
+  poolSize: { value: 10, check: count(1, 10_000) },
   connectTimeoutMs: { value: 2_000, check: ms(1) },
   acquireTimeoutMs: { value: 5_000, check: ms(1) },
   statementTimeoutMs: { check: ms(1) },
   idleTimeoutMs: { value: 600_000, check: ms(1) },
   maxLifetimeMs: { value: 1_800_000, check: ms(1) },
-  statementCacheSize: { value: 256, check: (value, name) => integer(name, value, 1, 100_000) },
-  maxResultBytes: { check: (value, name) => integer(name, value, 1, Number.MAX_SAFE_INTEGER) },
+  statementCacheSize: { value: 256, check: count(1, 100_000) },
+  maxResultBytes: { check: count(1, Number.MAX_SAFE_INTEGER) },
   prepare: { check: boolean },
   reset: { value: 'changes', check: reset },
   pipeline: { value: true, check: pipeline },
   monitor: { value: true, check: monitor },
-  transactionRetries: { value: 0, check: (value, name) => integer(name, value, 0, 1_000_000) },
-  applicationName: { value: 'hyperiondb-client', check: (value, name) => string(name, value) },
+  transactionRetries: { value: 0, check: count(0, 1_000_000) },
+  applicationName: { value: 'hyperiondb-client', check: text },
   options: { value: {}, check: sessionOptions },
   types: { value: {}, check: (value) => DEFAULT_TYPES.with(value) },
   logger: { check: (value, name) => fn(name, value) },
+  logParameters: { value: false, check: boolean },
 };
 
-/** Options of the public API that later versions will have. */
-const NOT_YET = ['ssl', 'connectionString'];
+/** What others call them, where it is too far away to be guessed. */
+const ELSEWHERE = {
+  username: 'user',
+  pass: 'password',
+  databaseurl: 'connectionString',
+  dbname: 'database',
+  db: 'database',
+  max: 'poolSize',
+  targetsessionattrs: 'mode',
+  sslmode: 'ssl',
+  tls: 'ssl',
+  uri: 'connectionString',
+  url: 'connectionString',
+};
 
-/** @param {NodeJS.ProcessEnv} env @param {string} name */
-const fromEnv = (env, name) => (env[name] === '' ? undefined : env[name]);
+/** Those made of several keywords, and the one that is used up. */
+const SHAPED = ['hosts', 'port', 'ssl', 'keepAlive', 'service'];
+
+/** @typedef {import('./keywords.js').Said} Said */
+
+/**
+ * What the connection string, the service file and the environment say, in this order of precedence.
+ * @param {ReadonlyMap<string, string>} string
+ * @param {string | undefined} ownService
+ * @param {NodeJS.ProcessEnv} env
+ */
+function settingsOf(string, ownService, env) {
+  /** @type {Map<string, { value: string, name: string }>} */
+  const settings = new Map();
+  for (const [keyword, { env: variable }] of Object.entries(KEYWORDS)) {
+    const value = variable === undefined ? undefined : env[variable];
+    if (value) settings.set(keyword, { value, name: /** @type {string} */ (variable) });
+  }
+  if (!settings.has('sslmode') && env.PGREQUIRESSL?.startsWith('1')) {
+    settings.set('sslmode', { value: 'require', name: 'PGREQUIRESSL' });
+  }
+  const service = ownService ?? string.get('service') ?? settings.get('service')?.value;
+  for (const [keyword, value] of service ? readService(service, env) : []) {
+    settings.set(keyword, { value, name: `service '${service}': ${keyword}` });
+  }
+  for (const [keyword, value] of string) settings.set(keyword, { value, name: `connectionString: ${keyword}` });
+  return settings;
+}
 
 function osUser() {
   try {
@@ -206,27 +262,45 @@ function osUser() {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function parseOptions(given = {}, env = process.env) {
-  if (typeof given === 'string')
-    throw new OptionError('connectionString is not supported in this version: use options');
-  const own = plainObject('options', given);
+  const own = typeof given === 'string' ? { connectionString: given } : plainObject('options', given);
+  for (const name of Object.keys(own)) {
+    if (!Object.hasOwn(OPTIONS, name)) {
+      throw new OptionError(`unknown option '${name}'${didYouMean(name, Object.keys(OPTIONS), ELSEWHERE)}`);
+    }
+  }
   /** @type {Record<string, any>} */
   const checked = {};
-  for (const name of Object.keys(own)) {
-    if (NOT_YET.includes(name)) throw new OptionError(`${name} is not supported in this version`);
-    if (!Object.hasOwn(OPTIONS, name)) throw new OptionError(`unknown option '${name}'${suggestion(name)}`);
+  for (const [name, { check }] of Object.entries(OPTIONS)) {
+    if (own[name] !== undefined) checked[name] = check(own[name], name);
   }
+  const { connectionString = new Map(), service, ...options } = checked;
+  const said = optionsOf(settingsOf(connectionString, service, env));
   for (const [name, { value, check }] of Object.entries(OPTIONS)) {
-    const present = own[name] === undefined ? value : own[name];
-    if (present !== undefined) checked[name] = check(present, name);
+    if (SHAPED.includes(name)) continue;
+    const found = said.get(name);
+    // Checked again with its own name: a keyword knows less of its value than the option.
+    if (options[name] === undefined && found !== undefined) options[name] = check(found.value, found.name);
+    else if (options[name] === undefined && value !== undefined) options[name] = check(value, name);
   }
-  const envPort = fromEnv(env, 'PGPORT');
-  const defaultPort = checked.port ?? (envPort === undefined ? 5432 : port(Number(envPort), 'PGPORT'));
-  checked.hosts = hosts(checked.hosts ?? fromEnv(env, 'PGHOST') ?? 'localhost', defaultPort);
-  checked.user ??= fromEnv(env, 'PGUSER') ?? osUser();
-  checked.database ??= fromEnv(env, 'PGDATABASE') ?? checked.user;
-  checked.password ??= fromEnv(env, 'PGPASSWORD');
-  delete checked.port;
-  return Object.freeze(checked);
+  options.hosts = resolveHosts(options.hosts, options.port, said);
+  options.user ??= osUser();
+  options.database ??= options.user;
+  options.keepAlive = keepAlive(own.keepAlive, said);
+  options.ssl = resolveTls(own.ssl, said, {
+    env,
+    hasTcp: options.hosts.some(
+      (/** @type {import('./hosts.js').Host} */ { host, address }) => address || !isSocket(host),
+    ),
+  });
+  if (options.channelBinding === 'require' && options.ssl === null) {
+    throw new OptionError(
+      `${said.get('channelBinding')?.name ?? 'channelBinding'}: 'require' needs TLS, but ssl is disabled`,
+    );
+  }
+  options.startupOptions = string(said.get('startupOptions')?.name ?? '', said.get('startupOptions')?.value ?? '');
+  options.options = { ...environmentSettings(env, Object.keys(options.options)), ...options.options };
+  delete options.port;
+  return Object.freeze(options);
 }
 
 /**
@@ -235,36 +309,27 @@ function parseOptions(given = {}, env = process.env) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const { logger: _logger, transactionRetries: _retries, password, pipeline, ...rest } = options;
-  const passwords =
-    typeof password === 'function'
-      ? null
-      : options.hosts.map((/** @type {Host} */ host) => password ?? passwordFor(host, options, env));
-  return JSON.stringify({ ...rest, pipelineDepth: pipeline.depth, passwords });
+  const {
+    logger: _logger,
+    logParameters: _logged,
+    transactionRetries: _retries,
+    passfile: _passfile,
+    password,
+    pipeline,
+    loadBalanceHosts,
+    ...rest
+  } = options;
+  let passwords = null;
+  if (typeof password !== 'function') {
+    // An empty one is none, and the server takes none that is empty.
+    passwords = password ? options.hosts.map(() => password) : passwordsFromFile(options, env);
+  }
+  return JSON.stringify({
+    ...rest,
+    pipelineDepth: pipeline.depth,
+    loadBalanceHosts: loadBalanceHosts === 'random',
+    passwords,
+  });
 }
 
-/**
- * The known option that the unknown one may be meant for.
- * @param {string} name
- */
-function suggestion(name) {
-  const plain = (/** @type {string} */ text) => text.toLowerCase().replaceAll(/[^a-z]/g, '');
-  /** @type {Record<string, string>} */
-  const elsewhere = {
-    host: 'hosts',
-    username: 'user',
-    dbname: 'database',
-    db: 'database',
-    max: 'poolSize',
-    idletimeoutmillis: 'idleTimeoutMs',
-    connectiontimeoutmillis: 'connectTimeoutMs',
-    statementtimeout: 'statementTimeoutMs',
-    targetsessionattrs: 'mode',
-  };
-  const wanted = plain(name);
-  const near = Object.keys(OPTIONS).find((option) => plain(option) === wanted || `${wanted}ms` === plain(option));
-  const meant = near ?? elsewhere[wanted];
-  return meant === undefined ? '' : `: did you mean '${meant}'?`;
-}
-
-module.exports = { parseOptions, forCore, OPTIONS, NOT_YET };
+module.exports = { parseOptions, forCore, OPTIONS };

@@ -1,69 +1,68 @@
 'use strict';
 
-// The password file, as libpq reads it (PostgreSQL docs, 34.16, The Password File): lines of
+// The password file, as libpq reads it (passwordFromFile in fe-connect.c; PostgreSQL docs, 34.16): lines of
 // hostname:port:database:username:password, `*` for any, backslash before a literal colon or backslash, first match
-// wins; a file that others may read is ignored.
+// wins; a file that others may read is ignored, with a warning.
 
 const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
+const { homeFile } = require('./files.js');
+const { SOCKET_FOLDERS } = require('./hosts.js');
 
-/** @param {NodeJS.ProcessEnv} env */
-function location(env) {
-  if (env.PGPASSFILE) return env.PGPASSFILE;
-  if (process.platform === 'win32') return path.join(env.APPDATA ?? '', 'postgresql', 'pgpass.conf');
-  return path.join(env.HOME || os.homedir(), '.pgpass');
-}
+/** @typedef {import('./hosts.js').Host} Host */
 
 /**
- * The five fields of a line, or null.
+ * The five fields of a line as they stand there, or null. A colon in a password needs its backslash, too.
  * @param {string} line
  */
 function fields(line) {
   if (line === '' || line.startsWith('#')) return null;
-  const parts = [''];
-  for (let i = 0; i < line.length; i++) {
-    const last = parts.length - 1;
-    // The password is the rest: colons in it need no backslash.
-    if (line[i] === '\\' && i + 1 < line.length) parts[last] += line[++i];
-    else if (line[i] === ':' && parts.length < 5) parts.push('');
-    else parts[last] += line[i];
-  }
-  return parts.length === 5 ? parts : null;
+  const parts = line.match(/(?:^|:)(?:\\.|[^:\\]|\\$)*/g) ?? [];
+  return parts.length < 5 ? null : parts.slice(0, 5).map((part, index) => (index === 0 ? part : part.slice(1)));
 }
+
+/** @param {string} field */
+const unescaped = (field) => field.replaceAll(/\\(.)/g, '$1');
+
+/** @param {string} file @param {string} complaint */
+const warn = (file, complaint) => process.emitWarning(`password file "${file}" ${complaint}`);
 
 /** @param {string} file */
 function readable(file) {
   try {
-    const { mode } = fs.statSync(file);
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-      process.emitWarning(
-        `password file "${file}" has group or world access; permissions should be u=rw (0600) or less`,
-      );
-      return null;
+    const stat = fs.statSync(file);
+    if (!stat.isFile()) {
+      warn(file, 'is not a plain file');
+      return '';
+    }
+    if (process.platform !== 'win32' && (stat.mode & 0o077) !== 0) {
+      warn(file, 'has group or world access; permissions should be u=rw (0600) or less');
+      return '';
     }
     return fs.readFileSync(file, 'utf8');
   } catch {
-    return null;
+    return '';
   }
 }
+
+/** A socket where servers have theirs by default counts as localhost. @param {Host} host */
+const namesOf = ({ host }) => (SOCKET_FOLDERS.includes(host) ? [host, 'localhost'] : [host]);
 
 /**
- * @param {{ host: string, port: number }} host
- * @param {Readonly<Record<string, any>>} options
+ * The password for each host; null where there is none.
+ * @param {Readonly<Record<string, any>>} options as parseOptions made them
  * @param {NodeJS.ProcessEnv} env
- * @returns {string | null}
+ * @returns {(string | null)[]}
  */
-function passwordFor({ host, port }, { database, user }, env) {
-  const text = readable(location(env));
-  if (text === null) return null;
-  // A socket in the default directory counts as localhost there; ours are always named.
-  const wanted = [host, String(port), database, user];
-  for (const line of text.split(/\r?\n/)) {
-    const parts = fields(line);
-    if (parts?.slice(0, 4).every((part, i) => part === '*' || part === wanted[i])) return parts[4];
-  }
-  return null;
+function passwordsFromFile({ hosts, database, user, passfile }, env) {
+  const file = passfile ?? homeFile(env, '.pgpass', 'pgpass.conf');
+  const lines = (file === undefined ? '' : readable(file)).split(/\r*\n/).map(fields);
+  return hosts.map((/** @type {Host} */ host) => {
+    const wanted = [namesOf(host), [String(host.port)], [database], [user]];
+    const found = lines.find((line) =>
+      wanted.every((names, index) => line && (line[index] === '*' || names.includes(unescaped(line[index])))),
+    );
+    return (found && unescaped(found[4])) || null;
+  });
 }
 
-module.exports = { passwordFor };
+module.exports = { passwordsFromFile };

@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { OP, FLAG, shared } = require('./channel.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { HyperionError, ParameterError, PoolClosedError, located } = require('./errors.js');
+const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('./errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('./options.js');
@@ -37,6 +37,18 @@ function warnUnidentified() {
   );
 }
 
+/**
+ * The checks go deeper than a stack is long: it begins with who called us.
+ * @param {unknown} options
+ */
+function parsed(options) {
+  try {
+    return parseOptions(options);
+  } catch (error) {
+    throw located(error);
+  }
+}
+
 class Pool extends EventEmitter {
   /** @type {import('./session.js').Session} */
   #session;
@@ -55,7 +67,7 @@ class Pool extends EventEmitter {
   /** @param {unknown} [options] */
   constructor(options) {
     super();
-    this.#options = parseOptions(options);
+    this.#options = parsed(options);
     const channel = shared();
     this.#listener = {
       onEvent: (event) => this.#onEvent(event),
@@ -248,13 +260,12 @@ class Pool extends EventEmitter {
   #onEvent({ event, ...detail }) {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
     process.nextTick(() => {
-      if (event === 'notification') {
+      if (event === 'error') {
+        this.emit(event, fromCore(JSON.stringify(detail)));
+      } else if (event === 'notification') {
         this.#listeners.hear(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
-      } else if (event === 'error') {
-        const { code, message, ...rest } = /** @type {any} */ (detail);
-        this.emit(event, Object.assign(new HyperionError(message, code), rest));
       } else if (event === 'gap') {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
@@ -276,6 +287,7 @@ class Pool extends EventEmitter {
       if (typeof text !== 'string') throw new ParameterError('it did not return a string');
     } catch (error) {
       flags = FLAG.FAILED;
+      rememberCause(request, error);
       text = error instanceof Error ? error.message : String(error);
       this.emit('error', error);
     }
@@ -319,7 +331,7 @@ class Pool extends EventEmitter {
     return super.prependListener(event, listener);
   }
 
-  /** Shows the state, and no password. */
+  /** Shows the state, and no password, key or connection string. */
   [Symbol.for('nodejs.util.inspect.custom')]() {
     const { hosts, user, database, mode } = this.#options;
     const list = hosts.map((/** @type {any} */ { host, port }) => `${host}:${port}`);

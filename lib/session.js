@@ -105,7 +105,7 @@ class Session {
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(channel, pool, statements, { hosts, logger, types }) {
+  constructor(channel, pool, statements, { hosts, logger, logParameters, types }) {
     this.channel = channel;
     this.pool = pool;
     this.statements = statements;
@@ -113,6 +113,7 @@ class Session {
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
     );
     this.logger = logger;
+    this.logParameters = logParameters === true;
     /** @type {import('./types.js').Types} */
     this.types = types;
     /** Statements of transactions that wait to be sent, each transaction's last. @type {Map<number, Promise<unknown>>} */
@@ -316,7 +317,9 @@ class Session {
     const started = performance.now();
     /** @type {Call | undefined} */
     let sent;
-    const end = (/** @type {object} */ how) => this.tell(sql, performance.now() - started, sent?.node ?? -1, how);
+    const given = this.parameters(params);
+    const end = (/** @type {object} */ how) =>
+      this.tell(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
     try {
       const rows = await this.send(sql, params, options, transaction, (call) => {
         sent = call;
@@ -327,6 +330,16 @@ class Session {
       end({ error });
       throw error;
     }
+  }
+
+  /**
+   * What the logger is told of parameters: nothing, unless that is wanted.
+   * @param {unknown} params
+   * @returns {{ parameters?: unknown[] }}
+   */
+  parameters(params) {
+    // As they are now: the caller's array may hold others when the statement ends.
+    return this.logParameters ? { parameters: Array.isArray(params) ? [...params] : [] } : {};
   }
 
   /**

@@ -5,11 +5,14 @@
 //
 // A cluster named by HYPERION_HOSTS, or binaries named by HYPERION_PG_BIN, are used instead of both. File names after
 // the command run just these files. `--seed N` (HYPERION_SEED) repeats the choices of a chaos run.
+//
+// A run in which a suite prints a password or a private key has failed (leaks.js).
 
-const { spawnSync } = require('node:child_process');
+const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
+const { Leaks } = require('./leaks');
 
 const ROOT = path.join(__dirname, '..');
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
@@ -26,10 +29,29 @@ function suitesIn(folder) {
  * @param {string[]} args
  * @param {NodeJS.ProcessEnv} [env]
  */
-function step(title, command, args, env = {}) {
+async function step(title, command, args, env = {}) {
   console.log(`\n== ${title}`);
-  const { status } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', env: { ...process.env, ...env } });
-  return status === 0;
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  const watched = /** @type {const} */ (['stdout', 'stderr']).map((name) => {
+    const leaks = new Leaks((text) => process[name].write(text));
+    child[name].setEncoding('utf8').on('data', (text) => leaks.take(text));
+    return { name, leaks };
+  });
+  const succeeded = await new Promise((resolve) => {
+    child.on('error', (error) => {
+      console.error(error.message);
+      resolve(false);
+    });
+    child.on('close', (status) => resolve(status === 0));
+  });
+  for (const { leaks } of watched) leaks.end();
+  const found = watched.flatMap(({ name, leaks }) => leaks.found.map((place) => `${name}, ${place}`));
+  for (const place of found) console.error(`== Secret printed by '${title}': ${place}`);
+  return succeeded && found.length === 0;
 }
 
 /** @param {string} title @param {string[]} suites @param {NodeJS.ProcessEnv} [env] */
@@ -57,13 +79,18 @@ const chosen = chaos ? words.slice(1) : words;
 const every = chaos ? ['test/chaos'] : ['test', 'test/cluster', 'test/chaos', 'test/patroni'];
 const files = chosen.length > 0 ? chosen : every.flatMap(suitesIn);
 const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
-const results = [];
-if (!chaos && chosen.length === 0) results.push(step('Rust', 'cargo', ['test', '--quiet', '--lib']));
-if (HYPERION_HOSTS || HYPERION_PG_BIN) {
-  results.push(suites(`on ${HYPERION_HOSTS ?? HYPERION_PG_BIN}`, files));
-} else {
-  results.push(suites('on the embedded PostgreSQL 18', files));
-  if (!chaos && fs.existsSync(DEBIAN_15))
-    results.push(suites('on PostgreSQL 15', files, { HYPERION_PG_BIN: DEBIAN_15 }));
+
+async function main() {
+  const results = [];
+  if (!chaos && chosen.length === 0) results.push(await step('Rust', 'cargo', ['test', '--quiet', '--lib']));
+  if (HYPERION_HOSTS || HYPERION_PG_BIN) {
+    results.push(await suites(`on ${HYPERION_HOSTS ?? HYPERION_PG_BIN}`, files));
+  } else {
+    results.push(await suites('on the embedded PostgreSQL 18', files));
+    if (!chaos && fs.existsSync(DEBIAN_15))
+      results.push(await suites('on PostgreSQL 15', files, { HYPERION_PG_BIN: DEBIAN_15 }));
+  }
+  process.exitCode = results.every(Boolean) ? 0 : 1;
 }
-process.exit(results.every(Boolean) ? 0 : 1);
+
+main();

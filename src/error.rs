@@ -85,6 +85,52 @@ pub(crate) struct HostReason {
     pub(crate) reason: String,
 }
 
+/// Why a server is not to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Distrust {
+    host: String,
+    port: u16,
+    kind: DistrustKind,
+    /// Of the certificate that it has shown, if that is the reason.
+    subject: Option<String>,
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DistrustKind {
+    Tls,
+    Authentication,
+}
+
+impl Distrust {
+    pub(crate) fn tls(host: String, port: u16, subject: Option<String>, reason: String) -> Self {
+        Self { host, port, kind: DistrustKind::Tls, subject, reason }
+    }
+
+    pub(crate) fn authentication(host: String, port: u16, reason: String) -> Self {
+        Self { host, port, kind: DistrustKind::Authentication, subject: None, reason }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.kind == DistrustKind::Tls
+    }
+
+    /// The reason, for a list that names the host.
+    pub(crate) fn describe(&self) -> String {
+        match &self.subject {
+            Some(subject) => format!("the certificate \"{subject}\" {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+
+    fn what(&self) -> &'static str {
+        match self.kind {
+            DistrustKind::Tls => "TLS with",
+            DistrustKind::Authentication => "authentication by",
+        }
+    }
+}
+
 /// An error on its way to the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ClientError {
@@ -136,9 +182,12 @@ pub(crate) enum ClientError {
     /// A script left a transaction open, or ended the one it was in.
     #[error("{reason}")]
     Script { code: &'static str, reason: String, outcome: Outcome },
-    /// The `password` function failed.
-    #[error("the password function failed: {0}")]
-    Password(String),
+    /// The `password` function failed; JavaScript knows the error by the number.
+    #[error("the password function failed: {reason}")]
+    Password { reason: String, request: u32 },
+    /// The server's certificate, or the way it wants to be logged in to, is not to be trusted.
+    #[error("{} {}:{}: {}", .0.what(), .0.host, .0.port, .0.describe())]
+    Untrusted(Box<Distrust>),
     /// A bug of ours.
     #[error("internal error: {0}")]
     Internal(String),
@@ -156,13 +205,15 @@ impl ClientError {
             Self::Aborted { .. } => "AbortError",
             Self::PoolClosed => "PoolClosedError",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
+            Self::Untrusted(distrust) if distrust.is_tls() => "TlsError",
             Self::Decode { .. }
             | Self::ColumnsChanged
             | Self::TooLarge { .. }
             | Self::Protocol { .. }
             | Self::Transaction(_)
             | Self::Script { .. }
-            | Self::Password(_)
+            | Self::Password { .. }
+            | Self::Untrusted(_)
             | Self::Internal(_) => "HyperionError",
         }
     }
@@ -189,7 +240,9 @@ impl ClientError {
             Self::Protocol { .. } => "ERR_PROTOCOL",
             Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
             Self::Script { code, .. } => code,
-            Self::Password(_) => "ERR_PASSWORD",
+            Self::Password { .. } => "ERR_PASSWORD",
+            Self::Untrusted(distrust) if distrust.is_tls() => "ERR_TLS",
+            Self::Untrusted(_) => "ERR_AUTH",
             Self::Internal(_) => "ERR_INTERNAL",
         }
     }
@@ -202,9 +255,12 @@ impl ClientError {
             | Self::Script { outcome, .. }
             | Self::TooLarge { outcome, .. }
             | Self::Aborted { outcome } => Some(*outcome),
-            Self::NoPrimary { .. } | Self::AcquireTimeout { .. } | Self::InvalidRow { .. } | Self::Protocol { .. } => {
-                Some(Outcome::NotApplied)
-            }
+            Self::NoPrimary { .. }
+            | Self::AcquireTimeout { .. }
+            | Self::InvalidRow { .. }
+            | Self::Protocol { .. }
+            | Self::Password { .. }
+            | Self::Untrusted(_) => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
             // The statement itself ran to its end.
             Self::Decode { .. } | Self::ColumnsChanged => Some(Outcome::Applied),
@@ -214,6 +270,11 @@ impl ClientError {
 
     /// The error as lib/errors.js reads it. `attempts` counts how often the statement was tried.
     pub(crate) fn to_json(&self, attempts: u32) -> String {
+        Value::Object(self.to_object(attempts)).to_string()
+    }
+
+    /// The same before it is a text.
+    pub(crate) fn to_object(&self, attempts: u32) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| {
             object.insert(key.to_owned(), value);
@@ -235,6 +296,15 @@ impl ClientError {
                 put("row", json!(row));
                 put("column", json!(column));
             }
+            Self::Password { request, .. } => put("request", json!(request)),
+            Self::Untrusted(distrust) => {
+                put("host", json!(distrust.host));
+                put("port", json!(distrust.port));
+                put("reason", json!(distrust.reason));
+                if let Some(subject) = &distrust.subject {
+                    put("subject", json!(subject));
+                }
+            }
             Self::NoPrimary { nodes, .. } => {
                 let nodes = nodes
                     .iter()
@@ -244,7 +314,7 @@ impl ClientError {
             }
             _ => {}
         }
-        Value::Object(object).to_string()
+        object
     }
 }
 

@@ -125,21 +125,30 @@ for (const [args, expected] of [
 
 fact('arguments: what goes to createPool', () => {
   const given = ['status', '--hosts', 'a,b:5433', '--port', '6000', '--user', 'u', '--database=d', '--timeout', '900'];
-  assert.deepEqual(readArguments(given).pool, {
+  assert.deepEqual(readArguments([...given, 'user=x', '--sslmode', 'require']).pool, {
+    connectionString: 'user=x',
     hosts: 'a,b:5433',
     port: 6000,
     user: 'u',
     database: 'd',
+    ssl: 'require',
     connectTimeoutMs: 900,
     monitor: { nodeTimeoutMs: 900 },
   });
   assert.deepEqual(readArguments(['watch', '--interval', '500']).pool.monitor, { intervalMs: 500 });
+  for (const string of ['postgres://u@a,b/d', 'postgresql://', 'host=a']) {
+    assert.equal(readArguments(['watch', string]).pool.connectionString, string);
+  }
 });
 
 const REFUSED = /** @type {[string[], RegExp][]} */ ([
   [[], /a command is missing/],
   [['stats'], /unknown command 'stats'/],
-  [['status', 'db1'], /status takes options only: name the nodes with --hosts/],
+  [['status', 'db1'], /status: this is no connection string: name the nodes with --hosts/],
+  [['status', 'mysql://u:s3cret@h'], /status: this is no connection string/],
+  [['status', 'host=a', 'user=s3cret'], /status takes one connection string/],
+  [['status', '--sslmode'], /--sslmode needs a value/],
+  [['status', '--ssl', 'x'], /unknown option --ssl: did you mean --sslmode\?/],
   [['postgres://u:s3cret@h'], /unknown command/],
   [['status', '--frobnicate'], /unknown option --frobnicate$/],
   [['status', '--frobnicate=s3cret'], /unknown option --frobnicate$/],
@@ -179,6 +188,9 @@ fact('wrong usage: exit code 2, the reason and the usage on stderr, nothing on s
     // What createPool refuses.
     [['status', '--hosts', 'a,,b'], /^hyperiondb-client: hosts\[1\] must be /],
     [['status', '--hosts', 'postgres://u:s3cret@h'], /^hyperiondb-client: hosts\[0\] must be /],
+    [['status', '--sslmode', 'on'], /^hyperiondb-client: ssl must be one of /],
+    [['status', 'postgres://u:s3cret@h:x'], /^hyperiondb-client: connectionString: port must be an integer/],
+    [['status', 'password=s3cret uesr=x'], /^hyperiondb-client: connectionString: unknown keyword/],
   ])) {
     const { code, out, err } = await run(args);
     assert.deepEqual({ code, out }, { code: 2, out: '' });
@@ -428,6 +440,13 @@ fact('status of a healthy cluster, in the order given', async () => {
   assert.match(lines[0], /^node +role +state +timeline +lsn +lag +latency$/);
   assert.match(lines[1], / ms$/);
   assert.equal(lines.at(-1), `${primary} accepts writes.`);
+});
+
+fact('status with a connection string', async () => {
+  const { user, password, database, hosts } = db.cluster;
+  const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
+  const { code, err, lines } = await run(['status', `postgres://${login}@${hosts.join()}/${database}`]);
+  assert.deepEqual([code, err, lines.at(-1)], [0, '', `${hosts[0]} accepts writes.`]);
 });
 
 fact('status --json: the nodes as the pool has them, the primary, and nothing else', async (t) => {

@@ -51,8 +51,17 @@ class Database {
   /** @type {UnsupportedError | undefined} */
   #unsupported;
 
+  /** When the cluster is there, for other hooks: Node starts them without waiting for the ones before. @type {Promise<void>} */
+  started = Promise.resolve();
+
   /** @param {import('./cluster').ClusterOptions} options */
-  async start(options) {
+  start(options) {
+    this.started = this.#start(options);
+    return this.started;
+  }
+
+  /** @param {import('./cluster').ClusterOptions} options */
+  async #start(options) {
     try {
       this.#cluster = await startCluster(options);
     } catch (error) {

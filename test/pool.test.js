@@ -42,6 +42,16 @@ const sessions = (applicationName) =>
   db.sql('SELECT pid, query, state FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
 
 /**
+ * @param {{ host: string, port: number }} node
+ * @param {{ user: string, password: string }} login
+ */
+const uriOf = ({ host, port }, { user, password }, rest = '') =>
+  `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}${rest}`;
+
+/** Between the quotes of a keyword=value string. @param {string} value */
+const quoted = (value) => value.replaceAll(/[\\']/g, '\\$&');
+
+/**
  * A port that accepts connections and never says a word.
  * @param {import('node:test').TestContext} t
  */
@@ -373,6 +383,42 @@ describe('login', () => {
     assert.deepEqual(printed, [`${user} ${database} from-env`]);
   });
 
+  fact("a connection string, alone and beside options, and libpq's other ways to say it", async (t) => {
+    const { user, password, database } = db.cluster;
+    const { P } = letters();
+    const uri = uriOf(P, { user, password }, `/${database}?application_name=by-uri&options=-c%20work_mem%3D3MB`);
+    const pairs = `host=${P.host} port=${P.port} user='${user}' password='${quoted(password)}' dbname=${database}`;
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'service-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'services');
+    fs.writeFileSync(
+      file,
+      `[db]\nhost=${P.host}\nport=${P.port}\nuser=${user}\npassword=${password}\ndbname=${database}\napplication_name=by-service\n`,
+    );
+    const table = [
+      [uri, 'by-uri 3MB'],
+      [{ connectionString: uri, applicationName: 'by-option' }, 'by-option 3MB'],
+      [{ connectionString: uri, options: { work_mem: '5MB' } }, 'by-uri 5MB'],
+      [`${pairs} application_name=by-pairs options='-c work_mem=3MB'`, 'by-pairs 3MB'],
+      [{ service: 'db', options: { work_mem: '3MB' } }, 'by-service 3MB'],
+    ];
+    const printed = await printedBy(
+      null,
+      `
+      for (const [given] of ${JSON.stringify(table)}) {
+        const pool = createPool(given);
+        const [row] = await pool.query("SELECT current_setting('application_name') || ' ' || current_setting('work_mem') AS v");
+        print(row.v);
+        await pool.end();
+      }`,
+      { env: { PGSERVICEFILE: file, PGAPPNAME: 'by-env' } },
+    );
+    assert.deepEqual(
+      printed,
+      table.map(([, expected]) => expected),
+    );
+  });
+
   fact('options win over the environment', async () => {
     const env = { PGHOST: 'nowhere.invalid', PGPORT: '1', PGUSER: 'nobody', PGPASSWORD: 'x', PGDATABASE: 'none' };
     const printed = await printedBy(
@@ -655,9 +701,9 @@ describe('options', () => {
     ['types', { int8: 'float' }, /types\.int8.*'bigint'/],
     ['types', { json: 1 }, /types\.json/],
     ['logger', {}, /logger/],
-    ['ssl', true, /ssl/],
-    ['ssl', false, /ssl/],
-    ['connectionString', 'postgres://u:hunter2@h/d', /connectionString/],
+    ['ssl', 'on', /ssl.*'verify-full'/],
+    ['ssl', { caa: 1 }, /ssl\.caa.*'ssl\.ca'/],
+    ['connectionString', 'postgres://u:hunter2@h/d?x=y', /connectionString/],
     ['pollSize', 1, /pollSize/],
     ['host', 'h', /host.*'hosts'/],
     ['max', 5, /max.*'poolSize'/],
@@ -682,7 +728,7 @@ describe('options', () => {
     });
   }
 
-  for (const value of ['postgres://u:hunter2@h/d', null, 42, [], () => {}]) {
+  for (const value of ['postgres://u:hunter2@h:x/d', null, 42, [], () => {}]) {
     fact(`createPool(${util.inspect(value)}) throws and does not show it`, () => {
       assert.throws(
         () => createPool(value),
@@ -897,11 +943,15 @@ describe('what a pool says of itself', () => {
   fact('the password is never printed', async (t) => {
     const secret = 'hunter2-é"\\';
     const { user } = db.cluster;
+    const pem = (/** @type {string} */ label) => `-----BEGIN ${label}-----\nhunter2\n-----END ${label}-----\n`;
     const pools = [
       db.pool(t, { password: secret, acquireTimeoutMs: 300 }),
       db.pool(t, { password: () => secret, acquireTimeoutMs: 300 }),
       db.pool(t, { password: secret, hosts: `127.0.0.1:${await refusingPort()}`, acquireTimeoutMs: 100 }),
       db.pool(t, { password: secret, logger: (/** @type {any} */ event) => shown.push(event) }),
+      poolFor(t, uriOf(letters().P, { user, password: secret })),
+      poolFor(t, { connectionString: uriOf(letters().P, { user, password: secret }), acquireTimeoutMs: 300 }),
+      db.pool(t, { password: secret, ssl: { mode: 'prefer', cert: pem('CERTIFICATE'), key: pem('PRIVATE KEY') } }),
     ];
     /** @type {unknown[]} */
     const shown = [];

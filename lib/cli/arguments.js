@@ -5,13 +5,18 @@
 
 const { parseArgs } = require('node:util');
 
-const USAGE = `Usage: hyperiondb-client status [options]   the nodes of a cluster, once
-       hyperiondb-client watch [options]    the same, live; q or Ctrl-C ends it
+const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of a cluster, once
+       hyperiondb-client watch [options] [string]    the same, live; q or Ctrl-C ends it
 
-  --hosts a,b:5433,c   the nodes; default PGHOST, else localhost
+  string               a connection string, as psql takes it: postgres://user@a,b/database or
+                       'host=a,b user=...'; options win, and what neither says comes from
+                       PGSERVICE and the other PG* variables
+  --hosts a,b:5433,c   the nodes; default PGHOST, else the server of this machine
   --port PORT          for hosts that name none; default PGPORT, else 5432
   --user NAME          default PGUSER, else your name on this machine
   --database NAME      default PGDATABASE, else the user's name
+  --sslmode MODE       disable, allow, prefer, require, verify-ca or verify-full; default
+                       PGSSLMODE, else prefer
   --timeout MS         status: how long a node may take to answer, at least 100; default 5000
   --json               status: the nodes as JSON
   --interval MS        watch: between two looks, at least 100; default 1000
@@ -29,6 +34,7 @@ const OPTIONS = {
   port: { type: 'string' },
   user: { type: 'string' },
   database: { type: 'string' },
+  sslmode: { type: 'string' },
   timeout: { type: 'string', of: 'status' },
   json: { type: 'boolean', of: 'status' },
   interval: { type: 'string', of: 'watch' },
@@ -74,7 +80,9 @@ function readArguments(args) {
     seen.add(token.name);
   }
   const given = /** @type {Record<string, string>} */ (values);
+  const isQuestion = seen.has('help') || seen.has('version');
   const command = seen.has('help') ? 'help' : seen.has('version') ? 'version' : commandOf(words);
+  const connectionString = isQuestion ? undefined : stringOf(words);
   for (const name of seen) {
     const { of: only = command } = OPTIONS[name];
     if (COMMANDS.includes(command) && only !== command) throw new UsageError(`--${name} is an option of ${only} alone`);
@@ -82,7 +90,9 @@ function readArguments(args) {
   const timeoutMs = integer('timeout', given.timeout, LEAST_MS) ?? TIMEOUT_MS;
   const intervalMs = integer('interval', given.interval, LEAST_MS) ?? INTERVAL_MS;
   const port = integer('port', given.port, 1, 65_535);
-  const { hosts, user, database } = given;
+  const { hosts, user, database, sslmode } = given;
+  // createPool says what is wrong with it.
+  const ssl = /** @type {import('../../client.js').SslMode | undefined} */ (sslmode);
   // A node may take as long to answer as we wait for it, and is looked at as often as it is shown.
   const pace =
     command === 'status'
@@ -90,7 +100,7 @@ function readArguments(args) {
       : { monitor: { intervalMs } };
   return {
     command,
-    pool: { hosts, port, user, database, ...pace },
+    pool: { connectionString, hosts, port, user, database, ssl, ...pace },
     timeoutMs,
     intervalMs,
     json: seen.has('json'),
@@ -119,7 +129,7 @@ function checkOption({ name, rawName, value, inlineValue }) {
 /** @param {string} name */
 function suggestion(name) {
   /** @type {Record<string, string>} */
-  const elsewhere = { dbname: 'database', h: 'hosts', p: 'port', U: 'user', d: 'database' };
+  const elsewhere = { dbname: 'database', ssl: 'sslmode', h: 'hosts', p: 'port', U: 'user', d: 'database' };
   const meant =
     elsewhere[name] ?? Object.keys(OPTIONS).find((o) => name.length > 2 && (o.startsWith(name) || name.startsWith(o)));
   return meant === undefined ? '' : `: did you mean --${meant}?`;
@@ -129,15 +139,26 @@ function suggestion(name) {
  * @param {string[]} words
  * @returns {'status' | 'watch'}
  */
-function commandOf([command, ...rest]) {
+function commandOf([command]) {
   if (command === undefined) throw new UsageError('a command is missing: status or watch');
   if (command !== 'status' && command !== 'watch') {
     throw new UsageError(
       `unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is status or watch`,
     );
   }
-  if (rest.length > 0) throw new UsageError(`${command} takes options only: name the nodes with --hosts a,b,c`);
   return command;
+}
+
+/**
+ * @param {string[]} words
+ * @returns {string | undefined}
+ */
+function stringOf([command, string, ...rest]) {
+  if (rest.length > 0) throw new UsageError(`${command} takes one connection string: put it between quotes`);
+  if (string !== undefined && !/^postgres(ql)?:\/\/|=/.test(string)) {
+    throw new UsageError(`${command}: this is no connection string: name the nodes with --hosts a,b,c`);
+  }
+  return string;
 }
 
 /**

@@ -1,6 +1,7 @@
 //! Takes an environment's frames on the I/O thread and gives them to its pools and transactions.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use tokio::sync::oneshot;
 
 use super::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use super::options::PoolOptions;
-use crate::cluster::{Cluster, Password, Room};
+use crate::cluster::failure::NoPassword;
+use crate::cluster::login::Password;
+use crate::cluster::{Cluster, Room};
 use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
 use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
@@ -53,7 +56,7 @@ impl PoolHandle {
 }
 
 /// Requests for a password that wait for JavaScript's answer.
-type PasswordRequests = Arc<Mutex<HashMap<u32, oneshot::Sender<Result<String, String>>>>>;
+type PasswordRequests = Arc<Mutex<HashMap<u32, oneshot::Sender<Result<String, NoPassword>>>>>;
 
 /// A pool that is ready to start.
 #[derive(Debug)]
@@ -78,25 +81,29 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
         events.is_full().then(|| Box::pin(async move { events.has_room().await }) as _)
     });
     let (connect_timeout, rhythm, manners) = (options.connect_timeout(), options.rhythm(), options.manners());
-    let cluster = Cluster::new(options.config(), password, options.mode, connect_timeout, rhythm, manners, observer);
+    let access = options.access(password);
+    let cluster = Cluster::new(access, options.mode, connect_timeout, rhythm, manners, observer);
     let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
     let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
     Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })
 }
 
+/// One number for each question of the process: JavaScript finds an error by it.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
 /// Passwords that JavaScript is asked for.
 fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> Password {
     let (queue, requests) = (queue.clone(), requests.clone());
-    let next = std::sync::atomic::AtomicU32::new(1);
     Password::Ask(Box::new(move || {
-        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let mut waiting = lock(&requests);
         waiting.retain(|_, waiting| !waiting.is_closed());
         waiting.insert(number, answer);
         drop(waiting);
         queue.push_text(&Message { rows: number, ..Message::new(Kind::Password, pool) }, String::new());
-        Box::pin(async move { answered.await.unwrap_or_else(|_| Err("the pool is closed".into())) })
+        let closed = || Err(NoPassword { reason: "the pool is closed".into(), request: 0 });
+        Box::pin(async move { answered.await.unwrap_or_else(|_| closed()) })
     }))
 }
 
@@ -393,7 +400,11 @@ impl Pool {
 
     fn password(&self, frame: &Frame<'_>) {
         if let Some(request) = lock(&self.requests).remove(&frame.id) {
-            let answer = if frame.has(FAILED) { Err(frame.text()) } else { Ok(frame.text()) };
+            let answer = if frame.has(FAILED) {
+                Err(NoPassword { reason: frame.text(), request: frame.id })
+            } else {
+                Ok(frame.text())
+            };
             let _ = request.send(answer);
         }
     }

@@ -1,15 +1,20 @@
 //! A pool's options as lib/options.js hands them over: complete, checked, and in JSON.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSessionAttrs};
 
 use crate::cluster::Rhythm;
+use crate::cluster::guard::Requirement;
+use crate::cluster::login::{Access, Password};
 use crate::cluster::manners::{Manners, Reset};
 use crate::cluster::role::Mode;
+use crate::cluster::socket::{KeepAlive, Liveness};
+use crate::cluster::tls::Encryption;
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
 use crate::pool::router::Limits;
 
@@ -33,6 +38,15 @@ pub(super) struct PoolOptions {
     pipeline_depth: usize,
     application_name: String,
     options: BTreeMap<String, String>,
+    /// More of them, as a server's command line has them.
+    startup_options: String,
+    /// Missing: connections are not encrypted.
+    ssl: Option<Encryption>,
+    channel_binding: Binding,
+    require_auth: Option<RequirementOption>,
+    load_balance_hosts: bool,
+    keep_alive: Option<KeepAliveOption>,
+    tcp_user_timeout_ms: u64,
     pub(super) types: TypeOptions,
     /// Missing: nobody looks at the nodes in the background.
     monitor: Option<MonitorOptions>,
@@ -70,10 +84,37 @@ struct MonitorOptions {
     node_timeout_ms: u64,
 }
 
+/// Whether a login has to be bound to the TLS session under it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Binding {
+    Disable,
+    Prefer,
+    Require,
+}
+
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RequirementOption {
+    methods: Vec<String>,
+    negated: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeepAliveOption {
+    idle_ms: Option<u64>,
+    interval_ms: Option<u64>,
+    count: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HostOption {
     host: String,
     port: u16,
+    /// Where it is, if its name is not to be looked up.
+    address: Option<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -93,8 +134,34 @@ pub(super) fn parse(json: &str) -> Result<PoolOptions, String> {
 }
 
 impl PoolOptions {
+    /// How to get into the nodes.
+    pub(super) fn access(&mut self, password: Password) -> Access {
+        Access {
+            config: self.config(),
+            addresses: self.hosts.iter().map(|host| host.address).collect(),
+            password,
+            encryption: self.ssl.take(),
+            requirement: self.require_auth.take().map_or_else(Requirement::default, |required| Requirement {
+                methods: Some(required.methods),
+                negated: required.negated,
+            }),
+            liveness: self.liveness(),
+            at_random: self.load_balance_hosts,
+        }
+    }
+
+    fn liveness(&self) -> Liveness {
+        let keep_alive = self.keep_alive.as_ref().map(|wanted| KeepAlive {
+            idle: wanted.idle_ms.map(Duration::from_millis),
+            interval: wanted.interval_ms.map(Duration::from_millis),
+            count: wanted.count,
+        });
+        let unacknowledged = Some(self.tcp_user_timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis);
+        Liveness { keep_alive, unacknowledged }
+    }
+
     /// The multi-host configuration: its hosts are the nodes.
-    pub(super) fn config(&self) -> Config {
+    fn config(&self) -> Config {
         let mut config = Config::new();
         for host in &self.hosts {
             config.host(&host.host).port(host.port);
@@ -103,10 +170,19 @@ impl PoolOptions {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config.user(&self.user).dbname(&self.database).application_name(&self.application_name);
-        config.ssl_mode(SslMode::Disable);
+        // What is below tokio-postgres is ready (`cluster::socket::Ready`): there is nothing to negotiate.
+        config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        config.channel_binding(match self.channel_binding {
+            Binding::Disable => ChannelBinding::Disable,
+            Binding::Prefer => ChannelBinding::Prefer,
+            Binding::Require => ChannelBinding::Require,
+        });
         let timeout = self.statement_timeout_ms.map(|ms| ("statement_timeout".to_owned(), ms.to_string()));
         let own = self.options.iter().map(|(name, value)| (name.clone(), value.clone()));
-        let settings: Vec<_> = own.chain(timeout).map(|(name, value)| setting(&name, &value)).collect();
+        let raw = Some(self.startup_options.clone()).filter(|raw| !raw.is_empty());
+        // The last one of a name counts.
+        let settings: Vec<_> =
+            raw.into_iter().chain(own.chain(timeout).map(|(name, value)| setting(&name, &value))).collect();
         if !settings.is_empty() {
             config.options(settings.join(" "));
         }

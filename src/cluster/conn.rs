@@ -16,17 +16,18 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 use tokio_postgres::error::DbError;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::ear::Ear;
+use super::failure::{Progress, describe, violation};
 use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, Untold, ask};
 use super::role::Role;
-use super::socket::{Address, Socket};
-use super::wire::{Facts, Taps, Violation, Wire};
+use super::socket::{Address, Bound, Ready, Socket};
+use super::tls::{SocketFailure, Tls, Way};
+use super::wire::{Facts, Taps, Wire};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -117,8 +118,10 @@ pub(crate) struct Sequence {
 pub(crate) struct Conn {
     pub(crate) client: Client,
     pub(crate) node: Arc<Node>,
-    /// Where cancel requests go.
+    /// Where cancel requests go, and how.
     address: Address,
+    way: Way,
+    tls: Arc<Tls>,
     pub(crate) created: Instant,
     generation: u64,
     /// Whether the session's parameters tell its role: PostgreSQL 14 and later.
@@ -149,7 +152,7 @@ impl Conn {
         client: Client,
         connection: Driven,
         node: &Arc<Node>,
-        address: Address,
+        (address, way, tls): (Address, Way, Arc<Tls>),
         taps: Taps,
         notices: Notices,
     ) -> Self {
@@ -162,6 +165,8 @@ impl Conn {
             client,
             node: node.clone(),
             address,
+            way,
+            tls,
             created: Instant::now(),
             generation,
             reports_role,
@@ -281,8 +286,15 @@ impl Conn {
     /// Asks the server to cancel what runs, and waits until the request is over: the server closes its socket when the
     /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
-        let mut socket = Socket::connect(&self.address).await.map_err(|error| error.to_string())?;
-        self.client.cancel_token().cancel_query_raw(&mut socket, TLS).await.map_err(|error| describe(&error))?;
+        let (mut socket, _) =
+            self.tls.connect(&self.node, &self.address, self.way, &Progress::default()).await.map_err(|failure| {
+                match failure {
+                    SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
+                    SocketFailure::Tls(failure) => failure.reason,
+                }
+            })?;
+        let ready = Ready { binding: None };
+        self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
         let mut rest = [0; 16];
         while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         Ok(())
@@ -345,7 +357,7 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Wire<Socket>, NoTlsStream>;
+type Driven = Connection<Wire<Socket>, Bound<Wire<Socket>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -401,31 +413,3 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
         node.poke();
     }
 }
-
-/// An error with its causes, which tokio-postgres leaves out of its own message.
-pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} ({})", error.message(), error.code().code());
-    }
-    if let Some(violation) = violation(error) {
-        return violation.to_string();
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// How the server broke the protocol, if it is that.
-pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
-    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
-}
-
-/// Keeps the choice of TLS in one place.
-pub(super) const TLS: NoTls = NoTls;

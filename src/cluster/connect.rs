@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,16 +14,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::{Conn, TLS, describe, violation};
+use super::conn::Conn;
+use super::failure::{ConnectFailure, HostFailure, Progress};
+use super::login::log_in;
 use super::node::Node;
-use super::notices::Notices;
-use super::probe::{Probe, Untold};
+use super::probe::Probe;
 use super::role::{Fit, Mode, fit, misfit};
-use super::socket::{Address, Socket};
-use super::wire::{Taps, Wire};
 use super::{Cluster, Observation};
 use crate::engine::lock;
-use crate::error::ServerError;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
@@ -30,97 +29,6 @@ const STAGGER: Duration = Duration::from_millis(100);
 const HEAD_START: Duration = Duration::from_millis(20);
 /// How long a second-best node waits for a better one to answer.
 const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
-
-/// What helps where a pooler takes no settings.
-const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
-    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
-
-/// Why one host could not be used.
-#[derive(Clone, Debug)]
-pub(crate) enum HostFailure {
-    /// No TCP connection, or it broke.
-    Unreachable(String),
-    /// What it sent is not PostgreSQL's protocol.
-    Confused(String),
-    /// It took longer than connectTimeoutMs.
-    Silent(Duration),
-    /// The server refused: 28P01, 53300, 57P03, ...
-    Refused(Box<ServerError>),
-    /// It is up, but not what the pool needs.
-    Unsuitable(String),
-    /// The `password` function failed.
-    Password(String),
-}
-
-impl HostFailure {
-    /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
-    /// cluster share roles and databases.
-    fn is_final(&self) -> bool {
-        match self {
-            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
-            // options that the server does not know or take.
-            Self::Refused(error) if error.is_about_startup() => true,
-            Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
-            Self::Password(_) => true,
-            _ => false,
-        }
-    }
-
-    /// The node does not do what a server does, whoever asks.
-    pub(super) fn is_of_the_node(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(_))
-    }
-
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            Self::Unreachable(reason) | Self::Confused(reason) | Self::Unsuitable(reason) => reason.clone(),
-            Self::Silent(waited) => format!("no answer within {} ms", waited.as_millis()),
-            Self::Refused(error) => error.brief(),
-            Self::Password(reason) => format!("the password function failed: {reason}"),
-        }
-    }
-}
-
-impl From<Untold> for HostFailure {
-    fn from(untold: Untold) -> Self {
-        match untold {
-            Untold::Failed(error) => error.into(),
-            Untold::Nonsense => Self::Confused(untold.to_string()),
-        }
-    }
-}
-
-impl From<tokio_postgres::Error> for HostFailure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refused) => {
-                let mut refused = Box::new(ServerError::from(refused));
-                if refused.is_about_startup() {
-                    refused.hint(STARTUP);
-                }
-                Self::Refused(refused)
-            }
-            // The server asks for one and there is none: tokio-postgres has no code for it, the server would have.
-            None if describe(&error).contains("password missing") => {
-                let message = "the server asks for a password, and none was given".to_owned();
-                Self::Refused(Box::new(ServerError { code: "28P01".into(), message, ..ServerError::default() }))
-            }
-            None if violation(&error).is_some() => Self::Confused(describe(&error)),
-            None => Self::Unreachable(describe(&error)),
-        }
-    }
-}
-
-/// Why no host could be used.
-#[derive(Clone, Debug)]
-pub(crate) enum ConnectFailure {
-    /// Trying again may help.
-    NoNode,
-    /// It would not: wrong password, no such database.
-    Refused(Box<ServerError>),
-    /// The `password` function failed.
-    Password(String),
-}
 
 /// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
 /// first that answers. (A name may stand for all servers of a cluster.)
@@ -130,35 +38,17 @@ pub(super) async fn open(
     node: &Arc<Node>,
     suits: impl Fn(&Probe) -> bool,
 ) -> Result<(Conn, Probe), HostFailure> {
+    let stage = Progress::default();
     let login = async {
         let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-        let attempts = addresses.into_iter().map(|address| log_in(cluster, config, node, address)).collect();
+        let attempts = addresses.iter().map(|address| log_in(cluster, config, node, address, &stage)).collect();
         match race(attempts, |(_, probe)| suits(probe)).await {
             Ok(found) => Ok(found),
             Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
         }
     };
-    timeout(cluster.connect_timeout, login).await.unwrap_or(Err(HostFailure::Silent(cluster.connect_timeout)))
-}
-
-async fn log_in(
-    cluster: &Cluster,
-    config: &Config,
-    node: &Arc<Node>,
-    address: Address,
-) -> Result<(Conn, Probe), HostFailure> {
-    let socket = Socket::connect(&address).await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-    let mut config = config.clone();
-    if let Some(password) = cluster.password.get(node.index).await.map_err(HostFailure::Password)? {
-        config.password(password);
-    }
-    let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
-    let (client, connection) = config.connect_raw(Wire::new(socket, &taps), TLS).await?;
-    let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
-    let conn = Conn::start(client, connection, node, address, taps, notices);
-    let probe = conn.probe().await?;
-    cluster.settle_naming(&conn);
-    Ok((conn, probe))
+    let silent = || Err(HostFailure::Silent(cluster.connect_timeout, stage.get()));
+    timeout(cluster.connect_timeout, login).await.unwrap_or_else(|_| silent())
 }
 
 /// One connection to `node` if it suits `mode`.
@@ -181,6 +71,7 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Resul
     match &result {
         Ok((conn, _)) => {
             conn.join();
+            cluster.served.store(true, Ordering::Relaxed);
             lock(&node.seen).refusal = None;
         }
         // Seen already.
@@ -239,11 +130,28 @@ async fn whoever_appears(cluster: &Cluster, mode: Mode) -> Conn {
     }
 }
 
+/// What follows from a failure that is final.
 fn give_up(failure: HostFailure) -> ConnectFailure {
     match failure {
         HostFailure::Refused(error) => ConnectFailure::Refused(error),
-        other => ConnectFailure::Password(other.describe()),
+        HostFailure::Password(failed) => ConnectFailure::Password(failed),
+        HostFailure::Untrusted(distrust) => ConnectFailure::Untrusted(distrust),
+        _ => ConnectFailure::NoNode,
     }
+}
+
+/// The failure that ends the matter when no host could be used.
+fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
+    let is_untrusted = |failure: &HostFailure| matches!(failure, HostFailure::Untrusted(_));
+    // A certificate does not get better by waiting. But the others may: one that is down comes up, and in a pool that
+    // had a node a standby is promoted.
+    let others_are_hopeless = failures.iter().all(|failure| match failure {
+        HostFailure::Untrusted(_) => true,
+        HostFailure::Unsuitable(_) => !served,
+        _ => false,
+    });
+    let ends = |failure: &HostFailure| failure.is_final() || (others_are_hopeless && is_untrusted(failure));
+    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, give_up)
 }
 
 /// Races all hosts.
@@ -252,10 +160,7 @@ async fn search(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
     let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, mode).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
-        Err(failures) => match failures.into_iter().find(HostFailure::is_final) {
-            Some(failure) => Err(give_up(failure)),
-            None => Err(ConnectFailure::NoNode),
-        },
+        Err(failures) => Err(last_word(failures, cluster.served.load(Ordering::Relaxed))),
     }
 }
 
@@ -304,6 +209,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Distrust;
 
     type Attempt = std::pin::Pin<Box<dyn Future<Output = Result<&'static str, HostFailure>>>>;
 
@@ -337,6 +243,30 @@ mod tests {
         ];
         for (name, attempts, expected) in table {
             assert_eq!(run(attempts), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn when_a_bad_certificate_ends_the_matter() {
+        let bad = || HostFailure::Untrusted(Box::new(Distrust::tls("db1".into(), 5432, None, "bad".into())));
+        let down = || HostFailure::Unreachable("refused".into());
+        let standby = || HostFailure::Unsuitable("is a standby".into());
+        let table = [
+            ("the only host", vec![bad()], [true, true]),
+            ("all of them", vec![bad(), bad()], [true, true]),
+            ("another is down, and may come up", vec![bad(), down()], [false, false]),
+            (
+                "another is a standby: it may be promoted where there was a primary",
+                vec![standby(), bad()],
+                [true, false],
+            ),
+            ("no certificate in question", vec![standby(), down()], [false, false]),
+        ];
+        for (name, failures, expected) in table {
+            for (served, ends) in [false, true].into_iter().zip(expected) {
+                let word = last_word(failures.clone(), served);
+                assert_eq!(matches!(word, ConnectFailure::Untrusted(_)), ends, "{name}, served before: {served}");
+            }
         }
     }
 }

@@ -10,6 +10,10 @@
 //! - `manners`: how connections behave: how large results may be, how statements are called
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
+//! - `failure`: why a host could not be used
+//! - `guard`: what a server may ask for before it is shown to be ours
+//! - `login`: the way into one of them: encryption, password
+//! - `tls`: encryption
 //! - `fence`: is a read-only answer the cluster's doing or the user's own
 //! - `monitor`: the background task that looks at a node, for all pools that have it
 //! - `view`: what follows from what was seen: which node is the primary, which is not to be used, what the pool is told
@@ -20,8 +24,11 @@
 pub(crate) mod conn;
 pub(crate) mod connect;
 pub(crate) mod ear;
+pub(crate) mod failure;
 pub(crate) mod fence;
 pub(crate) mod formats;
+pub(crate) mod guard;
+pub(crate) mod login;
 pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
@@ -30,6 +37,7 @@ pub(crate) mod probe;
 mod report;
 pub(crate) mod role;
 pub(crate) mod socket;
+pub(crate) mod tls;
 mod view;
 pub(crate) mod wire;
 
@@ -48,42 +56,18 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use self::conn::Conn;
-use self::connect::ConnectFailure;
+use self::failure::ConnectFailure;
+pub(crate) use self::login::Access;
+use self::login::Credentials;
 use self::manners::Manners;
 pub(crate) use self::monitor::Rhythm;
 use self::monitor::Watch;
 use self::node::{Node, State};
 use self::role::{Fit, Mode, fit};
+use self::tls::Tls;
 pub(crate) use self::view::Observation;
 use self::view::View;
-use crate::engine::lock;
-
-/// Asks for a password; resolves to the password or the error's text.
-pub(crate) type AskPassword =
-    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
-
-/// Where passwords come from.
-pub(crate) enum Password {
-    /// One for each host, as far as known (`~/.pgpass` can differ by host).
-    PerHost(Vec<Option<String>>),
-    /// The user's function, called for each new connection.
-    Ask(AskPassword),
-}
-
-impl Password {
-    async fn get(&self, host: usize) -> Result<Option<String>, String> {
-        match self {
-            Self::PerHost(passwords) => Ok(passwords.get(host).cloned().flatten()),
-            Self::Ask(ask) => ask().await.map(Some),
-        }
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(..)")
-    }
-}
+use crate::engine::{lock, random};
 
 /// What happened in the cluster, as the pool's events tell it.
 pub(crate) type Observer = Arc<dyn Fn(Value) -> Room + Send + Sync>;
@@ -102,7 +86,12 @@ pub(crate) struct Cluster {
     config: Config,
     /// The same under another application_name: what the monitor's connections are called.
     monitor_config: Config,
-    password: Password,
+    credentials: Credentials,
+    tls: Arc<Tls>,
+    /// Hosts are tried in random order.
+    at_random: bool,
+    /// A node was found once that suits the pool.
+    served: AtomicBool,
     /// How the monitor looks; none: it does not.
     rhythm: Option<Rhythm>,
     view: Mutex<View>,
@@ -128,28 +117,30 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// `config` is a multi-host configuration: its hosts and ports are the nodes.
     pub(crate) fn new(
-        config: Config,
-        password: Password,
+        access: Access,
         mode: Mode,
         connect_timeout: Duration,
         rhythm: Option<Rhythm>,
         manners: Manners,
         observer: Observer,
     ) -> Self {
+        let config = &access.config;
         let port_of = |index: usize| match config.get_ports() {
             [one] => *one,
             ports => ports.get(index).copied().unwrap_or(5432),
         };
         let make = |(index, host): (usize, &Host)| {
             let port = port_of(index);
-            Arc::new(Node::new(index, host.clone(), port, Watch::of(host, port, &config, connect_timeout, rhythm)))
+            let address = access.addresses.get(index).copied().flatten();
+            let watch = Watch::of((host, address, port), &access, connect_timeout, rhythm);
+            Arc::new(Node::new(index, host.clone(), address, port, watch))
         };
         let nodes: Vec<_> = config.get_hosts().iter().enumerate().map(make).collect();
         let mut monitor_config = config.clone();
         let name = config.get_application_name().unwrap_or("hyperiondb-client");
         monitor_config.application_name(format!("{name} monitor"));
+        let Access { config, password, encryption, requirement, liveness, at_random, .. } = access;
         Self {
             view: Mutex::new(View::new(nodes.len())),
             nodes,
@@ -157,7 +148,10 @@ impl Cluster {
             connect_timeout,
             config,
             monitor_config,
-            password,
+            credentials: Credentials::new(password, requirement),
+            tls: Arc::new(Tls::new(encryption, liveness)),
+            at_random,
+            served: AtomicBool::new(false),
             rhythm,
             heard: Notify::new(),
             rotation: AtomicUsize::new(0),
@@ -197,7 +191,9 @@ impl Cluster {
 
     /// Tells the pool's listeners of an error that no caller is told.
     pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
-        self.announce(json!({ "event": "error", "code": code, "message": message, "node": node }));
+        self.announce(
+            json!({ "event": "error", "class": "HyperionError", "code": code, "message": message, "node": node }),
+        );
     }
 
     /// A connection to a node that suits the pool.
@@ -271,7 +267,19 @@ impl Cluster {
         };
         let count = self.nodes.len();
         let mut nodes: Vec<_> = (0..count).map(|step| self.nodes[(first + step) % count].clone()).collect();
+        if self.at_random {
+            // The known primary stays where it is.
+            let known = usize::from(mode.wants_primary() && lock(&self.view).primary.is_some());
+            shuffle(&mut nodes[known..]);
+        }
         nodes.sort_by_key(|node| lock(&node.seen).state == State::Down);
         nodes
+    }
+}
+
+/// Fisher and Yates.
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, (random() * (last + 1) as f64) as usize);
     }
 }

@@ -6,7 +6,7 @@
 //! or a fence is seen ([`Watch::poke`]). A node that answers nothing for `node_timeout` (no look of ours, no statement of
 //! anybody's) is down, and what runs on it is released: TCP alone would let it hang for minutes.
 
-use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
-use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{ChannelBinding, Host};
 
 use super::conn::{Conn, Link};
-use super::connect::{HostFailure, open};
+use super::connect::open;
+use super::failure::{HostFailure, Stage};
+use super::guard::Requirement;
+use super::login::Access;
 use super::node::Node;
 use super::probe::Probe;
+use super::tls::Encryption;
 use super::{Cluster, Observation};
 use crate::engine::{clock, lock, random};
 
@@ -54,10 +57,13 @@ const ASLEEP: Duration = Duration::from_millis(200);
 const AWAKENING: Duration = Duration::from_millis(250);
 
 /// What two pools must agree in to share a watch.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     host: String,
+    address: Option<IpAddr>,
     port: u16,
+    /// What one pool trusts need not be what another does.
+    trust: (Option<Encryption>, ChannelBinding, Requirement),
     user: Option<String>,
     database: Option<String>,
     settings: Option<String>,
@@ -65,7 +71,7 @@ struct Key {
     rhythm: Option<Rhythm>,
 }
 
-static WATCHES: Mutex<Option<HashMap<Key, Weak<Watch>>>> = Mutex::new(None);
+static WATCHES: Mutex<Vec<(Key, Weak<Watch>)>> = Mutex::new(Vec::new());
 
 /// One of those that share a watch, with its node.
 type Sharer = (Arc<Cluster>, Arc<Node>);
@@ -88,15 +94,16 @@ struct State {
 impl Watch {
     /// The one there is, or a new one, which does not look before somebody joins.
     pub(super) fn of(
-        host: &Host,
-        port: u16,
-        config: &Config,
+        (host, address, port): (&Host, Option<IpAddr>, u16),
+        Access { config, encryption, requirement, .. }: &Access,
         connect_timeout: Duration,
         rhythm: Option<Rhythm>,
     ) -> Arc<Self> {
         let key = Key {
             host: format!("{host:?}"),
+            address,
             port,
+            trust: (encryption.clone(), config.get_channel_binding(), requirement.clone()),
             user: config.get_user().map(str::to_owned),
             database: config.get_dbname().map(str::to_owned),
             settings: config.get_options().map(str::to_owned),
@@ -104,13 +111,12 @@ impl Watch {
             rhythm,
         };
         let mut watches = lock(&WATCHES);
-        let watches = watches.get_or_insert_default();
-        watches.retain(|_, watch| watch.strong_count() > 0);
-        if let Some(watch) = watches.get(&key).and_then(Weak::upgrade) {
+        watches.retain(|(_, watch)| watch.strong_count() > 0);
+        if let Some(watch) = watches.iter().find(|(known, _)| *known == key).and_then(|(_, watch)| watch.upgrade()) {
             return watch;
         }
         let watch = Arc::new(Self { state: Mutex::default(), poked: Arc::default() });
-        watches.insert(key, Arc::downgrade(&watch));
+        watches.push((key, Arc::downgrade(&watch)));
         watch
     }
 
@@ -262,7 +268,7 @@ async fn look(
             // It is only this connection's backend that says nothing.
             deadline = now + rhythm.node_timeout.saturating_sub(silence);
         } else {
-            return Err(HostFailure::Silent(now.duration_since(answered)));
+            return Err(HostFailure::Silent(now.duration_since(answered), Stage::Asking));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One node of the cluster: where it is, and what is known of it right now.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) index: usize,
     pub(crate) host: Host,
     pub(crate) port: u16,
+    /// Where it is, if its name is not to be looked up.
+    address: Option<IpAddr>,
     pub(crate) seen: Mutex<Sighting>,
     /// A connection attempt failed and nobody has seen it alive since: do not choose it first.
     pub(crate) suspect: AtomicBool,
@@ -85,11 +88,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(index: usize, host: Host, port: u16, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(index: usize, host: Host, address: Option<IpAddr>, port: u16, watch: Arc<Watch>) -> Self {
         Self {
             index,
             host,
             port,
+            address,
             seen: Mutex::default(),
             suspect: AtomicBool::new(false),
             generation: AtomicU64::new(0),
@@ -144,6 +148,9 @@ impl Node {
 
     /// All addresses of the host, looked up anew each time: names move at a failover.
     pub(crate) async fn addresses(&self) -> std::io::Result<Vec<Address>> {
+        if let Some(address) = self.address {
+            return Ok(vec![Address::Tcp((address, self.port).into())]);
+        }
         match &self.host {
             Host::Tcp(name) => {
                 let found = tokio::net::lookup_host((name.as_str(), self.port)).await?;

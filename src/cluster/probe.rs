@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::conn::describe;
+use super::failure::describe;
 use super::role::{Fit, Mode, Role, fit};
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are

@@ -1,5 +1,7 @@
-//! The byte stream under a connection: TCP, or a Unix-domain socket where the platform has them.
+//! The byte stream under a connection: TCP, encrypted or not, or a Unix-domain socket where the platform has them.
 
+use std::convert::Infallible;
+use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream as Login};
+use tokio_rustls::client::TlsStream;
 
 /// Where a node can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +24,41 @@ pub(crate) enum Address {
     Unix(std::path::PathBuf),
 }
 
+/// How a dead peer is noticed: all there is without the monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Liveness {
+    pub(crate) keep_alive: Option<KeepAlive>,
+    /// How long the peer's kernel may owe an acknowledgement; none: as the kernel has it. Not short: Linux counts as
+    /// silent, too, a server that acknowledges all and reads nothing for so long, as one does in a load that waits for a
+    /// lock. A node that says nothing at all is the monitor's to notice, in seconds.
+    pub(crate) unacknowledged: Option<Duration>,
+}
+
+/// When an idle connection asks its peer's kernel for a sign of life, and how often it asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeepAlive {
+    pub(crate) idle: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+    /// Questions without an answer that make the peer count as dead.
+    pub(crate) count: Option<u32>,
+}
+
 /// An open stream to a node.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
 impl Socket {
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
+    pub(crate) async fn connect(address: &Address, liveness: Liveness) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                keep_alive(&stream)?;
+                liveness.watch(&stream)?;
                 Ok(Self::Tcp(stream))
             }
             #[cfg(unix)]
@@ -43,27 +67,47 @@ impl Socket {
     }
 }
 
-/// When an idle connection asks its peer's kernel for a sign of life, and how often it asks again.
-const ALIVE_AFTER: Duration = Duration::from_secs(10);
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
-/// How long the peer's kernel may owe an acknowledgement. Not shorter: Linux counts as silent, too, a server that
-/// acknowledges all and reads nothing for so long, as one does in a load that waits for a lock. A node that says nothing at
-/// all is the monitor's to notice, in seconds.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+impl Liveness {
+    /// Has the kernel watch the peer.
+    fn watch(self, stream: &TcpStream) -> io::Result<()> {
+        let socket = SockRef::from(stream);
+        if let Some(KeepAlive { idle, interval, count }) = self.keep_alive {
+            let mut wanted = TcpKeepalive::new();
+            if let Some(idle) = idle {
+                wanted = wanted.with_time(idle);
+            }
+            if let Some(interval) = interval {
+                wanted = wanted.with_interval(interval);
+            }
+            if let Some(count) = count {
+                wanted = with_retries(wanted, count);
+            }
+            socket.set_tcp_keepalive(&wanted)?;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(unacknowledged) = self.unacknowledged {
+            socket.set_tcp_user_timeout(Some(unacknowledged))?;
+        }
+        Ok(())
+    }
+}
 
-/// The kernel's own ways to notice a dead peer: all there is without the monitor.
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ALIVE_AFTER).with_interval(ALIVE_EVERY))?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(())
+#[cfg(unix)]
+fn with_retries(wanted: TcpKeepalive, count: u32) -> TcpKeepalive {
+    wanted.with_retries(count)
+}
+
+/// Windows counts to ten, and takes no other number.
+#[cfg(not(unix))]
+fn with_retries(wanted: TcpKeepalive, _: u32) -> TcpKeepalive {
+    wanted
 }
 
 macro_rules! each {
     ($socket:expr, $stream:ident => $body:expr) => {
         match $socket.get_mut() {
             Socket::Tcp($stream) => $body,
+            Socket::Tls($stream) => $body,
             #[cfg(unix)]
             Socket::Unix($stream) => $body,
         }
@@ -90,6 +134,60 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// Tells tokio-postgres that its stream is ready as it is, with TLS or without. (It would negotiate by itself, but below what
+/// we look at.)
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// What binds a login to the TLS session under it, if there is one: `tls-server-end-point`.
+    pub(super) binding: Option<Vec<u8>>,
+}
+
+impl<S> TlsConnect<S> for Ready
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    type Stream = Bound<S>;
+    type Error = Infallible;
+    type Future = future::Ready<Result<Bound<S>, Infallible>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        future::ready(Ok(Bound { stream, binding: self.binding }))
+    }
+}
+
+/// A stream, and what a login by it is bound to.
+#[derive(Debug)]
+pub(super) struct Bound<S> {
+    stream: S,
+    binding: Option<Vec<u8>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Login for Bound<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bound<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bound<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -100,12 +198,18 @@ mod tests {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = Address::Tcp(listener.local_addr().expect("an address"));
-            let Ok(Socket::Tcp(stream)) = Socket::connect(&address).await else { panic!("no connection") };
+            let (idle, interval) = (Duration::from_secs(10), Duration::from_secs(5));
+            let keep_alive = Some(KeepAlive { idle: Some(idle), interval: Some(interval), count: Some(4) });
+            let unacknowledged = Some(Duration::from_secs(60));
+            let liveness = Liveness { keep_alive, unacknowledged };
+            let Ok(Socket::Tcp(stream)) = Socket::connect(&address, liveness).await else { panic!("no connection") };
             let socket = SockRef::from(&stream);
             assert!(socket.tcp_nodelay().expect("nodelay"));
             assert!(socket.keepalive().expect("keepalive"));
-            assert_eq!(socket.tcp_keepalive_time().expect("time"), ALIVE_AFTER);
-            assert_eq!(socket.tcp_user_timeout().expect("timeout"), Some(UNACKNOWLEDGED));
+            assert_eq!(socket.tcp_keepalive_time().expect("time"), idle);
+            assert_eq!(socket.tcp_keepalive_interval().expect("interval"), interval);
+            assert_eq!(socket.tcp_keepalive_retries().expect("retries"), 4);
+            assert_eq!(socket.tcp_user_timeout().expect("timeout"), unacknowledged);
         });
     }
 }

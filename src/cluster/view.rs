@@ -18,12 +18,14 @@ use serde_json::{Value, json};
 use tokio::time::{sleep_until, timeout_at};
 
 use super::Cluster;
-use super::connect::{HostFailure, open};
+use super::connect::open;
+use super::failure::HostFailure;
 use super::node::{Lag, Node, Sighting, State};
 use super::probe::Probe;
 use super::report::role_name;
 use super::role::{Fit, Mode, fit};
 use crate::engine::lock;
+use crate::error::ClientError;
 
 /// Something seen of a node.
 #[derive(Clone, Debug)]
@@ -108,6 +110,9 @@ fn has_been_heard(node: &Arc<Node>) -> bool {
 impl Cluster {
     /// Takes note of something seen, and does what follows from it.
     pub(crate) fn observe(&self, node: &Arc<Node>, observation: Observation) {
+        if let Observation::Failed(failure) | Observation::Lost(failure) = &observation {
+            self.tell_of_distrust(node, failure);
+        }
         match observation {
             Observation::Alive(probe) => {
                 let settled = {
@@ -398,6 +403,18 @@ impl Cluster {
             for node in &self.nodes {
                 node.poke();
             }
+        }
+    }
+
+    /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
+    fn tell_of_distrust(&self, node: &Node, failure: &HostFailure) {
+        let HostFailure::Untrusted(distrust) = failure else { return };
+        if lock(&node.seen).last_error.as_deref() != Some(&failure.describe()) {
+            let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
+            // It is nobody's statement.
+            event.retain(|key, _| key != "attempts" && key != "outcome");
+            event.insert("event".into(), json!("error"));
+            self.announce(Value::Object(event));
         }
     }
 

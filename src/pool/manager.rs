@@ -8,7 +8,7 @@ use deadpool_postgres::{PoolConfig, Runtime};
 
 use super::session::Session;
 use crate::cluster::Cluster;
-use crate::cluster::connect::ConnectFailure;
+use crate::cluster::failure::ConnectFailure;
 
 /// Makes connections to the cluster.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::session::Session;
 use crate::cluster::Cluster;
-use crate::cluster::conn::describe;
+use crate::cluster::failure::describe;
 use crate::cluster::manners::Reset;
 
 /// The first also ends SET ROLE, which RESET ALL does not.

@@ -25,9 +25,9 @@ use super::session::Session;
 use super::task::{After, Sharing, Task};
 use super::waiting::Waiting;
 use crate::cluster::Cluster;
-use crate::cluster::connect::ConnectFailure;
+use crate::cluster::failure::ConnectFailure;
 use crate::engine::{Backoff, clock, lock};
-use crate::error::{ClientError, Outcome};
+use crate::error::ClientError;
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -535,10 +535,7 @@ async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
 /// An error that waiting does not mend.
 fn hopeless(error: &managed::PoolError<ConnectFailure>) -> Option<ClientError> {
     match error {
-        managed::PoolError::Backend(ConnectFailure::Refused(error)) => {
-            Some(ClientError::Database { error: error.clone(), outcome: Outcome::NotApplied })
-        }
-        managed::PoolError::Backend(ConnectFailure::Password(reason)) => Some(ClientError::Password(reason.clone())),
+        managed::PoolError::Backend(failure) => failure.hopeless(),
         _ => None,
     }
 }

@@ -20,8 +20,8 @@ use tokio_postgres::Notification;
 use super::Context;
 use super::caller::Caller;
 use crate::cluster::Cluster;
-use crate::cluster::conn::{Conn, describe};
-use crate::cluster::connect::ConnectFailure;
+use crate::cluster::conn::Conn;
+use crate::cluster::failure::describe;
 use crate::cluster::role::Mode;
 use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome, ServerError};
@@ -294,11 +294,7 @@ impl Listener {
 
 /// A connection to the primary that listens. An error comes only when waiting would not help.
 async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Conn, Option<ClientError>> {
-    let conn = cluster.connect_to_primary().await.map_err(|failure| match failure {
-        ConnectFailure::NoNode => None,
-        ConnectFailure::Refused(error) => Some(ClientError::Database { error, outcome: Outcome::NotApplied }),
-        ConnectFailure::Password(reason) => Some(ClientError::Password(reason)),
-    })?;
+    let conn = cluster.connect_to_primary().await.map_err(|failure| failure.hopeless())?;
     match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
         Ok(Ok(())) => Ok(conn),
         Ok(Err(_)) | Err(_) => Err(None),

@@ -150,5 +150,6 @@ function hasRoom(folder) {
 }
 
 exports.copyTree = copyTree;
+exports.cacheFolder = cacheFolder;
 exports.cached = cached;
 exports.newClusterFolder = newClusterFolder;

@@ -15,8 +15,8 @@ const { until } = require('./until');
 
 const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';
-/** What runs in a cluster's folders: servers, their tools, and (test/patroni) a manager, which is a Python script. */
-const OURS = /^(postgres|initdb|pg_\w+|patroni|python[\d.]*|etcd)$/;
+/** What runs in a cluster's folders: servers, their tools, a pooler, and (test/patroni) a manager, which is a Python script. */
+const OURS = /^(postgres|initdb|pg_\w+|pgbouncer|patroni|python[\d.]*|etcd)$/;
 /** Time for a test's work to get under way again. */
 const WORK_MS = 10;
 

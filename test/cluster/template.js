@@ -11,19 +11,31 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
 const { cached, copyTree } = require('./files');
+const { secretOf } = require('./secret');
 
 /** @typedef {import('./binaries').Binaries} Binaries */
 
 const run = promisify(execFile);
 
 /** The superuser of every local cluster; replication logs in with it, too. */
-const SUPERUSER = Object.freeze({ user: 'hyperion', password: 'hyperion-secret', database: 'postgres' });
+const SUPERUSER = Object.freeze({
+  user: 'hyperion',
+  get password() {
+    return secretOf('hyperion');
+  },
+  database: 'postgres',
+});
 
 /** What an application gets: a plain role that may create tables in the public schema. */
-const APP = Object.freeze({ user: 'app', password: 'app-secret' });
+const APP = Object.freeze({
+  user: 'app',
+  get password() {
+    return secretOf('app');
+  },
+});
 
 /** Raise it when the recipe below changes, or old cached templates are used on. */
-const RECIPE = 2;
+const RECIPE = 3;
 
 /**
  * Creates `target` as the data directory of a new cluster, with an identifier of its own.
@@ -33,7 +45,9 @@ const RECIPE = 2;
  */
 async function newDataDirectory(binaries, target) {
   const owner = binaries.account;
-  const name = `template-${RECIPE}-${binaries.label}-${owner?.uid ?? 'self'}`;
+  // The passwords are in it, so it is of no use to another seed.
+  const seed = crypto.createHash('sha256').update(SUPERUSER.password).digest('hex').slice(0, 8);
+  const name = `template-${RECIPE}-${binaries.label}-${owner?.uid ?? 'self'}-${seed}`;
   const template = await cached(name, (tree) => initdb(binaries, tree));
   await copyTree(template, target, { owner });
   newSystemIdentifier(target);

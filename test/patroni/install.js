@@ -13,9 +13,20 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { serverAccount } = require('../cluster/account');
 const { cached } = require('../cluster/files');
+const {
+  FOLDERS,
+  MissingError,
+  aptHas,
+  canInstall,
+  findProgram,
+  installPackages,
+  outputOf,
+  program,
+  unusable,
+} = require('../programs');
 
 /** @typedef {import('../cluster/account').Account} Account */
-/** @typedef {{ command: string[], version: string }} Program */
+/** @typedef {import('../programs').Program} Program */
 /** @typedef {{ bin: string, version: string }} Postgres */
 /**
  * @typedef {object} Programs
@@ -27,7 +38,6 @@ const { cached } = require('../cluster/files');
 
 const DEBIAN_SERVERS = '/usr/lib/postgresql';
 const SERVER_TOOLS = ['postgres', 'initdb', 'pg_ctl', 'pg_controldata', 'pg_basebackup', 'pg_rewind', 'psql'];
-const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/local/bin', '/usr/bin', '/usr/sbin'];
 /** The last one that takes a ttl of a few seconds (settings.js). */
 const PYPI_PATRONI = '3.1.2';
 /**
@@ -37,63 +47,6 @@ const PYPI_PATRONI = '3.1.2';
  */
 const SOUND_PATRONI = [3, 1, 2];
 const PYPI_PACKAGES = [`patroni[etcd3]==${PYPI_PATRONI}`, 'psycopg2-binary'];
-
-/** Something that has to be there is not, and we cannot bring it. */
-class MissingError extends Error {}
-
-/**
- * What a program says, run as the account that will run it: the only test of permissions that cannot be wrong.
- *
- * @param {string[]} command
- * @param {Account | null} account
- * @returns {string | null} null when it cannot be run
- */
-function outputOf([file, ...args], account) {
-  try {
-    return execFileSync(file, args, {
-      cwd: '/',
-      encoding: 'utf8',
-      env: { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' },
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: 30_000,
-      ...account,
-    });
-  } catch {
-    return null;
-  }
-}
-
-/**
- * @param {string[]} command
- * @param {Account | null} account
- * @returns {Program | null}
- */
-function program(command, account) {
-  const version = /\d+\.\d+(\.\d+)?/.exec(outputOf([...command, '--version'], account) ?? '')?.[0];
-  return version === undefined ? null : { command, version };
-}
-
-/**
- * @param {string} name
- * @param {string} variable that may name it
- * @param {Account | null} account
- */
-function findProgram(name, variable, account) {
-  const named = process.env[variable];
-  if (named) return program([named], account) ?? unusable(variable);
-  const candidates = FOLDERS.map((folder) => path.join(folder, name));
-  return candidates.reduce(
-    (/** @type {Program | null} */ found, file) => found ?? (fs.existsSync(file) ? program([file], account) : null),
-    null,
-  );
-}
-
-/** @param {string} variable @returns {never} */
-function unusable(variable) {
-  throw new MissingError(
-    `${variable} names ${process.env[variable]}, which cannot be used: see test/patroni/install.js`,
-  );
-}
 
 /** @param {Account | null} account @returns {Postgres | null} the newest one with all its tools */
 function findPostgres(account) {
@@ -117,11 +70,6 @@ function find(account) {
   };
 }
 
-/** @param {string} name whether apt knows it */
-function aptHas(name) {
-  return /Candidate: \d/.test(outputOf(['apt-cache', 'policy', name], null) ?? '');
-}
-
 /** The Debian packages of what was not found. @param {ReturnType<typeof find>} found */
 function packagesFor({ postgres, patroni, etcd }) {
   return [
@@ -129,53 +77,6 @@ function packagesFor({ postgres, patroni, etcd }) {
     ...(patroni ? [] : ['patroni', 'python3-venv']),
     ...(etcd ? [] : ['etcd-server']),
   ];
-}
-
-const POLICY = '/usr/sbin/policy-rc.d';
-const UNITS = /** @type {Record<string, string>} */ ({ patroni: 'patroni', 'etcd-server': 'etcd' });
-
-/**
- * Debian starts what it installs. invoke-rc.d asks policy-rc.d whether it may (101: it may not), so there is one while we
- * install; Ctrl-C is for apt then, so that it goes away again.
- *
- * @param {() => void} work
- */
-function withoutServices(work) {
-  const ours = !fs.existsSync(POLICY);
-  const ignore = () => {};
-  process.on('SIGINT', ignore);
-  if (ours) fs.writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    work();
-  } finally {
-    if (ours) fs.rmSync(POLICY, { force: true });
-    process.off('SIGINT', ignore);
-  }
-}
-
-/** @param {string[]} args */
-function apt(...args) {
-  const command = ['-y', '-q', ...args];
-  console.log(`> apt-get ${command.join(' ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  try {
-    execFileSync('apt-get', command, { env, stdio: ['ignore', 2, 2] });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** One by one: what a release does not have must not keep the others out. @param {string[]} packages */
-function installPackages(packages) {
-  const install = (/** @type {string} */ name) => apt('install', '--no-install-recommends', name);
-  withoutServices(() => {
-    const refused = packages.filter((name) => !install(name));
-    // Lists that are missing or old are the usual reason.
-    if (refused.length > 0 && apt('update')) refused.forEach(install);
-    // Nor may they start at the next boot: they are here for this test.
-    for (const name of packages) if (UNITS[name]) outputOf(['systemctl', 'disable', '--quiet', UNITS[name]], null);
-  });
 }
 
 /** @param {Account | null} account @returns {Promise<Program | null>} */
@@ -236,8 +137,7 @@ async function programs() {
   }
   const account = serverAccount();
   let found = find(account);
-  const canInstall = process.getuid?.() === 0 && outputOf(['apt-get', '--version'], null) !== null;
-  if (canInstall && packagesFor(found).length > 0) {
+  if (canInstall() && packagesFor(found).length > 0) {
     installPackages(packagesFor(found));
     found = find(account);
   }

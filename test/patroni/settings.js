@@ -3,14 +3,32 @@
 // How the cluster is set up: Patroni's clock, who may log in, what PostgreSQL is told.
 
 const path = require('node:path');
+const { secretOf } = require('../cluster/secret');
 
 /** @typedef {import('./install').Programs} Programs */
 /** @typedef {{ ttl: number, loop_wait: number, retry_timeout: number }} Clock seconds */
 
-const SUPERUSER = Object.freeze({ user: 'postgres', password: 'super', database: 'postgres' });
-const REPLICATION = Object.freeze({ username: 'replicator', password: 'replica' });
+const SUPERUSER = Object.freeze({
+  user: 'postgres',
+  get password() {
+    return secretOf('postgres');
+  },
+  database: 'postgres',
+});
+const REPLICATION = Object.freeze({
+  username: 'replicator',
+  get password() {
+    return secretOf('replicator');
+  },
+});
 /** A plain role, as applications have. */
-const APP = Object.freeze({ user: 'app', password: 'app', database: 'app' });
+const APP = Object.freeze({
+  user: 'app',
+  get password() {
+    return secretOf('app');
+  },
+  database: 'app',
+});
 const SCOPE = 'hyperion';
 
 /**

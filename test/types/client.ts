@@ -14,6 +14,8 @@ import {
   type Rows,
   type Sql,
   sql,
+  type SslOptions,
+  TlsError,
   TooManyRowsError,
 } from '../../client.js';
 
@@ -33,6 +35,43 @@ createPool({ host: 'a' });
 createPool({ mode: 'readwrite' });
 // @ts-expect-error unknown choice
 createPool({ types: { int8: 'float' } });
+
+const ssl: SslOptions = {
+  mode: 'verify-ca',
+  ca: Buffer.from(''),
+  cert: 'client.crt',
+  key: new Uint8Array(),
+  crl: 'root.crl',
+  servername: 'db',
+  negotiation: 'direct',
+  sni: false,
+  minVersion: 'TLSv1.3',
+  maxVersion: 'TLSv1.3',
+};
+createPool('postgres://u@h/d');
+createPool({
+  connectionString: 'host=h',
+  service: 's',
+  passfile: '/run/secrets/pgpass',
+  hosts: { host: 'a', address: '10.0.0.1' },
+  ssl,
+  channelBinding: 'require',
+  requireAuth: ['scram-sha-256', 'none'],
+  loadBalanceHosts: 'random',
+  keepAlive: { idleMs: 10_000, intervalMs: 5_000, count: 3 },
+  tcpUserTimeoutMs: 0,
+});
+for (const encryption of [true, false, 'verify-full', { rejectUnauthorized: false }] as const) {
+  createPool({ ssl: encryption, keepAlive: false, requireAuth: '!password,!md5' });
+}
+// @ts-expect-error unknown mode
+createPool({ ssl: 'verify' });
+// @ts-expect-error unknown property
+createPool({ ssl: { passphrase: 'x' } });
+// @ts-expect-error unknown method
+createPool({ requireAuth: ['scram'] });
+// @ts-expect-error there is nothing to switch on
+createPool({ keepAlive: true });
 
 export async function use(pool: Pool = createPool(options)) {
   const rows = await pool.query<{ id: number }>('select 1 as id', [1, null, 'x', 5n, new Date()], {
@@ -116,6 +155,10 @@ export function tell(error: unknown) {
   if (error instanceof ConnectionLostError) {
     same<Equal<typeof error.code, 'ERR_CONNECTION_LOST' | 'ERR_OUTCOME_UNKNOWN'>>();
     return error.code;
+  }
+  if (error instanceof TlsError) {
+    same<Equal<typeof error.code, 'ERR_TLS'>>();
+    return [error.host, error.port.toFixed(), error.subject ?? 'no certificate', error.reason].join();
   }
   if (error instanceof DatabaseError) return error.constraint ?? error.severity;
   if (error instanceof HyperionError) return error.outcome ?? error.code;

@@ -3,10 +3,13 @@ use std::sync::Mutex;
 use tokio_postgres::Config;
 
 use super::*;
-use crate::cluster::Password;
+use crate::cluster::failure::Stage;
+use crate::cluster::guard::Requirement;
+use crate::cluster::login::{Access, Password};
 use crate::cluster::manners::Manners;
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
+use crate::cluster::socket::Liveness;
 
 struct Seen {
     cluster: Cluster,
@@ -25,9 +28,17 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         None
     };
     let timeout = Duration::from_secs(1);
-    let password = Password::PerHost(vec![]);
+    let access = Access {
+        config,
+        addresses: vec![],
+        password: Password::PerHost(vec![]),
+        encryption: None,
+        requirement: Requirement::default(),
+        liveness: Liveness { keep_alive: None, unacknowledged: None },
+        at_random: false,
+    };
     let (rhythm, manners) = (Some(Rhythm::default()), Manners::default());
-    let cluster = Cluster::new(config, password, mode, timeout, rhythm, manners, Arc::new(observer));
+    let cluster = Cluster::new(access, mode, timeout, rhythm, manners, Arc::new(observer));
     Seen { cluster, told }
 }
 
@@ -220,7 +231,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     seen.see(0, primary(1));
     seen.see(0, Observation::Lost(HostFailure::Refused(Box::default())));
     assert_eq!(seen.target(), Some(0), "refusing the monitor is not being dead");
-    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1))));
+    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), Stage::Asking)));
     assert_eq!(seen.target(), None, "suspect");
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(0));

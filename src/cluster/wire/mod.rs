@@ -105,7 +105,6 @@ impl<S> Wire<S> {
     }
 
     /// The same with somebody who looks at the login.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the login that is being written"))]
     pub(crate) fn gated(mut self, gate: Gate) -> Self {
         self.core.gate = Some(gate);
         self

@@ -1,0 +1,251 @@
+'use strict';
+
+// The option `ssl`, together with libpq's ssl keywords: what the core is told about TLS (src/binding/options.rs).
+//
+// The meaning is libpq's (PostgreSQL docs, 34.19): a CA that is there is used in every mode; ~/.postgresql has files that are
+// taken when they exist. With two differences, both on the safe side: a file that is named must be there, and verify-full
+// without a CA trusts the system's roots instead of failing.
+//
+// Files are looked at here so that a mistake is told by createPool; the core reads them, also when they change.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { kindOf, nonEmpty, oneOf, plainObject } = require('./check.js');
+const { OptionError } = require('./errors.js');
+const { homeFile } = require('./files.js');
+const { NEGOTIATIONS, SSL_MODES } = require('./keywords.js');
+const { didYouMean } = require('./near.js');
+
+/** @typedef {import('./keywords.js').Said} Said */
+/** @typedef {{ pem: string } | { path: string }} File */
+
+const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
+const STRONG = ['require', 'verify-ca', 'verify-full'];
+
+/** What is in a PEM file, between BEGIN and the dashes. */
+const LABELS = {
+  ca: /-----BEGIN CERTIFICATE-----/,
+  cert: /-----BEGIN CERTIFICATE-----/,
+  key: /-----BEGIN (RSA |EC |ENCRYPTED )?PRIVATE KEY-----/,
+  crl: /-----BEGIN X509 CRL-----/,
+};
+
+/** @param {unknown} value @param {string} name */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
+}
+
+/** @param {unknown} value @param {string} name */
+function source(value, name) {
+  if (value instanceof Uint8Array) return { pem: Buffer.from(value).toString('latin1') };
+  if (typeof value !== 'string') {
+    throw new OptionError(`${name} must be PEM text, a Buffer or a path, not ${kindOf(value)}`);
+  }
+  return nonEmpty(name, value).includes('-----BEGIN') ? { pem: value } : { path: path.resolve(value) };
+}
+
+/** @type {Record<string, (value: any, name: string) => unknown>} */
+const PROPERTIES = {
+  mode: (value, name) => oneOf(name, value, SSL_MODES),
+  ca: (value, name) => (value === 'system' ? { system: true } : source(value, name)),
+  cert: source,
+  key: source,
+  crl: source,
+  servername: (value, name) => nonEmpty(name, value),
+  rejectUnauthorized: boolean,
+  negotiation: (value, name) => oneOf(name, value, NEGOTIATIONS),
+  sni: boolean,
+  minVersion: (value, name) => oneOf(name, value, VERSIONS),
+  maxVersion: (value, name) => oneOf(name, value, VERSIONS),
+};
+
+/**
+ * The option's properties, each under its name as keywords have it.
+ * @param {unknown} given
+ * @returns {Map<string, Said>}
+ */
+function explicit(given) {
+  /** @type {Map<string, Said>} */
+  const said = new Map();
+  const put = (/** @type {string} */ name, /** @type {unknown} */ value, label = `ssl.${name}`) =>
+    said.set(`ssl.${name}`, { value, name: label });
+  if (given === undefined) return said;
+  if (typeof given === 'string') return put('mode', oneOf('ssl', given, SSL_MODES), 'ssl');
+  if (given === false) return put('mode', 'disable', 'ssl');
+  if (given === true) {
+    put('ca', { system: true }, 'ssl');
+    return put('mode', 'verify-full', 'ssl');
+  }
+  const object = plainObject('ssl', given);
+  for (const name of Object.keys(object)) {
+    if (!Object.hasOwn(PROPERTIES, name)) {
+      throw new OptionError(`unknown option 'ssl.${name}'${didYouMean(name, Object.keys(PROPERTIES), {}, 'ssl.')}`);
+    }
+    if (object[name] !== undefined) put(name, PROPERTIES[name](object[name], `ssl.${name}`));
+  }
+  const { mode, rejectUnauthorized } = object;
+  if (mode === undefined) put('mode', rejectUnauthorized === false ? 'require' : 'verify-full');
+  if (rejectUnauthorized !== undefined && mode !== undefined) {
+    const isVerified = /** @type {string} */ (mode).startsWith('verify-');
+    if (isVerified !== rejectUnauthorized) {
+      throw new OptionError(`ssl.rejectUnauthorized: ${rejectUnauthorized} contradicts ssl.mode '${mode}'`);
+    }
+  }
+  return said;
+}
+
+/**
+ * @param {unknown} given the option `ssl`
+ * @param {ReadonlyMap<string, Said>} fromKeywords
+ * @param {{ env: NodeJS.ProcessEnv, hasTcp: boolean }} surroundings over sockets TLS is never used
+ * @returns {object | null} null: no TLS
+ */
+function resolveTls(given, fromKeywords, { env, hasTcp }) {
+  const own = explicit(given);
+  const said = (/** @type {string} */ name) => own.get(`ssl.${name}`) ?? fromKeywords.get(`ssl.${name}`);
+  const ca = said('ca');
+  const isSystem = ca !== undefined && (ca.value === 'system' || ca.value.system === true);
+  const mode = said('mode') ?? { value: isSystem ? 'verify-full' : 'prefer', name: 'ssl' };
+  checkMode(mode, isSystem ? ca : undefined, said('negotiation'));
+  if (mode.value === 'disable') return null;
+  /** A file of the user's that is taken when it is there. @param {string} name */
+  const present = (name) => {
+    const file = hasTcp ? homeFile(env, path.join('.postgresql', name)) : undefined;
+    return file !== undefined && fs.existsSync(file) ? { value: { path: file }, name: `ssl ("${file}")` } : undefined;
+  };
+  const isBlind = said('rejectUnauthorized')?.value === false;
+  const [minVersion, maxVersion] = [said('minVersion'), said('maxVersion')];
+  if (minVersion && maxVersion && minVersion.value > maxVersion.value) {
+    throw new OptionError(`${minVersion.name} is above ${maxVersion.name}`);
+  }
+  return {
+    mode: mode.value,
+    negotiation: said('negotiation')?.value ?? 'postgres',
+    ...trust(mode, isSystem ? { value: { system: true }, name: ca.name } : (ca ?? present('root.crt')), {
+      crl: said('crl'),
+      ownCrl: present('root.crl'),
+      isBlind,
+    }),
+    ...identity(said('certMode')?.value === 'disable', said('cert') ?? present('postgresql.crt'), {
+      key: said('key'),
+      ownKey: present('postgresql.key'),
+    }),
+    servername: said('servername')?.value ?? null,
+    sni: said('sni')?.value ?? true,
+    minVersion: minVersion?.value ?? null,
+    maxVersion: maxVersion?.value ?? null,
+  };
+}
+
+/**
+ * @param {Said} mode
+ * @param {Said | undefined} system the CA, where it is the system's roots
+ * @param {Said | undefined} negotiation
+ */
+function checkMode(mode, system, negotiation) {
+  if (system !== undefined && mode.value !== 'verify-full') {
+    throw new OptionError(`${system.name}: 'system' is for verify-full alone, but ${mode.name} is '${mode.value}'`);
+  }
+  if (negotiation?.value === 'direct' && !STRONG.includes(mode.value)) {
+    throw new OptionError(`${negotiation.name}: 'direct' needs mode 'require' or a stronger one, not '${mode.value}'`);
+  }
+}
+
+/**
+ * Whom we trust.
+ * @param {Said} mode
+ * @param {Said | undefined} ca
+ * @param {{ crl?: Said, ownCrl?: Said, isBlind: boolean }} rest
+ */
+function trust(mode, ca, { crl, ownCrl, isBlind }) {
+  const read = ca === undefined ? systemRoots(mode) : ca.value.system ? ca.value : checked('ca', ca);
+  if (isBlind) return { ca: null, crl: null };
+  if (read === null) {
+    if (crl !== undefined) throw new OptionError(`${crl.name} needs a CA: without one no certificate is verified`);
+    return { ca: null, crl: null };
+  }
+  // What the user's own list says is about his own CA.
+  const list = crl ?? (read.system ? undefined : ownCrl);
+  return { ca: read, crl: list === undefined ? null : checked('crl', list) };
+}
+
+/** @param {Said} mode */
+function systemRoots(mode) {
+  if (mode.value === 'verify-full') return { system: true };
+  if (mode.value !== 'verify-ca') return null;
+  throw new OptionError(
+    `${mode.name}: 'verify-ca' needs a CA: the option ssl.ca, sslrootcert, or the file ~/.postgresql/root.crt`,
+  );
+}
+
+/**
+ * Who we are.
+ * @param {boolean} isNobody
+ * @param {Said | undefined} cert
+ * @param {{ key?: Said, ownKey?: Said }} keys
+ */
+function identity(isNobody, cert, { key, ownKey }) {
+  if (isNobody) return { cert: null, key: null };
+  if (cert === undefined) {
+    if (key !== undefined) throw new OptionError(`${key.name} needs a certificate: ssl.cert or sslcert`);
+    return { cert: null, key: null };
+  }
+  const private_ = key ?? ownKey;
+  if (private_ === undefined) throw new OptionError(`${cert.name} needs its private key: ssl.key or sslkey`);
+  return { cert: checked('cert', cert), key: checked('key', private_) };
+}
+
+/**
+ * The file or text, when it holds what it should.
+ * @param {keyof typeof LABELS} kind
+ * @param {Said} said
+ * @returns {any}
+ */
+function checked(kind, { value, name }) {
+  /** @type {any} */
+  const file = typeof value === 'string' ? { path: path.resolve(value) } : value;
+  const pem = file.pem ?? contents(file.path, name, kind === 'key');
+  if (!LABELS[kind].test(pem)) throw new OptionError(`${name} is no PEM with ${LABEL_NAMES[kind]}`);
+  if (!/-----BEGIN [^-]+-----\s*\n/.test(pem)) throw new OptionError(`${name}: the PEM text has no line breaks`);
+  if (kind === 'key' && /-----BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type: 4,ENCRYPTED/m.test(pem)) {
+    throw new OptionError(`${name} is encrypted: decrypt it (openssl pkey -in key.pem -out plain.pem)`);
+  }
+  return file;
+}
+
+const LABEL_NAMES = {
+  ca: 'a certificate',
+  cert: 'a certificate',
+  key: 'a private key',
+  crl: 'a certificate revocation list (X509 CRL)',
+};
+
+/**
+ * @param {string} file
+ * @param {string} name
+ * @param {boolean} isSecret
+ */
+function contents(file, name, isSecret) {
+  try {
+    const stat = fs.statSync(file);
+    if (!stat.isFile()) throw new OptionError(`${name} is not a file${shown(file)}`);
+    if (isSecret && process.platform !== 'win32' && isOpen(stat)) {
+      throw new OptionError(
+        `${name} has group or world access${shown(file)}: its mode must be 0600 or less, or 0640 or less if root owns it`,
+      );
+    }
+    return fs.readFileSync(file, 'latin1');
+  } catch (error) {
+    if (error instanceof OptionError) throw error;
+    throw new OptionError(`${name} cannot be read (${/** @type {any} */ (error).code})${shown(file)}`);
+  }
+}
+
+/** Whether more people may read a key than libpq lets. @param {{ mode: number, uid: number }} stat */
+const isOpen = ({ mode, uid }) => (mode & (uid === 0 ? 0o037 : 0o077)) !== 0;
+
+/** Text without a PEM's BEGIN is taken for a path, and may be a key all the same. @param {string} file */
+const shown = (file) => (/[A-Za-z0-9+/=]{60}|[\r\n]/.test(file) ? '' : `: "${file}"`);
+
+module.exports = { isOpen, resolveTls };

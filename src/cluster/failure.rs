@@ -1,0 +1,187 @@
+//! Why a host, or every host, could not be used.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio_postgres::error::DbError;
+
+use super::probe::Untold;
+use super::wire::Violation;
+use crate::engine::lock;
+use crate::error::{ClientError, Distrust, Outcome, ServerError};
+
+/// What helps where a pooler takes no settings.
+const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
+    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
+
+/// Why one host could not be used.
+#[derive(Clone, Debug)]
+pub(crate) enum HostFailure {
+    /// No TCP connection, or it broke.
+    Unreachable(String),
+    /// What it sent is not PostgreSQL's protocol.
+    Confused(String),
+    /// It took longer than connectTimeoutMs.
+    Silent(Duration, Stage),
+    /// The server refused: 28P01, 53300, 57P03, ...
+    Refused(Box<ServerError>),
+    /// It is up, but not what the pool needs.
+    Unsuitable(String),
+    /// The `password` function failed.
+    Password(NoPassword),
+    /// It is not shown to be what the pool trusts.
+    Untrusted(Box<Distrust>),
+}
+
+impl HostFailure {
+    /// The server said no.
+    pub(super) fn refused(error: &DbError) -> Self {
+        let mut error = Box::new(ServerError::from(error));
+        if error.is_about_startup() {
+            error.hint(STARTUP);
+        }
+        Self::Refused(error)
+    }
+
+    /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
+    /// cluster share roles and databases.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
+            // options that the server does not know or take.
+            Self::Refused(error) if error.is_about_startup() => true,
+            Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
+            Self::Password(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The node does not do what a server does, whoever asks.
+    pub(super) fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(..))
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Unreachable(reason) | Self::Confused(reason) | Self::Unsuitable(reason) => reason.clone(),
+            Self::Silent(waited, stage) => {
+                let ms = waited.as_millis();
+                match stage {
+                    Stage::Asking => format!("no answer within {ms} ms"),
+                    Stage::Handshake => format!("no answer within {ms} ms (in the TLS handshake)"),
+                    Stage::Password => {
+                        format!("the password function gave no answer within {ms} ms (connectTimeoutMs)")
+                    }
+                }
+            }
+            Self::Refused(error) => error.brief(),
+            Self::Password(failed) => format!("the password function failed: {}", failed.reason),
+            Self::Untrusted(distrust) => distrust.describe(),
+        }
+    }
+}
+
+/// Why no host could be used.
+#[derive(Clone, Debug)]
+pub(crate) enum ConnectFailure {
+    /// Trying again may help.
+    NoNode,
+    /// It would not: wrong password, no such database.
+    Refused(Box<ServerError>),
+    /// The `password` function failed.
+    Password(NoPassword),
+    /// Nothing is left to hope for from hosts that are to be trusted.
+    Untrusted(Box<Distrust>),
+}
+
+impl ConnectFailure {
+    /// The error for those who wait, where trying again would not help.
+    pub(crate) fn hopeless(&self) -> Option<ClientError> {
+        match self {
+            Self::NoNode => None,
+            Self::Refused(error) => Some(ClientError::Database { error: error.clone(), outcome: Outcome::NotApplied }),
+            Self::Password(failed) => {
+                Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
+            }
+            Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
+        }
+    }
+}
+
+impl From<Untold> for HostFailure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Failed(error) => error.into(),
+            Untold::Nonsense => Self::Confused(untold.to_string()),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for HostFailure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refused) => Self::refused(refused),
+            None if violation(&error).is_some() => Self::Confused(describe(&error)),
+            None => Self::Unreachable(describe(&error)),
+        }
+    }
+}
+
+/// The `password` function failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NoPassword {
+    pub(crate) reason: String,
+    /// By which JavaScript knows the error itself; 0: it was none of its own.
+    pub(crate) request: u32,
+}
+
+/// What an attempt waits for, for the error when it waits too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The server: to accept, to answer, to log us in, to say what it is.
+    #[default]
+    Asking,
+    /// The server, in the middle of a TLS handshake.
+    Handshake,
+    /// The `password` function.
+    Password,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress(Mutex<Stage>);
+
+impl Progress {
+    pub(super) fn get(&self) -> Stage {
+        *lock(&self.0)
+    }
+
+    pub(super) fn set(&self, stage: Stage) {
+        *lock(&self.0) = stage;
+    }
+}
+
+/// An error with its causes, which tokio-postgres leaves out of its own message.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    if let Some(violation) = violation(error) {
+        return violation.to_string();
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// How the server broke the protocol, if it is that.
+pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
+}

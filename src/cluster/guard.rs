@@ -1,0 +1,191 @@
+//! Keeps watch over a login: what the server may ask for before it is shown to be ours.
+//!
+//! tokio-postgres answers whatever it is asked, a request for the password in clear text included. So each Authentication
+//! message is judged before it sees it (PostgreSQL docs, 54.2.1 "Start-up" and 54.7 "Message Formats"). All else that a login
+//! must not be is the `wire`'s to see.
+
+use std::io;
+
+use super::wire::{Gate, Violation};
+
+/// The ways to log in that a server may ask for (libpq's require_auth).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// None: any.
+    pub(crate) methods: Option<Vec<String>>,
+    /// The methods are those that it may not ask for.
+    pub(crate) negated: bool,
+}
+
+impl Requirement {
+    fn names(&self, method: &str) -> bool {
+        self.methods.as_ref().is_some_and(|methods| methods.iter().any(|named| named == method))
+    }
+
+    fn permits(&self, method: &str) -> bool {
+        self.methods.is_none() || self.names(method) != self.negated
+    }
+
+    /// Whether the user has said that a password in clear text will do.
+    fn asks_for(&self, method: &str) -> bool {
+        self.names(method) && !self.negated
+    }
+
+    /// In libpq's words.
+    fn describe(&self) -> String {
+        let sign = if self.negated { "!" } else { "" };
+        let methods = self.methods.iter().flatten();
+        methods.map(|method| format!("{sign}{method}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The server is not to be logged in to as it wants.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub(super) String);
+
+/// AuthenticationXxx by their numbers.
+const OK: u32 = 0;
+const SASL_CONTINUE: u32 = 11;
+
+/// A method's name as require_auth has it.
+fn method(code: u32) -> Option<&'static str> {
+    Some(match code {
+        3 => "password",
+        5 => "md5",
+        7 | 8 => "gss",
+        9 => "sspi",
+        10..=12 => "scram-sha-256",
+        _ => return None,
+    })
+}
+
+/// More rounds of SCRAM's hash than anybody asks for; each costs the thread that serves all connections about a microsecond.
+const MOST_ITERATIONS: u32 = 1_000_000;
+
+/// A login as it goes on.
+#[derive(Debug)]
+struct Watch {
+    requirement: Requirement,
+    /// Nobody reads along: TLS, or a socket of this machine.
+    is_private: bool,
+    /// The server has asked for something.
+    was_asked: bool,
+}
+
+/// Judges the Authentication messages of one login.
+pub(super) fn gate(requirement: Requirement, is_private: bool) -> Gate {
+    let mut watch = Watch { requirement, is_private, was_asked: false };
+    Box::new(move |request| watch.judge(request))
+}
+
+impl Watch {
+    fn judge(&mut self, request: &[u8]) -> io::Result<()> {
+        let Some((code, rest)) = request.split_first_chunk::<4>() else {
+            return Err(violation("the server sent a request for authentication without its kind".into()));
+        };
+        let code = u32::from_be_bytes(*code);
+        let wanted = || format!("(requireAuth is '{}')", self.requirement.describe());
+        if code == OK {
+            // With a client certificate, too: that is no method of this list.
+            if self.was_asked || self.requirement.permits("none") {
+                return Ok(());
+            }
+            return Err(refused(format!("the server asked for no password {}", wanted())));
+        }
+        self.was_asked = true;
+        let Some(method) = method(code) else {
+            return Err(refused(format!("the server asks for an authentication that is not supported ({code})")));
+        };
+        if !self.requirement.permits(method) {
+            return Err(refused(format!("the server asks for the method '{method}' {}", wanted())));
+        }
+        if method == "password" && !self.is_private && !self.requirement.asks_for(method) {
+            let reason = "the server asks for the password in clear text, and the connection is not encrypted \
+                          (requireAuth: 'password' allows it)";
+            return Err(refused(reason));
+        }
+        if code == SASL_CONTINUE && iterations(rest).is_some_and(|rounds| rounds > MOST_ITERATIONS) {
+            let reason = format!("the server asks for more than {MOST_ITERATIONS} iterations of SCRAM");
+            return Err(violation(reason));
+        }
+        Ok(())
+    }
+}
+
+fn refused(reason: impl Into<String>) -> io::Error {
+    io::Error::other(Refused(reason.into()))
+}
+
+fn violation(reason: String) -> io::Error {
+    io::Error::other(Violation(reason))
+}
+
+/// `i=` of a server-first-message (RFC 5802, section 5.1); one that does not fit counts as the most there is.
+fn iterations(message: &[u8]) -> Option<u32> {
+    let digits = message.split(|&byte| byte == b',').find_map(|part| part.strip_prefix(b"i="))?;
+    Some(std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(code: u32, rest: &[u8]) -> Vec<u8> {
+        [&code.to_be_bytes(), rest].concat()
+    }
+
+    fn require(text: &str) -> Requirement {
+        let methods: Vec<_> = text.split(',').filter(|name| !name.is_empty()).collect();
+        Requirement {
+            negated: text.starts_with('!'),
+            methods: (!methods.is_empty())
+                .then(|| methods.iter().map(|name| name.trim_start_matches('!').to_owned()).collect()),
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_ask_for() {
+        let one = |code| vec![ask(code, b"")];
+        let (ok, password, md5, gss) = (one(0), one(3), one(5), one(7));
+        let scram = [ask(10, b"SCRAM-SHA-256\0\0"), ask(11, b"r=x,s=y,i=4096"), ask(12, b"v=z"), ask(0, b"")];
+        let table: [(&str, bool, &[Vec<u8>], bool); 22] = [
+            ("", false, &scram, true),
+            ("", false, &md5, true),
+            ("", false, &ok, true),
+            ("", false, &password, false),
+            ("", true, &password, true),
+            ("password", false, &password, true),
+            ("!md5", false, &password, false),
+            ("!md5", true, &password, true),
+            ("scram-sha-256", false, &scram, true),
+            ("scram-sha-256", true, &md5, false),
+            ("scram-sha-256", true, &password, false),
+            ("scram-sha-256", true, &ok, false),
+            ("scram-sha-256,none", true, &ok, true),
+            ("none", true, &ok, true),
+            ("none", true, &scram, false),
+            ("!none", true, &ok, false),
+            ("!none", true, &scram, true),
+            ("!password,!md5", true, &md5, false),
+            ("!password,!md5", true, &scram, true),
+            ("md5,scram-sha-256", true, &md5, true),
+            ("!gss", true, &gss, false),
+            ("", true, &one(99), false),
+        ];
+        for (text, is_private, requests, permitted) in table {
+            let mut gate = gate(require(text), is_private);
+            let refused = requests.iter().find_map(|request| gate(request).err());
+            let is_ours = refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<Refused>()).is_some();
+            assert_eq!((refused.is_none(), is_ours), (permitted, !permitted), "'{text}' {is_private} {requests:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_login() {
+        for request in [ask(11, b"r=x,s=y,i=1000001"), ask(11, b"r=x,i=99999999999999999999"), b"abc".to_vec()] {
+            let error = gate(Requirement::default(), true)(&request).expect_err("refused");
+            assert!(error.get_ref().and_then(|inner| inner.downcast_ref::<Violation>()).is_some(), "{request:?}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Logging in: the ways to reach an address, the password, and what becomes of one that is refused.
+//!
+//! A wrong password must not be tried by every connection that a pool would like to have, and again each second by the
+//! monitor: there are servers that lock an account after a few. So until a login has succeeded one attempt goes ahead of
+//! the others, and a password that was refused rests for a while, longer each time.
+
+use std::error::Error as _;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+use tokio_postgres::Config;
+
+use super::Cluster;
+use super::conn::Conn;
+use super::failure::{HostFailure, NoPassword, Progress, Stage, describe, violation};
+use super::guard::{Refused as Broken, Requirement, gate};
+use super::node::Node;
+use super::notices::Notices;
+use super::probe::Probe;
+use super::socket::{Address, Liveness, Ready, Socket};
+use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
+use super::wire::{Taps, Wire};
+use crate::engine::lock;
+use crate::error::{Distrust, ServerError};
+
+/// How to get into the nodes.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// Its hosts and ports are the nodes.
+    pub(crate) config: Config,
+    /// Where to connect to a host, where that is not to be looked up (libpq's hostaddr).
+    pub(crate) addresses: Vec<Option<IpAddr>>,
+    pub(crate) password: Password,
+    /// None: connections are not encrypted.
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) requirement: Requirement,
+    pub(crate) liveness: Liveness,
+    /// Hosts are tried in random order.
+    pub(crate) at_random: bool,
+}
+
+/// Asks for a password; resolves to the password, or to why there is none.
+pub(crate) type AskPassword =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, NoPassword>> + Send>> + Send + Sync>;
+
+/// Where passwords come from.
+pub(crate) enum Password {
+    /// One for each host, as far as known (`~/.pgpass` can differ by host).
+    PerHost(Vec<Option<String>>),
+    /// The user's function, called for each new connection.
+    Ask(AskPassword),
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
+const TRIAL: Duration = Duration::from_millis(250);
+/// How long a refused password rests at first, and at most.
+const FIRST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// The password, and what is known of it.
+pub(super) struct Credentials {
+    password: Password,
+    requirement: Requirement,
+    /// A login has succeeded since one was last refused.
+    proven: AtomicBool,
+    trial: tokio::sync::Mutex<()>,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// A password that the server refused.
+struct Refused {
+    password: String,
+    error: Box<ServerError>,
+    rests: Duration,
+    until: Instant,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+impl Credentials {
+    pub(super) fn new(password: Password, requirement: Requirement) -> Self {
+        Self {
+            password,
+            requirement,
+            proven: AtomicBool::new(false),
+            trial: tokio::sync::Mutex::default(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// The password for a host, if it is known before anybody is asked.
+    fn known(&self, host: usize) -> Option<&str> {
+        match &self.password {
+            Password::PerHost(passwords) => passwords.get(host)?.as_deref(),
+            Password::Ask(_) => None,
+        }
+    }
+
+    async fn get(&self, host: usize) -> Result<Option<String>, NoPassword> {
+        match &self.password {
+            Password::PerHost(_) => Ok(self.known(host).map(str::to_owned)),
+            Password::Ask(ask) => ask().await.map(Some),
+        }
+    }
+
+    /// Fails while this password is not to be tried again.
+    fn check(&self, password: Option<&str>) -> Result<(), HostFailure> {
+        match &*lock(&self.refused) {
+            Some(refused) if password == Some(&refused.password) && Instant::now() < refused.until => {
+                Err(HostFailure::Refused(refused.error.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for whoever tries the password first. The guard is to be kept until the login has ended.
+    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        if self.proven.load(Ordering::Relaxed) {
+            return None;
+        }
+        timeout(TRIAL, self.trial.lock()).await.ok()
+    }
+
+    fn accepted(&self) {
+        if !self.proven.swap(true, Ordering::Relaxed) {
+            *lock(&self.refused) = None;
+        }
+    }
+
+    fn refused(&self, password: Option<String>, error: &ServerError) {
+        let Some(password) = password.filter(|_| error.code == WRONG_PASSWORD) else { return };
+        self.proven.store(false, Ordering::Relaxed);
+        let mut refused = lock(&self.refused);
+        let rests = match &*refused {
+            Some(before) if before.password == password => (before.rests * 2).min(LONGEST_REST),
+            _ => FIRST_REST,
+        };
+        let until = Instant::now() + rests;
+        *refused = Some(Refused { password, error: Box::new(error.clone()), rests, until });
+    }
+}
+
+const WRONG_PASSWORD: &str = "28P01";
+/// pg_hba.conf has no line for this host, user, database and encryption.
+const NO_ENTRY: &str = "28000";
+
+/// One connection to one address, encrypted or not, as sslmode has it.
+pub(super) async fn log_in(
+    cluster: &Cluster,
+    config: &Config,
+    node: &Arc<Node>,
+    address: &Address,
+    progress: &Progress,
+) -> Result<(Conn, Probe), HostFailure> {
+    let mut first = None;
+    for &way in cluster.tls.ways(address) {
+        let (failure, is_about_encryption) = match attempt(cluster, config, node, (address, way), progress).await {
+            Ok(found) => return Ok(found),
+            Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
+        };
+        if !is_about_encryption {
+            return Err(failure);
+        }
+        first = match (first, failure) {
+            // Where TLS failed, that a server refuses to do without is no news.
+            (Some(tls @ HostFailure::Untrusted(_)), HostFailure::Refused(_)) => Some(tls),
+            (_, failure) => Some(failure),
+        };
+    }
+    Err(first.unwrap_or_else(|| HostFailure::Unreachable("no way to connect".into())))
+}
+
+/// An attempt that failed.
+struct Failed {
+    failure: HostFailure,
+    /// Another way may do. (libpq tries a wrong password again, too: that is an attempt more for whoever counts them.)
+    is_about_encryption: bool,
+}
+
+impl From<HostFailure> for Failed {
+    fn from(failure: HostFailure) -> Self {
+        let is_about_encryption = match &failure {
+            HostFailure::Untrusted(distrust) => distrust.is_tls(),
+            HostFailure::Refused(error) => error.code == NO_ENTRY,
+            _ => false,
+        };
+        Self { failure, is_about_encryption }
+    }
+}
+
+async fn attempt(
+    cluster: &Cluster,
+    config: &Config,
+    node: &Arc<Node>,
+    (address, way): (&Address, Way),
+    progress: &Progress,
+) -> Result<(Conn, Probe), Failed> {
+    let credentials = &cluster.credentials;
+    credentials.check(credentials.known(node.index))?;
+    let (socket, binding) =
+        cluster.tls.connect(node, address, way, progress).await.map_err(|failure| match failure {
+            SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
+            SocketFailure::BrokenOff(error) => {
+                let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
+                Failed { failure, is_about_encryption: true }
+            }
+            SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
+        })?;
+    let mut config = config.clone();
+    progress.set(Stage::Password);
+    let password = credentials.get(node.index).await.map_err(HostFailure::Password)?;
+    progress.set(Stage::Asking);
+    let turn = match password {
+        Some(_) => credentials.turn().await,
+        None => None,
+    };
+    credentials.check(password.as_deref())?;
+    if let Some(password) = &password {
+        config.password(password);
+    }
+    let is_private = !matches!(socket, Socket::Tcp(_));
+    let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
+    let stream = Wire::new(socket, &taps).gated(gate(credentials.requirement.clone(), is_private));
+    let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            let failure = refusal(node, &error);
+            if let HostFailure::Refused(error) = &failure {
+                credentials.refused(password, error);
+            }
+            return Err(failure.into());
+        }
+    };
+    credentials.accepted();
+    drop(turn);
+    let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
+    let place = (address.clone(), way, cluster.tls.clone());
+    let conn = Conn::start(client, connection, node, place, taps, notices);
+    let probe = conn.probe().await.map_err(HostFailure::from)?;
+    cluster.settle_naming(&conn);
+    Ok((conn, probe))
+}
+
+fn untrusted(distrust: Distrust) -> HostFailure {
+    HostFailure::Untrusted(Box::new(distrust))
+}
+
+fn distrust(node: &Node, TlsFailure { subject, reason }: TlsFailure) -> Distrust {
+    Distrust::tls(node.host_name(), node.port, subject, reason)
+}
+
+/// Why we broke the login off, if we did.
+fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Broken>().cloned()
+}
+
+/// Why a login failed.
+fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
+    if let Some(refused) = error.as_db_error() {
+        return HostFailure::refused(refused);
+    }
+    if let Some(failure) = TlsFailure::in_stream(error) {
+        // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
+        return untrusted(distrust(node, failure));
+    }
+    if let Some(Broken(reason)) = broken_off(error) {
+        return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
+    }
+    let text = describe(error);
+    if text.contains("password missing") {
+        // tokio-postgres has no code for it, the server would have.
+        let message = "the server asks for a password, and none was given".to_owned();
+        let error = ServerError { code: WRONG_PASSWORD.into(), message, ..ServerError::default() };
+        return HostFailure::Refused(Box::new(error));
+    }
+    match text.strip_prefix("authentication error: ") {
+        Some(reason) => untrusted(Distrust::authentication(node.host_name(), node.port, reason.to_owned())),
+        None if violation(error).is_some() => HostFailure::Confused(text),
+        None => HostFailure::Unreachable(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong() -> ServerError {
+        ServerError { code: WRONG_PASSWORD.into(), ..ServerError::default() }
+    }
+
+    #[test]
+    fn a_refused_password_rests_and_another_does_not() {
+        let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
+        assert!(credentials.check(Some("one")).is_ok());
+        credentials.refused(Some("one".into()), &wrong());
+        assert!(credentials.check(Some("one")).is_err());
+        assert!(credentials.check(Some("two")).is_ok(), "a token that was renewed");
+        assert!(credentials.check(None).is_ok());
+        lock(&credentials.refused).as_mut().expect("refused").until = Instant::now();
+        assert!(credentials.check(Some("one")).is_ok(), "it may be right by now");
+        credentials.refused(Some("one".into()), &wrong());
+        assert_eq!(lock(&credentials.refused).as_ref().expect("refused").rests, FIRST_REST * 2);
+        credentials.accepted();
+        assert!(lock(&credentials.refused).is_none());
+    }
+
+    #[test]
+    fn what_is_no_wrong_password_does_not_make_it_rest() {
+        let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
+        let error = ServerError { code: NO_ENTRY.into(), ..ServerError::default() };
+        credentials.refused(Some("one".into()), &error);
+        assert!(credentials.check(Some("one")).is_ok());
+    }
+}

@@ -1,0 +1,193 @@
+//! Certificates, keys and revocation lists, from text or from files; a file is read again when it has changed.
+
+use std::fs;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+use super::certificate::Leaf;
+use super::verify::{Judge, Trust};
+use super::{Authority, Encryption, Version};
+
+/// Where something in PEM is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Source {
+    Pem(Secret),
+    Path(String),
+}
+
+/// A text that no debugging output shows: there may be a key in it.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(super) struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl Source {
+    fn read(&self, what: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Pem(text) => Ok(text.0.clone().into_bytes()),
+            Self::Path(path) => fs::read(path).map_err(|error| format!("the {what} {path} cannot be read: {error}")),
+        }
+    }
+
+    /// All that is in it, at least one.
+    fn all<T: PemObject>(&self, what: &str) -> Result<Vec<T>, String> {
+        let text = self.read(what)?;
+        let found: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Ok(_) => Err(format!("there is no {what} in what was given as one")),
+            Err(error) => Err(unreadable(what, &error)),
+        }
+    }
+
+    fn state(&self) -> FileState {
+        let Self::Path(path) = self else { return FileState::Text };
+        let metadata = fs::metadata(path);
+        match metadata.and_then(|metadata| Ok((metadata.modified()?, metadata.len()))) {
+            Ok((modified, length)) => FileState::Seen(modified, length),
+            Err(error) => FileState::Missing(error.kind()),
+        }
+    }
+}
+
+/// Never with the text itself.
+fn unreadable(what: &str, error: &PemError) -> String {
+    match error {
+        PemError::NoItemsFound => format!("there is no {what} in what was given as one"),
+        _ => format!("the {what} is no PEM that can be read"),
+    }
+}
+
+/// What tells that a file has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FileState {
+    Text,
+    Seen(SystemTime, u64),
+    Missing(io::ErrorKind),
+}
+
+/// All that files are read for.
+#[derive(Clone, Debug)]
+pub(super) struct Material {
+    config: Arc<ClientConfig>,
+    pub(super) trust: Option<Trust>,
+    made_of: Vec<FileState>,
+}
+
+/// The files as they are now.
+fn states(encryption: &Encryption) -> Vec<FileState> {
+    let authority = match &encryption.ca {
+        Some(Authority::Source(source)) => Some(source),
+        _ => None,
+    };
+    let sources = [authority, encryption.cert.as_ref(), encryption.key.as_ref(), encryption.crl.as_ref()];
+    sources.into_iter().flatten().map(Source::state).collect()
+}
+
+impl Material {
+    pub(super) fn is_current(&self, encryption: &Encryption) -> bool {
+        self.made_of == states(encryption)
+    }
+
+    pub(super) fn read(encryption: &Encryption) -> Result<Self, String> {
+        let made_of = states(encryption);
+        let trust = match &encryption.ca {
+            None => None,
+            Some(authority) => Some(trust(authority, encryption.crl.as_ref())?),
+        };
+        let versions: Vec<&'static SupportedProtocolVersion> = [(&TLS12, Version::Tls12), (&TLS13, Version::Tls13)]
+            .into_iter()
+            .filter(|(_, version)| {
+                encryption.min_version.is_none_or(|min| min <= *version)
+                    && encryption.max_version.is_none_or(|max| *version <= max)
+            })
+            .map(|(supported, _)| supported)
+            .collect();
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&versions)
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Judge::new(None, None)));
+        let mut config = match (&encryption.cert, &encryption.key) {
+            (Some(cert), Some(key)) => {
+                let chain = cert.all::<CertificateDer<'static>>("client certificate")?;
+                let key = private_key(key)?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| format!("the client certificate and its key cannot be used: {error}"))?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        // The server keeps no sessions (be-secure-openssl.c), and one that is resumed shows no certificate.
+        config.resumption = Resumption::disabled();
+        config.enable_sni = encryption.sni;
+        // PostgreSQL docs, 54.2.11 "SSL Session Encryption": needed with direct TLS, and harmless without.
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        Ok(Self { config: Arc::new(config), trust, made_of })
+    }
+
+    /// For one handshake, with its own judge.
+    pub(super) fn config(&self, judge: Arc<Judge>) -> ClientConfig {
+        let mut config = ClientConfig::clone(&self.config);
+        config.dangerous().set_certificate_verifier(judge);
+        config
+    }
+}
+
+fn private_key(source: &Source) -> Result<PrivateKeyDer<'static>, String> {
+    const WHAT: &str = "key of the client certificate";
+    let text = source.read(WHAT)?;
+    let is_in = |label: &[u8]| text.windows(label.len()).any(|window| window == label);
+    if is_in(b"BEGIN ENCRYPTED PRIVATE KEY") || is_in(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(format!("the {WHAT} is encrypted, which is not supported: decrypt it first"));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(WHAT, &error))
+}
+
+fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String> {
+    let roots = match authority {
+        Authority::System => system_roots(),
+        Authority::Source(source) => {
+            let now = UnixTime::now();
+            let all = source.all::<CertificateDer<'static>>("CA certificate")?;
+            let is_valid = |root: &CertificateDer<'_>| Leaf::read(root).is_none_or(|read| read.check_time(now).is_ok());
+            let valid: Vec<_> = all.into_iter().filter(|root| is_valid(root)).collect();
+            if valid.is_empty() {
+                return Err("the CA certificate has expired, or is not valid yet".into());
+            }
+            Arc::new(valid)
+        }
+    };
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(roots.iter().cloned());
+    if added == 0 {
+        return Err("there is no CA certificate that can be used".into());
+    }
+    let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::new(default_provider()));
+    if let Some(lists) = lists {
+        let lists = lists.all::<CertificateRevocationListDer<'static>>("revocation list")?;
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    let chain = builder.build().map_err(|error| format!("the CA certificates cannot be used: {error}"))?;
+    Ok(Trust { chain, roots, has_lists: lists.is_some() })
+}
+
+/// Those of the operating system, read once: there are many.
+fn system_roots() -> Arc<Vec<CertificateDer<'static>>> {
+    static ROOTS: OnceLock<Arc<Vec<CertificateDer<'static>>>> = OnceLock::new();
+    ROOTS.get_or_init(|| Arc::new(rustls_native_certs::load_native_certs().certs)).clone()
+}

@@ -1,0 +1,181 @@
+//! Whether a server is who it should be, as libpq decides it: the chain is verified as soon as there is a CA, the name only
+//! with verify-full.
+//!
+//! The chain is webpki's to judge. What is added here is what people run PostgreSQL with and webpki does not know: a
+//! self-signed certificate that is its own CA, and names in the subject's CN.
+
+use std::sync::{Arc, Mutex};
+
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{
+    WebPkiSupportedAlgorithms, ring::default_provider, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+
+use super::certificate::{EXPIRED, Leaf, NOT_YET};
+use crate::engine::lock;
+
+/// Whom to trust.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    pub(super) chain: Arc<WebPkiServerVerifier>,
+    /// The CAs themselves.
+    pub(super) roots: Arc<Vec<CertificateDer<'static>>>,
+    /// There are revocation lists: nothing is trusted that they do not cover.
+    pub(super) has_lists: bool,
+}
+
+/// What one handshake has to prove, and what it has shown.
+#[derive(Debug)]
+pub(super) struct Judge {
+    /// None: any certificate will do.
+    trust: Option<Trust>,
+    /// The name it has to be for.
+    host: Option<String>,
+    algorithms: WebPkiSupportedAlgorithms,
+    shown: Mutex<Option<Leaf>>,
+}
+
+impl Judge {
+    pub(super) fn new(trust: Option<Trust>, host: Option<String>) -> Self {
+        let algorithms = default_provider().signature_verification_algorithms;
+        Self { trust, host, algorithms, shown: Mutex::default() }
+    }
+
+    /// The certificate the server has shown.
+    pub(super) fn shown(&self) -> Option<Leaf> {
+        lock(&self.shown).clone()
+    }
+
+    fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let leaf = Leaf::read(end_entity);
+        lock(&self.shown).clone_from(&leaf);
+        let Some(trust) = &self.trust else { return Ok(()) };
+        let leaf = leaf.ok_or(CertificateError::BadEncoding)?;
+        let is_root = trust.roots.iter().any(|root| root == end_entity);
+        if is_root && !trust.has_lists {
+            leaf.check_time(now).map_err(objection)?;
+        } else {
+            match trust.chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+                // The chain is looked at first, and the name below.
+                Ok(_)
+                | Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match &self.host {
+            Some(host) if !leaf.is_for(host) => Err(CertificateError::NotValidForName.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A handshake's signature where the certificate itself is nothing webpki would read (version 1): nobody has asked to
+    /// trust it, but the server must own its key.
+    fn check_signature(&self, message: &[u8], dss: &DigitallySignedStruct) -> Result<(), Error> {
+        let leaf = self.shown().ok_or(CertificateError::BadEncoding)?;
+        let schemes = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
+        let fits = schemes
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == leaf.key_algorithm)
+            .any(|algorithm| algorithm.verify_signature(&leaf.key, message, dss.signature()).is_ok());
+        if fits { Ok(()) } else { Err(CertificateError::BadSignature.into()) }
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check(end_entity, intermediates, server_name, ocsp_response, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match verify_tls12_signature(message, cert, dss, &self.algorithms) {
+            Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
+            verified => return verified,
+        }
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match verify_tls13_signature(message, cert, dss, &self.algorithms) {
+            Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
+            verified => return verified,
+        }
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Objection(&'static str);
+
+fn objection(reason: &'static str) -> Error {
+    CertificateError::Other(OtherError(Arc::new(Objection(reason)))).into()
+}
+
+/// What is wrong with a certificate, as the end of a sentence about it.
+pub(super) fn describe(error: &CertificateError, leaf: Option<&Leaf>, host: &str) -> String {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => EXPIRED.into(),
+        E::NotValidYet | E::NotValidYetContext { .. } => NOT_YET.into(),
+        E::Revoked => "is revoked".into(),
+        E::UnknownRevocationStatus => "or one that signed it is not covered by the revocation lists".into(),
+        E::ExpiredRevocationList | E::ExpiredRevocationListContext { .. } => {
+            "cannot be checked: the revocation list has expired".into()
+        }
+        E::UnknownIssuer if leaf.is_some_and(|leaf| leaf.self_issued) => {
+            "is self-signed, and none of the trusted ones".into()
+        }
+        E::UnknownIssuer => "is not signed by a trusted CA".into(),
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            let names = leaf.map_or_else(|| "other names".to_owned(), Leaf::listed_names);
+            format!("is not for \"{host}\": it is for {names}")
+        }
+        E::BadSignature => "has a wrong signature".into(),
+        E::BadEncoding => "cannot be read".into(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "is not for servers".into(),
+        E::Other(other) => {
+            let reason = other.to_string();
+            match reason.as_str() {
+                // webpki's names for them.
+                "UnsupportedCertVersion" => "is of X.509 version 1, which cannot be verified: make it anew".into(),
+                "CaUsedAsEndEntity" => "is a CA's own, and none of the trusted ones".into(),
+                _ => format!("cannot be verified: {reason}"),
+            }
+        }
+        other => format!("cannot be verified: {other:?}"),
+    }
+}

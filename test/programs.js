@@ -1,0 +1,143 @@
+'use strict';
+
+// Programs of others that a suite needs (Patroni, etcd, PgBouncer). What is installed is used; what is missing is brought from
+// Debian's packages where that can be done without asking: by root, with apt at hand.
+
+const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+
+/** @typedef {import('./cluster/account').Account} Account */
+/** @typedef {{ command: string[], version: string }} Program */
+
+const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/local/bin', '/usr/bin', '/usr/sbin'];
+
+/** Something that has to be there is not, and we cannot bring it. */
+class MissingError extends Error {}
+
+/**
+ * What a program says, run as the account that will run it: the only test of permissions that cannot be wrong.
+ *
+ * @param {string[]} command
+ * @param {Account | null} account
+ * @returns {string | null} null when it cannot be run
+ */
+function outputOf([file, ...args], account) {
+  try {
+    return execFileSync(file, args, {
+      cwd: '/',
+      encoding: 'utf8',
+      env: { PATH: '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 30_000,
+      ...account,
+    });
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @param {string[]} command
+ * @param {Account | null} account
+ * @returns {Program | null}
+ */
+function program(command, account) {
+  const version = /\d+\.\d+(\.\d+)?/.exec(outputOf([...command, '--version'], account) ?? '')?.[0];
+  return version === undefined ? null : { command, version };
+}
+
+/**
+ * @param {string} name
+ * @param {string} variable that may name it
+ * @param {Account | null} account
+ */
+function findProgram(name, variable, account) {
+  const named = process.env[variable];
+  if (named) return program([named], account) ?? unusable(variable);
+  const candidates = FOLDERS.map((folder) => path.join(folder, name));
+  return candidates.reduce(
+    (/** @type {Program | null} */ found, file) => found ?? (fs.existsSync(file) ? program([file], account) : null),
+    null,
+  );
+}
+
+/** @param {string} variable @returns {never} */
+function unusable(variable) {
+  throw new MissingError(
+    `${variable} names ${process.env[variable]}, which cannot be used by the account that runs it`,
+  );
+}
+
+/** @param {string} name whether apt knows it */
+function aptHas(name) {
+  return /Candidate: \d/.test(outputOf(['apt-cache', 'policy', name], null) ?? '');
+}
+
+const POLICY = '/usr/sbin/policy-rc.d';
+const UNITS = /** @type {Record<string, string>} */ ({
+  patroni: 'patroni',
+  'etcd-server': 'etcd',
+  pgbouncer: 'pgbouncer',
+});
+
+/**
+ * Debian starts what it installs. invoke-rc.d asks policy-rc.d whether it may (101: it may not), so there is one while we
+ * install; Ctrl-C is for apt then, so that it goes away again.
+ *
+ * @param {() => void} work
+ */
+function withoutServices(work) {
+  const ours = !fs.existsSync(POLICY);
+  const ignore = () => {};
+  process.on('SIGINT', ignore);
+  if (ours) fs.writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    work();
+  } finally {
+    if (ours) fs.rmSync(POLICY, { force: true });
+    process.off('SIGINT', ignore);
+  }
+}
+
+/** @param {string[]} args */
+function apt(...args) {
+  const command = ['-y', '-q', ...args];
+  console.log(`> apt-get ${command.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  try {
+    execFileSync('apt-get', command, { env, stdio: ['ignore', 2, 2] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One by one: what a release does not have must not keep the others out. @param {string[]} packages */
+function installPackages(packages) {
+  const install = (/** @type {string} */ name) => apt('install', '--no-install-recommends', name);
+  withoutServices(() => {
+    const refused = packages.filter((name) => !install(name));
+    // Lists that are missing or old are the usual reason.
+    if (refused.length > 0 && apt('update')) refused.forEach(install);
+    // Nor may they start at the next boot: they are here for this test.
+    for (const name of packages) if (UNITS[name]) outputOf(['systemctl', 'disable', '--quiet', UNITS[name]], null);
+  });
+}
+
+/** Whether what is missing may be installed. */
+function canInstall() {
+  return process.getuid?.() === 0 && outputOf(['apt-get', '--version'], null) !== null;
+}
+
+module.exports = {
+  FOLDERS,
+  MissingError,
+  aptHas,
+  canInstall,
+  findProgram,
+  installPackages,
+  outputOf,
+  program,
+  unusable,
+};
