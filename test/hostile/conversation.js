@@ -42,6 +42,7 @@ const OF_STATEMENTS = new Set(['query', 'parse', 'describe', 'bind', 'execute', 
 let lastProcessId = 1000;
 
 class Conversation {
+  /** @type {Buffer} */
   #input = Buffer.alloc(0);
   #serving = false;
   #hushed = false;

@@ -124,7 +124,7 @@ async function withPool(servers, options, work) {
   }
   const left = () => servers.reduce((sum, server) => sum + server.open, 0);
   try {
-    await until('sockets are closed', () => left() === 0, 10_000);
+    await until('sockets are closed', () => left() === 0, { timeoutMs: 10_000 });
     return [];
   } catch {
     return [`${left()} sockets are open after end()`];

@@ -108,4 +108,4 @@ function scram({ password = 'secret', mechanisms, ...lies } = {}) {
   };
 }
 
-module.exports = { MECHANISM, saslRequest, scram };
+module.exports = { MECHANISM, Scram, saslRequest, scram };

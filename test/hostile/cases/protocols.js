@@ -11,7 +11,7 @@ const { OID, claiming, cut, dataRow, error, int16, int32, message, ready } = wir
 /** @typedef {import('../server').Script} Script */
 /** @typedef {import('../server').Step} Step */
 /** @typedef {import('../judge').Expected} Expected */
-/** @typedef {readonly [name: string, script: Script, work: (pool: any) => Promise<unknown>, is: Expected, options?: object]} Row */
+/** @typedef {readonly [name: string, script: Script, work: (pool: any) => Promise<unknown>, is: Expected, options?: Record<string, unknown>]} Row */
 
 const END = { end: true };
 const HUSH = { hush: true };

@@ -11,7 +11,7 @@ const { OID, claiming, cut, dataRow, error, fieldsOf, int16, int32, message, not
 /** @typedef {import('../server').Statement} Statement */
 /** @typedef {import('../server').Script} Script */
 /** @typedef {import('../judge').Expected} Expected */
-/** @typedef {readonly [name: string, statement: Statement, is: Expected, options?: object, params?: readonly unknown[]]} Row */
+/** @typedef {readonly [name: string, statement: Statement, is: Expected, options?: Record<string, unknown>]} Row */
 
 const END = { end: true };
 const HUSH = { hush: true };
@@ -296,7 +296,7 @@ const EXECUTE = [
 /** @param {readonly import('../server').Step[]} sync @returns {readonly import('../server').Step[]} */
 const afterIt = (sync) => [(conversation) => (conversation.bound.sql === HOSTILE ? sync : ['default'])];
 
-/** What comes with ReadyForQuery, or does not. @type {readonly (readonly [string, Script, Expected, object?])[]} */
+/** What comes with ReadyForQuery, or does not. @type {readonly (readonly [string, Script, Expected, Record<string, unknown>?])[]} */
 const SYNC = [
   ['sync: closes', { sync: afterIt([END]) }, UNKNOWN],
   ['sync: is silent', { sync: afterIt([HUSH]) }, GAVE_UP, { timeoutMs: 300 }],

@@ -7,7 +7,7 @@ const { error } = require('../wire');
 
 /** @typedef {import('../server').Script} Script */
 /** @typedef {import('../judge').Expected} Expected */
-/** @typedef {readonly [name: string, script: Script, is: Expected, options?: object]} Row */
+/** @typedef {readonly [name: string, script: Script, is: Expected, options?: Record<string, unknown>]} Row */
 
 const END = { end: true };
 const HUSH = { hush: true };
