@@ -1,0 +1,24 @@
+'use strict';
+
+// A key and a self-signed certificate for 127.0.0.1, valid until 2126, for fake servers that do speak TLS. It is nobody's
+// secret: nothing but these tests has ever trusted it.
+
+exports.key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWw8Axu/Ec6uCAxcO
+WZXJGRxeiL9K/74NLkCE0YFZ4OqhRANCAAQ3/U97yR0Ps41wupjxW21xvL38YP2V
+hxcks88/Ji75gQ9U4rXY4TTvI/vaFwgI8KLFLDfSl4EFCIRHHAohkDU2
+-----END PRIVATE KEY-----
+`;
+
+exports.cert = `-----BEGIN CERTIFICATE-----
+MIIBhjCCASygAwIBAgIUXL8cHKK/L9GumgpiWLorWkgOjI4wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEZmFrZTAgFw0yNjExMjUxMjE2MjFaGA8yMTI2MTEwMTEyMTYy
+MVowDzENMAsGA1UEAwwEZmFrZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDf9
+T3vJHQ+zjXC6mPFbbXG8vfxg/ZWHFySzzz8mLvmBD1TitdjhNO8j+9oXCAjwosUs
+N9KXgQUIhEccCiGQNTajZDBiMB0GA1UdDgQWBBRsyORAFDvIWHldEabcp+YshUor
+zTAfBgNVHSMEGDAWgBRsyORAFDvIWHldEabcp+YshUorzTAPBgNVHRMBAf8EBTAD
+AQH/MA8GA1UdEQQIMAaHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgYMGHN6p/uljh
+gpZf/WsbZPkiuFsM7G8jELvn1SWnR4MCIQDHDuMd/SJTLZcPrTGQedP8VxMsBL6R
+9n0+jKmBPxY3vw==
+-----END CERTIFICATE-----
+`;
