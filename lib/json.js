@@ -7,6 +7,8 @@
 // the shape; the code looks first for what it held when the shape was met. Hosts that forbid code generation from strings
 // get a plain loop.
 
+const { HyperionError } = require('./errors.js');
+
 /** High halves of values that are no plain numbers; a contract with src/codec/json.rs. Text, object and raw are ranges. */
 const TEXT = 0xfff8_0000 | 0;
 const OBJECT = 0xfff9_0000 | 0;
@@ -28,6 +30,20 @@ const TRUE = INT + 4;
  */
 
 /**
+ * A document that was not taken apart.
+ * @param {string} text
+ */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not its message: that quotes the document.
+    const error = new HyperionError('the server sent a JSON document that is none', 'ERR_DECODE');
+    throw Object.assign(error, { outcome: 'applied' });
+  }
+}
+
+/**
  * @param {Place} place
  * @param {number} slot
  * @returns {unknown}
@@ -39,7 +55,7 @@ function readValue(place, slot) {
   if (high >= 0 || high < TEXT) return place.f64[slot];
   if (high < OBJECT) return text.slice(place.textAt + low, place.textAt + low + high - TEXT);
   if (high < RAW) return place.objects[high - OBJECT](place, place.aux + low);
-  if (high < INT) return JSON.parse(text.slice(place.textAt + low, place.textAt + low + high - RAW));
+  if (high < INT) return parse(text.slice(place.textAt + low, place.textAt + low + high - RAW));
   if (high === INT) return low;
   if (high === ARRAY) return readArray(place, place.aux + low);
   return high === NULL ? null : high === TRUE;
@@ -72,7 +88,7 @@ function readArray(place, at) {
 function readDocument(place, slot) {
   const { i32, text, textAt } = place;
   const high = i32[slot * 2 + 1];
-  return high < 0 ? readValue(place, slot) : JSON.parse(text.slice(textAt + i32[slot * 2], textAt + high));
+  return high < 0 ? readValue(place, slot) : parse(text.slice(textAt + i32[slot * 2], textAt + high));
 }
 
 /**

@@ -66,10 +66,19 @@ impl ServerError {
     }
 }
 
+/// What is no SQLSTATE could pass for a code of ours.
+fn sqlstate(code: &str) -> String {
+    if is_sqlstate(code) { code } else { "08P01" }.to_owned()
+}
+
+pub(crate) fn is_sqlstate(code: &str) -> bool {
+    code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+}
+
 impl From<&DbError> for ServerError {
     fn from(error: &DbError) -> Self {
         Self {
-            code: error.code().code().to_owned(),
+            code: sqlstate(error.code().code()),
             message: error.message().to_owned(),
             // Poolers leave out the field that is never translated; what they say is English.
             ends_session: match error.parsed_severity() {

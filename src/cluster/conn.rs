@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::sleep;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
@@ -58,7 +58,7 @@ pub(crate) struct Link {
     answered: AtomicU64,
     reason: Mutex<Option<String>>,
     /// Where notifications go, if anybody listens.
-    listener: OnceLock<UnboundedSender<Notification>>,
+    listener: OnceLock<Sender<Notification>>,
 }
 
 impl Link {
@@ -143,6 +143,9 @@ impl Drop for Conn {
     }
 }
 
+/// Notifications that may wait to be handed on.
+const NOTIFICATIONS: usize = 1_000;
+
 /// How long after an answer the flags are taken as fresh. An idle session is told nothing.
 const FRESH: u64 = 100_000;
 
@@ -208,8 +211,8 @@ impl Conn {
     }
 
     /// What other sessions tell the channels that this one will listen to.
-    pub(crate) fn notifications(&self) -> UnboundedReceiver<Notification> {
-        let (sender, receiver) = unbounded_channel();
+    pub(crate) fn notifications(&self) -> Receiver<Notification> {
+        let (sender, receiver) = channel(NOTIFICATIONS);
         let _ = self.link.listener.set(sender);
         receiver
     }
@@ -291,6 +294,7 @@ impl Conn {
             self.tls.connect(&self.node, &self.address, self.way, &Progress::default()).await.map_err(|failure| {
                 match failure {
                     SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
+                    SocketFailure::Nonsense(reason) => reason,
                     SocketFailure::Tls(failure) => failure.reason,
                 }
             })?;
@@ -389,7 +393,8 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {
                     if let Some(listener) = link.listener.get() {
-                        let _ = listener.send(notification);
+                        // Who is behind is waited for: more stays in the server.
+                        let _ = listener.send(notification).await;
                     }
                 }
                 Some(Ok(_)) => {}

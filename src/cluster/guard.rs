@@ -46,6 +46,7 @@ pub(super) struct Refused(pub(super) String);
 
 /// AuthenticationXxx by their numbers.
 const OK: u32 = 0;
+const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 
 /// A method's name as require_auth has it.
@@ -61,7 +62,7 @@ fn method(code: u32) -> Option<&'static str> {
 }
 
 /// More rounds of SCRAM's hash than anybody asks for; each costs the thread that serves all connections about a microsecond.
-const MOST_ITERATIONS: u32 = 1_000_000;
+const MOST_ITERATIONS: u32 = 100_000;
 
 /// A login as it goes on.
 #[derive(Debug)]
@@ -69,13 +70,15 @@ struct Watch {
     requirement: Requirement,
     /// Nobody reads along: TLS, or a socket of this machine.
     is_private: bool,
+    /// A login can be bound to the TLS session.
+    can_bind: bool,
     /// The server has asked for something.
     was_asked: bool,
 }
 
 /// Judges the Authentication messages of one login.
-pub(super) fn gate(requirement: Requirement, is_private: bool) -> Gate {
-    let mut watch = Watch { requirement, is_private, was_asked: false };
+pub(super) fn gate(requirement: Requirement, is_private: bool, can_bind: bool) -> Gate {
+    let mut watch = Watch { requirement, is_private, can_bind, was_asked: false };
     Box::new(move |request| watch.judge(request))
 }
 
@@ -105,11 +108,23 @@ impl Watch {
                           (requireAuth: 'password' allows it)";
             return Err(refused(reason));
         }
-        if code == SASL_CONTINUE && iterations(rest).is_some_and(|rounds| rounds > MOST_ITERATIONS) {
-            let reason = format!("the server asks for more than {MOST_ITERATIONS} iterations of SCRAM");
+        if code == SASL && !self.can_answer(rest) {
+            return Err(refused("the server offers no SASL mechanism that can be used here"));
+        }
+        if code == SASL_CONTINUE && iterations(rest).is_some_and(|rounds| !(1..=MOST_ITERATIONS).contains(&rounds)) {
+            let reason = format!("the server asks for less than 1 or more than {MOST_ITERATIONS} iterations of SCRAM");
             return Err(violation(reason));
         }
         Ok(())
+    }
+
+    /// tokio-postgres would answer by SCRAM-SHA-256 although only the variant was offered that it cannot use.
+    fn can_answer(&self, offered: &[u8]) -> bool {
+        offered.split(|&byte| byte == 0).any(|mechanism| match mechanism {
+            b"SCRAM-SHA-256" => true,
+            b"SCRAM-SHA-256-PLUS" => self.can_bind,
+            _ => false,
+        })
     }
 }
 
@@ -174,7 +189,7 @@ mod tests {
             ("", true, &one(99), false),
         ];
         for (text, is_private, requests, permitted) in table {
-            let mut gate = gate(require(text), is_private);
+            let mut gate = gate(require(text), is_private, false);
             let refused = requests.iter().find_map(|request| gate(request).err());
             let is_ours = refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<Refused>()).is_some();
             assert_eq!((refused.is_none(), is_ours), (permitted, !permitted), "'{text}' {is_private} {requests:?}");
@@ -183,8 +198,8 @@ mod tests {
 
     #[test]
     fn what_is_no_login() {
-        for request in [ask(11, b"r=x,s=y,i=1000001"), ask(11, b"r=x,i=99999999999999999999"), b"abc".to_vec()] {
-            let error = gate(Requirement::default(), true)(&request).expect_err("refused");
+        for request in [ask(11, b"r=x,s=y,i=100001"), ask(11, b"r=x,i=99999999999999999999"), b"abc".to_vec()] {
+            let error = gate(Requirement::default(), true, true)(&request).expect_err("refused");
             assert!(error.get_ref().and_then(|inner| inner.downcast_ref::<Violation>()).is_some(), "{request:?}");
         }
     }

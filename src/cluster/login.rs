@@ -223,6 +223,7 @@ async fn attempt(
                 let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
                 Failed { failure, is_about_encryption: true }
             }
+            SocketFailure::Nonsense(reason) => HostFailure::Confused(reason).into(),
             SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
         })?;
     let mut config = config.clone();
@@ -239,7 +240,7 @@ async fn attempt(
     }
     let is_private = !matches!(socket, Socket::Tcp(_));
     let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
-    let stream = Wire::new(socket, &taps).gated(gate(credentials.requirement.clone(), is_private));
+    let stream = Wire::new(socket, &taps).gated(gate(credentials.requirement.clone(), is_private, binding.is_some()));
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {

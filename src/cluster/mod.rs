@@ -191,6 +191,13 @@ impl Cluster {
         drop((self.observer)(event));
     }
 
+    /// The same where there is much to tell: waits while JavaScript is behind.
+    pub(crate) async fn announce_in_time(&self, event: Value) {
+        if let Some(room) = (self.observer)(event) {
+            room.await;
+        }
+    }
+
     /// Tells the pool's listeners of an error that no caller is told.
     pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
         self.announce(
@@ -244,7 +251,7 @@ impl Cluster {
     }
 
     /// Whether nobody knows a node that suits the pool, not even as the second best.
-    fn lacks_node(&self) -> bool {
+    pub(crate) fn lacks_node(&self) -> bool {
         let is_up = |node: &Arc<Node>| {
             let seen = lock(&node.seen);
             matches!(seen.state, State::Up | State::Fenced)

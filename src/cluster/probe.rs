@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{OptionFuture, join};
+use futures_util::future::{OptionFuture, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::role::{Fit, Mode, Role, fit};
@@ -107,17 +107,25 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
 pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
     let started = Instant::now();
     let told = async {
-        let told = client.simple_query(PROBE).await;
-        (told, started.elapsed())
+        let told = client.simple_query(PROBE).await?;
+        Ok::<_, tokio_postgres::Error>((told, started.elapsed()))
     };
     // By itself: a managed service may have revoked the right to ask, and the rest must not fail with it.
-    let control = OptionFuture::from(may_ask.then(|| client.simple_query(CONTROL)));
-    let ((told, latency), control) = join(told, control).await;
-    let told = told?;
+    let control = async { Ok(OptionFuture::from(may_ask.then(|| client.simple_query(CONTROL))).await) };
+    let ((told, latency), control) = try_join(told, control).await?;
     let row = first_row(&told);
     let text = |column: usize| row.and_then(|row| cell(row, column));
-    let (Some(in_recovery), Some(read_only)) = (text(0), text(1)) else { return Err(Untold::Nonsense) };
-    let role = Role { in_recovery: in_recovery == "t", read_only: read_only == "on" };
+    let in_recovery = match text(0) {
+        Some("t") => true,
+        Some("f") => false,
+        _ => return Err(Untold::Nonsense),
+    };
+    let read_only = match text(1) {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err(Untold::Nonsense),
+    };
+    let role = Role { in_recovery, read_only };
     let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
     let control = match control {
         Some(Err(error)) if !may_not(&error) => return Err(error.into()),

@@ -148,6 +148,8 @@ pub(super) enum SocketFailure {
     Io(io::Error),
     /// It broke in the handshake: a server may not like TLS, or has just gone down.
     BrokenOff(io::Error),
+    /// The answer to the request for TLS is none: libpq does not go on without TLS then either.
+    Nonsense(String),
     Tls(TlsFailure),
 }
 
@@ -259,7 +261,7 @@ async fn asks(stream: &mut TcpStream) -> Result<bool, SocketFailure> {
         other => {
             let reason =
                 format!("the server answered the request for TLS with the byte 0x{other:02x}: is it PostgreSQL?");
-            Err(SocketFailure::Tls(TlsFailure::new(reason)))
+            Err(SocketFailure::Nonsense(reason))
         }
     }
 }

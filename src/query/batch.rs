@@ -89,8 +89,8 @@ impl Batch {
         After::Settled(Box::new(move || self.fail_at(culprit, &error, Some(node))))
     }
 
-    fn again(mut self: Box<Self>) -> After<Job> {
-        self.call.prepare_retry();
+    async fn again(mut self: Box<Self>, session: &Session) -> After<Job> {
+        self.call.prepare_retry(session).await;
         After::Again(Job::Batch(self))
     }
 
@@ -153,13 +153,13 @@ impl Batch {
         }
         answer();
         self.items = Items::Each(again);
-        self.again()
+        self.again(session).await
     }
 
     async fn run_together(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
         let node = session.conn.node.index;
         let context = self.call.context.clone();
-        let Items::Transaction(sql, items) = &mut self.items else { return self.again() };
+        let Items::Transaction(sql, items) = &mut self.items else { return self.again(session).await };
         let work = async {
             let mut plans = 1;
             loop {
@@ -207,7 +207,7 @@ impl Batch {
                 for (caller, _) in items {
                     caller.start_anew();
                 }
-                self.again()
+                self.again(session).await
             }
         }
     }

@@ -23,7 +23,7 @@ use super::transaction::{Command, lost, serve, settled};
 use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
-use crate::error::{ClientError, Outcome};
+use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
@@ -77,7 +77,7 @@ impl Begin {
                     Step::Over(Box::new(move || caller.done_empty(node)))
                 }
                 Command::Abandon => Step::Over(Box::new(|| ())),
-                command if !session.is_usable(&context.cluster) => return self.again(command),
+                command if !session.is_usable(&context.cluster) => return self.again(session, command).await,
                 Command::Query { caller, statement, patience } => {
                     self.first_statement(session, caller, statement, patience).await
                 }
@@ -95,7 +95,7 @@ impl Begin {
                 }
                 Step::Again(command) => {
                     session.conn.cut();
-                    return self.again(command);
+                    return self.again(session, command).await;
                 }
                 Step::Failed(error, command) => {
                     session.conn.cut();
@@ -153,7 +153,7 @@ impl Begin {
     }
 
     /// Tries again on another connection.
-    fn again(mut self: Box<Self>, first: Command) -> After<Job> {
+    async fn again(mut self: Box<Self>, session: &Session, first: Command) -> After<Job> {
         match &first {
             Command::Query { patience, .. } => self.call.patience = patience.clone(),
             Command::Copy(copy) => self.call.patience = copy.call.patience.clone(),
@@ -161,7 +161,7 @@ impl Begin {
             _ => {}
         }
         self.first = Some(first);
-        self.call.prepare_retry();
+        self.call.prepare_retry(session).await;
         After::Again(Job::Begin(self))
     }
 }
@@ -248,6 +248,7 @@ impl<'a> Opening<'a> {
         self.stage = Stage::Sent;
         let conn = &session.conn;
         let sequence = conn.sending();
+        let blocks = conn.facts.blocks();
         let begin = conn.client.batch_execute(self.sql);
         let (begun, read_only) = if context.cluster.mode.must_write() && !conn.reports_role() {
             let show = conn.client.simple_query("SHOW transaction_read_only");
@@ -259,6 +260,11 @@ impl<'a> Opening<'a> {
         conn.answered();
         if let Err(error) = begun {
             return Err(failure(session, error, Phase::Sent, sequence).await);
+        }
+        if conn.facts.blocks() == blocks {
+            // It says that it has begun one, and has not.
+            conn.cut();
+            return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
         }
         let is_fenced = read_only || fit(context.cluster.mode, conn.role()) == Fit::No;
         if context.cluster.mode.must_write() && is_fenced {
@@ -273,10 +279,17 @@ impl<'a> Opening<'a> {
     pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.stage = Stage::SentTogether;
         let sequence = session.conn.sending();
+        let blocks = session.conn.facts.blocks();
         let begin = session.conn.client.batch_execute(self.sql);
         async move {
             if let Err(error) = begin.await {
                 return Err(failure(session, error, Phase::Sent, sequence).await);
+            }
+            if session.conn.facts.blocks() == blocks {
+                session.conn.cut();
+                let message = "the server said that it had begun a transaction, and had not".to_owned();
+                let error = Box::new(ServerError { code: "08P01".into(), message, ..ServerError::default() });
+                return Err(Failure::Run { cause: Cause::Server(error), phase: Phase::Sent, sequence: Some(sequence) });
             }
             self.stage = Stage::Open;
             Ok(())

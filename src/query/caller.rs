@@ -10,6 +10,7 @@ use crate::pool::prepared::Shape;
 
 /// Whom to tell. Dropped without having been told anything (a panic of ours), it reports an internal error.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub(crate) struct Caller {
     id: u32,
     queue: Arc<CompletionQueue>,
@@ -21,6 +22,8 @@ pub(crate) struct Caller {
     /// A stream's reader, who says how fast.
     flow: Option<Arc<Flow>>,
     pub(super) company: Company,
+    /// Its statement has been sent, and not only its Parse.
+    pub(super) was_sent: bool,
 }
 
 /// Who else is on the connection with a statement.
@@ -34,7 +37,16 @@ pub(super) enum Company {
 
 impl Caller {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
-        Self { id, queue, settled: false, delivered: false, anew: false, flow: None, company: Company::default() }
+        Self {
+            id,
+            queue,
+            settled: false,
+            delivered: false,
+            anew: false,
+            flow: None,
+            company: Company::default(),
+            was_sent: false,
+        }
     }
 
     /// One that reads its rows as they come.

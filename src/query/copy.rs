@@ -29,7 +29,7 @@ use super::execute::{Failure, failure, look_up};
 use super::flow::Flow;
 use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::outcome::{Cause, Next, Phase, next};
-use super::transaction::end;
+use super::transaction::{end, roll_back};
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
 use crate::cluster::formats::Asked;
@@ -147,7 +147,7 @@ impl Copy {
         let again = !self.is_final() && runs_again(&context, session, next(&cause, phase, true), sequence).await;
         if again {
             session.conn.retire();
-            self.call.prepare_retry();
+            self.call.prepare_retry(session).await;
             return After::Again(Job::Copy(self));
         }
         self.call.failed(not_applied(cause, session), Some(node))
@@ -226,7 +226,7 @@ async fn alone(
     if matches!(went, Ok(Went::Through(_))) {
         committing.store(true, Ordering::Relaxed);
         end(session, "COMMIT").await?;
-    } else if session.conn.is_closed() || end(session, "ROLLBACK").await.is_err() {
+    } else if session.conn.is_closed() || !roll_back(context, session).await {
         session.conn.cut();
     }
     went

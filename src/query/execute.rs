@@ -23,7 +23,7 @@ use crate::cluster::role::{Fit, fit};
 use crate::cluster::words::describe;
 use crate::codec::{Catalog, Param, ParamError, Target, describe_type, is_built_in, read_params};
 use crate::engine::lock;
-use crate::error::{ClientError, Outcome, ServerError};
+use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
 use crate::pool::prepared::{Prepared, StatementText};
 use crate::pool::session::Session;
 
@@ -198,6 +198,7 @@ pub(super) async fn run(
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
     let conn = &session.conn;
+    caller.was_sent = true;
     let start = conn.client.query_raw(&prepared.statement, params);
     // Polled in this order, both are written before the connection's task runs: one flight.
     let (sequence, shown, started) = match ahead {
@@ -279,7 +280,7 @@ pub(crate) async fn failure(
     phase: Phase,
     sequence: Sequence,
 ) -> Failure {
-    if let Some(error) = error.as_db_error() {
+    if let Some(error) = error.as_db_error().filter(|error| is_sqlstate(error.code().code())) {
         let mut error = Box::new(ServerError::from(error));
         if session.conn.is_pooled() && error.is_about_names() {
             error.hint(NAMES);

@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::time::sleep;
+
 use super::Context;
 use super::batch::Batch;
 use super::begin::Begin;
@@ -15,6 +17,7 @@ use super::outcome::{Cause, Next, next};
 use super::script::Script;
 use crate::cluster::conn::Sequence;
 use crate::cluster::fence::{self, Verdict};
+use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Sets};
 use crate::pool::session::Session;
@@ -42,13 +45,26 @@ pub(crate) struct Call {
     submitted: Instant,
     deadline: Instant,
     retried: bool,
+    backoff: Backoff,
+    /// Why it had to be tried again.
+    lost: Option<(String, String)>,
 }
 
 impl Call {
     pub(crate) fn new(caller: Caller, context: Arc<Context>, patience: Patience) -> Self {
         let submitted = Instant::now();
         let deadline = submitted + context.acquire_timeout;
-        Self { caller, context, patience, attempts: 0, submitted, deadline, retried: false }
+        Self {
+            caller,
+            context,
+            patience,
+            attempts: 0,
+            submitted,
+            deadline,
+            retried: false,
+            backoff: Backoff::default(),
+            lost: None,
+        }
     }
 
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
@@ -60,6 +76,17 @@ impl Call {
         After::Settled(Box::new(move || self.fail(&error, node)))
     }
 
+    /// Where there is a node that suits, and one connection after the other was lost, that no node was found would mislead.
+    fn in_truth(&self, error: ClientError) -> ClientError {
+        match (&error, &self.lost) {
+            (ClientError::NoPrimary { .. }, Some((node, reason))) if !self.context.cluster.lacks_node() => {
+                let (node, reason) = (node.clone(), reason.clone());
+                ClientError::ConnectionLost { node, reason, outcome: Outcome::NotApplied }
+            }
+            _ => error,
+        }
+    }
+
     /// Its time begins now.
     pub(crate) fn renew(&mut self) {
         self.submitted = Instant::now();
@@ -68,8 +95,16 @@ impl Call {
     }
 
     /// The time for another connection counts from the first failure.
-    pub(crate) fn prepare_retry(&mut self) {
+    /// A second failure is followed by a pause: it may be the server's habit.
+    pub(crate) async fn prepare_retry(&mut self, session: &Session) {
         self.caller.start_anew();
+        self.lost = Some((session.conn.node.label(), session.conn.loss_reason()));
+        if self.attempts > 1 {
+            tokio::select! {
+                () = sleep(self.backoff.next()) => {}
+                _ = self.patience.ends() => {}
+            }
+        }
         if !std::mem::replace(&mut self.retried, true) {
             self.deadline = Instant::now() + self.context.acquire_timeout;
         }
@@ -147,6 +182,7 @@ impl Task for Job {
     }
 
     fn fail(self, error: ClientError) {
+        let error = self.call().in_truth(error);
         match self {
             Self::Query(query) => query.call.fail(&error, None),
             Self::Begin(begin) => begin.fail(&error, None),
@@ -174,6 +210,10 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     let failure = match ended {
         Ended::Itself(Ok(finished)) => {
             return After::Settled(Box::new(move || query.call.caller.done(finished, node)));
+        }
+        // The server was silent while the statement was being prepared.
+        Ended::GivenUp(given_up, None) if !query.call.caller.was_sent => {
+            return query.call.failed(given_up.error(Outcome::NotApplied), Some(node));
         }
         Ended::GivenUp(given_up, last_word) => {
             let error = last_word_error(last_word, |outcome| given_up.error(outcome));
@@ -204,7 +244,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
         }
         // Others may be in the pipe with this one: they are to hear their answers.
         session.conn.retire();
-        query.call.prepare_retry();
+        query.call.prepare_retry(session).await;
         return After::Again(query);
     }
     let outcome = match next(&cause, phase, declared_read) {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_postgres::Notification;
 
@@ -58,7 +58,12 @@ struct Listener {
     channels: BTreeSet<String>,
     wishes: Vec<Wish>,
     gap: Option<Gap>,
+    /// Pauses after connections that were soon lost.
+    losses: Backoff,
 }
+
+/// A connection that has listened for so long was none of a kind that is lost at once.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// Starts a pool's listener. It ends, and its connection with it, when the sender is dropped.
 pub(crate) fn start(context: &Context) -> UnboundedSender<Command> {
@@ -70,6 +75,7 @@ pub(crate) fn start(context: &Context) -> UnboundedSender<Command> {
         channels: BTreeSet::new(),
         wishes: Vec::new(),
         gap: None,
+        losses: Backoff::default(),
     };
     drop(tokio::spawn(listener.work()));
     sender
@@ -108,8 +114,15 @@ impl Listener {
                 let command = self.commands.recv().await.ok_or(Over)?;
                 self.note(command);
             }
-            if let Some(conn) = self.connect().await? {
-                self.stay(conn).await?;
+            if let Some((conn, notifications)) = self.connect().await? {
+                let began = Instant::now();
+                self.stay(conn, notifications).await?;
+                // A server that confirms and then ends the session each time is not to be asked at once for ever.
+                if began.elapsed() < STEADY {
+                    sleep(self.losses.next()).await;
+                } else {
+                    self.losses = Backoff::default();
+                }
             }
         }
     }
@@ -129,13 +142,10 @@ impl Listener {
     }
 
     /// A connection on which the server has confirmed all channels; none: nobody wants one any more.
-    async fn connect(&mut self) -> Result<Option<Conn>, Over> {
+    async fn connect(&mut self) -> Result<Option<Listening>, Over> {
         let mut backoff = Backoff::default();
         loop {
             let cluster = self.cluster.clone();
-            let appeared = cluster.appeared.notified();
-            let mut appeared = pin!(appeared);
-            appeared.as_mut().enable();
             let failure = {
                 let sql = listen_to(self.channels.iter().chain(self.wishes.iter().map(|wish| &wish.channel)));
                 let mut attempt = pin!(attempt(&cluster, &sql));
@@ -149,7 +159,7 @@ impl Listener {
                     };
                     tokio::select! {
                         attempted = attempt.as_mut() => match attempted {
-                            Ok(conn) => return Ok(Some(conn)),
+                            Ok(listening) => return Ok(Some(listening)),
                             Err(failure) => break failure,
                         },
                         () = expired => self.give_up_on_expired(),
@@ -171,7 +181,8 @@ impl Listener {
             }
             tokio::select! {
                 () = sleep(backoff.next()) => {}
-                () = appeared => {}
+                // One that appears from now on: the attempt that failed has made its own node appear.
+                () = cluster.appeared.notified() => {}
             }
             self.give_up_on_expired();
         }
@@ -190,8 +201,7 @@ impl Listener {
     }
 
     /// Hands on what is notified, until the connection is of no use any more.
-    async fn stay(&mut self, conn: Conn) -> Result<(), Over> {
-        let mut notifications = conn.notifications();
+    async fn stay(&mut self, conn: Conn, mut notifications: Receiver<Notification>) -> Result<(), Over> {
         self.confirmed(&conn);
         let cluster = self.cluster.clone();
         let alive = AtomicU64::new(now());
@@ -199,12 +209,12 @@ impl Listener {
             let mut silent = pin!(heartbeats(&cluster, &conn, &alive));
             loop {
                 tokio::select! {
-                    Some(notification) = notifications.recv() => self.hand_on(&conn, &notification),
+                    Some(notification) = notifications.recv() => self.hand_on(&conn, &notification).await,
                     reason = silent.as_mut() => break reason,
                     () = conn.ended() => break conn.loss_reason(),
                     command = self.commands.recv() => {
                         let Some(command) = command else { return Err(Over) };
-                        if let Err(reason) = self.carry_out(&conn, command).await {
+                        if let Err(reason) = self.carry_out(&conn, command, &mut notifications).await {
                             break reason;
                         }
                         if self.channels.is_empty() && self.wishes.is_empty() {
@@ -216,7 +226,7 @@ impl Listener {
         };
         // What had arrived before the end.
         while let Ok(notification) = notifications.try_recv() {
-            self.hand_on(&conn, &notification);
+            self.hand_on(&conn, &notification).await;
         }
         conn.cut();
         let since = alive.load(Ordering::Relaxed);
@@ -246,7 +256,12 @@ impl Listener {
         }
     }
 
-    async fn carry_out(&mut self, conn: &Conn, command: Command) -> Result<(), String> {
+    async fn carry_out(
+        &mut self,
+        conn: &Conn,
+        command: Command,
+        notifications: &mut Receiver<Notification>,
+    ) -> Result<(), String> {
         let (sql, channel, caller) = match command {
             Command::Listen(channel, caller) => (listen_to(std::iter::once(&channel)), Some(channel), caller),
             Command::Unlisten(channel, caller) => {
@@ -254,7 +269,14 @@ impl Listener {
                 (format!("UNLISTEN {}", quoted(&channel)), None, caller)
             }
         };
-        let outcome = timeout(self.cluster.node_timeout(), conn.client.batch_execute(&sql)).await;
+        let mut answer = pin!(timeout(self.cluster.node_timeout(), conn.client.batch_execute(&sql)));
+        let outcome = loop {
+            tokio::select! {
+                outcome = answer.as_mut() => break outcome,
+                // They stand before the answer.
+                Some(notification) = notifications.recv() => self.hand_on(conn, &notification).await,
+            }
+        };
         let lost = match outcome {
             Ok(Ok(())) => {
                 self.channels.extend(channel);
@@ -279,24 +301,30 @@ impl Listener {
         Err(lost)
     }
 
-    fn hand_on(&self, conn: &Conn, notification: &Notification) {
+    async fn hand_on(&self, conn: &Conn, notification: &Notification) {
         if self.channels.contains(notification.channel()) {
-            self.cluster.announce(json!({
+            let event = json!({
                 "event": "notification",
                 "channel": notification.channel(),
                 "payload": notification.payload(),
                 "processId": notification.process_id(),
                 "node": conn.node.label(),
-            }));
+            });
+            self.cluster.announce_in_time(event).await;
         }
     }
 }
 
+/// A connection that listens, and what it hears.
+type Listening = (Conn, Receiver<Notification>);
+
 /// A connection to the primary that listens. An error comes only when waiting would not help.
-async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Conn, Option<ClientError>> {
+async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
     let conn = cluster.connect_to_primary().await.map_err(|failure| failure.hopeless())?;
+    // Before the server is asked: the first may come right behind its answer.
+    let notifications = conn.notifications();
     match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
-        Ok(Ok(())) => Ok(conn),
+        Ok(Ok(())) => Ok((conn, notifications)),
         Ok(Err(_)) | Err(_) => Err(None),
     }
 }

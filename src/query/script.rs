@@ -24,6 +24,7 @@ use super::execute::{Failure, failure, says_on};
 use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::lookup::{catalog_with, type_of};
 use super::outcome::{Cause, Next, Phase, next};
+use super::transaction::roll_back;
 use crate::cluster::ear::{Answers, Block, Copies};
 use crate::cluster::fence;
 use crate::codec::{Catalog, DecodeError, Decoder, Described, Packer, Types, columns_of};
@@ -111,7 +112,7 @@ impl Script {
                 fence::judge(&context.cluster, &session.conn, sequence).await;
             }
             session.conn.retire();
-            self.call.prepare_retry();
+            self.call.prepare_retry(session).await;
             return After::Again(Job::Script(self));
         }
         let outcome = match next {
@@ -197,8 +198,7 @@ async fn alone(
     if answers.block != Block::None {
         let progress = Progress::of(&answers);
         // Also undone when this fails: the connection is not used again.
-        let undone = session.conn.client.batch_execute("ROLLBACK").await;
-        if undone.is_err() {
+        if !roll_back(context, session).await {
             session.conn.cut();
         }
         let reason = "the script left a transaction open, which was rolled back".to_owned();

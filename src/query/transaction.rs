@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use super::Context;
 use super::begin::refuse_all;
@@ -133,16 +134,16 @@ async fn converse(
             }
             Command::Script(script) => script.run_within(session, &mut aborted).await,
             Command::Commit(caller, _) if aborted => {
-                let ended = end(session, "ROLLBACK").await.is_ok();
+                let ended = roll_back(context, session).await;
                 return End::failed(ended, caller, aborted_error(), session.conn.node.index);
             }
             Command::Commit(caller, patience) => return commit(session, caller, &patience).await,
             Command::Rollback(caller) => {
-                let ended = end(session, "ROLLBACK").await.is_ok();
+                let ended = roll_back(context, session).await;
                 // If the connection broke, the server has rolled back as well.
                 return End::done(ended, caller, session.conn.node.index);
             }
-            Command::Abandon => return End::silent(end(session, "ROLLBACK").await.is_ok()),
+            Command::Abandon => return End::silent(roll_back(context, session).await),
         }
     }
 }
@@ -192,14 +193,23 @@ pub(super) fn settled(
 }
 
 /// COMMIT is answered with success by a server that in truth rolled back, when the transaction was aborted.
-fn aborted_error() -> ClientError {
-    let error = ServerError {
+fn aborted() -> ServerError {
+    ServerError {
         code: "25P02".into(),
         message: "the transaction was rolled back: one of its statements had failed".into(),
         ends_session: false,
         fields: vec![("severity", "ERROR".into())],
-    };
-    ClientError::Database { error: Box::new(error), outcome: Outcome::NotApplied }
+    }
+}
+
+fn aborted_error() -> ClientError {
+    ClientError::Database { error: Box::new(aborted()), outcome: Outcome::NotApplied }
+}
+
+/// ROLLBACK. A server that does not answer it in time loses its connection, and with that it rolls back as well. Returns
+/// whether it has answered.
+pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
+    timeout(context.acquire_timeout, end(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
 }
 
 /// COMMIT or ROLLBACK. It is sent when the future is first polled.
@@ -211,6 +221,16 @@ pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
         Ok(()) if session.conn.is_unreplicated(sequence) => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
         }
+        // What it says and what it has done are two things (tokio-postgres tells neither).
+        Ok(()) if session.conn.facts.is_in_block() => {
+            session.conn.cut();
+            Err(Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: Some(sequence) })
+        }
+        Ok(()) if sql == "COMMIT" && session.conn.facts.has_rolled_back() => Err(Failure::Run {
+            cause: Cause::Server(Box::new(aborted())),
+            phase: Phase::Begun,
+            sequence: Some(sequence),
+        }),
         Ok(()) => Ok(()),
         Err(error) => Err(failure(session, error, Phase::Begun, sequence).await),
     }

@@ -238,8 +238,8 @@ class Conversation {
   #drained() {
     const { socket } = this;
     return new Promise((resolve) => {
-      socket.once('drain', resolve);
-      socket.once('close', resolve);
+      const done = () => resolve(socket.off('drain', done).off('close', done));
+      socket.on('drain', done).on('close', done);
     });
   }
 

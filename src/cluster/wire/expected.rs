@@ -32,6 +32,8 @@ pub(super) enum Due {
     Simple,
     /// At least one has.
     SimpleBegun,
+    /// Columns have been named, and their rows are to come.
+    SimpleRows,
     /// ReadyForQuery.
     Ready,
 }
@@ -78,7 +80,7 @@ impl Expected {
     pub(super) fn take(&mut self, kind: u8) -> Fit {
         use Due::{
             Bound, Closed, Columns, Lookup, OwnColumns, OwnParsed, Parameters, Parsed, Ready, Result, Simple,
-            SimpleBegun,
+            SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
@@ -88,9 +90,13 @@ impl Expected {
             };
         };
         let pops = match (kind, next) {
-            (b'D' | b'd' | b'c' | b'G' | b'H', Result | Lookup | Simple | SimpleBegun)
-            | (b'T', Simple | SimpleBegun)
+            (b'D', Result | Lookup | SimpleRows)
+            | (b'd' | b'c' | b'G' | b'H', Result | Lookup | Simple | SimpleBegun)
             | (b'C' | b'I', SimpleBegun) => false,
+            (b'T', Simple | SimpleBegun) => {
+                self.due[0] = SimpleRows;
+                false
+            }
             (b'1', Parsed | OwnParsed)
             | (b'2', Bound)
             | (b'3', Closed)
@@ -98,7 +104,7 @@ impl Expected {
             | (b'T' | b'n', Columns | OwnColumns)
             | (b'C' | b'I', Result | Lookup)
             | (b'Z', Ready | SimpleBegun) => true,
-            (b'C' | b'I', Simple) => {
+            (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
                 false
             }
@@ -118,7 +124,7 @@ impl Expected {
         loop {
             match self.due.front_mut() {
                 Some(Due::Ready | Due::SimpleBegun) => break,
-                Some(simple @ Due::Simple) => {
+                Some(simple @ (Due::Simple | Due::SimpleRows)) => {
                     *simple = Due::SimpleBegun;
                     break;
                 }

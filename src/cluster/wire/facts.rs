@@ -48,7 +48,11 @@ pub(crate) struct Facts {
     changes: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
     /// A transaction is open.
-    pub(super) in_block: AtomicBool,
+    in_block: AtomicBool,
+    /// Transactions that have been open, counted.
+    blocks: AtomicU32,
+    /// The last command that was carried out was ROLLBACK, whatever was asked for.
+    pub(super) rolled_back: AtomicBool,
     /// Answers, each up to its ReadyForQuery, that are to come for what has been sent.
     pub(super) flights: AtomicU32,
     naming: AtomicU8,
@@ -86,6 +90,24 @@ impl Facts {
     /// Whether a transaction is open.
     pub(crate) fn is_in_block(&self) -> bool {
         self.in_block.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions have been open so far: more than before a BEGIN once that has begun one, even if it is over.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    /// The status that comes with ReadyForQuery.
+    pub(super) fn ready(&self, in_block: bool) {
+        if in_block && !self.in_block.swap(in_block, Ordering::Relaxed) {
+            self.blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.in_block.store(in_block, Ordering::Relaxed);
+    }
+
+    /// Whether what was answered last has rolled back.
+    pub(crate) fn has_rolled_back(&self) -> bool {
+        self.rolled_back.load(Ordering::Relaxed)
     }
 
     pub(super) fn change(&self) {

@@ -21,6 +21,8 @@ pub(super) const LONG: usize = 16 << 20;
 const SHORT: usize = 30_000;
 /// What a simple query of ours may be answered with: what we ask takes a line.
 const TOLD: usize = 1 << 20;
+/// 1,664 columns, the most there are, with names of 500 bytes.
+const COLUMNS: usize = 1 << 20;
 /// 65,535 parameters.
 const PARAMETERS: usize = 4 + 2 + 4 * 65_535;
 
@@ -33,7 +35,8 @@ fn lengths(kind: u8, login: bool) -> Option<(usize, usize)> {
         b'Z' => (5, 5),
         _ if login => return None,
         b'D' | b'd' => (4, HUGE),
-        b'T' | b'E' | b'N' | b'A' => (4, LONG),
+        b'E' | b'N' | b'A' => (4, LONG),
+        b'T' => (6, COLUMNS),
         b't' => (6, PARAMETERS),
         b'C' | b'S' | b'G' | b'H' => (5, SHORT),
         b'1' | b'2' | b'3' | b'I' | b'n' | b's' | b'c' => (4, 4),
@@ -275,7 +278,7 @@ impl Core {
             }
             Fit::Answers(due) => match (kind, due) {
                 (b'D', Due::Lookup) => return Ok((Route::Pass, true)),
-                (b'D', Due::SimpleBegun | Due::Simple) if !listens => {
+                (b'D', Due::SimpleRows) if !listens => {
                     self.inbound.told += length;
                     return if self.inbound.told > TOLD {
                         Err("the server does not come to an end with a short answer".to_owned())
@@ -326,15 +329,20 @@ impl Core {
             b'D' => self.lineage.row(body).map_err(violation)?,
             b'C' => {
                 self.inbound.replaced = false;
+                self.facts.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if changes_session(body) {
                     self.facts.change();
                 }
             }
             b'Z' => {
+                let is_status = if self.inbound.ready { matches!(body, b"I" | b"T" | b"E") } else { body == b"I" };
+                if !is_status {
+                    return Err(violation("the server is ready in a state that cannot be".into()));
+                }
                 self.inbound.ready = true;
                 self.inbound.replaced = false;
                 self.inbound.told = 0;
-                self.facts.in_block.store(body != b"I", Ordering::Relaxed);
+                self.facts.ready(body != b"I");
                 let flights = self.facts.flights.load(Ordering::Relaxed);
                 self.facts.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
             }

@@ -165,7 +165,7 @@ fn rubbish_breaks_the_connection_at_once() {
         (true, head(b'K', 12), "unknown type ('K')"),
         (true, message(b'2', b""), "type '2' that nothing had asked for"),
         (true, message(b'Z', b"I"), "type 'Z' that nothing had asked for"),
-        (true, short.repeat(20), "does not come to an end with a short answer"),
+        (true, [message(b'T', b"\0\0"), short.repeat(20)].concat(), "does not come to an end with a short answer"),
     ];
     for piece in PIECES {
         for (logged_in, comes, said) in &table {
