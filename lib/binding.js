@@ -4,6 +4,8 @@
 // of this one: npm installs the one that fits, and says nothing when it installs none. index.js, which napi generates, looks for
 // it, and reports all places where it looked at; this file turns that into the one package that should have been there.
 
+const fs = require('node:fs');
+const path = require('node:path');
 const { HyperionError } = require('./errors.js');
 
 /** @typedef {{ platform: string, arch: string, libc: 'glibc' | 'musl' | null }} Machine */
@@ -15,7 +17,9 @@ function thisMachine() {
 }
 
 function libcOf() {
-  const report = /** @type {{ excludeNetwork?: boolean, getReport(): any }} */ (/** @type {unknown} */ (process.report));
+  const report = /** @type {{ excludeNetwork?: boolean, getReport(): any }} */ (
+    /** @type {unknown} */ (process.report)
+  );
   const before = report.excludeNetwork;
   report.excludeNetwork = true; // it would look up the names of all sockets
   const { header } = report.getReport();
@@ -62,7 +66,11 @@ function explain({ name, version, optionalDependencies = {} }, machine, error, n
   const reasons = refusals(error);
   if (reasons.length > 0) {
     const advice =
-      machine.libc === 'glibc' ? ' It needs glibc 2.17 or later.' : machine.libc === 'musl' ? ' It needs musl 1.2.3 or later.' : '';
+      machine.libc === 'glibc'
+        ? ' It needs glibc 2.17 or later.'
+        : machine.libc === 'musl'
+          ? ' It needs musl 1.2.3 or later.'
+          : '';
     return `the native addon of ${name} is there, but could not be loaded: ${reasons.join('; ')}.${advice} To install it anew: npm install ${wanted}@${version}`;
   }
   return [
@@ -81,7 +89,7 @@ function load() {
   try {
     return require('../index.js');
   } catch (error) {
-    const manifest = require('../package.json');
+    const manifest = JSON.parse(fs.readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8'));
     const message = explain(manifest, thisMachine(), error, process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
     throw new HyperionError(message, 'ERR_NO_BINDING', { cause: error });
   }

@@ -1,28 +1,44 @@
 'use strict';
 
-// What an addon must be to be published: small, stripped, of Node-API 8, and made for the platform whose name it has.
+// What an addon must be to be published: small, stripped, of Node-API, made for the platform whose name it has, and for no newer
+// glibc than promised. `node scripts/release/artefact.js FILE...` says so of those that a release is made of.
 
 const fs = require('node:fs');
 
 const MOST_BYTES = 6_000_000;
-const NODE_API = 8;
+/** What the builds with zig are made for, and lib/binding.js promises. */
+const GLIBC_MINOR = 17;
+
+// Processors, by the numbers that each format has for them.
+const ELF = new Map([
+  [62, 'x64'],
+  [183, 'arm64'],
+]);
+const MACH_O = new Map([
+  [0x01000007, 'x64'],
+  [0x0100000c, 'arm64'],
+]);
+const PE = new Map([
+  [0x8664, 'x64'],
+  [0xaa64, 'arm64'],
+]);
 
 /** The first bytes of each kind of library, and where it says which processor it is for. */
 const KINDS = [
   {
     platform: 'linux',
     isOne: (/** @type {Buffer} */ head) => head.readUInt32BE(0) === 0x7f454c46,
-    arch: (/** @type {Buffer} */ head) => ({ 62: 'x64', 183: 'arm64' })[head.readUInt16LE(18)],
+    arch: (/** @type {Buffer} */ head) => ELF.get(head.readUInt16LE(18)),
   },
   {
     platform: 'darwin',
     isOne: (/** @type {Buffer} */ head) => head.readUInt32LE(0) === 0xfeedfacf,
-    arch: (/** @type {Buffer} */ head) => ({ 0x01000007: 'x64', 0x0100000c: 'arm64' })[head.readUInt32LE(4)],
+    arch: (/** @type {Buffer} */ head) => MACH_O.get(head.readUInt32LE(4)),
   },
   {
     platform: 'win32',
     isOne: (/** @type {Buffer} */ head) => head.toString('latin1', 0, 2) === 'MZ',
-    arch: (/** @type {Buffer} */ head) => ({ 0x8664: 'x64', 0xaa64: 'arm64' })[head.readUInt16LE(head.readUInt32LE(0x3c) + 4)],
+    arch: (/** @type {Buffer} */ head) => PE.get(head.readUInt16LE(head.readUInt32LE(0x3c) + 4)),
   },
 ];
 
@@ -72,4 +88,16 @@ function inspect(file) {
   return { bytes: bytes.length, platform, arch, glibc, wrong };
 }
 
-module.exports = { inspect, MOST_BYTES, NODE_API };
+if (require.main === module) {
+  for (const file of process.argv.slice(2)) {
+    const { bytes, platform, arch, glibc, wrong } = inspect(file);
+    if (glibc !== null && Number(glibc.split('.')[1]) > GLIBC_MINOR) wrong.push(`needs glibc ${glibc}`);
+    console.log(
+      `${file}: ${platform}-${arch}, ${(bytes / 1e6).toFixed(2)} MB${glibc === null ? '' : `, glibc ${glibc}`}`,
+    );
+    for (const reason of wrong) console.error(`${file} ${reason}`);
+    if (wrong.length > 0) process.exitCode = 1;
+  }
+}
+
+module.exports = { inspect, MOST_BYTES };

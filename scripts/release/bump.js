@@ -63,7 +63,10 @@ function bump(root, asked, repository) {
     manifest.version = after;
     for (const name of Object.keys(manifest.optionalDependencies ?? {})) manifest.optionalDependencies[name] = after;
   };
-  const published = ['package.json', ...fs.readdirSync(at('npm')).map((name) => path.join('npm', name, 'package.json'))];
+  const published = [
+    'package.json',
+    ...fs.readdirSync(at('npm')).map((name) => path.join('npm', name, 'package.json')),
+  ];
   for (const file of published) {
     editJson(at(file), (manifest) => {
       set(manifest);

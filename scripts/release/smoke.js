@@ -36,7 +36,14 @@ function refuser() {
 /** What a copy of the package makes of it. @param {number} port */
 async function told(port) {
   const { createPool } = require(CLIENT);
-  const pool = createPool({ hosts: `127.0.0.1:${port}`, user: 'u', password: 'p', database: 'd', ssl: false, monitor: false });
+  const pool = createPool({
+    hosts: `127.0.0.1:${port}`,
+    user: 'u',
+    password: 'p',
+    database: 'd',
+    ssl: false,
+    monitor: false,
+  });
   const error = await pool.query('SELECT 1').then(
     () => ({ name: 'nothing', message: '' }),
     (/** @type {Error} */ error) => error,
@@ -70,7 +77,9 @@ async function main() {
     server.close();
   }
   const needs = glibc === null ? '' : `, glibc ${glibc}`;
-  console.log(`${path.basename(file)}: ${platform}-${arch}${needs}, ${(bytes / 1e6).toFixed(2)} MB; works on ${machine}, Node ${process.version}`);
+  console.log(
+    `${path.basename(file)}: ${platform}-${arch}${needs}, ${(bytes / 1e6).toFixed(2)} MB; works on ${machine}, Node ${process.version}`,
+  );
 }
 
 if (isMainThread) {

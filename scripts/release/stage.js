@@ -26,7 +26,10 @@ function npmProgram() {
   const folders = (process.env.PATH ?? '').split(path.delimiter);
   const candidates = [
     process.env.npm_execpath ?? '',
-    ...folders.map((folder) => path.join(folder, 'npm')).filter(fs.existsSync).map((file) => fs.realpathSync(file)),
+    ...folders
+      .map((folder) => path.join(folder, 'npm'))
+      .filter(fs.existsSync)
+      .map((file) => fs.realpathSync(file)),
     path.join(path.dirname(process.execPath), 'node_modules', 'npm', 'bin', 'npm-cli.js'),
   ];
   const found = candidates.find((file) => /npm-cli\.js$/.test(file) && fs.existsSync(file));
@@ -37,7 +40,9 @@ function npmProgram() {
 /** @param {string} cwd @param {string} folder where the tarball goes @returns {Packed} */
 function pack(cwd, folder) {
   const args = [npmProgram(), 'pack', '--json', '--ignore-scripts', '--pack-destination', folder];
-  const output = JSON.parse(execFileSync(process.execPath, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  const output = JSON.parse(
+    execFileSync(process.execPath, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+  );
   const [packed] = Array.isArray(output) ? output : Object.values(output);
   return packed;
 }
@@ -52,7 +57,10 @@ function stage(addon, platform, folder) {
   const root = path.join(folder, 'stage');
   const published = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')).files;
   for (const name of [...OTHERS, ...published]) {
-    fs.cpSync(path.join(ROOT, name), path.join(root, name), { recursive: true, filter: (file) => !file.endsWith('.node') });
+    fs.cpSync(path.join(ROOT, name), path.join(root, name), {
+      recursive: true,
+      filter: (file) => !file.endsWith('.node'),
+    });
   }
   const version = bump(root);
   const standIns = platformsOf(root).filter((other) => other !== platform);
