@@ -155,6 +155,7 @@ describe('the commit of a version', () => {
     assert.equal(commit(work, version), 'committed');
     assert.deepEqual(history('main'), [`Release ${version}`, 'meanwhile', 'first']);
     assert.deepEqual(history(`v${version}`), [`Release ${version}`, 'first']);
+    assert.equal(git('rev-parse', 'HEAD'), git('rev-parse', `v${version}`), 'and is what is published');
   });
 
   fact('is made once, however often the job runs', (t) => {

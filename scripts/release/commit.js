@@ -33,6 +33,8 @@ function commit(root, version) {
     try {
       // Both or neither.
       git('push', '--atomic', 'origin', 'HEAD:refs/heads/main', `refs/tags/${tag}`);
+      // What is published next is what the tag has.
+      git('checkout', '--quiet', '--detach', made);
       return 'committed';
     } catch (error) {
       if (tries === TRIES) throw error;
