@@ -65,12 +65,7 @@ function explain({ name, version, optionalDependencies = {} }, machine, error, n
   }
   const reasons = refusals(error);
   if (reasons.length > 0) {
-    const advice =
-      machine.libc === 'glibc'
-        ? ' It needs glibc 2.17 or later.'
-        : machine.libc === 'musl'
-          ? ' It needs musl 1.2.3 or later.'
-          : '';
+    const advice = machine.libc === 'glibc' ? ' It needs glibc 2.17 or later.' : '';
     return `the native addon of ${name} is there, but could not be loaded: ${reasons.join('; ')}.${advice} To install it anew: npm install ${wanted}@${version}`;
   }
   return [

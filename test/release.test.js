@@ -282,10 +282,14 @@ describe('the replay', () => {
     { timeout: 240_000 },
     async () => {
       if (process.platform === 'win32') throw new UnsupportedError('the replay', 'it is for Linux and macOS');
+      const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
+      if (HYPERION_HOSTS || HYPERION_PG_BIN) {
+        throw new UnsupportedError('the replay', 'no server makes a difference to it: it is run with the embedded one');
+      }
       const { wrong } = inspect(ADDON);
       if (wrong.length > 0)
         throw new UnsupportedError('the replay', `the addon at hand is no release build: it ${wrong.join(', ')}`);
-      const { ran, addonBytes, packages } = await replay({ addon: ADDON, lint: false });
+      const { ran, addonBytes, packages } = await replay({ addon: ADDON });
       assert.equal(ran.length, 8);
       assert.ok(addonBytes < 6_000_000);
       assert.deepEqual(

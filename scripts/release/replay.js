@@ -1,8 +1,8 @@
 'use strict';
 
-// A release on one machine, up to the point where it would publish: build, artefacts, pre-publish, pack, and what a user does then:
-// install of the tarballs into an empty folder, offline, with no compiler in PATH, and the README's quick start in each module style
-// against a cluster. `npm run test:package`, or
+// A release on one machine, up to the point where it would publish: build, artefacts, pre-publish, pack, attw and publint. And what a
+// user does then: install of the tarballs into an empty folder, offline, with no compiler in PATH, and the README's quick start in
+// each module style against a cluster. `npm run test:package`, or
 //
 //   node scripts/release/replay.js [--addon FILE] [--node 22]... [--keep]
 //
@@ -30,7 +30,6 @@ const ROWS = [{ id: 42, name: 'Ada' }];
  * @property {string} [addon] a file; built where it is not given
  * @property {string[]} [nodes] major versions of Node beside this one
  * @property {boolean} [keep]
- * @property {boolean} [lint] attw and publint, too
  * @property {(line: string) => void} [log]
  *
  * @typedef {object} Figures
@@ -97,7 +96,7 @@ async function compile(house, folder, module, moduleResolution, files) {
  * @param {Asked} asked
  * @returns {Promise<Figures>}
  */
-async function replay({ addon: given, nodes = [], keep = false, lint = true, log = () => {} }) {
+async function replay({ addon: given, nodes = [], keep = false, log = () => {} }) {
   if (process.platform === 'win32') throw new Error('the replay is for Linux and macOS');
   const platform = suffixOf(thisMachine());
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperiondb-release-'));
@@ -115,7 +114,7 @@ async function replay({ addon: given, nodes = [], keep = false, lint = true, log
     `${NAME}.${platform}.node`,
     'package.json',
   ]);
-  if (lint) lintPackages(tarballs, log);
+  lintPackages(tarballs, log);
 
   const cluster = await startCluster({ nodes: 1, synchronous: false });
   try {
