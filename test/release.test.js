@@ -290,7 +290,7 @@ describe('the replay', () => {
       if (wrong.length > 0)
         throw new UnsupportedError('the replay', `the addon at hand is no release build: it ${wrong.join(', ')}`);
       const { ran, addonBytes, packages } = await replay({ addon: ADDON });
-      assert.equal(ran.length, 8);
+      assert.equal(ran.length, 9);
       assert.ok(addonBytes < 6_000_000);
       assert.deepEqual(
         packages.map(({ name }) => name),

@@ -184,6 +184,16 @@ async function replay({ addon: given, nodes = [], keep = false, log = () => {} }
     };
     await everyWay('worker threads, and three copies in one process', 'node');
 
+    // npm says nothing of a package that it leaves out; loading does.
+    const bare = path.join(folder, 'bare');
+    await house.run('npm', ['install', '--omit=optional', '--prefix', bare, tarballs[0]]);
+    const load = `try { require('${bare}/node_modules/${NAME}') } catch (error) { console.log(error.code, error.message) }`;
+    assert.match(
+      await house.run('node', ['--eval', load]),
+      new RegExp(`^ERR_NO_BINDING .*${NAME}-${platform}@${version} is not installed`),
+    );
+    ran.push('--omit=optional: an error that names the package');
+
     /** @type {string[]} */
     const skipped = [];
     for (const major of nodes) {
