@@ -10,7 +10,7 @@
 // where they cannot be had. --keep: leaves the folder. What cannot run on one machine is told in docs/release.md.
 
 const assert = require('node:assert/strict');
-const { execFileSync } = require('node:child_process');
+const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -61,12 +61,17 @@ function lintPackages([main, binary], log) {
     ['publint/src/cli.js', ['run', '--strict', binary]],
   ];
   for (const [program, args] of checks) {
-    const output = execFileSync(process.execPath, [path.join(ROOT, 'node_modules', program), ...args], {
-      cwd: ROOT,
-      encoding: 'utf8',
-      env: { ...process.env, NO_COLOR: '1' },
-    });
-    log(output.replace(/^\s*\n/gm, '').trimEnd());
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [path.join(ROOT, 'node_modules', program), ...args],
+      {
+        cwd: ROOT,
+        encoding: 'utf8',
+        env: { ...process.env, NO_COLOR: '1' },
+      },
+    );
+    if (status !== 0) throw new Error(`${program} found:\n${stdout}${stderr}`);
+    log(stdout.replace(/^\s*\n/gm, '').trimEnd());
   }
 }
 
@@ -96,10 +101,24 @@ async function compile(house, folder, module, moduleResolution, files) {
  * @param {Asked} asked
  * @returns {Promise<Figures>}
  */
-async function replay({ addon: given, nodes = [], keep = false, log = () => {} }) {
+async function replay({ keep = false, log = () => {}, ...asked }) {
   if (process.platform === 'win32') throw new Error('the replay is for Linux and macOS');
-  const platform = suffixOf(thisMachine());
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperiondb-release-'));
+  try {
+    return await replayIn(folder, { ...asked, log });
+  } finally {
+    if (keep) log(`kept: ${folder}`);
+    else fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {string} folder an empty one
+ * @param {Asked} asked
+ * @returns {Promise<Figures>}
+ */
+async function replayIn(folder, { addon: given, nodes = [], log = () => {} }) {
+  const platform = suffixOf(thisMachine());
   const addon = given ?? build(platform);
   const { bytes, wrong } = inspect(addon);
   assert.deepEqual(wrong, [], addon);
@@ -221,8 +240,6 @@ async function replay({ addon: given, nodes = [], keep = false, log = () => {} }
     };
   } finally {
     await cluster.stop();
-    if (!keep) fs.rmSync(folder, { recursive: true, force: true });
-    else log(`kept: ${folder}`);
   }
 }
 
