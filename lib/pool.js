@@ -260,12 +260,12 @@ class Pool extends EventEmitter {
   #onEvent({ event, ...detail }) {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
     process.nextTick(() => {
-      if (event === 'error') {
-        this.emit(event, fromCore(JSON.stringify(detail)));
-      } else if (event === 'notification') {
+      if (event === 'notification') {
         this.#listeners.hear(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
+      } else if (event === 'error') {
+        this.emit(event, fromCore(JSON.stringify(detail)));
       } else if (event === 'gap') {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
@@ -285,6 +285,7 @@ class Pool extends EventEmitter {
     try {
       text = await this.#options.password();
       if (typeof text !== 'string') throw new ParameterError('it did not return a string');
+      if (text.includes('\0')) throw new ParameterError('it returned a string with a NUL character');
     } catch (error) {
       flags = FLAG.FAILED;
       rememberCause(request, error);

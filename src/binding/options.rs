@@ -11,6 +11,7 @@ use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSess
 use crate::cluster::Rhythm;
 use crate::cluster::guard::Requirement;
 use crate::cluster::login::{Access, Password};
+use crate::cluster::manners::{Manners, Reset};
 use crate::cluster::role::Mode;
 use crate::cluster::socket::{KeepAlive, Liveness};
 use crate::cluster::tls::Encryption;
@@ -49,6 +50,31 @@ pub(super) struct PoolOptions {
     pub(super) types: TypeOptions,
     /// Missing: nobody looks at the nodes in the background.
     monitor: Option<MonitorOptions>,
+    /// Bytes of a result at most.
+    #[serde(default)]
+    max_result_bytes: Option<usize>,
+    /// Whether statements have names; missing: unless a pooler stands in between.
+    #[serde(default)]
+    prepare: Option<bool>,
+    #[serde(default)]
+    reset: ResetOption,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResetOption {
+    mode: ResetMode,
+    sql: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum ResetMode {
+    #[default]
+    Changes,
+    None,
+    Discard,
+    Sql,
 }
 
 #[derive(Deserialize)]
@@ -173,7 +199,11 @@ impl PoolOptions {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
             statements: self.statement_cache_size,
-            depth: self.pipeline_depth,
+            // Where each use is cleared up after, nobody comes behind another.
+            depth: match self.reset.mode {
+                ResetMode::Changes | ResetMode::None => self.pipeline_depth,
+                ResetMode::Discard | ResetMode::Sql => 1,
+            },
         }
     }
 
@@ -187,6 +217,16 @@ impl PoolOptions {
             node_timeout: Duration::from_millis(monitor.node_timeout_ms),
         };
         self.monitor.as_ref().map(of)
+    }
+
+    pub(super) fn manners(&self) -> Manners {
+        let reset = match self.reset.mode {
+            ResetMode::Changes => Reset::Changes,
+            ResetMode::None => Reset::Nothing,
+            ResetMode::Discard => Reset::Discard,
+            ResetMode::Sql => Reset::Sql(self.reset.sql.clone().unwrap_or_default()),
+        };
+        Manners::new(self.max_result_bytes, self.prepare, reset)
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

@@ -3,14 +3,22 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::probe::Untold;
+use super::words::{describe, violation};
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
+
+/// What helps where a pooler takes no settings.
+const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
+    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
 
 /// Why one host could not be used.
 #[derive(Clone, Debug)]
 pub(crate) enum HostFailure {
     /// No TCP connection, or it broke.
     Unreachable(String),
+    /// What it sent is not PostgreSQL's protocol.
+    Confused(String),
     /// It took longer than connectTimeoutMs.
     Silent(Duration, Stage),
     /// The server refused: 28P01, 53300, 57P03, ...
@@ -30,15 +38,21 @@ impl HostFailure {
         match self {
             // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
             // options that the server does not know or take.
+            Self::Refused(error) if error.is_about_startup() => true,
             Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
             _ => false,
         }
     }
 
+    /// The node does not do what a server does, whoever asks.
+    pub(super) fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(..))
+    }
+
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
+            Self::Unreachable(reason) | Self::Confused(reason) | Self::Unsuitable(reason) => reason.clone(),
             Self::Silent(waited, stage) => {
                 let ms = waited.as_millis();
                 match stage {
@@ -83,10 +97,26 @@ impl ConnectFailure {
     }
 }
 
+impl From<Untold> for HostFailure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Failed(error) => error.into(),
+            Untold::Nonsense => Self::Confused(untold.to_string()),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for HostFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
+            Some(refused) => {
+                let mut refused = Box::new(ServerError::from(refused));
+                if refused.is_about_startup() {
+                    refused.hint(STARTUP);
+                }
+                Self::Refused(refused)
+            }
+            None if violation(&error).is_some() => Self::Confused(describe(&error)),
             None => Self::Unreachable(describe(&error)),
         }
     }
@@ -124,21 +154,4 @@ impl Progress {
     pub(super) fn set(&self, stage: Stage) {
         *lock(&self.0) = stage;
     }
-}
-
-/// An error with its causes, which tokio-postgres leaves out of its own message.
-pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} ({})", error.message(), error.code().code());
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -6,8 +6,11 @@
 //! - `ear`: hears what tokio-postgres keeps to itself: the answers to a script, the end of a COPY that goes on
 //! - `notices`: the server's notices on their way to JavaScript
 //! - `formats`: asks for columns as text where binary will not do
+//! - `wire`: checks what servers send, and changes what we send where tokio-postgres cannot
+//! - `manners`: how connections behave: how large results may be, how statements are called
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
+//! - `words`: an error of tokio-postgres, in words
 //! - `failure`: why a host could not be used
 //! - `guard`: what a server may ask for before it is shown to be ours
 //! - `login`: the way into one of them: encryption, password
@@ -27,15 +30,18 @@ pub(crate) mod fence;
 pub(crate) mod formats;
 pub(crate) mod guard;
 pub(crate) mod login;
+pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
 mod notices;
-mod probe;
+pub(crate) mod probe;
 mod report;
 pub(crate) mod role;
 pub(crate) mod socket;
 pub(crate) mod tls;
 mod view;
+pub(crate) mod wire;
+pub(crate) mod words;
 
 use std::fmt;
 use std::future::Future;
@@ -45,7 +51,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Config;
@@ -55,6 +61,7 @@ use self::conn::Conn;
 use self::failure::ConnectFailure;
 pub(crate) use self::login::Access;
 use self::login::Credentials;
+use self::manners::Manners;
 pub(crate) use self::monitor::Rhythm;
 use self::monitor::Watch;
 use self::node::{Node, State};
@@ -99,6 +106,7 @@ pub(crate) struct Cluster {
     pub(crate) appeared: Notify,
     /// Connections to some node were retired: idle ones are to be dropped.
     pub(crate) retired: Notify,
+    pub(crate) manners: Manners,
     observer: Observer,
     /// Somebody listens to notices.
     notices: Arc<AtomicBool>,
@@ -116,6 +124,7 @@ impl Cluster {
         mode: Mode,
         connect_timeout: Duration,
         rhythm: Option<Rhythm>,
+        manners: Manners,
         observer: Observer,
     ) -> Self {
         let config = &access.config;
@@ -151,6 +160,7 @@ impl Cluster {
             discovery: tokio::sync::Mutex::default(),
             appeared: Notify::new(),
             retired: Notify::new(),
+            manners,
             observer,
             notices: Arc::default(),
         }
@@ -179,6 +189,13 @@ impl Cluster {
     pub(crate) fn announce(&self, event: Value) {
         // Rare enough not to wait.
         drop((self.observer)(event));
+    }
+
+    /// Tells the pool's listeners of an error that no caller is told.
+    pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
+        self.announce(
+            json!({ "event": "error", "class": "HyperionError", "code": code, "message": message, "node": node }),
+        );
     }
 
     /// A connection to a node that suits the pool.

@@ -1,11 +1,13 @@
 //! What a node says of itself when asked.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::role::{Fit, Mode, Role, fit};
+use super::words::describe;
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
 /// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
@@ -15,7 +17,7 @@ const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
     ELSE pg_catalog.pg_current_wal_lsn() END, \
-    pg_catalog.current_setting('statement_timeout')";
+    pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid()";
 
 /// Which cluster the node belongs to, and which timeline a standby follows at least: what its control file and, for
 /// those who may see it, its WAL receiver say. It may be older than what is true.
@@ -35,6 +37,35 @@ pub(crate) struct Probe {
     pub(crate) latency: Option<Duration>,
     /// The cluster's system identifier, if the session may ask for it.
     pub(crate) identity: Option<u64>,
+}
+
+/// A cell of the answer to a simple query; None, too, if it is not text or there is no such column.
+/// (`SimpleQueryRow::get` panics then.)
+pub(crate) fn cell(row: &SimpleQueryRow, column: usize) -> Option<&str> {
+    row.try_get(column).ok().flatten()
+}
+
+/// Why a node told nothing of itself.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    Failed(tokio_postgres::Error),
+    /// What it answered does not answer the question.
+    Nonsense,
+}
+
+impl From<tokio_postgres::Error> for Untold {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&describe(error)),
+            Self::Nonsense => f.write_str("the server does not say what it is when it is asked"),
+        }
+    }
 }
 
 fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
@@ -63,6 +94,8 @@ pub(super) struct Told {
     pub(super) limits_statements: bool,
     /// Whether the session may ask for [`CONTROL`].
     pub(super) may_ask: bool,
+    /// The process that answered.
+    pub(super) pid: Option<u32>,
 }
 
 /// Whether it is a right, or the function, that is missing.
@@ -71,7 +104,7 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Asks, in one flight that needs no special rights.
-pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_postgres::Error> {
+pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
     let started = Instant::now();
     let told = async {
         let told = client.simple_query(PROBE).await;
@@ -82,24 +115,26 @@ pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_po
     let ((told, latency), control) = join(told, control).await;
     let told = told?;
     let row = first_row(&told);
-    let text = |column: usize| row.and_then(|row| row.get(column));
-    let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
+    let text = |column: usize| row.and_then(|row| cell(row, column));
+    let (Some(in_recovery), Some(read_only)) = (text(0), text(1)) else { return Err(Untold::Nonsense) };
+    let role = Role { in_recovery: in_recovery == "t", read_only: read_only == "on" };
     let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
     let control = match control {
-        Some(Err(error)) if !may_not(&error) => return Err(error),
+        Some(Err(error)) if !may_not(&error) => return Err(error.into()),
         control => control.and_then(Result::ok),
     };
     let may_ask = control.is_some();
     let control = control.as_ref().and_then(|rows| first_row(rows));
-    let follows = control.and_then(|row| row.get(1)?.parse().ok());
+    let follows = control.and_then(|row| cell(row, 1)?.parse().ok());
     let probe = Probe {
         role,
         timeline: if role.in_recovery { follows } else { writes },
         lsn: text(3).and_then(parse_lsn),
         latency: Some(latency),
-        identity: control.and_then(|row| row.get(0)?.parse().ok()),
+        identity: control.and_then(|row| cell(row, 0)?.parse().ok()),
     };
-    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask })
+    let pid = text(5).and_then(|pid| pid.parse().ok());
+    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask, pid })
 }
 
 #[cfg(test)]

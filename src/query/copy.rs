@@ -32,9 +32,12 @@ use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::end;
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
+use crate::cluster::formats::Asked;
+use crate::cluster::probe::cell;
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
 use crate::pool::task::After;
 
@@ -286,6 +289,7 @@ struct Load<'a> {
 /// A COPY that is running.
 struct Sink {
     inner: Pin<Box<CopyInSink<Bytes>>>,
+    _asked: Asked,
     /// Dropped after the COPY, for its drop sends a message.
     _statement: Statement,
     sequence: Sequence,
@@ -320,9 +324,10 @@ impl<'a> Load<'a> {
             Ok(statement) => statement,
             Err(error) => return Err(failure(self.session, error, Phase::NotSent, sequence).await),
         };
+        let asked = conn.formats.ask_for_load(name_of(&statement));
         match conn.client.copy_in(&statement).await {
             Ok(inner) => {
-                self.sink = Some(Sink { inner: Box::pin(inner), _statement: statement, sequence });
+                self.sink = Some(Sink { inner: Box::pin(inner), _asked: asked, _statement: statement, sequence });
                 Ok(())
             }
             Err(error) => Err(failure(self.session, error, Phase::Sent, sequence).await),
@@ -446,7 +451,7 @@ impl<'a> Load<'a> {
         self.session.conn.answered();
         match finished {
             Ok(rows) => {
-                self.loaded += rows;
+                self.loaded = self.loaded.saturating_add(rows);
                 Ok(())
             }
             Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
@@ -544,7 +549,7 @@ async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
     match session.conn.client.simple_query(&sql).await {
         Ok(messages) => {
             let number = |message: &SimpleQueryMessage| match message {
-                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                SimpleQueryMessage::Row(row) => cell(row, 0)?.parse().ok(),
                 _ => None,
             };
             Ok(messages.iter().filter_map(number).collect())
