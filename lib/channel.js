@@ -6,7 +6,7 @@
 // the table stays as small as the work in flight. Frames leave once per microtask checkpoint; batches are taken when
 // the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
 
-const { Channel: Core } = require('../index.js');
+const { Channel: Core } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('./errors.js');
 const { constructorFor } = require('./json.js');
 const { Ring } = require('./ring.js');

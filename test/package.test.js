@@ -19,7 +19,7 @@ const lock = require('../package-lock.json');
 const PUBLISHED = `
   LICENSE README.md package.json
   client.d.ts client.js index.d.ts index.js
-  lib/batch.js lib/channel.js lib/check.js lib/cli.js lib/conninfo.js lib/copy.js lib/errors.js lib/exec.js
+  lib/batch.js lib/binding.js lib/channel.js lib/check.js lib/cli.js lib/conninfo.js lib/copy.js lib/errors.js lib/exec.js
   lib/files.js lib/hosts.js lib/json.js lib/keywords.js lib/listen.js lib/near.js lib/options.js lib/params.js
   lib/pgpass.js lib/pool.js lib/require-auth.js lib/ring.js lib/rows.js lib/service.js lib/session-env.js
   lib/session.js lib/shapes.js lib/single.js lib/sql.js lib/statements.js lib/stream.js lib/tls-options.js
@@ -71,6 +71,61 @@ describe('the published package', () => {
       assert.match(name, /^hyperiondb-client-[a-z0-9-]+$/);
       assert.equal(version, manifest.version, name);
     }
+  });
+
+  fact('has a package for each platform that is built, at its own version', () => {
+    const folders = fs.readdirSync(path.join(ROOT, 'npm')).sort();
+    assert.equal(folders.length, manifest.napi.targets.length);
+    assert.deepEqual(
+      Object.keys(manifest.optionalDependencies).sort(),
+      folders.map((folder) => `${manifest.name}-${folder}`),
+    );
+    assert.deepEqual(lock.packages[''].optionalDependencies, manifest.optionalDependencies);
+    for (const folder of folders) {
+      const platform = JSON.parse(fs.readFileSync(path.join(ROOT, 'npm', folder, 'package.json'), 'utf8'));
+      const [os, cpu, abi] = folder.split('-');
+      const libc = { gnu: ['glibc'], musl: ['musl'] }[abi];
+      assert.equal(platform.name, `${manifest.name}-${folder}`);
+      assert.deepEqual([platform.os, platform.cpu, platform.libc], [[os], [cpu], libc], folder);
+      const { version, license, engines } = manifest;
+      assert.deepEqual([platform.version, platform.license, platform.engines], [version, license, engines], folder);
+      assert.deepEqual(platform.files, [`${manifest.name}.${folder}.node`], folder);
+      assert.equal(platform.main, platform.files[0]);
+      for (const name of ['scripts', 'dependencies', 'optionalDependencies']) assert.ok(!(name in platform), name);
+      assert.match(
+        fs.readFileSync(path.join(ROOT, 'npm', folder, 'README.md'), 'utf8'),
+        new RegExp(`^# ${platform.name}\n`),
+      );
+    }
+  });
+
+  fact('is loaded by its name: all of it, and its package.json, from CommonJS and ES modules', async () => {
+    // A package may require itself by its name, through `exports`, as others do.
+    const script = (/** @type {string[]} */ names) => `
+      import { ${names.join(', ')} } from 'hyperiondb-client';
+      import all from 'hyperiondb-client';
+      import manifest from 'hyperiondb-client/package.json' with { type: 'json' };
+      const mine = { ${names.join(', ')} };
+      console.log(JSON.stringify([Object.keys(mine).filter((name) => mine[name] === all[name]), manifest.version]));`;
+    const names = Object.keys(require('hyperiondb-client'));
+    assert.equal(require('hyperiondb-client'), require('../client.js'));
+    assert.equal(require('hyperiondb-client/package.json'), manifest);
+    assert.throws(() => require('hyperiondb-client/lib/pool.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--no-warnings', '--input-type=module', '--eval', script(names)],
+      { cwd: ROOT, encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
+  });
+
+  fact('says which Node-API it needs, and every Node that it is for has it', () => {
+    const [, version] = /^napi = .*"napi(\d+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8')) ?? [];
+    const [, said] = /Node-API (\d+)/.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
+    assert.equal(said, version);
+    assert.equal(manifest.engines.node, '>=20');
+    assert.ok(Number(process.versions.napi) >= Number(version));
   });
 
   fact('its JavaScript requires nothing but itself and Node', () => {

@@ -1,0 +1,93 @@
+'use strict';
+
+// The native addon, or an error that says what to do. It comes in a package of its own for each platform, an optional dependency
+// of this one: npm installs the one that fits, and says nothing when it installs none. index.js, which napi generates, looks for
+// it, and reports all places where it looked at; this file turns that into the one package that should have been there.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { HyperionError } = require('./errors.js');
+
+/** @typedef {{ platform: string, arch: string, libc: 'glibc' | 'musl' | null }} Machine */
+
+/** The machine this process runs on. @returns {Machine} */
+function thisMachine() {
+  const { platform, arch } = process;
+  return { platform, arch, libc: platform === 'linux' ? libcOf() : null };
+}
+
+function libcOf() {
+  const report = /** @type {{ excludeNetwork?: boolean, getReport(): any }} */ (
+    /** @type {unknown} */ (process.report)
+  );
+  const before = report.excludeNetwork;
+  report.excludeNetwork = true; // it would look up the names of all sockets
+  const { header } = report.getReport();
+  report.excludeNetwork = before;
+  return header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+}
+
+/**
+ * The end of the name of the package for a machine, as napi names them.
+ * @param {Machine} machine
+ */
+function suffixOf({ platform, arch, libc }) {
+  if (platform === 'linux') return `linux-${arch}-${libc === 'musl' ? 'musl' : 'gnu'}`;
+  return platform === 'win32' ? `win32-${arch}-msvc` : `${platform}-${arch}`;
+}
+
+/**
+ * Why the places that were found could not be loaded; empty when none was found.
+ * @param {unknown} error index.js's: each place where it looked is the cause of the one after
+ */
+function refusals(error) {
+  /** @type {string[]} */
+  const found = [];
+  for (let at = /** @type {any} */ (error)?.cause; at; at = at.cause) {
+    if (!/^Cannot find (native binding|module)/.test(at.message)) found.push(at.message);
+  }
+  return found.reverse();
+}
+
+/**
+ * What a user reads when there is no addon.
+ * @param {{ name: string, version: string, optionalDependencies?: Record<string, string> }} manifest
+ * @param {Machine} machine
+ * @param {unknown} error index.js's
+ * @param {string | undefined} named the file of NAPI_RS_NATIVE_LIBRARY_PATH
+ */
+function explain({ name, version, optionalDependencies = {} }, machine, error, named) {
+  if (named) return `the native addon of ${name} was not loaded: NAPI_RS_NATIVE_LIBRARY_PATH names ${named}`;
+  const wanted = `${name}-${suffixOf(machine)}`;
+  if (!(wanted in optionalDependencies)) {
+    const there = Object.keys(optionalDependencies).map((other) => other.slice(name.length + 1));
+    return `there is no native addon of ${name} for ${suffixOf(machine)}: there are those for ${there.sort().join(', ')}`;
+  }
+  const reasons = refusals(error);
+  if (reasons.length > 0) {
+    const advice = machine.libc === 'glibc' ? ' It needs glibc 2.17 or later.' : '';
+    return `the native addon of ${name} is there, but could not be loaded: ${reasons.join('; ')}.${advice} To install it anew: npm install ${wanted}@${version}`;
+  }
+  return [
+    `the native addon of ${name} is missing: the package ${wanted}@${version} is not installed. Usual causes:`,
+    '- npm was told to leave it out: --omit=optional, --no-optional, or omit=optional in .npmrc. Install without that.',
+    '- node_modules or the lock file comes from another platform: remove node_modules and install on this machine;',
+    '  if that does not help, remove the lock file, too.',
+    '- Alpine and other systems with musl have a package of their own, as have those with glibc: an image must install its own',
+    '  node_modules, not copy those of another.',
+    `To install it by hand: npm install ${wanted}@${version}`,
+  ].join('\n');
+}
+
+/** @returns {typeof import('../index.js')} */
+function load() {
+  try {
+    return require('../index.js');
+  } catch (error) {
+    const manifest = JSON.parse(fs.readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8'));
+    const message = explain(manifest, thisMachine(), error, process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
+    throw new HyperionError(message, 'ERR_NO_BINDING', { cause: error });
+  }
+}
+
+module.exports = { explain, load, suffixOf, thisMachine };
