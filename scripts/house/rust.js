@@ -24,7 +24,10 @@ const isSource = (file) => /^src\/.*\.rs$/.test(file) && !/(^src\/lib\.rs$|\/tes
 
 /** Without comments, strings and what is for tests alone; the lines stay where they are. @param {string} text */
 function code(text) {
-  const bare = text.replace(/"(?:\\[\s\S]|[^"\\])*"|\/\/.*|\/\*[\s\S]*?\*\//g, (found) => found.replace(/[^\n]/g, ' '));
+  const bare = text.replace(
+    /r#"[\s\S]*?"#|b?'(?:\\.|[^'\\\n])'|"(?:\\[\s\S]|[^"\\])*"|\/\/.*|\/\*[\s\S]*?\*\//g,
+    (found) => found.replace(/[^\n]/g, ' '),
+  );
   const tests = bare.search(/#\[cfg\(test\)\]\s*mod \w+ \{/);
   return tests === -1 ? bare : bare.slice(0, tests);
 }
