@@ -80,8 +80,9 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
         let events = events.clone();
         events.is_full().then(|| Box::pin(async move { events.has_room().await }) as _)
     });
-    let cluster =
-        Cluster::new(options.access(password), options.mode, options.connect_timeout(), options.rhythm(), observer);
+    let (connect_timeout, rhythm, manners) = (options.connect_timeout(), options.rhythm(), options.manners());
+    let access = options.access(password);
+    let cluster = Cluster::new(access, options.mode, connect_timeout, rhythm, manners, observer);
     let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
     let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
     Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })

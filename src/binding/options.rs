@@ -11,6 +11,7 @@ use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSess
 use crate::cluster::Rhythm;
 use crate::cluster::guard::Requirement;
 use crate::cluster::login::{Access, Password};
+use crate::cluster::manners::Manners;
 use crate::cluster::role::Mode;
 use crate::cluster::socket::{KeepAlive, Liveness};
 use crate::cluster::tls::Encryption;
@@ -49,6 +50,12 @@ pub(super) struct PoolOptions {
     pub(super) types: TypeOptions,
     /// Missing: nobody looks at the nodes in the background.
     monitor: Option<MonitorOptions>,
+    /// Bytes of a result at most.
+    #[serde(default)]
+    max_result_bytes: Option<usize>,
+    /// Whether statements have names; missing: unless a pooler stands in between.
+    #[serde(default)]
+    prepare: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +194,10 @@ impl PoolOptions {
             node_timeout: Duration::from_millis(monitor.node_timeout_ms),
         };
         self.monitor.as_ref().map(of)
+    }
+
+    pub(super) fn manners(&self) -> Manners {
+        Manners::new(self.max_result_bytes, self.prepare)
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

@@ -18,16 +18,16 @@ use tokio::time::sleep;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
-use super::ear::{Ear, Heard};
+use super::ear::Ear;
 use super::failure::{Progress, describe};
-use super::formats::{Asking, Formats};
-use super::guard::Guarded;
+use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::{Probe, Told, ask};
 use super::role::Role;
 use super::socket::{Address, Bound, Ready, Socket};
 use super::tls::{SocketFailure, Tls, Way};
+use super::wire::{Facts, Taps, Wire};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     closed: AtomicBool,
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
+    /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
+    pooled: AtomicBool,
     cut: Notify,
     dropped: Notify,
     ended: Notify,
@@ -120,7 +122,7 @@ pub(crate) struct Conn {
     tls: Arc<Tls>,
     pub(crate) created: Instant,
     generation: u64,
-    /// Whether the server reports its role by itself: PostgreSQL 14 and later.
+    /// Whether the session's parameters tell its role: PostgreSQL 14 and later.
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
     limits_statements: AtomicBool,
@@ -128,6 +130,7 @@ pub(crate) struct Conn {
     may_ask: AtomicBool,
     pub(crate) ear: Arc<Ear>,
     pub(crate) formats: Arc<Formats>,
+    pub(crate) facts: Arc<Facts>,
     link: Arc<Link>,
 }
 
@@ -148,10 +151,10 @@ impl Conn {
         connection: Driven,
         node: &Arc<Node>,
         (address, way, tls): (Address, Way, Arc<Tls>),
-        ear: Arc<Ear>,
-        formats: Arc<Formats>,
+        taps: Taps,
         notices: Notices,
     ) -> Self {
+        let Taps { ear, formats, facts, .. } = taps;
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = node.generation();
@@ -169,6 +172,7 @@ impl Conn {
             may_ask: AtomicBool::new(true),
             ear,
             formats,
+            facts,
             link,
         }
     }
@@ -188,8 +192,11 @@ impl Conn {
 
     /// What the node says of itself, in one flight.
     pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
-        let Told { probe, limits_statements, may_ask } =
+        let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
+        if self.facts.pid() != pid {
+            self.link.pooled.store(true, Ordering::Relaxed);
+        }
         self.may_ask.store(may_ask, Ordering::Relaxed);
         self.limits_statements.store(limits_statements, Ordering::Relaxed);
         self.link.set_role(probe.role);
@@ -214,12 +221,17 @@ impl Conn {
 
     /// Whether [`Self::role`] may be out of date, so that a statement needs a `SHOW` in its flight.
     pub(crate) fn is_stale(&self) -> bool {
-        !self.reports_role || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
+        !self.reports_role() || clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)) > FRESH
     }
 
     /// Whether the server reports changes of [`Self::role`] with the first answer after them.
     pub(crate) fn reports_role(&self) -> bool {
-        self.reports_role
+        self.reports_role && !self.is_pooled()
+    }
+
+    /// Whether a pooler stands between us and the server: who answered was not who we logged in to.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.link.pooled.load(Ordering::Relaxed)
     }
 
     /// Whether the server may cancel a statement for taking too long.
@@ -251,6 +263,12 @@ impl Conn {
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);
         self.link.cut();
+    }
+
+    /// The same, for this reason.
+    pub(crate) fn break_off(&self, reason: String) {
+        lock(&self.link.reason).get_or_insert(reason);
+        self.cut();
     }
 
     /// How long ago its last statement was answered.
@@ -332,8 +350,7 @@ impl Conn {
     }
 }
 
-type Stream = Guarded<Heard<Asking<Socket>>>;
-type Driven = Connection<Stream, Bound<Stream>>;
+type Driven = Connection<Wire<Socket>, Bound<Wire<Socket>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -349,7 +366,9 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
         loop {
             let message = poll_fn(|cx| {
                 let polled = connection.poll_message(cx);
-                if let Some(role) = reported_role(&connection) {
+                if !link.pooled.load(Ordering::Relaxed)
+                    && let Some(role) = reported_role(&connection)
+                {
                     link.set_role(role);
                 }
                 polled

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::wire::Violation;
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
 
@@ -11,6 +12,8 @@ use crate::error::{ClientError, Distrust, Outcome, ServerError};
 pub(crate) enum HostFailure {
     /// No TCP connection, or it broke.
     Unreachable(String),
+    /// What it sent is not PostgreSQL's protocol.
+    Confused(String),
     /// It took longer than connectTimeoutMs.
     Silent(Duration, Stage),
     /// The server refused: 28P01, 53300, 57P03, ...
@@ -36,9 +39,14 @@ impl HostFailure {
         }
     }
 
+    /// The node does not do what a server does, whoever asks.
+    pub(super) fn is_of_the_node(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(..))
+    }
+
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Unreachable(reason) | Self::Unsuitable(reason) => reason.clone(),
+            Self::Unreachable(reason) | Self::Confused(reason) | Self::Unsuitable(reason) => reason.clone(),
             Self::Silent(waited, stage) => {
                 let ms = waited.as_millis();
                 match stage {
@@ -87,6 +95,7 @@ impl From<tokio_postgres::Error> for HostFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(refused) => Self::Refused(Box::new(refused.into())),
+            None if violation(&error).is_some() => Self::Confused(describe(&error)),
             None => Self::Unreachable(describe(&error)),
         }
     }
@@ -131,6 +140,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
     }
+    if let Some(violation) = violation(error) {
+        return violation.to_string();
+    }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -141,4 +153,9 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// How the server broke the protocol, if it is that.
+pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
 }

@@ -20,16 +20,14 @@ use tokio_postgres::Config;
 
 use super::Cluster;
 use super::conn::Conn;
-use super::ear::{Ear, Heard};
-use super::failure::describe;
-use super::failure::{HostFailure, NoPassword, Progress, Stage};
-use super::formats::{Asking, Formats};
-use super::guard::{Guarded, Refused as Broken, Requirement};
+use super::failure::{HostFailure, NoPassword, Progress, Stage, describe, violation};
+use super::guard::{Refused as Broken, Requirement, gate};
 use super::node::Node;
 use super::notices::Notices;
 use super::probe::Probe;
 use super::socket::{Address, Liveness, Ready, Socket};
 use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
+use super::wire::{Taps, Wire};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
 
@@ -238,11 +236,9 @@ async fn attempt(
     if let Some(password) = &password {
         config.password(password);
     }
-    let ear = Arc::<Ear>::default();
-    let formats = Arc::<Formats>::default();
     let is_private = !matches!(socket, Socket::Tcp(_));
-    let stream = Heard::new(Asking::new(socket, formats.clone()), ear.clone());
-    let stream = Guarded::new(stream, credentials.requirement.clone(), is_private);
+    let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
+    let stream = Wire::new(socket, &taps).gated(gate(credentials.requirement.clone(), is_private));
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
@@ -257,8 +253,9 @@ async fn attempt(
     drop(turn);
     let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
     let place = (address.clone(), way, cluster.tls.clone());
-    let conn = Conn::start(client, connection, node, place, ear, formats, notices);
+    let conn = Conn::start(client, connection, node, place, taps, notices);
     let probe = conn.probe().await.map_err(HostFailure::from)?;
+    cluster.settle_naming(&conn);
     Ok((conn, probe))
 }
 
@@ -284,12 +281,8 @@ fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
         return untrusted(distrust(node, failure));
     }
-    match broken_off(error) {
-        Some(Broken::Method(reason)) => {
-            return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
-        }
-        Some(Broken::Nonsense(reason)) => return HostFailure::Unreachable(reason),
-        None => {}
+    if let Some(Broken(reason)) = broken_off(error) {
+        return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
     }
     let text = describe(error);
     if text.contains("password missing") {
@@ -300,6 +293,7 @@ fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
     }
     match text.strip_prefix("authentication error: ") {
         Some(reason) => untrusted(Distrust::authentication(node.host_name(), node.port, reason.to_owned())),
+        None if violation(error).is_some() => HostFailure::Confused(text),
         None => HostFailure::Unreachable(text),
     }
 }

@@ -6,6 +6,8 @@
 //! - `ear`: hears what tokio-postgres keeps to itself: the answers to a script, the end of a COPY that goes on
 //! - `notices`: the server's notices on their way to JavaScript
 //! - `formats`: asks for columns as text where binary will not do
+//! - `wire`: checks what servers send, and changes what we send where tokio-postgres cannot
+//! - `manners`: how connections behave: how large results may be, how statements are called
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
 //! - `failure`: why a host could not be used
@@ -27,6 +29,7 @@ pub(crate) mod fence;
 pub(crate) mod formats;
 pub(crate) mod guard;
 pub(crate) mod login;
+pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
 mod notices;
@@ -36,6 +39,7 @@ pub(crate) mod role;
 pub(crate) mod socket;
 pub(crate) mod tls;
 mod view;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::future::Future;
@@ -55,6 +59,7 @@ use self::conn::Conn;
 use self::failure::ConnectFailure;
 pub(crate) use self::login::Access;
 use self::login::Credentials;
+use self::manners::Manners;
 pub(crate) use self::monitor::Rhythm;
 use self::monitor::Watch;
 use self::node::{Node, State};
@@ -99,6 +104,7 @@ pub(crate) struct Cluster {
     pub(crate) appeared: Notify,
     /// Connections to some node were retired: idle ones are to be dropped.
     pub(crate) retired: Notify,
+    pub(crate) manners: Manners,
     observer: Observer,
     /// Somebody listens to notices.
     notices: Arc<AtomicBool>,
@@ -116,6 +122,7 @@ impl Cluster {
         mode: Mode,
         connect_timeout: Duration,
         rhythm: Option<Rhythm>,
+        manners: Manners,
         observer: Observer,
     ) -> Self {
         let config = &access.config;
@@ -151,6 +158,7 @@ impl Cluster {
             discovery: tokio::sync::Mutex::default(),
             appeared: Notify::new(),
             retired: Notify::new(),
+            manners,
             observer,
             notices: Arc::default(),
         }

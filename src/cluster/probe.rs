@@ -15,7 +15,7 @@ const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
     ELSE pg_catalog.pg_current_wal_lsn() END, \
-    pg_catalog.current_setting('statement_timeout')";
+    pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid()";
 
 /// Which cluster the node belongs to, and which timeline a standby follows at least: what its control file and, for
 /// those who may see it, its WAL receiver say. It may be older than what is true.
@@ -63,6 +63,8 @@ pub(super) struct Told {
     pub(super) limits_statements: bool,
     /// Whether the session may ask for [`CONTROL`].
     pub(super) may_ask: bool,
+    /// The process that answered.
+    pub(super) pid: Option<u32>,
 }
 
 /// Whether it is a right, or the function, that is missing.
@@ -99,7 +101,8 @@ pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_po
         latency: Some(latency),
         identity: control.and_then(|row| row.get(0)?.parse().ok()),
     };
-    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask })
+    let pid = text(5).and_then(|pid| pid.parse().ok());
+    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask, pid })
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Cluster {
                     seen.state = State::Down;
                 }
                 drop(seen);
-                if matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(..)) {
+                if failure.is_of_the_node() {
                     node.suspect.store(true, Ordering::Relaxed);
                 }
                 node.poke();
@@ -343,7 +343,7 @@ impl Cluster {
     }
 
     fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
-        let gone = matches!(failure, HostFailure::Unreachable(_) | HostFailure::Silent(..));
+        let gone = failure.is_of_the_node();
         let mut seen = lock(&node.seen);
         seen.last_error = Some(failure.describe());
         let was = seen.state;

@@ -195,7 +195,7 @@ impl Prepared {
 
 /// The name under which the server knows a statement. tokio-postgres tells it in its debugging output only:
 /// `Statement { name: "s7", ...`.
-fn name_of(statement: &Statement) -> String {
+pub(crate) fn name_of(statement: &Statement) -> String {
     let told = format!("{statement:?}");
     told.split('"').nth(1).unwrap_or_default().to_owned()
 }

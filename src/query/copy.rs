@@ -32,9 +32,11 @@ use super::outcome::{Cause, Next, Phase, next};
 use super::transaction::end;
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
+use crate::cluster::formats::Asked;
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
 use crate::pool::task::After;
 
@@ -286,6 +288,7 @@ struct Load<'a> {
 /// A COPY that is running.
 struct Sink {
     inner: Pin<Box<CopyInSink<Bytes>>>,
+    _asked: Asked,
     /// Dropped after the COPY, for its drop sends a message.
     _statement: Statement,
     sequence: Sequence,
@@ -320,9 +323,10 @@ impl<'a> Load<'a> {
             Ok(statement) => statement,
             Err(error) => return Err(failure(self.session, error, Phase::NotSent, sequence).await),
         };
+        let asked = conn.formats.ask_for_load(name_of(&statement));
         match conn.client.copy_in(&statement).await {
             Ok(inner) => {
-                self.sink = Some(Sink { inner: Box::pin(inner), _statement: statement, sequence });
+                self.sink = Some(Sink { inner: Box::pin(inner), _asked: asked, _statement: statement, sequence });
                 Ok(())
             }
             Err(error) => Err(failure(self.session, error, Phase::Sent, sequence).await),
@@ -446,7 +450,7 @@ impl<'a> Load<'a> {
         self.session.conn.answered();
         match finished {
             Ok(rows) => {
-                self.loaded += rows;
+                self.loaded = self.loaded.saturating_add(rows);
                 Ok(())
             }
             Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),

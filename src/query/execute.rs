@@ -16,6 +16,7 @@ use super::caller::{Caller, Finished};
 use super::lookup::catalog_with;
 use super::outcome::{Cause, Phase, plan_is_outdated};
 use crate::cluster::conn::Sequence;
+use crate::cluster::failure::describe;
 use crate::cluster::role::{Fit, fit};
 use crate::codec::{Catalog, DecodeError, Packer, Param, ParamError, Target, describe_type, is_built_in, read_params};
 use crate::engine::lock;
@@ -289,7 +290,11 @@ pub(crate) async fn failure(
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
     // The connection is broken, or so confused that it has to be.
-    session.conn.cut();
+    if error.is_closed() {
+        session.conn.cut();
+    } else {
+        session.conn.break_off(describe(&error));
+    }
     // Let the statement ahead of this one say first why the session ended.
     tokio::task::yield_now().await;
     let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };

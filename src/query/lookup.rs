@@ -17,11 +17,15 @@ FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_range r ON (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
 WHERE t.oid = ANY ($1)";
 
+/// How often what was told leads to more questions, at most.
+const ROUNDS: usize = 32;
+
 /// What is known of the types of this connection's database, all of `types` included.
 pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Arc<Catalog>, Error> {
     let mut catalog = lock(&session.catalog).clone();
     let mut types = types.to_vec();
-    loop {
+    // A range's range and so on: of a real database there are two at most.
+    for _ in 0..ROUNDS {
         let mut missing = Vec::new();
         for ty in &types {
             catalog.ask_for(ty, &mut missing);
@@ -48,6 +52,7 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
         }
         *lock(&session.catalog) = catalog.clone();
     }
+    Ok(catalog)
 }
 
 /// The type with this oid: tokio-postgres looks up the types of a statement's parameters.

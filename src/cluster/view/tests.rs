@@ -6,6 +6,7 @@ use super::*;
 use crate::cluster::failure::Stage;
 use crate::cluster::guard::Requirement;
 use crate::cluster::login::{Access, Password};
+use crate::cluster::manners::Manners;
 use crate::cluster::monitor::Rhythm;
 use crate::cluster::role::Role;
 use crate::cluster::socket::Liveness;
@@ -36,7 +37,8 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         liveness: Liveness { keep_alive: None, unacknowledged: None },
         at_random: false,
     };
-    let cluster = Cluster::new(access, mode, timeout, Some(Rhythm::default()), Arc::new(observer));
+    let (rhythm, manners) = (Some(Rhythm::default()), Manners::default());
+    let cluster = Cluster::new(access, mode, timeout, rhythm, manners, Arc::new(observer));
     Seen { cluster, told }
 }
 

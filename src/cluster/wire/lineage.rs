@@ -1,0 +1,231 @@
+//! Bounds what tokio-postgres asks by itself: the types that it does not know.
+//!
+//! It looks up the element of an array, the fields of a composite, and so on by calling itself, and a server may answer
+//! that a type's element is the type itself. So the depth of each type is kept here, as it follows from the answers: the
+//! longest way down to it. Types of a real database cannot contain themselves, and ours are not nested deeper than a
+//! person can read. Answers to such questions, which are held in memory, are bounded too.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::inbound::LONG;
+
+/// Types within types.
+const DEPTH: u16 = 64;
+/// Types that one connection may have been told of.
+const TYPES: usize = 100_000;
+
+/// What tokio-postgres asks (prepare.rs).
+const TYPE: &[u8] = b"SELECT t.typname, t.typtype, t.typelem, ";
+const FIELDS: &[u8] = b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\n";
+const LABELS: &[u8] = b"SELECT enumlabel\nFROM pg_catalog.pg_enum\n";
+
+/// A question that is not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// What is the type with this oid?
+    Type(u32),
+    /// Which fields has the relation with this oid?
+    Fields(u32),
+    /// Something that has no types in its answer.
+    Other,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    /// The statements with which types are looked up.
+    types: HashSet<String>,
+    fields: HashSet<String>,
+    labels: HashSet<String>,
+    asked: VecDeque<Question>,
+    /// Bytes of the answer that is coming.
+    bytes: usize,
+    of_types: HashMap<u32, u16>,
+    of_relations: HashMap<u32, u16>,
+}
+
+/// The columns of a DataRow, as far as it has them.
+fn cells(body: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = body.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk()?;
+        let length = i32::from_be_bytes(*length);
+        let Ok(length) = usize::try_from(length) else {
+            rest = after;
+            return Some(None);
+        };
+        let cell = after.get(..length)?;
+        rest = &after[length..];
+        Some(Some(cell))
+    })
+}
+
+fn oid(cell: Option<&[u8]>) -> u32 {
+    cell.and_then(|cell| cell.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
+impl Lineage {
+    /// A statement is parsed; `behind` stands behind its name.
+    pub(super) fn parse(&mut self, name: &str, behind: &[u8]) {
+        let of = [(TYPE, &mut self.types), (FIELDS, &mut self.fields), (LABELS, &mut self.labels)];
+        for (question, statements) in of {
+            if behind.starts_with(question) && !name.is_empty() {
+                statements.insert(name.to_owned());
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, name: &str) {
+        for statements in [&mut self.types, &mut self.fields, &mut self.labels] {
+            statements.remove(name);
+        }
+    }
+
+    /// Whether it knows a statement of which it wants to hear.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.types.is_empty()
+    }
+
+    /// A statement runs. Whether it is a look-up; those without a name are ours.
+    pub(super) fn bind(&mut self, name: &str, message: &[u8]) -> bool {
+        // One parameter of four bytes, and one format for all columns.
+        let argument = || oid(message.len().checked_sub(8).and_then(|at| message.get(at..at + 4)));
+        let question = match name {
+            "" => Question::Other,
+            name if self.types.contains(name) => Question::Type(argument()),
+            name if self.fields.contains(name) => Question::Fields(argument()),
+            name if self.labels.contains(name) => Question::Other,
+            _ => return false,
+        };
+        self.asked.push_back(question);
+        true
+    }
+
+    /// So many look-ups were answered with an error.
+    pub(super) fn refused(&mut self, lookups: usize) {
+        for _ in 0..lookups {
+            self.answered();
+        }
+    }
+
+    /// A look-up was answered.
+    pub(super) fn answered(&mut self) {
+        self.asked.pop_front();
+        self.bytes = 0;
+    }
+
+    /// A row of the answer to a look-up.
+    pub(super) fn row(&mut self, body: &[u8]) -> Result<(), String> {
+        self.bytes += body.len() + 4;
+        if self.bytes > LONG {
+            return Err("the server does not come to an end with what it tells of a type".to_owned());
+        }
+        match self.asked.front() {
+            Some(&Question::Type(of)) => {
+                let depth = self.of_types.get(&of).copied().unwrap_or(0) + 1;
+                let cells: Vec<_> = cells(body).collect();
+                let at = |index: usize| oid(cells.get(index).copied().flatten());
+                // Element, a range's subtype, a domain's base.
+                [at(2), at(3), at(4)].into_iter().try_for_each(|oid| sink(&mut self.of_types, oid, depth))?;
+                sink(&mut self.of_relations, at(6), depth)
+            }
+            Some(Question::Fields(of)) => {
+                let depth = self.of_relations.get(of).copied().unwrap_or(0) + 1;
+                sink(&mut self.of_types, oid(cells(body).nth(1).flatten()), depth)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Something was found at this depth.
+fn sink(depths: &mut HashMap<u32, u16>, oid: u32, depth: u16) -> Result<(), String> {
+    if oid == 0 {
+        return Ok(());
+    }
+    if depth > DEPTH {
+        return Err(format!("the server has types that are nested more than {DEPTH} deep"));
+    }
+    let known = depths.entry(oid).or_default();
+    *known = depth.max(*known);
+    if depths.len() > TYPES { Err(format!("the server told of more than {TYPES} types")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut body = (cells.len() as u16).to_be_bytes().to_vec();
+        for cell in cells {
+            body.extend(cell.map_or(-1, |cell| cell.len() as i32).to_be_bytes());
+            body.extend(cell.unwrap_or_default());
+        }
+        body
+    }
+
+    fn bind(oid: u32) -> Vec<u8> {
+        [&b"B\0\0\0\x1c\0s1\0\0\x01\0\x01\0\x01\0\0\0\x04"[..], &oid.to_be_bytes(), &[0, 1, 0, 1]].concat()
+    }
+
+    /// A lineage that knows what the statements ask.
+    fn lineage() -> Lineage {
+        let mut lineage = Lineage::default();
+        lineage.parse("s1", b"SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, ...\0\0\0");
+        lineage.parse("s2", b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\nWHERE ...\0\0\0");
+        lineage
+    }
+
+    /// Asks for a type, and is answered with these.
+    fn ask(lineage: &mut Lineage, of: u32, element: u32, relation: u32) -> Result<(), String> {
+        assert!(lineage.bind("s1", &bind(of)));
+        let (element, relation) = (element.to_be_bytes(), relation.to_be_bytes());
+        let none = Some(&[0; 4][..]);
+        let told = row(&[Some(b"t"), Some(b"b"), Some(&element), None, none, Some(b"public"), Some(&relation)]);
+        lineage.row(&told)?;
+        lineage.answered();
+        Ok(())
+    }
+
+    #[test]
+    fn an_array_of_itself_comes_to_an_end() {
+        let mut lineage = lineage();
+        let rounds = (0..1000).take_while(|_| ask(&mut lineage, 70_000, 70_000, 0).is_ok()).count();
+        assert_eq!(rounds, usize::from(DEPTH));
+    }
+
+    #[test]
+    fn a_row_that_holds_itself_comes_to_an_end() {
+        let mut lineage = lineage();
+        let mut rounds = 0;
+        let ended = loop {
+            if let Err(reason) = ask(&mut lineage, 70_000, 0, 70_001) {
+                break reason;
+            }
+            assert!(lineage.bind("s2", &bind(70_001)));
+            if let Err(reason) = lineage.row(&row(&[Some(b"self"), Some(&70_000_u32.to_be_bytes())])) {
+                break reason;
+            }
+            lineage.answered();
+            rounds += 1;
+            assert!(rounds < 1000);
+        };
+        assert!(ended.contains("nested"), "{ended}");
+    }
+
+    #[test]
+    fn ever_new_types_come_to_an_end_and_the_same_one_again_and_again_does_not() {
+        let mut lineage = lineage();
+        let rounds = (0..1000).take_while(|&at| ask(&mut lineage, 70_000 + at, 70_001 + at, 0).is_ok()).count();
+        assert_eq!(rounds, usize::from(DEPTH));
+        let mut lineage = super::tests::lineage();
+        assert!((0..1000).all(|_| ask(&mut lineage, 70_000, 70_001, 0).is_ok()));
+    }
+
+    #[test]
+    fn an_answer_without_end() {
+        let mut lineage = lineage();
+        assert!(lineage.bind("", &[]));
+        let label = vec![b'x'; 1 << 20];
+        assert!((0..1000).any(|_| lineage.row(&row(&[Some(&label)])).is_err()));
+    }
+}
