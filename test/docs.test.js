@@ -60,6 +60,7 @@ fact('ts blocks compile', { timeout: HANG_MS * 5 }, async (t) => {
     paths: { 'hyperiondb-client': [path.join(ROOT, 'client.d.ts')] },
     skipLibCheck: true,
   };
+  fs.writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }');
   fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
   const { code, out } = await printed(path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), [
     '--project',

@@ -33,7 +33,7 @@ function blocksOf(file, text) {
         throw new Error(`${file}:${index + 1} looks like a block without a fence, which nothing would test`);
       }
       const [, said = null] = /^ *<!-- test: (.*) -->$/.exec(lines[index]) ?? [];
-      if (said !== null || lines[index].trim() !== '') note = said;
+      if (lines[index].trim() !== '') note = said;
       continue;
     }
     const [, indent, mark, language] = fence;
