@@ -75,6 +75,9 @@ const median = (spread) => (spread === undefined ? '' : short(spread.median));
 /** @param {number} value */
 const times = (value) => (value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
+/** In another order each round: nobody is always measured behind the same one. @template T @param {T[]} list @param {number} by */
+const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
+
 /** Half of the way from the least to the greatest. @param {Spread | undefined} spread */
 const plusMinus = (spread) =>
   spread === undefined ? '' : `${Math.round(((spread.max - spread.min) / 2 / spread.median) * 100)}%`;
@@ -156,6 +159,7 @@ module.exports = {
   bestOf,
   table,
   aligned,
+  rotated,
   short,
   times,
 };

@@ -8,18 +8,18 @@
 // are compared before anything counts. Everything measured goes to bench/results/ (JSON, and a chart), the medians to the
 // terminal, with our targets (targets.js) at the end.
 
-const { fork } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { startCluster } = require('../test/cluster');
 const { chart } = require('./chart.js');
+const { inChild } = require('./children.js');
 const { buildNative, installPeers } = require('./install.js');
 const { LOADS } = require('./loads.js');
 const { PARTICIPANTS, takesPart } = require('./peers');
 const { startProxy } = require('./proxy.js');
-const { LEGEND, OURS, bestOf, headlineTimes, short, spread, table, times } = require('./report.js');
+const { LEGEND, OURS, bestOf, headlineTimes, rotated, short, spread, table, times } = require('./report.js');
 const { judge, targetTable } = require('./targets.js');
 
 /** @typedef {import('./types').Answer} Answer */
@@ -98,30 +98,6 @@ async function prepared(participants) {
 const limit = (name) => require(`./peers/${name}.js`);
 
 /**
- * @param {Job} job
- * @returns {Promise<Answer>}
- */
-function inChild(job) {
-  const child = fork(path.join(__dirname, 'child.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  return new Promise((resolve, reject) => {
-    const failed = (/** @type {unknown} */ why) => reject(new Error(String(why)));
-    /** @type {Answer | undefined} */
-    let answered;
-    child.once('message', (/** @type {any} */ answer) => {
-      if ('error' in answer) failed(answer.error);
-      else answered = answer;
-    });
-    child.once('error', failed);
-    // Not before it has ended: nobody is measured beside somebody's farewell.
-    child.once('exit', (code, signal) => {
-      if (answered) resolve(answered);
-      else failed(`ended without an answer (${signal ?? code})`);
-    });
-    child.send(job);
-  });
-}
-
-/**
  * Several cold starts are one measurement.
  * @param {Answer[]} answers
  * @returns {Answer}
@@ -175,9 +151,6 @@ class Values {
     }
   }
 }
-
-/** @template T @param {T[]} list @param {number} by */
-const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
 /** One run of the whole. */
 class Bench {

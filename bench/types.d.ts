@@ -6,6 +6,8 @@ export interface Opening {
   password: string;
   database: string;
   connections: number;
+  /** TLS, verified by this CA (PEM); false: none. Not given: what the client does by itself. */
+  tls?: { ca: string } | false;
   /** For a client that can do both: whether this load suits its pipelined mode. */
   pipelined?: boolean;
 }

@@ -15,12 +15,16 @@ const net = require('node:net');
 async function relayTo(t, { host, port }, change = (piece) => piece) {
   /** @type {string[]} */
   const pieces = [];
+  /** @type {string[]} */
+  const conversations = [];
   const server = net.createServer((client) => {
+    const number = conversations.push('') - 1;
     const upstream = net.connect(port, host);
     client.setNoDelay(true);
     upstream.setNoDelay(true);
     client.on('data', (piece) => {
       pieces.push(piece.toString('latin1'));
+      conversations[number] += piece.toString('latin1');
       upstream.write(change(piece));
     });
     upstream.on('data', (piece) => client.write(piece));
@@ -37,7 +41,17 @@ async function relayTo(t, { host, port }, change = (piece) => piece) {
   const address = /** @type {net.AddressInfo} */ (server.address());
   // The monitor's looks are not the pool's doing.
   const sent = () => pieces.splice(0).filter((piece) => !piece.includes('pg_is_in_recovery'));
-  return { host: `127.0.0.1:${address.port}`, sent };
+  return {
+    host: `127.0.0.1:${address.port}`,
+    port: address.port,
+    sent,
+    /** Everything that clients have sent, a text for each connection. */
+    conversations: () => [...conversations],
+  };
 }
 
-module.exports = { relayTo };
+/** How a connection begins: what asks for TLS, and what cancels a statement (PostgreSQL docs, 54.7 "Message Formats"). */
+const SSL_REQUEST = '\0\0\0\x08\x04\xd2\x16\x2f';
+const CANCEL_REQUEST = '\0\0\0\x10\x04\xd2\x16\x2e';
+
+module.exports = { CANCEL_REQUEST, SSL_REQUEST, relayTo };

@@ -10,8 +10,8 @@ exports.version = () => require('../../package.json').version;
 exports.library = () => Object.keys(require.cache).find((file) => file.endsWith('.node'));
 
 /** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */
-exports.open = async ({ hosts, user, password, database, connections }) => {
-  const pool = createPool({ hosts, user, password, database, poolSize: connections });
+exports.open = async ({ hosts, user, password, database, connections, tls }) => {
+  const pool = createPool({ hosts, user, password, database, poolSize: connections, ssl: tls });
   return {
     statement: (_name, sql) => (params, transaction) =>
       /** @type {typeof pool} */ (transaction ?? pool).query(sql, params),

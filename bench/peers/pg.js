@@ -12,8 +12,8 @@ const FETCHED = 1000;
 exports.version = () => require('../package.json').devDependencies.pg;
 
 /** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */
-exports.open = async ({ primary, user, password, database, connections }) => {
-  const pool = new Pool({ ...primary, user, password, database, max: connections, idleTimeoutMillis: 0 });
+exports.open = async ({ primary, user, password, database, connections, tls }) => {
+  const pool = new Pool({ ...primary, user, password, database, max: connections, idleTimeoutMillis: 0, ssl: tls });
   return {
     ...onPool(pool),
     bulk: {

@@ -20,8 +20,9 @@ function templateOf(text) {
 }
 
 /** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */
-exports.open = async ({ primary, user, password, database, connections }) => {
-  const sql = postgres({ ...primary, user, password, database, max: connections, prepare: true, onnotice: () => {} });
+exports.open = async ({ primary, user, password, database, connections, tls: ssl }) => {
+  const login = { ...primary, user, password, database, ssl };
+  const sql = postgres({ ...login, max: connections, prepare: true, onnotice: () => {} });
   return {
     statement: (_name, text) => {
       const template = templateOf(text);

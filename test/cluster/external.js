@@ -111,17 +111,18 @@ class ExternalNode extends Server {
 }
 
 /**
- * @param {{ settings?: Record<string, unknown> }} [options]
+ * @param {{ settings?: Record<string, unknown>, tls?: unknown }} [options]
  * @param {NodeJS.ProcessEnv} [env]
  * @returns {Promise<Cluster>}
  */
-async function openExternalCluster({ settings = {} } = {}, env = process.env) {
+async function openExternalCluster({ settings = {}, tls = null } = {}, env = process.env) {
   if (Object.keys(settings).length > 0) {
     throw new UnsupportedError(
       'settings',
       `cannot set ${Object.keys(settings).join(', ')} on the cluster of HYPERION_HOSTS`,
     );
   }
+  if (tls !== null) throw new UnsupportedError('entrance', 'the certificates of HYPERION_HOSTS are not ours');
   const credentials = {
     user: env.HYPERION_USER ?? 'postgres',
     password: env.HYPERION_PASSWORD ?? '',

@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { findBinaries } = require('./binaries');
 const { Cluster } = require('./cluster');
+const { quoted, writeEntrance } = require('./entrance');
 const { copyTree, newClusterFolder } = require('./files');
 const { LocalNode } = require('./node');
 const { freePort } = require('./ports');
@@ -26,6 +27,7 @@ const { APP, newDataDirectory, SUPERUSER } = require('./template');
  * @property {boolean} synchronous
  * @property {Record<string, Setting>} settings
  * @property {string[]} hba
+ * @property {import('./entrance').ServerTls | import('./entrance').ServerTls[] | null} tls
  * @property {Record<string, string | Buffer>} files
  * @property {string} [pgBin]
  */
@@ -45,6 +47,7 @@ const CAPABILITIES = Object.freeze([
   'failover',
   'switchover',
   'settings',
+  'entrance',
 ]);
 
 const ATTEMPTS = 3;
@@ -126,17 +129,11 @@ async function createDataDirectories(nodes, binaries, options) {
   const settings = { ...settingsFor(nodes, binaries.version, options.synchronous), ...options.settings };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${quoted(value)}\n`);
   fs.appendFileSync(path.join(first, 'postgresql.conf'), lines.join(''));
-  writeOwned(path.join(first, 'pg_hba.conf'), [...HBA, ...options.hba, ...HBA_DEFAULT, ''].join('\n'), owner);
   for (const [name, content] of Object.entries(options.files)) writeOwned(path.join(first, name), content, owner);
   await Promise.all(others.map((target) => copyTree(first, target, { owner })));
+  const tlsOf = (/** @type {number} */ index) => (Array.isArray(options.tls) ? options.tls[index] : options.tls);
+  nodes.forEach(({ dataDir }, index) => writeEntrance(dataDir, owner, { tls: tlsOf(index), hba: options.hba }));
 }
-
-/** The harness's own ways in come first, so that no line of a test can lock it out. */
-const HBA = [
-  `host all ${SUPERUSER.user} 127.0.0.1/32 scram-sha-256`,
-  `host replication ${SUPERUSER.user} 127.0.0.1/32 scram-sha-256`,
-];
-const HBA_DEFAULT = ['host all all 127.0.0.1/32 scram-sha-256'];
 
 /**
  * The same on every node, so that a base backup carries it along; port and name are on the command line.
@@ -179,12 +176,6 @@ function settingsFor(nodes, version, synchronous) {
     timezone: 'UTC',
     ...(version >= 18 ? { io_method: 'sync' } : {}), // no extra I/O worker processes on a small machine
   };
-}
-
-/** @param {Setting} value */
-function quoted(value) {
-  const text = typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
-  return `'${text.replace(/'/g, "''")}'`;
 }
 
 exports.startLocalCluster = startLocalCluster;

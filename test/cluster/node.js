@@ -7,6 +7,7 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { changeEntrance } = require('./entrance');
 const replication = require('./replication');
 const { clearRemains, killAll, processesIn, signal, suspend } = require('./processes');
 const { Server } = require('./server');
@@ -212,6 +213,11 @@ class LocalNode extends Server {
   becomeStandbyOf(upstream) {
     replication.writeStandbyFiles(this, this.dataDir, upstream, this.#binaries.account);
     this.role = 'standby';
+  }
+
+  /** @param {import('./entrance').Entrance} entrance */
+  async entrance(entrance) {
+    await changeEntrance(this, this.#binaries.account, entrance);
   }
 
   #livePids() {

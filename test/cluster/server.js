@@ -217,6 +217,17 @@ class Server {
     throw this.unsupported('rejoin');
   }
 
+  /**
+   * Changes certificate, key (`tls: null`: no TLS at all) and pg_hba.conf while the server runs, and waits until every new
+   * session is received by the new ones. What is not given stays; `hba` replaces all lines but the harness's own.
+   *
+   * @param {import('./entrance').Entrance} _entrance
+   * @returns {Promise<void>}
+   */
+  async entrance(_entrance) {
+    throw this.unsupported('entrance');
+  }
+
   /** @param {string} operation */
   unsupported(operation) {
     return new UnsupportedError(operation, 'it needs more than the login we have');
