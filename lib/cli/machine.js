@@ -35,7 +35,9 @@ function machine() {
 
 function libc() {
   if (process.platform !== 'linux') return null;
-  const { header } = /** @type {any} */ (process.report?.getReport() ?? { header: {} });
+  const report = /** @type {any} */ (process.report);
+  report.excludeNetwork = true; // it would look up the names of all sockets
+  const { header } = report.getReport();
   return header.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : 'musl';
 }
 
