@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { ROOT, allBlocks, blocksOf } = require('./docs/blocks.js');
+const { ROOT, allBlocks, blocksOf, documents } = require('./docs/blocks.js');
 const { checkShell } = require('./docs/shell.js');
 const { World } = require('./docs/world.js');
 const { freePort } = require('./cluster/ports.js');
@@ -111,6 +111,44 @@ for (const block of written('')) {
     assert.ok(seen * 2 >= rest.length, `${seen} of ${rest.length} lines are in\n${[...real].join('\n')}`);
   });
 }
+
+/** As GitHub makes an anchor of a heading. @param {string} heading */
+const anchorOf = (heading) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\w\- ]/g, '')
+    .trim()
+    .replaceAll(' ', '-');
+
+/** What is wrong with the links of a document. @param {string} file @param {string} text */
+function brokenLinks(file, text) {
+  const prose = text.replaceAll(/```[\s\S]*?```/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link]) => {
+    if (/^https?:/.test(link)) return [];
+    const [name, anchor] = link.split('#');
+    const target = path.join(ROOT, name === '' ? file : path.join(path.dirname(file), name));
+    if (!fs.existsSync(target)) return [`${file}: ${link}: there is no such file`];
+    if (anchor === undefined) return [];
+    const headings = fs.readFileSync(target, 'utf8').matchAll(/^#+ (.*)$/gm);
+    return [...headings].some(([, heading]) => anchorOf(heading) === anchor)
+      ? []
+      : [`${file}: ${link}: there is no such heading`];
+  });
+}
+
+fact('links lead somewhere', () => {
+  const broken = documents().flatMap((file) => brokenLinks(file, fs.readFileSync(path.join(ROOT, file), 'utf8')));
+  assert.deepEqual(broken, []);
+  assert.deepEqual(brokenLinks('docs/x.md', 'see [a](nothing.md), [b](types.md#nothing), [c](../README.md#types)'), [
+    'docs/x.md: nothing.md: there is no such file',
+    'docs/x.md: types.md#nothing: there is no such heading',
+  ]);
+});
+
+fact('every page is found from the README', () => {
+  const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+  for (const file of documents()) if (file !== 'README.md') assert.ok(readme.includes(file), file);
+});
 
 // --- that it can fail
 

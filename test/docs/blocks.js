@@ -50,4 +50,4 @@ function blocksOf(file, text) {
 /** @returns {Block[]} */
 const allBlocks = () => documents().flatMap((file) => blocksOf(file, fs.readFileSync(path.join(ROOT, file), 'utf8')));
 
-module.exports = { ROOT, allBlocks, blocksOf };
+module.exports = { ROOT, allBlocks, blocksOf, documents };
