@@ -95,6 +95,7 @@ const server = (said, settings, fields) => ({
   node: 'db1:5432',
   error: null,
   clock: { aheadMs: 2, exactMs: 1 },
+  notices: [],
   ...fields,
   said: {
     version: '17.2',
@@ -200,6 +201,7 @@ for (const [findings, ...expected] of /** @type {[any[], ...string[]][]} */ ([
   [asked(server({ serverPort: null, tls: null })).slice(0, 1), 'ok PostgreSQL 17.2'],
   [asked(server({ tls: null })).slice(0, 1), 'ok PostgreSQL 17.2, no TLS'],
   [asked(server({ serverPort: 6000 })).slice(-1), 'note the server itself listens on port 6000: a pooler'],
+  [asked(server({}, {}, { notices: ['a pooler', 'a pooler'] })).slice(4), 'note a pooler'],
   [
     asked(server({}, {}, { clock: { aheadMs: -1500, exactMs: 1 } })).slice(1, 2),
     "wrong its clock is 1500 ms behind this machine's",

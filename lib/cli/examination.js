@@ -53,6 +53,7 @@ const LOOKS = 3;
  * @property {string} node `host:port`
  * @property {string | null} error why it could not be asked
  * @property {Record<string, any>} said the columns of QUESTION
+ * @property {string[]} notices what server and pool had to say of it, e.g. that there is a pooler
  * @property {{ aheadMs: number, exactMs: number } | null} clock how far it is ahead of this machine's, give or take
  */
 
@@ -73,6 +74,9 @@ async function examine(createPool, options, { host, port, address }, timeoutMs) 
     monitor: false,
     acquireTimeoutMs: timeoutMs,
   });
+  /** @type {string[]} */
+  const notices = [];
+  pool.on('notice', ({ message }) => notices.push(message));
   try {
     const call = { timeoutMs, readOnly: true };
     const said = await pool.one(QUESTION, [SETTINGS], call);
@@ -84,9 +88,9 @@ async function examine(createPool, options, { host, port, address }, timeoutMs) 
       const exactMs = (after - before) / 2;
       if (clock === null || exactMs < clock.exactMs) clock = { aheadMs: Number(at) - before - exactMs, exactMs };
     }
-    return { node, error: null, said, clock };
+    return { node, error: null, said, clock, notices };
   } catch (error) {
-    return { node, error: reasonOf(error), said: {}, clock: null };
+    return { node, error: reasonOf(error), said: {}, clock: null, notices };
   } finally {
     await pool.end();
   }

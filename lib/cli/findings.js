@@ -149,7 +149,7 @@ function nodeFindings(node) {
 }
 
 /** @param {Server} server @param {Node | undefined} node @returns {Finding[]} */
-function serverFindings({ node: subject, error, said, clock }, node) {
+function serverFindings({ node: subject, error, said, clock, notices }, node) {
   const { ok, note, wrong } = about(subject);
   if (error !== null) {
     // What keeps the pool from it was said already.
@@ -168,6 +168,7 @@ function serverFindings({ node: subject, error, said, clock }, node) {
     ...connectionFindings(subject, said),
     ...rightFindings(subject, said),
     ...settingFindings(subject, said, node),
+    ...[...new Set(notices)].map((text) => note(printable(text))),
     ...(said.serverPort !== null && node !== undefined && said.serverPort !== node.port
       ? [note(`the server itself listens on port ${said.serverPort}: a pooler, a proxy or a container is in between`)]
       : []),
