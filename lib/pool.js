@@ -285,6 +285,7 @@ class Pool extends EventEmitter {
     try {
       text = await this.#options.password();
       if (typeof text !== 'string') throw new ParameterError('it did not return a string');
+      if (text.includes('\0')) throw new ParameterError('it returned a string with a NUL character');
     } catch (error) {
       flags = FLAG.FAILED;
       rememberCause(request, error);

@@ -120,8 +120,13 @@ pub(crate) enum ClientError {
     #[error("no {wanted} available after {waited_ms} ms")]
     NoPrimary { wanted: &'static str, waited_ms: u64, nodes: Vec<HostReason> },
     /// Every connection was busy for acquireTimeoutMs.
-    #[error("all {size} connections were busy for {waited_ms} ms (acquireTimeoutMs)")]
-    AcquireTimeout { size: usize, waited_ms: u64 },
+    #[error("all {size} connections were busy for {waited_ms} ms (acquireTimeoutMs){}", no_more(.nodes))]
+    AcquireTimeout {
+        size: usize,
+        waited_ms: u64,
+        /// Why there could not be more, where there might have been.
+        nodes: Vec<HostReason>,
+    },
     /// The connection broke under the statement.
     #[error("connection to {node} lost: {reason}")]
     ConnectionLost { node: String, reason: String, outcome: Outcome },
@@ -161,6 +166,12 @@ pub(crate) enum ClientError {
     /// A bug of ours.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// Why a pool could not grow, as the end of a sentence.
+fn no_more(nodes: &[HostReason]) -> String {
+    let reasons: Vec<_> = nodes.iter().map(|node| format!("{}:{}: {}", node.host, node.port, node.reason)).collect();
+    if reasons.is_empty() { String::new() } else { format!(", and no more could be made: {}", reasons.join("; ")) }
 }
 
 impl ClientError {

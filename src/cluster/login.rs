@@ -68,7 +68,7 @@ impl fmt::Debug for Password {
 /// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
 const TRIAL: Duration = Duration::from_millis(250);
 /// How long a refused password rests at first, and at most.
-const FIRST_REST: Duration = Duration::from_secs(1);
+const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The password, and what is known of it.

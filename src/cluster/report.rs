@@ -29,6 +29,15 @@ impl Cluster {
         self.nodes.iter().map(reason_of).collect()
     }
 
+    /// Why the hosts that were tried last gave no connection, for AcquireTimeoutError.
+    pub(crate) fn refusals(&self) -> Vec<HostReason> {
+        let reason_of = |node: &Arc<Node>| {
+            let reason = lock(&node.seen).refusal.clone()?;
+            Some(HostReason { host: node.host_name(), port: node.port, reason })
+        };
+        self.nodes.iter().filter_map(reason_of).collect()
+    }
+
     /// The public `nodes()`, as JSON.
     pub(crate) fn report(&self) -> String {
         let nodes: Vec<_> = self.nodes.iter().map(NodeReport::of).collect();

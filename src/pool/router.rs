@@ -410,8 +410,9 @@ impl<T: Task> Router<T> {
         let mut state = lock(&self.state);
         // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
         let lacks_connections = !state.lanes.iter().any(|lane| lane.session().is_usable(&self.cluster));
+        let stunted = (state.failing && state.lanes.len() < self.limits.size).then_some(state.lanes.len());
         let failed = state.waiting.take_out(|task| match task.verdict(now) {
-            None if task.deadline() <= now => Some(self.out_of_time(task, lacks_connections, now)),
+            None if task.deadline() <= now => Some(self.out_of_time(task, lacks_connections, stunted, now)),
             verdict => verdict,
         });
         state.next_sweep = state.waiting.wakes_at();
@@ -423,13 +424,15 @@ impl<T: Task> Router<T> {
         idle
     }
 
-    fn out_of_time(&self, task: &T, lacks_connections: bool, now: Instant) -> ClientError {
+    /// `stunted`: so many connections there are, because attempts to make more have failed.
+    fn out_of_time(&self, task: &T, lacks_connections: bool, stunted: Option<usize>, now: Instant) -> ClientError {
         let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
         if lacks_connections {
             let wanted = self.cluster.mode.wanted();
             ClientError::NoPrimary { wanted, waited_ms, nodes: self.cluster.reasons(self.cluster.mode) }
         } else {
-            ClientError::AcquireTimeout { size: self.limits.size, waited_ms }
+            let nodes = stunted.map_or_else(Vec::new, |_| self.cluster.refusals());
+            ClientError::AcquireTimeout { size: stunted.unwrap_or(self.limits.size), waited_ms, nodes }
         }
     }
 

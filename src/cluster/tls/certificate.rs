@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ring::digest;
-use tokio_rustls::rustls::pki_types::UnixTime;
+use tokio_rustls::rustls::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
@@ -27,7 +27,14 @@ pub(super) struct Leaf {
     /// The key, and the algorithm it is for: as in the certificate, in DER.
     pub(super) key: Vec<u8>,
     pub(super) key_algorithm: Vec<u8>,
+    /// What was signed, how, and the signature.
+    signed: Vec<u8>,
+    signature: Vec<u8>,
+    signing_algorithm: Vec<u8>,
     signature_algorithm: ObjectIdentifier,
+    /// Who signed it, and whom it names itself, in DER.
+    issuer: Vec<u8>,
+    own_name: Vec<u8>,
 }
 
 /// The names a certificate is for.
@@ -52,7 +59,12 @@ impl Leaf {
             not_after: signed.validity.not_after.to_unix_duration().as_secs(),
             key: key.subject_public_key.raw_bytes().to_vec(),
             key_algorithm: content_of(&key.algorithm.to_der().ok()?)?.to_vec(),
+            signed: signed.to_der().ok()?,
+            signature: certificate.signature.raw_bytes().to_vec(),
+            signing_algorithm: content_of(&certificate.signature_algorithm.to_der().ok()?)?.to_vec(),
             signature_algorithm: certificate.signature_algorithm.oid,
+            issuer: signed.issuer.to_der().ok()?,
+            own_name: signed.subject.to_der().ok()?,
         })
     }
 
@@ -63,6 +75,16 @@ impl Leaf {
             now if now < self.not_before => Err(NOT_YET),
             _ => Ok(()),
         }
+    }
+
+    /// Whether `issuer` has signed it with its key.
+    pub(super) fn is_signed_by(&self, issuer: &Self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
+        self.issuer == issuer.own_name
+            && algorithms
+                .iter()
+                .filter(|algorithm| algorithm.signature_alg_id().as_ref() == self.signing_algorithm)
+                .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == issuer.key_algorithm)
+                .any(|algorithm| algorithm.verify_signature(&issuer.key, &self.signed, &self.signature).is_ok())
     }
 
     pub(super) fn is_for(&self, host: &str) -> bool {

@@ -159,8 +159,8 @@ fn private_key(source: &Source) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String> {
-    let roots = match authority {
-        Authority::System => system_roots(),
+    let (roots, intermediates) = match authority {
+        Authority::System => (system_roots(), Arc::default()),
         Authority::Source(source) => {
             let now = UnixTime::now();
             let all = source.all::<CertificateDer<'static>>("CA certificate")?;
@@ -169,13 +169,20 @@ fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String>
             if valid.is_empty() {
                 return Err("the CA certificate has expired, or is not valid yet".into());
             }
-            Arc::new(valid)
+            // As OpenSSL has it, a chain ends at a certificate that is signed by nobody else.
+            let (roots, intermediates) =
+                valid.into_iter().partition(|certificate| Leaf::read(certificate).is_none_or(|read| read.self_issued));
+            (Arc::new(roots), Arc::new(intermediates))
         }
     };
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(roots.iter().cloned());
-    if added == 0 {
+    if added == 0 && intermediates.is_empty() {
         return Err("there is no CA certificate that can be used".into());
+    }
+    if added == 0 {
+        // Each is signed by another, which is missing: no chain can end here.
+        return Ok(Trust { chain: None, roots, intermediates, has_lists: lists.is_some() });
     }
     let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::new(default_provider()));
     if let Some(lists) = lists {
@@ -183,7 +190,7 @@ fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String>
         builder = builder.with_crls(lists).enforce_revocation_expiration();
     }
     let chain = builder.build().map_err(|error| format!("the CA certificates cannot be used: {error}"))?;
-    Ok(Trust { chain, roots, has_lists: lists.is_some() })
+    Ok(Trust { chain: Some(chain), roots, intermediates, has_lists: lists.is_some() })
 }
 
 /// Those of the operating system, read once: there are many.

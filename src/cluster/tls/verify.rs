@@ -1,8 +1,9 @@
 //! Whether a server is who it should be, as libpq decides it: the chain is verified as soon as there is a CA, the name only
 //! with verify-full.
 //!
-//! The chain is webpki's to judge. What is added here is what people run PostgreSQL with and webpki does not know: a
-//! self-signed certificate that is its own CA, and names in the subject's CN.
+//! The chain is webpki's to judge. What is added here is what people run PostgreSQL with and webpki does not take: a
+//! self-signed certificate that is its own CA, one that is marked as a CA's, one of X.509 version 1 (which OpenSSL before 3.2
+//! makes by the recipe in PostgreSQL's docs), and names in the subject's CN.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,9 +21,12 @@ use crate::engine::lock;
 /// Whom to trust.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
-    pub(super) chain: Arc<WebPkiServerVerifier>,
+    /// None: there is no root.
+    pub(super) chain: Option<Arc<WebPkiServerVerifier>>,
     /// The CAs themselves.
     pub(super) roots: Arc<Vec<CertificateDer<'static>>>,
+    /// CAs that another has signed: they are no end of a chain, but may be in the middle of one.
+    pub(super) intermediates: Arc<Vec<CertificateDer<'static>>>,
     /// There are revocation lists: nothing is trusted that they do not cover.
     pub(super) has_lists: bool,
 }
@@ -65,12 +69,19 @@ impl Judge {
         if is_root && !trust.has_lists {
             leaf.check_time(now).map_err(objection)?;
         } else {
-            match trust.chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            let intermediates: Vec<_> = intermediates.iter().chain(trust.intermediates.iter()).cloned().collect();
+            let chain = trust.chain.as_ref().ok_or(CertificateError::UnknownIssuer)?;
+            match chain.verify_server_cert(end_entity, &intermediates, name, ocsp, now) {
                 // The chain is looked at first, and the name below.
                 Ok(_)
                 | Err(Error::InvalidCertificate(
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
                 )) => {}
+                Err(Error::InvalidCertificate(CertificateError::Other(other)))
+                    if is_unusual(&other) && self.is_signed_by_root(trust, &leaf) =>
+                {
+                    leaf.check_time(now).map_err(objection)?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -80,8 +91,15 @@ impl Judge {
         }
     }
 
-    /// A handshake's signature where the certificate itself is nothing webpki would read (version 1): nobody has asked to
-    /// trust it, but the server must own its key.
+    /// For what webpki does not take: whether a trusted CA itself has signed it. What revocation lists say of it nobody could
+    /// tell.
+    fn is_signed_by_root(&self, trust: &Trust, leaf: &Leaf) -> bool {
+        let mut roots = trust.roots.iter().filter_map(|root| Leaf::read(root));
+        !trust.has_lists && roots.any(|root| leaf.is_signed_by(&root, self.algorithms.all))
+    }
+
+    /// A handshake's signature where the certificate itself is nothing webpki would read (version 1): the server must own
+    /// its key.
     fn check_signature(&self, message: &[u8], dss: &DigitallySignedStruct) -> Result<(), Error> {
         let leaf = self.shown().ok_or(CertificateError::BadEncoding)?;
         let schemes = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
@@ -113,7 +131,10 @@ impl ServerCertVerifier for Judge {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls12_signature(message, cert, dss, &self.algorithms) {
-            Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
+            // webpki does not read it at all. What it is worth has been judged before.
+            Err(Error::InvalidCertificate(CertificateError::Other(other))) if is_unusual(&other) => {
+                self.check_signature(message, dss)?;
+            }
             verified => return verified,
         }
         Ok(HandshakeSignatureValid::assertion())
@@ -126,7 +147,10 @@ impl ServerCertVerifier for Judge {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls13_signature(message, cert, dss, &self.algorithms) {
-            Err(_) if self.trust.is_none() => self.check_signature(message, dss)?,
+            // webpki does not read it at all. What it is worth has been judged before.
+            Err(Error::InvalidCertificate(CertificateError::Other(other))) if is_unusual(&other) => {
+                self.check_signature(message, dss)?;
+            }
             verified => return verified,
         }
         Ok(HandshakeSignatureValid::assertion())
@@ -135,6 +159,14 @@ impl ServerCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// webpki's names for a certificate of version 1, and for one that is marked as a CA's.
+const VERSION_1: &str = "UnsupportedCertVersion";
+const OF_A_CA: &str = "CaUsedAsEndEntity";
+
+fn is_unusual(other: &OtherError) -> bool {
+    [VERSION_1, OF_A_CA].contains(&other.to_string().as_str())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +202,11 @@ pub(super) fn describe(error: &CertificateError, leaf: Option<&Leaf>, host: &str
         E::Other(other) => {
             let reason = other.to_string();
             match reason.as_str() {
-                // webpki's names for them.
-                "UnsupportedCertVersion" => "is of X.509 version 1, which cannot be verified: make it anew".into(),
-                "CaUsedAsEndEntity" => "is a CA's own, and none of the trusted ones".into(),
+                VERSION_1 | OF_A_CA if leaf.is_some_and(|leaf| leaf.self_issued) => {
+                    "is self-signed, and none of the trusted ones".into()
+                }
+                VERSION_1 => "is not signed by a trusted CA itself, as one of X.509 version 1 must be".into(),
+                OF_A_CA => "is a CA's own, and not signed by a trusted CA itself".into(),
                 _ => format!("cannot be verified: {reason}"),
             }
         }
