@@ -75,4 +75,13 @@ function turned(circle) {
   return [...circle.slice(at), ...circle.slice(0, at)];
 }
 
-module.exports = { check, circles };
+/** Whether one file uses another, at any remove. @param {Arrow[]} arrows @param {string} from @param {string} to */
+function reaches(arrows, from, to) {
+  const seen = new Set([from]);
+  for (const file of seen) {
+    for (const arrow of arrows) if (arrow.from === file) seen.add(arrow.to);
+  }
+  return seen.has(to);
+}
+
+module.exports = { check, reaches };
