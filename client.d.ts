@@ -214,6 +214,25 @@ export interface PoolOptions {
   /** Statements that one connection keeps prepared; the least recently used one is closed first. Default 256. */
   statementCacheSize?: number;
   /**
+   * Bytes, as the server sends them, of the rows of one result at most. What is larger fails with ERR_RESULT_TOO_LARGE, and the
+   * connection is kept: the statement is cancelled where it is alone on its connection, else the rest is thrown away; `outcome`
+   * says what came of it. Of a stream it bounds one row; COPY is not bounded. Default: none.
+   */
+  maxResultBytes?: number;
+  /**
+   * Whether statements are prepared under names. Behind a pooler that gives a session another server for each transaction
+   * (PgBouncer in transaction mode) they must not be: `false` sends the text with each run, in the same flight. Default: `true`,
+   * and `false` on a connection where a pooler is recognised, which is told once as a `notice` event.
+   */
+  prepare?: boolean;
+  /**
+   * What is undone between two users of a connection. `'changes'` (default): settings, when the server said that they were
+   * changed (`SET` in a query; of functions, those settings that the server reports). `'discard'`: each time all that a session can
+   * hold, temporary tables and advisory locks included, which costs a round trip and the pipeline. `{ sql }`: the same with SQL of
+   * your own. `'none'`: nothing. A connection on which this fails is closed, and an `error` event tells of it.
+   */
+  reset?: 'changes' | 'none' | 'discard' | { sql: string };
+  /**
    * Statements outside transactions may be sent down a connection that has others under way, `depth` (default 8) of them
    * at most: an idle connection is always preferred, and slow statements and those with a timeout or a signal have
    * theirs to themselves. `false`: never. Default true.

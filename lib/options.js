@@ -90,6 +90,19 @@ function monitor(value) {
   return Object.fromEntries(checked);
 }
 
+/**
+ * What is undone between two users of a connection, as the core reads it.
+ * @param {unknown} value
+ */
+function reset(value) {
+  if (typeof value === 'string') return { mode: oneOf('reset', value, ['changes', 'none', 'discard']), sql: null };
+  const given = plainObject('reset', value);
+  for (const name of Object.keys(given)) {
+    if (name !== 'sql') throw new OptionError(`unknown option 'reset.${name}'`);
+  }
+  return { mode: 'sql', sql: nonEmpty('reset.sql', given.sql) };
+}
+
 /** @param {unknown} value */
 function password(value) {
   return typeof value === 'function' ? value : string('password', value);
@@ -178,6 +191,9 @@ const OPTIONS = {
   idleTimeoutMs: { value: 600_000, check: ms(1) },
   maxLifetimeMs: { value: 1_800_000, check: ms(1) },
   statementCacheSize: { value: 256, check: count(1, 100_000) },
+  maxResultBytes: { check: count(1, Number.MAX_SAFE_INTEGER) },
+  prepare: { check: boolean },
+  reset: { value: 'changes', check: reset },
   pipeline: { value: true, check: pipeline },
   monitor: { value: true, check: monitor },
   transactionRetries: { value: 0, check: count(0, 1_000_000) },

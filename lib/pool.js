@@ -260,12 +260,12 @@ class Pool extends EventEmitter {
   #onEvent({ event, ...detail }) {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
     process.nextTick(() => {
-      if (event === 'error') {
-        this.emit(event, fromCore(JSON.stringify(detail)));
-      } else if (event === 'notification') {
+      if (event === 'notification') {
         this.#listeners.hear(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
+      } else if (event === 'error') {
+        this.emit(event, fromCore(JSON.stringify(detail)));
       } else if (event === 'gap') {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });

@@ -39,6 +39,27 @@ pub(crate) struct ServerError {
 }
 
 impl ServerError {
+    /// Whether a prepared statement is not what its name says: none of that name, one already, or another's.
+    pub(crate) fn is_about_names(&self) -> bool {
+        match self.code.as_str() {
+            "26000" | "42P05" => true,
+            "08P01" => self.message.contains("prepared statement") || self.message.contains("bind message"),
+            _ => false,
+        }
+    }
+
+    /// Whether a pooler does not take what stands in the startup packet.
+    pub(crate) fn is_about_startup(&self) -> bool {
+        self.code == "08P01" && self.message.contains("startup parameter")
+    }
+
+    /// Adds a hint, if the server gave none.
+    pub(crate) fn hint(&mut self, hint: &str) {
+        if !self.fields.iter().any(|(key, _)| *key == "hint") {
+            self.fields.push(("hint", hint.into()));
+        }
+    }
+
     /// `message (code)`, for use inside other messages.
     pub(crate) fn brief(&self) -> String {
         format!("{} ({})", self.message, self.code)
@@ -50,7 +71,11 @@ impl From<&DbError> for ServerError {
         Self {
             code: error.code().code().to_owned(),
             message: error.message().to_owned(),
-            ends_session: matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
+            // Poolers leave out the field that is never translated; what they say is English.
+            ends_session: match error.parsed_severity() {
+                Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+                None => matches!(error.severity(), "FATAL" | "PANIC"),
+            },
             fields: database_fields(error),
         }
     }
@@ -130,6 +155,9 @@ pub(crate) enum ClientError {
     /// The connection broke under the statement.
     #[error("connection to {node} lost: {reason}")]
     ConnectionLost { node: String, reason: String, outcome: Outcome },
+    /// The server does not keep to the protocol, and nothing was sent that could have changed anything.
+    #[error("{node} does not speak PostgreSQL's protocol: {reason}")]
+    Protocol { node: String, reason: String },
     /// Committed on the primary, but the wait for a synchronous standby was cancelled: a failover may lose it.
     #[error("committed on {node} only: the wait for its synchronous standby was cancelled")]
     Unreplicated { node: String },
@@ -151,6 +179,12 @@ pub(crate) enum ClientError {
     /// The server sent something a decoder could not read.
     #[error("column \"{column}\": {reason}")]
     Decode { column: String, reason: String, outdated: bool },
+    /// The rows are not those that the statement had when it was prepared, so nobody knows how to read them.
+    #[error("the columns of the statement have changed since it was prepared")]
+    ColumnsChanged,
+    /// Its rows are more than maxResultBytes.
+    #[error("the result is larger than {limit} bytes (maxResultBytes)")]
+    TooLarge { limit: usize, outcome: Outcome },
     /// The transaction is over, or was aborted by an earlier error.
     #[error("{0}")]
     Transaction(String),
@@ -188,6 +222,9 @@ impl ClientError {
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ParameterError",
             Self::Untrusted(distrust) if distrust.is_tls() => "TlsError",
             Self::Decode { .. }
+            | Self::ColumnsChanged
+            | Self::TooLarge { .. }
+            | Self::Protocol { .. }
             | Self::Transaction(_)
             | Self::Script { .. }
             | Self::Password { .. }
@@ -198,7 +235,7 @@ impl ClientError {
 
     /// Whether what was known of the database's types is out of date.
     pub(crate) fn is_outdated(&self) -> bool {
-        matches!(self, Self::Decode { outdated: true, .. })
+        matches!(self, Self::Decode { outdated: true, .. } | Self::ColumnsChanged)
     }
 
     /// The stable code of the public API.
@@ -213,7 +250,9 @@ impl ClientError {
             Self::Aborted { .. } => "ABORT_ERR",
             Self::PoolClosed => "ERR_POOL_CLOSED",
             Self::InvalidParam(_) | Self::InvalidRow { .. } => "ERR_INVALID_PARAM",
-            Self::Decode { .. } => "ERR_DECODE",
+            Self::Decode { .. } | Self::ColumnsChanged => "ERR_DECODE",
+            Self::TooLarge { .. } => "ERR_RESULT_TOO_LARGE",
+            Self::Protocol { .. } => "ERR_PROTOCOL",
             Self::Transaction(_) => "ERR_TRANSACTION_ENDED",
             Self::Script { code, .. } => code,
             Self::Password { .. } => "ERR_PASSWORD",
@@ -229,15 +268,17 @@ impl ClientError {
             | Self::ConnectionLost { outcome, .. }
             | Self::Timeout { outcome, .. }
             | Self::Script { outcome, .. }
+            | Self::TooLarge { outcome, .. }
             | Self::Aborted { outcome } => Some(*outcome),
             Self::NoPrimary { .. }
             | Self::AcquireTimeout { .. }
             | Self::InvalidRow { .. }
             | Self::Password { .. }
+            | Self::Protocol { .. }
             | Self::Untrusted(_) => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
             // The statement itself ran to its end.
-            Self::Decode { .. } => Some(Outcome::Applied),
+            Self::Decode { .. } | Self::ColumnsChanged => Some(Outcome::Applied),
             _ => None,
         }
     }

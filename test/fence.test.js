@@ -5,6 +5,7 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
+const { counted } = require('./counted');
 const {
   endings,
   fact,
@@ -19,8 +20,6 @@ const {
 } = require('./helpers');
 
 const db = useCluster({ nodes: 3 });
-
-const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
 
 /**
  * The file's primary fenced while `body` runs.
@@ -286,36 +285,9 @@ describe("read-only of the user's own making", () => {
 });
 
 describe('what the check costs', () => {
-  /**
-   * A cluster whose log has every statement, and a pool on it; `sent` are the statements since it was last called.
-   * @param {import('node:test').TestContext} t
-   * @param {Record<string, unknown>} [options]
-   */
-  async function logged(t, options) {
-    const own = await ownCluster(t, { nodes: 1, settings: { log_min_duration_statement: 0 } });
-    own.needsVersion(14, 'older servers do not report their role');
-    const applicationName = named('counted');
-    const pool = poolFor(t, { ...loginOf(own.cluster), applicationName, ...options });
-    const node = /** @type {import('./cluster/node').LocalNode} */ (own.cluster.primary());
-    let from = 0;
-    const sent = async () => {
-      const mark = `mark_${Math.random()}`;
-      await node.sql(`SELECT '${mark}'`);
-      const log = await until('the log is written', () => (node.log().includes(mark) ? node.log() : null));
-      const lines = log
-        .slice(from)
-        .split('\n')
-        .filter((line) => line.includes(` ${applicationName} `) && line.includes('duration:'));
-      from = log.length;
-      const statements = lines.map((line) => line.replace(/^.*? {1,2}duration: [\d.]+ ms {1,2}/, '')).filter(Boolean);
-      // The monitor looks at the node once a second, on a connection of its own.
-      return statements.filter((line) => !line.includes('pg_is_in_recovery()'));
-    };
-    return { pool, sent };
-  }
-
   fact('a busy pool sends the statements and nothing else', async (t) => {
-    const { pool, sent } = await logged(t, { poolSize: 4 });
+    const { own, pool, sent } = await counted(t, { poolSize: 4 });
+    own.needsVersion(14, 'older servers do not report their role');
     const burst = () => Promise.all(range(200).map((i) => pool.query('SELECT $1::int4 AS v', [i])));
     await burst();
     await burst();
@@ -335,7 +307,8 @@ describe('what the check costs', () => {
   });
 
   fact('a connection that was idle sends one SHOW, ahead of the statement', async (t) => {
-    const { pool, sent } = await logged(t, { poolSize: 1 });
+    const { own, pool, sent } = await counted(t, { poolSize: 1 });
+    own.needsVersion(14, 'older servers do not report their role');
     await pool.query('SELECT $1::int4 AS v', [0]);
     await pool.query('SELECT $1::int4 AS v', [0]);
     for (let i = 0; i < 3; i++) {

@@ -11,7 +11,7 @@ use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSess
 use crate::cluster::Rhythm;
 use crate::cluster::guard::Requirement;
 use crate::cluster::login::{Access, Password};
-use crate::cluster::manners::Manners;
+use crate::cluster::manners::{Manners, Reset};
 use crate::cluster::role::Mode;
 use crate::cluster::socket::{KeepAlive, Liveness};
 use crate::cluster::tls::Encryption;
@@ -56,6 +56,25 @@ pub(super) struct PoolOptions {
     /// Whether statements have names; missing: unless a pooler stands in between.
     #[serde(default)]
     prepare: Option<bool>,
+    #[serde(default)]
+    reset: ResetOption,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ResetOption {
+    mode: ResetMode,
+    sql: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum ResetMode {
+    #[default]
+    Changes,
+    None,
+    Discard,
+    Sql,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +199,11 @@ impl PoolOptions {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
             statements: self.statement_cache_size,
-            depth: self.pipeline_depth,
+            // Where each use is cleared up after, nobody comes behind another.
+            depth: match self.reset.mode {
+                ResetMode::Changes | ResetMode::None => self.pipeline_depth,
+                ResetMode::Discard | ResetMode::Sql => 1,
+            },
         }
     }
 
@@ -197,7 +220,13 @@ impl PoolOptions {
     }
 
     pub(super) fn manners(&self) -> Manners {
-        Manners::new(self.max_result_bytes, self.prepare)
+        let reset = match self.reset.mode {
+            ResetMode::Changes => Reset::Changes,
+            ResetMode::None => Reset::Nothing,
+            ResetMode::Discard => Reset::Discard,
+            ResetMode::Sql => Reset::Sql(self.reset.sql.clone().unwrap_or_default()),
+        };
+        Manners::new(self.max_result_bytes, self.prepare, reset)
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

@@ -19,15 +19,16 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::ear::Ear;
-use super::failure::{Progress, describe};
+use super::failure::Progress;
 use super::formats::Formats;
 use super::node::Node;
 use super::notices::Notices;
-use super::probe::{Probe, Told, ask};
+use super::probe::{Probe, Told, Untold, ask};
 use super::role::Role;
-use super::socket::{Address, Bound, Ready, Socket};
+use super::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use super::tls::{SocketFailure, Tls, Way};
 use super::wire::{Facts, Taps, Wire};
+use super::words::{describe, violation};
 use crate::engine::{clock, lock};
 
 /// What is known about a connection, shared by its driver, its users and its node.
@@ -40,6 +41,8 @@ pub(crate) struct Link {
     closed: AtomicBool,
     /// Not to be used again, though what runs may end.
     spent: AtomicBool,
+    /// The server broke the protocol.
+    confused: AtomicBool,
     /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
     pooled: AtomicBool,
     cut: Notify,
@@ -191,7 +194,7 @@ impl Conn {
     }
 
     /// What the node says of itself, in one flight.
-    pub(crate) async fn probe(&self) -> Result<Probe, tokio_postgres::Error> {
+    pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
         let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
         if self.facts.pid() != pid {
@@ -265,6 +268,11 @@ impl Conn {
         self.link.cut();
     }
 
+    /// Whether it broke because the server did not keep to the protocol.
+    pub(crate) fn is_confused(&self) -> bool {
+        self.link.confused.load(Ordering::Relaxed)
+    }
+
     /// The same, for this reason.
     pub(crate) fn break_off(&self, reason: String) {
         lock(&self.link.reason).get_or_insert(reason);
@@ -287,7 +295,8 @@ impl Conn {
                 }
             })?;
         let ready = Ready { binding: None };
-        self.client.cancel_token().cancel_query_raw(&mut socket, ready).await.map_err(|error| describe(&error))?;
+        let open = KeptOpen(&mut socket);
+        self.client.cancel_token().cancel_query_raw(open, ready).await.map_err(|error| describe(&error))?;
         let mut rest = [0; 16];
         while socket.read(&mut rest).await.is_ok_and(|read| read > 0) {}
         Ok(())
@@ -384,7 +393,10 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
                     }
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(describe(&error)),
+                Some(Err(error)) => {
+                    link.confused.store(violation(&error).is_some(), Ordering::Relaxed);
+                    return Some(describe(&error));
+                }
                 None => return None,
             }
         }

@@ -3,9 +3,14 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::wire::Violation;
+use super::probe::Untold;
+use super::words::{describe, violation};
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
+
+/// What helps where a pooler takes no settings.
+const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
+    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
 
 /// Why one host could not be used.
 #[derive(Clone, Debug)]
@@ -33,6 +38,7 @@ impl HostFailure {
         match self {
             // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
             // options that the server does not know or take.
+            Self::Refused(error) if error.is_about_startup() => true,
             Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
             _ => false,
@@ -91,10 +97,25 @@ impl ConnectFailure {
     }
 }
 
+impl From<Untold> for HostFailure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Failed(error) => error.into(),
+            Untold::Nonsense => Self::Confused(untold.to_string()),
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for HostFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
-            Some(refused) => Self::Refused(Box::new(refused.into())),
+            Some(refused) => {
+                let mut refused = Box::new(ServerError::from(refused));
+                if refused.is_about_startup() {
+                    refused.hint(STARTUP);
+                }
+                Self::Refused(refused)
+            }
             None if violation(&error).is_some() => Self::Confused(describe(&error)),
             None => Self::Unreachable(describe(&error)),
         }
@@ -133,29 +154,4 @@ impl Progress {
     pub(super) fn set(&self, stage: Stage) {
         *lock(&self.0) = stage;
     }
-}
-
-/// An error with its causes, which tokio-postgres leaves out of its own message.
-pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} ({})", error.message(), error.code().code());
-    }
-    if let Some(violation) = violation(error) {
-        return violation.to_string();
-    }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-/// How the server broke the protocol, if it is that.
-pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
-    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
 }

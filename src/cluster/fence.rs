@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::conn::{Conn, Sequence};
-use super::probe::Probe;
+use super::probe::{Probe, cell};
 use super::role::Role;
 use super::{Cluster, Observation};
 
@@ -35,7 +35,7 @@ pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Conn, refused: Sequence
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    let text = |column: usize| row.and_then(|row| row.get(column));
+    let text = |column: usize| row.and_then(|row| cell(row, column));
     let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
     let verdict = verdict(role, text(2), conn.role_changed_since(refused));
     if verdict == Verdict::Fenced {

@@ -20,7 +20,7 @@ use tokio_postgres::Config;
 
 use super::Cluster;
 use super::conn::Conn;
-use super::failure::{HostFailure, NoPassword, Progress, Stage, describe, violation};
+use super::failure::{HostFailure, NoPassword, Progress, Stage};
 use super::guard::{Refused as Broken, Requirement, gate};
 use super::node::Node;
 use super::notices::Notices;
@@ -28,6 +28,7 @@ use super::probe::Probe;
 use super::socket::{Address, Liveness, Ready, Socket};
 use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
 use super::wire::{Taps, Wire};
+use super::words::describe;
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
 
@@ -242,7 +243,7 @@ async fn attempt(
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
-            let failure = refusal(node, &error);
+            let failure = refusal(node, error);
             if let HostFailure::Refused(error) = &failure {
                 credentials.refused(password, error);
             }
@@ -273,18 +274,18 @@ fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
 }
 
 /// Why a login failed.
-fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
-    if let Some(refused) = error.as_db_error() {
-        return HostFailure::Refused(Box::new(refused.into()));
+fn refusal(node: &Node, error: tokio_postgres::Error) -> HostFailure {
+    if error.as_db_error().is_some() {
+        return error.into();
     }
-    if let Some(failure) = TlsFailure::in_stream(error) {
+    if let Some(failure) = TlsFailure::in_stream(&error) {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
         return untrusted(distrust(node, failure));
     }
-    if let Some(Broken(reason)) = broken_off(error) {
+    if let Some(Broken(reason)) = broken_off(&error) {
         return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
     }
-    let text = describe(error);
+    let text = describe(&error);
     if text.contains("password missing") {
         // tokio-postgres has no code for it, the server would have.
         let message = "the server asks for a password, and none was given".to_owned();
@@ -293,8 +294,7 @@ fn refusal(node: &Node, error: &tokio_postgres::Error) -> HostFailure {
     }
     match text.strip_prefix("authentication error: ") {
         Some(reason) => untrusted(Distrust::authentication(node.host_name(), node.port, reason.to_owned())),
-        None if violation(error).is_some() => HostFailure::Confused(text),
-        None => HostFailure::Unreachable(text),
+        None => error.into(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! How a pool's connections behave beyond what PostgreSQL's protocol says: how large a result may be, and how statements
-//! are called.
+//! How a pool's connections behave beyond what PostgreSQL's protocol says: how large a result may be, how statements are
+//! called, what a session is cleared of.
 //!
 //! A pooler gives a session another server from one transaction to the next. There, what was prepared is not known, or it
 //! is another client's: PgBouncer before 1.21 let two processes that both said "s1" have each other's results. That one
@@ -19,13 +19,27 @@ pub(crate) struct Manners {
     pub(crate) result_limit: Option<usize>,
     /// Whether statements are prepared under names; none: unless a pooler stands in between.
     pub(crate) prepare: Option<bool>,
-    /// That one does has been told.
+    pub(crate) reset: Reset,
+    /// That a pooler does has been told.
     told: AtomicBool,
 }
 
+/// What is undone between two users of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// Settings, when they were changed.
+    #[default]
+    Changes,
+    Nothing,
+    /// All that a session can hold, each time.
+    Discard,
+    /// What this says, each time.
+    Sql(String),
+}
+
 impl Manners {
-    pub(crate) fn new(result_limit: Option<usize>, prepare: Option<bool>) -> Self {
-        Self { result_limit, prepare, told: AtomicBool::new(false) }
+    pub(crate) fn new(result_limit: Option<usize>, prepare: Option<bool>, reset: Reset) -> Self {
+        Self { result_limit, prepare, reset, told: AtomicBool::new(false) }
     }
 }
 

@@ -10,6 +10,7 @@
 //! - `manners`: how connections behave: how large results may be, how statements are called
 //! - `probe`: what a node says of itself when asked
 //! - `connect`: the race over the hosts
+//! - `words`: an error of tokio-postgres, in words
 //! - `failure`: why a host could not be used
 //! - `guard`: what a server may ask for before it is shown to be ours
 //! - `login`: the way into one of them: encryption, password
@@ -33,13 +34,14 @@ pub(crate) mod manners;
 mod monitor;
 pub(crate) mod node;
 mod notices;
-mod probe;
+pub(crate) mod probe;
 mod report;
 pub(crate) mod role;
 pub(crate) mod socket;
 pub(crate) mod tls;
 mod view;
 pub(crate) mod wire;
+pub(crate) mod words;
 
 use std::fmt;
 use std::future::Future;
@@ -49,7 +51,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Config;
@@ -187,6 +189,13 @@ impl Cluster {
     pub(crate) fn announce(&self, event: Value) {
         // Rare enough not to wait.
         drop((self.observer)(event));
+    }
+
+    /// Tells the pool's listeners of an error that no caller is told.
+    pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
+        self.announce(
+            json!({ "event": "error", "class": "HyperionError", "code": code, "message": message, "node": node }),
+        );
     }
 
     /// A connection to a node that suits the pool.

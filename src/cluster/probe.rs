@@ -1,11 +1,13 @@
 //! What a node says of itself when asked.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::role::{Fit, Mode, Role, fit};
+use super::words::describe;
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
 /// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
@@ -35,6 +37,35 @@ pub(crate) struct Probe {
     pub(crate) latency: Option<Duration>,
     /// The cluster's system identifier, if the session may ask for it.
     pub(crate) identity: Option<u64>,
+}
+
+/// A cell of the answer to a simple query; None, too, if it is not text or there is no such column.
+/// (`SimpleQueryRow::get` panics then.)
+pub(crate) fn cell(row: &SimpleQueryRow, column: usize) -> Option<&str> {
+    row.try_get(column).ok().flatten()
+}
+
+/// Why a node told nothing of itself.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    Failed(tokio_postgres::Error),
+    /// What it answered does not answer the question.
+    Nonsense,
+}
+
+impl From<tokio_postgres::Error> for Untold {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&describe(error)),
+            Self::Nonsense => f.write_str("the server does not say what it is when it is asked"),
+        }
+    }
 }
 
 fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
@@ -73,7 +104,7 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Asks, in one flight that needs no special rights.
-pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_postgres::Error> {
+pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
     let started = Instant::now();
     let told = async {
         let told = client.simple_query(PROBE).await;
@@ -84,22 +115,23 @@ pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, tokio_po
     let ((told, latency), control) = join(told, control).await;
     let told = told?;
     let row = first_row(&told);
-    let text = |column: usize| row.and_then(|row| row.get(column));
-    let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
+    let text = |column: usize| row.and_then(|row| cell(row, column));
+    let (Some(in_recovery), Some(read_only)) = (text(0), text(1)) else { return Err(Untold::Nonsense) };
+    let role = Role { in_recovery: in_recovery == "t", read_only: read_only == "on" };
     let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
     let control = match control {
-        Some(Err(error)) if !may_not(&error) => return Err(error),
+        Some(Err(error)) if !may_not(&error) => return Err(error.into()),
         control => control.and_then(Result::ok),
     };
     let may_ask = control.is_some();
     let control = control.as_ref().and_then(|rows| first_row(rows));
-    let follows = control.and_then(|row| row.get(1)?.parse().ok());
+    let follows = control.and_then(|row| cell(row, 1)?.parse().ok());
     let probe = Probe {
         role,
         timeline: if role.in_recovery { follows } else { writes },
         lsn: text(3).and_then(parse_lsn),
         latency: Some(latency),
-        identity: control.and_then(|row| row.get(0)?.parse().ok()),
+        identity: control.and_then(|row| cell(row, 0)?.parse().ok()),
     };
     let pid = text(5).and_then(|pid| pid.parse().ok());
     Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask, pid })

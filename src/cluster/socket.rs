@@ -134,6 +134,31 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// A stream that its borrower cannot close: a pooler takes a cancel request whose sender is gone for withdrawn, so what has
+/// sent one must not close its half (tokio-postgres does) before the other side has. PgBouncer 1.18 even dies of it.
+#[derive(Debug)]
+pub(super) struct KeptOpen<'a>(pub(super) &'a mut Socket);
+
+impl AsyncRead for KeptOpen<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for KeptOpen<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
 /// Tells tokio-postgres that its stream is ready as it is, with TLS or without. (It would negotiate by itself, but below what
 /// we look at.)
 #[derive(Debug)]

@@ -14,7 +14,6 @@ const STALLED_US: u64 = 5_000;
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) object: Object,
-    load: AtomicUsize,
     /// Tasks on it that nobody may go behind.
     last: AtomicUsize,
     /// What runs on it takes long.
@@ -29,7 +28,6 @@ impl Lane {
     pub(super) fn new(object: Object) -> Arc<Self> {
         Arc::new(Self {
             object,
-            load: AtomicUsize::new(0),
             last: AtomicUsize::new(0),
             long: AtomicBool::new(false),
             reserved: AtomicBool::new(false),
@@ -43,19 +41,19 @@ impl Lane {
 
     /// Tasks on it.
     pub(super) fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
+        self.object.load.load(Ordering::Relaxed)
     }
 
     /// One more worker runs on it.
     pub(super) fn join(&self) {
-        if self.load.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.object.load.fetch_add(1, Ordering::Relaxed) == 0 {
             self.progressed();
         }
     }
 
     /// A worker leaves. True: it was the last one.
     pub(super) fn leave(&self) -> bool {
-        self.load.fetch_sub(1, Ordering::Relaxed) == 1
+        self.object.load.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
@@ -89,7 +87,7 @@ impl Lane {
 
     /// Whether what comes next may go behind what it has.
     pub(super) fn may_follow(&self) -> bool {
-        !self.is_reserved() && self.last.load(Ordering::Relaxed) == 0
+        !self.is_reserved() && !self.object.is_resting() && self.last.load(Ordering::Relaxed) == 0
     }
 
     /// Whether one more task may be sent down behind those it has.

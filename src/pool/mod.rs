@@ -6,11 +6,13 @@
 //! - `task`: work, as the pool sees it
 //! - `waiting`: the work that waits
 //! - `lane`: a connection with work on it
+//! - `reset`: what one user of a connection has changed is undone before the next
 //! - `router`: which work runs on which connection, and which waits
 
 mod lane;
 mod manager;
 pub(crate) mod prepared;
+mod reset;
 pub(crate) mod router;
 pub(crate) mod session;
 pub(crate) mod task;

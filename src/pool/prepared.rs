@@ -22,8 +22,67 @@ pub(crate) struct StatementText {
     pub(crate) sql: String,
     /// How its values are wanted, if not as the pool has it.
     pub(crate) types: Option<Types>,
+    pub(crate) sets: Sets,
     /// How long it usually takes, in microseconds: a moving average. 0 = never run.
     usual_us: AtomicU32,
+}
+
+/// What a statement changes of its session, by its first words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sets {
+    Nothing,
+    /// It is undone at the transaction's end.
+    Locally,
+    /// Whoever came behind it in the pipe would see it.
+    Session,
+}
+
+impl Sets {
+    fn of(sql: &str) -> Self {
+        let (first, rest) = first_word(sql);
+        let second = || first_word(rest).0;
+        if first.eq_ignore_ascii_case("SET") {
+            let local = ["LOCAL", "TRANSACTION", "CONSTRAINTS"];
+            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Locally } else { Self::Session }
+        } else if ["RESET", "DISCARD"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
+            Self::Session
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+/// The first word of SQL, behind white space and comments, and what follows it.
+fn first_word(sql: &str) -> (&str, &str) {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+        if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.find('\n').map_or("", |end| &comment[end..]);
+        } else if let Some(comment) = rest.strip_prefix("/*") {
+            rest = behind_comment(comment);
+        } else {
+            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            return rest.split_at(end);
+        }
+    }
+}
+
+/// What follows a comment that has begun; they can be nested.
+fn behind_comment(mut rest: &str) -> &str {
+    let mut depth = 1;
+    while depth > 0 {
+        let Some(at) = rest.find(['*', '/']) else { return "" };
+        rest = &rest[at..];
+        if let Some(behind) = rest.strip_prefix("*/") {
+            (depth, rest) = (depth - 1, behind);
+        } else if let Some(behind) = rest.strip_prefix("/*") {
+            (depth, rest) = (depth + 1, behind);
+        } else {
+            rest = &rest[1..];
+        }
+    }
+    rest
 }
 
 /// How long a statement takes, as far as is known.
@@ -39,7 +98,8 @@ const SLOW_US: u32 = 5_000;
 
 impl StatementText {
     pub(crate) fn new(id: u32, sql: String, types: Option<Types>) -> Self {
-        Self { id, sql, types, usual_us: AtomicU32::new(0) }
+        let sets = Sets::of(&sql);
+        Self { id, sql, types, sets, usual_us: AtomicU32::new(0) }
     }
 
     pub(crate) fn pace(&self) -> Pace {
@@ -252,6 +312,30 @@ impl PreparedCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_statements_set() {
+        use Sets::{Locally, Nothing, Session};
+        let table = [
+            ("SET x = 1", Session),
+            ("  \n-- SELECT\n /* a /* b */ c */ set session x to 1", Session),
+            ("RESET ALL", Session),
+            ("DISCARD ALL", Session),
+            (";SET x = 1", Session),
+            ("SET LOCAL x = 1", Locally),
+            ("set/**/transaction read only", Locally),
+            ("SET CONSTRAINTS ALL DEFERRED", Locally),
+            ("SELECT 'SET'", Nothing),
+            ("SETTING", Nothing),
+            ("UPDATE t SET x = 1", Nothing),
+            ("/* SET", Nothing),
+            ("-- SET", Nothing),
+            ("", Nothing),
+        ];
+        for (sql, sets) in table {
+            assert_eq!(Sets::of(sql), sets, "{sql}");
+        }
+    }
 
     #[test]
     fn one_slow_run_does_not_make_a_statement_slow_for_ever() {

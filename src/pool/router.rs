@@ -312,6 +312,10 @@ impl<T: Task> Router<T> {
         let (mut task, mut sharing) = (first, sharing);
         loop {
             let after = task.run(lane.session()).await;
+            if lane.session().needs_tidying(&self.cluster) {
+                // Boxed: each task carries the room for it.
+                Box::pin(lane.session().tidy(&self.cluster)).await;
+            }
             lane.unseat(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),

@@ -1,5 +1,6 @@
 //! A pooled connection with what belongs to it: the statements it has prepared, and when it is to be retired.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,10 @@ pub(crate) struct Session {
     pub(crate) prepared: PreparedCache,
     /// What the server has said of types that are not built in.
     pub(crate) catalog: Mutex<Arc<Catalog>>,
+    /// Tasks on it.
+    pub(super) load: AtomicUsize,
+    /// Nothing more is sent down behind what it has.
+    rests: AtomicBool,
     expires: Instant,
 }
 
@@ -24,7 +29,28 @@ impl Session {
         // Up to 10 % earlier, so that connections made together do not end together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
-        Self { conn, prepared: PreparedCache::new(statements), catalog: Mutex::default(), expires }
+        Self {
+            conn,
+            prepared: PreparedCache::new(statements),
+            catalog: Mutex::default(),
+            load: AtomicUsize::new(0),
+            rests: AtomicBool::new(false),
+            expires,
+        }
+    }
+
+    /// Whether one task has it, and the server answers the last that this one has sent.
+    pub(crate) fn has_one_user(&self) -> bool {
+        self.load.load(Ordering::Relaxed) <= 1 && self.conn.facts.answers_the_last()
+    }
+
+    /// Whether nothing more may be sent down behind what it has.
+    pub(crate) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.rests.load(Ordering::Relaxed)
     }
 
     /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits the pool.

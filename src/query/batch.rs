@@ -14,7 +14,7 @@ use futures_util::future::{OptionFuture, join_all};
 
 use super::Context;
 use super::begin::Opening;
-use super::caller::{Caller, Finished};
+use super::caller::{Caller, Company, Finished};
 use super::cancel::{Ended, GivenUp, give_up, with_patience};
 use super::execute::{Ahead, Failure, Statement, check_params, prepare, run};
 use super::job::{Call, Job, Query, run_error, run_query};
@@ -22,7 +22,7 @@ use super::outcome::{Cause, Next, Phase, next, plan_is_outdated};
 use super::transaction::end;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Pace, Prepared};
+use crate::pool::prepared::{Pace, Prepared, Sets};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing};
 
@@ -53,8 +53,11 @@ impl Batch {
     pub(crate) fn sharing(&self) -> Sharing {
         match &self.items {
             Items::Each(items) if !self.call.patience.is_limited() => {
-                let slow = items.iter().any(|query| query.statement.text.pace() == Pace::Slow);
-                if slow { Sharing::Alone } else { Sharing::Last }
+                let apart = |query: &Query| {
+                    let text = &query.statement.text;
+                    text.pace() == Pace::Slow || text.sets != Sets::Nothing
+                };
+                if items.iter().any(|query| apart(query)) { Sharing::Alone } else { Sharing::Last }
             }
             _ => Sharing::Alone,
         }
@@ -114,6 +117,7 @@ impl Batch {
             drop(plans_of(&context, session, items.iter().map(|query| &query.statement)).await);
             let run = |mut query: Box<Query>| {
                 query.call.patience.given_up = Some(given_up.clone());
+                query.call.caller.company = Company::OfItsBatch;
                 run_query(query, session)
             };
             join_all(items.into_iter().map(run)).await
@@ -287,6 +291,7 @@ async fn transact(
         .iter_mut()
         .filter_map(|(caller, statement)| {
             let plan = plans.get(&statement.text.id)?;
+            caller.company = Company::OfItsBatch;
             Some(Box::pin(async move { run(context, session, plan, statement, caller, &mut Ahead::Nothing).await }))
         })
         .collect();
@@ -365,6 +370,17 @@ async fn verdict(
             Err(failure) => failure,
         };
         let (cause, phase, sequence) = match failure {
+            // All has run, and COMMIT too if it was not refused.
+            Failure::Client(ClientError::TooLarge { limit, .. }) if committed.is_err() => {
+                let outcome = match &committed {
+                    Err(Failure::Run { cause, phase, .. }) => match next(cause, *phase, false) {
+                        Next::Fail(outcome) => outcome,
+                        Next::Again | Next::AskFence => Outcome::NotApplied,
+                    },
+                    _ => Outcome::Unknown,
+                };
+                return Err(Broken::Failed(Some(index), ClientError::TooLarge { limit, outcome }));
+            }
             Failure::Client(error) => return Err(Broken::Failed(Some(index), error)),
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };

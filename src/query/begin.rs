@@ -24,6 +24,7 @@ use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
 use crate::error::{ClientError, Outcome};
+use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 
@@ -310,7 +311,11 @@ async fn open(
         execute(context, session, statement, caller, Ahead::Begin(&mut opening), true).await
     };
     let sequence = conn.position();
+    let changes = conn.facts.changes();
     let ended = with_patience(conn, patience, Box::pin(work).as_mut()).await;
+    if statement.text.sets == Sets::Locally && opening.stage == Stage::Open {
+        conn.facts.changes_are(changes);
+    }
     match opening.stage {
         Stage::Open => {}
         Stage::Unsent => {

@@ -20,11 +20,21 @@ pub(crate) struct Caller {
     anew: bool,
     /// A stream's reader, who says how fast.
     flow: Option<Arc<Flow>>,
+    pub(super) company: Company,
+}
+
+/// Who else is on the connection with a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Company {
+    #[default]
+    OfOthers,
+    /// Statements of its own batch, too, of which the router does not know.
+    OfItsBatch,
 }
 
 impl Caller {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
-        Self { id, queue, settled: false, delivered: false, anew: false, flow: None }
+        Self { id, queue, settled: false, delivered: false, anew: false, flow: None, company: Company::default() }
     }
 
     /// One that reads its rows as they come.
@@ -32,6 +42,11 @@ impl Caller {
         let mut caller = Self::new(id, queue);
         caller.flow = Some(flow);
         caller
+    }
+
+    /// Whether its rows are read one by one.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.flow.is_some()
     }
 
     /// Whether rows have gone out that cannot be taken back.

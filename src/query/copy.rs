@@ -33,6 +33,7 @@ use super::transaction::end;
 use crate::cluster::conn::Sequence;
 use crate::cluster::ear::Listening;
 use crate::cluster::formats::Asked;
+use crate::cluster::probe::cell;
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
@@ -548,7 +549,7 @@ async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
     match session.conn.client.simple_query(&sql).await {
         Ok(messages) => {
             let number = |message: &SimpleQueryMessage| match message {
-                SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+                SimpleQueryMessage::Row(row) => cell(row, 0)?.parse().ok(),
                 _ => None,
             };
             Ok(messages.iter().filter_map(number).collect())

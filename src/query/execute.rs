@@ -2,31 +2,34 @@
 
 use std::error::Error as _;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures_util::{StreamExt, future};
 use serde_json::{Value, json};
-use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
-use tokio_postgres::{Column, Row, RowStream, SimpleQueryMessage, Statement as PgStatement};
+use tokio_postgres::types::{Format, IsNull, ToSql, Type};
+use tokio_postgres::{Column, RowStream, SimpleQueryMessage, Statement as PgStatement};
 
 use super::Context;
 use super::begin::Opening;
 use super::caller::{Caller, Finished};
+use super::collect::{Collect, collect};
 use super::lookup::catalog_with;
 use super::outcome::{Cause, Phase, plan_is_outdated};
 use crate::cluster::conn::Sequence;
-use crate::cluster::failure::describe;
+use crate::cluster::probe::cell;
 use crate::cluster::role::{Fit, fit};
-use crate::codec::{Catalog, DecodeError, Packer, Param, ParamError, Target, describe_type, is_built_in, read_params};
+use crate::cluster::words::describe;
+use crate::codec::{Catalog, Param, ParamError, Target, describe_type, is_built_in, read_params};
 use crate::engine::lock;
-use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Prepared, Shapes, StatementText};
+use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::prepared::{Prepared, StatementText};
 use crate::pool::session::Session;
 
-/// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
-/// results, 512 doubles the stall of the event loop).
-const PIECE: usize = 32 << 10;
+/// What helps where a pooler has lost a statement, or given it another's.
+const NAMES: &str = "A connection pooler stands between the client and the server, and does not know its prepared \
+    statements: prepare: false in the options of the pool sends statements without names.";
 
 /// How many plans a statement may wear out when DDL goes on beside it.
 const PLANS: usize = 5;
@@ -117,7 +120,10 @@ pub(super) async fn execute(
                 // The statement has run; the next one looks the types up again.
                 session.conn.client.clear_type_cache();
                 session.prepared.clear();
-                return Err(Failure::Client(error));
+                let may_run_again = matches!(error, ClientError::ColumnsChanged) && statement.read_only;
+                if !may_run_again || in_transaction || plans >= PLANS {
+                    return Err(Failure::Client(error));
+                }
             }
             result => return result,
         }
@@ -226,7 +232,7 @@ pub(super) async fn run(
     if shown.is_some_and(|messages| says_on(&messages)) {
         return Box::pin(read_only_before(session, rows, sequence)).await;
     }
-    let finished = collect(rows, prepared, &context.shapes, caller).await;
+    let finished = collect(rows, prepared, context, session, caller).await;
     let busy_us = session.conn.answered_in(sequence);
     match finished {
         // What did not write has nothing to be replicated.
@@ -237,7 +243,7 @@ pub(super) async fn run(
             statement.text.took(busy_us);
             Ok(finished)
         }
-        Err(Collect::Decode(error)) => Err(Failure::Client(error)),
+        Err(Collect::Ours(error)) => Err(Failure::Client(error)),
         Err(Collect::Lost(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }
@@ -258,12 +264,12 @@ async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence
 }
 
 async fn read_to_the_end(rows: RowStream) {
-    let mut rows = std::pin::pin!(rows);
+    let mut rows = pin!(rows);
     while rows.next().await.is_some_and(|row| row.is_ok()) {}
 }
 
 pub(super) fn says_on(messages: &[SimpleQueryMessage]) -> bool {
-    messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("on")))
+    messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if cell(row, 0) == Some("on")))
 }
 
 /// An error of tokio-postgres as one of ours.
@@ -274,7 +280,10 @@ pub(crate) async fn failure(
     sequence: Sequence,
 ) -> Failure {
     if let Some(error) = error.as_db_error() {
-        let error = Box::new(crate::error::ServerError::from(error));
+        let mut error = Box::new(ServerError::from(error));
+        if session.conn.is_pooled() && error.is_about_names() {
+            error.hint(NAMES);
+        }
         if error.ends_session {
             session.conn.session_ended_at(sequence);
         }
@@ -283,20 +292,29 @@ pub(crate) async fn failure(
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
+    // An answer that cannot be parsed has the same kind of error.
+    let is_of_encoding = error.to_string().starts_with("error encoding");
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>())
         && error.kind() == io::ErrorKind::InvalidInput
+        && is_of_encoding
     {
         // The message could not be put together (larger than the protocol allows): nothing was sent.
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
     // The connection is broken, or so confused that it has to be.
-    if error.is_closed() {
+    let is_closed = error.is_closed();
+    if is_closed {
         session.conn.cut();
     } else {
         session.conn.break_off(describe(&error));
     }
     // Let the statement ahead of this one say first why the session ended.
     tokio::task::yield_now().await;
+    // Another connection would hear the same.
+    if phase == Phase::NotSent && (!is_closed || session.conn.is_confused()) {
+        let (node, reason) = (session.conn.node.label(), session.conn.loss_reason());
+        return Failure::Client(ClientError::Protocol { node, reason });
+    }
     let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };
     Failure::Run { cause, phase, sequence: Some(sequence) }
 }
@@ -362,89 +380,4 @@ fn bind<'a>(statement: &'a Statement, prepared: &'a Prepared) -> Result<Vec<Numb
         .enumerate()
         .map(|(index, param)| Numbered { number: index + 1, param, catalog: &prepared.catalog })
         .collect())
-}
-
-enum Collect {
-    Lost(tokio_postgres::Error),
-    Decode(ClientError),
-}
-
-async fn collect(
-    rows: RowStream,
-    prepared: &Prepared,
-    shapes: &Shapes,
-    caller: &mut Caller,
-) -> Result<Finished, Collect> {
-    let mut stream = std::pin::pin!(rows);
-    let mut packer = Packer::default();
-    let (mut rows, mut total) = (0, 0_u64);
-    let mut unreadable = None;
-    while let Some(row) = stream.next().await {
-        let row = row.map_err(Collect::Lost)?;
-        // After an unreadable row, or when nobody listens any more, the rest is only read to its end.
-        if unreadable.is_some() || caller.is_deaf() {
-            continue;
-        }
-        if let Err(error) = pack(&row, prepared, shapes, &mut packer) {
-            unreadable = Some(error);
-            continue;
-        }
-        rows += 1;
-        total += 1;
-        if packer.byte_len() > PIECE || rows >= caller.piece_rows() {
-            caller.rows(rows, prepared.shape.id, &mut packer).await;
-            rows = 0;
-        }
-    }
-    if let Some(error) = unreadable {
-        return Err(Collect::Decode(error));
-    }
-    let has_rows = !prepared.decoders.is_empty() || total > 0;
-    let row_count = stream.rows_affected().unwrap_or(0).max(total);
-    let takes_structure = prepared.takes_structure;
-    Ok(Finished {
-        rows,
-        shape: has_rows.then(|| prepared.shape.clone()),
-        row_count,
-        packer,
-        takes_structure,
-        held: Vec::new(),
-    })
-}
-
-/// A cell as it came over the wire.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
-fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
-    let columns = prepared.decoders.len();
-    let start = packer.begin_row(columns);
-    for (column, decoder) in prepared.decoders.iter().enumerate() {
-        let unreadable = |error: DecodeError| {
-            let column = prepared.statement.columns()[column].name().to_owned();
-            let outdated = error == DecodeError::Changed;
-            ClientError::Decode { column, reason: error.to_string(), outdated }
-        };
-        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|_| unreadable(DecodeError::Truncated))? {
-            None => packer.set_null(start, column),
-            Some(Raw(raw)) => {
-                let slot = match decoder.document(raw) {
-                    Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
-                    None => decoder.decode(raw, packer),
-                };
-                let slot = slot.map_err(unreadable)?;
-                packer.set(start, columns, column, slot);
-            }
-        }
-    }
-    Ok(())
 }

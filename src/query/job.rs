@@ -16,7 +16,7 @@ use super::script::Script;
 use crate::cluster::conn::Sequence;
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::Pace;
+use crate::pool::prepared::{Pace, Sets};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
 
@@ -100,6 +100,7 @@ impl Task for Job {
     fn sharing(&self) -> Sharing {
         match self {
             Self::Query(query) if query.call.patience.is_limited() => Sharing::Alone,
+            Self::Query(query) if query.statement.text.sets != Sets::Nothing => Sharing::Alone,
             Self::Query(query) => match query.statement.text.pace() {
                 Pace::Slow => Sharing::Long,
                 Pace::Unknown => Sharing::Last,

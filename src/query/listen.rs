@@ -21,8 +21,8 @@ use super::Context;
 use super::caller::Caller;
 use crate::cluster::Cluster;
 use crate::cluster::conn::Conn;
-use crate::cluster::failure::describe;
 use crate::cluster::role::Mode;
+use crate::cluster::words::describe;
 use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome, ServerError};
 
@@ -309,7 +309,7 @@ async fn heartbeats(cluster: &Cluster, conn: &Conn, alive: &AtomicU64) -> String
         match timeout(cluster.node_timeout(), conn.probe()).await {
             Ok(Ok(probe)) if probe.role.in_recovery => return "the node is a standby now".to_owned(),
             Ok(Ok(_)) => alive.store(sent, Ordering::Relaxed),
-            Ok(Err(error)) => return describe(&error),
+            Ok(Err(error)) => return error.to_string(),
             Err(_) => return format!("no answer within {} ms", cluster.node_timeout().as_millis()),
         }
     }

@@ -4,6 +4,7 @@
 //! - `begin`: BEGIN, and the first statement that goes with it
 //! - `caller`: whom to tell
 //! - `cancel`: timeouts and signals
+//! - `collect`: the rows of a statement
 //! - `flow`: credit from the reader of a stream
 //! - `copy`: bulk load and unload
 //! - `execute`: one statement on one connection, from parameters to packed rows
@@ -18,6 +19,7 @@ pub(crate) mod batch;
 pub(crate) mod begin;
 pub(crate) mod caller;
 pub(crate) mod cancel;
+mod collect;
 pub(crate) mod copy;
 pub(crate) mod execute;
 pub(crate) mod flow;

@@ -8,6 +8,7 @@
 //! hears them. The types are looked up when the script is over, so its results are held until then.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +18,8 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Context;
 use super::caller::{Caller, Finished};
-use super::cancel::{Ended, with_patience};
+use super::cancel::{Ended, give_up, with_patience};
+use super::collect::{is_too_large, outcome_of};
 use super::execute::{Failure, failure, says_on};
 use super::job::{Call, Job, last_word_error, run_error, runs_again};
 use super::lookup::{catalog_with, type_of};
@@ -134,6 +136,9 @@ impl Script {
                 *aborted = *block == Block::Failed;
             }
             // Its results were unreadable, or nothing was sent: to the server all is well.
+            Ended::Itself(Err((Failure::Client(ClientError::TooLarge { outcome, .. }), _))) => {
+                *aborted |= *outcome != Outcome::Applied;
+            }
             Ended::Itself(Err((Failure::Client(_), _))) | Ended::GivenUp(_, Some(Err((Failure::Client(_), _)))) => {}
             Ended::Itself(Err(_)) | Ended::GivenUp(..) => *aborted = true,
         }
@@ -143,6 +148,9 @@ impl Script {
             Ended::GivenUp(given_up, last_word) => {
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
                 last_word_error(last_word, |_| given_up.error(Outcome::NotApplied))
+            }
+            Ended::Itself(Err((Failure::Client(ClientError::TooLarge { limit, .. }), _))) => {
+                ClientError::TooLarge { limit, outcome: Outcome::NotApplied }
             }
             Ended::Itself(Err((Failure::Client(error), _))) => error,
             Ended::Itself(Err((Failure::Run { cause, .. }, progress))) => {
@@ -185,7 +193,7 @@ async fn alone(
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
         return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
-    let (answers, rows) = converse(session, sql).await?;
+    let (answers, rows) = converse(context, session, sql).await?;
     if answers.block != Block::None {
         let progress = Progress::of(&answers);
         // Also undone when this fails: the connection is not used again.
@@ -213,7 +221,7 @@ async fn within(
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(early(failure(session, error, Phase::NotSent, sequence).await));
     }
-    let (answers, rows) = converse(session, sql).await?;
+    let (answers, rows) = converse(context, session, sql).await?;
     if answers.block == Block::None {
         // What came next would be outside of any transaction.
         session.conn.cut();
@@ -242,14 +250,14 @@ async fn within(
 type Returned = (Vec<SimpleQueryRow>, u64);
 
 /// Sends the script and holds the rows of each of its results.
-async fn converse(session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
+async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
     let ear = session.conn.ear.listen_to_script();
     // Whatever it does to the session, nobody else gets it.
     session.conn.retire();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
-        ended = read(session, sql) => ended.map_err(Some),
+        ended = read(session, sql, context.cluster.manners.result_limit) => ended.map_err(Some),
         () = ear.heard() => Err(None),
     };
     session.conn.answered();
@@ -259,7 +267,14 @@ async fn converse(session: &Session, sql: &str) -> Result<(Answers, Vec<Returned
         Ok(_) if session.conn.is_unreplicated(sequence) => {
             Err((ClientError::Unreplicated { node: session.conn.node.label() }.into(), progress))
         }
-        Ok(results) => Ok((answers, results)),
+        Ok(Read::All(results)) => Ok((answers, results)),
+        Ok(Read::TooLarge { limit, last_word }) => {
+            let outcome = match outcome_of(last_word) {
+                Outcome::NotApplied => progress.outcome(),
+                outcome => outcome,
+            };
+            Err((ClientError::TooLarge { limit, outcome }.into(), progress))
+        }
         Err(Some(error)) if answers.copies == Copies::Nothing => {
             Err((failure(session, error, Phase::Begun, sequence).await, progress))
         }
@@ -276,17 +291,56 @@ async fn converse(session: &Session, sql: &str) -> Result<(Answers, Vec<Returned
     }
 }
 
-async fn read(session: &Session, sql: &str) -> Result<Vec<Returned>, tokio_postgres::Error> {
-    let mut messages = std::pin::pin!(session.conn.client.simple_query_raw(sql).await?);
+/// What a script has returned.
+enum Read {
+    All(Vec<Returned>),
+    /// Too much, and what came of it; no word: the connection is cut.
+    TooLarge {
+        limit: usize,
+        last_word: Option<Result<(), tokio_postgres::Error>>,
+    },
+}
+
+async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read, tokio_postgres::Error> {
+    let mut messages = pin!(session.conn.client.simple_query_raw(sql).await?);
     let (mut results, mut rows) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
     while let Some(message) = messages.next().await {
-        match message? {
-            SimpleQueryMessage::Row(row) => rows.push(row),
-            SimpleQueryMessage::CommandComplete(count) => results.push((std::mem::take(&mut rows), count)),
-            _ => {}
+        let too_large = match message {
+            Ok(SimpleQueryMessage::Row(row)) => {
+                bytes += limit.map_or(0, |_| size_of_row(&row));
+                rows.push(row);
+                limit.filter(|&limit| bytes > limit)
+            }
+            Ok(SimpleQueryMessage::CommandComplete(count)) => {
+                results.push((std::mem::take(&mut rows), count));
+                None
+            }
+            Err(error) if is_too_large(&error) => limit,
+            message => message.map(|_| None)?,
+        };
+        if let Some(limit) = too_large {
+            drop((results, rows));
+            let rest = async {
+                let mut last_word = Ok(());
+                while let Some(message) = messages.next().await {
+                    match message {
+                        Err(error) if error.as_db_error().is_none() => return Err(error),
+                        Err(error) if !is_too_large(&error) => last_word = Err(error),
+                        _ => {}
+                    }
+                }
+                last_word
+            };
+            return Ok(Read::TooLarge { limit, last_word: give_up(&session.conn, pin!(rest)).await });
         }
     }
-    Ok(results)
+    Ok(Read::All(results))
+}
+
+/// As the server has sent it.
+fn size_of_row(row: &SimpleQueryRow) -> usize {
+    (0..row.len()).map(|column| 4 + row.try_get(column).ok().flatten().map_or(0, str::len)).sum()
 }
 
 const EXISTING: &str = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1)";

@@ -19,6 +19,7 @@ use super::job::{Job, last_word_error, run_error};
 use super::outcome::{Cause, Next, Phase, next};
 use super::script::Script;
 use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 
@@ -157,8 +158,13 @@ async fn query(
     if let Some(given_up) = patience.has_ended(std::time::Instant::now()) {
         return Err((given_up.error(Outcome::NotApplied), false));
     }
+    let changes = session.conn.facts.changes();
     let work = pin!(execute(context, session, statement, caller, Ahead::Nothing, true));
-    settled(session, with_patience(&session.conn, patience, work).await)
+    let ended = settled(session, with_patience(&session.conn, patience, work).await);
+    if statement.text.sets == Sets::Locally {
+        session.conn.facts.changes_are(changes);
+    }
+    ended
 }
 
 /// How a statement in a transaction ended.
@@ -172,6 +178,10 @@ pub(super) fn settled(
         Ended::GivenUp(given_up, last_word) => {
             let spoils = !matches!(last_word, Some(Ok(_)));
             Err((last_word_error(last_word, |_| given_up.error(Outcome::NotApplied)), spoils))
+        }
+        // It has run, unless it was cancelled; nothing in a transaction is applied before COMMIT.
+        Ended::Itself(Err(Failure::Client(ClientError::TooLarge { limit, outcome }))) => {
+            Err((ClientError::TooLarge { limit, outcome: Outcome::NotApplied }, outcome != Outcome::Applied))
         }
         Ended::Itself(Err(Failure::Client(error))) => Err((error, false)),
         Ended::Itself(Err(Failure::Run { cause: Cause::Server(error), .. })) => {

@@ -130,8 +130,9 @@ class PgBouncer {
     writeOwned(file('pgbouncer.ini'), `${lines.join('\n')}\n`, account);
   }
 
-  /** Starts the process, or starts it again. */
+  /** Starts the process, or starts it again; one that runs is left alone. */
   async run() {
+    if (this.#process !== null) return;
     const logFile = path.join(this.#dir, 'log');
     const log = fs.openSync(logFile, 'a', 0o644);
     const [file, ...args] = /** @type {Program} */ (this.#program).command;

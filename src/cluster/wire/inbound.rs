@@ -3,14 +3,12 @@
 //! The limits are libpq's (fe-protocol3.c, `VALID_LONG_MESSAGE_TYPE`; auth.c and fe-connect.c for the login), tighter where
 //! the protocol gives an exact length. They matter because tokio-postgres collects a message before it looks at it.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 
 use bytes::{BufMut, BytesMut};
 
 use super::expected::{Due, Fit};
-use super::facts::Facts;
 use super::{COLUMNS_CHANGED, Core, TOO_LARGE, Violation};
 
 const HEAD: usize = 5;
@@ -25,8 +23,6 @@ const SHORT: usize = 30_000;
 const TOLD: usize = 1 << 20;
 /// 65,535 parameters.
 const PARAMETERS: usize = 4 + 2 + 4 * 65_535;
-/// Parameters that a server reports: PostgreSQL 18 has 16.
-const REPORTED: usize = 256;
 
 /// The shortest and the longest message of a type, as its length is written; None: there is no such type.
 fn lengths(kind: u8, login: bool) -> Option<(usize, usize)> {
@@ -76,54 +72,6 @@ pub(super) struct Inbound {
     replaced: bool,
     /// Bytes of rows that a simple query of ours was answered with.
     told: usize,
-    /// What the server reported of its parameters at the login, or when they were last reset, and what it says now.
-    parameters: HashMap<Vec<u8>, Reported>,
-}
-
-#[derive(Debug)]
-struct Reported {
-    initial: Vec<u8>,
-    current: Vec<u8>,
-}
-
-/// Reported parameters that are not the session's own to change.
-fn is_the_servers(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"in_hot_standby"
-            | b"default_transaction_read_only"
-            | b"is_superuser"
-            | b"server_version"
-            | b"server_encoding"
-            | b"integer_datetimes"
-    )
-}
-
-impl Inbound {
-    fn report(&mut self, body: &[u8], facts: &Facts) -> Result<(), String> {
-        let mut texts = body.split(|&byte| byte == 0);
-        let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
-        if let Some(known) = self.parameters.get_mut(name) {
-            value.clone_into(&mut known.current);
-            if known.current != known.initial && self.ready && !is_the_servers(name) {
-                facts.changed.store(true, Ordering::Relaxed);
-            }
-        } else {
-            if self.parameters.len() >= REPORTED {
-                return Err(format!("the server reported more than {REPORTED} parameters"));
-            }
-            let reported = Reported { initial: value.to_vec(), current: value.to_vec() };
-            self.parameters.insert(name.to_vec(), reported);
-        }
-        Ok(())
-    }
-
-    /// The session is as it began.
-    fn settle(&mut self) {
-        for reported in self.parameters.values_mut() {
-            reported.initial.clone_from(&reported.current);
-        }
-    }
 }
 
 /// The ErrorResponse that takes the place of something.
@@ -364,7 +312,7 @@ impl Core {
     /// A message is complete whose body was needed. Returns whether it goes on, if that depends on it.
     fn end(&mut self, kind: u8, body: &[u8], route: Route) -> io::Result<bool> {
         match kind {
-            b'S' => self.inbound.report(body, &self.facts).map_err(violation)?,
+            b'S' => self.facts.report(body, !self.inbound.ready).map_err(violation)?,
             b'K' => {
                 if let Some(pid) = body.first_chunk() {
                     self.facts.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
@@ -379,7 +327,7 @@ impl Core {
             b'C' => {
                 self.inbound.replaced = false;
                 if changes_session(body) {
-                    self.facts.changed.store(true, Ordering::Relaxed);
+                    self.facts.change();
                 }
             }
             b'Z' => {
@@ -387,9 +335,8 @@ impl Core {
                 self.inbound.replaced = false;
                 self.inbound.told = 0;
                 self.facts.in_block.store(body != b"I", Ordering::Relaxed);
-                if self.facts.settled.swap(false, Ordering::Relaxed) {
-                    self.inbound.settle();
-                }
+                let flights = self.facts.flights.load(Ordering::Relaxed);
+                self.facts.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
             }
             b't' => self.outbound.parameters(body),
             b'T' | b'n' if route == Route::Hold => {

@@ -14,6 +14,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, BytesMut};
@@ -233,7 +234,12 @@ impl Core {
                 }
                 expected.owe(Due::Closed);
             }
-            _ => note_plain(message[0], outbound, expected),
+            kind => {
+                if matches!(kind, b'S' | b'Q') {
+                    self.facts.flights.fetch_add(1, Ordering::Relaxed);
+                }
+                note_plain(kind, outbound, expected);
+            }
         }
     }
 

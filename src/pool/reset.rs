@@ -1,0 +1,64 @@
+//! What a caller has changed in its session is undone before the next one has it.
+//!
+//! The server tells of changes by its command tags (SET, RESET), and of some settings when they change by other means; a
+//! connection of which it has told nothing is left alone. What it cannot tell of (temporary tables, advisory locks,
+//! settings that functions make) needs `reset: 'discard'`.
+
+use tokio::time::timeout;
+
+use super::session::Session;
+use crate::cluster::Cluster;
+use crate::cluster::manners::Reset;
+use crate::cluster::words::describe;
+
+/// The first also ends SET ROLE, which RESET ALL does not.
+const CHANGES: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL";
+/// DISCARD ALL without DEALLOCATE ALL: our own statements live on.
+const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+/// Of both, the statements whose tags tell of a change.
+const OWN_CHANGES: u32 = 2;
+
+impl Session {
+    /// Whether something is to be undone, now that a task has ended on it.
+    pub(super) fn needs_tidying(&self, cluster: &Cluster) -> bool {
+        let facts = &self.conn.facts;
+        match cluster.manners.reset {
+            Reset::Changes => facts.changes() > 0 || facts.is_in_block(),
+            Reset::Nothing => facts.is_in_block(),
+            Reset::Discard | Reset::Sql(_) => true,
+        }
+    }
+
+    /// Undoes it.
+    pub(super) async fn tidy(&self, cluster: &Cluster) {
+        let conn = &self.conn;
+        if !self.is_usable(cluster) {
+            return;
+        }
+        if conn.facts.is_in_block() && self.has_one_user() {
+            return conn.break_off("a transaction was left open".to_owned());
+        }
+        let sql = match &cluster.manners.reset {
+            Reset::Nothing => return,
+            Reset::Changes if conn.facts.changes() == 0 => return,
+            Reset::Changes => CHANGES,
+            Reset::Discard => DISCARD,
+            Reset::Sql(sql) => sql,
+        };
+        conn.facts.take_changes();
+        let failure = match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
+            Ok(Ok(())) => {
+                conn.answered();
+                let own = if matches!(cluster.manners.reset, Reset::Sql(_)) { u32::MAX } else { OWN_CHANGES };
+                return conn.facts.are_undone(own);
+            }
+            Ok(Err(_)) if conn.is_closed() => return,
+            Ok(Err(error)) => describe(&error),
+            Err(_) => format!("no answer within {} ms", cluster.connect_timeout().as_millis()),
+        };
+        let message = format!("a connection was closed because its session could not be reset: {failure}");
+        conn.break_off(message.clone());
+        cluster.announce_error("ERR_RESET", &message, &conn.node.label());
+    }
+}

@@ -1,0 +1,170 @@
+//! The rows of a statement: read, packed and handed over, or thrown away when they are too many.
+
+use std::pin::{Pin, pin};
+
+use futures_util::StreamExt;
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Row, RowStream};
+
+use super::Context;
+use super::caller::{Caller, Company, Finished};
+use super::cancel::give_up;
+use crate::cluster::wire::{COLUMNS_CHANGED, TOO_LARGE};
+use crate::codec::{DecodeError, Packer};
+use crate::error::{ClientError, Outcome, ServerError};
+use crate::pool::prepared::{Prepared, Shapes};
+use crate::pool::session::Session;
+
+/// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
+/// results, 512 doubles the stall of the event loop).
+const PIECE: usize = 32 << 10;
+
+/// Why rows could not be had.
+pub(super) enum Collect {
+    Lost(tokio_postgres::Error),
+    /// It is we who do not take its rows.
+    Ours(ClientError),
+}
+
+/// Whether an error stands where a row was that is larger than a result may be.
+pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code() == TOO_LARGE)
+}
+
+/// Reads the rest of a result that is too large, and throws it away. Where nobody else can be hit the server is told to
+/// stop. Its last word says what came of the statement.
+async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, caller: &Caller, limit: usize) -> ClientError {
+    let rest = async {
+        let mut last_word = Ok(());
+        while let Some(row) = rows.next().await {
+            match row {
+                Err(error) if error.as_db_error().is_none() => return Err(error),
+                Err(error) if !is_too_large(&error) => last_word = Err(error),
+                _ => {}
+            }
+        }
+        last_word
+    };
+    let mut rest = pin!(rest);
+    let last_word = if session.has_one_user() && caller.company != Company::OfItsBatch {
+        session.rest(true);
+        let last_word = give_up(&session.conn, rest).await;
+        session.rest(false);
+        last_word
+    } else {
+        Some(rest.as_mut().await)
+    };
+    ClientError::TooLarge { limit, outcome: outcome_of(last_word) }
+}
+
+/// What came of a statement whose result was too large.
+pub(super) fn outcome_of(last_word: Option<Result<(), tokio_postgres::Error>>) -> Outcome {
+    match last_word {
+        Some(Ok(())) => Outcome::Applied,
+        Some(Err(error)) if error.as_db_error().is_some_and(|error| !ServerError::from(error).ends_session) => {
+            Outcome::NotApplied
+        }
+        _ => Outcome::Unknown,
+    }
+}
+
+/// Reads a statement's rows to their end, and hands them over in pieces.
+pub(super) async fn collect(
+    rows: RowStream,
+    prepared: &Prepared,
+    context: &Context,
+    session: &Session,
+    caller: &mut Caller,
+) -> Result<Finished, Collect> {
+    let mut stream = pin!(rows);
+    let shapes = &context.shapes;
+    let limit = context.cluster.manners.result_limit.unwrap_or(usize::MAX);
+    // A stream holds but a piece at a time.
+    let most = if caller.is_streaming() { usize::MAX } else { limit };
+    let mut bytes = 0_usize;
+    let mut packer = Packer::default();
+    let (mut rows, mut total) = (0, 0_u64);
+    let mut unreadable = None;
+    while let Some(row) = stream.next().await {
+        let row = match row {
+            Ok(row) => row,
+            Err(error) if is_too_large(&error) => {
+                return Err(Collect::Ours(Box::pin(throw_away(stream, session, caller, limit)).await));
+            }
+            Err(error) if error.code().is_some_and(|code| code.code() == COLUMNS_CHANGED) => {
+                unreadable = Some(ClientError::ColumnsChanged);
+                continue;
+            }
+            Err(error) => return Err(Collect::Lost(error)),
+        };
+        bytes += row.raw_size_bytes();
+        if bytes > most {
+            return Err(Collect::Ours(Box::pin(throw_away(stream, session, caller, limit)).await));
+        }
+        // After an unreadable row, or when nobody listens any more, the rest is only read to its end.
+        if unreadable.is_some() || caller.is_deaf() {
+            continue;
+        }
+        if let Err(error) = pack(&row, prepared, shapes, &mut packer) {
+            unreadable = Some(error);
+            continue;
+        }
+        rows += 1;
+        total += 1;
+        if packer.byte_len() > PIECE || rows >= caller.piece_rows() {
+            caller.rows(rows, prepared.shape.id, &mut packer).await;
+            rows = 0;
+        }
+    }
+    if let Some(error) = unreadable {
+        return Err(Collect::Ours(error));
+    }
+    let has_rows = !prepared.decoders.is_empty() || total > 0;
+    let row_count = stream.rows_affected().unwrap_or(0).max(total);
+    let takes_structure = prepared.takes_structure;
+    Ok(Finished {
+        rows,
+        shape: has_rows.then(|| prepared.shape.clone()),
+        row_count,
+        packer,
+        takes_structure,
+        held: Vec::new(),
+    })
+}
+
+/// A cell as it came over the wire.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
+    let columns = prepared.decoders.len();
+    let start = packer.begin_row(columns);
+    for (column, decoder) in prepared.decoders.iter().enumerate() {
+        let unreadable = |error: DecodeError| {
+            let column = prepared.statement.columns()[column].name().to_owned();
+            let outdated = error == DecodeError::Changed;
+            ClientError::Decode { column, reason: error.to_string(), outdated }
+        };
+        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|_| unreadable(DecodeError::Truncated))? {
+            None => packer.set_null(start, column),
+            Some(Raw(raw)) => {
+                let slot = match decoder.document(raw) {
+                    Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
+                    None => decoder.decode(raw, packer),
+                };
+                let slot = slot.map_err(unreadable)?;
+                packer.set(start, columns, column, slot);
+            }
+        }
+    }
+    Ok(())
+}
