@@ -7,9 +7,9 @@ exports.limit = 440;
 
 /** Files that are longer, with their present length as their limit. @type {Record<string, number>} */
 exports.lengths = {
-  'src/pool/router.rs': 540,
-  'src/query/copy.rs': 650,
-  'src/query/execute.rs': 450,
+  'src/pool/router.rs': 544,
+  'src/query/copy.rs': 651,
+  'src/query/script.rs': 445,
   'lib/copy.js': 698,
   'test/cancel.test.js': 579,
   'test/cli.test.js': 704,
