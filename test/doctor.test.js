@@ -13,6 +13,7 @@ const { pageOf } = require('../lib/cli/doctor.js');
 const judge = require('../lib/cli/findings.js');
 const { freePort } = require('./cluster/ports.js');
 const { HANG_MS, fact, ownCluster, useCluster } = require('./helpers.js');
+const { usePgBouncer } = require('./pgbouncer');
 
 const ROOT = path.join(__dirname, '..');
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^PG|COLOR|^NODE_|^NAPI/.test(name)));
@@ -368,6 +369,7 @@ fact('an addon that does not load: where it is, and why', async (t) => {
 // --- with servers
 
 const db = useCluster({ nodes: 3, settings: { fsync: true } });
+const bouncer = usePgBouncer(db, { poolSize: 2 });
 
 fact('a cluster that is well: exit code 0, roles, timelines, lag, clocks, settings', async () => {
   const { code, out, err } = await examined(db);
@@ -427,4 +429,14 @@ fact('a fenced primary and a server whose settings lose data are wrong', async (
   assert.match(out, /WRONG {2}No writable primary: 127\.0\.0\.1:\d+ is fenced\./);
   assert.match(out, /WRONG {2}fsync is off/);
   assert.match(out, /note {3}replication is asynchronous/);
+});
+
+fact('PgBouncer in between is recognised', async () => {
+  const { hosts, user, password, database } = bouncer.options();
+  const env = { PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
+  const { code, out } = await doctor(['--hosts', String(hosts)], env);
+  const flat = out.replaceAll(/\s+/g, ' ');
+  assert.equal(code, 0, out);
+  assert.match(flat, / note a connection pooler stands between the client and the server/);
+  assert.match(flat, / note the server itself listens on port \d+: a pooler, a proxy or a container is in between/);
 });
