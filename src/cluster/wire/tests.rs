@@ -361,3 +361,24 @@ fn statements_with_names_of_their_own() {
         assert_eq!(took, [startup(), of(&format!("{prefix}s1")), of("")].concat(), "pieces of {piece} bytes");
     }
 }
+
+proptest::proptest! {
+    /// Whatever comes, it ends: with rubbish that is told, or by itself. Nothing is said to tokio-postgres that did not come.
+    #[test]
+    fn any_rubbish(messages in proptest::collection::vec((0_u8..128, proptest::collection::vec(0_u8..4, 0..20), -2_i32..3), 0..12), piece in 1_usize..9) {
+        let mut comes = login();
+        for (kind, body, lie) in messages {
+            let mut bytes = message(kind, &body);
+            let length = (body.len() as i32 + 4).wrapping_add(lie.pow(3)).max(0) as u32;
+            bytes[1..5].copy_from_slice(&length.to_be_bytes());
+            comes.extend(bytes);
+        }
+        let run = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
+        let taps = Taps { row_limit: Some(10), ..Taps::default() };
+        for naming in [Naming::AsTheyAre, Naming::None] {
+            taps.facts.name(naming);
+            let (_, got, _) = play(&taps, piece, &[(&[startup(), run.clone()].concat(), &comes)]);
+            proptest::prop_assert!(got.len() <= comes.len() + 200);
+        }
+    }
+}
