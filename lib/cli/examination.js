@@ -16,7 +16,7 @@ const { label } = require('./words.js');
  * session is always visible.
  */
 const QUESTION = `
-  SELECT current_setting('server_version') AS version,
+  SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
     current_setting('server_version_num')::int4 AS "versionNumber",
     current_user::text AS "user",
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS "isSuperuser",
