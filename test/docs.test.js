@@ -146,6 +146,21 @@ fact('links lead somewhere', () => {
   ]);
 });
 
+fact('files that are named are there', () => {
+  const named = documents().flatMap((file) => {
+    const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
+    return [...text.matchAll(/\b(?:src|lib|test|scripts|bench)\/[\w./-]+\.(?:rs|js|ts)\b/g)].map(([name]) => ({
+      file,
+      name,
+    }));
+  });
+  assert.ok(named.length > 50, `${named.length} files are named`);
+  assert.deepEqual(
+    named.filter(({ name }) => !fs.existsSync(path.join(ROOT, name))),
+    [],
+  );
+});
+
 fact('every page is found from the README', () => {
   const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
   for (const file of documents()) if (file !== 'README.md') assert.ok(readme.includes(file), file);
