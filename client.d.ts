@@ -241,17 +241,19 @@ export interface PoolOptions {
   /**
    * How the nodes are watched in the background, over one light connection each that all pools with the same nodes, user,
    * database and settings share. `false`: not at all; then roles are known from the pool's own connections only, and a
-   * statement on a node that has fallen silent waits for the kernel (a minute or more) or its own `timeoutMs`.
+   * statement on a node that has fallen silent waits for the kernel (a minute or more) or its own `timeoutMs`. Default true,
+   * which is `{ intervalMs: 1000, nodeTimeoutMs: 3000 }`.
    */
   monitor?: boolean | MonitorOptions;
   /** The option `retries` of transaction() where it is not given. Default 0. */
   transactionRetries?: number;
   /** Default `'hyperiondb-client'`. The connections that watch the nodes add ` monitor`. */
   applicationName?: string;
-  /** Session settings, sent at startup: `{ work_mem: '64MB' }`. */
+  /** Session settings, sent at startup: `{ work_mem: '64MB' }`. Default `{}`. */
   options?: Readonly<Record<string, string | number | boolean>>;
+  /** How values arrive and are sent. Default `{}`: int8 as BigInt, numeric and times as strings, json parsed. */
   types?: TypeChoices;
-  /** Called once a statement. What it throws is swallowed. */
+  /** Called once a statement. What it throws is swallowed. Default: none. */
   logger?: (event: LogEvent) => void;
   /**
    * Whether the logger is told the parameters. Default false: they are what users have typed. (The `detail` of a server's
@@ -260,7 +262,7 @@ export interface PoolOptions {
   logParameters?: boolean;
 }
 
-/** What the server accepts as a parameter; see "Values" in the README. */
+/** What the server accepts as a parameter; docs/types.md says how each value is sent. */
 export type Parameter = unknown;
 
 /** A column of a result. */
@@ -304,7 +306,9 @@ export interface ExecOptions {
   timeoutMs?: number;
   /** When it fires the script is cancelled on the server: {@link AbortError}. */
   signal?: AbortSignal;
+  /** `'array'`: each row is an array of its values. Default `'object'`. */
   rowMode?: 'object' | 'array';
+  /** What differs from the pool's `types`, for this script. */
   types?: TypeChoices;
 }
 
@@ -339,7 +343,10 @@ export const sql: SqlHelpers & ((strings: TemplateStringsArray, ...parts: unknow
 
 /** Runs a template: ``await pool.sql`select * from t where id = ${id}` ``. It runs at once. */
 export type SqlRunner = SqlHelpers &
-  (<T = Record<string, unknown>>(strings: TemplateStringsArray, ...parts: unknown[]) => Promise<Rows<T>>);
+  (<T extends object = Record<string, unknown>>(
+    strings: TemplateStringsArray,
+    ...parts: unknown[]
+  ) => Promise<Rows<T>>);
 
 export interface StreamOptions extends QueryOptions {
   /** Rows in a piece at most; a piece ends at 32 KiB in any case. Default 1000. */
@@ -366,7 +373,10 @@ export interface BatchOptions {
   signal?: AbortSignal;
   /** The caller's promise that no statement changes anything: each may be run again when its connection is lost. */
   readOnly?: boolean;
+  /** `'array'`: each row is an array of its values. Default `'object'`. */
   rowMode?: 'object' | 'array';
+  /** What differs from the pool's `types`, for this batch. */
+  types?: TypeChoices;
 }
 
 export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction' | 'readOnly'> {
@@ -417,7 +427,9 @@ export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read
 export interface BeginOptions {
   /** Default: the server's default_transaction_isolation. */
   isolation?: Isolation;
+  /** READ ONLY or READ WRITE. Default: the server's default_transaction_read_only. */
   readOnly?: boolean;
+  /** Of a serializable, read-only transaction: waits until it cannot fail. Default: the server's default_transaction_deferrable. */
   deferrable?: boolean;
   /** For the whole transaction: after it, its statements fail with {@link QueryTimeoutError}. */
   timeoutMs?: number;
@@ -434,51 +446,108 @@ export interface TransactionOptions extends BeginOptions {
   retries?: number;
 }
 
-/** A transaction. It ends exactly once; after that every call rejects with ERR_TRANSACTION_ENDED. */
-export class Transaction {
-  private constructor();
-  /** Runs a statement; concurrent calls run in their order. */
+/** SQL text, or what {@link sql} made. */
+type Statement = string | Sql;
+type Parameters = ReadonlyArray<Parameter> | null;
+/** Rows come as arrays. */
+type AsArrays = { rowMode: 'array' };
+/** Rows come as objects. */
+type AsObjects = { rowMode?: 'object' };
+/** A row of which nothing is known but that it is one. */
+type AnyRow = Record<string, unknown> | unknown[];
+
+/**
+ * Runs statements: what a {@link Pool} and a {@link Transaction} have in common. In a transaction concurrent calls run in their
+ * order, and a failure spoils it.
+ *
+ * A method's type parameter is the row: an object (default `Record<string, unknown>`), or with `rowMode: 'array'` a tuple
+ * (default `unknown[]`). It is your word: nothing is checked at run time.
+ */
+export interface Runner {
+  /** Runs a statement. */
   query<T extends unknown[] = unknown[]>(
-    sql: string | Sql,
-    params: ReadonlyArray<Parameter> | null | undefined,
-    options: QueryOptions & { rowMode: 'array' },
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays,
   ): Promise<Rows<T>>;
-  query<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
+  query<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: QueryOptions & AsObjects,
   ): Promise<Rows<T>>;
-  /** Runs a template in the transaction. */
+  query(sql: Statement, params: Parameters | undefined, options: QueryOptions): Promise<Rows<AnyRow>>;
+
+  /** Runs a template. */
   readonly sql: SqlRunner;
+
   /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
-  one<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
+  one<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays,
   ): Promise<T>;
+  one<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: QueryOptions & AsObjects,
+  ): Promise<T>;
+  one(sql: Statement, params: Parameters | undefined, options: QueryOptions): Promise<AnyRow>;
+
   /** The only row, or null. {@link TooManyRowsError} when there are more. */
-  maybeOne<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
+  maybeOne<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays,
   ): Promise<T | null>;
+  maybeOne<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: QueryOptions & AsObjects,
+  ): Promise<T | null>;
+  maybeOne(sql: Statement, params: Parameters | undefined, options: QueryOptions): Promise<AnyRow | null>;
+
   /** At least one row, else {@link NoRowsError}. */
-  many<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
+  many<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays,
   ): Promise<Rows<T>>;
-  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
-  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
+  many<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: QueryOptions & AsObjects,
+  ): Promise<Rows<T>>;
+  many(sql: Statement, params: Parameters | undefined, options: QueryOptions): Promise<Rows<AnyRow>>;
+
+  /** The only value of the only row; {@link TooManyRowsError} with ERR_TOO_MANY_COLUMNS when the result has not one column. */
+  value<T = unknown>(sql: Statement, params?: Parameters, options?: QueryOptions): Promise<T>;
+
   /**
-   * Runs several statements by the simple protocol in the transaction: see {@link Pool.exec}. BEGIN, COMMIT and ROLLBACK in
-   * it are a {@link ParameterError} before anything is sent; one that ends the transaction in a way that is not seen in the
-   * text rejects with ERR_TRANSACTION_ENDED, `outcome: 'unknown'`, and the transaction is over. A failure spoils the transaction
-   * as any statement's does. When it ends, its connection is closed.
+   * Runs a script, several statements by the simple protocol (migrations, dumps), and resolves to the rows of each. A script
+   * without a statement resolves to []. It takes no parameters, and all results are held in memory until its end.
+   *
+   * On a pool the server runs it as one transaction, unless it says BEGIN and COMMIT itself: when one statement fails,
+   * `statementIndex` says which (not where the script could not be parsed and nothing ran), and `position` counts from the
+   * script's beginning. `outcome` is then `'not-applied'`, but `'unknown'` when a COMMIT or PREPARE TRANSACTION had been completed
+   * in it, and when the connection was lost (ERR_OUTCOME_UNKNOWN). It is run again on another node only while nothing of it can
+   * have run, or where the pool's mode only allows standbys. It has a connection to itself that is closed afterwards: what it does
+   * to its session (SET, temporary tables) concerns nobody else. A transaction that it leaves open is rolled back:
+   * ERR_TRANSACTION_OPEN. COPY FROM STDIN and TO STDOUT are not possible: ERR_COPY_IN_SCRIPT. `command` is the first word of
+   * the server's command tag.
+   *
+   * In a transaction BEGIN, COMMIT and ROLLBACK in it are a {@link ParameterError} before anything is sent; one that ends the
+   * transaction in a way that is not seen in the text rejects with ERR_TRANSACTION_ENDED, `outcome: 'unknown'`, and the
+   * transaction is over. When it ends, its connection is closed.
    */
-  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
+  exec<T extends unknown[] = unknown[]>(script: string, options: ExecOptions & AsArrays): Promise<Rows<T>[]>;
+  exec<T extends object = Record<string, unknown>>(
+    script: string,
+    options?: ExecOptions & AsObjects,
+  ): Promise<Rows<T>[]>;
+  exec(script: string, options: ExecOptions): Promise<Rows<AnyRow>[]>;
+
   /**
-   * Loads rows into a table by COPY in the transaction; a failure spoils it, as any statement's does.
+   * Loads rows into a table by COPY: all of them or, after any failure, none.
    *
    * `target` is `'table'` (every column that is not generated) or `'schema.table (a, "B")'`; names fold to lower case unless
    * quoted. A row that does not fit rejects with `row` (from 1) and, where one is to blame, `column`: a
@@ -497,6 +566,13 @@ export class Transaction {
    * destroying it cancels it on the server. Errors are errors of the stream.
    */
   copyTo(target: string, options?: CopyToOptions): Readable;
+}
+
+/** A transaction. It ends exactly once; after that every call rejects with ERR_TRANSACTION_ENDED. */
+export interface Transaction extends Runner {}
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
+export class Transaction {
+  private constructor();
   /** Resolves when the server has confirmed; ERR_OUTCOME_UNKNOWN when its answer was lost. */
   commit(): Promise<void>;
   rollback(): Promise<void>;
@@ -614,41 +690,11 @@ export interface PoolEvents {
   error: [unknown];
 }
 
+/** The nodes of a cluster, and connections to those that suit it. Statements run on any of them. */
+export interface Pool extends Runner {}
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
 export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions | string);
-  /** Runs a statement on any connection. */
-  query<T extends unknown[] = unknown[]>(
-    sql: string | Sql,
-    params: ReadonlyArray<Parameter> | null | undefined,
-    options: QueryOptions & { rowMode: 'array' },
-  ): Promise<Rows<T>>;
-  query<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
-  ): Promise<Rows<T>>;
-  /** Runs a template. */
-  readonly sql: SqlRunner;
-  /** The only row. {@link NoRowsError} or {@link TooManyRowsError} when there is none or are more: the statement has run. */
-  one<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
-  ): Promise<T>;
-  /** The only row, or null. {@link TooManyRowsError} when there are more. */
-  maybeOne<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
-  ): Promise<T | null>;
-  /** At least one row, else {@link NoRowsError}. */
-  many<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: QueryOptions,
-  ): Promise<Rows<T>>;
-  /** The only value of the only row; ERR_TOO_MANY_COLUMNS when the result has not one column. */
-  value<T = unknown>(sql: string | Sql, params?: ReadonlyArray<Parameter> | null, options?: QueryOptions): Promise<T>;
   /**
    * Runs statements in one round trip, in their order. Results come in the same order.
    *
@@ -656,55 +702,34 @@ export class Pool extends EventEmitter<PoolEvents> {
    * it is all or nothing: it resolves to the rows of each once COMMIT has succeeded, and rejects with the first error,
    * whose `statementIndex` says which statement it came from.
    */
-  batch<T = Record<string, unknown>>(
+  batch<T extends unknown[] = unknown[]>(
     statements: ReadonlyArray<BatchStatement>,
-    options: TransactionBatchOptions,
+    options: TransactionBatchOptions & AsArrays,
   ): Promise<Rows<T>[]>;
-  batch<T = Record<string, unknown>>(
+  batch<T extends object = Record<string, unknown>>(
     statements: ReadonlyArray<BatchStatement>,
-    options?: BatchOptions,
+    options: TransactionBatchOptions & AsObjects,
+  ): Promise<Rows<T>[]>;
+  batch<T extends unknown[] = unknown[]>(
+    statements: ReadonlyArray<BatchStatement>,
+    options: BatchOptions & AsArrays,
   ): Promise<PromiseSettledResult<Rows<T>>[]>;
-  /**
-   * Runs a script, several statements by the simple protocol (migrations, dumps), and resolves to the rows of each. A script
-   * without a statement resolves to []. It takes no parameters, and all results are held in memory until its end.
-   *
-   * The server runs it as one transaction, unless it says BEGIN and COMMIT itself: when one statement fails, `statementIndex`
-   * says which (not where the script could not be parsed and nothing ran), and `position` counts from the script's beginning.
-   * `outcome` is then `'not-applied'`, but `'unknown'` when a COMMIT or PREPARE TRANSACTION had been completed in it, and
-   * when the connection was lost (ERR_OUTCOME_UNKNOWN). It is run again on another node only while nothing of it can have
-   * run, or where the pool's mode only allows standbys.
-   *
-   * It has a connection to itself that is closed afterwards: what it does to its session (SET, temporary tables) concerns
-   * nobody else. A transaction that it leaves open is rolled back: ERR_TRANSACTION_OPEN. COPY FROM STDIN and TO STDOUT are not
-   * possible: ERR_COPY_IN_SCRIPT. `command` is the first word of the server's command tag.
-   */
-  exec<T = Record<string, unknown>>(script: string, options?: ExecOptions): Promise<Rows<T>[]>;
+  batch<T extends object = Record<string, unknown>>(
+    statements: ReadonlyArray<BatchStatement>,
+    options?: BatchOptions & AsObjects,
+  ): Promise<PromiseSettledResult<Rows<T>>[]>;
   /** A result of any size in bounded memory: `for await (const row of pool.stream(sql)) ...`. */
-  stream<T = Record<string, unknown>>(
-    sql: string | Sql,
-    params?: ReadonlyArray<Parameter> | null,
-    options?: StreamOptions,
+  stream<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: StreamOptions & AsArrays,
   ): RowStream<T>;
-  /**
-   * Loads rows into a table by COPY: all of them or, after any failure, none.
-   *
-   * `target` is `'table'` (every column that is not generated) or `'schema.table (a, "B")'`; names fold to lower case unless
-   * quoted. A row that does not fit rejects with `row` (from 1) and, where one is to blame, `column`: a
-   * {@link ParameterError} of ours or a {@link DatabaseError} of the server, `outcome: 'not-applied'`. The source is asked
-   * for its first row when the server is ready; whatever ends the load early also calls its `return()`.
-   */
-  copyFrom(
-    target: string,
-    rows: Iterable<CopyRow> | AsyncIterable<CopyRow>,
-    options?: CopyFromOptions,
-  ): Promise<CopyResult>;
-  /** Loads data that is ready: `target` is `COPY ... FROM STDIN ...`, and its options say how it is written. */
-  copyFrom(target: string, data: CopyData, options?: CopyFromOptions): Promise<CopyResult>;
-  /**
-   * What `COPY ... TO STDOUT ...` sends, unchanged; for `'table (a, b)'` COPY's text format. It begins when it is read;
-   * destroying it cancels it on the server. Errors are errors of the stream.
-   */
-  copyTo(target: string, options?: CopyToOptions): Readable;
+  stream<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: StreamOptions & AsObjects,
+  ): RowStream<T>;
+  stream(sql: Statement, params: Parameters | undefined, options: StreamOptions): RowStream<AnyRow>;
   /**
    * BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. The callback is called at once: its first
    * statement waits for the connection, and takes BEGIN with it.
@@ -739,18 +764,48 @@ export class Pool extends EventEmitter<PoolEvents> {
 }
 
 /**
- * Opens a pool over the nodes of a cluster, given by options or a connection string. The monitor looks at them from now on; connections for statements are made when
- * they are needed. Listeners that are added at once hear of the first primary, too.
+ * Opens a pool over the nodes of a cluster, given by options or a connection string. The monitor looks at
+ * them from now on; connections for statements are made when they are needed. Listeners that are added at once hear of the first primary, too.
  */
 export function createPool(options?: PoolOptions | string): Pool;
 
 /** Whether a statement that failed changed something. */
 export type Outcome = 'not-applied' | 'applied' | 'unknown';
 
-/** Base of all errors of this package. */
+/** The codes of our own errors; docs/errors.md says of each what to do. */
+export type ErrorCode =
+  | 'ABORT_ERR'
+  | 'ERR_ACQUIRE_TIMEOUT'
+  | 'ERR_AUTH'
+  | 'ERR_CONNECTION_LOST'
+  | 'ERR_COPY_IN_SCRIPT'
+  | 'ERR_DECODE'
+  | 'ERR_INTERNAL'
+  | 'ERR_INVALID_OPTION'
+  | 'ERR_INVALID_PARAM'
+  | 'ERR_NO_BINDING'
+  | 'ERR_NO_PRIMARY'
+  | 'ERR_NO_ROWS'
+  | 'ERR_OUTCOME_UNKNOWN'
+  | 'ERR_PARSER'
+  | 'ERR_PASSWORD'
+  | 'ERR_POOL_CLOSED'
+  | 'ERR_PROTOCOL'
+  | 'ERR_RESET'
+  | 'ERR_RESULT_TOO_LARGE'
+  | 'ERR_TLS'
+  | 'ERR_TOO_MANY_COLUMNS'
+  | 'ERR_TOO_MANY_ROWS'
+  | 'ERR_TRANSACTION_ENDED'
+  | 'ERR_TRANSACTION_OPEN';
+
+/** Five characters, PostgreSQL docs, Appendix A: `'23505'`. (Written so that editors still complete {@link ErrorCode}.) */
+export type SqlState = string & {};
+
+/** Base of all errors of this package. Those without a class of their own are told apart by `code`. */
 export class HyperionError extends Error {
   constructor(message: string, code: string, options?: { cause?: unknown });
-  readonly code: string;
+  readonly code: ErrorCode | SqlState;
   /** For a statement: whether it changed something. */
   readonly outcome?: Outcome;
   /** For a statement: how often it was tried. */
@@ -761,6 +816,7 @@ export class HyperionError extends Error {
 
 /** The server said no. `code` is the SQLSTATE (PostgreSQL docs, Appendix A). */
 export class DatabaseError extends HyperionError {
+  readonly code: SqlState;
   readonly severity: string;
   readonly detail?: string;
   readonly hint?: string;
@@ -853,3 +909,7 @@ export class TooManyRowsError extends HyperionError {
   readonly code: 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS';
   readonly outcome: 'applied';
 }
+
+// Without it everything here would be exported, named so or not.
+// biome-ignore lint/complexity/noUselessEmptyExport: see above
+export {};

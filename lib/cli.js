@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 'use strict';
 
-// `hyperiondb-client status | watch`: the topology of a cluster on the command line, by the public API alone.
+// `hyperiondb-client status | watch | doctor`: a cluster on the command line.
 //
-// cli/: arguments.js (what was asked), status.js (one look), watch.js (the live picture, or a line a change), topology.js
-// (what the nodes amount to), table.js, changes.js and words.js (how it reads), screen.js (the terminal).
+// cli/: arguments.js (what was asked), status.js (one look), watch.js (the live picture, or a line a change), doctor.js (what
+// is wrong; with machine.js, examination.js, findings.js), seen.js (waits for the first look), topology.js (what the nodes amount to), table.js, changes.js and words.js (how it reads), screen.js (the terminal).
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -24,6 +24,8 @@ async function run(asked) {
   const { stdin, stdout, env } = process;
   const isScreen = stdout.isTTY === true && env.TERM !== 'dumb';
   const surroundings = { input: stdin, out: stdout, isScreen, colors: isScreen && color && !env.NO_COLOR };
+  // It opens pools itself, where that is possible.
+  if (command === 'doctor') return require('./cli/doctor.js').doctor(asked, surroundings);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {
     const { look } = command === 'status' ? require('./cli/status.js') : require('./cli/watch.js');

@@ -318,4 +318,4 @@ class Shape {
   }
 }
 
-module.exports = { Shape, interpret, compile };
+module.exports = { Shape };

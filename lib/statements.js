@@ -249,4 +249,4 @@ class Statements {
   }
 }
 
-module.exports = { Statements, Statement, commandOf, controlOf, scriptTokens, tokens, transactionControl };
+module.exports = { Statements, Statement, controlOf, scriptTokens, tokens };

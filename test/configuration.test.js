@@ -1,12 +1,13 @@
 'use strict';
 
-// docs/configuration.md and client.d.ts name what is in the code, no more and no less.
+// docs/configuration.md, client.d.ts and the README name the options, defaults and keywords that are in the code, no more and no
+// less. (errors.contract.test.js does the same for errors.)
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { KEYWORDS } = require('../lib/keywords.js');
-const { OPTIONS } = require('../lib/options.js');
+const { OPTIONS, forCore, parseOptions } = require('../lib/options.js');
 const { fact } = require('./helpers.js');
 
 /** @param {string[]} parts */
@@ -48,14 +49,112 @@ fact('docs/configuration.md says what is refused', () => {
   }
 });
 
-fact('the README has every option', () => {
-  const written = table(textOf('README.md'), 'option ').flatMap(([names]) => bare(names).split(', '));
-  assert.deepEqual([...new Set(written)].sort(), Object.keys(OPTIONS).sort());
+/** The properties of an interface in client.d.ts, each with its comment. @param {string} name */
+function properties(name) {
+  const types = textOf('client.d.ts');
+  const [, parents = '', body = ''] =
+    new RegExp(`\nexport interface ${name}(?: extends ([^{]+))? \\{\n([\\s\\S]*?)\n\\}`).exec(types) ?? [];
+  assert.ok(body, `client.d.ts has no interface ${name}`);
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  for (const [, parent, omitted = ''] of parents.matchAll(/(?:Omit<)?(\w+)(?:, ([^>]*)>)?/g)) {
+    for (const [property, comment] of properties(parent)) {
+      if (!omitted.includes(`'${property}'`)) found.set(property, comment);
+    }
+  }
+  for (const [, comment = '', property] of body.matchAll(/(?: {2}\/\*\*([\s\S]*?)\*\/\n)? {2}(\w+)\?: /g)) {
+    found.set(property, comment.replaceAll(/\s*\n\s*\*\s?/g, ' ').trim());
+  }
+  return found;
+}
+
+/** How a default is written. @param {unknown} value */
+const literal = (value) => (typeof value === 'string' ? `'${value}'` : String(value));
+
+/** Options whose default says more than their value in OPTIONS. @type {Record<string, string>} */
+const IN_WORDS = {
+  monitor: '{ intervalMs: 1000, nodeTimeoutMs: 3000 }',
+  keepAlive: '{ idleMs: 10000, intervalMs: 5000 }',
+  options: '{}',
+};
+
+/** What a table or comment must have as the default; null: it comes from elsewhere, or there is none. @param {string} name */
+function defaultOf(name) {
+  if (Object.hasOwn(IN_WORDS, name)) return IN_WORDS[name];
+  const { value } = OPTIONS[name];
+  return value === undefined || value === '' || typeof value === 'object' ? null : literal(value);
+}
+
+fact('the README has every option, with its default', () => {
+  const rows = table(textOf('README.md'), 'option ').flatMap(([names, preset]) =>
+    bare(names)
+      .split(', ')
+      .map((name) => [name, bare(preset)]),
+  );
+  assert.deepEqual(rows.map(([name]) => name).sort(), Object.keys(OPTIONS).sort());
+  for (const [name, preset] of rows) {
+    const expected = defaultOf(name);
+    if (expected !== null)
+      assert.ok(preset.startsWith(expected) || preset.endsWith(expected), `${name}: ${preset}, not ${expected}`);
+    assert.ok(preset, name);
+  }
 });
 
-fact('client.d.ts has every option', () => {
-  const types = textOf('client.d.ts');
-  const body = types.slice(types.indexOf('export interface PoolOptions {'));
-  const names = [...body.slice(0, body.indexOf('\n}')).matchAll(/^ {2}(\w+)\?: /gm)].map(([, name]) => name);
-  assert.deepEqual(names.sort(), Object.keys(OPTIONS).sort());
+fact('client.d.ts has every option, with its default', () => {
+  const options = properties('PoolOptions');
+  assert.deepEqual([...options.keys()].sort(), Object.keys(OPTIONS).sort());
+  for (const [name, comment] of options) {
+    assert.match(comment, /[Dd]efault/, `${name}: its comment says no default`);
+    const expected = defaultOf(name);
+    if (expected !== null)
+      assert.ok(bare(comment).includes(expected), `${name}: the default ${expected} is not in: ${comment}`);
+  }
 });
+
+fact('client.d.ts says of every time that it is milliseconds by its name, and of no other number', () => {
+  const names = ['PoolOptions', 'QueryOptions', 'ExecOptions', 'BatchOptions', 'BeginOptions', 'MonitorOptions'];
+  for (const name of names.flatMap((one) => [...properties(one).keys()])) {
+    assert.doesNotMatch(name, /(Timeout|Lifetime|Interval|idle|Delay|Seconds|S)$/, name);
+  }
+});
+
+fact('client.d.ts has the parts of options that are objects', () => {
+  const core = JSON.parse(forCore(parseOptions({ ssl: true }, { HOME: '/nowhere' }), { HOME: '/nowhere' }));
+  for (const [name, part] of /** @type {const} */ ([
+    ['MonitorOptions', core.monitor],
+    ['KeepAliveOptions', core.keepAlive],
+    ['SslOptions', { ...core.ssl, rejectUnauthorized: true }],
+    ['TypeChoices', core.types],
+  ])) {
+    assert.ok(part, name);
+    const written = [...properties(name).keys()].sort();
+    if (name === 'TypeChoices')
+      for (const choice of ['int8', 'numeric', 'date', 'json']) assert.ok(written.includes(choice));
+    else assert.deepEqual(written, Object.keys(part).sort(), name);
+  }
+});
+
+/** The names in a list of the code, and in those that it takes in. @param {string} file @param {string} list @returns {string[]} */
+function listed(file, list) {
+  const [, names] = new RegExp(`\nconst ${list} = \\[([^\\]]*)\\];`).exec(textOf('lib', file)) ?? [];
+  assert.ok(names, `lib/${file} has no ${list}`);
+  const taken = [...names.matchAll(/\.\.\.(\w+)/g)].flatMap(([, other]) => listed(file, other));
+  return [...taken, ...[...names.matchAll(/'(\w+)'/g)].map(([, name]) => name)];
+}
+
+for (const [name, file, list] of [
+  ['QueryOptions', 'session.js', 'KNOWN'],
+  ['StreamOptions', 'session.js', 'STREAM_OPTIONS'],
+  ['BatchOptions', 'batch.js', 'OPTIONS'],
+  ['ExecOptions', 'exec.js', 'OPTIONS'],
+  ['CopyFromOptions', 'copy.js', 'LOAD_OPTIONS'],
+  ['CopyToOptions', 'copy.js', 'UNLOAD_OPTIONS'],
+  ['BeginOptions', 'transaction.js', 'BEGIN_OPTIONS'],
+  ['TransactionOptions', 'transaction.js', 'TRANSACTION_OPTIONS'],
+]) {
+  fact(`client.d.ts has the options of a call: ${name}`, () => {
+    const options = properties(name);
+    assert.deepEqual([...options.keys()].sort(), listed(file, list).sort());
+    for (const [option, comment] of options) assert.ok(comment, `${name}.${option} has no comment`);
+  });
+}

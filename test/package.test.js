@@ -24,7 +24,8 @@ const PUBLISHED = `
   lib/pgpass.js lib/pool.js lib/require-auth.js lib/ring.js lib/rows.js lib/service.js lib/session-env.js
   lib/session.js lib/shapes.js lib/single.js lib/sql.js lib/statements.js lib/stream.js lib/tls-options.js
   lib/transaction.js lib/types.js
-  lib/cli/arguments.js lib/cli/changes.js lib/cli/screen.js lib/cli/status.js lib/cli/table.js lib/cli/topology.js
+  lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js lib/cli/examination.js lib/cli/findings.js
+  lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js lib/cli/status.js lib/cli/table.js lib/cli/topology.js
   lib/cli/watch.js lib/cli/words.js`
   .trim()
   .split(/\s+/);

@@ -7,6 +7,8 @@ const { parseArgs } = require('node:util');
 
 const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of a cluster, once
        hyperiondb-client watch [options] [string]    the same, live; q or Ctrl-C ends it
+       hyperiondb-client doctor [options] [string]   what is wrong, from this machine to the
+                                                     settings of the servers, and its cure
 
   string               a connection string, as psql takes it: postgres://user@a,b/database or
                        'host=a,b user=...'; options win, and what neither says comes from
@@ -17,27 +19,30 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
   --database NAME      default PGDATABASE, else the user's name
   --sslmode MODE       disable, allow, prefer, require, verify-ca or verify-full; default
                        PGSSLMODE, else prefer
-  --timeout MS         status: how long a node may take to answer, at least 100; default 5000
-  --json               status: the nodes as JSON
+  --timeout MS         status, doctor: how long a node may take to answer, at least 100;
+                       default 5000
+  --json               status: the nodes as JSON; doctor: all that was seen
   --interval MS        watch: between two looks, at least 100; default 1000
   --no-color           no colours; also by NO_COLOR, and where there is no terminal
   --help, --version
 
 The password comes from PGPASSWORD or the password file (~/.pgpass).
-Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).`;
+Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).
+doctor: 0 when nothing is wrong, 1 when something is.`;
 
-const COMMANDS = ['status', 'watch'];
+/** @type {readonly string[]} */
+const COMMANDS = ['status', 'watch', 'doctor'];
 
-/** @type {Record<string, { type: 'string' | 'boolean', of?: string }>} `of`: the only command that has it */
+/** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the only commands that have it */
 const OPTIONS = {
   hosts: { type: 'string' },
   port: { type: 'string' },
   user: { type: 'string' },
   database: { type: 'string' },
   sslmode: { type: 'string' },
-  timeout: { type: 'string', of: 'status' },
-  json: { type: 'boolean', of: 'status' },
-  interval: { type: 'string', of: 'watch' },
+  timeout: { type: 'string', of: ['status', 'doctor'] },
+  json: { type: 'boolean', of: ['status', 'doctor'] },
+  interval: { type: 'string', of: ['watch'] },
   'no-color': { type: 'boolean' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
@@ -55,7 +60,7 @@ class UsageError extends Error {}
 
 /**
  * @typedef {object} Arguments
- * @property {'status' | 'watch' | 'help' | 'version'} command
+ * @property {'status' | 'watch' | 'doctor' | 'help' | 'version'} command
  * @property {import('../../client.js').PoolOptions} pool
  * @property {number} timeoutMs
  * @property {number} intervalMs
@@ -84,8 +89,10 @@ function readArguments(args) {
   const command = seen.has('help') ? 'help' : seen.has('version') ? 'version' : commandOf(words);
   const connectionString = isQuestion ? undefined : stringOf(words);
   for (const name of seen) {
-    const { of: only = command } = OPTIONS[name];
-    if (COMMANDS.includes(command) && only !== command) throw new UsageError(`--${name} is an option of ${only} alone`);
+    const { of: only = COMMANDS } = OPTIONS[name];
+    if (COMMANDS.includes(command) && !only.includes(command)) {
+      throw new UsageError(`--${name} is an option of ${only.join(' and ')} alone`);
+    }
   }
   const timeoutMs = integer('timeout', given.timeout, LEAST_MS) ?? TIMEOUT_MS;
   const intervalMs = integer('interval', given.interval, LEAST_MS) ?? INTERVAL_MS;
@@ -95,7 +102,7 @@ function readArguments(args) {
   const ssl = /** @type {import('../../client.js').SslMode | undefined} */ (sslmode);
   // A node may take as long to answer as we wait for it, and is looked at as often as it is shown.
   const pace =
-    command === 'status'
+    command !== 'watch'
       ? { connectTimeoutMs: timeoutMs, monitor: { nodeTimeoutMs: timeoutMs } }
       : { monitor: { intervalMs } };
   return {
@@ -137,13 +144,13 @@ function suggestion(name) {
 
 /**
  * @param {string[]} words
- * @returns {'status' | 'watch'}
+ * @returns {'status' | 'watch' | 'doctor'}
  */
 function commandOf([command]) {
-  if (command === undefined) throw new UsageError('a command is missing: status or watch');
-  if (command !== 'status' && command !== 'watch') {
+  if (command === undefined) throw new UsageError('a command is missing: status, watch or doctor');
+  if (command !== 'status' && command !== 'watch' && command !== 'doctor') {
     throw new UsageError(
-      `unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is status or watch`,
+      `unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is status, watch or doctor`,
     );
   }
   return command;

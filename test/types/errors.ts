@@ -1,0 +1,63 @@
+// Type tests of errors: each class has its code, and a code that there is not is no code. Compiled, never run.
+
+import {
+  type AbortError,
+  type AcquireTimeoutError,
+  ConnectionLostError,
+  DatabaseError,
+  type ErrorCode,
+  HyperionError,
+  NoPrimaryError,
+  type NoRowsError,
+  type OptionError,
+  type Outcome,
+  ParameterError,
+  type PoolClosedError,
+  type QueryTimeoutError,
+  type SqlState,
+  TlsError,
+  type TooManyRowsError,
+} from '../../client.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <_T extends true>(): void => {};
+
+same<Equal<NoPrimaryError['code'], 'ERR_NO_PRIMARY'>>();
+same<Equal<TlsError['code'], 'ERR_TLS'>>();
+same<Equal<AcquireTimeoutError['code'], 'ERR_ACQUIRE_TIMEOUT'>>();
+same<Equal<ConnectionLostError['code'], 'ERR_CONNECTION_LOST' | 'ERR_OUTCOME_UNKNOWN'>>();
+same<Equal<QueryTimeoutError['code'], '57014'>>();
+same<Equal<AbortError['code'], 'ABORT_ERR'>>();
+same<Equal<PoolClosedError['code'], 'ERR_POOL_CLOSED'>>();
+same<Equal<OptionError['code'], 'ERR_INVALID_OPTION'>>();
+same<Equal<ParameterError['code'], 'ERR_INVALID_PARAM'>>();
+same<Equal<NoRowsError['code'], 'ERR_NO_ROWS'>>();
+same<Equal<TooManyRowsError['code'], 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS'>>();
+same<Equal<DatabaseError['code'], SqlState>>();
+same<Equal<HyperionError['outcome'], Outcome | undefined>>();
+same<Equal<Outcome, 'not-applied' | 'applied' | 'unknown'>>();
+
+const code: ErrorCode = 'ERR_TRANSACTION_OPEN';
+// @ts-expect-error there is no such code
+const none: ErrorCode = 'ERR_NO_SUCH_THING';
+
+export function tell(error: unknown): unknown {
+  // @ts-expect-error only what is known to be ours has a code
+  void error.code;
+  if (!(error instanceof HyperionError)) return [code, none];
+  if (error instanceof ConnectionLostError) {
+    // @ts-expect-error it has two codes, and this is none of them
+    if (error.code === 'ERR_TLS') return null;
+    return error.code === 'ERR_OUTCOME_UNKNOWN' ? error.outcome : error.attempts;
+  }
+  if (error instanceof NoPrimaryError) return error.nodes.map(({ host, port, reason }) => `${host}:${port}: ${reason}`);
+  if (error instanceof DatabaseError) {
+    // @ts-expect-error only a parameter's error and the server's know of rows
+    void new TlsError('', 'ERR_TLS').row;
+    return error.code === '23505' ? error.constraint?.toUpperCase() : error.row?.toFixed();
+  }
+  if (error instanceof ParameterError) return error.column?.toUpperCase();
+  // @ts-expect-error what is told cannot be changed
+  error.code = 'ERR_TLS';
+  return error.statementIndex;
+}

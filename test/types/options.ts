@@ -1,0 +1,73 @@
+// Type tests of createPool's options: all there are, and what must not compile. Compiled, never run.
+
+import { createPool, type Mode, type PoolOptions, type TypeChoices } from '../../client.js';
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <_T extends true>(): void => {};
+
+// Every option is named here: one that goes, or changes its type, is seen.
+const all: Required<PoolOptions> = {
+  connectionString: 'postgres://h',
+  service: 'shop',
+  hosts: ['a', { host: 'b', port: 1, address: '10.0.0.1' }],
+  port: 5432,
+  user: 'u',
+  password: () => 'p',
+  passfile: '/f',
+  database: 'd',
+  mode: 'any',
+  loadBalanceHosts: 'random',
+  ssl: { mode: 'verify-full', rejectUnauthorized: true },
+  channelBinding: 'require',
+  requireAuth: ['!md5'],
+  keepAlive: false,
+  tcpUserTimeoutMs: 0,
+  poolSize: 1,
+  connectTimeoutMs: 1,
+  acquireTimeoutMs: 1,
+  statementTimeoutMs: 1,
+  idleTimeoutMs: 1,
+  maxLifetimeMs: 1,
+  statementCacheSize: 1,
+  maxResultBytes: 1,
+  prepare: false,
+  reset: { sql: 'DISCARD ALL' },
+  pipeline: { depth: 1 },
+  monitor: { intervalMs: 1, nodeTimeoutMs: 1 },
+  transactionRetries: 1,
+  applicationName: 'a',
+  options: { work_mem: '64MB', geqo: false, statement_timeout: 5 },
+  types: { int8: 'string', parsers: { 20: Number, date: null } },
+  logger: ({ error, parameters }) => void [error, parameters],
+  logParameters: true,
+};
+createPool(all);
+createPool();
+createPool({});
+same<Equal<PoolOptions['mode'], Mode | undefined>>();
+same<Equal<PoolOptions['prepare'], boolean | undefined>>();
+same<Equal<PoolOptions['maxResultBytes'], number | undefined>>();
+same<Equal<TypeChoices['int8'], 'bigint' | 'number' | 'string' | undefined>>();
+
+// @ts-expect-error there is no such way to undo
+createPool({ reset: 'all' });
+// @ts-expect-error it is the SQL that is missing
+createPool({ reset: {} });
+// @ts-expect-error a pool prepares or it does not
+createPool({ prepare: 'auto' });
+// @ts-expect-error a number of bytes
+createPool({ maxResultBytes: '1MB' });
+// @ts-expect-error times are numbers
+createPool({ acquireTimeoutMs: '5s' });
+// @ts-expect-error a depth or a boolean
+createPool({ pipeline: 8 });
+// @ts-expect-error on, off, or its options
+createPool({ monitor: { interval: 5 } });
+// @ts-expect-error no server has a setting that is an object
+createPool({ options: { work_mem: {} } });
+// @ts-expect-error a password that is late is a promise of one
+createPool({ password: async () => 1 });
+// @ts-expect-error no place for two
+createPool({ hosts: [['a', 5432]] });
+// @ts-expect-error a pool is made of options or a string
+createPool(5432);
