@@ -73,5 +73,4 @@ exports.circles = [
   ),
   ...into('BEGIN goes with the first statement', 'query', 'query/begin', 'execute transaction copy'),
   ...into('what begins a transaction is a Job', 'query', 'query/job', 'begin'),
-  ...into('a transaction loads and runs scripts, too', 'query', 'query/transaction', 'copy'),
 ];

@@ -7,6 +7,7 @@
 //! - `collect`: the rows of a statement
 //! - `flow`: credit from the reader of a stream
 //! - `copy`: bulk load and unload
+//! - `ending`: COMMIT and ROLLBACK
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `outcome`: what a failure means: run it again, or what to tell the caller
 //! - `listen`: LISTEN that survives failovers
@@ -21,6 +22,7 @@ pub(crate) mod caller;
 pub(crate) mod cancel;
 mod collect;
 pub(crate) mod copy;
+mod ending;
 pub(crate) mod execute;
 pub(crate) mod flow;
 pub(crate) mod job;

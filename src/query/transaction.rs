@@ -8,18 +8,18 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::timeout;
 
 use super::Context;
 use super::begin::refuse_all;
 use super::caller::{Caller, Finished};
 use super::cancel::{Ended, Patience, with_patience};
 use super::copy::Copy;
-use super::execute::{Ahead, Failure, Statement, execute, failure};
+use super::ending::{aborted_error, end, roll_back};
+use super::execute::{Ahead, Failure, Statement, execute};
 use super::job::{Job, last_word_error, run_error};
-use super::outcome::{Cause, Next, Phase, next};
+use super::outcome::{Cause, Next, next};
 use super::script::Script;
-use crate::error::{ClientError, Outcome, ServerError};
+use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
@@ -189,50 +189,6 @@ pub(super) fn settled(
             Err((ClientError::Database { error, outcome: Outcome::NotApplied }, true))
         }
         Ended::Itself(Err(Failure::Run { .. })) => Err((lost(session, Outcome::NotApplied), true)),
-    }
-}
-
-/// COMMIT is answered with success by a server that in truth rolled back, when the transaction was aborted.
-fn aborted() -> ServerError {
-    ServerError {
-        code: "25P02".into(),
-        message: "the transaction was rolled back: one of its statements had failed".into(),
-        ends_session: false,
-        fields: vec![("severity", "ERROR".into())],
-    }
-}
-
-fn aborted_error() -> ClientError {
-    ClientError::Database { error: Box::new(aborted()), outcome: Outcome::NotApplied }
-}
-
-/// ROLLBACK. A server that does not answer it in time loses its connection, and with that it rolls back as well. Returns
-/// whether it has answered.
-pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
-    timeout(context.acquire_timeout, end(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
-}
-
-/// COMMIT or ROLLBACK. It is sent when the future is first polled.
-pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
-    let sequence = session.conn.sending();
-    let ended = session.conn.client.batch_execute(sql).await;
-    session.conn.answered();
-    match ended {
-        Ok(()) if session.conn.is_unreplicated(sequence) => {
-            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
-        }
-        // What it says and what it has done are two things (tokio-postgres tells neither).
-        Ok(()) if session.conn.facts.is_in_block() => {
-            session.conn.cut();
-            Err(Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: Some(sequence) })
-        }
-        Ok(()) if sql == "COMMIT" && session.conn.facts.has_rolled_back() => Err(Failure::Run {
-            cause: Cause::Server(Box::new(aborted())),
-            phase: Phase::Begun,
-            sequence: Some(sequence),
-        }),
-        Ok(()) => Ok(()),
-        Err(error) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }
 
