@@ -105,17 +105,25 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  fact('on a node that is frozen: bounded, and its outcome is unknown', async (t) => {
+  fact('on a node that is frozen: bounded, and its outcome is unknown if it was sent', async (t) => {
     db.needs('freeze');
     const primary = db.cluster.primary();
-    const pool = db.pool(t, { hosts: primary.address });
+    const pool = db.pool(t, { hosts: primary.address, poolSize: 1 });
     await pool.query('CREATE TABLE frozen (id int)');
-    await primary.freeze();
-    const error = await failureOf(pool.query('INSERT INTO frozen VALUES (1)', [], { timeoutMs: 100 }));
-    await primary.thaw();
-    assert.equal(error.code, '57014');
-    assert.equal(error.outcome, 'unknown');
+    await pool.query('INSERT INTO frozen VALUES (1)');
+    const gaveUp = async (/** @type {string} */ sql) => {
+      await primary.freeze();
+      const error = await failureOf(pool.query(sql, [], { timeoutMs: 100 }));
+      await primary.thaw();
+      assert.equal(error.code, '57014');
+      return error.outcome;
+    };
+    assert.equal(await gaveUp('INSERT INTO frozen VALUES (1)'), 'unknown');
     await until('the pool is back', async () => pool.query('SELECT 1'));
+    // What the connection does not know yet is prepared first: the server has heard of it, and was not told to run it.
+    assert.equal(await gaveUp('INSERT INTO frozen VALUES (2)'), 'not-applied');
+    await until('the pool is back', async () => pool.query('SELECT 1'));
+    assert.equal(await pool.value('SELECT count(*)::int4 FROM frozen WHERE id = 2'), 0);
     await pool.query('DROP TABLE frozen');
   });
 });
