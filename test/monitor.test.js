@@ -43,7 +43,7 @@ describe('the option monitor', () => {
       [1, /^monitor must be an object, not number$/],
       ['yes', /^monitor must be an object, not string$/],
       [null, /^monitor must be an object, not null$/],
-      [{ interval: 5 }, /^unknown option 'monitor.interval'$/],
+      [{ interval: 5 }, /^unknown option 'monitor.interval': did you mean 'monitor.intervalMs'\?$/],
       [{ intervalMs: 9 }, /^monitor.intervalMs must be from 10 /],
       [{ intervalMs: 1.5 }, /^monitor.intervalMs must be an integer/],
       [{ nodeTimeoutMs: 99 }, /^monitor.nodeTimeoutMs must be from 100 /],

@@ -49,6 +49,7 @@ describe('what the core is told', () => {
       idleTimeoutMs: 600_000,
       maxLifetimeMs: 1_800_000,
       statementCacheSize: 256,
+      reset: { mode: 'changes', sql: null },
       pipelineDepth: 8,
       monitor: { intervalMs: 1_000, nodeTimeoutMs: 3_000 },
       applicationName: 'hyperiondb-client',
