@@ -11,7 +11,7 @@ exports.lengths = {
   'src/query/copy.rs': 651,
   'src/query/script.rs': 445,
   'lib/copy.js': 698,
-  'test/cancel.test.js': 579,
+  'test/cancel.test.js': 587,
   'test/cli.test.js': 704,
   'test/copy.test.js': 1037,
   'test/exec.test.js': 480,
