@@ -8,31 +8,32 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
-use super::options::PoolOptions;
-use crate::cluster::failure::NoPassword;
-use crate::cluster::login::Password;
-use crate::cluster::{Cluster, Room};
-use crate::engine::{CompletionQueue, Kind, Message, PULSE, lock};
+use crate::binding::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
+use crate::binding::options::PoolOptions;
+use crate::cluster::Cluster;
+use crate::connection::authentication::Password;
+use crate::connection::failure::NoPassword;
+use crate::connection::notices::Room;
+use crate::engine::{ADAPTIVE_SPIN, CompletionQueue, Kind, Message, lock};
 use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
 use crate::pool::router::{Router, Status};
 use crate::query::Context;
 use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
-use crate::query::caller::Caller;
-use crate::query::cancel::{Abort, Patience};
+use crate::query::cancellation::{Abort, Cancellation};
 use crate::query::copy::{Copy, Piece};
 use crate::query::execute::Statement;
-use crate::query::flow::Flow;
+use crate::query::flow_control::FlowControl;
 use crate::query::job::{Call, Job, Query};
 use crate::query::listen;
+use crate::query::promise::Promise;
 use crate::query::script::Script;
 use crate::query::transaction::Command;
 
 /// What comes in from JavaScript.
 #[derive(Debug)]
-pub(super) enum Mail {
+pub(super) enum Request {
     Open(u32, Box<Opened>),
     /// The pool has ended.
     Forget(u32),
@@ -75,14 +76,15 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
         None => ask(pool, queue, &requests),
     };
     let events = queue.clone();
-    let observer = Arc::new(move |event: serde_json::Value| -> Room {
+    let event_sink = Arc::new(move |event: serde_json::Value| -> Room {
         events.push_text(&Message::new(Kind::Event, pool), event.to_string());
         let events = events.clone();
         events.is_full().then(|| Box::pin(async move { events.has_room().await }) as _)
     });
-    let (connect_timeout, rhythm, manners) = (options.connect_timeout(), options.rhythm(), options.manners());
+    let (connect_timeout, monitor_interval, policy) =
+        (options.connect_timeout(), options.monitor_interval(), options.policy());
     let access = options.access(password);
-    let cluster = Cluster::new(access, options.mode, connect_timeout, rhythm, manners, observer);
+    let cluster = Cluster::new(access, options.mode, connect_timeout, monitor_interval, policy, event_sink);
     let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
     let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
     Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })
@@ -130,16 +132,16 @@ const FIRST_CREDIT: u32 = 2;
 
 /// One environment's pools.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Dispatcher {
     queue: Arc<CompletionQueue>,
     shapes: Arc<Shapes>,
     pools: HashMap<u32, Pool>,
     aborts: HashMap<u32, Weak<Abort>>,
-    flows: HashMap<u32, Weak<Flow>>,
+    flows: HashMap<u32, Weak<FlowControl>>,
     loads: HashMap<u32, UnboundedSender<Piece>>,
 }
 
-impl Desk {
+impl Dispatcher {
     pub(super) fn new(queue: Arc<CompletionQueue>) -> Self {
         let shapes = Arc::new(Shapes::new(queue.clone()));
         Self {
@@ -153,13 +155,13 @@ impl Desk {
     }
 
     /// Works until the environment is gone.
-    pub(super) async fn work(mut self, mut inbox: UnboundedReceiver<Mail>) {
+    pub(super) async fn work(mut self, mut inbox: UnboundedReceiver<Request>) {
         while let Some(mail) = inbox.recv().await {
             match mail {
-                Mail::Open(number, opened) => self.open(number, *opened),
-                Mail::Forget(number) => drop(self.pools.remove(&number)),
-                Mail::Frames(bytes) => {
-                    PULSE.beat();
+                Request::Open(number, opened) => self.open(number, *opened),
+                Request::Forget(number) => drop(self.pools.remove(&number)),
+                Request::Frames(bytes) => {
+                    ADAPTIVE_SPIN.beat();
                     frames::read(&bytes).for_each(|frame| self.take(&frame));
                 }
             }
@@ -182,10 +184,10 @@ impl Desk {
     }
 
     fn take(&mut self, frame: &Frame<'_>) {
-        let patience = self.patience(frame);
-        let caller = || match &patience.flow {
-            Some(flow) => Caller::streaming(frame.id, self.queue.clone(), flow.clone()),
-            None => Caller::new(frame.id, self.queue.clone()),
+        let cancellation = self.cancellation(frame);
+        let promise = || match &cancellation.flow {
+            Some(flow) => Promise::streaming(frame.id, self.queue.clone(), flow.clone()),
+            None => Promise::new(frame.id, self.queue.clone()),
         };
         if frame.operation == Operation::Cancel {
             if let Some(abort) = self.aborts.remove(&frame.id).and_then(|abort| abort.upgrade()) {
@@ -205,38 +207,38 @@ impl Desk {
         }
         let Some(pool) = self.pools.get_mut(&frame.pool) else {
             if wants_answer(frame.operation) {
-                caller().fail(&ClientError::PoolClosed, 0, None);
+                promise().fail(&ClientError::PoolClosed, 0, None);
             }
             return;
         };
         match frame.operation {
             Operation::Define => {
-                let (types, sql) = super::options::split_definition(&frame.text());
+                let (types, sql) = crate::binding::options::split_definition(&frame.text());
                 pool.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, sql, types)));
             }
             Operation::Forget => drop(pool.texts.remove(&frame.statement)),
-            Operation::Query => pool.query(frame, caller(), patience.clone()),
-            Operation::Batch => pool.batch(frame, caller(), patience.clone(), &self.queue),
-            Operation::Begin => pool.begin(frame, caller(), patience.clone()),
-            Operation::Commit => pool.end_transaction(frame, Command::Commit(caller(), patience.clone())),
-            Operation::Rollback => pool.end_transaction(frame, Command::Rollback(caller())),
+            Operation::Query => pool.query(frame, promise(), cancellation.clone()),
+            Operation::Batch => pool.batch(frame, promise(), cancellation.clone(), &self.queue),
+            Operation::Begin => pool.begin(frame, promise(), cancellation.clone()),
+            Operation::Commit => pool.end_transaction(frame, Command::Commit(promise(), cancellation.clone())),
+            Operation::Rollback => pool.end_transaction(frame, Command::Rollback(promise())),
             Operation::Load => match serde_json::from_slice(frame.payload) {
                 Ok(target) => {
                     let (pieces, inbox) = unbounded_channel();
                     self.loads.retain(|_, load| !load.is_closed());
                     self.loads.insert(frame.id, pieces);
-                    let call = Call::new(caller(), pool.context.clone(), patience.clone());
+                    let call = Call::new(promise(), pool.context.clone(), cancellation.clone());
                     pool.copy(frame, Copy::load(call, target, inbox));
                 }
-                Err(error) => caller().fail(&ClientError::Internal(error.to_string()), 0, None),
+                Err(error) => promise().fail(&ClientError::Internal(error.to_string()), 0, None),
             },
             Operation::Unload => {
-                let call = Call::new(caller(), pool.context.clone(), patience.clone());
+                let call = Call::new(promise(), pool.context.clone(), cancellation.clone());
                 pool.copy(frame, Copy::unload(call, frame.text()));
             }
             Operation::Script => {
-                let call = Call::new(caller(), pool.context.clone(), patience.clone());
-                let (types, sql) = super::options::split_definition(&frame.text());
+                let call = Call::new(promise(), pool.context.clone(), cancellation.clone());
+                let (types, sql) = crate::binding::options::split_definition(&frame.text());
                 let script = Box::new(Script { call, sql, types });
                 if frame.transaction == 0 {
                     pool.router.submit(Job::Script(script));
@@ -245,20 +247,20 @@ impl Desk {
                 }
             }
             Operation::Notices => pool.context.cluster.want_notices(frame.count > 0),
-            Operation::Listen => pool.listener(listen::Command::Listen(frame.text(), caller())),
-            Operation::Unlisten => pool.listener(listen::Command::Unlisten(frame.text(), caller())),
+            Operation::Listen => pool.listener(listen::Command::Listen(frame.text(), promise())),
+            Operation::Unlisten => pool.listener(listen::Command::Unlisten(frame.text(), promise())),
             Operation::Abandon => pool.end_transaction(frame, Command::Abandon),
             Operation::Password => pool.password(frame),
             Operation::End => {
-                let caller = caller();
+                let promise = promise();
                 if let Some(pool) = self.pools.remove(&frame.pool) {
                     let number = frame.pool;
                     let limit = (frame.timeout_ms > 0).then(|| Duration::from_millis(frame.timeout_ms));
-                    self.pools.insert(number, pool.end(limit, caller));
+                    self.pools.insert(number, pool.end(limit, promise));
                 }
             }
             Operation::Panic => {
-                let call = Call::new(caller(), pool.context.clone(), Patience::default());
+                let call = Call::new(promise(), pool.context.clone(), Cancellation::default());
                 pool.router.submit(Job::Panic(Box::new(call)));
             }
             Operation::Cancel | Operation::Credit | Operation::Data | Operation::EndData => {}
@@ -281,10 +283,10 @@ impl Desk {
         }
     }
 
-    fn patience(&mut self, frame: &Frame<'_>) -> Patience {
+    fn cancellation(&mut self, frame: &Frame<'_>) -> Cancellation {
         use Operation::{Batch, Begin, Commit, Load, Query, Script, Unload};
         if !matches!(frame.operation, Query | Batch | Begin | Commit | Load | Script | Unload) {
-            return Patience::default();
+            return Cancellation::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {
             let abort = Arc::<Abort>::default();
@@ -294,17 +296,17 @@ impl Desk {
             self.aborts.insert(frame.id, Arc::downgrade(&abort));
             abort
         });
-        let mut patience = Patience::new(frame.timeout_ms, abort);
+        let mut cancellation = Cancellation::new(frame.timeout_ms, abort);
         if frame.operation == Load {
-            patience.flow = Some(Arc::new(Flow::of_load()));
+            cancellation.flow = Some(Arc::new(FlowControl::of_load()));
         }
         if frame.has(STREAM) {
-            let flow = Arc::new(Flow::new(FIRST_CREDIT, frame.extra));
+            let flow = Arc::new(FlowControl::new(FIRST_CREDIT, frame.extra));
             self.flows.retain(|_, flow| flow.strong_count() > 0);
             self.flows.insert(frame.id, Arc::downgrade(&flow));
-            patience.flow = Some(flow);
+            cancellation.flow = Some(flow);
         }
-        patience
+        cancellation
     }
 }
 
@@ -315,55 +317,55 @@ fn wants_answer(operation: Operation) -> bool {
 }
 
 impl Pool {
-    fn query(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {
+    fn query(&mut self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
-            return caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+            return promise.fail(&ClientError::Internal("unknown statement".into()), 0, None);
         };
         let (params, read_only) = (frame.payload.to_vec(), frame.has(READ_ONLY));
         let describe = frame.has(DESCRIBE);
         let statement = Statement { text, params, count: frame.count, read_only, describe };
         if frame.transaction == 0 {
-            let call = Call::new(caller, self.context.clone(), patience);
+            let call = Call::new(promise, self.context.clone(), cancellation);
             let query = Query { call, statement };
             self.router.submit(Job::Query(Box::new(query)));
         } else {
-            self.command(frame, Command::Query { caller, statement, patience });
+            self.command(frame, Command::Query { promise, statement, cancellation });
         }
     }
 
-    fn batch(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience, queue: &Arc<CompletionQueue>) {
+    fn batch(&mut self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation, queue: &Arc<CompletionQueue>) {
         let Some((begin, items)) = frame.items() else {
-            return caller.fail(&ClientError::Internal("unreadable batch".into()), 0, None);
+            return promise.fail(&ClientError::Internal("unreadable batch".into()), 0, None);
         };
         let mut statements = Vec::with_capacity(items.len());
         for item in items {
-            let caller = Caller::new(item.id, queue.clone());
+            let promise = Promise::new(item.id, queue.clone());
             let Some(text) = self.texts.get(&item.statement).cloned() else {
-                caller.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+                promise.fail(&ClientError::Internal("unknown statement".into()), 0, None);
                 continue;
             };
             let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
-            statements.push((caller, Statement { text, params, count: item.count, read_only, describe: false }));
+            statements.push((promise, Statement { text, params, count: item.count, read_only, describe: false }));
         }
         let items = if begin.is_empty() {
-            let query = |(caller, statement)| {
-                let call = Call::new(caller, self.context.clone(), Patience::default());
+            let query = |(promise, statement)| {
+                let call = Call::new(promise, self.context.clone(), Cancellation::default());
                 Box::new(Query { call, statement })
             };
             Items::Each(statements.into_iter().map(query).collect())
         } else {
             Items::Transaction(begin, statements)
         };
-        let call = Call::new(caller, self.context.clone(), patience);
+        let call = Call::new(promise, self.context.clone(), cancellation);
         self.router.submit(Job::Batch(Box::new(Batch { call, items })));
     }
 
-    fn begin(&mut self, frame: &Frame<'_>, caller: Caller, patience: Patience) {
+    fn begin(&mut self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let (sender, commands) = unbounded_channel();
         let managed = frame.has(MANAGED);
         self.transactions.retain(|_, transaction| !transaction.commands.is_closed());
         self.transactions.insert(frame.transaction, Transaction { commands: sender, managed });
-        let call = Call::new(caller, self.context.clone(), patience);
+        let call = Call::new(promise, self.context.clone(), cancellation);
         let begin = Begin { call, sql: frame.text(), commands, first: None, managed };
         self.router.submit(Job::Begin(Box::new(begin)));
     }
@@ -411,13 +413,13 @@ impl Pool {
 
     /// Closes the router in the background. Transactions that no callback will end are rolled back when their last
     /// statement has finished: dropping the sender is the last thing in their mailbox.
-    fn end(mut self, limit: Option<Duration>, caller: Caller) -> Self {
+    fn end(mut self, limit: Option<Duration>, promise: Promise) -> Self {
         self.transactions.retain(|_, transaction| transaction.managed);
         self.listener = None;
         let router = self.router.clone();
         drop(tokio::spawn(async move {
             router.close(limit).await;
-            caller.done_empty(0);
+            promise.done_empty(0);
         }));
         self
     }

@@ -8,7 +8,7 @@
 //! JavaScript submits a buffer of frames once per microtask and takes batches of finished work when it is woken. Both
 //! are plain copies: no N-API object outlives a call, so there is nothing to leak and nothing that needs `unsafe`.
 
-mod desk;
+mod dispatcher;
 mod frames;
 mod options;
 
@@ -22,7 +22,7 @@ use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use self::desk::{Desk, Mail, PoolHandle};
+use crate::binding::dispatcher::{Dispatcher, PoolHandle, Request};
 use crate::engine::{CompletionQueue, Engine, Taken, lock};
 
 /// The connection between one JavaScript environment and the I/O thread.
@@ -42,7 +42,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Line {
-    mail: UnboundedSender<Mail>,
+    mail: UnboundedSender<Request>,
     /// Kept for its end: the thread stops with the last environment.
     _engine: Arc<Engine>,
 }
@@ -55,7 +55,7 @@ impl Shared {
         drop(line);
     }
 
-    fn send(&self, mail: Mail) -> Result<()> {
+    fn send(&self, mail: Request) -> Result<()> {
         let sent = lock(&self.line).as_ref().is_some_and(|line| line.mail.send(mail).is_ok());
         if sent { Ok(()) } else { Err(Error::new(Status::Closing, "the environment is closing")) }
     }
@@ -82,7 +82,7 @@ impl Channel {
             let (mail, inbox) = unbounded_channel();
             let announcer = queue.clone();
             engine.spawn(async move { announcer.announce().await });
-            engine.spawn(Desk::new(queue.clone()).work(inbox));
+            engine.spawn(Dispatcher::new(queue.clone()).work(inbox));
             let line = Mutex::new(Some(Line { mail, _engine: engine }));
             let shared = Arc::new(Shared { queue, line, pools: Mutex::default() });
             env.add_env_cleanup_hook(shared.clone(), |shared| shared.close())?;
@@ -96,9 +96,9 @@ impl Channel {
     pub fn open(&self, pool: u32, options: String) -> Result<()> {
         guarded(|| {
             let options = options::parse(&options).map_err(|error| Error::new(Status::InvalidArg, error))?;
-            let opened = desk::open(pool, options, &self.shared.queue).map_err(Error::from_reason)?;
+            let opened = dispatcher::open(pool, options, &self.shared.queue).map_err(Error::from_reason)?;
             lock(&self.shared.pools).insert(pool, opened.handle.clone());
-            self.shared.send(Mail::Open(pool, Box::new(opened)))
+            self.shared.send(Request::Open(pool, Box::new(opened)))
         })
     }
 
@@ -108,7 +108,7 @@ impl Channel {
     pub fn submit(&self, frames: BufferSlice<'_>, length: u32) -> Result<()> {
         guarded(|| {
             let frames = frames.get(..length as usize).ok_or_else(|| Error::from_status(Status::InvalidArg))?;
-            self.shared.send(Mail::Frames(frames.to_vec()))
+            self.shared.send(Request::Frames(frames.to_vec()))
         })
     }
 
@@ -146,7 +146,7 @@ impl Channel {
     pub fn forget(&self, pool: u32) -> Result<()> {
         guarded(|| {
             lock(&self.shared.pools).remove(&pool);
-            self.shared.send(Mail::Forget(pool))
+            self.shared.send(Request::Forget(pool))
         })
     }
 }

@@ -8,14 +8,14 @@ use serde::Deserialize;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSessionAttrs};
 
-use crate::cluster::Rhythm;
-use crate::cluster::guard::Requirement;
-use crate::cluster::login::{Access, Password};
-use crate::cluster::manners::{Manners, Reset};
+use crate::cluster::MonitorInterval;
 use crate::cluster::role::Mode;
-use crate::cluster::socket::{KeepAlive, Liveness};
-use crate::cluster::tls::Encryption;
+use crate::cluster::session_policy::{Reset, SessionPolicy};
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
+use crate::connection::authentication::{Access, Password};
+use crate::connection::require_auth::Requirement;
+use crate::connection::socket::{KeepAlive, Liveness};
+use crate::connection::tls::Encryption;
 use crate::pool::router::Limits;
 
 #[derive(Deserialize)]
@@ -211,22 +211,22 @@ impl PoolOptions {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
-    pub(super) fn rhythm(&self) -> Option<Rhythm> {
-        let of = |monitor: &MonitorOptions| Rhythm {
+    pub(super) fn monitor_interval(&self) -> Option<MonitorInterval> {
+        let of = |monitor: &MonitorOptions| MonitorInterval {
             interval: Duration::from_millis(monitor.interval_ms),
             node_timeout: Duration::from_millis(monitor.node_timeout_ms),
         };
         self.monitor.as_ref().map(of)
     }
 
-    pub(super) fn manners(&self) -> Manners {
+    pub(super) fn policy(&self) -> SessionPolicy {
         let reset = match self.reset.mode {
             ResetMode::Changes => Reset::Changes,
             ResetMode::None => Reset::Nothing,
             ResetMode::Discard => Reset::Discard,
             ResetMode::Sql => Reset::Sql(self.reset.sql.clone().unwrap_or_default()),
         };
-        Manners::new(self.max_result_bytes, self.prepare, reset)
+        SessionPolicy { result_limit: self.max_result_bytes, prepare: self.prepare, reset }
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

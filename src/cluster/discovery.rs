@@ -14,13 +14,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
 
-use super::conn::Conn;
-use super::failure::{ConnectFailure, HostFailure, Progress};
-use super::login::log_in;
-use super::node::Node;
-use super::probe::Probe;
-use super::role::{Fit, Mode, fit, misfit};
-use super::{Cluster, Observation};
+use crate::cluster::node::Node;
+use crate::cluster::role::{Fit, Mode, fit, misfit};
+use crate::cluster::{Cluster, Observation};
+use crate::connection::authentication::log_in;
+use crate::connection::connection::Connection;
+use crate::connection::failure::{ConnectFailure, HostFailure, Progress};
+use crate::connection::probe::Probe;
 use crate::engine::lock;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
@@ -32,16 +32,19 @@ const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
 
 /// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
 /// first that answers. (A name may stand for all servers of a cluster.)
-pub(super) async fn open(
+pub(crate) async fn open(
     cluster: &Cluster,
     config: &Config,
     node: &Arc<Node>,
     suits: impl Fn(&Probe) -> bool,
-) -> Result<(Conn, Probe), HostFailure> {
+) -> Result<(Connection, Probe), HostFailure> {
     let stage = Progress::default();
     let login = async {
-        let addresses = node.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
-        let attempts = addresses.iter().map(|address| log_in(cluster, config, node, address, &stage)).collect();
+        let addresses = node.endpoint.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
+        let attempts = addresses
+            .iter()
+            .map(|address| log_in(&cluster.connector, config, &node.endpoint, address, &stage))
+            .collect();
         match race(attempts, |(_, probe)| suits(probe)).await {
             Ok(found) => Ok(found),
             Err(mut failures) => Err(failures.pop().unwrap_or_else(|| HostFailure::Unreachable("no address".into()))),
@@ -52,7 +55,7 @@ pub(super) async fn open(
 }
 
 /// One connection to `node` if it suits `mode`.
-async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Result<(Conn, Fit), HostFailure> {
+async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Result<(Connection, Fit), HostFailure> {
     let result = match open(cluster, &cluster.config, node, |probe| fit(mode, probe.role) == Fit::Good).await {
         Ok((conn, probe)) => {
             // Of several servers with one name, the node is the one that the monitor looks at.
@@ -72,7 +75,7 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Resul
         Ok((conn, _)) => {
             conn.join();
             cluster.served.store(true, Ordering::Relaxed);
-            lock(&node.seen).refusal = None;
+            lock(&node.status).refusal = None;
         }
         // Seen already.
         Err(HostFailure::Unsuitable(_)) => {}
@@ -82,12 +85,12 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, mode: Mode) -> Resul
 }
 
 /// A connection to a node that suits `mode`. However many callers need one, the hosts are searched once at a time.
-pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
+pub(crate) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Connection, ConnectFailure> {
     cluster.begin();
     let mut tried = None;
     loop {
         // The usual case: the node is known.
-        if let Some(node) = cluster.target(mode).filter(|node| tried != Some(node.index)) {
+        if let Some(node) = cluster.target(mode).filter(|node| tried != Some(node.endpoint.index)) {
             tokio::select! {
                 opened = open_suitable(cluster, &node, mode) => match opened {
                     Ok((conn, _)) => return Ok(conn),
@@ -95,15 +98,15 @@ pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, Conne
                     Err(_) => {}
                 },
                 // It would not answer any more.
-                () = node.breaks() => {}
+                () = node.endpoint.breaks() => {}
             }
-            tried = Some(node.index);
+            tried = Some(node.endpoint.index);
             continue;
         }
         let Ok(_searching) = cluster.discovery.try_lock() else {
             // Somebody searches already: what that finds is ours too.
             drop(cluster.discovery.lock().await);
-            if cluster.target(mode).is_none_or(|node| tried == Some(node.index)) {
+            if cluster.target(mode).is_none_or(|node| tried == Some(node.endpoint.index)) {
                 return Err(ConnectFailure::NoNode);
             }
             continue;
@@ -117,7 +120,7 @@ pub(super) async fn connect(cluster: &Cluster, mode: Mode) -> Result<Conn, Conne
 
 /// A connection to a node that turns out to suit while the hosts are searched. The search may be waiting for a silent host, and
 /// has heard the others say that they do not suit when they did not yet.
-async fn whoever_appears(cluster: &Cluster, mode: Mode) -> Conn {
+async fn whoever_appears(cluster: &Cluster, mode: Mode) -> Connection {
     loop {
         let appeared = cluster.appeared.notified();
         if let Some(node) = cluster.target(mode) {
@@ -155,7 +158,7 @@ fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
 }
 
 /// Races all hosts.
-async fn search(cluster: &Cluster, mode: Mode) -> Result<Conn, ConnectFailure> {
+async fn search(cluster: &Cluster, mode: Mode) -> Result<Connection, ConnectFailure> {
     let nodes = cluster.in_order(mode).into_iter();
     let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, mode).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::conn::{Conn, Sequence};
-use super::probe::{Probe, cell};
-use super::role::Role;
-use super::{Cluster, Observation};
+use crate::cluster::{Cluster, Observation};
+use crate::connection::connection::{Connection, Sequence};
+use crate::connection::probe::{Probe, Role, cell};
 
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
 
 /// Asks the connection on which `refused` was answered with 25006. A node that turns out to be fenced loses all its
 /// connections at once.
-pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Conn, refused: Sequence) -> Verdict {
+pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> Verdict {
     let asked = timeout(cluster.connect_timeout(), conn.client.simple_query(QUESTION)).await;
     let Ok(Ok(messages)) = asked else { return Verdict::Fenced };
     let row = messages.iter().find_map(|message| match message {
@@ -39,10 +38,10 @@ pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Conn, refused: Sequence
     let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
     let verdict = verdict(role, text(2), conn.role_changed_since(refused));
     if verdict == Verdict::Fenced {
-        conn.node.poke();
+        conn.endpoint.request_check();
         if role.in_recovery || role.read_only {
             let probe = Probe { role, timeline: None, lsn: None, latency: None, identity: None };
-            cluster.observe(&conn.node, Observation::Alive(probe));
+            cluster.observe(&cluster.nodes[conn.endpoint.index], Observation::Alive(probe));
         }
     }
     verdict

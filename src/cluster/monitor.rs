@@ -16,34 +16,35 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
 use tokio_postgres::config::{ChannelBinding, Host};
 
-use super::conn::{Conn, Link};
-use super::connect::open;
-use super::failure::{HostFailure, Stage};
-use super::guard::Requirement;
-use super::login::Access;
-use super::node::Node;
-use super::probe::Probe;
-use super::tls::Encryption;
-use super::{Cluster, Observation};
+use crate::cluster::discovery::open;
+use crate::cluster::node::Node;
+use crate::cluster::{Cluster, Observation};
+use crate::connection::authentication::Access;
+use crate::connection::connection::Connection;
+use crate::connection::failure::{HostFailure, Stage};
+use crate::connection::link::Link;
+use crate::connection::probe::Probe;
+use crate::connection::require_auth::Requirement;
+use crate::connection::tls::Encryption;
 use crate::engine::{clock, lock, random};
 
 /// How the monitor looks (the public option `monitor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Rhythm {
+pub(crate) struct MonitorInterval {
     pub(crate) interval: Duration,
     /// How long a node may be silent.
     pub(crate) node_timeout: Duration,
 }
 
-impl Default for Rhythm {
+impl Default for MonitorInterval {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1), node_timeout: Duration::from_secs(3) }
     }
 }
 
-impl Rhythm {
+impl MonitorInterval {
     /// Often enough to see a silence of `node_timeout` in time.
-    pub(super) fn interval(self) -> Duration {
+    pub(crate) fn interval(self) -> Duration {
         self.interval.min(self.node_timeout / 3)
     }
 }
@@ -68,7 +69,7 @@ struct Key {
     database: Option<String>,
     settings: Option<String>,
     connect_timeout: Duration,
-    rhythm: Option<Rhythm>,
+    monitor_interval: Option<MonitorInterval>,
 }
 
 static WATCHES: Mutex<Vec<(Key, Weak<Watch>)>> = Mutex::new(Vec::new());
@@ -78,7 +79,7 @@ type Sharer = (Arc<Cluster>, Arc<Node>);
 
 /// The look-out at one server, shared by the pools that have it.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     state: Mutex<State>,
     poked: Arc<Notify>,
 }
@@ -93,11 +94,11 @@ struct State {
 
 impl Watch {
     /// The one there is, or a new one, which does not look before somebody joins.
-    pub(super) fn of(
+    pub(crate) fn of(
         (host, address, port): (&Host, Option<IpAddr>, u16),
         Access { config, encryption, requirement, .. }: &Access,
         connect_timeout: Duration,
-        rhythm: Option<Rhythm>,
+        monitor_interval: Option<MonitorInterval>,
     ) -> Arc<Self> {
         let key = Key {
             host: format!("{host:?}"),
@@ -108,7 +109,7 @@ impl Watch {
             database: config.get_dbname().map(str::to_owned),
             settings: config.get_options().map(str::to_owned),
             connect_timeout,
-            rhythm,
+            monitor_interval,
         };
         let mut watches = lock(&WATCHES);
         watches.retain(|(_, watch)| watch.strong_count() > 0);
@@ -121,19 +122,24 @@ impl Watch {
     }
 
     /// Asks for a look at once.
-    pub(super) fn poke(&self) {
+    pub(crate) fn poke(&self) {
         self.poked.notify_one();
     }
 
+    /// What wakes the monitor for a look at once.
+    pub(crate) fn check(&self) -> Arc<Notify> {
+        self.poked.clone()
+    }
+
     /// The pool wants to hear what is seen.
-    pub(super) fn join(self: &Arc<Self>, cluster: &Arc<Cluster>, node: usize) {
+    pub(crate) fn join(self: &Arc<Self>, cluster: &Arc<Cluster>, node: usize) {
         let mut state = lock(&self.state);
         state.pools.push((Arc::downgrade(cluster), node));
         // The I/O thread may have ended, and with it the task, when its last environment did.
         if state.task.as_ref().is_none_or(JoinHandle::is_finished)
-            && let Some(rhythm) = cluster.rhythm
+            && let Some(monitor_interval) = cluster.monitor_interval
         {
-            state.task = Some(tokio::spawn(look_out(Arc::downgrade(self), self.poked.clone(), rhythm)));
+            state.task = Some(tokio::spawn(look_out(Arc::downgrade(self), self.poked.clone(), monitor_interval)));
         } else {
             self.poke();
         }
@@ -141,7 +147,7 @@ impl Watch {
 
     /// The pool has ended. When it was the last one nobody looks any more; then it returns the connection that did, which
     /// is being closed.
-    pub(super) async fn leave(&self, cluster: &Arc<Cluster>) -> Option<Arc<Link>> {
+    pub(crate) async fn leave(&self, cluster: &Arc<Cluster>) -> Option<Arc<Link>> {
         let (task, link) = {
             let mut state = lock(&self.state);
             state
@@ -185,8 +191,8 @@ impl Drop for Watch {
     }
 }
 
-async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
-    let mut conn: Option<Conn> = None;
+async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, monitor_interval: MonitorInterval) {
+    let mut conn: Option<Connection> = None;
     // Whose name and password the connection has.
     let mut owner: Weak<Cluster> = Weak::new();
     // When the node answered last; none: it did not when it was asked last.
@@ -201,7 +207,7 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
             owner = Arc::downgrade(&pools[0].0);
             &pools[0]
         });
-        let seen = match look(&pools, chosen, &mut conn, answered, rhythm).await {
+        let seen = match look(&pools, chosen, &mut conn, answered, monitor_interval).await {
             Ok(probe) => {
                 answered = Some(Instant::now());
                 Observation::Alive(probe)
@@ -213,7 +219,7 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
         };
         lock(&strong.state).link = conn.as_ref().map_or_else(Weak::new, |conn| Arc::downgrade(conn.link()));
         for (cluster, node) in &pools {
-            node.watch_at(conn.as_ref().map(Conn::address));
+            node.watch_at(conn.as_ref().map(Connection::address));
             cluster.observe(node, seen.clone());
             if cluster.is_unsettled() && matches!(seen, Observation::Alive(_)) {
                 // A pool that only looks must not wait for a node that is frozen either.
@@ -222,7 +228,8 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
             }
         }
         let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_node());
-        let interval = if wanted { INTERVAL_WITHOUT_NODE.min(rhythm.interval()) } else { rhythm.interval() };
+        let interval =
+            if wanted { INTERVAL_WITHOUT_NODE.min(monitor_interval.interval()) } else { monitor_interval.interval() };
         drop((strong, pools));
         tokio::select! {
             () = sleep(jittered(interval)) => {}
@@ -233,7 +240,7 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, rhythm: Rhythm) {
 }
 
 /// Resolves when the monitor's connection breaks.
-async fn broken(conn: Option<&Conn>) {
+async fn broken(conn: Option<&Connection>) {
     match conn {
         Some(conn) => conn.ended().await,
         None => std::future::pending().await,
@@ -244,9 +251,9 @@ async fn broken(conn: Option<&Conn>) {
 async fn look(
     pools: &[Sharer],
     owner: &Sharer,
-    conn: &mut Option<Conn>,
+    conn: &mut Option<Connection>,
     answered: Option<Instant>,
-    rhythm: Rhythm,
+    monitor_interval: MonitorInterval,
 ) -> Result<Probe, HostFailure> {
     let began = Instant::now();
     let mut probing = pin!(probe(owner, conn));
@@ -254,26 +261,26 @@ async fn look(
         // A login takes several round trips, and has a deadline of its own.
         return probing.await;
     };
-    let mut deadline = (answered + rhythm.node_timeout).max(began + rhythm.interval());
+    let mut deadline = (answered + monitor_interval.node_timeout).max(began + monitor_interval.interval());
     loop {
         if let Ok(probed) = timeout_at(deadline.into(), probing.as_mut()).await {
             return probed;
         }
         let now = Instant::now();
-        let heard = pools.iter().map(|(_, node)| node.heard()).max().unwrap_or(0);
+        let heard = pools.iter().map(|(_, node)| node.endpoint.last_answer()).max().unwrap_or(0);
         let silence = Duration::from_micros(clock().saturating_sub(heard));
         if now.duration_since(deadline) > ASLEEP {
             deadline = now + AWAKENING;
-        } else if heard > 0 && silence < rhythm.node_timeout {
+        } else if heard > 0 && silence < monitor_interval.node_timeout {
             // It is only this connection's backend that says nothing.
-            deadline = now + rhythm.node_timeout.saturating_sub(silence);
+            deadline = now + monitor_interval.node_timeout.saturating_sub(silence);
         } else {
             return Err(HostFailure::Silent(now.duration_since(answered), Stage::Asking));
         }
     }
 }
 
-async fn probe((cluster, node): &Sharer, conn: &mut Option<Conn>) -> Result<Probe, HostFailure> {
+async fn probe((cluster, node): &Sharer, conn: &mut Option<Connection>) -> Result<Probe, HostFailure> {
     if let Some(open) = conn.as_ref().filter(|conn| !conn.is_closed())
         && let Ok(probe) = open.probe().await
     {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::connection::probe::Role;
+
 /// Which nodes a pool may use (the public option `mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,15 +49,6 @@ impl Mode {
     pub(crate) fn must_write(self) -> bool {
         self == Self::ReadWrite
     }
-}
-
-/// What a session says about its node: the two facts PostgreSQL reports by `ParameterStatus` since version 14.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Role {
-    /// `in_hot_standby`, or `pg_is_in_recovery()`.
-    pub(crate) in_recovery: bool,
-    /// `default_transaction_read_only`. A standby says `off` here although it is read-only: look at both.
-    pub(crate) read_only: bool,
 }
 
 /// How well a node fits a pool.

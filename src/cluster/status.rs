@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Cluster;
-use super::node::{Lag, Node, Sighting, State};
-use super::role::{Mode, misfit};
+use crate::cluster::Cluster;
+use crate::cluster::node::{Lag, Node, NodeStatus, State};
+use crate::cluster::role::{Mode, misfit};
 use crate::engine::lock;
 use crate::error::HostReason;
 
@@ -15,7 +15,7 @@ impl Cluster {
     /// What every host last said, for NoPrimaryError.
     pub(crate) fn reasons(&self, mode: Mode) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
-            let seen = lock(&node.seen).clone();
+            let seen = lock(&node.status).clone();
             let role = seen.role.filter(|_| seen.state != State::Down);
             let error = seen.last_error.or(seen.refusal);
             let objection = role.filter(|_| error.is_none()).and_then(|_| self.objection_to(node, mode));
@@ -24,7 +24,7 @@ impl Cluster {
                 (None, Some(role)) => misfit(mode, role).to_owned(),
                 (None, None) => "no answer yet".to_owned(),
             };
-            HostReason { host: node.host_name(), port: node.port, reason }
+            HostReason { host: node.endpoint.host_name(), port: node.endpoint.port, reason }
         };
         self.nodes.iter().map(reason_of).collect()
     }
@@ -32,8 +32,8 @@ impl Cluster {
     /// Why the hosts that were tried last gave no connection, for AcquireTimeoutError.
     pub(crate) fn refusals(&self) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
-            let reason = lock(&node.seen).refusal.clone()?;
-            Some(HostReason { host: node.host_name(), port: node.port, reason })
+            let reason = lock(&node.status).refusal.clone()?;
+            Some(HostReason { host: node.endpoint.host_name(), port: node.endpoint.port, reason })
         };
         self.nodes.iter().filter_map(reason_of).collect()
     }
@@ -63,15 +63,15 @@ struct NodeReport {
 
 impl NodeReport {
     fn of(node: &Arc<Node>) -> Self {
-        let seen = lock(&node.seen).clone();
+        let seen = lock(&node.status).clone();
         let lag = match seen.role {
             Some(role) if !role.in_recovery => Some(Lag::default()),
             _ => seen.lag,
         };
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         Self {
-            host: node.host_name(),
-            port: node.port,
+            host: node.endpoint.host_name(),
+            port: node.endpoint.port,
             role: role_name(&seen),
             state: seen.state.name(),
             timeline: seen.timeline,
@@ -84,7 +84,7 @@ impl NodeReport {
     }
 }
 
-pub(super) fn role_name(seen: &Sighting) -> &'static str {
+pub(crate) fn role_name(seen: &NodeStatus) -> &'static str {
     match seen.role {
         Some(role) if role.in_recovery => "standby",
         Some(_) => "primary",

@@ -17,13 +17,13 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::Cluster;
-use super::connect::open;
-use super::failure::HostFailure;
-use super::node::{Lag, Node, Sighting, State};
-use super::probe::Probe;
-use super::report::role_name;
-use super::role::{Fit, Mode, fit};
+use crate::cluster::Cluster;
+use crate::cluster::discovery::open;
+use crate::cluster::node::{Lag, Node, NodeStatus, State};
+use crate::cluster::role::{Fit, Mode, fit};
+use crate::cluster::status::role_name;
+use crate::connection::failure::HostFailure;
+use crate::connection::probe::Probe;
 use crate::engine::lock;
 use crate::error::ClientError;
 
@@ -45,8 +45,8 @@ const SETTLING: Duration = Duration::from_millis(100);
 
 /// What is known of the cluster as a whole.
 #[derive(Debug)]
-pub(super) struct View {
-    pub(super) primary: Option<usize>,
+pub(crate) struct Topology {
+    pub(crate) primary: Option<usize>,
     /// The last one there was, for the event.
     last: Option<usize>,
     lost_at: Option<Instant>,
@@ -65,8 +65,8 @@ pub(super) struct View {
     warned: bool,
 }
 
-impl View {
-    pub(super) fn new(nodes: usize) -> Self {
+impl Topology {
+    pub(crate) fn new(nodes: usize) -> Self {
         Self {
             primary: None,
             last: None,
@@ -82,7 +82,7 @@ impl View {
     }
 
     /// The nodes are being asked.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
@@ -104,7 +104,7 @@ impl View {
 }
 
 fn has_been_heard(node: &Arc<Node>) -> bool {
-    lock(&node.early).is_some() || lock(&node.seen).state != State::Unknown
+    lock(&node.early).is_some() || lock(&node.status).state != State::Unknown
 }
 
 impl Cluster {
@@ -116,9 +116,9 @@ impl Cluster {
         match observation {
             Observation::Alive(probe) => {
                 let settled = {
-                    let mut view = lock(&self.view);
-                    view.answered.get_or_insert_with(Instant::now);
-                    view.settled
+                    let mut topology = lock(&self.topology);
+                    topology.answered.get_or_insert_with(Instant::now);
+                    topology.settled
                 };
                 if settled {
                     self.alive(node, probe);
@@ -127,7 +127,7 @@ impl Cluster {
                 }
             }
             Observation::Failed(failure) => {
-                let mut seen = lock(&node.seen);
+                let mut seen = lock(&node.status);
                 let reason = Some(failure.describe());
                 seen.refusal.clone_from(&reason);
                 seen.last_error = reason;
@@ -138,7 +138,7 @@ impl Cluster {
                 if failure.is_of_the_node() {
                     node.suspect.store(true, Ordering::Relaxed);
                 }
-                node.poke();
+                node.endpoint.request_check();
             }
             Observation::Lost(failure) => self.lost(node, &failure),
         }
@@ -149,28 +149,28 @@ impl Cluster {
     }
 
     /// Whether nothing is decided yet.
-    pub(super) fn is_unsettled(&self) -> bool {
-        !lock(&self.view).settled
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !lock(&self.topology).settled
     }
 
     /// Resolves when enough is known to use the node that has just answered: every other one has been heard, or has had
     /// about twice the time of the first to answer.
-    pub(super) async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let (began, answered) = {
-            let view = lock(&self.view);
+            let topology = lock(&self.topology);
             let now = Instant::now();
-            if view.settled {
+            if topology.settled {
                 return;
             }
-            (view.began.unwrap_or(now), view.answered.unwrap_or(now))
+            (topology.began.unwrap_or(now), topology.answered.unwrap_or(now))
         };
-        let patience = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
-        let deadline = (began + patience).into();
-        if self.rhythm.is_some() {
+        let cancellation = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
+        let deadline = (began + cancellation).into();
+        if self.monitor_interval.is_some() {
             let all_heard = async {
                 loop {
                     let heard = self.heard.notified();
-                    if lock(&self.view).settled {
+                    if lock(&self.topology).settled {
                         return;
                     }
                     heard.await;
@@ -198,8 +198,8 @@ impl Cluster {
     /// Decides which cluster it is (the one most nodes belong to; of two with as many nodes, that of the first host), and
     /// then looks at what was seen.
     fn settle(&self) {
-        let mut view = lock(&self.view);
-        if std::mem::replace(&mut view.settled, true) {
+        let mut topology = lock(&self.topology);
+        if std::mem::replace(&mut topology.settled, true) {
             return;
         }
         let identity = |node: &Arc<Node>| lock(&node.early).and_then(|probe| probe.identity);
@@ -213,9 +213,9 @@ impl Cluster {
         let timeline = |node: &Arc<Node>| {
             lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?.timeline
         };
-        view.identity = ours;
-        view.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
-        drop(view);
+        topology.identity = ours;
+        topology.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
+        drop(topology);
         let mut early: Vec<_> = self.nodes.iter().filter_map(|node| Some((node, lock(&node.early).take()?))).collect();
         // Standbys are measured against the primary.
         early.sort_by_key(|(_, probe)| probe.role.in_recovery);
@@ -228,19 +228,19 @@ impl Cluster {
         if let Some(reason) = self.foreign(node, &probe) {
             return self.refuse(node, reason);
         }
-        let known = lock(&node.seen).clone();
+        let known = lock(&node.status).clone();
         let was_primary = known.role.is_some_and(|role| !role.in_recovery);
         let is_primary = !probe.role.in_recovery;
         let timeline = probe.timeline.or(known.timeline.filter(|_| was_primary == is_primary));
         {
-            let mut view = lock(&self.view);
-            view.highest_timeline = view.highest_timeline.max(timeline.unwrap_or(0));
+            let mut topology = lock(&self.topology);
+            topology.highest_timeline = topology.highest_timeline.max(timeline.unwrap_or(0));
         }
         let deposed = if is_primary { self.deposed(timeline) } else { None };
         let writable = deposed.is_none() && fit(Mode::ReadWrite, probe.role) == Fit::Good;
         let state = if is_primary && !writable { State::Fenced } else { State::Up };
-        let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.view).lag(lsn)) };
-        let sighting = Sighting {
+        let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.topology).lag(lsn)) };
+        let sighting = NodeStatus {
             state,
             role: Some(probe.role),
             timeline,
@@ -251,26 +251,26 @@ impl Cluster {
             refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
         };
         node.suspect.store(false, Ordering::Relaxed);
-        *lock(&node.seen) = sighting;
+        *lock(&node.status) = sighting;
         if was_primary && is_primary && known.timeline < timeline {
             // Another server answers under this name.
-            node.break_connections();
+            node.endpoint.break_connections();
         }
         if known.state != state || known.role.is_none() || was_primary != is_primary {
             self.tell_node(node, state);
             if state == State::Fenced && known.state != State::Fenced {
                 self.tell("fenced", node, json!({}));
                 if self.mode.must_write() {
-                    node.retire_connections();
+                    node.endpoint.retire_connections();
                     self.retired.notify_one();
                 }
             }
         }
         if writable {
             self.found_primary(node, timeline);
-            let mut view = lock(&self.view);
-            if view.primary == Some(node.index) {
-                view.note_position(probe.lsn);
+            let mut topology = lock(&self.topology);
+            if topology.primary == Some(node.endpoint.index) {
+                topology.note_position(probe.lsn);
             }
         } else {
             self.lost_primary(node);
@@ -282,31 +282,31 @@ impl Cluster {
 
     /// Why a node that answers so is none of the cluster's.
     fn foreign(&self, node: &Node, probe: &Probe) -> Option<String> {
-        let mut view = lock(&self.view);
+        let mut topology = lock(&self.topology);
         let Some(theirs) = probe.identity else {
             // Asked, and not told.
-            if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut view.warned, true) {
-                drop(view);
+            if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut topology.warned, true) {
+                drop(topology);
                 self.tell("unidentified", node, json!({}));
             }
             return None;
         };
-        let ours = *view.identity.get_or_insert(theirs);
+        let ours = *topology.identity.get_or_insert(theirs);
         (ours != theirs)
             .then(|| format!("belongs to another cluster: its system identifier is {theirs}, the others' is {ours}"))
     }
 
     /// Why a primary on `timeline` is none any more.
     fn deposed(&self, timeline: Option<u32>) -> Option<String> {
-        let highest = lock(&self.view).highest_timeline;
+        let highest = lock(&self.topology).highest_timeline;
         let own = timeline.filter(|own| *own < highest)?;
         Some(format!("is a deposed primary: its timeline is {own}, another node's {highest}"))
     }
 
     /// Why a node whose role suits is not to be used for `mode` all the same.
-    pub(super) fn objection_to(&self, node: &Node, mode: Mode) -> Option<String> {
+    pub(crate) fn objection_to(&self, node: &Node, mode: Mode) -> Option<String> {
         let (role, timeline, refused) = {
-            let seen = lock(&node.seen);
+            let seen = lock(&node.status);
             (seen.role, seen.timeline, seen.last_error.clone())
         };
         let Some(role) = role else { return Some(refused.unwrap_or_else(|| "no answer yet".to_owned())) };
@@ -317,7 +317,7 @@ impl Cluster {
     }
 
     /// Why a connection on which `node` has said so is not to be used for `mode`, even if its role suits.
-    pub(super) fn objection(&self, node: &Node, probe: &Probe, mode: Mode) -> Option<String> {
+    pub(crate) fn objection(&self, node: &Node, probe: &Probe, mode: Mode) -> Option<String> {
         self.foreign(node, probe).or_else(|| {
             let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
             self.deposed(Some(timeline)).or_else(|| self.rival(node, mode))
@@ -326,17 +326,18 @@ impl Cluster {
 
     /// Of two primaries on the same timeline the one in use stays.
     fn rival(&self, node: &Node, mode: Mode) -> Option<String> {
-        let other = lock(&self.view).primary.filter(|other| mode.wants_primary() && *other != node.index)?;
-        Some(format!("is a primary on the same timeline as {}, which is in use", self.nodes[other].label()))
+        let other =
+            lock(&self.topology).primary.filter(|other| mode.wants_primary() && *other != node.endpoint.index)?;
+        Some(format!("is a primary on the same timeline as {}, which is in use", self.nodes[other].endpoint.label()))
     }
 
     /// Takes a node that is none of the cluster's out of use.
     fn refuse(&self, node: &Arc<Node>, reason: String) {
-        let sighting = Sighting { state: State::Down, last_error: Some(reason), ..Sighting::default() };
-        let before = std::mem::replace(&mut *lock(&node.seen), sighting);
+        let sighting = NodeStatus { state: State::Down, last_error: Some(reason), ..NodeStatus::default() };
+        let before = std::mem::replace(&mut *lock(&node.status), sighting);
         if before.state != State::Down || before.role.is_some() {
             self.lost_primary(node);
-            node.break_connections();
+            node.endpoint.break_connections();
             self.retired.notify_one();
             self.tell_node(node, State::Down);
         }
@@ -344,7 +345,7 @@ impl Cluster {
 
     fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
         let gone = failure.is_of_the_node();
-        let mut seen = lock(&node.seen);
+        let mut seen = lock(&node.status);
         seen.last_error = Some(failure.describe());
         let was = seen.state;
         // A server that refuses the monitor (too many connections, starting up) may still serve those it has.
@@ -358,7 +359,7 @@ impl Cluster {
         if gone {
             *lock(&node.early) = None;
             self.lost_primary(node);
-            node.break_connections();
+            node.endpoint.break_connections();
             self.retired.notify_one();
         }
         if changed {
@@ -367,41 +368,48 @@ impl Cluster {
     }
 
     fn found_primary(&self, node: &Arc<Node>, timeline: Option<u32>) {
-        let mut view = lock(&self.view);
-        if view.primary.is_some_and(|other| other == node.index || lock(&self.nodes[other].seen).timeline >= timeline) {
+        let mut topology = lock(&self.topology);
+        if topology
+            .primary
+            .is_some_and(|other| other == node.endpoint.index || lock(&self.nodes[other].status).timeline >= timeline)
+        {
             return;
         }
-        let from = view.primary.or(view.last);
-        let down = view.lost_at.take().map_or(0, |at| at.elapsed().as_millis() as u64);
-        view.primary = Some(node.index);
-        view.last = Some(node.index);
-        view.positions.clear();
-        drop(view);
-        let Some(old) = from.filter(|old| *old != node.index).map(|old| &self.nodes[old]) else {
+        let from = topology.primary.or(topology.last);
+        let down = topology.lost_at.take().map_or(0, |at| at.elapsed().as_millis() as u64);
+        topology.primary = Some(node.endpoint.index);
+        topology.last = Some(node.endpoint.index);
+        topology.positions.clear();
+        drop(topology);
+        let Some(old) = from.filter(|old| *old != node.endpoint.index).map(|old| &self.nodes[old]) else {
             if from.is_none() {
-                self.tell("primary", node, json!({ "from": null, "to": node.label(), "downMs": down }));
+                self.tell("primary", node, json!({ "from": null, "to": node.endpoint.label(), "downMs": down }));
             }
             return;
         };
-        if lock(&old.seen).role.is_none_or(|role| !role.in_recovery) {
+        if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
             // It may not know yet (frozen, cut off, its manager dead). What runs there would be lost, or hang for want of
             // a standby.
-            old.break_connections();
+            old.endpoint.break_connections();
             self.retired.notify_one();
-            old.poke();
+            old.endpoint.request_check();
         }
-        self.tell("primary", node, json!({ "from": old.label(), "to": node.label(), "downMs": down }));
+        self.tell(
+            "primary",
+            node,
+            json!({ "from": old.endpoint.label(), "to": node.endpoint.label(), "downMs": down }),
+        );
     }
 
     fn lost_primary(&self, node: &Arc<Node>) {
-        let mut view = lock(&self.view);
-        if view.primary == Some(node.index) {
-            view.primary = None;
-            view.lost_at = Some(Instant::now());
-            drop(view);
+        let mut topology = lock(&self.topology);
+        if topology.primary == Some(node.endpoint.index) {
+            topology.primary = None;
+            topology.lost_at = Some(Instant::now());
+            drop(topology);
             // Whichever node is promoted is to be seen at once.
             for node in &self.nodes {
-                node.poke();
+                node.endpoint.request_check();
             }
         }
     }
@@ -409,7 +417,7 @@ impl Cluster {
     /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
     fn tell_of_distrust(&self, node: &Node, failure: &HostFailure) {
         let HostFailure::Untrusted(distrust) = failure else { return };
-        if lock(&node.seen).last_error.as_deref() != Some(&failure.describe()) {
+        if lock(&node.status).last_error.as_deref() != Some(&failure.describe()) {
             let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
             // It is nobody's statement.
             event.retain(|key, _| key != "attempts" && key != "outcome");
@@ -419,14 +427,14 @@ impl Cluster {
     }
 
     fn tell_node(&self, node: &Node, state: State) {
-        let role = role_name(&lock(&node.seen));
+        let role = role_name(&lock(&node.status));
         self.tell("node", node, json!({ "state": state.name(), "role": role }));
     }
 
     fn tell(&self, event: &str, node: &Node, mut detail: Value) {
         detail["event"] = json!(event);
-        detail["host"] = json!(node.host_name());
-        detail["port"] = json!(node.port);
+        detail["host"] = json!(node.endpoint.host_name());
+        detail["port"] = json!(node.endpoint.port);
         self.announce(detail);
     }
 }

@@ -14,23 +14,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 use tokio_postgres::Config;
 
-use super::Cluster;
-use super::conn::Conn;
-use super::failure::{HostFailure, NoPassword, Progress, Stage};
-use super::guard::{Refused as Broken, Requirement, gate};
-use super::node::Node;
-use super::notices::Notices;
-use super::probe::Probe;
-use super::socket::{Address, Liveness, Ready, Socket};
-use super::tls::{Encryption, SocketFailure, TlsFailure, Way};
-use super::wire::{Taps, Wire};
-use super::words::describe;
+use crate::connection::connection::Connection;
+use crate::connection::endpoint::Endpoint;
+use crate::connection::failure::describe;
+use crate::connection::failure::{HostFailure, NoPassword, Progress, Stage};
+use crate::connection::notices::{EventSink, Notices, Room};
+use crate::connection::pooler::StatementNaming;
+use crate::connection::probe::Probe;
+use crate::connection::require_auth::{Refused as Broken, Requirement, gate};
+use crate::connection::socket::{Address, Liveness, Ready, Socket};
+use crate::connection::tls::{Encryption, SocketFailure, Tls, TlsFailure, Way};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
+use crate::protocol::{StreamObservers, Wire};
 
 /// How to get into the nodes.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// The password, and what is known of it.
-pub(super) struct Credentials {
+struct Credentials {
     password: Password,
     requirement: Requirement,
     /// A login has succeeded since one was last refused.
@@ -97,7 +98,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    pub(super) fn new(password: Password, requirement: Requirement) -> Self {
+    pub(crate) fn new(password: Password, requirement: Requirement) -> Self {
         Self {
             password,
             requirement,
@@ -163,17 +164,63 @@ const WRONG_PASSWORD: &str = "28P01";
 /// pg_hba.conf has no line for this host, user, database and encryption.
 const NO_ENTRY: &str = "28000";
 
+/// What all logins of a pool have in common.
+pub(crate) struct Connector {
+    credentials: Credentials,
+    tls: Arc<Tls>,
+    naming: StatementNaming,
+    /// Bytes of a row at most.
+    result_limit: Option<usize>,
+    event_sink: EventSink,
+    /// Somebody listens to notices.
+    notices: Arc<AtomicBool>,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        (password, requirement): (Password, Requirement),
+        tls: Tls,
+        naming: StatementNaming,
+        result_limit: Option<usize>,
+        event_sink: EventSink,
+    ) -> Self {
+        Self {
+            credentials: Credentials::new(password, requirement),
+            tls: Arc::new(tls),
+            naming,
+            result_limit,
+            event_sink,
+            notices: Arc::default(),
+        }
+    }
+
+    /// Tells the pool's listeners of an event. Returns what to wait for where there is much to tell.
+    pub(crate) fn announce(&self, event: Value) -> Room {
+        (self.event_sink)(event)
+    }
+
+    /// Whether somebody listens to notices: until then they go no further.
+    pub(crate) fn want_notices(&self, wanted: bool) {
+        self.notices.store(wanted, Ordering::Relaxed);
+    }
+
+    fn notices_of(&self, endpoint: &Endpoint) -> Notices {
+        Notices { event_sink: self.event_sink.clone(), wanted: self.notices.clone(), node: endpoint.label() }
+    }
+}
+
 /// One connection to one address, encrypted or not, as sslmode has it.
-pub(super) async fn log_in(
-    cluster: &Cluster,
+pub(crate) async fn log_in(
+    connector: &Connector,
     config: &Config,
-    node: &Arc<Node>,
+    endpoint: &Arc<Endpoint>,
     address: &Address,
     progress: &Progress,
-) -> Result<(Conn, Probe), HostFailure> {
+) -> Result<(Connection, Probe), HostFailure> {
     let mut first = None;
-    for &way in cluster.tls.ways(address) {
-        let (failure, is_about_encryption) = match attempt(cluster, config, node, (address, way), progress).await {
+    for &way in connector.tls.ways(address) {
+        let (failure, is_about_encryption) = match attempt(connector, config, endpoint, (address, way), progress).await
+        {
             Ok(found) => return Ok(found),
             Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
         };
@@ -208,27 +255,27 @@ impl From<HostFailure> for Failed {
 }
 
 async fn attempt(
-    cluster: &Cluster,
+    connector: &Connector,
     config: &Config,
-    node: &Arc<Node>,
+    endpoint: &Arc<Endpoint>,
     (address, way): (&Address, Way),
     progress: &Progress,
-) -> Result<(Conn, Probe), Failed> {
-    let credentials = &cluster.credentials;
-    credentials.check(credentials.known(node.index))?;
+) -> Result<(Connection, Probe), Failed> {
+    let credentials = &connector.credentials;
+    credentials.check(credentials.known(endpoint.index))?;
     let (socket, binding) =
-        cluster.tls.connect(node, address, way, progress).await.map_err(|failure| match failure {
+        connector.tls.connect(endpoint, address, way, progress).await.map_err(|failure| match failure {
             SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
             SocketFailure::BrokenOff(error) => {
                 let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
                 Failed { failure, is_about_encryption: true }
             }
             SocketFailure::Nonsense(reason) => HostFailure::Confused(reason).into(),
-            SocketFailure::Tls(failure) => untrusted(distrust(node, failure)).into(),
+            SocketFailure::Tls(failure) => untrusted(distrust(endpoint, failure)).into(),
         })?;
     let mut config = config.clone();
     progress.set(Stage::Password);
-    let password = credentials.get(node.index).await.map_err(HostFailure::Password)?;
+    let password = credentials.get(endpoint.index).await.map_err(HostFailure::Password)?;
     progress.set(Stage::Asking);
     let turn = match password {
         Some(_) => credentials.turn().await,
@@ -239,12 +286,13 @@ async fn attempt(
         config.password(password);
     }
     let is_private = !matches!(socket, Socket::Tcp(_));
-    let taps = Taps { row_limit: cluster.manners.result_limit, ..Taps::default() };
-    let stream = Wire::new(socket, &taps).gated(gate(credentials.requirement.clone(), is_private, binding.is_some()));
+    let observers = StreamObservers { row_limit: connector.result_limit, ..StreamObservers::default() };
+    let stream =
+        Wire::new(socket, &observers).gated(gate(credentials.requirement.clone(), is_private, binding.is_some()));
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
-            let failure = refusal(node, error);
+            let failure = refusal(endpoint, error);
             if let HostFailure::Refused(error) = &failure {
                 credentials.refused(password, error);
             }
@@ -253,11 +301,11 @@ async fn attempt(
     };
     credentials.accepted();
     drop(turn);
-    let notices = Notices { observer: cluster.observer.clone(), wanted: cluster.notices.clone(), node: node.label() };
-    let place = (address.clone(), way, cluster.tls.clone());
-    let conn = Conn::start(client, connection, node, place, taps, notices);
+    let notices = connector.notices_of(endpoint);
+    let place = (address.clone(), way, connector.tls.clone());
+    let conn = Connection::start(client, connection, endpoint, place, observers, notices);
     let probe = conn.probe().await.map_err(HostFailure::from)?;
-    cluster.settle_naming(&conn);
+    connector.naming.apply(&conn, &connector.event_sink);
     Ok((conn, probe))
 }
 
@@ -265,8 +313,8 @@ fn untrusted(distrust: Distrust) -> HostFailure {
     HostFailure::Untrusted(Box::new(distrust))
 }
 
-fn distrust(node: &Node, TlsFailure { subject, reason }: TlsFailure) -> Distrust {
-    Distrust::tls(node.host_name(), node.port, subject, reason)
+fn distrust(endpoint: &Endpoint, TlsFailure { subject, reason }: TlsFailure) -> Distrust {
+    Distrust::tls(endpoint.host_name(), endpoint.port, subject, reason)
 }
 
 /// Why we broke the login off, if we did.
@@ -275,16 +323,16 @@ fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
 }
 
 /// Why a login failed.
-fn refusal(node: &Node, error: tokio_postgres::Error) -> HostFailure {
+fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
     if error.as_db_error().is_some() {
         return error.into();
     }
     if let Some(failure) = TlsFailure::in_stream(&error) {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
-        return untrusted(distrust(node, failure));
+        return untrusted(distrust(endpoint, failure));
     }
     if let Some(Broken(reason)) = broken_off(&error) {
-        return untrusted(Distrust::authentication(node.host_name(), node.port, reason));
+        return untrusted(Distrust::authentication(endpoint.host_name(), endpoint.port, reason));
     }
     let text = describe(&error);
     if text.contains("password missing") {
@@ -294,7 +342,7 @@ fn refusal(node: &Node, error: tokio_postgres::Error) -> HostFailure {
         return HostFailure::Refused(Box::new(error));
     }
     match text.strip_prefix("authentication error: ") {
-        Some(reason) => untrusted(Distrust::authentication(node.host_name(), node.port, reason.to_owned())),
+        Some(reason) => untrusted(Distrust::authentication(endpoint.host_name(), endpoint.port, reason.to_owned())),
         None => error.into(),
     }
 }

@@ -7,103 +7,27 @@
 //! 57P01 of an immediate stop, and the warning that a commit was not replicated.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::sleep;
-use tokio_postgres::error::DbError;
-use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
+use tokio_postgres::{AsyncMessage, Client, Notification};
 
-use super::ear::Ear;
-use super::failure::Progress;
-use super::formats::Formats;
-use super::node::Node;
-use super::notices::Notices;
-use super::probe::{Probe, Told, Untold, ask};
-use super::role::Role;
-use super::socket::{Address, Bound, KeptOpen, Ready, Socket};
-use super::tls::{SocketFailure, Tls, Way};
-use super::wire::{Facts, Taps, Wire};
-use super::words::{describe, violation};
+use crate::connection::endpoint::Endpoint;
+use crate::connection::failure::Progress;
+use crate::connection::failure::{describe, violation};
+use crate::connection::link::Link;
+use crate::connection::notices::Notices;
+use crate::connection::probe::{Probe, Role, Told, Untold, ask};
+use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
+use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
-
-/// What is known about a connection, shared by its driver, its users and its node.
-#[derive(Debug, Default)]
-pub(crate) struct Link {
-    read_only: AtomicBool,
-    in_recovery: AtomicBool,
-    /// Counts how often the server reported a change of role or writability.
-    changes: AtomicU32,
-    closed: AtomicBool,
-    /// Not to be used again, though what runs may end.
-    spent: AtomicBool,
-    /// The server broke the protocol.
-    confused: AtomicBool,
-    /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
-    pooled: AtomicBool,
-    cut: Notify,
-    dropped: Notify,
-    ended: Notify,
-    /// Statements sent so far; each takes its number from here.
-    sent: AtomicU64,
-    /// Statements up to this number may have been committed without being replicated.
-    unreplicated: AtomicU64,
-    /// Statements after this number were never looked at by the server; 0 = no such point.
-    refused_after: AtomicU64,
-    /// When the last statement was answered, in microseconds of [`clock`].
-    answered: AtomicU64,
-    reason: Mutex<Option<String>>,
-    /// Where notifications go, if anybody listens.
-    listener: OnceLock<Sender<Notification>>,
-}
-
-impl Link {
-    /// Closes the socket under whatever runs.
-    pub(crate) fn cut(&self) {
-        self.cut.notify_one();
-    }
-
-    /// Resolves when the connection is broken or closed.
-    pub(super) async fn ended(&self) {
-        let ended = self.ended.notified();
-        if !self.closed.load(Ordering::Relaxed) {
-            ended.await;
-        }
-    }
-
-    fn set_role(&self, role: Role) {
-        let before = (
-            self.read_only.swap(role.read_only, Ordering::Relaxed),
-            self.in_recovery.swap(role.in_recovery, Ordering::Relaxed),
-        );
-        if before != (role.read_only, role.in_recovery) {
-            self.changes.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn notice(&self, notice: &DbError) {
-        // syncrep.c: the statement goes on to succeed, but its commit is only local. The text may be translated; the
-        // name of the C function is not.
-        if notice.routine() == Some("SyncRepWaitForLSN") {
-            self.unreplicated.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        if notice.code().code().starts_with("57P") {
-            lock(&self.reason).replace(format!("{} ({})", notice.message(), notice.code().code()));
-        }
-    }
-
-    fn end(&self, reason: Option<String>) {
-        if let Some(reason) = reason {
-            lock(&self.reason).get_or_insert(reason);
-        }
-        self.closed.store(true, Ordering::Relaxed);
-        self.ended.notify_waiters();
-    }
-}
+use crate::protocol::response_observer::ResponseObserver;
+use crate::protocol::result_formats::ResultFormats;
+use crate::protocol::{SessionState, StreamObservers, Wire};
 
 /// A statement's place in the order in which its connection's statements were sent.
 #[derive(Clone, Copy, Debug)]
@@ -116,9 +40,9 @@ pub(crate) struct Sequence {
 
 /// An open connection to a node.
 #[derive(Debug)]
-pub(crate) struct Conn {
+pub(crate) struct Connection {
     pub(crate) client: Client,
-    pub(crate) node: Arc<Node>,
+    pub(crate) endpoint: Arc<Endpoint>,
     /// Where cancel requests go, and how.
     address: Address,
     way: Way,
@@ -131,13 +55,13 @@ pub(crate) struct Conn {
     limits_statements: AtomicBool,
     /// Whether the session may ask which cluster it is.
     may_ask: AtomicBool,
-    pub(crate) ear: Arc<Ear>,
-    pub(crate) formats: Arc<Formats>,
-    pub(crate) facts: Arc<Facts>,
+    pub(crate) responses: Arc<ResponseObserver>,
+    pub(crate) result_formats: Arc<ResultFormats>,
+    pub(crate) session_state: Arc<SessionState>,
     link: Arc<Link>,
 }
 
-impl Drop for Conn {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.link.dropped.notify_one();
     }
@@ -149,25 +73,25 @@ const NOTIFICATIONS: usize = 1_000;
 /// How long after an answer the flags are taken as fresh. An idle session is told nothing.
 const FRESH: u64 = 100_000;
 
-impl Conn {
+impl Connection {
     /// Takes over a connection that has just logged in, and starts its driver. It is broken with the others of its node
     /// only after [`Self::join`].
-    pub(super) fn start(
+    pub(crate) fn start(
         client: Client,
         connection: Driven,
-        node: &Arc<Node>,
+        endpoint: &Arc<Endpoint>,
         (address, way, tls): (Address, Way, Arc<Tls>),
-        taps: Taps,
+        observers: StreamObservers,
         notices: Notices,
     ) -> Self {
-        let Taps { ear, formats, facts, .. } = taps;
+        let StreamObservers { responses, result_formats, session_state, .. } = observers;
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
-        let generation = node.generation();
-        drop(tokio::spawn(drive(connection, link.clone(), node.clone(), notices)));
+        let generation = endpoint.generation();
+        drop(tokio::spawn(drive(connection, link.clone(), endpoint.clone(), notices)));
         Self {
             client,
-            node: node.clone(),
+            endpoint: endpoint.clone(),
             address,
             way,
             tls,
@@ -176,23 +100,23 @@ impl Conn {
             reports_role,
             limits_statements: AtomicBool::new(false),
             may_ask: AtomicBool::new(true),
-            ear,
-            formats,
-            facts,
+            responses,
+            result_formats,
+            session_state,
             link,
         }
     }
 
     /// From now on it is one of its node's connections.
-    pub(super) fn join(&self) {
-        self.node.register(&self.link);
+    pub(crate) fn join(&self) {
+        self.endpoint.register(&self.link);
     }
 
-    pub(super) fn address(&self) -> &Address {
+    pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
+    pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }
 
@@ -200,7 +124,7 @@ impl Conn {
     pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
         let Told { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
-        if self.facts.pid() != pid {
+        if self.session_state.pid() != pid {
             self.link.pooled.store(true, Ordering::Relaxed);
         }
         self.may_ask.store(may_ask, Ordering::Relaxed);
@@ -252,7 +176,7 @@ impl Conn {
 
     /// Whether it, or all connections to its node, were retired since it was made.
     pub(crate) fn is_retired(&self) -> bool {
-        self.link.spent.load(Ordering::Relaxed) || self.generation != self.node.generation()
+        self.link.spent.load(Ordering::Relaxed) || self.generation != self.endpoint.generation()
     }
 
     /// Lets what runs end, and takes no more.
@@ -291,13 +215,13 @@ impl Conn {
     /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
         let (mut socket, _) =
-            self.tls.connect(&self.node, &self.address, self.way, &Progress::default()).await.map_err(|failure| {
-                match failure {
+            self.tls.connect(&self.endpoint, &self.address, self.way, &Progress::default()).await.map_err(
+                |failure| match failure {
                     SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
                     SocketFailure::Nonsense(reason) => reason,
                     SocketFailure::Tls(failure) => failure.reason,
-                }
-            })?;
+                },
+            )?;
         let ready = Ready { binding: None };
         let open = KeptOpen(&mut socket);
         self.client.cancel_token().cancel_query_raw(open, ready).await.map_err(|error| describe(&error))?;
@@ -327,7 +251,7 @@ impl Conn {
     pub(crate) fn answered(&self) {
         let now = clock();
         self.link.answered.store(now, Ordering::Relaxed);
-        self.node.hear(now);
+        self.endpoint.answered(now);
     }
 
     /// The same, for one whose time counts: how long the server was busy with it, in microseconds. What it waited in
@@ -335,7 +259,7 @@ impl Conn {
     pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
-        self.node.hear(now);
+        self.endpoint.answered(now);
         now - sequence.sent.max(before)
     }
 
@@ -363,7 +287,7 @@ impl Conn {
     }
 }
 
-type Driven = Connection<Wire<Socket>, Bound<Wire<Socket>>>;
+type Driven = tokio_postgres::Connection<Wire<Socket>, Bound<Wire<Socket>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -374,7 +298,7 @@ fn reported_role(connection: &Driven) -> Option<Role> {
 /// How long a connection that nobody has any more may take to close.
 const POLITENESS: Duration = Duration::from_secs(1);
 
-async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices: Notices) {
+async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>, notices: Notices) {
     let driven = async {
         loop {
             let message = poll_fn(|cx| {
@@ -417,6 +341,6 @@ async fn drive(mut connection: Driven, link: Arc<Link>, node: Arc<Node>, notices
     link.end(reason);
     drop(connection);
     if broke {
-        node.poke();
+        endpoint.request_check();
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::probe::Untold;
-use super::words::{describe, violation};
+use crate::connection::probe::Untold;
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
+use crate::protocol::Violation;
 
 /// What helps where a pooler takes no settings.
 const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
@@ -34,7 +34,7 @@ pub(crate) enum HostFailure {
 impl HostFailure {
     /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
     /// cluster share roles and databases.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         match self {
             // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
             // options that the server does not know or take.
@@ -46,7 +46,7 @@ impl HostFailure {
     }
 
     /// The node does not do what a server does, whoever asks.
-    pub(super) fn is_of_the_node(&self) -> bool {
+    pub(crate) fn is_of_the_node(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(..))
     }
 
@@ -144,14 +144,39 @@ pub(crate) enum Stage {
 
 /// How far an attempt has come.
 #[derive(Debug, Default)]
-pub(super) struct Progress(Mutex<Stage>);
+pub(crate) struct Progress(Mutex<Stage>);
 
 impl Progress {
-    pub(super) fn get(&self) -> Stage {
+    pub(crate) fn get(&self) -> Stage {
         *lock(&self.0)
     }
 
-    pub(super) fn set(&self, stage: Stage) {
+    pub(crate) fn set(&self, stage: Stage) {
         *lock(&self.0) = stage;
     }
+}
+
+/// An error with its causes, which tokio-postgres leaves out of its own message.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    if let Some(violation) = violation(error) {
+        return violation.to_string();
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// How the server broke the protocol, if it is that.
+pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
 }

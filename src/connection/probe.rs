@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::role::{Fit, Mode, Role, fit};
-use super::words::describe;
+use crate::connection::failure::describe;
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
 /// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
@@ -25,6 +24,22 @@ const CONTROL: &str = "SELECT (SELECT system_identifier FROM pg_catalog.pg_contr
     greatest((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), \
     (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()), \
     (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver))";
+
+/// What a session says about its node: the two facts PostgreSQL reports by `ParameterStatus` since version 14.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// `in_hot_standby`, or `pg_is_in_recovery()`.
+    pub(crate) in_recovery: bool,
+    /// `default_transaction_read_only`. A standby says `off` here although it is read-only: look at both.
+    pub(crate) read_only: bool,
+}
+
+impl Role {
+    /// Whether sessions of the node can write.
+    pub(crate) fn is_writable(self) -> bool {
+        !self.in_recovery && !self.read_only
+    }
+}
 
 /// What a node said.
 #[derive(Clone, Copy, Debug)]
@@ -82,20 +97,20 @@ fn parse_lsn(text: &str) -> Option<u64> {
 }
 
 impl Probe {
-    pub(super) fn is_writable(&self) -> bool {
-        fit(Mode::ReadWrite, self.role) == Fit::Good
+    pub(crate) fn is_writable(&self) -> bool {
+        self.role.is_writable()
     }
 }
 
 /// [`ask`]'s answer.
-pub(super) struct Told {
-    pub(super) probe: Probe,
+pub(crate) struct Told {
+    pub(crate) probe: Probe,
     /// Whether the session has a `statement_timeout`.
-    pub(super) limits_statements: bool,
+    pub(crate) limits_statements: bool,
     /// Whether the session may ask for [`CONTROL`].
-    pub(super) may_ask: bool,
+    pub(crate) may_ask: bool,
     /// The process that answered.
-    pub(super) pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
 }
 
 /// Whether it is a right, or the function, that is missing.
@@ -104,7 +119,7 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Asks, in one flight that needs no special rights.
-pub(super) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
+pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
     let started = Instant::now();
     let told = async {
         let told = client.simple_query(PROBE).await?;

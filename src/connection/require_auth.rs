@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::wire::{Gate, Violation};
+use crate::protocol::{Gate, Violation};
 
 /// The ways to log in that a server may ask for (libpq's require_auth).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Requirement {
 /// The server is not to be logged in to as it wants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Refused(pub(super) String);
+pub(crate) struct Refused(pub(crate) String);
 
 /// AuthenticationXxx by their numbers.
 const OK: u32 = 0;
@@ -77,7 +77,7 @@ struct Watch {
 }
 
 /// Judges the Authentication messages of one login.
-pub(super) fn gate(requirement: Requirement, is_private: bool, can_bind: bool) -> Gate {
+pub(crate) fn gate(requirement: Requirement, is_private: bool, can_bind: bool) -> Gate {
     let mut watch = Watch { requirement, is_private, can_bind, was_asked: false };
     Box::new(move |request| watch.judge(request))
 }

@@ -137,7 +137,7 @@ impl AsyncWrite for Socket {
 /// A stream that its borrower cannot close: a pooler takes a cancel request whose sender is gone for withdrawn, so what has
 /// sent one must not close its half (tokio-postgres does) before the other side has. PgBouncer 1.18 even dies of it.
 #[derive(Debug)]
-pub(super) struct KeptOpen<'a>(pub(super) &'a mut Socket);
+pub(crate) struct KeptOpen<'a>(pub(crate) &'a mut Socket);
 
 impl AsyncRead for KeptOpen<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -162,9 +162,9 @@ impl AsyncWrite for KeptOpen<'_> {
 /// Tells tokio-postgres that its stream is ready as it is, with TLS or without. (It would negotiate by itself, but below what
 /// we look at.)
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     /// What binds a login to the TLS session under it, if there is one: `tls-server-end-point`.
-    pub(super) binding: Option<Vec<u8>>,
+    pub(crate) binding: Option<Vec<u8>>,
 }
 
 impl<S> TlsConnect<S> for Ready
@@ -182,7 +182,7 @@ where
 
 /// A stream, and what a login by it is bound to.
 #[derive(Debug)]
-pub(super) struct Bound<S> {
+pub(crate) struct Bound<S> {
     stream: S,
     binding: Option<Vec<u8>>,
 }

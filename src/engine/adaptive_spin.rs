@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::clock;
+use crate::engine::clock;
 
 /// How long to look, in microseconds. Twice what a small statement takes on a server in the same rack.
 const MOMENT: u64 = 100;
@@ -28,7 +28,7 @@ const MOST: u32 = ALL / 8 * 5;
 
 /// When there was a sign of life last, and how often it comes soon after the one before.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct AdaptiveSpin {
     last: AtomicU64,
     /// The share of waits that were short, the last ones counting most.
     short: AtomicU32,
@@ -37,7 +37,7 @@ pub(crate) struct Pulse {
     beat: Notify,
 }
 
-impl Pulse {
+impl AdaptiveSpin {
     pub(super) const fn new() -> Self {
         Self {
             last: AtomicU64::new(0),

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use super::{PULSE, Packed, lock};
+use crate::engine::{ADAPTIVE_SPIN, Packed, lock};
 
 /// What a message of the completion queue says; the numbers are a contract with lib/channel.js.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +220,7 @@ impl CompletionQueue {
             if lock(&self.queue).closed {
                 return;
             }
-            PULSE.beat();
+            ADAPTIVE_SPIN.beat();
             (self.wake)();
         }
     }

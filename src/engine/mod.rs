@@ -7,9 +7,9 @@
 //! JavaScript hands work over by [`Engine::spawn`] and an ordinary channel; finished work goes back through a
 //! [`CompletionQueue`], one for each environment. How long the thread stays awake between them is `pulse`'s.
 
+mod adaptive_spin;
 mod completion;
 mod packed;
-mod pulse;
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use adaptive_spin::AdaptiveSpin;
 pub(crate) use completion::{CompletionQueue, Kind, Message, Taken};
 pub(crate) use packed::Packed;
-use pulse::Pulse;
 
 /// The I/O thread's. To beat whenever JavaScript hands in work, or is woken to take some.
-pub(crate) static PULSE: Pulse = Pulse::new();
+pub(crate) static ADAPTIVE_SPIN: AdaptiveSpin = AdaptiveSpin::new();
 
 /// Locks a mutex whether or not a panic happened under it: all our critical sections leave their data valid.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,7 +98,7 @@ impl Engine {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = PULSE.stay_awake() => {}
+                    () = ADAPTIVE_SPIN.stay_awake() => {}
                 }
             });
             runtime.shutdown_background();

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::manager::Object;
-use super::session::Session;
-use super::task::Sharing;
 use crate::engine::clock;
+use crate::pool::node_pool::Object;
+use crate::pool::session::Session;
+use crate::pool::task::Sharing;
 
 /// A connection that has answered nothing for this long gets no more work behind what it has.
 const STALLED_US: u64 = 5_000;
 
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct ActiveConnection {
     pub(super) object: Object,
     /// Tasks on it that nobody may go behind.
     last: AtomicUsize,
@@ -24,7 +24,7 @@ pub(super) struct Lane {
     progress: AtomicU64,
 }
 
-impl Lane {
+impl ActiveConnection {
     pub(super) fn new(object: Object) -> Arc<Self> {
         Arc::new(Self {
             object,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use deadpool::managed::{self, Hook, HookError, Metrics, QueueMode, RecycleResult};
 use deadpool_postgres::{PoolConfig, Runtime};
 
-use super::session::Session;
 use crate::cluster::Cluster;
-use crate::cluster::failure::ConnectFailure;
+use crate::connection::failure::ConnectFailure;
+use crate::pool::session::Session;
 
 /// Makes connections to the cluster.
 #[derive(Debug)]

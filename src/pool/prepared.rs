@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
-use crate::cluster::formats::{Asked, Formats};
 use crate::codec::{Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, pack_document, takes_structure};
 use crate::engine::{CompletionQueue, Kind, Message, lock};
+use crate::protocol::result_formats::{Asked, ResultFormats};
 
 /// A statement as the caller wrote it.
 #[derive(Debug)]
@@ -239,7 +239,7 @@ impl Prepared {
         types: &Types,
         catalog: Arc<Catalog>,
         shapes: &Shapes,
-        formats: &Arc<Formats>,
+        result_formats: &Arc<ResultFormats>,
     ) -> Self {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
@@ -247,7 +247,7 @@ impl Prepared {
         let asked = decoders
             .iter()
             .any(Decoder::reads_text)
-            .then(|| formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
+            .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
         Self { statement, decoders, shape, catalog, takes_structure, _asked: asked }
     }

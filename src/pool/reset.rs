@@ -6,10 +6,10 @@
 
 use tokio::time::timeout;
 
-use super::session::Session;
 use crate::cluster::Cluster;
-use crate::cluster::manners::Reset;
-use crate::cluster::words::describe;
+use crate::cluster::session_policy::Reset;
+use crate::connection::failure::describe;
+use crate::pool::session::Session;
 
 /// The first also ends SET ROLE, which RESET ALL does not.
 const CHANGES: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL";
@@ -22,10 +22,10 @@ const OWN_CHANGES: u32 = 2;
 impl Session {
     /// Whether something is to be undone, now that a task has ended on it.
     pub(super) fn needs_tidying(&self, cluster: &Cluster) -> bool {
-        let facts = &self.conn.facts;
-        match cluster.manners.reset {
-            Reset::Changes => facts.changes() > 0 || facts.is_in_block(),
-            Reset::Nothing => facts.is_in_block(),
+        let session_state = &self.conn.session_state;
+        match cluster.policy.reset {
+            Reset::Changes => session_state.changes() > 0 || session_state.is_in_block(),
+            Reset::Nothing => session_state.is_in_block(),
             Reset::Discard | Reset::Sql(_) => true,
         }
     }
@@ -36,22 +36,22 @@ impl Session {
         if !self.is_usable(cluster) {
             return;
         }
-        if conn.facts.is_in_block() && self.has_one_user() {
+        if conn.session_state.is_in_block() && self.has_one_user() {
             return conn.break_off("a transaction was left open".to_owned());
         }
-        let sql = match &cluster.manners.reset {
+        let sql = match &cluster.policy.reset {
             Reset::Nothing => return,
-            Reset::Changes if conn.facts.changes() == 0 => return,
+            Reset::Changes if conn.session_state.changes() == 0 => return,
             Reset::Changes => CHANGES,
             Reset::Discard => DISCARD,
             Reset::Sql(sql) => sql,
         };
-        conn.facts.take_changes();
+        conn.session_state.take_changes();
         let failure = match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
             Ok(Ok(())) => {
                 conn.answered();
-                let own = if matches!(cluster.manners.reset, Reset::Sql(_)) { u32::MAX } else { OWN_CHANGES };
-                return conn.facts.are_undone(own);
+                let own = if matches!(cluster.policy.reset, Reset::Sql(_)) { u32::MAX } else { OWN_CHANGES };
+                return conn.session_state.are_undone(own);
             }
             Ok(Err(_)) if conn.is_closed() => return,
             Ok(Err(error)) => describe(&error),
@@ -59,6 +59,6 @@ impl Session {
         };
         let message = format!("a connection was closed because its session could not be reset: {failure}");
         conn.break_off(message.clone());
-        cluster.announce_error("ERR_RESET", &message, &conn.node.label());
+        cluster.announce_error("ERR_RESET", &message, &conn.endpoint.label());
     }
 }

@@ -6,7 +6,7 @@
 //! that can be cancelled) one busy connection is reserved: nothing more is sent down, so that it comes free. Statements
 //! that take long leave the last connection to the others, as long as there are such others.
 //!
-//! deadpool owns the connections; a [`Lane`] is one that is out of deadpool with work on it. When the last work of a
+//! deadpool owns the connections; a [`ActiveConnection`] is one that is out of deadpool with work on it. When the last work of a
 //! lane ends and nothing waits, it goes back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,15 +19,15 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::lane::Lane;
-use super::manager::{Manager, Object, build};
-use super::session::Session;
-use super::task::{After, Sharing, Task};
-use super::waiting::Waiting;
 use crate::cluster::Cluster;
-use crate::cluster::failure::ConnectFailure;
+use crate::connection::failure::ConnectFailure;
 use crate::engine::{Backoff, clock, lock};
 use crate::error::ClientError;
+use crate::pool::active_connection::ActiveConnection;
+use crate::pool::node_pool::{Manager, Object, build};
+use crate::pool::session::Session;
+use crate::pool::task::{After, Sharing, Task};
+use crate::pool::wait_queue::WaitQueue;
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +53,8 @@ const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct State<T> {
-    waiting: Waiting<T>,
-    lanes: Vec<Arc<Lane>>,
+    waiting: WaitQueue<T>,
+    active: Vec<Arc<ActiveConnection>>,
     /// When a statement that may share was handed in, by [`clock`].
     last_quick: u64,
     /// Tasks that are about to get a connection from deadpool, usually a new one.
@@ -93,9 +93,9 @@ impl<T: Task> Router<T> {
     pub(crate) fn new(cluster: Arc<Cluster>, limits: Limits) -> Result<Arc<Self>, managed::BuildError> {
         let objects = build(&cluster, limits.size, limits.max_lifetime, limits.statements)?;
         let state = State {
-            waiting: Waiting::default(),
+            waiting: WaitQueue::default(),
             last_quick: 0,
-            lanes: Vec::new(),
+            active: Vec::new(),
             acquiring: 0,
             failing: false,
             closing: false,
@@ -115,7 +115,7 @@ impl<T: Task> Router<T> {
     pub(crate) fn status(&self) -> Status {
         let state = lock(&self.state);
         let size = self.objects.status().size;
-        let in_use = state.lanes.len().min(size);
+        let in_use = state.active.len().min(size);
         Status { size, in_use, waiting: state.waiting.len(), pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
@@ -149,30 +149,30 @@ impl<T: Task> Router<T> {
             if state.waiting.len() == if long { 0 } else { state.waiting.long() } {
                 break;
             }
-            let (lane, task) = match self.check_out() {
+            let (active, task) = match self.check_out() {
                 Some(object) => {
-                    let lane = Lane::new(object);
-                    state.lanes.push(lane.clone());
-                    (Some(lane), state.waiting.pop_oldest(long))
+                    let active = ActiveConnection::new(object);
+                    state.active.push(active.clone());
+                    (Some(active), state.waiting.pop_oldest(long))
                 }
                 None => {
                     let growing = self.grow(state);
                     self.reserve_lanes(state);
-                    let lane = match state.waiting.first_sharing() {
+                    let active = match state.waiting.first_sharing() {
                         // It may be slow: better a new connection of its own, if there may be one.
                         None | Some(Sharing::Alone | Sharing::Long) => None,
                         Some(Sharing::Last) if growing => None,
                         Some(Sharing::Last | Sharing::Any) => self.best_shared(state),
                     };
-                    let task = lane.as_ref().and_then(|_| state.waiting.pop_sharing());
-                    (lane, task)
+                    let task = active.as_ref().and_then(|_| state.waiting.pop_sharing());
+                    (active, task)
                 }
             };
-            let (Some(lane), Some(task)) = (lane, task) else { break };
+            let (Some(active), Some(task)) = (active, task) else { break };
             let sharing = task.sharing();
-            lane.join();
-            self.seat(&lane, sharing);
-            drop(tokio::spawn(self.clone().work(lane, task, sharing)));
+            active.join();
+            self.seat(&active, sharing);
+            drop(tokio::spawn(self.clone().work(active, task, sharing)));
         }
     }
 
@@ -185,7 +185,7 @@ impl<T: Task> Router<T> {
     fn room_for_long(&self, state: &State<T>) -> usize {
         let spare = self.limits.size >= LEAST_TO_SPARE && clock() - state.last_quick < QUICK_US;
         let most = self.limits.size - usize::from(spare);
-        most.saturating_sub(state.lanes.iter().filter(|lane| lane.is_long()).count())
+        most.saturating_sub(state.active.iter().filter(|active| active.is_long()).count())
     }
 
     /// Makes as many lanes come free as there are tasks that need one alone, beside those that are on their way.
@@ -193,19 +193,19 @@ impl<T: Task> Router<T> {
         let long = if self.may_begin_long(state) { state.waiting.long().min(self.room_for_long(state)) } else { 0 };
         let coming = if state.failing { 0 } else { state.acquiring };
         let wanted = (state.waiting.alone() + long).saturating_sub(coming);
-        let mut reserved = state.lanes.iter().filter(|lane| lane.is_reserved()).count();
+        let mut reserved = state.active.iter().filter(|active| active.is_reserved()).count();
         while reserved < wanted {
-            let free = state.lanes.iter().filter(|lane| !lane.is_reserved() && !lane.is_long());
-            let Some(lane) = free.min_by_key(|lane| lane.load()) else { return };
-            lane.reserve(true);
+            let free = state.active.iter().filter(|active| !active.is_reserved() && !active.is_long());
+            let Some(active) = free.min_by_key(|active| active.load()) else { return };
+            active.reserve(true);
             reserved += 1;
         }
     }
 
     /// A task begins on a lane.
-    fn seat(&self, lane: &Lane, sharing: Sharing) {
-        lane.seat(sharing);
-        if lane.load() > 1 {
+    fn seat(&self, active: &ActiveConnection, sharing: Sharing) {
+        active.seat(sharing);
+        if active.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -221,17 +221,18 @@ impl<T: Task> Router<T> {
     }
 
     /// The busy connection that is best to send one more statement down.
-    fn best_shared(&self, state: &State<T>) -> Option<Arc<Lane>> {
+    fn best_shared(&self, state: &State<T>) -> Option<Arc<ActiveConnection>> {
         let now = clock();
         let depth = self.limits.depth;
-        let open = |lane: &&Arc<Lane>| lane.is_open(depth, now) && lane.session().is_usable(&self.cluster);
-        state.lanes.iter().filter(open).min_by_key(|lane| lane.load()).cloned()
+        let open =
+            |active: &&Arc<ActiveConnection>| active.is_open(depth, now) && active.session().is_usable(&self.cluster);
+        state.active.iter().filter(open).min_by_key(|active| active.load()).cloned()
     }
 
     /// Starts getting one more connection, if there may be one more and somebody waits for it.
     /// True: one will come, or the attempt is under way.
     fn grow(self: &Arc<Self>, state: &mut State<T>) -> bool {
-        let room = state.lanes.len() + state.acquiring < self.limits.size;
+        let room = state.active.len() + state.acquiring < self.limits.size;
         let wanted = state.acquiring < state.waiting.len().min(MOST_ATTEMPTS);
         if room && wanted && !(state.failing && state.acquiring > 0) {
             state.acquiring += 1;
@@ -276,7 +277,7 @@ impl<T: Task> Router<T> {
             }
             Err(error) => error,
         };
-        if let Some(refusal) = hopeless(&error).filter(|_| state.lanes.is_empty()) {
+        if let Some(refusal) = hopeless(&error).filter(|_| state.active.is_empty()) {
             state.acquiring -= 1;
             let waiting = state.waiting.take_all();
             drop(state);
@@ -306,17 +307,17 @@ impl<T: Task> Router<T> {
     }
 
     /// Runs a task, and then what waits, on one lane.
-    async fn work(self: Arc<Self>, lane: Arc<Lane>, first: T, sharing: Sharing) {
+    async fn work(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
         // If a task panics its drop tells its caller; this gives the lane back all the same.
-        let seat = Seat { router: self.clone(), lane: Some(lane.clone()) };
+        let seat = Seat { router: self.clone(), active: Some(active.clone()) };
         let (mut task, mut sharing) = (first, sharing);
         loop {
-            let after = task.run(lane.session()).await;
-            if lane.session().needs_tidying(&self.cluster) {
+            let after = task.run(active.session()).await;
+            if active.session().needs_tidying(&self.cluster) {
                 // Boxed: each task carries the room for it.
-                Box::pin(lane.session().tidy(&self.cluster)).await;
+                Box::pin(active.session().tidy(&self.cluster)).await;
             }
-            lane.unseat(sharing);
+            active.unseat(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
                 After::Again(task) => {
@@ -326,9 +327,9 @@ impl<T: Task> Router<T> {
                     None
                 }
             };
-            let next = self.next_for(&lane);
+            let next = self.next_for(&active);
             let Some(next) = next else {
-                drop(lane);
+                drop(active);
                 drop(seat);
                 return answer.into_iter().for_each(|answer| answer());
             };
@@ -340,36 +341,36 @@ impl<T: Task> Router<T> {
     }
 
     /// What a worker of this lane does next.
-    fn next_for(&self, lane: &Lane) -> Option<(T, Sharing)> {
+    fn next_for(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
-        if !lane.session().is_usable(&self.cluster) {
+        if !active.session().is_usable(&self.cluster) {
             return None;
         }
-        let task = if lane.load() == 1 {
+        let task = if active.load() == 1 {
             // It is as good as idle.
-            lane.reserve(false);
+            active.reserve(false);
             let long = self.may_begin_long(&state);
             state.waiting.pop_oldest(long)
-        } else if lane.may_follow() && state.waiting.first_sharing().is_some() {
+        } else if active.may_follow() && state.waiting.first_sharing().is_some() {
             state.waiting.pop_sharing()
         } else {
             None
         }?;
         let sharing = task.sharing();
-        self.seat(lane, sharing);
+        self.seat(active, sharing);
         Some((task, sharing))
     }
 
     /// A worker leaves its lane; the last one gives the connection back.
-    fn leave(self: &Arc<Self>, lane: Arc<Lane>) {
+    fn leave(self: &Arc<Self>, active: Arc<ActiveConnection>) {
         let mut state = lock(&self.state);
-        if lane.leave() {
-            state.lanes.retain(|other| !Arc::ptr_eq(other, &lane));
-            if let Some(lane) = Arc::into_inner(lane) {
-                if lane.session().is_usable(&self.cluster) && !state.closing {
-                    drop(lane.object);
+        if active.leave() {
+            state.active.retain(|other| !Arc::ptr_eq(other, &active));
+            if let Some(active) = Arc::into_inner(active) {
+                if active.session().is_usable(&self.cluster) && !state.closing {
+                    drop(active.object);
                 } else {
-                    drop(Object::take(lane.object));
+                    drop(Object::take(active.object));
                 }
             }
         }
@@ -413,8 +414,8 @@ impl<T: Task> Router<T> {
     fn fail_expired(&self, now: Instant) -> bool {
         let mut state = lock(&self.state);
         // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
-        let lacks_connections = !state.lanes.iter().any(|lane| lane.session().is_usable(&self.cluster));
-        let stunted = (state.failing && state.lanes.len() < self.limits.size).then_some(state.lanes.len());
+        let lacks_connections = !state.active.iter().any(|active| active.session().is_usable(&self.cluster));
+        let stunted = (state.failing && state.active.len() < self.limits.size).then_some(state.active.len());
         let failed = state.waiting.take_out(|task| match task.verdict(now) {
             None if task.deadline() <= now => Some(self.out_of_time(task, lacks_connections, stunted, now)),
             verdict => verdict,
@@ -469,13 +470,13 @@ impl<T: Task> Router<T> {
 
     fn is_drained(&self) -> bool {
         let state = lock(&self.state);
-        state.waiting.is_empty() && state.lanes.is_empty()
+        state.waiting.is_empty() && state.active.is_empty()
     }
 
     /// Takes all that waits, and lists what runs.
     fn empty_out(&self) -> (Vec<T>, Vec<Arc<Session>>) {
         let mut state = lock(&self.state);
-        let running = state.lanes.iter().map(|lane| lane.session().clone()).collect();
+        let running = state.active.iter().map(|active| active.session().clone()).collect();
         (state.waiting.take_all().collect(), running)
     }
 
@@ -503,16 +504,16 @@ impl<T: Task> Router<T> {
 /// Counts a worker's place on its lane, panics included.
 struct Seat<T: Task> {
     router: Arc<Router<T>>,
-    lane: Option<Arc<Lane>>,
+    active: Option<Arc<ActiveConnection>>,
 }
 
 impl<T: Task> Drop for Seat<T> {
     fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
+        if let Some(active) = self.active.take() {
             if std::thread::panicking() {
-                lane.session().conn.cut();
+                active.session().conn.cut();
             }
-            self.router.leave(lane);
+            self.router.leave(active);
         }
     }
 }

@@ -4,16 +4,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::prepared::PreparedCache;
 use crate::cluster::Cluster;
-use crate::cluster::conn::Conn;
 use crate::cluster::role::{Fit, fit};
 use crate::codec::Catalog;
+use crate::connection::connection::Connection;
+use crate::pool::prepared::PreparedCache;
 
 /// One pooled connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) conn: Conn,
+    pub(crate) conn: Connection,
     pub(crate) prepared: PreparedCache,
     /// What the server has said of types that are not built in.
     pub(crate) catalog: Mutex<Arc<Catalog>>,
@@ -25,7 +25,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(conn: Conn, max_lifetime: Duration, statements: usize) -> Self {
+    pub(super) fn new(conn: Connection, max_lifetime: Duration, statements: usize) -> Self {
         // Up to 10 % earlier, so that connections made together do not end together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
@@ -41,7 +41,7 @@ impl Session {
 
     /// Whether one task has it, and the server answers the last that this one has sent.
     pub(crate) fn has_one_user(&self) -> bool {
-        self.load.load(Ordering::Relaxed) <= 1 && self.conn.facts.answers_the_last()
+        self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_the_last()
     }
 
     /// Whether nothing more may be sent down behind what it has.

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::session::Session;
 use crate::error::ClientError;
+use crate::pool::session::Session;
 
 /// A piece of work that needs a connection.
 pub(crate) trait Task: Send + Sized + 'static {

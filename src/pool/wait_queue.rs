@@ -7,22 +7,22 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::task::{Sharing, Task};
+use crate::pool::task::{Sharing, Task};
 
 #[derive(Debug)]
-pub(super) struct Waiting<T> {
+pub(super) struct WaitQueue<T> {
     alone: VecDeque<T>,
     long: VecDeque<T>,
     sharing: VecDeque<T>,
 }
 
-impl<T> Default for Waiting<T> {
+impl<T> Default for WaitQueue<T> {
     fn default() -> Self {
         Self { alone: VecDeque::new(), long: VecDeque::new(), sharing: VecDeque::new() }
     }
 }
 
-impl<T: Task> Waiting<T> {
+impl<T: Task> WaitQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.alone.len() + self.long.len() + self.sharing.len()
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::{BufMut, BytesMut};
 
-use super::expected::{Due, Fit};
-use super::{COLUMNS_CHANGED, Core, TOO_LARGE, Violation};
+use crate::protocol::pending_responses::{Due, Fit};
+use crate::protocol::{COLUMNS_CHANGED, Core, TOO_LARGE, Violation};
 
 const HEAD: usize = 5;
 /// All that a server may send before it is ready: it could go on for ever otherwise.
@@ -17,7 +17,7 @@ const LOGIN: usize = 1 << 20;
 /// What PostgreSQL itself can make.
 const HUGE: usize = 1 << 30;
 /// What nobody has a reason to make larger, but that may be long.
-pub(super) const LONG: usize = 16 << 20;
+pub(crate) const LONG: usize = 16 << 20;
 const SHORT: usize = 30_000;
 /// What a simple query of ours may be answered with: what we ask takes a line.
 const TOLD: usize = 1 << 20;
@@ -58,7 +58,7 @@ enum Route {
 
 /// Where in the stream of messages it is.
 #[derive(Debug, Default)]
-pub(super) struct Inbound {
+pub(crate) struct Backend {
     /// The server has said that it is ready.
     ready: bool,
     /// Bytes of the login so far.
@@ -119,7 +119,7 @@ impl Passed<'_> {
 
 impl Core {
     /// Takes what has come. Returns how much of it goes on as it is; what follows that is in `held`.
-    pub(super) fn take(&mut self, chunk: &[u8]) -> usize {
+    pub(crate) fn take(&mut self, chunk: &[u8]) -> usize {
         let mut passed = Passed { chunk, in_place: 0, edited: false };
         if let Err(fault) = self.walk(&mut passed) {
             self.fault = Some(fault);
@@ -131,30 +131,30 @@ impl Core {
         let chunk = passed.chunk;
         let mut at = 0;
         while at < chunk.len() {
-            if self.inbound.left > 0 {
+            if self.backend.left > 0 {
                 at = self.go_on(at, passed)?;
                 continue;
             }
             let begin = at;
             let mut head_passed = false;
             let head = match chunk[at..].first_chunk::<HEAD>() {
-                Some(head) if self.inbound.have == 0 => {
+                Some(head) if self.backend.have == 0 => {
                     at += HEAD;
                     *head
                 }
                 _ => {
                     at += self.fill_head(&chunk[at..]);
-                    if self.withholds(self.inbound.head[0]) {
+                    if self.withholds(self.backend.head[0]) {
                         passed.edited = true;
                     } else {
                         passed.add(begin, at, &mut self.held);
                         head_passed = true;
                     }
-                    if self.inbound.have < HEAD {
+                    if self.backend.have < HEAD {
                         continue;
                     }
-                    self.inbound.have = 0;
-                    self.inbound.head
+                    self.backend.have = 0;
+                    self.backend.head
                 }
             };
             let [kind, a, b, c, d] = head;
@@ -163,9 +163,9 @@ impl Core {
             let end = at + length - 4;
             if end > chunk.len() {
                 // The rest comes later.
-                let inbound = &mut self.inbound;
-                (inbound.head, inbound.left, inbound.route, inbound.keeps) = (head, length - 4, route, keeps);
-                inbound.kept.clear();
+                let backend = &mut self.backend;
+                (backend.head, backend.left, backend.route, backend.keeps) = (head, length - 4, route, keeps);
+                backend.kept.clear();
                 match route {
                     Route::Pass if head_passed => {}
                     Route::Pass if at - begin == HEAD => passed.add(begin, at, &mut self.held),
@@ -200,34 +200,34 @@ impl Core {
     }
 
     fn fill_head(&mut self, bytes: &[u8]) -> usize {
-        let inbound = &mut self.inbound;
-        let taken = (HEAD - inbound.have).min(bytes.len());
-        inbound.head[inbound.have..inbound.have + taken].copy_from_slice(&bytes[..taken]);
-        inbound.have += taken;
+        let backend = &mut self.backend;
+        let taken = (HEAD - backend.have).min(bytes.len());
+        backend.head[backend.have..backend.have + taken].copy_from_slice(&bytes[..taken]);
+        backend.have += taken;
         taken
     }
 
     /// More of a body.
     fn go_on(&mut self, at: usize, passed: &mut Passed<'_>) -> io::Result<usize> {
-        let inbound = &mut self.inbound;
-        let end = at + inbound.left.min(passed.chunk.len() - at);
-        if inbound.keeps {
-            inbound.kept.extend_from_slice(&passed.chunk[at..end]);
+        let backend = &mut self.backend;
+        let end = at + backend.left.min(passed.chunk.len() - at);
+        if backend.keeps {
+            backend.kept.extend_from_slice(&passed.chunk[at..end]);
         }
-        if inbound.route == Route::Pass {
+        if backend.route == Route::Pass {
             passed.add(at, end, &mut self.held);
         } else {
             passed.edited = true;
         }
-        inbound.left -= end - at;
-        if inbound.left == 0 && inbound.keeps {
-            let (route, head, kept) = (inbound.route, inbound.head, std::mem::take(&mut inbound.kept));
+        backend.left -= end - at;
+        if backend.left == 0 && backend.keeps {
+            let (route, head, kept) = (backend.route, backend.head, std::mem::take(&mut backend.kept));
             if self.end(head[0], &kept, route)? && route == Route::Hold {
                 self.held.extend_from_slice(&head);
                 self.held.extend_from_slice(&kept);
             }
             if kept.capacity() <= SHORT {
-                self.inbound.kept = kept;
+                self.backend.kept = kept;
             }
         }
         Ok(end)
@@ -237,16 +237,16 @@ impl Core {
     fn withholds(&self, kind: u8) -> bool {
         match kind {
             b'D' => self.row_limit.is_some(),
-            b'R' => !self.inbound.ready,
-            b'1' => self.expected.next() == Some(Due::OwnParsed),
-            b'T' | b'n' => self.expected.next() == Some(Due::OwnColumns),
+            b'R' => !self.backend.ready,
+            b'1' => self.pending.next() == Some(Due::OwnParsed),
+            b'T' | b'n' => self.pending.next() == Some(Due::OwnColumns),
             _ => false,
         }
     }
 
     /// A message begins. Returns what becomes of it, and whether its body is needed.
     fn begin(&mut self, kind: u8, length: usize) -> Result<(Route, bool), String> {
-        let login = !self.inbound.ready;
+        let login = !self.backend.ready;
         let Some((shortest, longest)) = lengths(kind, login) else {
             let when = if login { " during the login" } else { "" };
             return Err(format!("the server sent a message of an unknown type ({}){when}", shown(kind)));
@@ -255,32 +255,32 @@ impl Core {
             return Err(format!("the server sent a message of type {} of {length} bytes", shown(kind)));
         }
         if login {
-            self.inbound.login += length + 1;
-            if self.inbound.login > LOGIN {
+            self.backend.login += length + 1;
+            if self.backend.login > LOGIN {
                 return Err(format!("the server sent more than {LOGIN} bytes before it was ready"));
             }
             let route = if kind == b'R' && self.gate.is_some() { Route::Hold } else { Route::Pass };
             return Ok((route, matches!(kind, b'R' | b'K' | b'S' | b'Z')));
         }
-        let listens = self.ear.is_listening();
-        let route = match self.expected.take(kind) {
+        let listens = self.responses.is_listening();
+        let route = match self.pending.take(kind) {
             Fit::Surplus => {
                 return Err(format!("the server sent a message of type {} that nothing had asked for", shown(kind)));
             }
             Fit::Free => return Ok((Route::Pass, kind == b'S')),
             Fit::Refuses { parsed, own, lookups } => {
-                self.outbound.refused(parsed, own);
-                self.lineage.refused(lookups);
+                self.frontend.refused(parsed, own);
+                self.type_depth.refused(lookups);
                 if listens {
-                    self.ear.error();
+                    self.responses.error();
                 }
                 return Ok((Route::Pass, false));
             }
             Fit::Answers(due) => match (kind, due) {
                 (b'D', Due::Lookup) => return Ok((Route::Pass, true)),
                 (b'D', Due::SimpleRows) if !listens => {
-                    self.inbound.told += length;
-                    return if self.inbound.told > TOLD {
+                    self.backend.told += length;
+                    return if self.backend.told > TOLD {
                         Err("the server does not come to an end with a short answer".to_owned())
                     } else {
                         Ok((Route::Pass, false))
@@ -292,12 +292,12 @@ impl Core {
                 (b'D', _) => return Ok((Route::Pass, false)),
                 (_, Due::OwnParsed) => Route::Drop,
                 (_, Due::Parsed) => {
-                    self.outbound.parsed();
+                    self.frontend.parsed();
                     Route::Pass
                 }
                 (_, Due::OwnColumns) => Route::Hold,
                 (b'C' | b'I', Due::Lookup) => {
-                    self.lineage.answered();
+                    self.type_depth.answered();
                     Route::Pass
                 }
                 _ => Route::Pass,
@@ -305,7 +305,7 @@ impl Core {
         };
         let keeps = match kind {
             b'C' | b'Z' => true,
-            b'T' | b'n' | b't' => listens || route == Route::Hold || self.outbound.wants_description(),
+            b'T' | b'n' | b't' => listens || route == Route::Hold || self.frontend.wants_description(),
             b'I' | b'G' | b'H' => listens,
             _ => false,
         };
@@ -315,10 +315,10 @@ impl Core {
     /// A message is complete whose body was needed. Returns whether it goes on, if that depends on it.
     fn end(&mut self, kind: u8, body: &[u8], route: Route) -> io::Result<bool> {
         match kind {
-            b'S' => self.facts.report(body, !self.inbound.ready).map_err(violation)?,
+            b'S' => self.session_state.report(body, !self.backend.ready).map_err(violation)?,
             b'K' => {
                 if let Some(pid) = body.first_chunk() {
-                    self.facts.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
+                    self.session_state.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
                 }
             }
             b'R' => {
@@ -326,45 +326,45 @@ impl Core {
                     gate(body)?;
                 }
             }
-            b'D' => self.lineage.row(body).map_err(violation)?,
+            b'D' => self.type_depth.row(body).map_err(violation)?,
             b'C' => {
-                self.inbound.replaced = false;
-                self.facts.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
+                self.backend.replaced = false;
+                self.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if changes_session(body) {
-                    self.facts.change();
+                    self.session_state.change();
                 }
             }
             b'Z' => {
-                let is_status = if self.inbound.ready { matches!(body, b"I" | b"T" | b"E") } else { body == b"I" };
+                let is_status = if self.backend.ready { matches!(body, b"I" | b"T" | b"E") } else { body == b"I" };
                 if !is_status {
                     return Err(violation("the server is ready in a state that cannot be".into()));
                 }
-                self.inbound.ready = true;
-                self.inbound.replaced = false;
-                self.inbound.told = 0;
-                self.facts.ready(body != b"I");
-                let flights = self.facts.flights.load(Ordering::Relaxed);
-                self.facts.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
+                self.backend.ready = true;
+                self.backend.replaced = false;
+                self.backend.told = 0;
+                self.session_state.ready(body != b"I");
+                let flights = self.session_state.flights.load(Ordering::Relaxed);
+                self.session_state.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
             }
-            b't' => self.outbound.parameters(body),
+            b't' => self.frontend.parameters(body),
             b'T' | b'n' if route == Route::Hold => {
-                if !self.outbound.has_same_columns(body) {
+                if !self.frontend.has_same_columns(body) {
                     self.held.extend_from_slice(&error_response(COLUMNS_CHANGED, "the columns have changed"));
                 }
                 return Ok(false);
             }
-            b'T' | b'n' => self.outbound.columns(body),
+            b'T' | b'n' => self.frontend.columns(body),
             _ => {}
         }
-        if self.ear.is_listening() {
-            self.ear.message(kind, body);
+        if self.responses.is_listening() {
+            self.responses.message(kind, body);
         }
         Ok(true)
     }
 
     /// Puts an error where a row of this length was.
     fn replace(&mut self, length: usize) {
-        if !std::mem::replace(&mut self.inbound.replaced, true) {
+        if !std::mem::replace(&mut self.backend.replaced, true) {
             let message = format!("a row of {} bytes", length - 4);
             self.held.extend_from_slice(&error_response(TOO_LARGE, &message));
         }

@@ -19,9 +19,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, BytesMut};
 
-use super::Core;
-use super::expected::{Due, Expected};
-use super::facts::{Naming, prefix};
+use crate::protocol::Core;
+use crate::protocol::pending_responses::{Due, PendingResponses};
+use crate::protocol::session_state::{Naming, prefix};
 
 const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
 
@@ -39,7 +39,7 @@ struct Remembered {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Outbound {
+pub(crate) struct Frontend {
     /// The first message (StartupMessage) has no type.
     started: bool,
     /// Bytes that were looked at and are not written yet.
@@ -118,14 +118,14 @@ fn essence(mut columns: &[u8]) -> Option<Vec<u8>> {
     Some(essence)
 }
 
-impl Outbound {
+impl Frontend {
     /// A Parse was answered.
-    pub(super) fn parsed(&mut self) {
+    pub(crate) fn parsed(&mut self) {
         self.described = self.parsing.pop_front().flatten().and_then(|name| self.statements.get(&name).cloned());
     }
 
     /// An error came instead of so many answers to Parse, and to statements that ran by their text.
-    pub(super) fn refused(&mut self, parsed: usize, again: usize) {
+    pub(crate) fn refused(&mut self, parsed: usize, again: usize) {
         self.described = None;
         for name in self.parsing.drain(..parsed.min(self.parsing.len())).flatten() {
             self.statements.remove(&name);
@@ -133,31 +133,31 @@ impl Outbound {
         self.again.drain(..again.min(self.again.len()));
     }
 
-    pub(super) fn wants_description(&self) -> bool {
+    pub(crate) fn wants_description(&self) -> bool {
         self.described.is_some()
     }
 
-    pub(super) fn parameters(&mut self, body: &[u8]) {
+    pub(crate) fn parameters(&mut self, body: &[u8]) {
         if let Some(statement) = &self.described {
             let _ = statement.parameters.set(body.to_vec());
         }
     }
 
-    pub(super) fn columns(&mut self, body: &[u8]) {
+    pub(crate) fn columns(&mut self, body: &[u8]) {
         if let Some(statement) = self.described.take() {
             let _ = statement.columns.set(body.to_vec());
         }
     }
 
     /// Whether the statement that runs by its text has the columns that tokio-postgres takes it to have.
-    pub(super) fn has_same_columns(&mut self, body: &[u8]) -> bool {
+    pub(crate) fn has_same_columns(&mut self, body: &[u8]) -> bool {
         let statement = self.again.pop_front();
         statement.is_none_or(|known| known.columns.get().is_none_or(|before| essence(before) == essence(body)))
     }
 }
 
 /// What has been done with the bytes that were to be written.
-pub(super) enum Written {
+pub(crate) enum Written {
     /// So many may be written as they are.
     AsTheyAre(usize),
     /// Others stand for so many.
@@ -166,32 +166,32 @@ pub(super) enum Written {
 
 impl Core {
     /// Looks at what is to be written, and changes it where it must be: into `changed`, which goes first.
-    pub(super) fn give(&mut self, bytes: &[u8]) -> io::Result<Written> {
-        if !self.outbound.started {
-            self.outbound.started = true;
+    pub(crate) fn give(&mut self, bytes: &[u8]) -> io::Result<Written> {
+        if !self.frontend.started {
+            self.frontend.started = true;
             let length = bytes.first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
-            self.outbound.noted = length.min(bytes.len());
+            self.frontend.noted = length.min(bytes.len());
         }
-        let naming = self.facts.naming();
-        while let Some(kind) = bytes.get(self.outbound.noted) {
-            let rest = &bytes[self.outbound.noted..];
+        let naming = self.session_state.naming();
+        while let Some(kind) = bytes.get(self.frontend.noted) {
+            let rest = &bytes[self.frontend.noted..];
             // It hands over whole messages; it is better to fail than to send what nobody has looked at.
             let message = first_message(rest).ok_or_else(|| io::Error::other("half a message to the server"))?;
             if self.needs_change(*kind, message, naming) {
-                if self.outbound.noted > 0 {
+                if self.frontend.noted > 0 {
                     break;
                 }
                 return Ok(Written::Changed(self.change(bytes, naming)?));
             }
             self.note(message);
-            self.outbound.noted += message.len();
+            self.frontend.noted += message.len();
         }
-        Ok(Written::AsTheyAre(self.outbound.noted))
+        Ok(Written::AsTheyAre(self.frontend.noted))
     }
 
     /// So many of those that may be written as they are have been.
-    pub(super) fn gave(&mut self, written: usize) {
-        self.outbound.noted -= written;
+    pub(crate) fn gave(&mut self, written: usize) {
+        self.frontend.noted -= written;
     }
 
     fn needs_change(&self, kind: u8, message: &[u8], naming: Naming) -> bool {
@@ -199,46 +199,46 @@ impl Core {
             b'P' | b'D' | b'C' => naming != Naming::AsTheyAre,
             b'B' => {
                 naming != Naming::AsTheyAre
-                    || self.formats.is_asked()
-                        && statement_of(message).is_some_and(|(name, ..)| self.formats.asked_for(name).is_some())
+                    || self.result_formats.is_asked()
+                        && statement_of(message).is_some_and(|(name, ..)| self.result_formats.asked_for(name).is_some())
             }
-            b'S' => self.outbound.loads,
+            b'S' => self.frontend.loads,
             _ => false,
         }
     }
 
     /// What a message that goes as it is must be answered with.
     fn note(&mut self, message: &[u8]) {
-        let Self { outbound, expected, lineage, .. } = self;
+        let Self { frontend, pending, type_depth, .. } = self;
         match message[0] {
             b'P' => {
                 if let Some((name, _, behind)) = statement_of(message) {
-                    lineage.parse(name, behind);
+                    type_depth.parse(name, behind);
                 }
-                expected.owe(Due::Parsed);
-                outbound.parsing.push_back(None);
+                pending.owe(Due::Parsed);
+                frontend.parsing.push_back(None);
             }
             b'B' => {
                 // Neither a portal's name nor a statement's: it is not a user's.
                 let is_ours = message.get(5..7) == Some(&[0, 0]);
-                if (is_ours || lineage.is_busy())
+                if (is_ours || type_depth.is_busy())
                     && let Some((name, ..)) = statement_of(message)
                 {
-                    outbound.looks_up = lineage.bind(name, message);
+                    frontend.looks_up = type_depth.bind(name, message);
                 }
-                expected.owe(Due::Bound);
+                pending.owe(Due::Bound);
             }
             b'C' => {
                 if let Some((name, ..)) = statement_of(message) {
-                    lineage.close(name);
+                    type_depth.close(name);
                 }
-                expected.owe(Due::Closed);
+                pending.owe(Due::Closed);
             }
             kind => {
                 if matches!(kind, b'S' | b'Q') {
-                    self.facts.flights.fetch_add(1, Ordering::Relaxed);
+                    self.session_state.flights.fetch_add(1, Ordering::Relaxed);
                 }
-                note_plain(kind, outbound, expected);
+                note_plain(kind, frontend, pending);
             }
         }
     }
@@ -257,8 +257,8 @@ impl Core {
     }
 
     fn change_one(&mut self, message: &[u8], naming: Naming) -> Option<()> {
-        if message[0] == b'S' && self.outbound.loads {
-            self.outbound.loads = false;
+        if message[0] == b'S' && self.frontend.loads {
+            self.frontend.loads = false;
             self.changed.put_slice(&FLUSH);
             return Some(());
         }
@@ -267,7 +267,7 @@ impl Core {
             self.changed.put_slice(message);
             return Some(());
         };
-        let Self { outbound, expected, lineage, changed, formats, .. } = self;
+        let Self { frontend, pending, type_depth, changed, result_formats, .. } = self;
         let own_name = match naming {
             Naming::AsTheyAre => name.to_owned(),
             Naming::Prefixed if name.is_empty() => String::new(),
@@ -278,10 +278,10 @@ impl Core {
         let forgets = naming == Naming::None && !name.is_empty();
         match message[0] {
             b'P' => {
-                lineage.parse(name, behind);
-                expected.owe(Due::Parsed);
-                outbound.parsing.push_back(forgets.then(|| name.to_owned()));
-                outbound.parsed = None;
+                type_depth.parse(name, behind);
+                pending.owe(Due::Parsed);
+                frontend.parsing.push_back(forgets.then(|| name.to_owned()));
+                frontend.parsed = None;
                 if forgets {
                     let (sql, types) = c_string(behind)?;
                     let statement = Remembered {
@@ -290,37 +290,37 @@ impl Core {
                         parameters: OnceLock::new(),
                         columns: OnceLock::new(),
                     };
-                    outbound.statements.insert(name.to_owned(), Arc::new(statement));
-                    outbound.parsed = Some(name.to_owned());
+                    frontend.statements.insert(name.to_owned(), Arc::new(statement));
+                    frontend.parsed = Some(name.to_owned());
                 }
                 put(changed, b'P', &[&own, behind]);
             }
             b'D' => {
-                note_plain(b'D', outbound, expected);
+                note_plain(b'D', frontend, pending);
                 put(changed, b'D', &[ahead, &own]);
             }
             b'C' => {
-                lineage.close(name);
+                type_depth.close(name);
                 // The Sync behind it is answered, and nobody waits for more.
                 if forgets {
-                    outbound.statements.remove(name);
+                    frontend.statements.remove(name);
                 } else {
-                    expected.owe(Due::Closed);
+                    pending.owe(Due::Closed);
                     put(changed, b'C', &[ahead, &own]);
                 }
             }
             _ => {
-                outbound.looks_up = lineage.bind(name, message);
-                let again = outbound.statements.get(name).filter(|_| outbound.parsed.as_deref() != Some(name)).cloned();
+                frontend.looks_up = type_depth.bind(name, message);
+                let again = frontend.statements.get(name).filter(|_| frontend.parsed.as_deref() != Some(name)).cloned();
                 if let Some(statement) = &again {
                     let types = statement.parameters.get().unwrap_or(&statement.given);
-                    expected.owe(Due::OwnParsed);
+                    pending.owe(Due::OwnParsed);
                     put(changed, b'P', &[b"\0", &statement.sql, types]);
                 }
-                expected.owe(Due::Bound);
-                match formats.asked_for(name) {
+                pending.owe(Due::Bound);
+                match result_formats.asked_for(name) {
                     Some(asked) => {
-                        outbound.loads = asked.loads;
+                        frontend.loads = asked.loads;
                         let behind =
                             if asked.text.is_empty() { behind.to_vec() } else { with_formats(behind, &asked.text)? };
                         put(changed, b'B', &[ahead, &own, &behind]);
@@ -328,9 +328,9 @@ impl Core {
                     None => put(changed, b'B', &[ahead, &own, behind]),
                 }
                 if let Some(statement) = again {
-                    expected.owe(Due::OwnColumns);
+                    pending.owe(Due::OwnColumns);
                     put(changed, b'D', &[b"P", ahead]);
-                    outbound.again.push_back(statement);
+                    frontend.again.push_back(statement);
                 }
             }
         }
@@ -338,17 +338,17 @@ impl Core {
     }
 }
 
-fn note_plain(kind: u8, outbound: &mut Outbound, expected: &mut Expected) {
+fn note_plain(kind: u8, frontend: &mut Frontend, pending: &mut PendingResponses) {
     match kind {
         b'D' => {
-            expected.owe(Due::Parameters);
-            expected.owe(Due::Columns);
+            pending.owe(Due::Parameters);
+            pending.owe(Due::Columns);
         }
-        b'E' => expected.owe(if outbound.looks_up { Due::Lookup } else { Due::Result }),
+        b'E' => pending.owe(if frontend.looks_up { Due::Lookup } else { Due::Result }),
         b'S' | b'Q' => {
-            expected.owe(if kind == b'S' { Due::Ready } else { Due::Simple });
-            outbound.parsed = None;
-            outbound.looks_up = false;
+            pending.owe(if kind == b'S' { Due::Ready } else { Due::Simple });
+            frontend.parsed = None;
+            frontend.looks_up = false;
         }
         // Data, its end, a password, the end of it all.
         _ => {}

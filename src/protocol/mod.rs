@@ -3,17 +3,21 @@
 //! tokio-postgres believes what a server sends, keeps some of it to itself, and cannot be told some things that we want
 //! said. All that is dealt with here, message by message (PostgreSQL docs, 54.7 "Message Formats"):
 //!
-//! - `inbound`: checks what comes in, and shows it to those who want to know
-//! - `outbound`: notes what goes out, and changes it where need be
-//! - `expected`: which answers are owed, so that none can be taken for another's
-//! - `lineage`: bounds the questions that tokio-postgres asks by itself
-//! - `facts`: what is known of the session
+//! - `backend`: checks what the server sends, and shows it to the observers
+//! - `frontend`: notes what the client sends, and changes it where tokio-postgres cannot
+//! - `pending_responses`: which answers are owed, so that none can be taken for another's
+//! - `type_depth`: bounds the questions that tokio-postgres asks about types by itself
+//! - `session_state`: what is known of the session
+//! - `response_observer`: what the server answers that tokio-postgres keeps to itself
+//! - `result_formats`: asks for columns as text where binary will not do
 
-mod expected;
-mod facts;
-mod inbound;
-mod lineage;
-mod outbound;
+mod backend;
+mod frontend;
+mod pending_responses;
+pub(crate) mod response_observer;
+pub(crate) mod result_formats;
+mod session_state;
+mod type_depth;
 
 use std::fmt;
 use std::io;
@@ -24,13 +28,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use self::expected::Expected;
-pub(crate) use self::facts::{Facts, Naming};
-use self::inbound::Inbound;
-use self::lineage::Lineage;
-use self::outbound::{Outbound, Written};
-use super::ear::Ear;
-use super::formats::Formats;
+use crate::protocol::backend::Backend;
+use crate::protocol::frontend::{Frontend, Written};
+use crate::protocol::pending_responses::PendingResponses;
+use crate::protocol::response_observer::ResponseObserver;
+use crate::protocol::result_formats::ResultFormats;
+pub(crate) use crate::protocol::session_state::{Naming, SessionState};
+use crate::protocol::type_depth::TypeDepth;
 
 /// The SQLSTATE of an error that stands where a row was that was too large.
 pub(crate) const TOO_LARGE: &str = "HY001";
@@ -39,10 +43,10 @@ pub(crate) const COLUMNS_CHANGED: &str = "HY002";
 
 /// What the wire has to do with others.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Taps {
-    pub(crate) ear: Arc<Ear>,
-    pub(crate) formats: Arc<Formats>,
-    pub(crate) facts: Arc<Facts>,
+pub(crate) struct StreamObservers {
+    pub(crate) responses: Arc<ResponseObserver>,
+    pub(crate) result_formats: Arc<ResultFormats>,
+    pub(crate) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(crate) row_limit: Option<usize>,
 }
@@ -56,13 +60,13 @@ pub(crate) type Gate = Box<dyn FnMut(&[u8]) -> Result<(), io::Error> + Send>;
 pub(crate) struct Violation(pub(crate) String);
 
 struct Core {
-    inbound: Inbound,
-    outbound: Outbound,
-    expected: Expected,
-    lineage: Lineage,
-    ear: Arc<Ear>,
-    formats: Arc<Formats>,
-    facts: Arc<Facts>,
+    backend: Backend,
+    frontend: Frontend,
+    pending: PendingResponses,
+    type_depth: TypeDepth,
+    responses: Arc<ResponseObserver>,
+    result_formats: Arc<ResultFormats>,
+    session_state: Arc<SessionState>,
     row_limit: Option<usize>,
     gate: Option<Gate>,
     /// What has come in and was not only looked at.
@@ -85,16 +89,16 @@ impl<S: fmt::Debug> fmt::Debug for Wire<S> {
 }
 
 impl<S> Wire<S> {
-    pub(crate) fn new(stream: S, taps: &Taps) -> Self {
-        let Taps { ear, formats, facts, row_limit } = taps.clone();
+    pub(crate) fn new(stream: S, observers: &StreamObservers) -> Self {
+        let StreamObservers { responses, result_formats, session_state, row_limit } = observers.clone();
         let core = Core {
-            inbound: Inbound::default(),
-            outbound: Outbound::default(),
-            expected: Expected::default(),
-            lineage: Lineage::default(),
-            ear,
-            formats,
-            facts,
+            backend: Backend::default(),
+            frontend: Frontend::default(),
+            pending: PendingResponses::default(),
+            type_depth: TypeDepth::default(),
+            responses,
+            result_formats,
+            session_state,
             row_limit,
             gate: None,
             held: BytesMut::new(),

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// An answer that is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// ParseComplete.
     Parsed,
     /// The same for a Parse that tokio-postgres knows nothing of.
@@ -40,7 +40,7 @@ pub(super) enum Due {
 
 /// What is to be done with a message that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// It answers this.
     Answers(Due),
     /// An error: so many statements were not parsed, were not run again by their text, and so many look-ups failed.
@@ -52,7 +52,7 @@ pub(super) enum Fit {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Expected {
+pub(crate) struct PendingResponses {
     due: VecDeque<Due>,
     /// What has been sent does not end with Sync or a simple query.
     open: bool,
@@ -60,9 +60,9 @@ pub(super) struct Expected {
     skipping: bool,
 }
 
-impl Expected {
+impl PendingResponses {
     /// Something was sent for which this is owed.
-    pub(super) fn owe(&mut self, due: Due) {
+    pub(crate) fn owe(&mut self, due: Due) {
         let ends = matches!(due, Due::Ready | Due::Simple);
         self.open = !ends;
         if self.skipping && !ends {
@@ -72,12 +72,12 @@ impl Expected {
         self.due.push_back(due);
     }
 
-    pub(super) fn next(&self) -> Option<Due> {
+    pub(crate) fn next(&self) -> Option<Due> {
         self.due.front().copied()
     }
 
     /// A message of this type has come.
-    pub(super) fn take(&mut self, kind: u8) -> Fit {
+    pub(crate) fn take(&mut self, kind: u8) -> Fit {
         use Due::{
             Bound, Closed, Columns, Lookup, OwnColumns, OwnParsed, Parameters, Parsed, Ready, Result, Simple,
             SimpleBegun, SimpleRows,
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     /// What one letter of a client's message leaves to be answered.
-    fn send(expected: &mut Expected, letters: &str) {
+    fn send(expected: &mut PendingResponses, letters: &str) {
         for letter in letters.chars() {
             let owed: &[Due] = match letter {
                 'P' => &[Due::Parsed],
@@ -198,7 +198,7 @@ mod tests {
             ("a portal that is suspended", "BES", "2Ds", Some(2)),
         ];
         for (name, sent, come, surplus_at) in table {
-            let mut expected = Expected::default();
+            let mut expected = PendingResponses::default();
             send(&mut expected, sent);
             let at = come.bytes().position(|kind| expected.take(kind) == Fit::Surplus);
             assert_eq!(at, surplus_at, "{name}");
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_error_before_all_has_been_sent() {
-        let mut expected = Expected::default();
+        let mut expected = PendingResponses::default();
         send(&mut expected, "B");
         assert_eq!(expected.take(b'E'), Fit::Refuses { parsed: 0, own: 0, lookups: 0 });
         send(&mut expected, "ESBES");

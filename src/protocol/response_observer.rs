@@ -18,7 +18,7 @@ use crate::engine::lock;
 
 /// What is heard on one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Ear {
+pub(crate) struct ResponseObserver {
     is_listening: AtomicBool,
     has_heard: AtomicBool,
     place: Mutex<Place>,
@@ -99,7 +99,7 @@ impl Answers {
     }
 }
 
-impl Ear {
+impl ResponseObserver {
     /// Listens until the guard is dropped. What was asked before must have been answered.
     pub(crate) fn listen(self: &Arc<Self>) -> Listening {
         self.begin(None)
@@ -117,12 +117,12 @@ impl Ear {
         Listening(self.clone())
     }
 
-    pub(super) fn is_listening(&self) -> bool {
+    pub(crate) fn is_listening(&self) -> bool {
         self.is_listening.load(Ordering::Relaxed)
     }
 
     /// A message that is no error.
-    pub(super) fn message(&self, kind: u8, body: &[u8]) {
+    pub(crate) fn message(&self, kind: u8, body: &[u8]) {
         let mut place = lock(&self.place);
         place.in_copy |= kind == b'G';
         if place.script.as_mut().is_some_and(|script| script.add(kind, body)) {
@@ -131,7 +131,7 @@ impl Ear {
     }
 
     /// An ErrorResponse.
-    pub(super) fn error(&self) {
+    pub(crate) fn error(&self) {
         if lock(&self.place).in_copy {
             self.tell();
         }
@@ -145,7 +145,7 @@ impl Ear {
 
 /// An ear that listens.
 #[derive(Debug)]
-pub(crate) struct Listening(Arc<Ear>);
+pub(crate) struct Listening(Arc<ResponseObserver>);
 
 impl Listening {
     /// What the script was answered so far.

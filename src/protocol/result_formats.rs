@@ -12,7 +12,7 @@ use crate::engine::lock;
 
 /// The statements of one connection that are not run as tokio-postgres has it.
 #[derive(Debug, Default)]
-pub(crate) struct Formats {
+pub(crate) struct ResultFormats {
     /// By the statement's name.
     asked: Mutex<HashMap<String, Arc<Wanted>>>,
     is_asked: AtomicBool,
@@ -20,14 +20,14 @@ pub(crate) struct Formats {
 
 /// How a statement is run.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// For each column whether it is text; none: all are binary.
-    pub(super) text: Vec<bool>,
+    pub(crate) text: Vec<bool>,
     /// It is a COPY FROM STDIN.
-    pub(super) loads: bool,
+    pub(crate) loads: bool,
 }
 
-impl Formats {
+impl ResultFormats {
     /// From now on the statement's columns come as asked, until what is returned is dropped.
     pub(crate) fn ask(self: &Arc<Self>, name: String, text: Vec<bool>) -> Asked {
         self.want(name, Wanted { text, loads: false })
@@ -41,14 +41,14 @@ impl Formats {
     fn want(self: &Arc<Self>, name: String, wanted: Wanted) -> Asked {
         lock(&self.asked).insert(name.clone(), Arc::new(wanted));
         self.is_asked.store(true, Ordering::Relaxed);
-        Asked { name, formats: self.clone() }
+        Asked { name, result_formats: self.clone() }
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.is_asked.load(Ordering::Relaxed)
     }
 
-    pub(super) fn asked_for(&self, name: &str) -> Option<Arc<Wanted>> {
+    pub(crate) fn asked_for(&self, name: &str) -> Option<Arc<Wanted>> {
         self.is_asked().then(|| lock(&self.asked).get(name).cloned()).flatten()
     }
 }
@@ -57,13 +57,13 @@ impl Formats {
 #[derive(Debug)]
 pub(crate) struct Asked {
     name: String,
-    formats: Arc<Formats>,
+    result_formats: Arc<ResultFormats>,
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        let mut asked = lock(&self.formats.asked);
+        let mut asked = lock(&self.result_formats.asked);
         asked.remove(&self.name);
-        self.formats.is_asked.store(!asked.is_empty(), Ordering::Relaxed);
+        self.result_formats.is_asked.store(!asked.is_empty(), Ordering::Relaxed);
     }
 }

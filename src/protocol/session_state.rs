@@ -41,9 +41,9 @@ pub(crate) enum Naming {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct SessionState {
     /// The process that the server said it is; 0: it did not.
-    pub(super) pid: AtomicU32,
+    pub(crate) pid: AtomicU32,
     /// What has made the session another than it was at its beginning, counted.
     changes: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
@@ -52,13 +52,13 @@ pub(crate) struct Facts {
     /// Transactions that have been open, counted.
     blocks: AtomicU32,
     /// The last command that was carried out was ROLLBACK, whatever was asked for.
-    pub(super) rolled_back: AtomicBool,
+    pub(crate) rolled_back: AtomicBool,
     /// Answers, each up to its ReadyForQuery, that are to come for what has been sent.
-    pub(super) flights: AtomicU32,
+    pub(crate) flights: AtomicU32,
     naming: AtomicU8,
 }
 
-impl Facts {
+impl SessionState {
     /// The process that the server said it is, when the session began.
     pub(crate) fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
@@ -98,7 +98,7 @@ impl Facts {
     }
 
     /// The status that comes with ReadyForQuery.
-    pub(super) fn ready(&self, in_block: bool) {
+    pub(crate) fn ready(&self, in_block: bool) {
         if in_block && !self.in_block.swap(in_block, Ordering::Relaxed) {
             self.blocks.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,12 +110,12 @@ impl Facts {
         self.rolled_back.load(Ordering::Relaxed)
     }
 
-    pub(super) fn change(&self) {
+    pub(crate) fn change(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The body of a ParameterStatus. What functions change (`set_config`) has no command tag; some of it shows here.
-    pub(super) fn report(&self, body: &[u8], is_login: bool) -> Result<(), String> {
+    pub(crate) fn report(&self, body: &[u8], is_login: bool) -> Result<(), String> {
         let mut texts = body.split(|&byte| byte == 0);
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
         let mut parameters = lock(&self.parameters);
@@ -138,7 +138,7 @@ impl Facts {
         self.flights.load(Ordering::Relaxed) <= 1
     }
 
-    pub(super) fn naming(&self) -> Naming {
+    pub(crate) fn naming(&self) -> Naming {
         match self.naming.load(Ordering::Relaxed) {
             0 => Naming::AsTheyAre,
             1 => Naming::Prefixed,
@@ -158,7 +158,7 @@ impl Facts {
 }
 
 /// What this process's statements are called by when others have statements, too.
-pub(super) fn prefix() -> &'static str {
+pub(crate) fn prefix() -> &'static str {
     static PREFIX: OnceLock<String> = OnceLock::new();
     PREFIX.get_or_init(|| {
         let draw = || (random() * f64::from(u32::MAX)) as u32;

@@ -54,8 +54,8 @@ fn startup() -> Vec<u8> {
     [8_u32.to_be_bytes(), 196_608_u32.to_be_bytes()].concat()
 }
 
-fn bind(name: &str, formats: &[u8]) -> Vec<u8> {
-    message(b'B', &[b"\0", name.as_bytes(), b"\0\0\x01\0\x01\0\x01\0\0\0\x02BB", formats].concat())
+fn bind(name: &str, result_formats: &[u8]) -> Vec<u8> {
+    message(b'B', &[b"\0", name.as_bytes(), b"\0\0\x01\0\x01\0\x01\0\0\0\x02BB", result_formats].concat())
 }
 
 fn parse(name: &str, sql: &str, types: &[u32]) -> Vec<u8> {
@@ -92,10 +92,10 @@ fn login() -> Vec<u8> {
 type Act<'a> = (&'a [u8], &'a [u8]);
 
 /// Plays the acts in pieces. Returns what the server got, what tokio-postgres got, and how it ended.
-fn play(taps: &Taps, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>, Vec<u8>, Option<String>) {
+fn play(observers: &StreamObservers, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>, Vec<u8>, Option<String>) {
     let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let stage = Stage { comes: VecDeque::new(), took: Vec::new(), piece, sulks: false };
-    let mut wire = Wire::new(stage, taps);
+    let mut wire = Wire::new(stage, observers);
     let mut got = Vec::new();
     let mut ended = None;
     rt.block_on(async {
@@ -127,13 +127,13 @@ fn what_is_right_passes_as_it_is() {
     ]
     .concat();
     for piece in PIECES {
-        let taps = Taps { row_limit: Some(100), ..Taps::default() };
+        let observers = StreamObservers { row_limit: Some(100), ..StreamObservers::default() };
         let acts: &[Act<'_>] = &[(&startup(), &login()), (&asked, &described), (&run, &rows)];
-        let (took, got, ended) = play(&taps, piece, acts);
+        let (took, got, ended) = play(&observers, piece, acts);
         assert_eq!(ended, None, "pieces of {piece} bytes");
         assert_eq!(took, [startup(), asked.clone(), run.clone()].concat(), "pieces of {piece} bytes");
         assert_eq!(got, [login(), described.clone(), rows.clone()].concat(), "pieces of {piece} bytes");
-        assert_eq!(taps.facts.pid(), Some(1234));
+        assert_eq!(observers.session_state.pid(), Some(1234));
     }
 }
 
@@ -171,7 +171,7 @@ fn rubbish_breaks_the_connection_at_once() {
         for (logged_in, comes, said) in &table {
             let (sent, first) = if *logged_in { (query.clone(), login()) } else { (Vec::new(), Vec::new()) };
             let acts: &[Act<'_>] = &[(&startup(), &first), (&sent, comes)];
-            let (_, _, ended) = play(&Taps::default(), piece, acts);
+            let (_, _, ended) = play(&StreamObservers::default(), piece, acts);
             let ended = ended.unwrap_or_default();
             assert!(ended.contains(said), "pieces of {piece} bytes: {ended:?} should say {said:?}");
         }
@@ -183,7 +183,7 @@ fn what_came_before_the_rubbish_is_still_heard() {
     let good = [message(b'T', &[0, 0]), message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat();
     let comes = [good.clone(), message(b'Z', b"I")].concat();
     let acts: &[Act<'_>] = &[(&startup(), &login()), (&message(b'Q', b"x\0"), &comes)];
-    let (_, got, ended) = play(&Taps::default(), 100_000, acts);
+    let (_, got, ended) = play(&StreamObservers::default(), 100_000, acts);
     assert_eq!(got, [login(), good].concat());
     assert!(ended.unwrap_or_default().contains("nothing had asked for"));
 }
@@ -199,8 +199,8 @@ fn a_row_that_is_too_large_is_replaced_by_an_error() {
     let error = message(b'E', b"SERROR\0VERROR\0CHY001\0Ma row of 101 bytes\0\0");
     let expected = [login(), begin, error, small, end].concat();
     for piece in PIECES {
-        let taps = Taps { row_limit: Some(100), ..Taps::default() };
-        let (_, got, ended) = play(&taps, piece, &[(&startup(), &login()), (&run, &comes)]);
+        let observers = StreamObservers { row_limit: Some(100), ..StreamObservers::default() };
+        let (_, got, ended) = play(&observers, piece, &[(&startup(), &login()), (&run, &comes)]);
         assert_eq!(got, expected, "pieces of {piece} bytes");
         assert_eq!(ended, None);
     }
@@ -213,7 +213,7 @@ fn a_gate_sees_the_login_first() {
         let comes = [message(b'N', b"\0"), message(b'R', &[0, 0, 0, 3])].concat().into();
         let stage = Stage { comes, took: Vec::new(), piece, sulks: false };
         let refuse = |body: &[u8]| if body == [0, 0, 0, 3] { Err(io::Error::other("no")) } else { Ok(()) };
-        let mut wire = Wire::new(stage, &Taps::default()).gated(Box::new(refuse));
+        let mut wire = Wire::new(stage, &StreamObservers::default()).gated(Box::new(refuse));
         let mut got = Vec::new();
         let ended = rt.block_on(wire.read_to_end(&mut got)).unwrap_err();
         assert_eq!((got, ended.to_string().as_str()), (message(b'N', b"\0"), "no"), "pieces of {piece} bytes");
@@ -222,7 +222,7 @@ fn a_gate_sees_the_login_first() {
 
 #[test]
 fn an_ear_hears_a_script_however_it_comes() {
-    use super::super::ear::{Block, Copies};
+    use crate::protocol::response_observer::{Block, Copies};
     let comes = [
         message(b'C', b"SET\0"),
         message(b'T', b"\0\x01columns"),
@@ -234,17 +234,17 @@ fn an_ear_hears_a_script_however_it_comes() {
     ]
     .concat();
     for piece in PIECES {
-        let taps = Taps::default();
-        let ear = taps.ear.listen_to_script();
+        let observers = StreamObservers::default();
+        let responses = observers.responses.listen_to_script();
         let acts: &[Act<'_>] = &[(&startup(), &login()), (&message(b'Q', b"x\0"), &comes)];
-        assert_eq!(play(&taps, piece, acts).2, None);
-        let answers = ear.answers();
+        assert_eq!(play(&observers, piece, acts).2, None);
+        let answers = responses.answers();
         let tags: Vec<_> =
             answers.results.iter().map(|answer| (answer.tag.as_str(), answer.columns.is_some())).collect();
         assert_eq!(tags, [("SET", false), ("SELECT 1", true), ("", false)], "pieces of {piece} bytes");
         assert_eq!(answers.results[1].columns.as_deref(), Some(&b"\0\x01columns"[..]));
         assert_eq!((answers.block, answers.copies), (Block::Open, Copies::Nothing));
-        assert_eq!(taps.facts.changes(), 1, "SET changes the session");
+        assert_eq!(observers.session_state.changes(), 1, "SET changes the session");
     }
 }
 
@@ -255,10 +255,10 @@ fn an_ear_hears_an_error_after_copy_in_response_only() {
     let begun = [message(b'2', b""), message(b'G', b"\0\0\0")].concat();
     for piece in PIECES {
         for (comes, hears) in [([begun.clone(), error.clone()].concat(), true), (error.clone(), false)] {
-            let taps = Taps::default();
-            let ear = taps.ear.listen();
-            play(&taps, piece, &[(&startup(), &login()), (&load, &comes)]);
-            let heard = futures_util::FutureExt::now_or_never(ear.heard()).is_some();
+            let observers = StreamObservers::default();
+            let responses = observers.responses.listen();
+            play(&observers, piece, &[(&startup(), &login()), (&load, &comes)]);
+            let heard = futures_util::FutureExt::now_or_never(responses.heard()).is_some();
             assert_eq!(heard, hears, "pieces of {piece} bytes");
         }
     }
@@ -266,25 +266,25 @@ fn an_ear_hears_an_error_after_copy_in_response_only() {
 
 #[test]
 fn the_formats_of_the_asked_statement_change_and_nothing_else() {
-    let taps = Taps::default();
-    let asked = taps.formats.ask("s7".into(), vec![true, false]);
+    let observers = StreamObservers::default();
+    let asked = observers.result_formats.ask("s7".into(), vec![true, false]);
     let sync = message(b'S', b"");
     let other = [bind("s70", BINARY), sync.clone(), message(b'd', &bind("s7", BINARY))].concat();
     let stream = [other.clone(), bind("s7", BINARY), sync.clone(), other.clone()].concat();
     let expected = [startup(), other.clone(), bind("s7", &[0, 2, 0, 0, 0, 1]), sync, other].concat();
     for piece in PIECES {
-        let (took, ..) = play(&taps, piece, &[(&startup(), &[]), (&stream, &[])]);
+        let (took, ..) = play(&observers, piece, &[(&startup(), &[]), (&stream, &[])]);
         assert_eq!(took, expected, "pieces of {piece} bytes");
     }
     drop(asked);
-    let (took, ..) = play(&taps, 1000, &[(&startup(), &[]), (&stream, &[])]);
+    let (took, ..) = play(&observers, 1000, &[(&startup(), &[]), (&stream, &[])]);
     assert_eq!(took, [startup(), stream].concat());
 }
 
 #[test]
 fn a_load_begins_with_a_flush() {
-    let taps = Taps::default();
-    let _asked = taps.formats.ask_for_load("s7".into());
+    let observers = StreamObservers::default();
+    let _asked = observers.result_formats.ask_for_load("s7".into());
     let (execute, sync, data) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""), message(b'd', b"SSSSS"));
     let first = [bind("s7", BINARY), execute.clone(), sync.clone()].concat();
     let rest = [data.clone(), message(b'f', b"\0"), sync.clone()].concat();
@@ -292,7 +292,7 @@ fn a_load_begins_with_a_flush() {
     let ready = message(b'Z', b"I");
     for piece in PIECES {
         let acts: &[Act<'_>] = &[(&startup(), &login()), (&first, &refused), (&rest, &ready)];
-        let (took, got, ended) = play(&taps, piece, acts);
+        let (took, got, ended) = play(&observers, piece, acts);
         let expected = [startup(), bind("s7", BINARY), execute.clone(), message(b'H', b""), rest.clone()].concat();
         assert_eq!(took, expected, "pieces of {piece} bytes");
         assert_eq!((got, ended), ([login(), refused.clone(), ready.clone()].concat(), None));
@@ -337,9 +337,9 @@ fn statements_without_names() {
     ]
     .concat();
     for piece in PIECES {
-        let taps = Taps::default();
-        taps.facts.name(Naming::None);
-        let (took, got, ended) = play(&taps, piece, acts);
+        let observers = StreamObservers::default();
+        observers.session_state.name(Naming::None);
+        let (took, got, ended) = play(&observers, piece, acts);
         assert_eq!(ended, None, "pieces of {piece} bytes");
         assert_eq!(took, expected_sent, "pieces of {piece} bytes");
         assert_eq!(got, expected_got, "pieces of {piece} bytes");
@@ -348,16 +348,16 @@ fn statements_without_names() {
 
 #[test]
 fn statements_with_names_of_their_own() {
-    let taps = Taps::default();
-    taps.facts.name(Naming::Prefixed);
-    let prefix = super::facts::prefix();
+    let observers = StreamObservers::default();
+    observers.session_state.name(Naming::Prefixed);
+    let prefix = crate::protocol::session_state::prefix();
     let of = |name: &str| {
         let described = |kind| message(kind, format!("S{name}\0").as_bytes());
         [parse(name, "SELECT 1", &[23]), described(b'D'), bind(name, BINARY), described(b'C'), message(b'S', b"")]
             .concat()
     };
     for piece in PIECES {
-        let (took, ..) = play(&taps, piece, &[(&startup(), &[]), (&of("s1"), &[]), (&of(""), &[])]);
+        let (took, ..) = play(&observers, piece, &[(&startup(), &[]), (&of("s1"), &[]), (&of(""), &[])]);
         assert_eq!(took, [startup(), of(&format!("{prefix}s1")), of("")].concat(), "pieces of {piece} bytes");
     }
 }
@@ -374,10 +374,10 @@ proptest::proptest! {
             comes.extend(bytes);
         }
         let run = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
-        let taps = Taps { row_limit: Some(10), ..Taps::default() };
+        let observers = StreamObservers { row_limit: Some(10), ..StreamObservers::default() };
         for naming in [Naming::AsTheyAre, Naming::None] {
-            taps.facts.name(naming);
-            let (_, got, _) = play(&taps, piece, &[(&[startup(), run.clone()].concat(), &comes)]);
+            observers.session_state.name(naming);
+            let (_, got, _) = play(&observers, piece, &[(&[startup(), run.clone()].concat(), &comes)]);
             proptest::prop_assert!(got.len() <= comes.len() + 200);
         }
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::inbound::LONG;
+use crate::protocol::backend::LONG;
 
 /// Types within types.
 const DEPTH: u16 = 64;
@@ -31,7 +31,7 @@ enum Question {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Lineage {
+pub(crate) struct TypeDepth {
     /// The statements with which types are looked up.
     types: HashSet<String>,
     fields: HashSet<String>,
@@ -63,9 +63,9 @@ fn oid(cell: Option<&[u8]>) -> u32 {
     cell.and_then(|cell| cell.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
-impl Lineage {
+impl TypeDepth {
     /// A statement is parsed; `behind` stands behind its name.
-    pub(super) fn parse(&mut self, name: &str, behind: &[u8]) {
+    pub(crate) fn parse(&mut self, name: &str, behind: &[u8]) {
         let of = [(TYPE, &mut self.types), (FIELDS, &mut self.fields), (LABELS, &mut self.labels)];
         for (question, statements) in of {
             if behind.starts_with(question) && !name.is_empty() {
@@ -74,19 +74,19 @@ impl Lineage {
         }
     }
 
-    pub(super) fn close(&mut self, name: &str) {
+    pub(crate) fn close(&mut self, name: &str) {
         for statements in [&mut self.types, &mut self.fields, &mut self.labels] {
             statements.remove(name);
         }
     }
 
     /// Whether it knows a statement of which it wants to hear.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         !self.types.is_empty()
     }
 
     /// A statement runs. Whether it is a look-up; those without a name are ours.
-    pub(super) fn bind(&mut self, name: &str, message: &[u8]) -> bool {
+    pub(crate) fn bind(&mut self, name: &str, message: &[u8]) -> bool {
         // One parameter of four bytes, and one format for all columns.
         let argument = || oid(message.len().checked_sub(8).and_then(|at| message.get(at..at + 4)));
         let question = match name {
@@ -101,20 +101,20 @@ impl Lineage {
     }
 
     /// So many look-ups were answered with an error.
-    pub(super) fn refused(&mut self, lookups: usize) {
+    pub(crate) fn refused(&mut self, lookups: usize) {
         for _ in 0..lookups {
             self.answered();
         }
     }
 
     /// A look-up was answered.
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         self.asked.pop_front();
         self.bytes = 0;
     }
 
     /// A row of the answer to a look-up.
-    pub(super) fn row(&mut self, body: &[u8]) -> Result<(), String> {
+    pub(crate) fn row(&mut self, body: &[u8]) -> Result<(), String> {
         self.bytes += body.len() + 4;
         if self.bytes > LONG {
             return Err("the server does not come to an end with what it tells of a type".to_owned());
@@ -168,44 +168,44 @@ mod tests {
     }
 
     /// A lineage that knows what the statements ask.
-    fn lineage() -> Lineage {
-        let mut lineage = Lineage::default();
-        lineage.parse("s1", b"SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, ...\0\0\0");
-        lineage.parse("s2", b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\nWHERE ...\0\0\0");
-        lineage
+    fn type_depth() -> TypeDepth {
+        let mut type_depth = TypeDepth::default();
+        type_depth.parse("s1", b"SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, ...\0\0\0");
+        type_depth.parse("s2", b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\nWHERE ...\0\0\0");
+        type_depth
     }
 
     /// Asks for a type, and is answered with these.
-    fn ask(lineage: &mut Lineage, of: u32, element: u32, relation: u32) -> Result<(), String> {
-        assert!(lineage.bind("s1", &bind(of)));
+    fn ask(type_depth: &mut TypeDepth, of: u32, element: u32, relation: u32) -> Result<(), String> {
+        assert!(type_depth.bind("s1", &bind(of)));
         let (element, relation) = (element.to_be_bytes(), relation.to_be_bytes());
         let none = Some(&[0; 4][..]);
         let told = row(&[Some(b"t"), Some(b"b"), Some(&element), None, none, Some(b"public"), Some(&relation)]);
-        lineage.row(&told)?;
-        lineage.answered();
+        type_depth.row(&told)?;
+        type_depth.answered();
         Ok(())
     }
 
     #[test]
     fn an_array_of_itself_comes_to_an_end() {
-        let mut lineage = lineage();
-        let rounds = (0..1000).take_while(|_| ask(&mut lineage, 70_000, 70_000, 0).is_ok()).count();
+        let mut type_depth = type_depth();
+        let rounds = (0..1000).take_while(|_| ask(&mut type_depth, 70_000, 70_000, 0).is_ok()).count();
         assert_eq!(rounds, usize::from(DEPTH));
     }
 
     #[test]
     fn a_row_that_holds_itself_comes_to_an_end() {
-        let mut lineage = lineage();
+        let mut type_depth = type_depth();
         let mut rounds = 0;
         let ended = loop {
-            if let Err(reason) = ask(&mut lineage, 70_000, 0, 70_001) {
+            if let Err(reason) = ask(&mut type_depth, 70_000, 0, 70_001) {
                 break reason;
             }
-            assert!(lineage.bind("s2", &bind(70_001)));
-            if let Err(reason) = lineage.row(&row(&[Some(b"self"), Some(&70_000_u32.to_be_bytes())])) {
+            assert!(type_depth.bind("s2", &bind(70_001)));
+            if let Err(reason) = type_depth.row(&row(&[Some(b"self"), Some(&70_000_u32.to_be_bytes())])) {
                 break reason;
             }
-            lineage.answered();
+            type_depth.answered();
             rounds += 1;
             assert!(rounds < 1000);
         };
@@ -214,18 +214,18 @@ mod tests {
 
     #[test]
     fn ever_new_types_come_to_an_end_and_the_same_one_again_and_again_does_not() {
-        let mut lineage = lineage();
-        let rounds = (0..1000).take_while(|&at| ask(&mut lineage, 70_000 + at, 70_001 + at, 0).is_ok()).count();
+        let mut type_depth = type_depth();
+        let rounds = (0..1000).take_while(|&at| ask(&mut type_depth, 70_000 + at, 70_001 + at, 0).is_ok()).count();
         assert_eq!(rounds, usize::from(DEPTH));
-        let mut lineage = super::tests::lineage();
-        assert!((0..1000).all(|_| ask(&mut lineage, 70_000, 70_001, 0).is_ok()));
+        let mut type_depth = super::tests::type_depth();
+        assert!((0..1000).all(|_| ask(&mut type_depth, 70_000, 70_001, 0).is_ok()));
     }
 
     #[test]
     fn an_answer_without_end() {
-        let mut lineage = lineage();
-        assert!(lineage.bind("", &[]));
+        let mut type_depth = type_depth();
+        assert!(type_depth.bind("", &[]));
         let label = vec![b'x'; 1 << 20];
-        assert!((0..1000).any(|_| lineage.row(&row(&[Some(&label)])).is_err()));
+        assert!((0..1000).any(|_| type_depth.row(&row(&[Some(&label)])).is_err()));
     }
 }

@@ -12,19 +12,19 @@ use std::time::Instant;
 
 use futures_util::future::{OptionFuture, join_all};
 
-use super::Context;
-use super::begin::Opening;
-use super::caller::{Caller, Company, Finished};
-use super::cancel::{Ended, GivenUp, give_up, with_patience};
-use super::ending::end;
-use super::execute::{Ahead, Failure, Statement, check_params, prepare, run};
-use super::job::{Call, Job, Query, run_error, run_query};
-use super::outcome::{Cause, Next, Phase, next, plan_is_outdated};
 use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Prepared, Sets};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing};
+use crate::query::Context;
+use crate::query::begin::Opening;
+use crate::query::cancellation::{Ended, GivenUp, give_up, with_cancellation};
+use crate::query::commit::end;
+use crate::query::execute::{Ahead, Failure, Statement, check_params, prepare, run};
+use crate::query::job::{Call, Job, Query, run_error, run_query};
+use crate::query::promise::{Company, Finished, Promise};
+use crate::query::retry_policy::{Cause, Next, Phase, next, plan_is_outdated};
 
 /// How many times a batch is run anew because DDL beside it wore out a plan.
 const PLANS: usize = 5;
@@ -45,14 +45,14 @@ pub(crate) enum Items {
     /// Each for itself; each has an answer of its own.
     Each(Queries),
     /// In one transaction that begins with this SQL.
-    Transaction(String, Vec<(Caller, Statement)>),
+    Transaction(String, Vec<(Promise, Statement)>),
 }
 
 impl Batch {
     /// With whom it may share its connection.
     pub(crate) fn sharing(&self) -> Sharing {
         match &self.items {
-            Items::Each(items) if !self.call.patience.is_limited() => {
+            Items::Each(items) if !self.call.cancellation.is_limited() => {
                 let apart = |query: &Query| {
                     let text = &query.statement.text;
                     text.pace() == Pace::Slow || text.sets != Sets::Nothing
@@ -74,11 +74,11 @@ impl Batch {
         match self.items {
             Items::Each(items) => items.into_iter().for_each(|query| query.call.fail(error, node)),
             Items::Transaction(_, items) => {
-                for (index, (mut caller, _)) in items.into_iter().enumerate() {
+                for (index, (mut promise, _)) in items.into_iter().enumerate() {
                     if culprit.is_some_and(|culprit| culprit != index) {
-                        caller.done_early(node.unwrap_or_default());
+                        promise.done_early(node.unwrap_or_default());
                     }
-                    caller.fail(error, attempts, node);
+                    promise.fail(error, attempts, node);
                 }
             }
         }
@@ -95,7 +95,7 @@ impl Batch {
     }
 
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
-        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return After::Settled(Box::new(move || self.fail(&given_up.error(Outcome::NotApplied), None)));
         }
         self.call.attempts += 1;
@@ -110,14 +110,14 @@ impl Batch {
 
     async fn run_each(mut self: Box<Self>, items: Queries, session: &Arc<Session>) -> After<Job> {
         let context = self.call.context.clone();
-        let node = session.conn.node.index;
+        let node = session.conn.endpoint.index;
         let given_up = Arc::<OnceLock<GivenUp>>::default();
         let work = async {
             // What cannot be prepared says so when it is run.
             drop(plans_of(&context, session, items.iter().map(|query| &query.statement)).await);
             let run = |mut query: Box<Query>| {
-                query.call.patience.given_up = Some(given_up.clone());
-                query.call.caller.company = Company::OfItsBatch;
+                query.call.cancellation.given_up = Some(given_up.clone());
+                query.call.promise.company = Company::OfItsBatch;
                 run_query(query, session)
             };
             join_all(items.into_iter().map(run)).await
@@ -126,7 +126,7 @@ impl Batch {
         let ends = tokio::select! {
             biased;
             ends = work.as_mut() => ends,
-            why = self.call.patience.ends() => {
+            why = self.call.cancellation.ends() => {
                 let _ = given_up.set(why);
                 match give_up(&session.conn, work.as_mut()).await {
                     Some(ends) => ends,
@@ -145,10 +145,10 @@ impl Batch {
         }
         let answer = move || answers.into_iter().for_each(|answer| answer());
         if again.is_empty() {
-            let caller = self.call.caller;
+            let promise = self.call.promise;
             return After::Settled(Box::new(move || {
                 answer();
-                caller.done_empty(node);
+                promise.done_empty(node);
             }));
         }
         answer();
@@ -157,14 +157,14 @@ impl Batch {
     }
 
     async fn run_together(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
-        let node = session.conn.node.index;
+        let node = session.conn.endpoint.index;
         let context = self.call.context.clone();
         let Items::Transaction(sql, items) = &mut self.items else { return self.again(session).await };
         let work = async {
             let mut plans = 1;
             loop {
                 let may_be_outdated = plans < PLANS;
-                let limited = self.call.patience.is_limited();
+                let limited = self.call.cancellation.is_limited();
                 match transact(&context, session, sql, items, limited, may_be_outdated).await {
                     Err(Broken::Outdated) => forget_plans(session, items),
                     result => return result,
@@ -172,7 +172,7 @@ impl Batch {
                 plans += 1;
             }
         };
-        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let result = match ended {
             Ended::Itself(result) => result,
             Ended::GivenUp(given_up, last_word) => {
@@ -193,19 +193,19 @@ impl Batch {
         match result {
             Ok(finished) => {
                 let Items::Transaction(_, items) = self.items else { return After::Settled(Box::new(|| ())) };
-                let caller = self.call.caller;
+                let promise = self.call.promise;
                 After::Settled(Box::new(move || {
-                    for ((caller, _), finished) in items.into_iter().zip(finished) {
-                        caller.done(finished, node);
+                    for ((promise, _), finished) in items.into_iter().zip(finished) {
+                        promise.done(finished, node);
                     }
-                    caller.done_empty(node);
+                    promise.done_empty(node);
                 }))
             }
             Err(Broken::Failed(culprit, error)) => self.failed(culprit, error, node),
             Err(Broken::Again | Broken::Outdated) => {
                 session.conn.retire();
-                for (caller, _) in items {
-                    caller.start_anew();
+                for (promise, _) in items {
+                    promise.start_anew();
                 }
                 self.again(session).await
             }
@@ -248,10 +248,10 @@ async fn plans_of(
     Ok(plans)
 }
 
-fn forget_plans(session: &Session, items: &mut [(Caller, Statement)]) {
-    for (caller, statement) in items {
+fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
+    for (promise, statement) in items {
         session.prepared.remove(statement.text.id);
-        caller.start_anew();
+        promise.start_anew();
     }
 }
 
@@ -260,7 +260,7 @@ async fn transact(
     context: &Context,
     session: &Session,
     sql: &str,
-    items: &mut [(Caller, Statement)],
+    items: &mut [(Promise, Statement)],
     limited: bool,
     may_be_outdated: bool,
 ) -> Result<Vec<Finished>, Broken> {
@@ -289,10 +289,10 @@ async fn transact(
     let mut begin = OptionFuture::from(begin.map(Box::pin));
     let mut running: Vec<_> = items
         .iter_mut()
-        .filter_map(|(caller, statement)| {
+        .filter_map(|(promise, statement)| {
             let plan = plans.get(&statement.text.id)?;
-            caller.company = Company::OfItsBatch;
-            Some(Box::pin(async move { run(context, session, plan, statement, caller, &mut Ahead::Nothing).await }))
+            promise.company = Company::OfItsBatch;
+            Some(Box::pin(async move { run(context, session, plan, statement, promise, &mut Ahead::Nothing).await }))
         })
         .collect();
     // Each is sent when it is first polled; COMMIT must not go before any of them, and not at all if one did not go.

@@ -13,20 +13,20 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::Context;
-use super::caller::{Caller, Finished};
-use super::cancel::{Ended, Patience, with_patience};
-use super::execute::{Ahead, Failure, Statement, execute, failure, says_on};
-use super::job::{Call, Job, run_error};
-use super::outcome::{Cause, Next, Phase, next};
-use super::transaction::{Command, lost, serve, settled};
-use crate::cluster::conn::Conn;
 use crate::cluster::fence;
 use crate::cluster::role::{Fit, fit};
+use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
+use crate::query::Context;
+use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
+use crate::query::execute::{Ahead, Failure, Statement, execute, failure, says_on};
+use crate::query::job::{Call, Job, run_error};
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::{Cause, Next, Phase, next};
+use crate::query::transaction::{Command, lost, serve, settled};
 
 /// A transaction that is to begin.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Begin {
 impl Begin {
     /// Tells everybody that there will be no transaction.
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
-        let is_in_use = self.managed || self.call.caller.is_settled();
+        let is_in_use = self.managed || self.call.promise.is_settled();
         if let Some(first) = self.first {
             first.refuse(error, self.call.attempts, node);
         }
@@ -57,10 +57,10 @@ impl Begin {
 
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
         let context = self.call.context.clone();
-        let node = session.conn.node.index;
+        let node = session.conn.endpoint.index;
         self.call.attempts += 1;
         if !self.managed {
-            self.call.caller.done_early(node);
+            self.call.promise.done_early(node);
         }
         loop {
             let command = match self.first.take() {
@@ -73,24 +73,24 @@ impl Begin {
             };
             let step = match command {
                 // Nothing was sent, so there is nothing to end.
-                Command::Commit(caller, _) | Command::Rollback(caller) => {
-                    Step::Over(Box::new(move || caller.done_empty(node)))
+                Command::Commit(promise, _) | Command::Rollback(promise) => {
+                    Step::Over(Box::new(move || promise.done_empty(node)))
                 }
                 Command::Abandon => Step::Over(Box::new(|| ())),
                 command if !session.is_usable(&context.cluster) => return self.again(session, command).await,
-                Command::Query { caller, statement, patience } => {
-                    self.first_statement(session, caller, statement, patience).await
+                Command::Query { promise, statement, cancellation } => {
+                    self.first_statement(session, promise, statement, cancellation).await
                 }
                 command => self.first_other(session, command).await,
             };
             match step {
                 Step::Wait => {}
                 Step::Over(answer) => {
-                    self.call.caller.done_early(node);
+                    self.call.promise.done_early(node);
                     return After::Settled(answer);
                 }
                 Step::Begun { aborted } => {
-                    self.call.caller.done_early(node);
+                    self.call.promise.done_early(node);
                     return serve(&context, session, self.commands, aborted).await;
                 }
                 Step::Again(command) => {
@@ -109,29 +109,29 @@ impl Begin {
     async fn first_statement(
         &self,
         session: &Session,
-        mut caller: Caller,
+        mut promise: Promise,
         statement: Statement,
-        patience: Patience,
+        cancellation: Cancellation,
     ) -> Step {
-        let node = Some(session.conn.node.index);
-        match open(&self.call.context, session, &self.sql, &statement, &mut caller, &patience).await {
+        let node = Some(session.conn.endpoint.index);
+        match open(&self.call.context, session, &self.sql, &statement, &mut promise, &cancellation).await {
             Opened::Not(error) => {
-                caller.fail(&error, 1, node);
+                promise.fail(&error, 1, node);
                 Step::Wait
             }
             Opened::Begun(Ok(finished)) => {
-                caller.done(finished, session.conn.node.index);
+                promise.done(finished, session.conn.endpoint.index);
                 Step::Begun { aborted: false }
             }
             Opened::Begun(Err((error, spoils))) => {
-                caller.fail(&error, self.call.attempts, node);
+                promise.fail(&error, self.call.attempts, node);
                 Step::Begun { aborted: spoils }
             }
             Opened::Again => {
-                caller.start_anew();
-                Step::Again(Command::Query { caller, statement, patience })
+                promise.start_anew();
+                Step::Again(Command::Query { promise, statement, cancellation })
             }
-            Opened::Failed(error) => Step::Failed(error, Command::Query { caller, statement, patience }),
+            Opened::Failed(error) => Step::Failed(error, Command::Query { promise, statement, cancellation }),
         }
     }
 
@@ -155,9 +155,9 @@ impl Begin {
     /// Tries again on another connection.
     async fn again(mut self: Box<Self>, session: &Session, first: Command) -> After<Job> {
         match &first {
-            Command::Query { patience, .. } => self.call.patience = patience.clone(),
-            Command::Copy(copy) => self.call.patience = copy.call.patience.clone(),
-            Command::Script(script) => self.call.patience = script.call.patience.clone(),
+            Command::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
+            Command::Copy(copy) => self.call.cancellation = copy.call.cancellation.clone(),
+            Command::Script(script) => self.call.cancellation = script.call.cancellation.clone(),
             _ => {}
         }
         self.first = Some(first);
@@ -229,7 +229,7 @@ impl<'a> Opening<'a> {
     }
 
     /// Whether nothing of the connection's stops it from travelling with a statement.
-    pub(super) fn may_go_together(&self, conn: &Conn) -> bool {
+    pub(super) fn may_go_together(&self, conn: &Connection) -> bool {
         // A standby refuses some of BEGIN's options.
         let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
         is_plain && conn.reports_role() && !conn.limits_statements()
@@ -248,7 +248,7 @@ impl<'a> Opening<'a> {
         self.stage = Stage::Sent;
         let conn = &session.conn;
         let sequence = conn.sending();
-        let blocks = conn.facts.blocks();
+        let blocks = conn.session_state.blocks();
         let begin = conn.client.batch_execute(self.sql);
         let (begun, read_only) = if context.cluster.mode.must_write() && !conn.reports_role() {
             let show = conn.client.simple_query("SHOW transaction_read_only");
@@ -261,7 +261,7 @@ impl<'a> Opening<'a> {
         if let Err(error) = begun {
             return Err(failure(session, error, Phase::Sent, sequence).await);
         }
-        if conn.facts.blocks() == blocks {
+        if conn.session_state.blocks() == blocks {
             // It says that it has begun one, and has not.
             conn.cut();
             return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
@@ -279,13 +279,13 @@ impl<'a> Opening<'a> {
     pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.stage = Stage::SentTogether;
         let sequence = session.conn.sending();
-        let blocks = session.conn.facts.blocks();
+        let blocks = session.conn.session_state.blocks();
         let begin = session.conn.client.batch_execute(self.sql);
         async move {
             if let Err(error) = begin.await {
                 return Err(failure(session, error, Phase::Sent, sequence).await);
             }
-            if session.conn.facts.blocks() == blocks {
+            if session.conn.session_state.blocks() == blocks {
                 session.conn.cut();
                 let message = "the server said that it had begun a transaction, and had not".to_owned();
                 let error = Box::new(ServerError { code: "08P01".into(), message, ..ServerError::default() });
@@ -308,26 +308,26 @@ async fn open(
     session: &Session,
     sql: &str,
     statement: &Statement,
-    caller: &mut Caller,
-    patience: &Patience,
+    promise: &mut Promise,
+    cancellation: &Cancellation,
 ) -> Opened {
-    if let Some(given_up) = patience.has_ended(Instant::now()) {
+    if let Some(given_up) = cancellation.has_ended(Instant::now()) {
         return Opened::Not(given_up.error(Outcome::NotApplied));
     }
     let conn = &session.conn;
     let mut opening = Opening::new(sql);
-    let together = !patience.is_limited() && opening.may_go_together(conn);
+    let together = !cancellation.is_limited() && opening.may_go_together(conn);
     let work = async {
         if !together {
             opening.alone(context, session).await?;
         }
-        execute(context, session, statement, caller, Ahead::Begin(&mut opening), true).await
+        execute(context, session, statement, promise, Ahead::Begin(&mut opening), true).await
     };
     let sequence = conn.position();
-    let changes = conn.facts.changes();
-    let ended = with_patience(conn, patience, Box::pin(work).as_mut()).await;
+    let changes = conn.session_state.changes();
+    let ended = with_cancellation(conn, cancellation, Box::pin(work).as_mut()).await;
     if statement.text.sets == Sets::Locally && opening.stage == Stage::Open {
-        conn.facts.changes_are(changes);
+        conn.session_state.changes_are(changes);
     }
     match opening.stage {
         Stage::Open => {}

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
-use super::flow::Flow;
-use crate::cluster::conn::Conn;
+use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome};
+use crate::query::flow_control::FlowControl;
 
 /// How long to wait for the server's last word.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -42,11 +42,11 @@ impl Abort {
 
 /// When a statement is to be given up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct Cancellation {
     pub(crate) expires: Option<(Instant, u64)>,
     pub(crate) abort: Option<Arc<Abort>>,
     /// The reader of the rows, for whom the statement must not wait once it is given up.
-    pub(crate) flow: Option<Arc<Flow>>,
+    pub(crate) flow: Option<Arc<FlowControl>>,
     /// Why the batch it belongs to was given up.
     pub(super) given_up: Option<Arc<OnceLock<GivenUp>>>,
 }
@@ -67,7 +67,7 @@ impl GivenUp {
     }
 }
 
-impl Patience {
+impl Cancellation {
     pub(crate) fn new(timeout_ms: u64, abort: Option<Arc<Abort>>) -> Self {
         let expires = (timeout_ms > 0).then(|| (Instant::now() + Duration::from_millis(timeout_ms), timeout_ms));
         Self { expires, abort, flow: None, given_up: None }
@@ -115,7 +115,7 @@ impl Patience {
     }
 }
 
-/// How a piece of work under [`Patience`] ended.
+/// How a piece of work under [`Cancellation`] ended.
 #[derive(Debug)]
 pub(crate) enum Ended<T> {
     /// By itself.
@@ -127,20 +127,20 @@ pub(crate) enum Ended<T> {
 /// Runs `work`, which has `conn` to itself, and cancels it on the server when patience ends.
 ///
 /// It takes the work by reference: a future that is moved is copied, and the path without limits is the hot one.
-pub(crate) async fn with_patience<T>(
-    conn: &Conn,
-    patience: &Patience,
+pub(crate) async fn with_cancellation<T>(
+    conn: &Connection,
+    cancellation: &Cancellation,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Ended<T> {
-    if !patience.is_limited() {
+    if !cancellation.is_limited() {
         return Ended::Itself(work.await);
     }
     let given_up = tokio::select! {
         biased;
         result = work.as_mut() => return Ended::Itself(result),
-        given_up = patience.ends() => given_up,
+        given_up = cancellation.ends() => given_up,
     };
-    if let Some(flow) = &patience.flow {
+    if let Some(flow) = &cancellation.flow {
         flow.close();
         if flow.ends_itself
             && let Ok(last_word) = timeout(FIRST_PAUSE, work.as_mut()).await
@@ -152,7 +152,7 @@ pub(crate) async fn with_patience<T>(
 }
 
 /// Cancels `work` on the server until it ends. None: it does not, and the connection is cut.
-pub(super) async fn give_up<T>(conn: &Conn, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+pub(super) async fn give_up<T>(conn: &Connection, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let deadline = tokio::time::Instant::now() + LAST_WORD;
     let mut pause = FIRST_PAUSE;
     loop {

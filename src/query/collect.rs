@@ -6,14 +6,14 @@ use futures_util::StreamExt;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, RowStream};
 
-use super::Context;
-use super::caller::{Caller, Company, Finished};
-use super::cancel::give_up;
-use crate::cluster::wire::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::codec::{DecodeError, Packer};
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::{Prepared, Shapes};
 use crate::pool::session::Session;
+use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
+use crate::query::Context;
+use crate::query::cancellation::give_up;
+use crate::query::promise::{Company, Finished, Promise};
 
 /// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
 /// results, 512 doubles the stall of the event loop).
@@ -33,7 +33,7 @@ pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
 
 /// Reads the rest of a result that is too large, and throws it away. Where nobody else can be hit the server is told to
 /// stop. Its last word says what came of the statement.
-async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, caller: &Caller, limit: usize) -> ClientError {
+async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
     let rest = async {
         let mut last_word = Ok(());
         while let Some(row) = rows.next().await {
@@ -46,7 +46,7 @@ async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, caller: &C
         last_word
     };
     let mut rest = pin!(rest);
-    let last_word = if session.has_one_user() && caller.company != Company::OfItsBatch {
+    let last_word = if session.has_one_user() && promise.company != Company::OfItsBatch {
         session.rest(true);
         let last_word = give_up(&session.conn, rest).await;
         session.rest(false);
@@ -74,13 +74,13 @@ pub(super) async fn collect(
     prepared: &Prepared,
     context: &Context,
     session: &Session,
-    caller: &mut Caller,
+    promise: &mut Promise,
 ) -> Result<Finished, Collect> {
     let mut stream = pin!(rows);
     let shapes = &context.shapes;
-    let limit = context.cluster.manners.result_limit.unwrap_or(usize::MAX);
+    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
     // A stream holds but a piece at a time.
-    let most = if caller.is_streaming() { usize::MAX } else { limit };
+    let most = if promise.is_streaming() { usize::MAX } else { limit };
     let mut bytes = 0_usize;
     let mut packer = Packer::default();
     let (mut rows, mut total) = (0, 0_u64);
@@ -89,7 +89,7 @@ pub(super) async fn collect(
         let row = match row {
             Ok(row) => row,
             Err(error) if is_too_large(&error) => {
-                return Err(Collect::Ours(Box::pin(throw_away(stream, session, caller, limit)).await));
+                return Err(Collect::Ours(Box::pin(throw_away(stream, session, promise, limit)).await));
             }
             Err(error) if error.code().is_some_and(|code| code.code() == COLUMNS_CHANGED) => {
                 unreadable = Some(ClientError::ColumnsChanged);
@@ -99,10 +99,10 @@ pub(super) async fn collect(
         };
         bytes += row.raw_size_bytes();
         if bytes > most {
-            return Err(Collect::Ours(Box::pin(throw_away(stream, session, caller, limit)).await));
+            return Err(Collect::Ours(Box::pin(throw_away(stream, session, promise, limit)).await));
         }
         // After an unreadable row, or when nobody listens any more, the rest is only read to its end.
-        if unreadable.is_some() || caller.is_deaf() {
+        if unreadable.is_some() || promise.is_deaf() {
             continue;
         }
         if let Err(error) = pack(&row, prepared, shapes, &mut packer) {
@@ -111,8 +111,8 @@ pub(super) async fn collect(
         }
         rows += 1;
         total += 1;
-        if packer.byte_len() > PIECE || rows >= caller.piece_rows() {
-            caller.rows(rows, prepared.shape.id, &mut packer).await;
+        if packer.byte_len() > PIECE || rows >= promise.piece_rows() {
+            promise.rows(rows, prepared.shape.id, &mut packer).await;
             rows = 0;
         }
     }

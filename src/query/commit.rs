@@ -2,11 +2,11 @@
 
 use tokio::time::timeout;
 
-use super::Context;
-use super::execute::{Failure, failure};
-use super::outcome::{Cause, Phase};
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::session::Session;
+use crate::query::Context;
+use crate::query::execute::{Failure, failure};
+use crate::query::retry_policy::{Cause, Phase};
 
 /// COMMIT is answered with success by a server that in truth rolled back, when the transaction was aborted.
 fn aborted() -> ServerError {
@@ -35,14 +35,14 @@ pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
     session.conn.answered();
     match ended {
         Ok(()) if session.conn.is_unreplicated(sequence) => {
-            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
+            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
         // What it says and what it has done are two things (tokio-postgres tells neither).
-        Ok(()) if session.conn.facts.is_in_block() => {
+        Ok(()) if session.conn.session_state.is_in_block() => {
             session.conn.cut();
             Err(Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: Some(sequence) })
         }
-        Ok(()) if sql == "COMMIT" && session.conn.facts.has_rolled_back() => Err(Failure::Run {
+        Ok(()) if sql == "COMMIT" && session.conn.session_state.has_rolled_back() => Err(Failure::Run {
             cause: Cause::Server(Box::new(aborted())),
             phase: Phase::Begun,
             sequence: Some(sequence),

@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Column, RowStream, SimpleQueryMessage, Statement as PgStatement};
 
-use super::Context;
-use super::begin::Opening;
-use super::caller::{Caller, Finished};
-use super::collect::{Collect, collect};
-use super::lookup::catalog_with;
-use super::outcome::{Cause, Phase, plan_is_outdated};
-use crate::cluster::conn::Sequence;
-use crate::cluster::probe::cell;
 use crate::cluster::role::{Fit, fit};
-use crate::cluster::words::describe;
 use crate::codec::{Catalog, Param, ParamError, Target, describe_type, is_built_in, read_params};
+use crate::connection::connection::Sequence;
+use crate::connection::failure::describe;
+use crate::connection::probe::cell;
 use crate::engine::lock;
 use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
 use crate::pool::prepared::{Prepared, StatementText};
 use crate::pool::session::Session;
+use crate::query::Context;
+use crate::query::begin::Opening;
+use crate::query::collect::{Collect, collect};
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::{Cause, Phase, plan_is_outdated};
+use crate::query::type_lookup::catalog_with;
 
 /// What helps where a pooler has lost a statement, or given it another's.
 const NAMES: &str = "A connection pooler stands between the client and the server, and does not know its prepared \
@@ -77,7 +77,7 @@ pub(super) async fn execute(
     context: &Context,
     session: &Session,
     statement: &Statement,
-    caller: &mut Caller,
+    promise: &mut Promise,
     mut ahead: Ahead<'_, '_>,
     in_transaction: bool,
 ) -> Result<Finished, Failure> {
@@ -100,7 +100,7 @@ pub(super) async fn execute(
             if let Ahead::Begin(opening) = &mut ahead {
                 Box::pin(opening.alone(context, session)).await?;
             }
-            caller.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
+            promise.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
         if !in_transaction && became_read_only(context, session) {
@@ -111,7 +111,7 @@ pub(super) async fn execute(
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }
-        match run(context, session, &plan, statement, caller, &mut ahead).await {
+        match run(context, session, &plan, statement, promise, &mut ahead).await {
             Err(Failure::Run { cause, phase, .. })
                 if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
             // The types of the parameters may have changed; if they have not, the second answer is the same.
@@ -151,7 +151,7 @@ pub(super) async fn prepare(
         Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
     };
     let types = text.types.as_ref().unwrap_or(&context.types);
-    let prepared = Prepared::new(statement, types, catalog, &context.shapes, &session.conn.formats);
+    let prepared = Prepared::new(statement, types, catalog, &context.shapes, &session.conn.result_formats);
     tell_of_strangers(context, &prepared);
     let prepared = Arc::new(prepared);
     session.prepared.insert(text.id, prepared.clone());
@@ -193,12 +193,12 @@ pub(super) async fn run(
     session: &Session,
     prepared: &Prepared,
     statement: &Statement,
-    caller: &mut Caller,
+    promise: &mut Promise,
     ahead: &mut Ahead<'_, '_>,
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
     let conn = &session.conn;
-    caller.was_sent = true;
+    promise.was_sent = true;
     let start = conn.client.query_raw(&prepared.statement, params);
     // Polled in this order, both are written before the connection's task runs: one flight.
     let (sequence, shown, started) = match ahead {
@@ -233,12 +233,12 @@ pub(super) async fn run(
     if shown.is_some_and(|messages| says_on(&messages)) {
         return Box::pin(read_only_before(session, rows, sequence)).await;
     }
-    let finished = collect(rows, prepared, context, session, caller).await;
+    let finished = collect(rows, prepared, context, session, promise).await;
     let busy_us = session.conn.answered_in(sequence);
     match finished {
         // What did not write has nothing to be replicated.
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
-            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.node.label() }))
+            Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
         Ok(finished) => {
             statement.text.took(busy_us);
@@ -258,7 +258,7 @@ async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence
     if lifted {
         // The fence was lifted between the SHOW and the statement's end: it may have written after all.
         let reason = "the node became writable under the statement".into();
-        let node = session.conn.node.label();
+        let node = session.conn.endpoint.label();
         return Err(Failure::Client(ClientError::ConnectionLost { node, reason, outcome: Outcome::Unknown }));
     }
     Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Begun, sequence: Some(sequence) })
@@ -313,7 +313,7 @@ pub(crate) async fn failure(
     tokio::task::yield_now().await;
     // Another connection would hear the same.
     if phase == Phase::NotSent && (!is_closed || session.conn.is_confused()) {
-        let (node, reason) = (session.conn.node.label(), session.conn.loss_reason());
+        let (node, reason) = (session.conn.endpoint.label(), session.conn.loss_reason());
         return Failure::Client(ClientError::Protocol { node, reason });
     }
     let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };

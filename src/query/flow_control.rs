@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 /// The reader's end is a frame that grants more; the writer's end waits for it. Without credit the statement's rows stay
 /// in the socket, and the server waits.
 #[derive(Debug, Default)]
-pub(crate) struct Flow {
+pub(crate) struct FlowControl {
     credit: AtomicU32,
     /// Nobody reads any more: what still comes is to be dropped.
     closed: AtomicBool,
@@ -18,7 +18,7 @@ pub(crate) struct Flow {
     pub(crate) ends_itself: bool,
 }
 
-impl Flow {
+impl FlowControl {
     pub(crate) fn new(credit: u32, piece_rows: u32) -> Self {
         Self { credit: AtomicU32::new(credit), piece_rows, ..Self::default() }
     }

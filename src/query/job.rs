@@ -6,22 +6,22 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
-use super::Context;
-use super::batch::Batch;
-use super::begin::Begin;
-use super::caller::Caller;
-use super::cancel::{Ended, Patience, with_patience};
-use super::copy::Copy;
-use super::execute::{Ahead, Failure, Statement, execute};
-use super::outcome::{Cause, Next, next};
-use super::script::Script;
-use crate::cluster::conn::Sequence;
 use crate::cluster::fence::{self, Verdict};
+use crate::connection::connection::Sequence;
 use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Sets};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
+use crate::query::Context;
+use crate::query::batch::Batch;
+use crate::query::begin::Begin;
+use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
+use crate::query::copy::Copy;
+use crate::query::execute::{Ahead, Failure, Statement, execute};
+use crate::query::promise::Promise;
+use crate::query::retry_policy::{Cause, Next, next};
+use crate::query::script::Script;
 
 /// Work for the router.
 #[derive(Debug)]
@@ -38,9 +38,9 @@ pub(crate) enum Job {
 /// What every job carries.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) caller: Caller,
+    pub(crate) promise: Promise,
     pub(crate) context: Arc<Context>,
-    pub(crate) patience: Patience,
+    pub(crate) cancellation: Cancellation,
     pub(crate) attempts: u32,
     submitted: Instant,
     deadline: Instant,
@@ -51,13 +51,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(caller: Caller, context: Arc<Context>, patience: Patience) -> Self {
+    pub(crate) fn new(promise: Promise, context: Arc<Context>, cancellation: Cancellation) -> Self {
         let submitted = Instant::now();
         let deadline = submitted + context.acquire_timeout;
         Self {
-            caller,
+            promise,
             context,
-            patience,
+            cancellation,
             attempts: 0,
             submitted,
             deadline,
@@ -68,7 +68,7 @@ impl Call {
     }
 
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
-        self.caller.fail(error, self.attempts, node);
+        self.promise.fail(error, self.attempts, node);
     }
 
     /// The same as an answer for later.
@@ -97,12 +97,12 @@ impl Call {
     /// The time for another connection counts from the first failure.
     /// A second failure is followed by a pause: it may be the server's habit.
     pub(crate) async fn prepare_retry(&mut self, session: &Session) {
-        self.caller.start_anew();
-        self.lost = Some((session.conn.node.label(), session.conn.loss_reason()));
+        self.promise.start_anew();
+        self.lost = Some((session.conn.endpoint.label(), session.conn.loss_reason()));
         if self.attempts > 1 {
             tokio::select! {
                 () = sleep(self.backoff.next()) => {}
-                _ = self.patience.ends() => {}
+                _ = self.cancellation.ends() => {}
             }
         }
         if !std::mem::replace(&mut self.retried, true) {
@@ -134,7 +134,7 @@ impl Job {
 impl Task for Job {
     fn sharing(&self) -> Sharing {
         match self {
-            Self::Query(query) if query.call.patience.is_limited() => Sharing::Alone,
+            Self::Query(query) if query.call.cancellation.is_limited() => Sharing::Alone,
             Self::Query(query) if query.statement.text.sets != Sets::Nothing => Sharing::Alone,
             Self::Query(query) => match query.statement.text.pace() {
                 Pace::Slow => Sharing::Long,
@@ -156,11 +156,11 @@ impl Task for Job {
 
     fn wakes_at(&self) -> Instant {
         let call = self.call();
-        call.patience.expires.map_or(call.deadline, |(at, _)| at.min(call.deadline))
+        call.cancellation.expires.map_or(call.deadline, |(at, _)| at.min(call.deadline))
     }
 
     fn verdict(&self, now: Instant) -> Option<ClientError> {
-        self.call().patience.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
+        self.call().cancellation.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
     }
 
     async fn run(self, session: &Arc<Session>) -> After<Self> {
@@ -196,23 +196,23 @@ impl Task for Job {
 
 /// Runs a statement once.
 pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> After<Box<Query>> {
-    let node = session.conn.node.index;
-    if let Some(given_up) = query.call.patience.has_ended(Instant::now()) {
+    let node = session.conn.endpoint.index;
+    if let Some(given_up) = query.call.cancellation.has_ended(Instant::now()) {
         return query.call.failed(given_up.error(Outcome::NotApplied), None);
     }
     query.call.attempts += 1;
     let context = query.call.context.clone();
     let ahead = if context.cluster.mode.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
     let ended = {
-        let work = pin!(execute(&context, session, &query.statement, &mut query.call.caller, ahead, false));
-        with_patience(&session.conn, &query.call.patience, work).await
+        let work = pin!(execute(&context, session, &query.statement, &mut query.call.promise, ahead, false));
+        with_cancellation(&session.conn, &query.call.cancellation, work).await
     };
     let failure = match ended {
         Ended::Itself(Ok(finished)) => {
-            return After::Settled(Box::new(move || query.call.caller.done(finished, node)));
+            return After::Settled(Box::new(move || query.call.promise.done(finished, node)));
         }
         // The server was silent while the statement was being prepared.
-        Ended::GivenUp(given_up, None) if !query.call.caller.was_sent => {
+        Ended::GivenUp(given_up, None) if !query.call.promise.was_sent => {
             return query.call.failed(given_up.error(Outcome::NotApplied), Some(node));
         }
         Ended::GivenUp(given_up, last_word) => {
@@ -221,7 +221,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
         }
         Ended::Itself(Err(failure)) => failure,
     };
-    if let Some(given_up) = query.call.patience.was_given_up() {
+    if let Some(given_up) = query.call.cancellation.was_given_up() {
         let error = last_word_error::<()>(Some(Err(failure)), |outcome| given_up.error(outcome));
         return query.call.failed(error, Some(node));
     }
@@ -233,7 +233,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     };
     let declared_read = query.statement.read_only || context.cluster.mode.only_reads();
     // Rows that were read cannot be taken back.
-    let streamed = query.call.caller.has_streamed();
+    let streamed = query.call.promise.has_streamed();
     let again = !streamed && runs_again(&context, session, next(&cause, phase, declared_read), sequence).await;
     if again {
         if matches!(cause, Cause::ReadOnlyBefore)
@@ -270,12 +270,12 @@ pub(super) async fn runs_again(context: &Context, session: &Session, next: Next,
 pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> ClientError {
     match cause {
         Cause::Server(error) if outcome == Outcome::Unknown => {
-            let node = session.conn.node.label();
+            let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: error.brief(), outcome }
         }
         Cause::Server(error) => ClientError::Database { error, outcome },
         Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => {
-            let node = session.conn.node.label();
+            let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
         }
     }

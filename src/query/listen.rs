@@ -17,27 +17,27 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_postgres::Notification;
 
-use super::Context;
-use super::caller::Caller;
 use crate::cluster::Cluster;
-use crate::cluster::conn::Conn;
 use crate::cluster::role::Mode;
-use crate::cluster::words::describe;
+use crate::connection::connection::Connection;
+use crate::connection::failure::describe;
 use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome, ServerError};
+use crate::query::Context;
+use crate::query::promise::Promise;
 
 /// What a pool wants of its listener.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Listen(String, Caller),
-    Unlisten(String, Caller),
+    Listen(String, Promise),
+    Unlisten(String, Promise),
 }
 
 /// A LISTEN that the server has not confirmed.
 #[derive(Debug)]
 struct Wish {
     channel: String,
-    caller: Caller,
+    promise: Promise,
     deadline: Instant,
 }
 
@@ -102,7 +102,7 @@ impl Listener {
         let ended = self.listen().await;
         if ended.is_err() {
             for wish in self.wishes {
-                wish.caller.fail(&ClientError::PoolClosed, 0, None);
+                wish.promise.fail(&ClientError::PoolClosed, 0, None);
             }
         }
     }
@@ -130,13 +130,13 @@ impl Listener {
     /// Takes a command while there is no connection.
     fn note(&mut self, command: Command) {
         match command {
-            Command::Listen(channel, caller) => {
+            Command::Listen(channel, promise) => {
                 let deadline = Instant::now() + self.acquire_timeout;
-                self.wishes.push(Wish { channel, caller, deadline });
+                self.wishes.push(Wish { channel, promise, deadline });
             }
-            Command::Unlisten(channel, caller) => {
+            Command::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
-                caller.done_empty(0);
+                promise.done_empty(0);
             }
         }
     }
@@ -173,7 +173,7 @@ impl Listener {
             if let Some(error) = failure {
                 // Waiting does not mend it; those who listened already go on trying.
                 for wish in self.wishes.drain(..) {
-                    wish.caller.fail(&error, 1, None);
+                    wish.promise.fail(&error, 1, None);
                 }
             }
             if self.channels.is_empty() && self.wishes.is_empty() {
@@ -196,12 +196,12 @@ impl Listener {
                 waited_ms: acquire_timeout.as_millis() as u64,
                 nodes: self.cluster.reasons(Mode::ReadWrite),
             };
-            wish.caller.fail(&error, 1, None);
+            wish.promise.fail(&error, 1, None);
         }
     }
 
     /// Hands on what is notified, until the connection is of no use any more.
-    async fn stay(&mut self, conn: Conn, mut notifications: Receiver<Notification>) -> Result<(), Over> {
+    async fn stay(&mut self, conn: Connection, mut notifications: Receiver<Notification>) -> Result<(), Over> {
         self.confirmed(&conn);
         let cluster = self.cluster.clone();
         let alive = AtomicU64::new(now());
@@ -231,12 +231,12 @@ impl Listener {
         conn.cut();
         let since = alive.load(Ordering::Relaxed);
         // Of two gaps without a connection between them that heard anything the first one counts.
-        self.gap.get_or_insert(Gap { since, from: conn.node.label(), reason });
+        self.gap.get_or_insert(Gap { since, from: conn.endpoint.label(), reason });
         Ok(())
     }
 
     /// The server listens to everything: whoever waits for that is told, and everybody is told of the gap.
-    fn confirmed(&mut self, conn: &Conn) {
+    fn confirmed(&mut self, conn: &Connection) {
         if let Some(Gap { since, from, reason }) = self.gap.take()
             && !self.channels.is_empty()
         {
@@ -246,27 +246,27 @@ impl Listener {
                 "since": since,
                 "until": now(),
                 "from": from,
-                "to": conn.node.label(),
+                "to": conn.endpoint.label(),
                 "reason": reason,
             }));
         }
         for wish in self.wishes.drain(..) {
             self.channels.insert(wish.channel);
-            wish.caller.done_empty(conn.node.index);
+            wish.promise.done_empty(conn.endpoint.index);
         }
     }
 
     async fn carry_out(
         &mut self,
-        conn: &Conn,
+        conn: &Connection,
         command: Command,
         notifications: &mut Receiver<Notification>,
     ) -> Result<(), String> {
-        let (sql, channel, caller) = match command {
-            Command::Listen(channel, caller) => (listen_to(std::iter::once(&channel)), Some(channel), caller),
-            Command::Unlisten(channel, caller) => {
+        let (sql, channel, promise) = match command {
+            Command::Listen(channel, promise) => (listen_to(std::iter::once(&channel)), Some(channel), promise),
+            Command::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
-                (format!("UNLISTEN {}", quoted(&channel)), None, caller)
+                (format!("UNLISTEN {}", quoted(&channel)), None, promise)
             }
         };
         let mut answer = pin!(timeout(self.cluster.node_timeout(), conn.client.batch_execute(&sql)));
@@ -280,14 +280,14 @@ impl Listener {
         let lost = match outcome {
             Ok(Ok(())) => {
                 self.channels.extend(channel);
-                caller.done_empty(conn.node.index);
+                promise.done_empty(conn.endpoint.index);
                 return Ok(());
             }
             Ok(Err(error)) => match error.as_db_error().map(ServerError::from) {
                 // FATAL: the session is over, not the wish.
                 Some(refusal) if !refusal.ends_session => {
                     let error = ClientError::Database { error: Box::new(refusal), outcome: Outcome::NotApplied };
-                    caller.fail(&error, 1, Some(conn.node.index));
+                    promise.fail(&error, 1, Some(conn.endpoint.index));
                     return Ok(());
                 }
                 _ => describe(&error),
@@ -295,20 +295,20 @@ impl Listener {
             Err(_) => "no answer to LISTEN".to_owned(),
         };
         match channel {
-            Some(channel) => self.note(Command::Listen(channel, caller)),
-            None => caller.done_empty(conn.node.index),
+            Some(channel) => self.note(Command::Listen(channel, promise)),
+            None => promise.done_empty(conn.endpoint.index),
         }
         Err(lost)
     }
 
-    async fn hand_on(&self, conn: &Conn, notification: &Notification) {
+    async fn hand_on(&self, conn: &Connection, notification: &Notification) {
         if self.channels.contains(notification.channel()) {
             let event = json!({
                 "event": "notification",
                 "channel": notification.channel(),
                 "payload": notification.payload(),
                 "processId": notification.process_id(),
-                "node": conn.node.label(),
+                "node": conn.endpoint.label(),
             });
             self.cluster.announce_in_time(event).await;
         }
@@ -316,7 +316,7 @@ impl Listener {
 }
 
 /// A connection that listens, and what it hears.
-type Listening = (Conn, Receiver<Notification>);
+type Listening = (Connection, Receiver<Notification>);
 
 /// A connection to the primary that listens. An error comes only when waiting would not help.
 async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
@@ -330,7 +330,7 @@ async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<
 }
 
 /// Asks the node again and again whether it is a primary; ends with the reason why the connection is of no use.
-async fn heartbeats(cluster: &Cluster, conn: &Conn, alive: &AtomicU64) -> String {
+async fn heartbeats(cluster: &Cluster, conn: &Connection, alive: &AtomicU64) -> String {
     loop {
         sleep(cluster.heartbeat()).await;
         let sent = now();

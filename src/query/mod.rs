@@ -1,36 +1,36 @@
 //! Running statements.
 //!
+//! - `job`: work outside a transaction, as the pool sees it
+//! - `execute`: one statement on one connection, from parameters to packed rows
+//! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
 //! - `begin`: BEGIN, and the first statement that goes with it
-//! - `caller`: whom to tell
-//! - `cancel`: timeouts and signals
-//! - `collect`: the rows of a statement
-//! - `flow`: credit from the reader of a stream
-//! - `copy`: bulk load and unload
-//! - `ending`: COMMIT and ROLLBACK
-//! - `execute`: one statement on one connection, from parameters to packed rows
-//! - `outcome`: what a failure means: run it again, or what to tell the caller
-//! - `listen`: LISTEN that survives failovers
-//! - `lookup`: asks the server about types that are not built in
-//! - `job`: a statement outside a transaction, as the pool sees it
-//! - `script`: several statements by the simple protocol
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
+//! - `commit`: COMMIT and ROLLBACK
+//! - `script`: several statements by the simple protocol
+//! - `copy`: bulk load and unload
+//! - `listen`: LISTEN that survives failovers
+//! - `retry_policy`: what a failure means: run it again, or what to tell the caller
+//! - `cancellation`: timeouts and signals
+//! - `promise`: whom to tell
+//! - `flow_control`: credit from the reader of a stream
+//! - `type_lookup`: asks the server about types that are not built in
 
 pub(crate) mod batch;
 pub(crate) mod begin;
-pub(crate) mod caller;
-pub(crate) mod cancel;
+pub(crate) mod cancellation;
 mod collect;
+mod commit;
 pub(crate) mod copy;
-mod ending;
 pub(crate) mod execute;
-pub(crate) mod flow;
+pub(crate) mod flow_control;
 pub(crate) mod job;
 pub(crate) mod listen;
-mod lookup;
-pub(crate) mod outcome;
+pub(crate) mod promise;
+pub(crate) mod retry_policy;
 pub(crate) mod script;
 pub(crate) mod transaction;
+mod type_lookup;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::flow::Flow;
 use crate::codec::Packer;
 use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
+use crate::query::flow_control::FlowControl;
 
 /// Whom to tell. Dropped without having been told anything (a panic of ours), it reports an internal error.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
-pub(crate) struct Caller {
+pub(crate) struct Promise {
     id: u32,
     queue: Arc<CompletionQueue>,
     settled: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Caller {
     /// Those rows do not count: the statement is being run again.
     anew: bool,
     /// A stream's reader, who says how fast.
-    flow: Option<Arc<Flow>>,
+    flow: Option<Arc<FlowControl>>,
     pub(super) company: Company,
     /// Its statement has been sent, and not only its Parse.
     pub(super) was_sent: bool,
@@ -35,7 +35,7 @@ pub(super) enum Company {
     OfItsBatch,
 }
 
-impl Caller {
+impl Promise {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
         Self {
             id,
@@ -50,10 +50,10 @@ impl Caller {
     }
 
     /// One that reads its rows as they come.
-    pub(crate) fn streaming(id: u32, queue: Arc<CompletionQueue>, flow: Arc<Flow>) -> Self {
-        let mut caller = Self::new(id, queue);
-        caller.flow = Some(flow);
-        caller
+    pub(crate) fn streaming(id: u32, queue: Arc<CompletionQueue>, flow: Arc<FlowControl>) -> Self {
+        let mut promise = Self::new(id, queue);
+        promise.flow = Some(flow);
+        promise
     }
 
     /// Whether its rows are read one by one.
@@ -155,7 +155,7 @@ impl Caller {
     }
 }
 
-impl Drop for Caller {
+impl Drop for Promise {
     fn drop(&mut self) {
         if !self.settled {
             self.tell(&ClientError::Internal("the work ended without an answer".into()), 0, None);

@@ -16,16 +16,6 @@ use futures_util::StreamExt;
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use super::Context;
-use super::caller::{Caller, Finished};
-use super::cancel::{Ended, give_up, with_patience};
-use super::collect::{is_too_large, outcome_of};
-use super::ending::roll_back;
-use super::execute::{Failure, failure, says_on};
-use super::job::{Call, Job, last_word_error, run_error, runs_again};
-use super::lookup::{catalog_with, type_of};
-use super::outcome::{Cause, Next, Phase, next};
-use crate::cluster::ear::{Answers, Block, Copies};
 use crate::cluster::fence;
 use crate::codec::{Catalog, DecodeError, Decoder, Described, Packer, Types, columns_of};
 use crate::engine::lock;
@@ -33,6 +23,16 @@ use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Field, Shape};
 use crate::pool::session::Session;
 use crate::pool::task::After;
+use crate::protocol::response_observer::{Answers, Block, Copies};
+use crate::query::Context;
+use crate::query::cancellation::{Ended, give_up, with_cancellation};
+use crate::query::collect::{is_too_large, outcome_of};
+use crate::query::commit::roll_back;
+use crate::query::execute::{Failure, failure, says_on};
+use crate::query::job::{Call, Job, last_word_error, run_error, runs_again};
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::{Cause, Next, Phase, next};
+use crate::query::type_lookup::{catalog_with, type_of};
 
 /// Packed bytes after which rows are handed over.
 const PIECE: usize = 32 << 10;
@@ -77,17 +77,17 @@ fn early(failure: Failure) -> Failed {
 impl Script {
     /// Outside a transaction.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
-        let node = session.conn.node.index;
-        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+        let node = session.conn.endpoint.index;
+        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
-        let work = alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.caller);
-        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let work = alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let (failure, progress) = match ended {
             Ended::Itself(Ok(finished)) => {
-                return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
             }
             Ended::GivenUp(given_up, Some(Err((_, progress)))) if progress.committed => {
                 return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
@@ -124,14 +124,14 @@ impl Script {
 
     /// In its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
-        let node = session.conn.node.index;
+        let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let context = self.call.context.clone();
-        let work = within(&context, session, &self.sql, self.types.as_ref(), &mut self.call.caller);
-        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let work = within(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         match &ended {
             Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
                 *aborted = *block == Block::Failed;
@@ -144,7 +144,7 @@ impl Script {
             Ended::Itself(Err(_)) | Ended::GivenUp(..) => *aborted = true,
         }
         let error = match ended {
-            Ended::Itself(Ok((finished, _))) => return self.call.caller.done(finished, node),
+            Ended::Itself(Ok((finished, _))) => return self.call.promise.done(finished, node),
             // Nothing in a transaction is applied before COMMIT.
             Ended::GivenUp(given_up, last_word) => {
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
@@ -181,7 +181,7 @@ async fn alone(
     session: &Session,
     sql: &str,
     types: Option<&Types>,
-    caller: &mut Caller,
+    promise: &mut Promise,
 ) -> Result<Finished, Failed> {
     // What was sent before has been answered when this is, too: the ear begins at the beginning of a message.
     let sequence = session.conn.sending();
@@ -207,7 +207,7 @@ async fn alone(
     }
     // Whatever the script made of its session, and whatever becomes of it now: the script has run.
     let known = known_types(session, &answers).await.unwrap_or_default();
-    deliver(context, &answers, rows, types, &known, caller).await.map_err(|error| early(error.into()))
+    deliver(context, &answers, rows, types, &known, promise).await.map_err(|error| early(error.into()))
 }
 
 async fn within(
@@ -215,7 +215,7 @@ async fn within(
     session: &Session,
     sql: &str,
     types: Option<&Types>,
-    caller: &mut Caller,
+    promise: &mut Promise,
 ) -> Result<(Finished, Block), Failed> {
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
@@ -242,7 +242,7 @@ async fn within(
         }
         _ => KnownTypes::default(),
     };
-    let finished = deliver(context, &answers, rows, types, &known, caller).await;
+    let finished = deliver(context, &answers, rows, types, &known, promise).await;
     finished.map(|finished| (finished, answers.block)).map_err(|error| early(error.into()))
 }
 
@@ -251,21 +251,21 @@ type Returned = (Vec<SimpleQueryRow>, u64);
 
 /// Sends the script and holds the rows of each of its results.
 async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
-    let ear = session.conn.ear.listen_to_script();
+    let responses = session.conn.responses.listen_to_script();
     // Whatever it does to the session, nobody else gets it.
     session.conn.retire();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
-        ended = read(session, sql, context.cluster.manners.result_limit) => ended.map_err(Some),
-        () = ear.heard() => Err(None),
+        ended = read(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
+        () = responses.heard() => Err(None),
     };
     session.conn.answered();
-    let answers = ear.answers();
+    let answers = responses.answers();
     let progress = Progress::of(&answers);
     match ended {
         Ok(_) if session.conn.is_unreplicated(sequence) => {
-            Err((ClientError::Unreplicated { node: session.conn.node.label() }.into(), progress))
+            Err((ClientError::Unreplicated { node: session.conn.endpoint.label() }.into(), progress))
         }
         Ok(Read::All(results)) => Ok((answers, results)),
         Ok(Read::TooLarge { limit, last_word }) => {
@@ -380,7 +380,7 @@ async fn deliver(
     results: Vec<Returned>,
     types: Option<&Types>,
     known: &KnownTypes,
-    caller: &mut Caller,
+    promise: &mut Promise,
 ) -> Result<Finished, ClientError> {
     let types = types.unwrap_or(&context.types);
     let gone = Type::new("unknown".to_owned(), 0, Kind::Pseudo, String::new());
@@ -402,10 +402,10 @@ async fn deliver(
                 column_number: Some(column.column_number).filter(|&number| number != 0),
             });
             let shape = context.shapes.of(fields, &decoders);
-            tell_rows(&rows, &columns, &decoders, &shape, caller).await?;
+            tell_rows(&rows, &columns, &decoders, &shape, promise).await?;
             shapes.push(shape);
         }
-        caller.grant(0, count, answer.tag.clone());
+        promise.grant(0, count, answer.tag.clone());
     }
     Ok(Finished { held: shapes, ..Finished::default() })
 }
@@ -415,7 +415,7 @@ async fn tell_rows(
     columns: &[Described],
     decoders: &[Decoder],
     shape: &Arc<Shape>,
-    caller: &mut Caller,
+    promise: &mut Promise,
 ) -> Result<(), ClientError> {
     let mut packer = Packer::default();
     let mut packed = 0;
@@ -436,10 +436,10 @@ async fn tell_rows(
         }
         packed += 1;
         if packer.byte_len() > PIECE {
-            caller.rows(packed, shape.id, &mut packer).await;
+            promise.rows(packed, shape.id, &mut packer).await;
             packed = 0;
         }
     }
-    caller.rows(packed, shape.id, &mut packer).await;
+    promise.rows(packed, shape.id, &mut packer).await;
     Ok(())
 }

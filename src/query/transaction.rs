@@ -9,33 +9,33 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::Context;
-use super::begin::refuse_all;
-use super::caller::{Caller, Finished};
-use super::cancel::{Ended, Patience, with_patience};
-use super::copy::Copy;
-use super::ending::{aborted_error, end, roll_back};
-use super::execute::{Ahead, Failure, Statement, execute};
-use super::job::{Job, last_word_error, run_error};
-use super::outcome::{Cause, Next, next};
-use super::script::Script;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
+use crate::query::Context;
+use crate::query::begin::refuse_all;
+use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
+use crate::query::commit::{aborted_error, end, roll_back};
+use crate::query::copy::Copy;
+use crate::query::execute::{Ahead, Failure, Statement, execute};
+use crate::query::job::{Job, last_word_error, run_error};
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::{Cause, Next, next};
+use crate::query::script::Script;
 
 /// What a transaction's user wants next.
 #[derive(Debug)]
 pub(crate) enum Command {
     Query {
-        caller: Caller,
+        promise: Promise,
         statement: Statement,
-        patience: Patience,
+        cancellation: Cancellation,
     },
     Copy(Box<Copy>),
     Script(Box<Script>),
-    Commit(Caller, Patience),
-    Rollback(Caller),
+    Commit(Promise, Cancellation),
+    Rollback(Promise),
     /// Nobody is left who could want anything.
     Abandon,
 }
@@ -44,11 +44,11 @@ impl Command {
     /// Tells the caller that the transaction is gone.
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
-            Self::Query { caller, .. } | Self::Commit(caller, _) => caller.fail(error, attempts, node),
+            Self::Query { promise, .. } | Self::Commit(promise, _) => promise.fail(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
             Self::Script(script) => script.call.fail(error, node),
             // What was to be undone has been undone.
-            Self::Rollback(caller) => caller.done_empty(0),
+            Self::Rollback(promise) => promise.done_empty(0),
             Self::Abandon => {}
         }
     }
@@ -67,12 +67,12 @@ impl End {
         Self { confirmed, answer: Box::new(|| ()) }
     }
 
-    fn done(confirmed: bool, caller: Caller, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || caller.done_empty(node)) }
+    fn done(confirmed: bool, promise: Promise, node: usize) -> Self {
+        Self { confirmed, answer: Box::new(move || promise.done_empty(node)) }
     }
 
-    fn failed(confirmed: bool, caller: Caller, error: ClientError, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || caller.fail(&error, 1, Some(node))) }
+    fn failed(confirmed: bool, promise: Promise, error: ClientError, node: usize) -> Self {
+        Self { confirmed, answer: Box::new(move || promise.fail(&error, 1, Some(node))) }
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn serve(
 
 pub(super) fn lost(session: &Session, outcome: Outcome) -> ClientError {
     let reason = format!("{}; the transaction was rolled back", session.conn.loss_reason());
-    ClientError::ConnectionLost { node: session.conn.node.label(), reason, outcome }
+    ClientError::ConnectionLost { node: session.conn.endpoint.label(), reason, outcome }
 }
 
 /// `aborted` in PostgreSQL's sense: only ROLLBACK (or ROLLBACK TO) is possible. tokio-postgres does not show the status
@@ -115,17 +115,17 @@ async fn converse(
             () = session.conn.ended() => return End::silent(false),
         };
         match command {
-            Command::Query { mut caller, statement, patience } => {
-                let answer = query(context, session, &mut caller, &statement, &patience).await;
-                let node = session.conn.node.index;
+            Command::Query { mut promise, statement, cancellation } => {
+                let answer = query(context, session, &mut promise, &statement, &cancellation).await;
+                let node = session.conn.endpoint.index;
                 match answer {
                     Ok(finished) => {
                         aborted = false;
-                        caller.done(finished, node);
+                        promise.done(finished, node);
                     }
                     Err((error, spoils)) => {
                         aborted |= spoils;
-                        caller.fail(&error, 1, Some(node));
+                        promise.fail(&error, 1, Some(node));
                     }
                 }
             }
@@ -133,15 +133,15 @@ async fn converse(
                 copy.run_within(session, &mut aborted).await;
             }
             Command::Script(script) => script.run_within(session, &mut aborted).await,
-            Command::Commit(caller, _) if aborted => {
+            Command::Commit(promise, _) if aborted => {
                 let ended = roll_back(context, session).await;
-                return End::failed(ended, caller, aborted_error(), session.conn.node.index);
+                return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);
             }
-            Command::Commit(caller, patience) => return commit(session, caller, &patience).await,
-            Command::Rollback(caller) => {
+            Command::Commit(promise, cancellation) => return commit(session, promise, &cancellation).await,
+            Command::Rollback(promise) => {
                 let ended = roll_back(context, session).await;
                 // If the connection broke, the server has rolled back as well.
-                return End::done(ended, caller, session.conn.node.index);
+                return End::done(ended, promise, session.conn.endpoint.index);
             }
             Command::Abandon => return End::silent(roll_back(context, session).await),
         }
@@ -152,18 +152,18 @@ async fn converse(
 async fn query(
     context: &Context,
     session: &Session,
-    caller: &mut Caller,
+    promise: &mut Promise,
     statement: &Statement,
-    patience: &Patience,
+    cancellation: &Cancellation,
 ) -> Result<Finished, (ClientError, bool)> {
-    if let Some(given_up) = patience.has_ended(std::time::Instant::now()) {
+    if let Some(given_up) = cancellation.has_ended(std::time::Instant::now()) {
         return Err((given_up.error(Outcome::NotApplied), false));
     }
-    let changes = session.conn.facts.changes();
-    let work = pin!(execute(context, session, statement, caller, Ahead::Nothing, true));
-    let ended = settled(session, with_patience(&session.conn, patience, work).await);
+    let changes = session.conn.session_state.changes();
+    let work = pin!(execute(context, session, statement, promise, Ahead::Nothing, true));
+    let ended = settled(session, with_cancellation(&session.conn, cancellation, work).await);
     if statement.text.sets == Sets::Locally {
-        session.conn.facts.changes_are(changes);
+        session.conn.session_state.changes_are(changes);
     }
     ended
 }
@@ -192,20 +192,20 @@ pub(super) fn settled(
     }
 }
 
-async fn commit(session: &Session, caller: Caller, patience: &Patience) -> End {
-    let node = session.conn.node.index;
-    let failure = match with_patience(&session.conn, patience, pin!(end(session, "COMMIT"))).await {
+async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation) -> End {
+    let node = session.conn.endpoint.index;
+    let failure = match with_cancellation(&session.conn, cancellation, pin!(end(session, "COMMIT"))).await {
         // Given up, but the server had finished it: it is committed.
-        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, caller, node),
+        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
         Ended::GivenUp(given_up, last_word) => {
             let confirmed = last_word.is_some();
             let error = last_word_error(last_word, |outcome| given_up.error(outcome));
-            return End::failed(confirmed, caller, error, node);
+            return End::failed(confirmed, promise, error, node);
         }
         Ended::Itself(Err(failure)) => failure,
     };
     match failure {
-        Failure::Client(error) => End::failed(true, caller, error, node),
+        Failure::Client(error) => End::failed(true, promise, error, node),
         Failure::Run { cause, phase, .. } => {
             // Refused (a deferred constraint, a serialization failure): the server has rolled back. Lost: who knows.
             let outcome = match next(&cause, phase, false) {
@@ -213,7 +213,7 @@ async fn commit(session: &Session, caller: Caller, patience: &Patience) -> End {
                 Next::Again | Next::AskFence => Outcome::NotApplied,
             };
             let confirmed = matches!(&cause, Cause::Server(error) if !error.ends_session);
-            End::failed(confirmed, caller, run_error(cause, session, outcome), node)
+            End::failed(confirmed, promise, run_error(cause, session, outcome), node)
         }
     }
 }

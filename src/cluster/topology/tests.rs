@@ -3,13 +3,13 @@ use std::sync::Mutex;
 use tokio_postgres::Config;
 
 use super::*;
-use crate::cluster::failure::Stage;
-use crate::cluster::guard::Requirement;
-use crate::cluster::login::{Access, Password};
-use crate::cluster::manners::Manners;
-use crate::cluster::monitor::Rhythm;
-use crate::cluster::role::Role;
-use crate::cluster::socket::Liveness;
+use crate::cluster::monitor::MonitorInterval;
+use crate::cluster::session_policy::SessionPolicy;
+use crate::connection::authentication::{Access, Password};
+use crate::connection::failure::Stage;
+use crate::connection::probe::Role;
+use crate::connection::require_auth::Requirement;
+use crate::connection::socket::Liveness;
 
 struct Seen {
     cluster: Cluster,
@@ -22,7 +22,7 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     config.user(user).host("a").host("b").host("c").port(5432);
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = told.clone();
-    let observer = move |event: Value| -> crate::cluster::Room {
+    let event_sink = move |event: Value| -> crate::connection::notices::Room {
         let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
         lock(&sink).push(format!("{} {} {} {}", text("event"), text("host"), text("state"), text("to")));
         None
@@ -37,8 +37,8 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         liveness: Liveness { keep_alive: None, unacknowledged: None },
         at_random: false,
     };
-    let (rhythm, manners) = (Some(Rhythm::default()), Manners::default());
-    let cluster = Cluster::new(access, mode, timeout, rhythm, manners, Arc::new(observer));
+    let (monitor_interval, policy) = (Some(MonitorInterval::default()), SessionPolicy::default());
+    let cluster = Cluster::new(access, mode, timeout, monitor_interval, policy, Arc::new(event_sink));
     Seen { cluster, told }
 }
 
@@ -56,11 +56,11 @@ impl Seen {
     }
 
     fn target(&self) -> Option<usize> {
-        self.cluster.target(self.cluster.mode).map(|node| node.index)
+        self.cluster.target(self.cluster.mode).map(|node| node.endpoint.index)
     }
 
     fn state(&self, node: usize) -> &'static str {
-        lock(&self.cluster.nodes[node].seen).state.name()
+        lock(&self.cluster.nodes[node].status).state.name()
     }
 
     fn reason(&self, node: usize) -> String {
@@ -68,7 +68,7 @@ impl Seen {
     }
 
     fn generation(&self, node: usize) -> u64 {
-        self.cluster.nodes[node].generation()
+        self.cluster.nodes[node].endpoint.generation()
     }
 }
 
@@ -238,7 +238,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     seen.see(0, lost());
     assert_eq!(seen.target(), None);
     let order = seen.cluster.in_order(Mode::ReadWrite);
-    assert_eq!(order.last().map(|node| node.index), Some(0), "dead nodes are tried last");
+    assert_eq!(order.last().map(|node| node.endpoint.index), Some(0), "dead nodes are tried last");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn standbys_are_preferred_and_the_primary_is_second_best() {
 fn a_standby_is_behind_by_what_was_seen_of_the_primary_before() {
     let seen = cluster("lag", Mode::ReadWrite);
     let at = |in_recovery, lsn| answer((in_recovery, false), 1, lsn, Some(OURS));
-    let lag = |node: usize| lock(&seen.cluster.nodes[node].seen).lag;
+    let lag = |node: usize| lock(&seen.cluster.nodes[node].status).lag;
     seen.see(1, at(true, 50));
     assert_eq!(lag(1), None, "behind what?");
     seen.see(0, at(false, 100));

@@ -16,17 +16,17 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// A certificate that could be read.
 #[derive(Clone, Debug)]
-pub(super) struct Leaf {
+pub(crate) struct Leaf {
     /// `CN=db1,O=Example`, as RFC 4514 writes it.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     /// The issuer has the same name: it was signed with its own key, or says so.
-    pub(super) self_issued: bool,
+    pub(crate) self_issued: bool,
     names: Names,
     not_before: u64,
     not_after: u64,
     /// The key, and the algorithm it is for: as in the certificate, in DER.
-    pub(super) key: Vec<u8>,
-    pub(super) key_algorithm: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+    pub(crate) key_algorithm: Vec<u8>,
     /// What was signed, how, and the signature.
     signed: Vec<u8>,
     signature: Vec<u8>,
@@ -47,7 +47,7 @@ struct Names {
 
 impl Leaf {
     /// None: it cannot be read.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let signed = &certificate.tbs_certificate;
         let key = &signed.subject_public_key_info;
@@ -69,7 +69,7 @@ impl Leaf {
     }
 
     /// Whether it is valid at this time; the reason when it is not.
-    pub(super) fn check_time(&self, now: UnixTime) -> Result<(), &'static str> {
+    pub(crate) fn check_time(&self, now: UnixTime) -> Result<(), &'static str> {
         match now.as_secs() {
             now if now > self.not_after => Err(EXPIRED),
             now if now < self.not_before => Err(NOT_YET),
@@ -78,7 +78,7 @@ impl Leaf {
     }
 
     /// Whether `issuer` has signed it with its key.
-    pub(super) fn is_signed_by(&self, issuer: &Self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
+    pub(crate) fn is_signed_by(&self, issuer: &Self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
         self.issuer == issuer.own_name
             && algorithms
                 .iter()
@@ -87,12 +87,12 @@ impl Leaf {
                 .any(|algorithm| algorithm.verify_signature(&issuer.key, &self.signed, &self.signature).is_ok())
     }
 
-    pub(super) fn is_for(&self, host: &str) -> bool {
+    pub(crate) fn is_for(&self, host: &str) -> bool {
         self.names.include(host)
     }
 
     /// The names it is for, for an error.
-    pub(super) fn listed_names(&self) -> String {
+    pub(crate) fn listed_names(&self) -> String {
         let ip = self.names.ip.iter().filter_map(|bytes| Some(address_of(bytes)?.to_string()));
         let mut all: Vec<_> = self.names.dns.iter().cloned().chain(ip).collect();
         if all.is_empty() {
@@ -103,7 +103,7 @@ impl Leaf {
 
     /// `tls-server-end-point` (RFC 5929, section 4): the certificate's hash by its own signature's hash function, SHA-256
     /// in place of MD5 and SHA-1. None where there is no such function (Ed25519).
-    pub(super) fn end_point(&self, der: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn end_point(&self, der: &[u8]) -> Option<Vec<u8>> {
         let function = match self.signature_algorithm.to_string().as_str() {
             // md5WithRSAEncryption, sha1WithRSAEncryption, sha256WithRSAEncryption, ecdsa-with-SHA1, ecdsa-with-SHA256
             "1.2.840.113549.1.1.4"
@@ -121,8 +121,8 @@ impl Leaf {
     }
 }
 
-pub(super) const EXPIRED: &str = "has expired";
-pub(super) const NOT_YET: &str = "is not valid yet";
+pub(crate) const EXPIRED: &str = "has expired";
+pub(crate) const NOT_YET: &str = "is not valid yet";
 
 /// What is inside a SEQUENCE: rustls has an algorithm's identifier without its wrapping.
 fn content_of(der: &[u8]) -> Option<&[u8]> {

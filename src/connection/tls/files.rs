@@ -13,21 +13,21 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListD
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
-use super::certificate::Leaf;
-use super::verify::{Judge, Trust};
-use super::{Authority, Encryption, Version};
+use crate::connection::tls::certificate::Leaf;
+use crate::connection::tls::verify::{Judge, Trust};
+use crate::connection::tls::{Authority, Encryption, Version};
 
 /// Where something in PEM is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Source {
+pub(crate) enum Source {
     Pem(Secret),
     Path(String),
 }
 
 /// A text that no debugging output shows: there may be a key in it.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-pub(super) struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -82,9 +82,9 @@ enum FileState {
 
 /// All that files are read for.
 #[derive(Clone, Debug)]
-pub(super) struct Material {
+pub(crate) struct Material {
     config: Arc<ClientConfig>,
-    pub(super) trust: Option<Trust>,
+    pub(crate) trust: Option<Trust>,
     made_of: Vec<FileState>,
 }
 
@@ -99,11 +99,11 @@ fn states(encryption: &Encryption) -> Vec<FileState> {
 }
 
 impl Material {
-    pub(super) fn is_current(&self, encryption: &Encryption) -> bool {
+    pub(crate) fn is_current(&self, encryption: &Encryption) -> bool {
         self.made_of == states(encryption)
     }
 
-    pub(super) fn read(encryption: &Encryption) -> Result<Self, String> {
+    pub(crate) fn read(encryption: &Encryption) -> Result<Self, String> {
         let made_of = states(encryption);
         let trust = match &encryption.ca {
             None => None,
@@ -141,7 +141,7 @@ impl Material {
     }
 
     /// For one handshake, with its own judge.
-    pub(super) fn config(&self, judge: Arc<Judge>) -> ClientConfig {
+    pub(crate) fn config(&self, judge: Arc<Judge>) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
         config.dangerous().set_certificate_verifier(judge);
         config

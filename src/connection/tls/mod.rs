@@ -24,11 +24,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, Error};
 
-use self::files::{Material, Secret, Source};
-use self::verify::{Judge, describe};
-use super::failure::{Progress, Stage};
-use super::node::Node;
-use super::socket::{Address, Liveness, Socket};
+use crate::connection::endpoint::Endpoint;
+use crate::connection::failure::{Progress, Stage};
+use crate::connection::socket::{Address, Liveness, Socket};
+use crate::connection::tls::files::{Material, Secret, Source};
+use crate::connection::tls::verify::{Judge, describe};
 use crate::engine::lock;
 
 /// How connections are encrypted (the public option `ssl`, and what libpq's keywords make of it).
@@ -110,7 +110,7 @@ enum Version {
 
 /// One way to make a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Plain,
     /// Encrypted.
     Secure,
@@ -132,7 +132,7 @@ impl TlsFailure {
     }
 
     /// What TLS itself has to say about an error of the stream above it.
-    pub(super) fn in_stream(error: &tokio_postgres::Error) -> Option<Self> {
+    pub(crate) fn in_stream(error: &tokio_postgres::Error) -> Option<Self> {
         let error = error.source()?.downcast_ref::<io::Error>()?;
         match error.get_ref()?.downcast_ref::<Error>()? {
             Error::AlertReceived(alert) => Some(Self::new(alerted(*alert))),
@@ -143,7 +143,7 @@ impl TlsFailure {
 
 /// Why there is no stream.
 #[derive(Debug)]
-pub(super) enum SocketFailure {
+pub(crate) enum SocketFailure {
     /// No connection, or it broke.
     Io(io::Error),
     /// It broke in the handshake: a server may not like TLS, or has just gone down.
@@ -161,7 +161,7 @@ impl From<io::Error> for SocketFailure {
 
 /// What a pool knows of TLS.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
     /// None: connections are not encrypted.
     encryption: Option<Encryption>,
     liveness: Liveness,
@@ -169,12 +169,12 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn new(encryption: Option<Encryption>, liveness: Liveness) -> Self {
+    pub(crate) fn new(encryption: Option<Encryption>, liveness: Liveness) -> Self {
         Self { encryption, liveness, material: Mutex::default() }
     }
 
     /// The ways to try, one after the other.
-    pub(super) fn ways(&self, address: &Address) -> &'static [Way] {
+    pub(crate) fn ways(&self, address: &Address) -> &'static [Way] {
         match &self.encryption {
             Some(encryption) if matches!(address, Address::Tcp(_)) => match encryption.mode {
                 SslMode::Allow => &[Way::Plain, Way::Secure],
@@ -187,9 +187,9 @@ impl Tls {
     }
 
     /// A stream to one of the node's addresses, and the hash that binds a login to it.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
-        node: &Node,
+        endpoint: &Endpoint,
         address: &Address,
         way: Way,
         progress: &Progress,
@@ -198,7 +198,7 @@ impl Tls {
         let socket = Socket::connect(address, self.liveness).await?;
         match (&self.encryption, socket) {
             (Some(encryption), Socket::Tcp(stream)) if way != Way::Plain => {
-                self.secure(encryption, node, stream, way, progress).await
+                self.secure(encryption, endpoint, stream, way, progress).await
             }
             (_, socket) => Ok((socket, None)),
         }
@@ -207,7 +207,7 @@ impl Tls {
     async fn secure(
         &self,
         encryption: &Encryption,
-        node: &Node,
+        endpoint: &Endpoint,
         mut stream: TcpStream,
         way: Way,
         progress: &Progress,
@@ -218,7 +218,7 @@ impl Tls {
                 _ => Err(SocketFailure::Tls(TlsFailure::new("the server does not offer TLS"))),
             };
         }
-        let host = encryption.servername.clone().unwrap_or_else(|| node.host_name());
+        let host = encryption.servername.clone().unwrap_or_else(|| endpoint.host_name());
         let material = self.material(encryption).map_err(|reason| SocketFailure::Tls(TlsFailure::new(reason)))?;
         let named = (encryption.mode == SslMode::VerifyFull).then(|| host.clone());
         let judge = Arc::new(Judge::new(material.trust.clone(), named));

@@ -15,25 +15,25 @@ use tokio_rustls::rustls::crypto::{
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
-use super::certificate::{EXPIRED, Leaf, NOT_YET};
+use crate::connection::tls::certificate::{EXPIRED, Leaf, NOT_YET};
 use crate::engine::lock;
 
 /// Whom to trust.
 #[derive(Clone, Debug)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     /// None: there is no root.
-    pub(super) chain: Option<Arc<WebPkiServerVerifier>>,
+    pub(crate) chain: Option<Arc<WebPkiServerVerifier>>,
     /// The CAs themselves.
-    pub(super) roots: Arc<Vec<CertificateDer<'static>>>,
+    pub(crate) roots: Arc<Vec<CertificateDer<'static>>>,
     /// CAs that another has signed: they are no end of a chain, but may be in the middle of one.
-    pub(super) intermediates: Arc<Vec<CertificateDer<'static>>>,
+    pub(crate) intermediates: Arc<Vec<CertificateDer<'static>>>,
     /// There are revocation lists: nothing is trusted that they do not cover.
-    pub(super) has_lists: bool,
+    pub(crate) has_lists: bool,
 }
 
 /// What one handshake has to prove, and what it has shown.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     /// None: any certificate will do.
     trust: Option<Trust>,
     /// The name it has to be for.
@@ -43,13 +43,13 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(trust: Option<Trust>, host: Option<String>) -> Self {
+    pub(crate) fn new(trust: Option<Trust>, host: Option<String>) -> Self {
         let algorithms = default_provider().signature_verification_algorithms;
         Self { trust, host, algorithms, shown: Mutex::default() }
     }
 
     /// The certificate the server has shown.
-    pub(super) fn shown(&self) -> Option<Leaf> {
+    pub(crate) fn shown(&self) -> Option<Leaf> {
         lock(&self.shown).clone()
     }
 
@@ -178,7 +178,7 @@ fn objection(reason: &'static str) -> Error {
 }
 
 /// What is wrong with a certificate, as the end of a sentence about it.
-pub(super) fn describe(error: &CertificateError, leaf: Option<&Leaf>, host: &str) -> String {
+pub(crate) fn describe(error: &CertificateError, leaf: Option<&Leaf>, host: &str) -> String {
     use CertificateError as E;
     match error {
         E::Expired | E::ExpiredContext { .. } => EXPIRED.into(),

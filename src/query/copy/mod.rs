@@ -21,25 +21,25 @@ use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
 
-use super::Context;
-use super::begin::begin;
-use super::caller::{Caller, Finished};
-use super::cancel::{Ended, GivenUp, with_patience};
-use super::ending::{end, roll_back};
-use super::execute::{Failure, failure, look_up};
-use super::flow::Flow;
-use super::job::{Call, Job, last_word_error, run_error, runs_again};
-use super::outcome::{Cause, Next, Phase, next};
-use crate::cluster::conn::Sequence;
-use crate::cluster::ear::Listening;
-use crate::cluster::formats::Asked;
-use crate::cluster::probe::cell;
 use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
+use crate::connection::connection::Sequence;
+use crate::connection::probe::cell;
 use crate::engine::Packed;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
 use crate::pool::task::After;
+use crate::protocol::response_observer::Listening;
+use crate::protocol::result_formats::Asked;
+use crate::query::Context;
+use crate::query::begin::begin;
+use crate::query::cancellation::{Ended, GivenUp, with_cancellation};
+use crate::query::commit::{end, roll_back};
+use crate::query::execute::{Failure, failure, look_up};
+use crate::query::flow_control::FlowControl;
+use crate::query::job::{Call, Job, last_word_error, run_error, runs_again};
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::{Cause, Next, Phase, next};
 
 /// Pieces that JavaScript may send ahead of the server. Each is about 64 KiB.
 const PIECES: u32 = 8;
@@ -105,25 +105,25 @@ impl Copy {
     fn is_final(&self) -> bool {
         match self.direction {
             Direction::In { begun, .. } => begun,
-            Direction::Out { .. } => self.call.caller.has_streamed(),
+            Direction::Out { .. } => self.call.promise.has_streamed(),
         }
     }
 
     /// Runs in a transaction of its own.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
-        let node = session.conn.node.index;
-        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+        let node = session.conn.endpoint.index;
+        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
         let committing = AtomicBool::new(false);
-        let flow = self.call.patience.flow.clone().unwrap_or_default();
-        let work = alone(&context, session, &mut self.call.caller, &mut self.direction, &flow, &committing);
-        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let flow = self.call.cancellation.flow.clone().unwrap_or_default();
+        let work = alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let failure = match ended {
             Ended::Itself(Ok(Went::Through(finished))) => {
-                return After::Settled(Box::new(move || self.call.caller.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
             }
             Ended::Itself(Ok(Went::Nowhere)) => return self.call.failed(stopped(), Some(node)),
             Ended::GivenUp(given_up, last_word) => {
@@ -155,18 +155,18 @@ impl Copy {
 
     /// Runs in its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
-        let node = session.conn.node.index;
+        let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.patience.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
-        let flow = self.call.patience.flow.clone().unwrap_or_default();
-        let work = within(session, &mut self.call.caller, &mut self.direction, &flow);
-        let ended = with_patience(&session.conn, &self.call.patience, Box::pin(work).as_mut()).await;
+        let flow = self.call.cancellation.flow.clone().unwrap_or_default();
+        let work = within(session, &mut self.call.promise, &mut self.direction, &flow);
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         *aborted =
             !matches!(ended, Ended::Itself(Ok(Went::Through(_))) | Ended::GivenUp(_, Some(Ok(Went::Through(_)))));
         let error = match ended {
-            Ended::Itself(Ok(Went::Through(finished))) => return self.call.caller.done(finished, node),
+            Ended::Itself(Ok(Went::Through(finished))) => return self.call.promise.done(finished, node),
             Ended::Itself(Ok(Went::Nowhere)) => stopped(),
             // Nothing in a transaction is applied before COMMIT.
             Ended::GivenUp(given_up, last_word) => match given_up_error(given_up, last_word, false) {
@@ -188,7 +188,7 @@ fn not_applied(cause: Cause, session: &Session) -> ClientError {
     let outcome = Outcome::NotApplied;
     match cause {
         Cause::Server(error) if error.ends_session => {
-            ClientError::ConnectionLost { node: session.conn.node.label(), reason: error.brief(), outcome }
+            ClientError::ConnectionLost { node: session.conn.endpoint.label(), reason: error.brief(), outcome }
         }
         cause => run_error(cause, session, outcome),
     }
@@ -212,9 +212,9 @@ fn given_up_error(given_up: GivenUp, last_word: Option<Result<Went, Failure>>, c
 async fn alone(
     context: &Context,
     session: &Session,
-    caller: &mut Caller,
+    promise: &mut Promise,
     direction: &mut Direction,
-    flow: &Flow,
+    flow: &FlowControl,
     committing: &AtomicBool,
 ) -> Result<Went, Failure> {
     if let Err(failure) = begin(context, session, "BEGIN").await {
@@ -222,7 +222,7 @@ async fn alone(
         session.conn.cut();
         return Err(failure);
     }
-    let went = transfer(session, caller, direction, flow).await;
+    let went = transfer(session, promise, direction, flow).await;
     if matches!(went, Ok(Went::Through(_))) {
         committing.store(true, Ordering::Relaxed);
         end(session, "COMMIT").await?;
@@ -235,42 +235,42 @@ async fn alone(
 /// In a transaction that is open.
 async fn within(
     session: &Session,
-    caller: &mut Caller,
+    promise: &mut Promise,
     direction: &mut Direction,
-    flow: &Flow,
+    flow: &FlowControl,
 ) -> Result<Went, Failure> {
     // What was sent before has been answered when this is: the ear begins at the beginning of a message.
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(failure(session, error, Phase::NotSent, sequence).await);
     }
-    transfer(session, caller, direction, flow).await
+    transfer(session, promise, direction, flow).await
 }
 
 /// To be called when all that was sent before has been answered.
 async fn transfer(
     session: &Session,
-    caller: &mut Caller,
+    promise: &mut Promise,
     direction: &mut Direction,
-    flow: &Flow,
+    flow: &FlowControl,
 ) -> Result<Went, Failure> {
     match direction {
         Direction::In { target, pieces, begun } => {
-            let ear = session.conn.ear.listen();
+            let responses = session.conn.responses.listen();
             let mut load = Load::open(session, target).await?;
             if flow.is_closed() {
                 load.undo().await;
                 return Ok(Went::Nowhere);
             }
             *begun = true;
-            caller.grant(PIECES, 0, load.columns());
-            let went = load.run(caller, pieces, flow, &ear).await;
+            promise.grant(PIECES, 0, load.columns());
+            let went = load.run(promise, pieces, flow, &responses).await;
             if !matches!(went, Ok(Went::Through(_))) {
                 load.undo().await;
             }
             went.map_err(|failure| load.located(failure))
         }
-        Direction::Out { sql } => unload(session, caller, sql, flow).await,
+        Direction::Out { sql } => unload(session, promise, sql, flow).await,
     }
 }
 
@@ -324,7 +324,7 @@ impl<'a> Load<'a> {
             Ok(statement) => statement,
             Err(error) => return Err(failure(self.session, error, Phase::NotSent, sequence).await),
         };
-        let asked = conn.formats.ask_for_load(name_of(&statement));
+        let asked = conn.result_formats.ask_for_load(name_of(&statement));
         match conn.client.copy_in(&statement).await {
             Ok(inner) => {
                 self.sink = Some(Sink { inner: Box::pin(inner), _asked: asked, _statement: statement, sequence });
@@ -354,17 +354,17 @@ impl<'a> Load<'a> {
 
     async fn run(
         &mut self,
-        caller: &mut Caller,
+        promise: &mut Promise,
         pieces: &mut UnboundedReceiver<Piece>,
-        flow: &Flow,
-        ear: &Listening,
+        flow: &FlowControl,
+        responses: &Listening,
     ) -> Result<Went, Failure> {
         loop {
             let piece = tokio::select! {
                 biased;
                 () = flow.closed() => Piece::Failed,
                 () = self.session.conn.ended() => return Err(lost()),
-                () = ear.heard() => return Err(self.refused().await),
+                () = responses.heard() => return Err(self.refused().await),
                 piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
             };
             match piece {
@@ -385,7 +385,7 @@ impl<'a> Load<'a> {
                         taken = taken => taken?,
                         () = flow.closed() => return Ok(Went::Nowhere),
                     }
-                    caller.grant(1, self.bytes, String::new());
+                    promise.grant(1, self.bytes, String::new());
                 }
             }
         }
@@ -393,7 +393,7 @@ impl<'a> Load<'a> {
             self.send(rows.form.trailer()).await?;
         }
         self.finish().await?;
-        caller.grant(0, self.bytes, String::new());
+        promise.grant(0, self.bytes, String::new());
         Ok(Went::Through(Finished { row_count: self.loaded, ..Finished::default() }))
     }
 
@@ -584,7 +584,7 @@ fn locate(error: &mut ServerError, before: u64) {
 }
 
 /// Everything that `COPY ... TO STDOUT` sends, as it comes.
-async fn unload(session: &Session, caller: &mut Caller, sql: &str, flow: &Flow) -> Result<Went, Failure> {
+async fn unload(session: &Session, promise: &mut Promise, sql: &str, flow: &FlowControl) -> Result<Went, Failure> {
     let conn = &session.conn;
     let sequence = conn.sending();
     let statement = match conn.client.prepare(sql).await {
@@ -609,7 +609,7 @@ async fn unload(session: &Session, caller: &mut Caller, sql: &str, flow: &Flow) 
         bytes += data.len() as u64;
         piece.bin.extend_from_slice(&data);
         if piece.bin.len() >= OUT_PIECE {
-            caller.bytes(&mut piece).await;
+            promise.bytes(&mut piece).await;
         }
     }
     // What comes after the data: the end, or an error of a trigger.
@@ -620,7 +620,7 @@ async fn unload(session: &Session, caller: &mut Caller, sql: &str, flow: &Flow) 
     }
     conn.answered();
     if !piece.bin.is_empty() {
-        caller.bytes(&mut piece).await;
+        promise.bytes(&mut piece).await;
     }
     Ok(Went::Through(Finished { row_count: bytes, ..Finished::default() }))
 }

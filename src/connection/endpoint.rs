@@ -1,0 +1,129 @@
+//! One host of a pool's list, as its connections know it: where it is, which of its connections are still good, and when
+//! it last answered. The cluster keeps what is known of the node itself (`cluster::node`).
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::Notify;
+use tokio_postgres::config::Host;
+
+use crate::connection::link::Link;
+use crate::connection::socket::Address;
+use crate::engine::lock;
+
+/// Where a node is, and its connections.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Its place in the pool's list of hosts.
+    pub(crate) index: usize,
+    pub(crate) host: Host,
+    pub(crate) port: u16,
+    /// Its address, if its name is not to be looked up.
+    address: Option<IpAddr>,
+    /// Connections of an older generation are not used again.
+    generation: AtomicU64,
+    /// When a statement was last answered, by [`crate::engine::clock`]: a sign of life.
+    last_answer: AtomicU64,
+    links: Mutex<Vec<Weak<Link>>>,
+    broken: Notify,
+    /// Wakes the monitor of the node.
+    check: Arc<Notify>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(index: usize, host: Host, address: Option<IpAddr>, port: u16, check: Arc<Notify>) -> Self {
+        Self {
+            index,
+            host,
+            port,
+            address,
+            generation: AtomicU64::new(0),
+            last_answer: AtomicU64::new(0),
+            links: Mutex::default(),
+            broken: Notify::new(),
+            check,
+        }
+    }
+
+    /// Asks the monitor to look at the node at once.
+    pub(crate) fn request_check(&self) {
+        self.check.notify_one();
+    }
+
+    /// The node has answered a statement.
+    pub(super) fn answered(&self, now: u64) {
+        self.last_answer.store(now, Ordering::Relaxed);
+    }
+
+    /// When the node last answered a statement, by [`crate::engine::clock`]; 0: never.
+    pub(crate) fn last_answer(&self) -> u64 {
+        self.last_answer.load(Ordering::Relaxed)
+    }
+
+    /// The host as the user wrote it.
+    pub(crate) fn host_name(&self) -> String {
+        match &self.host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(directory) => directory.display().to_string(),
+        }
+    }
+
+    /// `host:port`, for messages.
+    pub(crate) fn label(&self) -> String {
+        let host = self.host_name();
+        if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
+    }
+
+    /// All addresses of the host, looked up anew each time: names move at a failover.
+    pub(crate) async fn addresses(&self) -> std::io::Result<Vec<Address>> {
+        if let Some(address) = self.address {
+            return Ok(vec![Address::Tcp((address, self.port).into())]);
+        }
+        match &self.host {
+            Host::Tcp(name) => {
+                let found = tokio::net::lookup_host((name.as_str(), self.port)).await?;
+                Ok(found.map(Address::Tcp).collect())
+            }
+            #[cfg(unix)]
+            Host::Unix(directory) => Ok(vec![Address::Unix(directory.join(format!(".s.PGSQL.{}", self.port)))]),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// From now on no idle connection to this node is used again; what runs goes on.
+    pub(crate) fn retire_connections(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Breaks every connection to this node, running statements and all, and attempts to make one.
+    pub(crate) fn break_connections(&self) {
+        self.retire_connections();
+        self.broken.notify_waiters();
+        for link in std::mem::take(&mut *lock(&self.links)) {
+            if let Some(link) = link.upgrade() {
+                link.cut();
+            }
+        }
+    }
+
+    /// Resolves at the next [`Self::break_connections`].
+    pub(crate) async fn breaks(&self) {
+        self.broken.notified().await;
+    }
+
+    /// Every connection to this node that is not closed yet.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn register(&self, link: &Arc<Link>) {
+        let mut links = lock(&self.links);
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(link));
+    }
+}

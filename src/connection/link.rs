@@ -1,0 +1,86 @@
+//! What is known of a connection, shared by the task that drives it, by its users and by its endpoint.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+use tokio_postgres::Notification;
+use tokio_postgres::error::DbError;
+
+use crate::connection::probe::Role;
+use crate::engine::lock;
+
+/// What is known about a connection, shared by its driver, its users and its node.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pub(super) read_only: AtomicBool,
+    pub(super) in_recovery: AtomicBool,
+    /// Counts how often the server reported a change of role or writability.
+    pub(super) changes: AtomicU32,
+    pub(super) closed: AtomicBool,
+    /// Not to be used again, though what runs may end.
+    pub(super) spent: AtomicBool,
+    /// The server broke the protocol.
+    pub(super) confused: AtomicBool,
+    /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
+    pub(super) pooled: AtomicBool,
+    pub(super) cut: Notify,
+    pub(super) dropped: Notify,
+    pub(super) ended: Notify,
+    /// Statements sent so far; each takes its number from here.
+    pub(super) sent: AtomicU64,
+    /// Statements up to this number may have been committed without being replicated.
+    pub(super) unreplicated: AtomicU64,
+    /// Statements after this number were never looked at by the server; 0 = no such point.
+    pub(super) refused_after: AtomicU64,
+    /// When the last statement was answered, in microseconds of [`clock`].
+    pub(super) answered: AtomicU64,
+    pub(super) reason: Mutex<Option<String>>,
+    /// Where notifications go, if anybody listens.
+    pub(super) listener: OnceLock<Sender<Notification>>,
+}
+
+impl Link {
+    /// Closes the socket under whatever runs.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Resolves when the connection is broken or closed.
+    pub(crate) async fn ended(&self) {
+        let ended = self.ended.notified();
+        if !self.closed.load(Ordering::Relaxed) {
+            ended.await;
+        }
+    }
+
+    pub(super) fn set_role(&self, role: Role) {
+        let before = (
+            self.read_only.swap(role.read_only, Ordering::Relaxed),
+            self.in_recovery.swap(role.in_recovery, Ordering::Relaxed),
+        );
+        if before != (role.read_only, role.in_recovery) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn notice(&self, notice: &DbError) {
+        // syncrep.c: the statement goes on to succeed, but its commit is only local. The text may be translated; the
+        // name of the C function is not.
+        if notice.routine() == Some("SyncRepWaitForLSN") {
+            self.unreplicated.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        if notice.code().code().starts_with("57P") {
+            lock(&self.reason).replace(format!("{} ({})", notice.message(), notice.code().code()));
+        }
+    }
+
+    pub(super) fn end(&self, reason: Option<String>) {
+        if let Some(reason) = reason {
+            lock(&self.reason).get_or_insert(reason);
+        }
+        self.closed.store(true, Ordering::Relaxed);
+        self.ended.notify_waiters();
+    }
+}

@@ -1,0 +1,26 @@
+//! One connection to one server: sockets, TLS, the login, and the task that drives the connection.
+//!
+//! - `socket`: TCP and Unix sockets, addresses, keepalives
+//! - `tls`: encryption
+//! - `require_auth`: what a server may ask for before it has proven its identity
+//! - `authentication`: the login: encryption, password
+//! - `connection`: an open connection and the task that drives it
+//! - `link`: what is known of a connection, shared with the endpoint it leads to
+//! - `endpoint`: one host of a pool's list, as its connections know it
+//! - `pooler`: recognises a connection pooler and names statements accordingly
+//! - `probe`: what a node says of itself when it is asked
+//! - `notices`: the server's notices on their way to JavaScript
+//! - `failure`: why a host could not be used
+
+pub(crate) mod authentication;
+#[expect(clippy::module_inception, reason = "the field's name for both")]
+pub(crate) mod connection;
+pub(crate) mod endpoint;
+pub(crate) mod failure;
+pub(crate) mod link;
+pub(crate) mod notices;
+pub(crate) mod pooler;
+pub(crate) mod probe;
+pub(crate) mod require_auth;
+pub(crate) mod socket;
+pub(crate) mod tls;
