@@ -3,9 +3,9 @@
 // The front door: names only. What stands behind each is in lib/, one concept a file.
 
 const errors = require('./lib/errors.js');
-const { createPool, Pool } = require('./lib/pool.js');
-const { sql } = require('./lib/sql.js');
-const { Transaction } = require('./lib/transaction.js');
+const { createPool, Pool } = require('./lib/api/pool.js');
+const { sql } = require('./lib/api/sql.js');
+const { Transaction } = require('./lib/api/transaction.js');
 
 exports.createPool = createPool;
 exports.Pool = Pool;

@@ -9,7 +9,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { describe } = require('node:test');
 const { promisify } = require('node:util');
-const { explain, suffixOf, thisMachine } = require('../lib/binding.js');
+const { explain, suffixOf, thisMachine } = require('../lib/core/binding.js');
 const { fact } = require('./helpers.js');
 
 const ROOT = path.join(__dirname, '..');
@@ -25,7 +25,7 @@ const nowhere = looked("Cannot find module './x.node'", "Cannot find module 'x'"
 
 describe('an addon that is missing', () => {
   fact('is named by its package, for each platform there is', () => {
-    /** @type {[import('../lib/binding.js').Machine, string][]} */
+    /** @type {[import('../lib/core/binding.js').Machine, string][]} */
     const TABLE = [
       [{ platform: 'linux', arch: 'x64', libc: 'glibc' }, 'linux-x64-gnu'],
       [{ platform: 'linux', arch: 'arm64', libc: 'glibc' }, 'linux-arm64-gnu'],
@@ -92,7 +92,7 @@ async function withoutAddon(t, more = {}) {
   const env = { ...process.env, NAPI_RS_NATIVE_LIBRARY_PATH: '' };
   const run = promisify(execFile);
   const { stdout } = await run(process.execPath, ['-e', script], { cwd: folder, env });
-  const cli = await run(process.execPath, [path.join(folder, 'lib', 'cli.js'), 'status'], { env }).catch(
+  const cli = await run(process.execPath, [path.join(folder, 'lib', 'cli', 'index.js'), 'status'], { env }).catch(
     (error) => error,
   );
   return { error: JSON.parse(stdout), cli };

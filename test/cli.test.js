@@ -21,7 +21,7 @@ const { freePort } = require('./cluster/ports.js');
 const { HANG_MS, fact, ownCluster, range, until, useCluster } = require('./helpers.js');
 
 const ROOT = path.join(__dirname, '..');
-const CLI = path.join(ROOT, 'lib', 'cli.js');
+const CLI = path.join(ROOT, 'lib', 'cli', 'index.js');
 const { version } = require('../package.json');
 
 const ESC = '\x1b';
@@ -419,12 +419,12 @@ fact('the package has it', () => {
     shell: process.platform === 'win32',
   });
   const packed = JSON.parse(npm.stdout)[0].files.map((/** @type {any} */ { path: file }) => file);
-  const ours = ['lib/cli.js', ...fs.readdirSync(path.join(ROOT, 'lib', 'cli')).map((name) => `lib/cli/${name}`)];
+  const ours = [...fs.readdirSync(path.join(ROOT, 'lib', 'cli')).map((name) => `lib/cli/${name}`)];
   assert.deepEqual(
     ours.filter((file) => !packed.includes(file)),
     [],
   );
-  assert.deepEqual(require('../package.json').bin, { 'hyperiondb-client': 'lib/cli.js' });
+  assert.deepEqual(require('../package.json').bin, { 'hyperiondb-client': 'lib/cli/index.js' });
 });
 
 // --- with a cluster

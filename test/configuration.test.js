@@ -6,8 +6,8 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { KEYWORDS } = require('../lib/keywords.js');
-const { OPTIONS, forCore, parseOptions } = require('../lib/options.js');
+const { KEYWORDS } = require('../lib/options/keywords.js');
+const { OPTIONS, forCore, parseOptions } = require('../lib/options/options.js');
 const { fact } = require('./helpers.js');
 
 /** @param {string[]} parts */

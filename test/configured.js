@@ -9,7 +9,7 @@ const path = require('node:path');
 const util = require('node:util');
 const { after } = require('node:test');
 const { OptionError } = require('../lib/errors.js');
-const { forCore, parseOptions } = require('../lib/options.js');
+const { forCore, parseOptions } = require('../lib/options/options.js');
 
 const FOLDER = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-options-'));
 after(() => fs.rmSync(FOLDER, { recursive: true }));

@@ -5,9 +5,9 @@
 
 const assert = require('node:assert/strict');
 const util = require('node:util');
-const { parseConninfo } = require('../lib/conninfo.js');
+const { parseConninfo } = require('../lib/options/conninfo.js');
 const { OptionError } = require('../lib/errors.js');
-const { parseOptions } = require('../lib/options.js');
+const { parseOptions } = require('../lib/options/options.js');
 const { fact } = require('./helpers.js');
 
 /** The kinds of errors. */

@@ -100,7 +100,7 @@ for (const block of written('')) {
     assert.ok(command, 'a block without a language says above it of which command it is the output');
     const { hosts, user, password, database } = db.cluster;
     const all = more ? [...hosts, `127.0.0.1:${await freePort()}`] : hosts;
-    const { out } = await printed(path.join(ROOT, 'lib', 'cli.js'), [command, '--hosts', all.join()], {
+    const { out } = await printed(path.join(ROOT, 'lib', 'cli', 'index.js'), [command, '--hosts', all.join()], {
       ...{ PGUSER: user, PGPASSWORD: password, PGDATABASE: database },
     });
     const real = new Set(out.split('\n').map(shapeOf));

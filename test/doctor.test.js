@@ -21,7 +21,7 @@ const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/
  * @returns {Promise<{ code: number | null, out: string, err: string }>}
  */
 function doctor(args, env = {}, root = ROOT) {
-  const child = spawn(process.execPath, [path.join(root, 'lib', 'cli.js'), 'doctor', ...args], {
+  const child = spawn(process.execPath, [path.join(root, 'lib', 'cli', 'index.js'), 'doctor', ...args], {
     env: { ...ENV, PGPASSWORD: 's3cret', ...env },
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), HANG_MS / 2);

@@ -3,7 +3,7 @@
 // json and jsonb arrive exactly as JSON.parse would have it, however the core took them apart.
 
 const assert = require('node:assert/strict');
-const { shared } = require('../lib/channel.js');
+const { shared } = require('../lib/core/core-link.js');
 const { fact, printedBy, range, useCluster } = require('./helpers');
 const { documents } = require('./json.documents');
 
@@ -41,7 +41,7 @@ for (const type of ['json', 'jsonb']) {
   fact(`generated documents as ${type} where code generation from strings is forbidden`, async () => {
     const code = `
       const assert = require('node:assert/strict');
-      const { shared } = require(${JSON.stringify(require.resolve('../lib/channel.js'))});
+      const { shared } = require(${JSON.stringify(require.resolve('../lib/core/core-link.js'))});
       const { documents } = require(${JSON.stringify(require.resolve('./json.documents'))});
       const pool = createPool(options);
       const compare = async (type, texts) => {${COMPARE}\n};

@@ -9,10 +9,10 @@ const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { describe } = require('node:test');
-const { resolveHosts } = require('../lib/hosts.js');
-const { KEYWORDS } = require('../lib/keywords.js');
-const { distance, nearest } = require('../lib/near.js');
-const { OPTIONS, parseOptions } = require('../lib/options.js');
+const { resolveHosts } = require('../lib/options/hosts.js');
+const { KEYWORDS } = require('../lib/options/keywords.js');
+const { distance, nearest } = require('../lib/options/did-you-mean.js');
+const { OPTIONS, parseOptions } = require('../lib/options/options.js');
 const { FOLDER, HOME, core, refused, shown } = require('./configured.js');
 const { fact } = require('./helpers.js');
 

@@ -16,7 +16,7 @@ const { bump, nextPatch } = require('../scripts/release/bump.js');
 const { commit } = require('../scripts/release/commit.js');
 const { programs } = require('../scripts/release/quickstart.js');
 const { replay } = require('../scripts/release/replay.js');
-const { suffixOf, thisMachine } = require('../lib/binding.js');
+const { suffixOf, thisMachine } = require('../lib/core/binding.js');
 const { UnsupportedError } = require('./cluster');
 const { fact } = require('./helpers.js');
 

@@ -222,7 +222,7 @@ describe('a process', () => {
     assertSecretless(text);
   });
 
-  const CLI = path.join(__dirname, '..', 'lib', 'cli.js');
+  const CLI = path.join(__dirname, '..', 'lib', 'cli', 'index.js');
   fact('of the command line, with a wrong password', async () => {
     const { hosts, user } = db.cluster;
     const args = ['status', '--hosts', hosts.join(','), '--user', user, '--timeout', '500'];

@@ -6,8 +6,8 @@
 const assert = require('node:assert/strict');
 const path = require('node:path');
 const { OptionError } = require('../lib/errors.js');
-const { parseOptions } = require('../lib/options.js');
-const { isOpen } = require('../lib/tls-options.js');
+const { parseOptions } = require('../lib/options/options.js');
+const { isOpen } = require('../lib/options/tls-options.js');
 const { FOLDER, HOME, core, file, refused, shown } = require('./configured.js');
 const { fact } = require('./helpers.js');
 

@@ -6,7 +6,7 @@
 // machine.js and examination.js look, findings.js judges, this file conducts and prints.
 
 const { OptionError } = require('../errors.js');
-const { parseOptions } = require('../options.js');
+const { parseOptions } = require('../options/options.js');
 const { examine, knock } = require('./examination.js');
 const judge = require('./findings.js');
 const { addon, loaded, machine } = require('./machine.js');

@@ -10,7 +10,7 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const path = require('node:path');
 const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads');
-const { suffixOf, thisMachine } = require('../../lib/binding.js');
+const { suffixOf, thisMachine } = require('../../lib/core/binding.js');
 const { inspect } = require('./artefact.js');
 
 const CLIENT = path.join(__dirname, '..', '..', 'client.js');

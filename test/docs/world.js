@@ -12,7 +12,7 @@ const { Readable, Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../client.js');
-const { parseOptions } = require('../../lib/options.js');
+const { parseOptions } = require('../../lib/options/options.js');
 
 /** Of each table what the blocks need. */
 const TABLES = `

@@ -10,11 +10,11 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { kindOf, nonEmpty, oneOf, plainObject } = require('./check.js');
-const { OptionError } = require('./errors.js');
+const { kindOf, nonEmpty, oneOf, plainObject } = require('./validate.js');
+const { OptionError } = require('../errors.js');
 const { homeFile } = require('./files.js');
 const { NEGOTIATIONS, SSL_MODES } = require('./keywords.js');
-const { didYouMean } = require('./near.js');
+const { didYouMean } = require('./did-you-mean.js');
 
 /** @typedef {import('./keywords.js').Said} Said */
 /** @typedef {{ pem: string } | { path: string }} File */

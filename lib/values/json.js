@@ -7,7 +7,7 @@
 // the shape; the code looks first for what it held when the shape was met. Hosts that forbid code generation from strings
 // get a plain loop.
 
-const { HyperionError } = require('./errors.js');
+const { HyperionError } = require('../errors.js');
 
 /** High halves of values that are no plain numbers; a contract with src/codec/json.rs. Text, object and raw are ranges. */
 const TEXT = 0xfff8_0000 | 0;

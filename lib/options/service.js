@@ -5,7 +5,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { OptionError } = require('./errors.js');
+const { OptionError } = require('../errors.js');
 const { homeFile } = require('./files.js');
 const { KEYWORDS, unknownKeyword } = require('./keywords.js');
 

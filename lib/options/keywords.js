@@ -5,9 +5,9 @@
 //
 // A value may be a secret in the wrong place (`sslmode=require password=...` in a line of a service file): no message has it.
 
-const { MAX_MS } = require('./check.js');
-const { OptionError } = require('./errors.js');
-const { didYouMean } = require('./near.js');
+const { MAX_MS } = require('./validate.js');
+const { OptionError } = require('../errors.js');
+const { didYouMean } = require('./did-you-mean.js');
 
 const MODES = ['read-write', 'read-only', 'prefer-standby', 'any', 'primary', 'standby'];
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];

@@ -6,7 +6,7 @@
 
 // By what they are, not by class: values of another realm (vm, test runners) have classes of their own.
 const { isBoxedPrimitive, isDate, isUint8Array } = require('node:util').types;
-const { ParameterError } = require('./errors.js');
+const { ParameterError } = require('../errors.js');
 
 /** An object as the JSON text that is sent for it. */
 class Json {

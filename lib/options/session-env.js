@@ -2,7 +2,7 @@
 
 // The environment variables of libpq that are session settings and no keywords: PGTZ, PGGEQO, PGDATESTYLE.
 
-const { OptionError } = require('./errors.js');
+const { OptionError } = require('../errors.js');
 
 /** Of PGDATESTYLE only the order of day and month counts: it says how the server reads `1/2/2024`. */
 const ORDERS = /** @type {[RegExp, string][]} */ ([

@@ -8,7 +8,7 @@
 //
 // A row is ceil(columns / 64) words of null mask (64 bits each), then one 8-byte slot a column; see src/codec/pack.rs.
 
-const { HyperionError } = require('./errors.js');
+const { HyperionError } = require('../errors.js');
 const json = require('./json.js');
 const { parserOf } = require('./types.js');
 

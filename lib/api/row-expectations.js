@@ -3,7 +3,7 @@
 // How many rows a caller expects: one(), maybeOne(), many(), value() of a pool and of a transaction. The statement has run
 // whatever the answer is.
 
-const { NoRowsError, TooManyRowsError, located } = require('./errors.js');
+const { NoRowsError, TooManyRowsError, located } = require('../errors.js');
 
 /** @typedef {any[] & { fields: readonly { name: string }[] }} Result */
 

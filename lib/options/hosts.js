@@ -6,9 +6,9 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { integer, kindOf, nonEmpty, plainObject } = require('./check.js');
-const { OptionError } = require('./errors.js');
-const { didYouMean } = require('./near.js');
+const { integer, kindOf, nonEmpty, plainObject } = require('./validate.js');
+const { OptionError } = require('../errors.js');
+const { didYouMean } = require('./did-you-mean.js');
 const keywords = require('./keywords.js');
 
 /** @typedef {{ host: string, port: number, address: string | null }} Host `address`: where `host` is, not looked up */

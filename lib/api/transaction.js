@@ -5,13 +5,13 @@
 // Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
-const { OP, FLAG } = require('./channel.js');
+const { OP, FLAG } = require('../core/core-link.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('./errors.js');
+const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
-const { withSingles } = require('./single.js');
+const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
-const { NONE, callOptions, underSignal } = require('./session.js');
+const { NONE, callOptions, underSignal } = require('../core/statement-runner.js');
 
 /** @type {Record<string, string>} */
 const ISOLATION = {
@@ -69,15 +69,15 @@ function timedOut(timeoutMs) {
 
 /**
  * What a transaction needs to be ended when nobody has it any more: nothing that would keep it alive.
- * @typedef {{ session: import('./session.js').Session, id: number }} Remains
+ * @typedef {{ runner: import('../core/statement-runner.js').StatementRunner, id: number }} Remains
  */
-const forgotten = new FinalizationRegistry((/** @type {Remains} */ { session, id }) => {
-  session.channel.tell(OP.ABANDON, 0, session.pool, 0, id);
+const forgotten = new FinalizationRegistry((/** @type {Remains} */ { runner, id }) => {
+  runner.link.tell(OP.ABANDON, 0, runner.pool, 0, id);
 });
 
 class Transaction {
-  /** @type {import('./session.js').Session} */
-  #session;
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
   #id;
   /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
   #state = 'open';
@@ -88,17 +88,17 @@ class Transaction {
   #limits;
 
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {number} id
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
    * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
    */
-  constructor(session, id, poolIsClosed, limits) {
-    this.#session = session;
+  constructor(runner, id, poolIsClosed, limits) {
+    this.#runner = runner;
     this.#id = id;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
-    forgotten.register(this, { session, id }, this);
+    forgotten.register(this, { runner, id }, this);
   }
 
   #check() {
@@ -132,14 +132,14 @@ class Transaction {
    * Runs a statement in the transaction.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     this.#check();
     const checked = this.#limited(callOptions(options));
     const [text, values] = unfold(sql, params);
     try {
-      return await this.#session.query(text, values, checked, this.#id);
+      return await this.#runner.query(text, values, checked, this.#id);
     } catch (error) {
       throw located(error);
     }
@@ -157,9 +157,9 @@ class Transaction {
    */
   async exec(script, options) {
     this.#check();
-    if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
+    if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
     try {
-      return await exec(this.#session, this.#id, script, this.#limited(execOptions(options)));
+      return await exec(this.#runner, this.#id, script, this.#limited(execOptions(options)));
     } catch (error) {
       if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') this.#state = 'ended by its script';
       throw error;
@@ -174,8 +174,8 @@ class Transaction {
    */
   async copyFrom(target, source, options) {
     this.#check();
-    if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
-    return copyFrom(this.#session, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
+    if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
+    return copyFrom(this.#runner, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
   }
 
   /**
@@ -185,7 +185,7 @@ class Transaction {
    */
   copyTo(target, options) {
     this.#check();
-    return copyTo(this.#session, this.#id, target, this.#limited(copyOptions(options, UNLOAD_OPTIONS)));
+    return copyTo(this.#runner, this.#id, target, this.#limited(copyOptions(options, UNLOAD_OPTIONS)));
   }
 
   /**
@@ -196,12 +196,12 @@ class Transaction {
   async #end(operation, state, { timeoutMs = 0, signal }) {
     this.#state = state;
     forgotten.unregister(this);
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
     const details = { transaction: this.#id, timeoutMs, flags };
     try {
-      if (this.#session.turns.has(this.#id)) await this.#session.sentAll(this.#id);
-      await underSignal(channel, pool, signal, (started) => channel.ask(operation, pool, details, started));
+      if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
+      await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
     } catch (error) {
       this.#state = 'rolled back';
       throw located(error);
@@ -244,33 +244,33 @@ withSingles(Transaction);
 /**
  * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when
  * its first statement is answered, since BEGIN travels with that.
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
  */
-function open(session, options, poolIsClosed, flags) {
-  const { channel, pool } = session;
+function open(runner, options, poolIsClosed, flags) {
+  const { link, pool } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
-  const id = channel.nextTransaction();
+  const id = link.nextTransaction();
   const details = {
     transaction: id,
     flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
     timeoutMs,
     text: beginSql(options),
   };
-  const begun = underSignal(channel, pool, signal, (started) => channel.ask(OP.BEGIN, pool, details, started));
-  return { begun, transaction: () => new Transaction(session, id, poolIsClosed, { until, timeoutMs, signal }) };
+  const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
+  return { begun, transaction: () => new Transaction(runner, id, poolIsClosed, { until, timeoutMs, signal }) };
 }
 
 /**
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  */
-async function begin(session, options, poolIsClosed) {
-  const { begun, transaction } = open(session, options, poolIsClosed, 0);
+async function begin(runner, options, poolIsClosed) {
+  const { begun, transaction } = open(runner, options, poolIsClosed, 0);
   try {
     await begun;
   } catch (error) {
@@ -312,16 +312,16 @@ function watchLimits({ timeoutMs = 0, signal }) {
 /**
  * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
  * @template T
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: Transaction) => Promise<T> | T} callback
  * @param {Record<string, any>} options checked
  * @returns {Promise<T>}
  */
-async function attempt(session, callback, options) {
+async function attempt(runner, callback, options) {
   if (options.signal?.aborted) throw aborted(options.signal);
   const { over, stop, fail } = watchLimits(options);
   // A callback's transaction is ended by us, so the pool's end waits for it.
-  const { begun, transaction } = open(session, options, () => false, FLAG.MANAGED);
+  const { begun, transaction } = open(runner, options, () => false, FLAG.MANAGED);
   /** @type {unknown} */
   let refused;
   begun.catch((error) => {
@@ -344,13 +344,13 @@ async function attempt(session, callback, options) {
 
 /**
  * @template T
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: Transaction) => Promise<T> | T} callback
  * @param {unknown} options
  * @param {{ retries: number, patienceMs: number }} presets the pool's, and how long it waits in all between the tries
  * @returns {Promise<T>}
  */
-async function transaction(session, callback, options, presets) {
+async function transaction(runner, callback, options, presets) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
   const checked = transactionOptions(options, TRANSACTION_OPTIONS);
   const { retries = presets.retries } = checked;
@@ -358,7 +358,7 @@ async function transaction(session, callback, options, presets) {
   let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
-      return await attempt(session, callback, checked);
+      return await attempt(runner, callback, checked);
     } catch (error) {
       const { code, outcome } = /** @type {any} */ (error) ?? {};
       const again = error instanceof HyperionError && RETRYABLE.has(code) && outcome !== 'unknown';

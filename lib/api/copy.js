@@ -9,13 +9,13 @@
 const { Readable } = require('node:stream');
 const { setImmediate: nextTurn } = require('node:timers/promises');
 const { isUint8Array } = require('node:util').types;
-const { Call, FLAG, OP } = require('./channel.js');
-const { ParameterError, located } = require('./errors.js');
-const { integer } = require('./check.js');
-const { normalizeOne } = require('./params.js');
-const { Ring } = require('./ring.js');
-const { callOptions, underSignal } = require('./session.js');
-const { tokens } = require('./statements.js');
+const { Call, FLAG, OP } = require('../core/core-link.js');
+const { ParameterError, located } = require('../errors.js');
+const { integer } = require('../options/validate.js');
+const { normalizeOne } = require('../values/params.js');
+const { FrameWriter } = require('../core/frame-writer.js');
+const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { tokens } = require('../core/statements.js');
 
 /** Bytes after which a piece is sent. */
 const PIECE = 64 << 10;
@@ -162,17 +162,17 @@ function invalidRow(row, reason, column, cause) {
 }
 
 /**
- * Writes rows into pieces. Ordinary fields, as the Ring has them: private ones are slow where a loop is not compiled.
+ * Writes rows into pieces. Ordinary fields, as the FrameWriter has them: private ones are slow where a loop is not compiled.
  */
 class Writer {
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {boolean} takesAny further properties of a row do not matter: whoever lists columns has chosen
    */
-  constructor(session, takesAny) {
-    this.pool = session.pool;
+  constructor(runner, takesAny) {
+    this.pool = runner.pool;
     /** Its own, because the user's code runs while a frame is open. */
-    this.ring = new Ring((buffer, length) => session.channel.core.submit(buffer, length), PIECE * 2);
+    this.frames = new FrameWriter((buffer, length) => runner.link.core.submit(buffer, length), PIECE * 2);
     this.takesAny = takesAny;
     this.isOpen = false;
     /** @type {string[]} */
@@ -183,7 +183,7 @@ class Writer {
     this.structures = [];
     /** What its values go through. @type {(((value: any) => unknown) | null)[]} */
     this.serializers = [];
-    this.types = session.types;
+    this.types = runner.types;
     this.rows = 0;
     this.rowsInPiece = 0;
     this.id = 0;
@@ -191,7 +191,7 @@ class Writer {
 
   /**
    * @param {number} id of the load
-   * @param {{ name: string, type: import('./types.js').Type, structure: boolean }[]} columns as the core describes them
+   * @param {{ name: string, type: import('../values/types.js').Type, structure: boolean }[]} columns as the core describes them
    */
   start(id, columns) {
     this.id = id;
@@ -202,23 +202,23 @@ class Writer {
   }
 
   get isFull() {
-    return this.ring.at >= PIECE;
+    return this.frames.at >= PIECE;
   }
 
   begin() {
     if (this.isOpen) return;
     this.isOpen = true;
-    this.ring.open(OP.DATA, this.id, this.pool, 0, 0, 0, 0, 0);
+    this.frames.open(OP.DATA, this.id, this.pool, 0, 0, 0, 0, 0);
   }
 
   /** Sends what was written; returns the rows of it. */
   send() {
-    const { ring, rowsInPiece } = this;
+    const { frames, rowsInPiece } = this;
     this.isOpen = false;
     this.rowsInPiece = 0;
-    ring.setCount(rowsInPiece);
-    ring.close();
-    ring.flush();
+    frames.setCount(rowsInPiece);
+    frames.close();
+    frames.flush();
     return rowsInPiece;
   }
 
@@ -274,7 +274,7 @@ class Writer {
       const serializer = this.serializers[column];
       const sent = serializer === null || value === null || value === undefined ? value : serializer(value);
       const isObject = typeof sent === 'object' && sent !== null;
-      this.ring.value(isObject ? normalizeOne(sent, 0, this.structures[column]) : sent, 0);
+      this.frames.value(isObject ? normalizeOne(sent, 0, this.structures[column]) : sent, 0);
     } catch (error) {
       if (!(error instanceof ParameterError)) throw error;
       const name = this.columns[column];
@@ -288,7 +288,7 @@ class Writer {
    */
   writeBytes(bytes) {
     this.begin();
-    this.ring.raw(bytes);
+    this.frames.raw(bytes);
   }
 }
 
@@ -296,8 +296,8 @@ class Writer {
 const later = () => {};
 
 class Load {
-  /** @type {import('./session.js').Session} */
-  #session;
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
   #target;
   /** @type {any} */
   #source;
@@ -328,18 +328,18 @@ class Load {
   #idle;
 
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {Target} target
    * @param {unknown} source
    * @param {Record<string, any>} options checked
    */
-  constructor(session, target, source, options) {
-    this.#session = session;
+  constructor(runner, target, source, options) {
+    this.#runner = runner;
     this.#target = target;
     this.#source = source;
     this.#open = opener(source, this.#isReady);
     this.#options = options;
-    this.#writer = new Writer(session, 'columns' in target && target.columns !== null);
+    this.#writer = new Writer(runner, 'columns' in target && target.columns !== null);
   }
 
   get #isReady() {
@@ -348,23 +348,23 @@ class Load {
 
   /** @param {number} transaction 0: one of its own */
   async run(transaction) {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     const { signal, timeoutMs = 0 } = this.#options;
     const isStream = this.#source instanceof Readable;
     if (isStream) this.#source.on('error', later);
     try {
       const call = await underSignal(
-        channel,
+        link,
         pool,
         signal,
         (started) =>
           new Promise((resolve, reject) => {
             const call = new Call(resolve, reject);
             call.onGrant = (pieces, bytes, columns) => this.#granted(pieces, bytes, columns);
-            const id = channel.register(call);
+            const id = link.register(call);
             this.#call = call;
             const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
-            channel.tellText(OP.LOAD, id, pool, 0, transaction, flags, timeoutMs, JSON.stringify(this.#target));
+            link.tellText(OP.LOAD, id, pool, 0, transaction, flags, timeoutMs, JSON.stringify(this.#target));
             started(call);
           }),
       );
@@ -437,8 +437,8 @@ class Load {
 
   /** @param {number} flags */
   #end(flags) {
-    const { channel, pool } = this.#session;
-    if (this.#call.id !== 0) channel.tellText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
+    const { link, pool } = this.#runner;
+    if (this.#call.id !== 0) link.tellText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
   }
 
   async #pump() {
@@ -550,30 +550,30 @@ class Load {
 }
 
 /**
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {number} transaction 0: one of its own
  * @param {unknown} target
  * @param {unknown} source
  * @param {Record<string, any>} options checked
  */
-async function copyFrom(session, transaction, target, source, options) {
-  const load = new Load(session, parseTarget(target, 'FROM'), source, options);
-  return logged(session, /** @type {string} */ (target), load, () => load.run(transaction));
+async function copyFrom(runner, transaction, target, source, options) {
+  const load = new Load(runner, parseTarget(target, 'FROM'), source, options);
+  return logged(runner, /** @type {string} */ (target), load, () => load.run(transaction));
 }
 
 /**
  * Runs `work` and tells the logger, if there is one.
  * @template {{ rowCount?: number } | void} T
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {string} sql
  * @param {{ node: number }} copy
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-async function logged(session, sql, copy, work) {
-  if (session.logger === undefined) return work();
+async function logged(runner, sql, copy, work) {
+  if (runner.logger === undefined) return work();
   const started = performance.now();
-  const end = (/** @type {object} */ how) => session.tell(sql, performance.now() - started, copy.node, how);
+  const end = (/** @type {object} */ how) => runner.tell(sql, performance.now() - started, copy.node, how);
   try {
     const result = await work();
     end(result === undefined ? {} : { rowCount: result.rowCount });
@@ -585,8 +585,8 @@ async function logged(session, sql, copy, work) {
 }
 
 class Unload extends Readable {
-  /** @type {import('./session.js').Session} */
-  #session;
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
   #transaction;
   #sql;
   #options;
@@ -598,14 +598,14 @@ class Unload extends Readable {
   #owed = 0;
 
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {number} transaction
    * @param {string} sql
    * @param {Record<string, any>} options checked
    */
-  constructor(session, transaction, sql, options) {
+  constructor(runner, transaction, sql, options) {
     super(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark });
-    this.#session = session;
+    this.#runner = runner;
     this.#transaction = transaction;
     this.#sql = sql;
     this.#options = options;
@@ -618,7 +618,7 @@ class Unload extends Readable {
 
   _read() {
     if (this.#settled === undefined) {
-      this.#settled = logged(this.#session, this.#sql, this, () => this.#run()).then(
+      this.#settled = logged(this.#runner, this.#sql, this, () => this.#run()).then(
         () => void this.push(null),
         (error) => void this.destroy(error),
       );
@@ -629,22 +629,22 @@ class Unload extends Readable {
   }
 
   async #run() {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     const { signal, timeoutMs = 0 } = this.#options;
     try {
       await underSignal(
-        channel,
+        link,
         pool,
         signal,
         (started) =>
           new Promise((resolve, reject) => {
             const call = new Call(resolve, reject);
             call.onBytes = (bytes) => this.#take(bytes);
-            const id = channel.register(call);
+            const id = link.register(call);
             this.#call = call;
             // Its reader may leave at any time.
             const flags = FLAG.STREAM | FLAG.HAS_SIGNAL;
-            channel.tellText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
+            link.tellText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
             started(call);
           }),
       );
@@ -662,11 +662,11 @@ class Unload extends Readable {
 
   /** @param {number} pieces */
   #grant(pieces) {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     if (this.#call === undefined || this.#call.id === 0) return;
-    channel.ring.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
-    channel.ring.close();
-    channel.flushSoon();
+    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
+    link.frames.close();
+    link.flushSoon();
   }
 
   /**
@@ -675,9 +675,9 @@ class Unload extends Readable {
    * @param {(error?: Error | null) => void} callback
    */
   _destroy(error, callback) {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     if (this.#call !== undefined && this.#call.id !== 0) {
-      channel.tell(OP.CANCEL, this.#call.id, pool);
+      link.tell(OP.CANCEL, this.#call.id, pool);
       this.#settled?.then(() => callback(error));
     } else {
       callback(error);
@@ -686,13 +686,13 @@ class Unload extends Readable {
 }
 
 /**
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {number} transaction 0: one of its own
  * @param {unknown} target
  * @param {Record<string, any>} options checked
  */
-function copyTo(session, transaction, target, options) {
-  return new Unload(session, transaction, unloadSql(parseTarget(target, 'TO')), options);
+function copyTo(runner, transaction, target, options) {
+  return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
 }
 
 module.exports = { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo };

@@ -3,11 +3,11 @@
 // Sending a statement and waiting for it: what a pool and a transaction have in common.
 
 const { setMaxListeners } = require('node:events');
-const { FLAG, OP, Call } = require('./channel.js');
-const { aborted, AbortError, ParameterError } = require('./errors.js');
-const { integer, oneOf, plainObject } = require('./check.js');
-const { listOf, normalize } = require('./params.js');
-const { toRows } = require('./rows.js');
+const { FLAG, OP, Call } = require('./core-link.js');
+const { aborted, AbortError, ParameterError } = require('../errors.js');
+const { integer, oneOf, plainObject } = require('../options/validate.js');
+const { listOf, normalize } = require('../values/params.js');
+const { toRows } = require('../values/rows.js');
 
 /**
  * @typedef {object} QueryOptions
@@ -64,13 +64,13 @@ const manyListeners = new WeakSet();
 /**
  * Runs `start`, which hands work to the core, under an AbortSignal.
  * @template T
- * @param {import('./channel.js').Channel} channel
+ * @param {import('./core-link.js').CoreLink} link
  * @param {number} pool
  * @param {AbortSignal | undefined} signal
  * @param {(started: (call: Call) => void) => Promise<T>} start
  * @returns {Promise<T>}
  */
-async function underSignal(channel, pool, signal, start) {
+async function underSignal(link, pool, signal, start) {
   if (signal === undefined) return start(() => {});
   if (signal.aborted) throw aborted(signal);
   if (signal instanceof EventTarget && !manyListeners.has(signal)) {
@@ -82,7 +82,7 @@ async function underSignal(channel, pool, signal, start) {
   let running;
   const cancel = () => {
     // Settled calls have no number any more.
-    if (running !== undefined && running.id !== 0) channel.tell(OP.CANCEL, running.id, pool);
+    if (running !== undefined && running.id !== 0) link.tell(OP.CANCEL, running.id, pool);
   };
   signal.addEventListener('abort', cancel, { once: true });
   try {
@@ -98,15 +98,15 @@ async function underSignal(channel, pool, signal, start) {
 }
 
 /** Sends statements for one pool. */
-class Session {
+class StatementRunner {
   /**
-   * @param {import('./channel.js').Channel} channel
+   * @param {import('./core-link.js').CoreLink} link
    * @param {number} pool
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(channel, pool, statements, { hosts, logger, logParameters, types }) {
-    this.channel = channel;
+  constructor(link, pool, statements, { hosts, logger, logParameters, types }) {
+    this.link = link;
     this.pool = pool;
     this.statements = statements;
     this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
@@ -114,7 +114,7 @@ class Session {
     );
     this.logger = logger;
     this.logParameters = logParameters === true;
-    /** @type {import('./types.js').Types} */
+    /** @type {import('../values/types.js').Types} */
     this.types = types;
     /** Statements of transactions that wait to be sent, each transaction's last. @type {Map<number, Promise<unknown>>} */
     this.turns = new Map();
@@ -162,7 +162,7 @@ class Session {
   sendNow(statement, params, options, transaction, sent) {
     const values = normalize(this.serialize(statement, params), statement.takesStructure);
     if (options.signal !== undefined) {
-      return underSignal(this.channel, this.pool, options.signal, (started) =>
+      return underSignal(this.link, this.pool, options.signal, (started) =>
         this.submit(statement, values, options, transaction, (call) => {
           started(call);
           sent?.(call);
@@ -220,8 +220,8 @@ class Session {
         };
         started(call);
       });
-    await underSignal(this.channel, this.pool, signal, run);
-    statement.serializers = JSON.parse(told).map((/** @type {import('./types.js').Type} */ type) =>
+    await underSignal(this.link, this.pool, signal, run);
+    statement.serializers = JSON.parse(told).map((/** @type {import('../values/types.js').Type} */ type) =>
       types.serializer(type),
     );
   }
@@ -260,8 +260,8 @@ class Session {
    * @returns {Promise<object[]>}
    */
   submit(statement, values, options, transaction, sent) {
-    const { channel } = this;
-    const { ring } = channel;
+    const { link } = this;
+    const { frames } = link;
     return new Promise((resolve, reject) => {
       const call = new Call(
         (call) => resolve(toRows(call, statement)),
@@ -271,7 +271,7 @@ class Session {
           reject(error);
         },
       );
-      const id = channel.register(call);
+      const id = link.register(call);
       const { reader } = options;
       call.asArrays = options.rowMode === 'array';
       let flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
@@ -283,7 +283,7 @@ class Session {
       }
       if (options.describe) flags |= FLAG.DESCRIBE;
       const { length } = values;
-      ring.open(
+      frames.open(
         OP.QUERY,
         id,
         this.pool,
@@ -295,14 +295,14 @@ class Session {
         options.batchSize ?? BATCH_SIZE,
       );
       try {
-        for (let i = 0; i < length; i++) ring.value(values[i], i + 1);
+        for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
       } catch (error) {
-        ring.abandon();
-        channel.release(call);
+        frames.abandon();
+        link.release(call);
         throw error;
       }
-      ring.close();
-      channel.flushSoon();
+      frames.close();
+      link.flushSoon();
       sent?.(call);
     });
   }
@@ -360,4 +360,4 @@ class Session {
   }
 }
 
-module.exports = { NONE, STREAM_OPTIONS, Session, callOptions, underSignal };
+module.exports = { NONE, STREAM_OPTIONS, StatementRunner, callOptions, underSignal };

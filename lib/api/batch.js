@@ -4,18 +4,18 @@
 //
 // A batch is one frame (src/binding/frames.rs): a mistake in one of its statements is found before any of it is sent.
 
-const { Call, FLAG, OP } = require('./channel.js');
-const { AbortError, ParameterError, located } = require('./errors.js');
-const { callOptions, underSignal } = require('./session.js');
-const { listOf, normalize } = require('./params.js');
-const { toRows } = require('./rows.js');
+const { Call, FLAG, OP } = require('../core/core-link.js');
+const { AbortError, ParameterError, located } = require('../errors.js');
+const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { listOf, normalize } = require('../values/params.js');
+const { toRows } = require('../values/rows.js');
 const { Sql, unfold } = require('./sql.js');
 const { beginSql, transactionOptions } = require('./transaction.js');
 
 const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
 const TRANSACTION = ['isolation', 'readOnly', 'deferrable'];
 
-/** @typedef {{ statement: import('./statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
+/** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
 
 /**
  * Runs `check`, and names the statement in its error.
@@ -34,11 +34,11 @@ function naming(index, check) {
 }
 
 /**
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {unknown} statements
- * @param {import('./types.js').Types | undefined} types
+ * @param {import('../values/types.js').Types | undefined} types
  */
-function readItems(session, statements, types) {
+function readItems(runner, statements, types) {
   if (!Array.isArray(statements)) throw new ParameterError('statements must be an array of [sql, params]');
   const different = new Set();
   const items = statements.map((entry, index) =>
@@ -52,38 +52,38 @@ function readItems(session, statements, types) {
     }),
   );
   // The texts must all be known to the core at once.
-  const most = session.statements.capacity >> 1;
+  const most = runner.statements.capacity >> 1;
   if (different.size > most) {
     throw new ParameterError(
       `statements: a batch may have ${most} different texts (twice statementCacheSize), not ${different.size}`,
     );
   }
   return items.map(({ sql, params }, index) =>
-    naming(index, () => ({ statement: session.statements.get(sql, types), params })),
+    naming(index, () => ({ statement: runner.statements.get(sql, types), params })),
   );
 }
 
 /**
  * Asks the core about the parameters, for serializers.
- * @param {import('./session.js').Session} session
- * @param {{ statement: import('./statements.js').Statement, params: readonly unknown[] }[]} items
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
  * @param {Record<string, any>} given
  */
-async function learnAll(session, items, given) {
-  for (const { statement, params } of items) if (params.length > 0) await session.learn(statement, given, 0);
+async function learnAll(runner, items, given) {
+  for (const { statement, params } of items) if (params.length > 0) await runner.learn(statement, given, 0);
 }
 
 /**
  * The values that are written.
- * @param {import('./session.js').Session} session
- * @param {{ statement: import('./statements.js').Statement, params: readonly unknown[] }[]} items
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
  * @returns {Item[]}
  */
-function writable(session, items) {
+function writable(runner, items) {
   return items.map(({ statement, params }, index) => ({
     statement,
     params,
-    values: naming(index, () => normalize(session.serialize(statement, params), statement.takesStructure)),
+    values: naming(index, () => normalize(runner.serialize(statement, params), statement.takesStructure)),
   }));
 }
 
@@ -115,14 +115,14 @@ function batchOptions(options) {
 /**
  * Writes the frame. Returns a promise for each statement, and one for the end of all; that one fails at once when nothing
  * was sent.
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Item[]} items
  * @param {Record<string, any>} given
  * @param {string} begin
  */
-function submit(session, items, given, begin) {
-  const { channel, pool } = session;
-  const { ring } = channel;
+function submit(runner, items, given, begin) {
+  const { link, pool } = runner;
+  const { frames } = link;
   /** @type {Call[]} */
   const calls = [];
   const results = items.map(
@@ -145,40 +145,40 @@ function submit(session, items, given, begin) {
     new Promise((resolve, reject) => {
       const whole = new Call(resolve, reject);
       const flags = (given.readOnly ? FLAG.READ_ONLY : 0) | (given.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
-      for (const call of [whole, ...calls]) channel.register(call);
-      ring.open(OP.BATCH, whole.id, pool, 0, 0, flags, items.length, given.timeoutMs ?? 0, begin.length);
+      for (const call of [whole, ...calls]) link.register(call);
+      frames.open(OP.BATCH, whole.id, pool, 0, 0, flags, items.length, given.timeoutMs ?? 0, begin.length);
       try {
-        ring.ascii(begin);
+        frames.ascii(begin);
         for (const [index, { statement, values }] of items.entries()) {
-          naming(index, () => ring.item(calls[index].id, statement.id, values));
+          naming(index, () => frames.item(calls[index].id, statement.id, values));
         }
       } catch (error) {
-        ring.abandon();
-        for (const call of [whole, ...calls]) channel.release(call);
+        frames.abandon();
+        for (const call of [whole, ...calls]) link.release(call);
         throw error;
       }
-      ring.close();
-      channel.flushSoon();
+      frames.close();
+      link.flushSoon();
       sent.isSent = true;
       started(whole);
     });
-  return { results, sent, ended: underSignal(channel, pool, given.signal, send) };
+  return { results, sent, ended: underSignal(link, pool, given.signal, send) };
 }
 
 /**
  * Tells the logger of each statement as it ends.
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Item[]} items
  * @param {Promise<any>[]} results
  * @param {Call[]} calls
  */
-function log(session, items, results, calls) {
+function log(runner, items, results, calls) {
   const started = performance.now();
   for (const [index, result] of results.entries()) {
     const { statement, params } = items[index];
-    const given = session.parameters(params);
+    const given = runner.parameters(params);
     const tell = (/** @type {object} */ end) =>
-      session.tell(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
+      runner.tell(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
     result.then(
       ({ rowCount }) => tell({ rowCount }),
       (error) => tell({ error }),
@@ -187,20 +187,20 @@ function log(session, items, results, calls) {
 }
 
 /**
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {unknown} statements
  * @param {unknown} options
  * @returns {Promise<any[]>} of results; outside a transaction each as Promise.allSettled has it
  */
-async function batch(session, statements, options) {
+async function batch(runner, statements, options) {
   const { given, begin } = batchOptions(options);
-  const types = given.types === undefined ? undefined : session.types.with(given.types);
-  const known = readItems(session, statements, types);
+  const types = given.types === undefined ? undefined : runner.types.with(given.types);
+  const known = readItems(runner, statements, types);
   if (known.length === 0) return [];
-  if ((types ?? session.types).serializers.size > 0) await learnAll(session, known, given);
-  const items = writable(session, known);
-  const { results, sent, ended } = submit(session, items, given, begin);
-  if (session.logger !== undefined && sent.isSent) log(session, items, results, sent.calls);
+  if ((types ?? runner.types).serializers.size > 0) await learnAll(runner, known, given);
+  const items = writable(runner, known);
+  const { results, sent, ended } = submit(runner, items, given, begin);
+  if (runner.logger !== undefined && sent.isSent) log(runner, items, results, sent.calls);
   const settled = Promise.allSettled(results);
   try {
     await ended;

@@ -6,7 +6,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { HyperionError } = require('./errors.js');
+const { HyperionError } = require('../errors.js');
 
 /** @typedef {{ platform: string, arch: string, libc: 'glibc' | 'musl' | null }} Machine */
 
@@ -79,12 +79,12 @@ function explain({ name, version, optionalDependencies = {} }, machine, error, n
   ].join('\n');
 }
 
-/** @returns {typeof import('../index.js')} */
+/** @returns {typeof import('../../index.js')} */
 function load() {
   try {
-    return require('../index.js');
+    return require('../../index.js');
   } catch (error) {
-    const manifest = JSON.parse(fs.readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8'));
+    const manifest = JSON.parse(fs.readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8'));
     const message = explain(manifest, thisMachine(), error, process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
     throw new HyperionError(message, 'ERR_NO_BINDING', { cause: error });
   }

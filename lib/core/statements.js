@@ -3,7 +3,7 @@
 // The texts of a pool's statements. A text crosses to the core once and is a small number from then on; the least
 // recently used ones are forgotten on both sides.
 
-const { ParameterError } = require('./errors.js');
+const { ParameterError } = require('../errors.js');
 
 // Strings and quoted names are not matched as a whole: the expression's stack is too small for a long one.
 const TOKEN =
@@ -162,7 +162,7 @@ class Statement {
   /**
    * @param {number} id
    * @param {string} sql
-   * @param {import('./types.js').Types | undefined} types how its values are wanted, if not as the pool has it
+   * @param {import('../values/types.js').Types | undefined} types how its values are wanted, if not as the pool has it
    */
   constructor(id, sql, types) {
     this.id = id;
@@ -211,7 +211,7 @@ class Statements {
   /**
    * The statement of this text, known to the core.
    * @param {string} sql
-   * @param {import('./types.js').Types} [types]
+   * @param {import('../values/types.js').Types} [types]
    */
   get(sql, types) {
     const statement = this.bySql.get(types === undefined ? sql : `${types.core}\0${sql}`) ?? this.add(sql, types);
@@ -221,7 +221,7 @@ class Statements {
 
   /**
    * @param {string} sql
-   * @param {import('./types.js').Types} [types]
+   * @param {import('../values/types.js').Types} [types]
    */
   add(sql, types) {
     if (typeof sql !== 'string')

@@ -8,8 +8,8 @@
 // fit gets a larger buffer for itself.
 
 const { isDate } = require('node:util').types;
-const { ParameterError } = require('./errors.js');
-const { Json, Structure } = require('./params.js');
+const { ParameterError } = require('../errors.js');
+const { Json, Structure } = require('../values/params.js');
 
 const CAPACITY = 1 << 20;
 const HEAD_BYTES = 40;
@@ -44,7 +44,7 @@ const MAX_I64 = 2n ** 63n - 1n;
 /** @param {number} bytes */
 const allocate = (bytes) => /** @type {Writable} */ (Buffer.allocUnsafeSlow(bytes));
 
-class Ring {
+class FrameWriter {
   /**
    * @param {(buffer: Buffer, length: number) => void} send takes the bytes; they are reused when it returns
    * @param {number} [capacity]
@@ -367,4 +367,4 @@ class Ring {
   }
 }
 
-module.exports = { Ring };
+module.exports = { FrameWriter };

@@ -7,18 +7,18 @@
 // An unknown option, a wrong type or an impossible value throws an OptionError that names it; no value is printed.
 
 const os = require('node:os');
-const { MAX_MS, integer, kindOf, nonEmpty, oneOf, plainObject, string } = require('./check.js');
+const { MAX_MS, integer, kindOf, nonEmpty, oneOf, plainObject, string } = require('./validate.js');
 const { parseConninfo } = require('./conninfo.js');
-const { OptionError } = require('./errors.js');
+const { OptionError } = require('../errors.js');
 const { isSocket, port, resolveHosts } = require('./hosts.js');
 const { CHANNEL_BINDINGS, KEYWORDS, LOAD_BALANCING, MODES, optionsOf } = require('./keywords.js');
-const { didYouMean } = require('./near.js');
+const { didYouMean } = require('./did-you-mean.js');
 const { passwordsFromFile } = require('./pgpass.js');
 const { requireAuth } = require('./require-auth.js');
 const { readService } = require('./service.js');
 const { environmentSettings } = require('./session-env.js');
 const { resolveTls } = require('./tls-options.js');
-const { DEFAULT_TYPES } = require('./types.js');
+const { DEFAULT_TYPES } = require('../values/types.js');
 
 /** @param {unknown} value */
 function sessionOptions(value) {

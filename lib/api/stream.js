@@ -6,19 +6,19 @@
 // It begins with the first next(). Leaving the loop early cancels the statement on the server, and the connection is back
 // in the pool when the loop has been left.
 
-const { OP } = require('./channel.js');
-const { located } = require('./errors.js');
+const { OP } = require('../core/core-link.js');
+const { located } = require('../errors.js');
 
 /** @typedef {{ resolve(result: IteratorResult<unknown>): void, reject(error: unknown): void }} Waiter */
 
 class RowStream {
-  /** @type {import('./session.js').Session} */
-  #session;
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
   /** @type {(reader: object) => Promise<object[]>} */
   #start;
   /** @type {Promise<void> | undefined} */
   #settled;
-  /** @type {import('./channel.js').Call | undefined} */
+  /** @type {import('../core/core-link.js').Call | undefined} */
   #call;
   /** Pieces that have arrived. @type {object[][]} */
   #pieces = [];
@@ -32,11 +32,11 @@ class RowStream {
   #error;
 
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {(reader: object) => Promise<object[]>} start sends the statement, its rows going to `reader`
    */
-  constructor(session, start) {
-    this.#session = session;
+  constructor(runner, start) {
+    this.#runner = runner;
     this.#start = start;
   }
 
@@ -46,7 +46,7 @@ class RowStream {
         this.#pieces.push(rows);
         this.#serve();
       },
-      onCall: (/** @type {import('./channel.js').Call} */ call) => {
+      onCall: (/** @type {import('../core/core-link.js').Call} */ call) => {
         this.#call = call;
       },
     };
@@ -72,11 +72,11 @@ class RowStream {
 
   /** A piece was taken: another may come. */
   #grant() {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     if (this.#call === undefined || this.#call.id === 0) return;
-    channel.ring.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, 1);
-    channel.ring.close();
-    channel.flushSoon();
+    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, 1);
+    link.frames.close();
+    link.flushSoon();
   }
 
   /** Gives what is here to those who wait. */
@@ -122,8 +122,8 @@ class RowStream {
       this.#ended = true;
     }
     if (!this.#ended && this.#call !== undefined && this.#call.id !== 0) {
-      const { channel, pool } = this.#session;
-      channel.tell(OP.CANCEL, this.#call.id, pool);
+      const { link, pool } = this.#runner;
+      link.tell(OP.CANCEL, this.#call.id, pool);
     }
     await this.#settled;
     this.#pieces = [];

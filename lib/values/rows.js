@@ -9,8 +9,8 @@ const NO_FIELDS = Object.freeze([]);
 const hidden = { value: /** @type {unknown} */ (undefined), writable: true, configurable: true, enumerable: false };
 
 /**
- * @param {import('./channel.js').Call} call
- * @param {import('./statements.js').Statement} statement
+ * @param {import('../core/core-link.js').Call} call
+ * @param {import('../core/statements.js').Statement} statement
  */
 function toRows(call, statement) {
   statement.takesStructure ??= call.structure;

@@ -8,13 +8,13 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { USAGE, UsageError, readArguments } = require('./cli/arguments.js');
+const { USAGE, UsageError, readArguments } = require('./arguments.js');
 
 /** Wrong usage, or whatever else kept it from looking: nothing is said about the cluster. */
 const COULD_NOT_LOOK = 2;
 
 /**
- * @param {import('./cli/arguments.js').Arguments} asked
+ * @param {import('./arguments.js').Arguments} asked
  * @returns {Promise<number>} the exit code
  */
 async function run(asked) {
@@ -25,10 +25,10 @@ async function run(asked) {
   const isScreen = stdout.isTTY === true && env.TERM !== 'dumb';
   const surroundings = { input: stdin, out: stdout, isScreen, colors: isScreen && color && !env.NO_COLOR };
   // It opens pools itself, where that is possible.
-  if (command === 'doctor') return require('./cli/doctor.js').doctor(asked, surroundings);
+  if (command === 'doctor') return require('./doctor.js').doctor(asked, surroundings);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {
-    const { look } = command === 'status' ? require('./cli/status.js') : require('./cli/watch.js');
+    const { look } = command === 'status' ? require('./status.js') : require('./watch.js');
     return await look(pool, asked, surroundings);
   } finally {
     await pool.end();
@@ -36,7 +36,7 @@ async function run(asked) {
 }
 
 function version() {
-  return JSON.parse(fs.readFileSync(path.join(__dirname, '..', 'package.json'), 'utf8')).version;
+  return JSON.parse(fs.readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8')).version;
 }
 
 /** @param {string} text */
@@ -45,10 +45,10 @@ function print(text) {
   return 0;
 }
 
-/** @param {import('../client.js').PoolOptions} options */
+/** @param {import('../../client.js').PoolOptions} options */
 function openPool(options) {
   // Not before it is needed: --help works without the native addon.
-  const { createPool, OptionError } = require('../client.js');
+  const { createPool, OptionError } = require('../../client.js');
   try {
     return createPool(options);
   } catch (error) {

@@ -6,8 +6,8 @@
 // The core knows a parser by a number. Serializers make the text that is sent for a parameter of a type; so JavaScript
 // has to know the types of a statement's parameters, for which the core is asked once (session.js).
 
-const { OptionError, ParameterError } = require('./errors.js');
-const { oneOf, plainObject } = require('./check.js');
+const { OptionError, ParameterError } = require('../errors.js');
+const { oneOf, plainObject } = require('../options/validate.js');
 
 /** The first of each is the default. */
 const CHOICES = {

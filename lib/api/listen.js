@@ -4,8 +4,8 @@
 //
 // While somebody listens the process stays alive and the pool is not collected, as with an open server socket.
 
-const { OP } = require('./channel.js');
-const { ParameterError, PoolClosedError, located } = require('./errors.js');
+const { OP } = require('../core/core-link.js');
+const { ParameterError, PoolClosedError, located } = require('../errors.js');
 
 /** NAMEDATALEN - 1: LISTEN would cut a longer name short, and pg_notify refuse it. */
 const CHANNEL_BYTES = 63;
@@ -69,7 +69,7 @@ class Subscription {
 
 /** What one pool listens to. */
 class Listeners {
-  #session;
+  #runner;
   #pool;
   /** Subscriptions by channel. @type {Map<string, Map<Subscription, Handler>>} */
   #channels = new Map();
@@ -78,11 +78,11 @@ class Listeners {
   #closed = false;
 
   /**
-   * @param {import('./session.js').Session} session
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {import('node:events').EventEmitter} pool held while somebody listens
    */
-  constructor(session, pool) {
-    this.#session = session;
+  constructor(runner, pool) {
+    this.#runner = runner;
     this.#pool = new WeakRef(pool);
   }
 
@@ -92,12 +92,12 @@ class Listeners {
    * @param {string} channel
    */
   async #order(operation, channel) {
-    const { channel: line, pool } = this.#session;
+    const { link, pool } = this.#runner;
     const before = this.#orders.get(channel);
     const order = (async () => {
       await before?.catch(() => {});
       if (this.#closed) throw new PoolClosedError();
-      await line.ask(operation, pool, { text: channel });
+      await link.ask(operation, pool, { text: channel });
     })();
     this.#orders.set(channel, order);
     try {
@@ -110,15 +110,15 @@ class Listeners {
   /** Holds the process and the pool while somebody listens. */
   #hold() {
     const pool = this.#pool.deref();
-    const { channel: line } = this.#session;
+    const { link } = this.#runner;
     const wanted = this.#channels.size > 0;
     if (pool === undefined || listening.has(pool) === wanted) return;
     if (wanted) {
       listening.add(pool);
-      line.hold();
+      link.hold();
     } else {
       listening.delete(pool);
-      line.letGo();
+      link.letGo();
     }
   }
 

@@ -7,10 +7,10 @@
 // the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
 
 const { Channel: Core } = require('./binding.js').load();
-const { HyperionError, fromCore } = require('./errors.js');
-const { constructorFor } = require('./json.js');
-const { Ring } = require('./ring.js');
-const { Shape } = require('./shapes.js');
+const { HyperionError, fromCore } = require('../errors.js');
+const { constructorFor } = require('../values/json.js');
+const { FrameWriter } = require('./frame-writer.js');
+const { Shape } = require('../values/shapes.js');
 
 /** Operations; the numbers are a contract with src/binding/frames.rs. */
 const OP = {
@@ -101,7 +101,7 @@ class Call {
 class Inbox {
   /**
    * @param {number} bytes
-   * @param {import('./json.js').Construct[]} objects
+   * @param {import('../values/json.js').Construct[]} objects
    */
   constructor(bytes, objects) {
     this.objects = objects;
@@ -125,11 +125,11 @@ class Inbox {
  * @property {(request: number) => void} onPassword
  */
 
-class Channel {
+class CoreLink {
   constructor() {
     this.core = new Core(() => this.drain());
-    this.ring = new Ring((buffer, length) => this.core.submit(buffer, length));
-    /** Constructors of JSON objects, by the numbers of their shapes. @type {import('./json.js').Construct[]} */
+    this.frames = new FrameWriter((buffer, length) => this.core.submit(buffer, length));
+    /** Constructors of JSON objects, by the numbers of their shapes. @type {import('../values/json.js').Construct[]} */
     this.objects = [];
     this.inbox = new Inbox(INBOX_BYTES, this.objects);
     /** @type {Map<number, Shape>} */
@@ -143,7 +143,7 @@ class Channel {
     this.again = () => this.drain();
     this.flushNow = () => {
       this.flushing = false;
-      this.ring.flush();
+      this.frames.flush();
     };
     /** Keeps the process alive while, and only while, somebody waits. */
     this.alive = setInterval(() => {}, 0x7fff_ffff);
@@ -224,8 +224,8 @@ class Channel {
    * @param {number} [transaction]
    */
   tell(operation, id, pool, statement = 0, transaction = 0) {
-    this.ring.open(operation, id, pool, statement, transaction, 0, 0, 0);
-    this.ring.close();
+    this.frames.open(operation, id, pool, statement, transaction, 0, 0, 0);
+    this.frames.close();
     this.flushSoon();
   }
 
@@ -241,9 +241,9 @@ class Channel {
    * @param {string} text
    */
   tellText(operation, id, pool, statement, transaction, flags, timeoutMs, text) {
-    this.ring.open(operation, id, pool, statement, transaction, flags, 0, timeoutMs);
-    this.ring.text(text);
-    this.ring.closeText();
+    this.frames.open(operation, id, pool, statement, transaction, flags, 0, timeoutMs);
+    this.frames.text(text);
+    this.frames.closeText();
     this.flushSoon();
   }
 
@@ -390,13 +390,13 @@ class Channel {
   }
 }
 
-/** @type {Channel | undefined} */
-let channel;
+/** @type {CoreLink | undefined} */
+let link;
 
 /** The environment's channel, opened at first use. */
 function shared() {
-  channel ??= new Channel();
-  return channel;
+  link ??= new CoreLink();
+  return link;
 }
 
-module.exports = { Call, Channel, FLAG, OP, shared };
+module.exports = { Call, CoreLink, FLAG, OP, shared };

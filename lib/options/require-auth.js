@@ -2,8 +2,8 @@
 
 // By which methods a server may ask who we are (libpq's require_auth).
 
-const { kindOf, string } = require('./check.js');
-const { OptionError } = require('./errors.js');
+const { kindOf, string } = require('./validate.js');
+const { OptionError } = require('../errors.js');
 
 const METHODS = ['password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'none'];
 

@@ -4,25 +4,25 @@
 
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
-const { OP, FLAG, shared } = require('./channel.js');
+const { OP, FLAG, shared } = require('../core/core-link.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('./errors.js');
+const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
-const { forCore, parseOptions } = require('./options.js');
-const { NONE, STREAM_OPTIONS, Session, callOptions } = require('./session.js');
-const { withSingles } = require('./single.js');
+const { forCore, parseOptions } = require('../options/options.js');
+const { NONE, STREAM_OPTIONS, StatementRunner, callOptions } = require('../core/statement-runner.js');
+const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
-const { Statements } = require('./statements.js');
+const { Statements } = require('../core/statements.js');
 const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
 
 /** A pool that nobody has any more is ended. */
-const forgotten = new FinalizationRegistry((/** @type {{ channel: any, pool: number }} */ { channel, pool }) => {
-  channel
+const forgotten = new FinalizationRegistry((/** @type {{ link: any, pool: number }} */ { link, pool }) => {
+  link
     .ask(OP.END, pool)
     .catch(() => {})
-    .finally(() => channel.forgetPool(pool));
+    .finally(() => link.forgetPool(pool));
 });
 
 let warned = false;
@@ -50,10 +50,10 @@ function parsed(options) {
 }
 
 class Pool extends EventEmitter {
-  /** @type {import('./session.js').Session} */
-  #session;
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
   #options;
-  /** Held here, because the channel holds it weakly. @type {import('./channel.js').Listener} */
+  /** Held here, because the link holds it weakly. @type {import('../core/core-link.js').Listener} */
   #listener;
   #closed = false;
   /** Notices go no further than the core until somebody listens. */
@@ -68,33 +68,33 @@ class Pool extends EventEmitter {
   constructor(options) {
     super();
     this.#options = parsed(options);
-    const channel = shared();
+    const link = shared();
     this.#listener = {
       onEvent: (event) => this.#onEvent(event),
       onPassword: (request) => this.#onPassword(request),
     };
-    const pool = channel.openPool(forCore(this.#options), this.#listener);
+    const pool = link.openPool(forCore(this.#options), this.#listener);
     const statements = new Statements(this.#options.statementCacheSize * 4, {
-      define: ({ id, key }) => channel.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
-      forget: ({ id }) => channel.tell(OP.FORGET, 0, pool, id),
+      define: ({ id, key }) => link.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
+      forget: ({ id }) => link.tell(OP.FORGET, 0, pool, id),
     });
-    this.#session = new Session(channel, pool, statements, this.#options);
-    this.#listeners = new Listeners(this.#session, this);
-    forgotten.register(this, { channel, pool }, this);
+    this.#runner = new StatementRunner(link, pool, statements, this.#options);
+    this.#listeners = new Listeners(this.#runner, this);
+    forgotten.register(this, { link, pool }, this);
   }
 
   /**
    * Runs a statement on any connection of the pool.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
     const checked = options === undefined ? NONE : callOptions(options);
     const [text, values] = unfold(sql, params);
     try {
-      return await this.#session.query(text, values, checked, 0);
+      return await this.#runner.query(text, values, checked, 0);
     } catch (error) {
       throw located(error);
     }
@@ -109,14 +109,14 @@ class Pool extends EventEmitter {
    * The rows of a statement as they come: an async iterable for `for await`.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./session.js').QueryOptions & { batchSize?: number }} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions & { batchSize?: number }} [options]
    */
   stream(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
     const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
-    const session = this.#session;
+    const runner = this.#runner;
     const [text, values] = unfold(sql, params);
-    return new RowStream(session, async (reader) => session.query(text, values, { ...checked, reader }, 0));
+    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, reader }, 0));
   }
 
   /**
@@ -126,7 +126,7 @@ class Pool extends EventEmitter {
    */
   async batch(statements, options) {
     if (this.#closed) throw new PoolClosedError();
-    return batch(this.#session, statements, options);
+    return batch(this.#runner, statements, options);
   }
 
   /**
@@ -136,7 +136,7 @@ class Pool extends EventEmitter {
    */
   async exec(script, options) {
     if (this.#closed) throw new PoolClosedError();
-    return exec(this.#session, 0, script, execOptions(options));
+    return exec(this.#runner, 0, script, execOptions(options));
   }
 
   /**
@@ -147,7 +147,7 @@ class Pool extends EventEmitter {
    */
   async copyFrom(target, source, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyFrom(this.#session, 0, target, source, copyOptions(options, LOAD_OPTIONS));
+    return copyFrom(this.#runner, 0, target, source, copyOptions(options, LOAD_OPTIONS));
   }
 
   /**
@@ -157,7 +157,7 @@ class Pool extends EventEmitter {
    */
   copyTo(target, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyTo(this.#session, 0, target, copyOptions(options, UNLOAD_OPTIONS));
+    return copyTo(this.#runner, 0, target, copyOptions(options, UNLOAD_OPTIONS));
   }
 
   /**
@@ -166,7 +166,7 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
-    return begin(this.#session, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed);
+    return begin(this.#runner, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed);
   }
 
   /**
@@ -177,7 +177,7 @@ class Pool extends EventEmitter {
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
     const { transactionRetries, acquireTimeoutMs } = this.#options;
-    return transaction(this.#session, callback, options, { retries: transactionRetries, patienceMs: acquireTimeoutMs });
+    return transaction(this.#runner, callback, options, { retries: transactionRetries, patienceMs: acquireTimeoutMs });
   }
 
   /**
@@ -210,15 +210,15 @@ class Pool extends EventEmitter {
 
   /** How many connections there are, and what they do. */
   status() {
-    const { channel, pool } = this.#session;
-    const [size, inUse, waiting, pipelined] = channel.core.status(pool);
+    const { link, pool } = this.#runner;
+    const [size, inUse, waiting, pipelined] = link.core.status(pool);
     return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
   }
 
   /** What is known of each node. */
   nodes() {
-    const { channel, pool } = this.#session;
-    return JSON.parse(channel.core.nodes(pool));
+    const { link, pool } = this.#runner;
+    return JSON.parse(link.core.nodes(pool));
   }
 
   /**
@@ -237,9 +237,9 @@ class Pool extends EventEmitter {
     this.#closed = true;
     forgotten.unregister(this);
     this.#listeners.close();
-    const { channel, pool } = this.#session;
-    await channel.ask(OP.END, pool, { timeoutMs });
-    channel.forgetPool(pool);
+    const { link, pool } = this.#runner;
+    await link.ask(OP.END, pool, { timeoutMs });
+    link.forgetPool(pool);
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
@@ -250,10 +250,10 @@ class Pool extends EventEmitter {
   #wantNotices(wanted) {
     if (this.#closed || this.#hearsNotices === wanted) return;
     this.#hearsNotices = wanted;
-    const { channel, pool } = this.#session;
-    channel.ring.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
-    channel.ring.close();
-    channel.flushSoon();
+    const { link, pool } = this.#runner;
+    link.frames.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
+    link.frames.close();
+    link.flushSoon();
   }
 
   /** @param {Record<string, unknown>} told */
@@ -279,7 +279,7 @@ class Pool extends EventEmitter {
 
   /** @param {number} request */
   async #onPassword(request) {
-    const { channel, pool } = this.#session;
+    const { link, pool } = this.#runner;
     let flags = 0;
     let text;
     try {
@@ -292,7 +292,7 @@ class Pool extends EventEmitter {
       text = error instanceof Error ? error.message : String(error);
       this.emit('error', error);
     }
-    channel.tellText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
+    link.tellText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
   }
 
   /**

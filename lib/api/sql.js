@@ -6,8 +6,8 @@
 // by its strings, which the engine makes once for each place in the source; equal texts are equal strings anyway, so the
 // statement cache of the pool finds them.
 
-const { ParameterError } = require('./errors.js');
-const { scriptTokens } = require('./statements.js');
+const { ParameterError } = require('../errors.js');
+const { scriptTokens } = require('../core/statements.js');
 
 /** What the protocol can count. */
 const MOST_PARAMETERS = 65_535;

@@ -2,7 +2,7 @@
 
 // Checks of options, each with an error that names the option and prints no value that may be a secret.
 
-const { OptionError } = require('./errors.js');
+const { OptionError } = require('../errors.js');
 
 /** The largest delay a timer takes. */
 const MAX_MS = 0x7fff_ffff;

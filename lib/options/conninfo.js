@@ -8,8 +8,8 @@
 // What comes out is a map of libpq's keywords to text; what they mean is in keywords.js. There is a password in it somewhere,
 // and a mistake may put it anywhere: messages name the place, and never print what was found there.
 
-const { string } = require('./check.js');
-const { OptionError } = require('./errors.js');
+const { string } = require('./validate.js');
+const { OptionError } = require('../errors.js');
 const { SECRETS, isKeyword, unknownKeyword } = require('./keywords.js');
 
 /** @typedef {Map<string, string>} Settings */

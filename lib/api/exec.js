@@ -5,11 +5,11 @@
 // A result arrives as its rows, then a message with its command tag; so the call collects rows, and what it has collected
 // becomes a result when the tag comes.
 
-const { Call, FLAG, OP } = require('./channel.js');
-const { ParameterError, located } = require('./errors.js');
-const { asRows } = require('./rows.js');
-const { callOptions, underSignal } = require('./session.js');
-const { controlOf, scriptTokens } = require('./statements.js');
+const { Call, FLAG, OP } = require('../core/core-link.js');
+const { ParameterError, located } = require('../errors.js');
+const { asRows } = require('../values/rows.js');
+const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { controlOf, scriptTokens } = require('../core/statements.js');
 
 const OPTIONS = ['timeoutMs', 'signal', 'rowMode', 'types'];
 
@@ -63,17 +63,17 @@ function refuseControl(script) {
 
 /**
  * Runs a script; an array of its results.
- * @param {import('./session.js').Session} session
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {number} transaction 0: none
  * @param {unknown} script
  * @param {Record<string, any>} options checked
  */
-async function exec(session, transaction, script, options) {
+async function exec(runner, transaction, script, options) {
   const sql = checkScript(script);
   if (transaction !== 0) refuseControl(sql);
-  const { channel, pool } = session;
+  const { link, pool } = runner;
   const { signal, timeoutMs = 0 } = options;
-  const types = options.types === undefined ? undefined : session.types.with(options.types);
+  const types = options.types === undefined ? undefined : runner.types.with(options.types);
   const started = performance.now();
   /** @type {object[][]} */
   const results = [];
@@ -88,22 +88,22 @@ async function exec(session, transaction, script, options) {
         call.rows = [];
         call.shape = null;
       };
-      const id = channel.register(call);
+      const id = link.register(call);
       const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
       const text = types === undefined ? sql : `${types.core}\0${sql}`;
-      channel.tellText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
+      link.tellText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
       sent = call;
       tell(call);
     });
-  const end = (/** @type {object} */ how) => session.tell(sql, performance.now() - started, sent?.node ?? -1, how);
+  const end = (/** @type {object} */ how) => runner.tell(sql, performance.now() - started, sent?.node ?? -1, how);
   try {
-    await underSignal(channel, pool, signal, run);
-    if (session.logger !== undefined) {
+    await underSignal(link, pool, signal, run);
+    if (runner.logger !== undefined) {
       end({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
     }
     return results;
   } catch (error) {
-    if (session.logger !== undefined) end({ error });
+    if (runner.logger !== undefined) end({ error });
     throw located(error);
   }
 }
