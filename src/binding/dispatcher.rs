@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::binding::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
 use crate::binding::options::PoolOptions;
 use crate::cluster::Cluster;
+use crate::cluster::route::Route;
 use crate::connection::authentication::Password;
 use crate::connection::failure::NoPassword;
 use crate::connection::notices::Room;
@@ -64,6 +65,7 @@ type PasswordRequests = Arc<Mutex<HashMap<u32, oneshot::Sender<Result<String, No
 pub(super) struct Opened {
     pub(super) handle: PoolHandle,
     requests: PasswordRequests,
+    route: Route,
     acquire_timeout: Duration,
     types: crate::codec::Types,
 }
@@ -83,11 +85,12 @@ pub(super) fn open(pool: u32, mut options: PoolOptions, queue: &Arc<CompletionQu
     });
     let (connect_timeout, monitor_interval, policy) =
         (options.connect_timeout(), options.monitor_interval(), options.policy());
+    let route = options.mode.into();
     let access = options.access(password);
-    let cluster = Cluster::new(access, options.mode, connect_timeout, monitor_interval, policy, event_sink);
-    let router = Router::new(Arc::new(cluster), options.limits()).map_err(|error| error.to_string())?;
+    let cluster = Cluster::new(access, route, connect_timeout, monitor_interval, policy, event_sink);
+    let router = Router::new(Arc::new(cluster), route, options.limits()).map_err(|error| error.to_string())?;
     let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
-    Ok(Opened { handle: PoolHandle { router }, requests, acquire_timeout, types })
+    Ok(Opened { route, handle: PoolHandle { router }, requests, acquire_timeout, types })
 }
 
 /// One number for each question of the process: JavaScript finds an error by it.
@@ -173,10 +176,10 @@ impl Dispatcher {
     }
 
     fn open(&mut self, number: u32, opened: Opened) {
-        let Opened { handle: PoolHandle { router }, requests, acquire_timeout, types } = opened;
+        let Opened { handle: PoolHandle { router }, requests, route, acquire_timeout, types } = opened;
         let cluster = router.cluster.clone();
         let shapes = self.shapes.clone();
-        let context = Arc::new(Context { cluster, shapes, types, strange: Mutex::default(), acquire_timeout });
+        let context = Arc::new(Context { cluster, shapes, types, strange: Mutex::default(), route, acquire_timeout });
         router.start();
         let (texts, transactions) = (HashMap::new(), HashMap::new());
         let pool = Pool { router, context, requests, texts, transactions, listener: None };

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio_postgres::Config;
-use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
 use crate::cluster::MonitorInterval;
-use crate::cluster::role::Mode;
+use crate::cluster::route::Mode;
 use crate::cluster::session_policy::{Reset, SessionPolicy};
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
 use crate::connection::authentication::{Access, Password};
@@ -165,9 +165,6 @@ impl PoolOptions {
         let mut config = Config::new();
         for host in &self.hosts {
             config.host(&host.host).port(host.port);
-        }
-        if self.mode == Mode::ReadWrite {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         config.user(&self.user).dbname(&self.database).application_name(&self.application_name);
         // What is below tokio-postgres is ready (`cluster::socket::Ready`): there is nothing to negotiate.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::cluster::{Cluster, Observation};
+use crate::cluster::cluster::Cluster;
+use crate::cluster::observation::Observation;
 use crate::connection::connection::{Connection, Sequence};
 use crate::connection::probe::{Probe, Role, cell};
 

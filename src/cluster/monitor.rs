@@ -1,197 +1,80 @@
-//! Looks at a node in the background, over one light connection for all pools that have it.
+//! Looks at a node in the background, over one light connection for all pools that have it (`watch`).
 //!
-//! A [`Watch`] belongs to a server as a user sees it (host, port, user, database, settings: being read-only may depend on all
-//! of them). Pools that agree in these share it, and each draws its own conclusions (`view`). It looks every second while
-//! all is well; every 100 ms while one of the pools knows no node to use; at once when a connection breaks, an attempt fails
-//! or a fence is seen ([`Watch::poke`]). A node that answers nothing for `node_timeout` (no look of ours, no statement of
-//! anybody's) is down, and what runs on it is released: TCP alone would let it hang for minutes.
+//! It looks every second while all is well; every 100 ms while one of the pools knows no node to use; at once when a
+//! connection breaks, an attempt fails or a fence is seen ([`Endpoint::request_check`]). A node that answers nothing for
+//! `node_timeout` (no look of ours, no statement of anybody's) is down, and what runs on it is released: TCP alone would
+//! let it hang for minutes.
+//!
+//! [`Endpoint::request_check`]: crate::connection::endpoint::Endpoint::request_check
 
-use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout_at};
-use tokio_postgres::config::{ChannelBinding, Host};
+use tokio::time::{sleep, timeout, timeout_at};
 
-use crate::cluster::discovery::open;
+use crate::cluster::attempt::open;
+use crate::cluster::cluster::Cluster;
 use crate::cluster::node::Node;
-use crate::cluster::{Cluster, Observation};
-use crate::connection::authentication::Access;
+use crate::cluster::observation::Observation;
+use crate::cluster::watch::{MonitorInterval, Watch};
 use crate::connection::connection::Connection;
 use crate::connection::failure::{HostFailure, Stage};
-use crate::connection::link::Link;
 use crate::connection::probe::Probe;
-use crate::connection::require_auth::Requirement;
-use crate::connection::tls::Encryption;
 use crate::engine::{clock, lock, random};
 
-/// How the monitor looks (the public option `monitor`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MonitorInterval {
-    pub(crate) interval: Duration,
-    /// How long a node may be silent.
-    pub(crate) node_timeout: Duration,
-}
-
-impl Default for MonitorInterval {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(1), node_timeout: Duration::from_secs(3) }
-    }
-}
-
-impl MonitorInterval {
-    /// Often enough to see a silence of `node_timeout` in time.
-    pub(crate) fn interval(self) -> Duration {
-        self.interval.min(self.node_timeout / 3)
-    }
-}
-
+/// How long closing waits for the sockets to be closed.
+const CLOSING: Duration = Duration::from_secs(1);
 const INTERVAL_WITHOUT_NODE: Duration = Duration::from_millis(100);
-/// Pokes closer together than this are one.
+/// Requests for a look closer together than this are one.
 const QUIET: Duration = Duration::from_millis(10);
 /// A deadline that passed by more than this was not watched: our own process was stopped, not the node.
 const ASLEEP: Duration = Duration::from_millis(200);
 /// What the node said meanwhile is read in this time.
 const AWAKENING: Duration = Duration::from_millis(250);
 
-/// What two pools must agree in to share a watch.
-#[derive(Debug, PartialEq, Eq)]
-struct Key {
-    host: String,
-    address: Option<IpAddr>,
-    port: u16,
-    /// What one pool trusts need not be what another does.
-    trust: (Option<Encryption>, ChannelBinding, Requirement),
-    user: Option<String>,
-    database: Option<String>,
-    settings: Option<String>,
-    connect_timeout: Duration,
-    monitor_interval: Option<MonitorInterval>,
-}
-
-static WATCHES: Mutex<Vec<(Key, Weak<Watch>)>> = Mutex::new(Vec::new());
-
-/// One of those that share a watch, with its node.
+/// One of the pools that share a watch, with its node.
 type Sharer = (Arc<Cluster>, Arc<Node>);
 
-/// The look-out at one server, shared by the pools that have it.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    state: Mutex<State>,
-    poked: Arc<Notify>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    pools: Vec<(Weak<Cluster>, usize)>,
-    task: Option<JoinHandle<()>>,
-    /// Of the connection that looks.
-    link: Weak<Link>,
-}
-
-impl Watch {
-    /// The one there is, or a new one, which does not look before somebody joins.
-    pub(crate) fn of(
-        (host, address, port): (&Host, Option<IpAddr>, u16),
-        Access { config, encryption, requirement, .. }: &Access,
-        connect_timeout: Duration,
-        monitor_interval: Option<MonitorInterval>,
-    ) -> Arc<Self> {
-        let key = Key {
-            host: format!("{host:?}"),
-            address,
-            port,
-            trust: (encryption.clone(), config.get_channel_binding(), requirement.clone()),
-            user: config.get_user().map(str::to_owned),
-            database: config.get_dbname().map(str::to_owned),
-            settings: config.get_options().map(str::to_owned),
-            connect_timeout,
-            monitor_interval,
-        };
-        let mut watches = lock(&WATCHES);
-        watches.retain(|(_, watch)| watch.strong_count() > 0);
-        if let Some(watch) = watches.iter().find(|(known, _)| *known == key).and_then(|(_, watch)| watch.upgrade()) {
-            return watch;
-        }
-        let watch = Arc::new(Self { state: Mutex::default(), poked: Arc::default() });
-        watches.push((key, Arc::downgrade(&watch)));
-        watch
-    }
-
-    /// Asks for a look at once.
-    pub(crate) fn poke(&self) {
-        self.poked.notify_one();
-    }
-
-    /// What wakes the monitor for a look at once.
-    pub(crate) fn check(&self) -> Arc<Notify> {
-        self.poked.clone()
-    }
-
-    /// The pool wants to hear what is seen.
-    pub(crate) fn join(self: &Arc<Self>, cluster: &Arc<Cluster>, node: usize) {
-        let mut state = lock(&self.state);
-        state.pools.push((Arc::downgrade(cluster), node));
-        // The I/O thread may have ended, and with it the task, when its last environment did.
-        if state.task.as_ref().is_none_or(JoinHandle::is_finished)
-            && let Some(monitor_interval) = cluster.monitor_interval
-        {
-            state.task = Some(tokio::spawn(look_out(Arc::downgrade(self), self.poked.clone(), monitor_interval)));
-        } else {
-            self.poke();
-        }
-    }
-
-    /// The pool has ended. When it was the last one nobody looks any more; then it returns the connection that did, which
-    /// is being closed.
-    pub(crate) async fn leave(&self, cluster: &Arc<Cluster>) -> Option<Arc<Link>> {
-        let (task, link) = {
-            let mut state = lock(&self.state);
-            state
-                .pools
-                .retain(|(pool, _)| pool.strong_count() > 0 && !std::ptr::eq(pool.as_ptr(), Arc::as_ptr(cluster)));
-            if !state.pools.is_empty() {
-                // The connection may be that pool's.
-                self.poke();
-                return None;
+impl Cluster {
+    /// Starts looking at the nodes in the background, if the pool wants that.
+    pub(crate) fn watch(self: &Arc<Self>) {
+        if self.monitor_interval.is_some() {
+            self.begin();
+            for (node, watch) in self.watches.iter().enumerate() {
+                join(watch, self, node);
             }
-            (state.task.take()?, state.link.upgrade())
-        };
-        task.abort();
-        let _ = task.await;
-        link
+        }
     }
 
-    /// The pools that are left, each with its node; none: the task that asks may end.
-    fn pools(&self) -> Option<Vec<Sharer>> {
-        let mut state = lock(&self.state);
-        state.pools.retain(|(pool, _)| pool.strong_count() > 0);
-        let alive = |(pool, node): &(Weak<Cluster>, usize)| {
-            let cluster = pool.upgrade()?;
-            let node = cluster.nodes[*node].clone();
-            Some((cluster, node))
-        };
-        let pools: Vec<_> = state.pools.iter().filter_map(alive).collect();
-        if pools.is_empty() {
-            state.task = None;
-            return None;
+    /// Stops looking, and resolves when every connection that nobody has any more is closed.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let mut links: Vec<_> = self.nodes.iter().flat_map(|node| node.endpoint.links()).collect();
+        for watch in &self.watches {
+            links.extend(watch.leave(self).await);
         }
-        Some(pools)
+        let _ = timeout(CLOSING, join_all(links.iter().map(|link| link.ended()))).await;
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(task) = lock(&self.state).task.take() {
-            task.abort();
-        }
+/// The pool wants to know what is seen.
+fn join(watch: &Arc<Watch<Cluster>>, cluster: &Arc<Cluster>, node: usize) {
+    let mut state = lock(&watch.state);
+    state.pools.push((Arc::downgrade(cluster), node));
+    // The I/O thread may have ended, and with it the task, when its last environment did.
+    if state.task.as_ref().is_none_or(JoinHandle::is_finished)
+        && let Some(monitor_interval) = cluster.monitor_interval
+    {
+        state.task = Some(tokio::spawn(look_out(Arc::downgrade(watch), watch.wake_up(), monitor_interval)));
+    } else {
+        watch.wake_up().notify_one();
     }
 }
 
-async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, monitor_interval: MonitorInterval) {
+async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_interval: MonitorInterval) {
     let mut conn: Option<Connection> = None;
     // Whose name and password the connection has.
     let mut owner: Weak<Cluster> = Weak::new();
@@ -201,6 +84,8 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, monitor_interval: Moni
         // Between two looks the watch and its pools may be dropped: they are held only while looking.
         let Some(strong) = watch.upgrade() else { return };
         let Some(pools) = strong.pools() else { return };
+        let pools: Vec<Sharer> =
+            pools.into_iter().map(|(cluster, node)| (cluster.clone(), cluster.nodes[node].clone())).collect();
         let owned = pools.iter().find(|(cluster, _)| std::ptr::eq(Arc::as_ptr(cluster), owner.as_ptr()));
         let chosen = owned.unwrap_or_else(|| {
             conn = None;
@@ -227,13 +112,13 @@ async fn look_out(watch: Weak<Watch>, poked: Arc<Notify>, monitor_interval: Moni
                 drop(tokio::spawn(async move { cluster.settled().await }));
             }
         }
-        let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_node());
+        let wanted = pools.iter().any(|(cluster, _)| cluster.lacks_some_node());
         let interval =
             if wanted { INTERVAL_WITHOUT_NODE.min(monitor_interval.interval()) } else { monitor_interval.interval() };
         drop((strong, pools));
         tokio::select! {
             () = sleep(jittered(interval)) => {}
-            () = poked.notified() => sleep(QUIET).await,
+            () = wake_up.notified() => sleep(QUIET).await,
             () = broken(conn.as_ref()) => {}
         }
     }

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::cluster::monitor::Watch;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::probe::{Probe, Role};
 use crate::connection::socket::Address;
@@ -58,6 +57,16 @@ pub(crate) struct NodeStatus {
     pub(crate) refusal: Option<String>,
 }
 
+impl NodeStatus {
+    pub(crate) fn role_name(&self) -> &'static str {
+        match self.role {
+            Some(role) if role.in_recovery => "standby",
+            Some(_) => "primary",
+            None => "unknown",
+        }
+    }
+}
+
 /// A host of a pool's list.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -67,19 +76,17 @@ pub(crate) struct Node {
     pub(crate) suspect: AtomicBool,
     /// What it said before it was known which cluster the nodes belong to.
     pub(crate) early: Mutex<Option<Probe>>,
-    pub(crate) watch: Arc<Watch>,
     /// Where the monitor's connection goes.
     watched: Mutex<Option<Address>>,
 }
 
 impl Node {
-    pub(crate) fn new(endpoint: Endpoint, watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
             status: Mutex::default(),
             suspect: AtomicBool::new(false),
             early: Mutex::default(),
-            watch,
             watched: Mutex::default(),
         }
     }

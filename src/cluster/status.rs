@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cluster::Cluster;
-use crate::cluster::node::{Lag, Node, NodeStatus, State};
-use crate::cluster::role::{Mode, misfit};
+use crate::cluster::cluster::Cluster;
+use crate::cluster::node::{Lag, Node, State};
+use crate::cluster::role::misfit;
+use crate::cluster::route::Route;
 use crate::engine::lock;
 use crate::error::HostReason;
 
 impl Cluster {
     /// What every host last said, for NoPrimaryError.
-    pub(crate) fn reasons(&self, mode: Mode) -> Vec<HostReason> {
+    pub(crate) fn reasons(&self, route: Route) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let seen = lock(&node.status).clone();
             let role = seen.role.filter(|_| seen.state != State::Down);
             let error = seen.last_error.or(seen.refusal);
-            let objection = role.filter(|_| error.is_none()).and_then(|_| self.objection_to(node, mode));
+            let objection = role.filter(|_| error.is_none()).and_then(|_| self.objection_to(node, route));
             let reason = match (error.or(objection), role) {
                 (Some(reason), _) => reason,
-                (None, Some(role)) => misfit(mode, role).to_owned(),
+                (None, Some(role)) => misfit(route, role).to_owned(),
                 (None, None) => "no answer yet".to_owned(),
             };
             HostReason { host: node.endpoint.host_name(), port: node.endpoint.port, reason }
@@ -72,7 +73,7 @@ impl NodeReport {
         Self {
             host: node.endpoint.host_name(),
             port: node.endpoint.port,
-            role: role_name(&seen),
+            role: seen.role_name(),
             state: seen.state.name(),
             timeline: seen.timeline,
             lsn: seen.lsn.map(|lsn| format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)),
@@ -81,13 +82,5 @@ impl NodeReport {
             lag_ms: lag.map(|lag| ms(lag.time)),
             last_error: seen.last_error,
         }
-    }
-}
-
-pub(crate) fn role_name(seen: &NodeStatus) -> &'static str {
-    match seen.role {
-        Some(role) if role.in_recovery => "standby",
-        Some(_) => "primary",
-        None => "unknown",
     }
 }

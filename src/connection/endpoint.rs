@@ -2,7 +2,7 @@
 //! it last answered. The cluster keeps what is known of the node itself (`cluster::node`).
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::Notify;
@@ -25,6 +25,10 @@ pub(crate) struct Endpoint {
     generation: AtomicU64,
     /// When a statement was last answered, by [`crate::engine::clock`]: a sign of life.
     last_answer: AtomicU64,
+    /// Statements of the pool that run on the node.
+    in_flight: AtomicUsize,
+    /// Connections of the pool to the node.
+    connections: AtomicUsize,
     links: Mutex<Vec<Weak<Link>>>,
     broken: Notify,
     /// Wakes the monitor of the node.
@@ -40,6 +44,8 @@ impl Endpoint {
             address,
             generation: AtomicU64::new(0),
             last_answer: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
             links: Mutex::default(),
             broken: Notify::new(),
             check,
@@ -59,6 +65,34 @@ impl Endpoint {
     /// When the node last answered a statement, by [`crate::engine::clock`]; 0: never.
     pub(crate) fn last_answer(&self) -> u64 {
         self.last_answer.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A statement begins to run on the node.
+    pub(crate) fn statement_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A statement does not run on the node any more.
+    pub(crate) fn statement_ended(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The pool has one connection more to the node.
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The pool has one connection less to the node.
+    pub(crate) fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The host as the user wrote it.

@@ -39,6 +39,11 @@ impl ActiveConnection {
         &self.object
     }
 
+    /// The node it leads to, by its place in the pool's list of hosts.
+    pub(super) fn node(&self) -> usize {
+        self.object.conn.endpoint.index
+    }
+
     /// Tasks on it.
     pub(super) fn load(&self) -> usize {
         self.object.load.load(Ordering::Relaxed)
@@ -46,6 +51,7 @@ impl ActiveConnection {
 
     /// One more worker runs on it.
     pub(super) fn join(&self) {
+        self.object.conn.endpoint.statement_began();
         if self.object.load.fetch_add(1, Ordering::Relaxed) == 0 {
             self.progressed();
         }
@@ -53,17 +59,18 @@ impl ActiveConnection {
 
     /// A worker leaves. True: it was the last one.
     pub(super) fn leave(&self) -> bool {
+        self.object.conn.endpoint.statement_ended();
         self.object.load.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
-    pub(super) fn seat(&self, sharing: Sharing) {
+    pub(super) fn begin(&self, sharing: Sharing) {
         self.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
         self.long.store(sharing == Sharing::Long, Ordering::Relaxed);
     }
 
     /// A task with this way of sharing has ended on it.
-    pub(super) fn unseat(&self, sharing: Sharing) {
+    pub(super) fn end(&self, sharing: Sharing) {
         self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
         self.long.store(false, Ordering::Relaxed);
         self.progressed();

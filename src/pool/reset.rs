@@ -33,7 +33,7 @@ impl Session {
     /// Undoes it.
     pub(super) async fn tidy(&self, cluster: &Cluster) {
         let conn = &self.conn;
-        if !self.is_usable(cluster) {
+        if !self.is_usable() {
             return;
         }
         if conn.session_state.is_in_block() && self.has_one_user() {

@@ -1,37 +1,37 @@
 //! Which statement runs on which connection, and which waits.
 //!
-//! Work waits first come first served (`waiting`). An idle connection is always preferred; when none is idle, a statement
-//! that allows it is sent down a connection that is busy (pipelining), unless that one has been silent for a while;
-//! meanwhile the pool grows up to its size. For each task that needs a connection to itself (a transaction, a statement
-//! that can be cancelled) one busy connection is reserved: nothing more is sent down, so that it comes free. Statements
-//! that take long leave the last connection to the others, as long as there are such others.
+//! A statement carries its route. Of the nodes that suit the route one is chosen (`cluster::balance`), then a connection on it:
+//! an idle one; else, where the statement allows it, a busy one (pipelining), unless that one has been silent for a while;
+//! meanwhile the pool grows up to its size. Else the work waits, first come first served (`wait_queue`). For each task that
+//! needs a connection to itself (a transaction, a statement that can be cancelled) one busy connection is reserved: nothing
+//! more is sent down, so that it comes free. Statements that take long leave the last connection to the others, as long as
+//! there are such others.
 //!
-//! deadpool owns the connections; a [`ActiveConnection`] is one that is out of deadpool with work on it. When the last work of a
-//! lane ends and nothing waits, it goes back.
+//! deadpool owns the connections (`node_pool`); an [`ActiveConnection`] is one that is out of deadpool with work on it. When
+//! its last work ends and nothing waits, it goes back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use deadpool::managed;
-use deadpool_postgres::Timeouts;
-use futures_util::FutureExt;
+use deadpool::managed::BuildError;
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::sleep;
 
 use crate::cluster::Cluster;
-use crate::connection::failure::ConnectFailure;
-use crate::engine::{Backoff, clock, lock};
+use crate::cluster::route::Route;
+use crate::engine::{clock, lock};
 use crate::error::ClientError;
 use crate::pool::active_connection::ActiveConnection;
-use crate::pool::node_pool::{Manager, Object, build};
+use crate::pool::node_pool::{NodePool, Object};
+use crate::pool::route_pool::RoutePool;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
-use crate::pool::wait_queue::WaitQueue;
 
 /// How a pool behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Connections of a route at most.
     pub(crate) size: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_lifetime: Duration,
@@ -41,29 +41,22 @@ pub(crate) struct Limits {
     pub(crate) depth: usize,
 }
 
-/// So long after the last quick statement others are expected.
-const QUICK_US: u64 = 100_000;
-/// A smaller pool has no connection to spare for quick statements.
-const LEAST_TO_SPARE: usize = 4;
-/// Attempts to get one more connection at a time: a pool of a hundred must not knock a hundred times at a server that has just
-/// come up.
-const MOST_ATTEMPTS: usize = 4;
-/// How long a cancelled statement may take to end when the pool does.
-const CANCEL_GRACE: Duration = Duration::from_secs(1);
-
 #[derive(Debug)]
-struct State<T> {
-    waiting: WaitQueue<T>,
-    active: Vec<Arc<ActiveConnection>>,
-    /// When a statement that may share was handed in, by [`clock`].
-    last_quick: u64,
-    /// Tasks that are about to get a connection from deadpool, usually a new one.
-    acquiring: usize,
-    /// The last attempt to get one failed.
-    failing: bool,
-    closing: bool,
+pub(super) struct State<T> {
+    /// One for each route in use, the pool's default first.
+    pub(super) routes: Vec<RoutePool<T>>,
+    pub(super) closing: bool,
     /// When the sweeper looks next; none: it does not run.
-    next_sweep: Option<Instant>,
+    pub(super) next_sweep: Option<Instant>,
+}
+
+impl<T: Task> State<T> {
+    /// The part of the pool that serves a route in use.
+    pub(super) fn of(&mut self, route: Route) -> &mut RoutePool<T> {
+        // A connection, or work that waited, is of a route in use. The first one is always there.
+        let index = self.routes.iter().position(|pool| pool.route == route).unwrap_or_default();
+        &mut self.routes[index]
+    }
 }
 
 /// The public `status()`, readable from any thread.
@@ -79,31 +72,24 @@ pub(crate) struct Status {
 #[derive(Debug)]
 pub(crate) struct Router<T> {
     pub(crate) cluster: Arc<Cluster>,
-    objects: managed::Pool<Manager>,
-    limits: Limits,
-    state: Mutex<State<T>>,
-    sweep: Notify,
+    pub(super) limits: Limits,
+    pub(super) state: Mutex<State<T>>,
+    /// Wakes the sweeper.
+    pub(super) sweep: Notify,
     /// Something ended: [`Self::close`] looks again.
-    drained: Notify,
+    pub(super) drained: Notify,
     /// How many tasks were sent down a connection that had others on it.
     pipelined: AtomicU64,
 }
 
 impl<T: Task> Router<T> {
-    pub(crate) fn new(cluster: Arc<Cluster>, limits: Limits) -> Result<Arc<Self>, managed::BuildError> {
-        let objects = build(&cluster, limits.size, limits.max_lifetime, limits.statements)?;
-        let state = State {
-            waiting: WaitQueue::default(),
-            last_quick: 0,
-            active: Vec::new(),
-            acquiring: 0,
-            failing: false,
-            closing: false,
-            next_sweep: None,
-        };
-        let state = Mutex::new(state);
-        let pipelined = AtomicU64::new(0);
-        Ok(Arc::new(Self { cluster, objects, limits, state, sweep: Notify::new(), drained: Notify::new(), pipelined }))
+    /// `route`: that of the calls that name none.
+    pub(crate) fn new(cluster: Arc<Cluster>, route: Route, limits: Limits) -> Result<Arc<Self>, BuildError> {
+        let routes = vec![RoutePool::new(&cluster, route, limits.size)?];
+        cluster.serve(route);
+        let state = Mutex::new(State { routes, closing: false, next_sweep: None });
+        let (sweep, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
+        Ok(Arc::new(Self { cluster, limits, state, sweep, drained, pipelined }))
     }
 
     /// Starts the background work; on the I/O thread.
@@ -114,9 +100,11 @@ impl<T: Task> Router<T> {
 
     pub(crate) fn status(&self) -> Status {
         let state = lock(&self.state);
-        let size = self.objects.status().size;
-        let in_use = state.active.len().min(size);
-        Status { size, in_use, waiting: state.waiting.len(), pipelined: self.pipelined.load(Ordering::Relaxed) }
+        let sum = |of: fn(&RoutePool<T>) -> usize| state.routes.iter().map(of).sum::<usize>();
+        let size = sum(RoutePool::size);
+        let in_use = sum(|pool| pool.active.len()).min(size);
+        let waiting = sum(|pool| pool.waiting.len());
+        Status { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
     /// Takes work.
@@ -126,15 +114,29 @@ impl<T: Task> Router<T> {
             drop(state);
             return task.fail(ClientError::PoolClosed);
         }
-        let wakes_at = task.wakes_at();
-        if task.sharing() == Sharing::Any {
-            state.last_quick = clock();
+        let (route, wakes_at) = (task.route(), task.wakes_at());
+        if state.routes.iter().all(|pool| pool.route != route)
+            && let Err(error) = self.serve(&mut state, route)
+        {
+            drop(state);
+            return task.fail(ClientError::Internal(error.to_string()));
         }
-        state.waiting.push_back(task);
-        self.dispatch(&mut state);
-        if !state.waiting.is_empty() {
+        let pool = state.of(route);
+        if task.sharing() == Sharing::Any {
+            pool.last_quick = clock();
+        }
+        pool.waiting.push_back(task);
+        self.dispatch(pool);
+        if !pool.waiting.is_empty() {
             self.watch(&mut state, wakes_at);
         }
+    }
+
+    /// The first statement on a route.
+    fn serve(&self, state: &mut State<T>, route: Route) -> Result<(), BuildError> {
+        state.routes.push(RoutePool::new(&self.cluster, route, self.limits.size)?);
+        self.cluster.serve(route);
+        Ok(())
     }
 
     /// Something may have become possible, or impossible, for what waits.
@@ -143,173 +145,60 @@ impl<T: Task> Router<T> {
     }
 
     /// Gives what waits to whoever can take it.
-    fn dispatch(self: &Arc<Self>, state: &mut State<T>) {
+    pub(super) fn dispatch(self: &Arc<Self>, pool: &mut RoutePool<T>) {
         loop {
-            let long = self.may_begin_long(state);
-            if state.waiting.len() == if long { 0 } else { state.waiting.long() } {
+            let long = pool.may_begin_long();
+            if pool.waiting.len() == if long { 0 } else { pool.waiting.long() } {
                 break;
             }
-            let (active, task) = match self.check_out() {
+            let (active, task) = match pool.check_out(&self.cluster) {
                 Some(object) => {
                     let active = ActiveConnection::new(object);
-                    state.active.push(active.clone());
-                    (Some(active), state.waiting.pop_oldest(long))
+                    pool.active.push(active.clone());
+                    (Some(active), pool.waiting.pop_oldest(long))
                 }
                 None => {
-                    let growing = self.grow(state);
-                    self.reserve_lanes(state);
-                    let active = match state.waiting.first_sharing() {
+                    let growing = self.grow(pool);
+                    pool.reserve();
+                    let active = match pool.waiting.first_sharing() {
                         // It may be slow: better a new connection of its own, if there may be one.
                         None | Some(Sharing::Alone | Sharing::Long) => None,
                         Some(Sharing::Last) if growing => None,
-                        Some(Sharing::Last | Sharing::Any) => self.best_shared(state),
+                        Some(Sharing::Last | Sharing::Any) => pool.best_shared(&self.cluster, self.limits.depth),
                     };
-                    let task = active.as_ref().and_then(|_| state.waiting.pop_sharing());
+                    let task = active.as_ref().and_then(|_| pool.waiting.pop_sharing());
                     (active, task)
                 }
             };
             let (Some(active), Some(task)) = (active, task) else { break };
             let sharing = task.sharing();
             active.join();
-            self.seat(&active, sharing);
+            self.begin_task(&active, sharing);
             drop(tokio::spawn(self.clone().work(active, task, sharing)));
         }
     }
 
-    /// Whether one of those that wait and take long may begin.
-    fn may_begin_long(&self, state: &State<T>) -> bool {
-        state.waiting.long() > 0 && self.room_for_long(state) > 0
-    }
-
-    /// How many more statements that take long may begin.
-    fn room_for_long(&self, state: &State<T>) -> usize {
-        let spare = self.limits.size >= LEAST_TO_SPARE && clock() - state.last_quick < QUICK_US;
-        let most = self.limits.size - usize::from(spare);
-        most.saturating_sub(state.active.iter().filter(|active| active.is_long()).count())
-    }
-
-    /// Makes as many lanes come free as there are tasks that need one alone, beside those that are on their way.
-    fn reserve_lanes(&self, state: &State<T>) {
-        let long = if self.may_begin_long(state) { state.waiting.long().min(self.room_for_long(state)) } else { 0 };
-        let coming = if state.failing { 0 } else { state.acquiring };
-        let wanted = (state.waiting.alone() + long).saturating_sub(coming);
-        let mut reserved = state.active.iter().filter(|active| active.is_reserved()).count();
-        while reserved < wanted {
-            let free = state.active.iter().filter(|active| !active.is_reserved() && !active.is_long());
-            let Some(active) = free.min_by_key(|active| active.load()) else { return };
-            active.reserve(true);
-            reserved += 1;
+    /// Starts getting one more connection, if there may be one more and somebody waits for it.
+    /// True: one will come, or the attempt is under way.
+    fn grow(self: &Arc<Self>, pool: &mut RoutePool<T>) -> bool {
+        if pool.begin_to_acquire() {
+            drop(tokio::spawn(self.clone().acquire(pool.route)));
         }
+        pool.is_growing()
     }
 
-    /// A task begins on a lane.
-    fn seat(&self, active: &ActiveConnection, sharing: Sharing) {
-        active.seat(sharing);
+    /// A task begins on a connection.
+    fn begin_task(&self, active: &ActiveConnection, sharing: Sharing) {
+        active.begin(sharing);
         if active.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// An idle connection, if there is one that is still good. Never waits: our hook does not, and an attempt to
-    /// create one is dropped at once.
-    fn check_out(&self) -> Option<Object> {
-        const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
-        if self.objects.status().available == 0 {
-            return None;
-        }
-        self.objects.timeout_get(&AT_ONCE).now_or_never()?.ok()
-    }
-
-    /// The busy connection that is best to send one more statement down.
-    fn best_shared(&self, state: &State<T>) -> Option<Arc<ActiveConnection>> {
-        let now = clock();
-        let depth = self.limits.depth;
-        let open =
-            |active: &&Arc<ActiveConnection>| active.is_open(depth, now) && active.session().is_usable(&self.cluster);
-        state.active.iter().filter(open).min_by_key(|active| active.load()).cloned()
-    }
-
-    /// Starts getting one more connection, if there may be one more and somebody waits for it.
-    /// True: one will come, or the attempt is under way.
-    fn grow(self: &Arc<Self>, state: &mut State<T>) -> bool {
-        let room = state.active.len() + state.acquiring < self.limits.size;
-        let wanted = state.acquiring < state.waiting.len().min(MOST_ATTEMPTS);
-        if room && wanted && !(state.failing && state.acquiring > 0) {
-            state.acquiring += 1;
-            drop(tokio::spawn(self.clone().acquire()));
-        }
-        state.acquiring > 0 && !state.failing
-    }
-
-    /// Gets a connection for what waits; as long as something waits.
-    async fn acquire(self: Arc<Self>) {
-        let mut backoff = Backoff::default();
-        loop {
-            let appeared = self.cluster.appeared.notified();
-            let mut appeared = std::pin::pin!(appeared);
-            appeared.as_mut().enable();
-            let got = self.objects.get().await;
-            if self.acquired(got) {
-                break;
-            }
-            tokio::select! {
-                () = sleep(backoff.next()) => {}
-                () = appeared => backoff = Backoff::default(),
-            }
-            if self.nobody_waits() {
-                break;
-            }
-        }
-        self.drained.notify_waiters();
-    }
-
-    /// What follows from an attempt to get a connection. True: this task has done its part.
-    fn acquired(self: &Arc<Self>, got: Result<Object, managed::PoolError<ConnectFailure>>) -> bool {
-        let mut state = lock(&self.state);
-        let error = match got {
-            Ok(object) => {
-                state.acquiring -= 1;
-                state.failing = false;
-                // Idle for a moment: dispatch takes the idle ones first.
-                drop(object);
-                self.dispatch(&mut state);
-                return true;
-            }
-            Err(error) => error,
-        };
-        if let Some(refusal) = hopeless(&error).filter(|_| state.active.is_empty()) {
-            state.acquiring -= 1;
-            let waiting = state.waiting.take_all();
-            drop(state);
-            for task in waiting {
-                task.fail(refusal.clone());
-            }
-            return true;
-        }
-        state.failing = true;
-        // One is enough to keep trying for all.
-        let needless = state.acquiring > 1 || state.waiting.is_empty() || self.objects.is_closed();
-        if needless {
-            state.acquiring -= 1;
-        }
-        needless
-    }
-
-    /// Whether an acquiring task has nobody to try for any more; it is counted off then.
-    fn nobody_waits(&self) -> bool {
-        let mut state = lock(&self.state);
-        let nobody = state.waiting.is_empty();
-        if nobody {
-            state.acquiring -= 1;
-            state.failing = false;
-        }
-        nobody
-    }
-
-    /// Runs a task, and then what waits, on one lane.
+    /// Runs a task, and then what waits, on one connection.
     async fn work(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
-        // If a task panics its drop tells its caller; this gives the lane back all the same.
-        let seat = Seat { router: self.clone(), active: Some(active.clone()) };
+        // If a task panics its drop tells its caller; this gives the connection back all the same.
+        let worker = Worker { router: self.clone(), active: Some(active.clone()) };
         let (mut task, mut sharing) = (first, sharing);
         loop {
             let after = task.run(active.session()).await;
@@ -317,20 +206,20 @@ impl<T: Task> Router<T> {
                 // Boxed: each task carries the room for it.
                 Box::pin(active.session().tidy(&self.cluster)).await;
             }
-            active.unseat(sharing);
+            active.end(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
                 After::Again(task) => {
                     let mut state = lock(&self.state);
                     self.watch(&mut state, task.wakes_at());
-                    state.waiting.push_front(task);
+                    state.of(task.route()).waiting.push_front(task);
                     None
                 }
             };
             let next = self.next_for(&active);
             let Some(next) = next else {
                 drop(active);
-                drop(seat);
+                drop(worker);
                 return answer.into_iter().for_each(|answer| answer());
             };
             if let Some(answer) = answer {
@@ -340,174 +229,66 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// What a worker of this lane does next.
+    /// What a worker of this connection does next.
     fn next_for(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
-        if !active.session().is_usable(&self.cluster) {
+        if !active.session().is_usable() {
             return None;
         }
+        let pool = state.of(active.session().route);
         let task = if active.load() == 1 {
             // It is as good as idle.
             active.reserve(false);
-            let long = self.may_begin_long(&state);
-            state.waiting.pop_oldest(long)
-        } else if active.may_follow() && state.waiting.first_sharing().is_some() {
-            state.waiting.pop_sharing()
+            let long = pool.may_begin_long();
+            pool.waiting.pop_oldest(long)
+        } else if active.may_follow() && pool.waiting.first_sharing().is_some() {
+            pool.waiting.pop_sharing()
         } else {
             None
         }?;
         let sharing = task.sharing();
-        self.seat(active, sharing);
+        self.begin_task(active, sharing);
         Some((task, sharing))
     }
 
-    /// A worker leaves its lane; the last one gives the connection back.
+    /// A worker leaves its connection; the last one gives it back.
     fn leave(self: &Arc<Self>, active: Arc<ActiveConnection>) {
         let mut state = lock(&self.state);
+        let closing = state.closing;
+        let pool = state.of(active.session().route);
         if active.leave() {
-            state.active.retain(|other| !Arc::ptr_eq(other, &active));
+            pool.active.retain(|other| !Arc::ptr_eq(other, &active));
             if let Some(active) = Arc::into_inner(active) {
-                if active.session().is_usable(&self.cluster) && !state.closing {
+                if active.session().is_usable() && !closing {
                     drop(active.object);
                 } else {
                     drop(Object::take(active.object));
                 }
             }
         }
-        self.dispatch(&mut state);
+        self.dispatch(pool);
         drop(state);
         self.drained.notify_waiters();
     }
 
-    /// Makes sure that somebody looks at what waits at this time.
-    fn watch(self: &Arc<Self>, state: &mut State<T>, wakes_at: Instant) {
-        match state.next_sweep {
-            None => {
-                state.next_sweep = Some(wakes_at);
-                drop(tokio::spawn(self.clone().sweep()));
-            }
-            Some(at) if wakes_at < at => {
-                state.next_sweep = Some(wakes_at);
-                self.sweep.notify_one();
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Fails what has waited too long, as long as something waits.
-    async fn sweep(self: Arc<Self>) {
-        loop {
-            let Some(at) = lock(&self.state).next_sweep else { return };
-            tokio::select! {
-                () = sleep_until(at.into()) => {}
-                () = self.sweep.notified() => {}
-            }
-            let idle = self.fail_expired(Instant::now());
-            if idle {
-                self.drained.notify_waiters();
-                return;
-            }
-        }
-    }
-
-    /// True when nothing waits any more.
-    fn fail_expired(&self, now: Instant) -> bool {
-        let mut state = lock(&self.state);
-        // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
-        let lacks_connections = !state.active.iter().any(|active| active.session().is_usable(&self.cluster));
-        let stunted = (state.failing && state.active.len() < self.limits.size).then_some(state.active.len());
-        let failed = state.waiting.take_out(|task| match task.verdict(now) {
-            None if task.deadline() <= now => Some(self.out_of_time(task, lacks_connections, stunted, now)),
-            verdict => verdict,
-        });
-        state.next_sweep = state.waiting.wakes_at();
-        let idle = state.next_sweep.is_none();
-        drop(state);
-        for (task, error) in failed {
-            task.fail(error);
-        }
-        idle
-    }
-
-    /// `stunted`: so many connections there are, because attempts to make more have failed.
-    fn out_of_time(&self, task: &T, lacks_connections: bool, stunted: Option<usize>, now: Instant) -> ClientError {
-        let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
-        if lacks_connections {
-            let wanted = self.cluster.mode.wanted();
-            ClientError::NoPrimary { wanted, waited_ms, nodes: self.cluster.reasons(self.cluster.mode) }
-        } else {
-            let nodes = stunted.map_or_else(Vec::new, |_| self.cluster.refusals());
-            ClientError::AcquireTimeout { size: stunted.unwrap_or(self.limits.size), waited_ms, nodes }
-        }
-    }
-
-    /// Takes no more work, lets what there is finish (until `limit`, then cancels it), and closes every connection.
-    pub(crate) async fn close(self: &Arc<Self>, limit: Option<Duration>) {
-        lock(&self.state).closing = true;
-        let finished = async {
-            loop {
-                let drained = self.drained.notified();
-                if self.is_drained() {
-                    return;
-                }
-                drained.await;
-            }
-        };
-        match limit {
-            None => finished.await,
-            Some(limit) => {
-                let mut finished = std::pin::pin!(finished);
-                if timeout(limit, finished.as_mut()).await.is_err() {
-                    self.cancel_all().await;
-                    finished.await;
-                }
-            }
-        }
-        self.objects.close();
-        self.cluster.retired.notify_one();
-        self.cluster.close().await;
-    }
-
-    fn is_drained(&self) -> bool {
-        let state = lock(&self.state);
-        state.waiting.is_empty() && state.active.is_empty()
-    }
-
-    /// Takes all that waits, and lists what runs.
-    fn empty_out(&self) -> (Vec<T>, Vec<Arc<Session>>) {
-        let mut state = lock(&self.state);
-        let running = state.active.iter().map(|active| active.session().clone()).collect();
-        (state.waiting.take_all().collect(), running)
-    }
-
-    async fn cancel_all(&self) {
-        let (waiting, running) = self.empty_out();
-        for task in waiting {
-            task.fail(ClientError::PoolClosed);
-        }
-        let cancels = running.iter().map(|session| session.conn.cancel());
-        let _ = timeout(CANCEL_GRACE, futures_util::future::join_all(cancels)).await;
-        // What the cancel did not end within a moment ends with its connection.
-        let _ = timeout(CANCEL_GRACE, self.drained.notified()).await;
-        for session in &running {
-            session.conn.cut();
-        }
-    }
-
-    fn drop_stale(&self) {
+    /// Closes idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
+    fn drop_stale(&self) -> bool {
         let idle = self.limits.idle_timeout;
         let keep = |session: &Arc<Session>| session.may_be_reused(&self.cluster) && session.conn.idle_for() < idle;
-        drop(self.objects.retain(|session, _| keep(session)));
+        let state = lock(&self.state);
+        let nodes = state.routes.iter().flat_map(|pool| &pool.nodes);
+        nodes.clone().for_each(|node| node.retain(keep));
+        !nodes.clone().all(NodePool::is_closed)
     }
 }
 
-/// Counts a worker's place on its lane, panics included.
-struct Seat<T: Task> {
+/// Counts a worker's place on its connection, panics included.
+struct Worker<T: Task> {
     router: Arc<Router<T>>,
     active: Option<Arc<ActiveConnection>>,
 }
 
-impl<T: Task> Drop for Seat<T> {
+impl<T: Task> Drop for Worker<T> {
     fn drop(&mut self) {
         if let Some(active) = self.active.take() {
             if std::thread::panicking() {
@@ -518,14 +299,13 @@ impl<T: Task> Drop for Seat<T> {
     }
 }
 
-/// Drops idle connections that are too old, or whose node was fenced or lost.
+/// Drops what is stale, as long as there is a pool.
 async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
     loop {
         let Some(strong) = router.upgrade() else { return };
-        if strong.objects.is_closed() {
+        if !strong.drop_stale() {
             return;
         }
-        strong.drop_stale();
         let cluster = strong.cluster.clone();
         let interval = (strong.limits.idle_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(10));
         drop(strong);
@@ -533,13 +313,5 @@ async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
             () = sleep(interval) => {}
             () = cluster.retired.notified() => {}
         }
-    }
-}
-
-/// An error that waiting does not mend.
-fn hopeless(error: &managed::PoolError<ConnectFailure>) -> Option<ClientError> {
-    match error {
-        managed::PoolError::Backend(failure) => failure.hopeless(),
-        _ => None,
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::cluster::role::{Fit, fit};
+use crate::cluster::route::Route;
 use crate::codec::Catalog;
 use crate::connection::connection::Connection;
 use crate::pool::prepared::PreparedCache;
@@ -13,6 +14,8 @@ use crate::pool::prepared::PreparedCache;
 /// One pooled connection.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// What it was opened for.
+    pub(crate) route: Route,
     pub(crate) conn: Connection,
     pub(crate) prepared: PreparedCache,
     /// What the server has said of types that are not built in.
@@ -25,11 +28,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(conn: Connection, max_lifetime: Duration, statements: usize) -> Self {
+    pub(super) fn new(conn: Connection, route: Route, max_lifetime: Duration, statements: usize) -> Self {
         // Up to 10 % earlier, so that connections made together do not end together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
+        conn.endpoint.connection_opened();
         Self {
+            route,
             conn,
             prepared: PreparedCache::new(statements),
             catalog: Mutex::default(),
@@ -53,13 +58,19 @@ impl Session {
         self.rests.load(Ordering::Relaxed)
     }
 
-    /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits the pool.
-    pub(crate) fn is_usable(&self, cluster: &Cluster) -> bool {
-        !self.conn.is_closed() && !self.conn.is_retired() && fit(cluster.mode, self.conn.role()) != Fit::No
+    /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits its route.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.conn.is_closed() && !self.conn.is_retired() && fit(self.route, self.conn.role()) != Fit::No
     }
 
     /// Whether it may be taken out of the pool once more.
     pub(super) fn may_be_reused(&self, cluster: &Cluster) -> bool {
-        self.is_usable(cluster) && Instant::now() < self.expires && !cluster.has_better_than(&self.conn)
+        self.is_usable() && Instant::now() < self.expires && !cluster.has_better_than(&self.conn, self.route)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.conn.endpoint.connection_closed();
     }
 }

@@ -4,11 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::cluster::route::Route;
 use crate::error::ClientError;
 use crate::pool::session::Session;
 
 /// A piece of work that needs a connection.
 pub(crate) trait Task: Send + Sized + 'static {
+    /// Which node it is to run on.
+    fn route(&self) -> Route;
     /// With whom it may share its connection.
     fn sharing(&self) -> Sharing;
     /// When it was handed in.

@@ -281,7 +281,7 @@ async fn transact(
     }
     let mut opening = Opening::new(sql);
     // A read-only transaction on a fenced node would succeed: better to hear of the fence first.
-    let may_be_fenced = context.cluster.mode.must_write() && conn.is_stale();
+    let may_be_fenced = session.route.must_write() && conn.is_stale();
     if limited || may_be_fenced || !opening.may_go_together(conn) {
         opening.alone(context, session).await.map_err(|failure| unsent(session, None, failure))?;
     }
@@ -391,7 +391,7 @@ async fn verdict(
             // COMMIT may have been carried out.
             (Cause::Lost, _) => return Err(lost(Cause::Lost)),
             (Cause::NeverLookedAt | Cause::ReadOnlyBefore, _) => return Err(Broken::Again),
-            (Cause::Server(error), Some(sequence)) if error.code == "25006" && context.cluster.mode.must_write() => {
+            (Cause::Server(error), Some(sequence)) if error.code == "25006" && session.route.must_write() => {
                 if fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced {
                     return Err(Broken::Again);
                 }

@@ -77,7 +77,7 @@ impl Begin {
                     Step::Over(Box::new(move || promise.done_empty(node)))
                 }
                 Command::Abandon => Step::Over(Box::new(|| ())),
-                command if !session.is_usable(&context.cluster) => return self.again(session, command).await,
+                command if !session.is_usable() => return self.again(session, command).await,
                 Command::Query { promise, statement, cancellation } => {
                     self.first_statement(session, promise, statement, cancellation).await
                 }
@@ -250,7 +250,7 @@ impl<'a> Opening<'a> {
         let sequence = conn.sending();
         let blocks = conn.session_state.blocks();
         let begin = conn.client.batch_execute(self.sql);
-        let (begun, read_only) = if context.cluster.mode.must_write() && !conn.reports_role() {
+        let (begun, read_only) = if session.route.must_write() && !conn.reports_role() {
             let show = conn.client.simple_query("SHOW transaction_read_only");
             let (shown, begun) = futures_util::future::join(show, begin).await;
             (begun, shown.is_ok_and(|messages| says_on(&messages)))
@@ -266,8 +266,8 @@ impl<'a> Opening<'a> {
             conn.cut();
             return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
         }
-        let is_fenced = read_only || fit(context.cluster.mode, conn.role()) == Fit::No;
-        if context.cluster.mode.must_write() && is_fenced {
+        let is_fenced = read_only || fit(session.route, conn.role()) == Fit::No;
+        if session.route.must_write() && is_fenced {
             fence::judge(&context.cluster, conn, sequence).await;
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
         }
@@ -340,7 +340,7 @@ async fn open(
         stage => return not_opened(session, ended, stage),
     }
     // BEGIN's answer has brought the news of a fence.
-    if context.cluster.mode.must_write() && fit(context.cluster.mode, conn.role()) == Fit::No {
+    if session.route.must_write() && fit(session.route, conn.role()) == Fit::No {
         fence::judge(&context.cluster, conn, sequence).await;
         return Opened::Again;
     }

@@ -103,7 +103,7 @@ pub(super) async fn execute(
             promise.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
-        if !in_transaction && became_read_only(context, session) {
+        if !in_transaction && became_read_only(session) {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
@@ -133,8 +133,8 @@ pub(super) async fn execute(
 }
 
 /// Whether the server has said, with its answer to Parse, that the node does not accept writes any more.
-fn became_read_only(context: &Context, session: &Session) -> bool {
-    context.cluster.mode.must_write() && fit(context.cluster.mode, session.conn.role()) == Fit::No
+fn became_read_only(session: &Session) -> bool {
+    session.route.must_write() && fit(session.route, session.conn.role()) == Fit::No
 }
 
 /// Prepares a statement and remembers it.

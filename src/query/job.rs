@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::time::sleep;
 
 use crate::cluster::fence::{self, Verdict};
+use crate::cluster::route::Route;
 use crate::connection::connection::Sequence;
 use crate::engine::Backoff;
 use crate::error::{ClientError, Outcome};
@@ -40,6 +41,7 @@ pub(crate) enum Job {
 pub(crate) struct Call {
     pub(crate) promise: Promise,
     pub(crate) context: Arc<Context>,
+    pub(crate) route: Route,
     pub(crate) cancellation: Cancellation,
     pub(crate) attempts: u32,
     submitted: Instant,
@@ -54,9 +56,11 @@ impl Call {
     pub(crate) fn new(promise: Promise, context: Arc<Context>, cancellation: Cancellation) -> Self {
         let submitted = Instant::now();
         let deadline = submitted + context.acquire_timeout;
+        let route = context.route;
         Self {
             promise,
             context,
+            route,
             cancellation,
             attempts: 0,
             submitted,
@@ -79,7 +83,7 @@ impl Call {
     /// Where there is a node that suits, and one connection after the other was lost, that no node was found would mislead.
     fn in_truth(&self, error: ClientError) -> ClientError {
         match (&error, &self.lost) {
-            (ClientError::NoPrimary { .. }, Some((node, reason))) if !self.context.cluster.lacks_node() => {
+            (ClientError::NoPrimary { .. }, Some((node, reason))) if !self.context.cluster.lacks_node(self.route) => {
                 let (node, reason) = (node.clone(), reason.clone());
                 ClientError::ConnectionLost { node, reason, outcome: Outcome::NotApplied }
             }
@@ -132,6 +136,10 @@ impl Job {
 }
 
 impl Task for Job {
+    fn route(&self) -> Route {
+        self.call().route
+    }
+
     fn sharing(&self) -> Sharing {
         match self {
             Self::Query(query) if query.call.cancellation.is_limited() => Sharing::Alone,
@@ -202,7 +210,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
     }
     query.call.attempts += 1;
     let context = query.call.context.clone();
-    let ahead = if context.cluster.mode.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
+    let ahead = if session.route.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
     let ended = {
         let work = pin!(execute(&context, session, &query.statement, &mut query.call.promise, ahead, false));
         with_cancellation(&session.conn, &query.call.cancellation, work).await
@@ -231,7 +239,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
         }
         Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
     };
-    let declared_read = query.statement.read_only || context.cluster.mode.only_reads();
+    let declared_read = query.statement.read_only || session.route.only_reads();
     // Rows that were read cannot be taken back.
     let streamed = query.call.promise.has_streamed();
     let again = !streamed && runs_again(&context, session, next(&cause, phase, declared_read), sequence).await;
@@ -259,7 +267,7 @@ pub(super) async fn run_query(mut query: Box<Query>, session: &Arc<Session>) -> 
 pub(super) async fn runs_again(context: &Context, session: &Session, next: Next, sequence: Option<Sequence>) -> bool {
     match (next, sequence) {
         (Next::Again, _) => true,
-        (Next::AskFence, Some(sequence)) if context.cluster.mode.must_write() => {
+        (Next::AskFence, Some(sequence)) if session.route.must_write() => {
             fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced
         }
         (Next::AskFence | Next::Fail(_), _) => false,

@@ -18,7 +18,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_postgres::Notification;
 
 use crate::cluster::Cluster;
-use crate::cluster::role::Mode;
+use crate::cluster::route::Route;
 use crate::connection::connection::Connection;
 use crate::connection::failure::describe;
 use crate::engine::Backoff;
@@ -192,9 +192,9 @@ impl Listener {
         let (now, acquire_timeout) = (Instant::now(), self.acquire_timeout);
         for wish in self.wishes.extract_if(.., |wish| wish.deadline <= now) {
             let error = ClientError::NoPrimary {
-                wanted: Mode::ReadWrite.wanted(),
+                wanted: Route::Primary.wanted(),
                 waited_ms: acquire_timeout.as_millis() as u64,
-                nodes: self.cluster.reasons(Mode::ReadWrite),
+                nodes: self.cluster.reasons(Route::Primary),
             };
             wish.promise.fail(&error, 1, None);
         }
@@ -320,7 +320,7 @@ type Listening = (Connection, Receiver<Notification>);
 
 /// A connection to the primary that listens. An error comes only when waiting would not help.
 async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
-    let conn = cluster.connect_to_primary().await.map_err(|failure| failure.hopeless())?;
+    let conn = cluster.connect(Route::Primary).await.map_err(|failure| failure.hopeless())?;
     // Before the server is asked: the first may come right behind its answer.
     let notifications = conn.notifications();
     match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {

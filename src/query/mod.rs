@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::cluster::route::Route;
 use crate::codec::Types;
 use crate::pool::prepared::Shapes;
 
@@ -48,5 +49,7 @@ pub(crate) struct Context {
     pub(crate) types: Types,
     /// The types that nobody knows of which somebody was told, by their oids.
     pub(crate) strange: Mutex<HashSet<u32>>,
+    /// That of the calls that name none.
+    pub(crate) route: Route,
     pub(crate) acquire_timeout: Duration,
 }

@@ -103,7 +103,7 @@ impl Script {
             Failure::Client(error) => return self.call.failed(error, Some(node)),
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
-        let declared_read = context.cluster.mode.only_reads();
+        let declared_read = session.route.only_reads();
         let next = next(&cause, phase, declared_read);
         let may_run_again = declared_read || progress.completed == 0;
         if may_run_again && runs_again(&context, session, next, sequence).await {
@@ -190,7 +190,7 @@ async fn alone(
         Err(error) => return Err(early(failure(session, error, Phase::NotSent, sequence).await)),
     };
     session.conn.answered();
-    if context.cluster.mode.must_write() && says_on(&shown) {
+    if session.route.must_write() && says_on(&shown) {
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
         return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }

@@ -3,8 +3,10 @@ use std::sync::Mutex;
 use tokio_postgres::Config;
 
 use super::*;
-use crate::cluster::monitor::MonitorInterval;
+use crate::cluster::node::Lag;
+use crate::cluster::route::Mode;
 use crate::cluster::session_policy::SessionPolicy;
+use crate::cluster::watch::MonitorInterval;
 use crate::connection::authentication::{Access, Password};
 use crate::connection::failure::Stage;
 use crate::connection::probe::Role;
@@ -13,6 +15,7 @@ use crate::connection::socket::Liveness;
 
 struct Seen {
     cluster: Cluster,
+    route: Route,
     told: Arc<Mutex<Vec<String>>>,
 }
 
@@ -27,6 +30,7 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         lock(&sink).push(format!("{} {} {} {}", text("event"), text("host"), text("state"), text("to")));
         None
     };
+    let route = mode.into();
     let timeout = Duration::from_secs(1);
     let access = Access {
         config,
@@ -38,8 +42,8 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         at_random: false,
     };
     let (monitor_interval, policy) = (Some(MonitorInterval::default()), SessionPolicy::default());
-    let cluster = Cluster::new(access, mode, timeout, monitor_interval, policy, Arc::new(event_sink));
-    Seen { cluster, told }
+    let cluster = Cluster::new(access, route, timeout, monitor_interval, policy, Arc::new(event_sink));
+    Seen { cluster, route, told }
 }
 
 /// One of which nobody has to be waited for.
@@ -56,7 +60,7 @@ impl Seen {
     }
 
     fn target(&self) -> Option<usize> {
-        self.cluster.target(self.cluster.mode).map(|node| node.endpoint.index)
+        self.cluster.target(self.route).map(|node| node.endpoint.index)
     }
 
     fn state(&self, node: usize) -> &'static str {
@@ -64,7 +68,7 @@ impl Seen {
     }
 
     fn reason(&self, node: usize) -> String {
-        self.cluster.reasons(self.cluster.mode)[node].reason.clone()
+        self.cluster.reasons(self.route)[node].reason.clone()
     }
 
     fn generation(&self, node: usize) -> u64 {
@@ -140,7 +144,7 @@ fn of_two_that_accept_writes_the_one_on_the_higher_timeline_is_the_primary() {
     seen.see(0, primary(1));
     assert_eq!(seen.target(), None, "nor when it is the only one left");
     for mode in [Mode::Primary, Mode::Any, Mode::ReadOnly] {
-        assert!(seen.cluster.objection_to(&seen.cluster.nodes[0], mode).is_some(), "for nobody: {mode:?}");
+        assert!(seen.cluster.objection_to(&seen.cluster.nodes[0], mode.into()).is_some(), "for nobody: {mode:?}");
     }
     seen.see(0, primary(3));
     assert_eq!(seen.target(), Some(0), "until it is promoted itself");
@@ -237,7 +241,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     assert_eq!(seen.target(), Some(0));
     seen.see(0, lost());
     assert_eq!(seen.target(), None);
-    let order = seen.cluster.in_order(Mode::ReadWrite);
+    let order = seen.cluster.in_order(Route::Primary);
     assert_eq!(order.last().map(|node| node.endpoint.index), Some(0), "dead nodes are tried last");
 }
 
@@ -246,7 +250,7 @@ fn standbys_are_preferred_and_the_primary_is_second_best() {
     let seen = cluster("prefer", Mode::PreferStandby);
     seen.see(0, primary(1));
     assert_eq!(seen.target(), None);
-    assert!(!seen.cluster.lacks_node(), "it will do");
+    assert!(!seen.cluster.lacks_node(seen.route), "it will do");
     seen.see(2, standby());
     assert_eq!(seen.target(), Some(2));
 }

@@ -1,0 +1,359 @@
+//! What follows from what was seen of a node: which node is the primary, which is not to be used, what the pool is told.
+//! [`Cluster::observe`] is the only place that changes a node's state.
+//!
+//! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster and
+//! is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other was
+//! deposed and does not know it. (A standby that follows a higher timeline is evidence, too.) No node can tell by itself,
+//! so nothing is decided until each has answered or failed once, or has been silent for longer than an answer should take
+//! (it may be frozen): see [`Cluster::settled`].
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::{sleep_until, timeout_at};
+
+use crate::cluster::attempt::open;
+use crate::cluster::cluster::Cluster;
+use crate::cluster::node::{Node, NodeStatus, State};
+use crate::cluster::role::{Fit, fit};
+use crate::cluster::route::Route;
+use crate::connection::failure::HostFailure;
+use crate::connection::probe::Probe;
+use crate::engine::lock;
+use crate::error::ClientError;
+
+/// Something seen of a node.
+#[derive(Clone, Debug)]
+pub(crate) enum Observation {
+    /// It answered.
+    Alive(Probe),
+    /// A connection attempt of the pool failed; that alone does not condemn the node.
+    Failed(HostFailure),
+    /// The monitor failed to reach it.
+    Lost(HostFailure),
+}
+
+/// The first answers of healthy nodes come within this of each other, or of twice the time the first one took.
+const SETTLING: Duration = Duration::from_millis(100);
+
+fn has_been_heard(node: &Arc<Node>) -> bool {
+    lock(&node.early).is_some() || lock(&node.status).state != State::Unknown
+}
+
+impl Cluster {
+    /// Takes note of something seen, and does what follows from it.
+    pub(crate) fn observe(&self, node: &Arc<Node>, observation: Observation) {
+        if let Observation::Failed(failure) | Observation::Lost(failure) = &observation {
+            self.tell_of_distrust(node, failure);
+        }
+        match observation {
+            Observation::Alive(probe) => {
+                let settled = {
+                    let mut topology = lock(&self.topology);
+                    topology.answered.get_or_insert_with(Instant::now);
+                    topology.settled
+                };
+                if settled {
+                    self.alive(node, probe);
+                } else {
+                    *lock(&node.early) = Some(probe);
+                }
+            }
+            Observation::Failed(failure) => {
+                let mut seen = lock(&node.status);
+                let reason = Some(failure.describe());
+                seen.refusal.clone_from(&reason);
+                seen.last_error = reason;
+                if seen.state == State::Unknown {
+                    seen.state = State::Down;
+                }
+                drop(seen);
+                if failure.is_of_the_node() {
+                    node.suspect.store(true, Ordering::Relaxed);
+                }
+                node.endpoint.request_check();
+            }
+            Observation::Lost(failure) => self.lost(node, &failure),
+        }
+        if self.nodes.iter().all(has_been_heard) {
+            self.settle();
+        }
+        self.heard.notify_waiters();
+    }
+
+    /// The nodes are being asked.
+    pub(super) fn begin(&self) {
+        lock(&self.topology).begin();
+    }
+
+    /// Whether nothing is decided yet.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !lock(&self.topology).settled
+    }
+
+    /// Resolves when enough is known to use the node that has just answered: every other one has been heard, or has had
+    /// about twice the time of the first to answer.
+    pub(crate) async fn settled(&self) {
+        let (began, answered) = {
+            let topology = lock(&self.topology);
+            let now = Instant::now();
+            if topology.settled {
+                return;
+            }
+            (topology.began.unwrap_or(now), topology.answered.unwrap_or(now))
+        };
+        let cancellation = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
+        let deadline = (began + cancellation).into();
+        if self.monitor_interval.is_some() {
+            let all_heard = async {
+                loop {
+                    let heard = self.heard.notified();
+                    if lock(&self.topology).settled {
+                        return;
+                    }
+                    heard.await;
+                }
+            };
+            let _ = timeout_at(deadline, all_heard).await;
+        } else {
+            // Nobody else looks at the others.
+            let unheard = self.nodes.iter().filter(|node| !has_been_heard(node));
+            let looks = unheard.map(|node| async move {
+                let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
+                    Ok((_, probe)) => Observation::Alive(probe),
+                    Err(failure) => Observation::Failed(failure),
+                };
+                self.observe(node, seen);
+            });
+            tokio::select! {
+                _ = join_all(looks) => {}
+                () = sleep_until(deadline) => {}
+            }
+        }
+        self.settle();
+    }
+
+    /// Decides which cluster it is (the one most nodes belong to; of two with as many nodes, that of the first host), and
+    /// then looks at what was seen.
+    fn settle(&self) {
+        let mut topology = lock(&self.topology);
+        if std::mem::replace(&mut topology.settled, true) {
+            return;
+        }
+        let identity = |node: &Arc<Node>| lock(&node.early).and_then(|probe| probe.identity);
+        let identities: Vec<u64> = self.nodes.iter().filter_map(identity).collect();
+        let mut votes = HashMap::new();
+        for identity in &identities {
+            *votes.entry(*identity).or_insert(0) += 1;
+        }
+        // Of several with as many votes max_by_key takes the last.
+        let ours = identities.iter().rev().max_by_key(|identity| votes[*identity]).copied();
+        let timeline = |node: &Arc<Node>| {
+            lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?.timeline
+        };
+        topology.identity = ours;
+        topology.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
+        drop(topology);
+        let mut early: Vec<_> = self.nodes.iter().filter_map(|node| Some((node, lock(&node.early).take()?))).collect();
+        // Standbys are measured against the primary.
+        early.sort_by_key(|(_, probe)| probe.role.in_recovery);
+        for (node, probe) in early {
+            self.alive(node, probe);
+        }
+    }
+
+    fn alive(&self, node: &Arc<Node>, probe: Probe) {
+        if let Some(reason) = self.foreign(node, &probe) {
+            return self.refuse(node, reason);
+        }
+        let known = lock(&node.status).clone();
+        let was_primary = known.role.is_some_and(|role| !role.in_recovery);
+        let is_primary = !probe.role.in_recovery;
+        let timeline = probe.timeline.or(known.timeline.filter(|_| was_primary == is_primary));
+        {
+            let mut topology = lock(&self.topology);
+            topology.highest_timeline = topology.highest_timeline.max(timeline.unwrap_or(0));
+        }
+        let deposed = if is_primary { self.deposed(timeline) } else { None };
+        let writable = deposed.is_none() && probe.role.is_writable();
+        let state = if is_primary && !writable { State::Fenced } else { State::Up };
+        let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.topology).lag(lsn)) };
+        let sighting = NodeStatus {
+            state,
+            role: Some(probe.role),
+            timeline,
+            latency: probe.latency.or(known.latency),
+            lsn: probe.lsn.or(known.lsn),
+            lag: lag.or(known.lag.filter(|_| !is_primary)),
+            last_error: deposed,
+            refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
+        };
+        node.suspect.store(false, Ordering::Relaxed);
+        *lock(&node.status) = sighting;
+        if was_primary && is_primary && known.timeline < timeline {
+            // Another server answers under this name.
+            node.endpoint.break_connections();
+        }
+        if known.state != state || known.role.is_none() || was_primary != is_primary {
+            self.tell_node(node, state);
+            if state == State::Fenced && known.state != State::Fenced {
+                self.tell("fenced", node, json!({}));
+                if self.has_route(Route::must_write) {
+                    node.endpoint.retire_connections();
+                    self.retired.notify_one();
+                }
+            }
+        }
+        if writable {
+            self.found_primary(node, timeline);
+            let mut topology = lock(&self.topology);
+            if topology.primary == Some(node.endpoint.index) {
+                topology.note_position(probe.lsn);
+            }
+        } else {
+            self.lost_primary(node);
+        }
+        let suits = |route| fit(route, probe.role) == Fit::Good && self.objection_to(node, route).is_none();
+        if self.has_route(suits) {
+            self.appeared.notify_waiters();
+        }
+    }
+
+    /// Why a node that answers so is none of the cluster's.
+    fn foreign(&self, node: &Node, probe: &Probe) -> Option<String> {
+        let mut topology = lock(&self.topology);
+        let Some(theirs) = probe.identity else {
+            // Asked, and not told.
+            if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut topology.warned, true) {
+                drop(topology);
+                self.tell("unidentified", node, json!({}));
+            }
+            return None;
+        };
+        let ours = *topology.identity.get_or_insert(theirs);
+        (ours != theirs)
+            .then(|| format!("belongs to another cluster: its system identifier is {theirs}, the others' is {ours}"))
+    }
+
+    /// Why a connection on which `node` has said so is not to be used for `route`, even if its role suits.
+    pub(crate) fn objection(&self, node: &Node, probe: &Probe, route: Route) -> Option<String> {
+        self.foreign(node, probe).or_else(|| {
+            let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
+            self.deposed(Some(timeline)).or_else(|| self.rival(node, route))
+        })
+    }
+
+    /// Takes a node that is none of the cluster's out of use.
+    fn refuse(&self, node: &Arc<Node>, reason: String) {
+        let sighting = NodeStatus { state: State::Down, last_error: Some(reason), ..NodeStatus::default() };
+        let before = std::mem::replace(&mut *lock(&node.status), sighting);
+        if before.state != State::Down || before.role.is_some() {
+            self.lost_primary(node);
+            node.endpoint.break_connections();
+            self.retired.notify_one();
+            self.tell_node(node, State::Down);
+        }
+    }
+
+    fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
+        let gone = failure.is_of_the_node();
+        let mut seen = lock(&node.status);
+        seen.last_error = Some(failure.describe());
+        let was = seen.state;
+        // A server that refuses the monitor (too many connections, starting up) may still serve those it has.
+        if gone || was == State::Unknown {
+            seen.state = State::Down;
+            seen.latency = None;
+            seen.lag = None;
+        }
+        let changed = seen.state != was;
+        drop(seen);
+        if gone {
+            *lock(&node.early) = None;
+            self.lost_primary(node);
+            node.endpoint.break_connections();
+            self.retired.notify_one();
+        }
+        if changed {
+            self.tell_node(node, State::Down);
+        }
+    }
+
+    fn found_primary(&self, node: &Arc<Node>, timeline: Option<u32>) {
+        let mut topology = lock(&self.topology);
+        if topology
+            .primary
+            .is_some_and(|other| other == node.endpoint.index || lock(&self.nodes[other].status).timeline >= timeline)
+        {
+            return;
+        }
+        let from = topology.primary.or(topology.last);
+        let down = topology.lost_at.take().map_or(0, |at| at.elapsed().as_millis() as u64);
+        topology.primary = Some(node.endpoint.index);
+        topology.last = Some(node.endpoint.index);
+        topology.positions.clear();
+        drop(topology);
+        let Some(old) = from.filter(|old| *old != node.endpoint.index).map(|old| &self.nodes[old]) else {
+            if from.is_none() {
+                self.tell("primary", node, json!({ "from": null, "to": node.endpoint.label(), "downMs": down }));
+            }
+            return;
+        };
+        if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
+            // It may not know yet (frozen, cut off, its manager dead). What runs there would be lost, or hang for want of
+            // a standby.
+            old.endpoint.break_connections();
+            self.retired.notify_one();
+            old.endpoint.request_check();
+        }
+        self.tell(
+            "primary",
+            node,
+            json!({ "from": old.endpoint.label(), "to": node.endpoint.label(), "downMs": down }),
+        );
+    }
+
+    fn lost_primary(&self, node: &Arc<Node>) {
+        let mut topology = lock(&self.topology);
+        if topology.primary == Some(node.endpoint.index) {
+            topology.primary = None;
+            topology.lost_at = Some(Instant::now());
+            drop(topology);
+            // Whichever node is promoted is to be seen at once.
+            for node in &self.nodes {
+                node.endpoint.request_check();
+            }
+        }
+    }
+
+    /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
+    fn tell_of_distrust(&self, node: &Node, failure: &HostFailure) {
+        let HostFailure::Untrusted(distrust) = failure else { return };
+        if lock(&node.status).last_error.as_deref() != Some(&failure.describe()) {
+            let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
+            // It is nobody's statement.
+            event.retain(|key, _| key != "attempts" && key != "outcome");
+            event.insert("event".into(), json!("error"));
+            self.announce(Value::Object(event));
+        }
+    }
+
+    fn tell_node(&self, node: &Node, state: State) {
+        let role = lock(&node.status).role_name();
+        self.tell("node", node, json!({ "state": state.name(), "role": role }));
+    }
+
+    fn tell(&self, event: &str, node: &Node, mut detail: Value) {
+        detail["event"] = json!(event);
+        detail["host"] = json!(node.endpoint.host_name());
+        detail["port"] = json!(node.endpoint.port);
+        self.announce(detail);
+    }
+}

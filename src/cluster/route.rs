@@ -1,0 +1,84 @@
+//! Which node a statement is to run on.
+//!
+//! Every statement carries a [`Route`]. The public option `mode` is nothing but the route of the calls that name none.
+
+use serde::Deserialize;
+
+/// Which node a statement is to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// The primary that accepts writes: the fence matters.
+    Primary,
+    /// A node to read from: nobody has promised that it accepts writes.
+    Read { from: ReadFrom },
+}
+
+/// Which nodes a read may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadFrom {
+    /// Any node.
+    Any,
+    /// The node that is not in recovery, fenced or not.
+    Primary,
+    /// A node whose sessions are read-only: a standby, or a primary with `default_transaction_read_only`.
+    ReadOnly,
+    /// A node in recovery.
+    Standby,
+    /// A standby when one is up, else the primary.
+    PreferStandby,
+}
+
+/// The public option `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    #[default]
+    ReadWrite,
+    ReadOnly,
+    PreferStandby,
+    Any,
+    Primary,
+    Standby,
+}
+
+impl From<Mode> for Route {
+    fn from(mode: Mode) -> Self {
+        let from = match mode {
+            Mode::ReadWrite => return Self::Primary,
+            Mode::ReadOnly => ReadFrom::ReadOnly,
+            Mode::PreferStandby => ReadFrom::PreferStandby,
+            Mode::Any => ReadFrom::Any,
+            Mode::Primary => ReadFrom::Primary,
+            Mode::Standby => ReadFrom::Standby,
+        };
+        Self::Read { from }
+    }
+}
+
+impl Route {
+    /// How an error message calls the node that could not be found.
+    pub(crate) fn wanted(self) -> &'static str {
+        match self {
+            Self::Primary => "writable primary",
+            Self::Read { from: ReadFrom::ReadOnly } => "read-only node",
+            Self::Read { from: ReadFrom::PreferStandby | ReadFrom::Any } => "node",
+            Self::Read { from: ReadFrom::Primary } => "primary",
+            Self::Read { from: ReadFrom::Standby } => "standby",
+        }
+    }
+
+    /// Whether no node on this route accepts writes, so that each statement is a read and may be run again.
+    pub(crate) fn only_reads(self) -> bool {
+        matches!(self, Self::Read { from: ReadFrom::ReadOnly | ReadFrom::Standby })
+    }
+
+    /// Whether one node alone can be right, so that of two primaries only one is.
+    pub(crate) fn wants_primary(self) -> bool {
+        matches!(self, Self::Primary | Self::Read { from: ReadFrom::Primary })
+    }
+
+    /// Whether connections must be able to write, so that the fence matters.
+    pub(crate) fn must_write(self) -> bool {
+        self == Self::Primary
+    }
+}

@@ -1,0 +1,163 @@
+//! Who looks at a server in the background, shared by the pools that have it.
+//!
+//! A [`Watch`] belongs to a server as a user sees it (host, port, user, database, settings: being read-only may depend on all
+//! of them). Pools that agree in these share it, and each draws its own conclusions (`observation`). `P` is the pool's view
+//! of its cluster; what a watch does is in `monitor`.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{ChannelBinding, Host};
+
+use crate::connection::authentication::Access;
+use crate::connection::link::Link;
+use crate::connection::require_auth::Requirement;
+use crate::connection::tls::Encryption;
+use crate::engine::lock;
+
+/// How the monitor looks (the public option `monitor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MonitorInterval {
+    pub(crate) interval: Duration,
+    /// How long a node may be silent.
+    pub(crate) node_timeout: Duration,
+}
+
+impl Default for MonitorInterval {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), node_timeout: Duration::from_secs(3) }
+    }
+}
+
+impl MonitorInterval {
+    /// Often enough to see a silence of `node_timeout` in time.
+    pub(crate) fn interval(self) -> Duration {
+        self.interval.min(self.node_timeout / 3)
+    }
+}
+
+/// What two pools must agree in to share a watch.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    host: String,
+    address: Option<IpAddr>,
+    port: u16,
+    /// What one pool trusts need not be what another does.
+    trust: (Option<Encryption>, ChannelBinding, Requirement),
+    user: Option<String>,
+    database: Option<String>,
+    settings: Option<String>,
+    connect_timeout: Duration,
+    monitor_interval: Option<MonitorInterval>,
+}
+
+/// All watches that some pool has.
+#[derive(Debug)]
+pub(super) struct Watches<P>(Mutex<Vec<(Key, Weak<Watch<P>>)>>);
+
+impl<P> Watches<P> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// The watch there is over this server, or a new one, which does not look before somebody joins.
+    pub(super) fn of(
+        &self,
+        (host, address, port): (&Host, Option<IpAddr>, u16),
+        Access { config, encryption, requirement, .. }: &Access,
+        connect_timeout: Duration,
+        monitor_interval: Option<MonitorInterval>,
+    ) -> Arc<Watch<P>> {
+        let key = Key {
+            host: format!("{host:?}"),
+            address,
+            port,
+            trust: (encryption.clone(), config.get_channel_binding(), requirement.clone()),
+            user: config.get_user().map(str::to_owned),
+            database: config.get_dbname().map(str::to_owned),
+            settings: config.get_options().map(str::to_owned),
+            connect_timeout,
+            monitor_interval,
+        };
+        let mut watches = lock(&self.0);
+        watches.retain(|(_, watch)| watch.strong_count() > 0);
+        if let Some(watch) = watches.iter().find(|(known, _)| *known == key).and_then(|(_, watch)| watch.upgrade()) {
+            return watch;
+        }
+        let watch = Arc::new(Watch { state: Mutex::default(), wake_up: Arc::default() });
+        watches.push((key, Arc::downgrade(&watch)));
+        watch
+    }
+}
+
+/// The watch over one server.
+#[derive(Debug)]
+pub(super) struct Watch<P> {
+    pub(super) state: Mutex<WatchState<P>>,
+    wake_up: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(super) struct WatchState<P> {
+    /// The pools that share the watch, each with the place of the server in its list of hosts.
+    pub(super) pools: Vec<(Weak<P>, usize)>,
+    pub(super) task: Option<JoinHandle<()>>,
+    /// Of the connection that looks.
+    pub(super) link: Weak<Link>,
+}
+
+impl<P> Default for WatchState<P> {
+    fn default() -> Self {
+        Self { pools: Vec::new(), task: None, link: Weak::new() }
+    }
+}
+
+impl<P> Watch<P> {
+    /// What asks the watch for a look at once.
+    pub(super) fn wake_up(&self) -> Arc<Notify> {
+        self.wake_up.clone()
+    }
+
+    /// The pool has ended. When it was the last one nobody looks any more; then this returns the connection that did, which
+    /// is being closed.
+    pub(super) async fn leave(&self, pool: &Arc<P>) -> Option<Arc<Link>> {
+        let (task, link) = {
+            let mut state = lock(&self.state);
+            state
+                .pools
+                .retain(|(other, _)| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(pool)));
+            if !state.pools.is_empty() {
+                // The connection may be that pool's.
+                self.wake_up.notify_one();
+                return None;
+            }
+            (state.task.take()?, state.link.upgrade())
+        };
+        task.abort();
+        let _ = task.await;
+        link
+    }
+
+    /// The pools that are left, each with the place of the server in its list; none: the task that looks may end.
+    pub(super) fn pools(&self) -> Option<Vec<(Arc<P>, usize)>> {
+        let mut state = lock(&self.state);
+        state.pools.retain(|(pool, _)| pool.strong_count() > 0);
+        let pools: Vec<_> = state.pools.iter().filter_map(|(pool, node)| Some((pool.upgrade()?, *node))).collect();
+        if pools.is_empty() {
+            state.task = None;
+            return None;
+        }
+        Some(pools)
+    }
+}
+
+impl<P> Drop for Watch<P> {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.state).task.take() {
+            task.abort();
+        }
+    }
+}

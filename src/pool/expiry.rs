@@ -1,0 +1,90 @@
+//! Work that has waited for too long is told so.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::sleep_until;
+
+use crate::cluster::route::Route;
+use crate::engine::lock;
+use crate::error::ClientError;
+use crate::pool::router::{Router, State};
+use crate::pool::task::Task;
+
+impl<T: Task> Router<T> {
+    /// Makes sure that somebody looks at what waits at this time.
+    pub(super) fn watch(self: &Arc<Self>, state: &mut State<T>, wakes_at: Instant) {
+        match state.next_sweep {
+            None => {
+                state.next_sweep = Some(wakes_at);
+                drop(tokio::spawn(self.clone().sweep()));
+            }
+            Some(at) if wakes_at < at => {
+                state.next_sweep = Some(wakes_at);
+                self.sweep.notify_one();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Fails what has waited too long, as long as something waits.
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            let Some(at) = lock(&self.state).next_sweep else { return };
+            tokio::select! {
+                () = sleep_until(at.into()) => {}
+                () = self.sweep.notified() => {}
+            }
+            let idle = self.fail_expired(Instant::now());
+            if idle {
+                self.drained.notify_waiters();
+                return;
+            }
+        }
+    }
+
+    /// True when nothing waits any more.
+    fn fail_expired(&self, now: Instant) -> bool {
+        let mut state = lock(&self.state);
+        let mut failed = Vec::new();
+        for pool in &mut state.routes {
+            let shortage = Shortage {
+                route: pool.route,
+                // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
+                of_nodes: !pool.active.iter().any(|active| active.session().is_usable()),
+                stunted: pool.stunted(),
+            };
+            failed.extend(pool.waiting.take_out(|task| match task.verdict(now) {
+                None if task.deadline() <= now => Some(self.out_of_time(task, shortage, now)),
+                verdict => verdict,
+            }));
+        }
+        state.next_sweep = state.routes.iter().filter_map(|pool| pool.waiting.wakes_at()).min();
+        let idle = state.next_sweep.is_none();
+        drop(state);
+        for (task, error) in failed {
+            task.fail(error);
+        }
+        idle
+    }
+
+    fn out_of_time(&self, task: &T, shortage: Shortage, now: Instant) -> ClientError {
+        let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
+        if shortage.of_nodes {
+            let (wanted, nodes) = (shortage.route.wanted(), self.cluster.reasons(shortage.route));
+            return ClientError::NoPrimary { wanted, waited_ms, nodes };
+        }
+        let nodes = shortage.stunted.map_or_else(Vec::new, |_| self.cluster.refusals());
+        ClientError::AcquireTimeout { size: shortage.stunted.unwrap_or(self.limits.size), waited_ms, nodes }
+    }
+}
+
+/// What work on a route has waited for in vain.
+#[derive(Clone, Copy)]
+struct Shortage {
+    route: Route,
+    /// No node suits; else all connections are busy.
+    of_nodes: bool,
+    /// So many connections there are, because attempts to open more have failed.
+    stunted: Option<usize>,
+}
