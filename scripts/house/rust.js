@@ -5,7 +5,7 @@
 // is no use of it. Tests may use what they like.
 
 /** From the top down; each uses only what stands below it. A folder or a file of src/. */
-const LAYERS = ['binding', 'query', 'pool', 'cluster', 'codec', 'engine', 'error'];
+const LAYERS = ['binding', 'query', 'pool', 'cluster', 'connection', 'protocol', 'codec', 'engine', 'error'];
 
 /** @typedef {import('./graph.js').Arrow} Arrow */
 /** @typedef {{ path: string[], line: number, handsOn: string | null }} Use `handsOn`: the name under which others have it here */

@@ -1,6 +1,6 @@
 //! The node with the fewest statements in flight; of equal nodes the one with the fewest connections; then in turn.
 
-use crate::cluster::balance::Candidate;
+use crate::cluster::balance::candidate::Candidate;
 
 /// See [`super::Strategy`]. A node that suits well goes before one that is only a fallback, however busy it is.
 pub(crate) fn choose(candidates: &[Candidate], turn: usize) -> Option<usize> {
