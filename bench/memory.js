@@ -16,7 +16,7 @@ const { parseArgs } = require('node:util');
 const { setTimeout: sleep } = require('node:timers/promises');
 const v8 = require('node:v8');
 const vm = require('node:vm');
-const { startCluster } = require('../test/cluster');
+const { startCluster } = require('../test/support/cluster');
 const { LOADS } = require('./loads.js');
 const { spread } = require('./report.js');
 

@@ -12,7 +12,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { startCluster } = require('../test/cluster');
+const { startCluster } = require('../test/support/cluster');
 const { chart } = require('./chart.js');
 const { inChild } = require('./children.js');
 const { buildNative, installPeers } = require('./install.js');
@@ -168,7 +168,7 @@ class Bench {
   /** @type {Map<number, Awaited<ReturnType<typeof startProxy>>>} latency to proxy */
   #proxies = new Map();
 
-  /** @param {import('../test/cluster').Cluster} cluster @param {Time} time */
+  /** @param {import('../test/support/cluster').Cluster} cluster @param {Time} time */
   constructor(cluster, time) {
     this.#cluster = cluster;
     this.#time = time;

@@ -13,8 +13,8 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { startCluster } = require('../test/cluster');
-const { makePki } = require('../test/cluster/certificates');
+const { startCluster } = require('../test/support/cluster');
+const { makePki } = require('../test/support/cluster/certificates');
 const { answerOf } = require('./children.js');
 const { installPeers } = require('./install.js');
 const { LOADS } = require('./loads.js');
@@ -64,7 +64,7 @@ function options() {
 }
 
 /**
- * @param {import('../test/cluster').Cluster} cluster
+ * @param {import('../test/support/cluster').Cluster} cluster
  * @param {string} ca
  */
 function openings(cluster, ca) {

@@ -8,7 +8,7 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../client.js');
-const { startCluster } = require('../test/cluster');
+const { startCluster } = require('../test/support/cluster');
 const { judge } = require('./demo/check.js');
 const { SLOT_MS } = require('./demo/figures.js');
 const { BY_NODE, COUNTED, Load, SCHEMA } = require('./demo/load.js');
@@ -16,7 +16,7 @@ const { play } = require('./demo/scenario.js');
 const { screenFor } = require('./demo/screen.js');
 const { nodeNames, summary } = require('./demo/view.js');
 
-/** @typedef {import('../test/cluster').Cluster} Cluster */
+/** @typedef {import('../test/support/cluster').Cluster} Cluster */
 
 /** How long the last statements may take to come back. */
 const LAST_STATEMENTS_MS = 8_000;

@@ -1,96 +1,81 @@
 'use strict';
 
-// `npm test`: the Rust tests, then the suites in test/ against the embedded PostgreSQL, then the same suites against
-// PostgreSQL 15 where Debian's package is installed. `npm run test:chaos`: the suites in test/chaos/ alone.
+// `npm test`: the Rust tests, then the rooms unit, server and cluster (test/rooms) against the embedded PostgreSQL 18.
+// `npm run test:full`: all rooms, against the embedded PostgreSQL 18 and against Debian's 15 where that is installed;
+// with `--rest` without what `npm test` has run.
+// `npm test -- fence`: the files with `fence` in their name, in any room. Several names, rooms and paths can be given.
 //
-// A cluster named by HYPERION_HOSTS, or binaries named by HYPERION_PG_BIN, are used instead of both. File names after
-// the command run just these files. `--seed N` (HYPERION_SEED) repeats the choices of a chaos run.
-//
-// A run in which a suite prints a password or a private key has failed (leaks.js).
+// A cluster named by HYPERION_HOSTS, or binaries named by HYPERION_PG_BIN, are used instead of both. `--seed N`
+// (HYPERION_SEED) repeats the choices of a chaos run. A run in which a file prints a password or a private key has failed
+// (leaks.js).
 
-const { spawn } = require('node:child_process');
+const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
-const path = require('node:path');
 const { parseArgs } = require('node:util');
-const { Leaks } = require('./leaks');
+const { QUICK, ROOMS, ROOT, filesNamedByAll, filesOf } = require('./test/rooms');
+const { runFiles } = require('./test/run-files');
 
-const ROOT = path.join(__dirname, '..');
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
 
-/** @param {string} folder */
-function suitesIn(folder) {
-  const names = fs.readdirSync(path.join(ROOT, folder)).filter((name) => name.endsWith('.test.js'));
-  return names.sort().map((name) => path.join(folder, name));
-}
-
-/**
- * @param {string} title
- * @param {string} command
- * @param {string[]} args
- * @param {NodeJS.ProcessEnv} [env]
- */
-async function step(title, command, args, env = {}) {
-  console.log(`\n== ${title}`);
-  const child = spawn(command, args, {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
-  });
-  const watched = /** @type {const} */ (['stdout', 'stderr']).map((name) => {
-    const leaks = new Leaks((text) => process[name].write(text));
-    child[name].setEncoding('utf8').on('data', (text) => leaks.take(text));
-    return { name, leaks };
-  });
-  const succeeded = await new Promise((resolve) => {
-    child.on('error', (error) => {
-      console.error(error.message);
-      resolve(false);
-    });
-    child.on('close', (status) => resolve(status === 0));
-  });
-  for (const { leaks } of watched) leaks.end();
-  const found = watched.flatMap(({ name, leaks }) => leaks.found.map((place) => `${name}, ${place}`));
-  for (const place of found) console.error(`== Secret printed by '${title}': ${place}`);
-  return succeeded && found.length === 0;
-}
-
-/** @param {string} title @param {string[]} suites @param {NodeJS.ProcessEnv} [env] */
-const suites = (title, suites, env) =>
-  step(title, process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...suites], env);
+/** @typedef {{ title: string, files: string[], env?: NodeJS.ProcessEnv, jobs?: number }} Step */
 
 /** What the command line asks for; a mistake in it is told in a line. */
 function asked() {
   try {
-    const { values, positionals } = parseArgs({ options: { seed: { type: 'string' } }, allowPositionals: true });
+    const { values, positionals } = parseArgs({
+      options: { seed: { type: 'string' }, full: { type: 'boolean' }, rest: { type: 'boolean' } },
+      allowPositionals: true,
+    });
     if (values.seed !== undefined && !/^\d+$/.test(values.seed)) {
       throw new Error(`--seed must be an integer from 0, not '${values.seed}'`);
     }
-    return { seed: values.seed, words: positionals };
+    if (values.rest && !values.full) throw new Error('--rest goes with npm run test:full');
+    return { ...values, files: positionals.length > 0 ? filesNamedByAll(positionals) : undefined };
   } catch (error) {
     console.error(/** @type {Error} */ (error).message);
     process.exit(2);
   }
 }
 
-const { seed, words } = asked();
+const { seed, full, rest, files } = asked();
 if (seed !== undefined) process.env.HYPERION_SEED = seed;
-const chaos = words[0] === 'chaos';
-const chosen = chaos ? words.slice(1) : words;
-const every = chaos ? ['test/chaos'] : ['test', 'test/cluster', 'test/chaos', 'test/patroni'];
-const files = chosen.length > 0 ? chosen : every.flatMap(suitesIn);
 const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
 
-async function main() {
-  const results = [];
-  if (!chaos && chosen.length === 0) results.push(await step('Rust', 'cargo', ['test', '--quiet', '--lib']));
-  if (HYPERION_HOSTS || HYPERION_PG_BIN) {
-    results.push(await suites(`on ${HYPERION_HOSTS ?? HYPERION_PG_BIN}`, files));
-  } else {
-    results.push(await suites('on the embedded PostgreSQL 18', files));
-    if (!chaos && fs.existsSync(DEBIAN_15))
-      results.push(await suites('on PostgreSQL 15', files, { HYPERION_PG_BIN: DEBIAN_15 }));
+/** @returns {Step[]} */
+function steps() {
+  const all = files ?? filesOf(full ? ROOMS : QUICK);
+  if (HYPERION_HOSTS) return [{ title: `on ${HYPERION_HOSTS}`, files: all, jobs: 1 }];
+  if (HYPERION_PG_BIN) return [{ title: `on ${HYPERION_PG_BIN}`, files: all }];
+  const on18 = rest && files === undefined ? all.filter((file) => !filesOf(QUICK).includes(file)) : all;
+  const found = [{ title: 'on the embedded PostgreSQL 18', files: on18 }];
+  if (full && fs.existsSync(DEBIAN_15)) {
+    found.push({ title: "on Debian's PostgreSQL 15", files: all, env: { HYPERION_PG_BIN: DEBIAN_15 } });
   }
-  process.exitCode = results.every(Boolean) ? 0 : 1;
+  return found;
+}
+
+/** The Rust tests; their own summary is their line of progress. */
+function rust() {
+  console.log('\n== Rust');
+  return spawnSync('cargo', ['test', '--quiet', '--lib'], { cwd: ROOT, stdio: 'inherit' }).status === 0;
+}
+
+async function main() {
+  const started = performance.now();
+  const rustFailed = files === undefined && !rest && !rust();
+  const total = { pass: 0, fail: Number(rustFailed), skipped: 0 };
+  for (const { title, files, env = {}, jobs } of steps()) {
+    console.log(`\n== ${files.length} files ${title}`);
+    for (const result of await runFiles(files, env, jobs)) {
+      total.pass += result.pass;
+      total.fail += result.fail;
+      total.skipped += result.skipped;
+    }
+  }
+  const minutes = (performance.now() - started) / 60_000;
+  console.log(`\n${minutes.toFixed(1)} minutes${rustFailed ? '; the Rust tests failed' : ''}`);
+  console.log(`${total.pass} passed, ${total.fail} failed, ${total.skipped} skipped`);
+  process.exitCode = total.fail === 0 ? 0 : 1;
 }
 
 main();

@@ -6,13 +6,13 @@ const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { startCluster } = require('../../test/cluster');
-const { waitUntilCaughtUp } = require('../../test/cluster/replication');
+const { startCluster } = require('../../test/support/cluster');
+const { waitUntilCaughtUp } = require('../../test/support/cluster/replication');
 const { CLEAN_MS, HUNG_MS, History, RECOVERY_MS, figures, worksAgain } = require('./figures.js');
 const { CONNECTIONS, SCHEMA, WRITTEN, now } = require('./load.js');
 
-/** @typedef {import('../../test/cluster').Cluster} Cluster */
-/** @typedef {import('../../test/cluster').Node} Node */
+/** @typedef {import('../../test/support/cluster').Cluster} Cluster */
+/** @typedef {import('../../test/support/cluster').Node} Node */
 /** @typedef {import('./types').Job} Job */
 /** @typedef {import('./types').Message} Message */
 /** @typedef {import('./types').Timeline} Timeline */

@@ -4,12 +4,12 @@
 // the client. The new primary is always the most advanced standby.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { waitUntilCaughtUp } = require('../../test/cluster/replication');
-const { until } = require('../../test/cluster/until');
+const { waitUntilCaughtUp } = require('../../test/support/cluster/replication');
+const { until } = require('../../test/support/cluster/until');
 const { now } = require('./load.js');
 
-/** @typedef {import('../../test/cluster').Cluster} Cluster */
-/** @typedef {import('../../test/cluster').Node} Node */
+/** @typedef {import('../../test/support/cluster').Cluster} Cluster */
+/** @typedef {import('../../test/support/cluster').Node} Node */
 
 /** From the fence to the promotion: what runs may finish. */
 const FENCED_MS = 500;

@@ -93,7 +93,7 @@ export interface Scenario {
   id: string;
   title: string;
   synchronous: boolean;
-  play(cluster: import('../../test/cluster').Cluster): Promise<Timeline>;
+  play(cluster: import('../../test/support/cluster').Cluster): Promise<Timeline>;
 }
 
 /** What became of the load, of a client under a scenario. */

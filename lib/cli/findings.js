@@ -1,7 +1,7 @@
 'use strict';
 
 // What is to be said about all that was seen: pure functions, so that every judgement is a line of a table in
-// test/doctor.findings.test.js. A finding that is wrong has a cure.
+// test/unit/doctor.findings.test.js. A finding that is wrong has a cure.
 
 const { isSeen, verdict, writable } = require('./topology.js');
 const { bytes, duration, label, printable } = require('./words.js');

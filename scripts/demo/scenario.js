@@ -4,11 +4,11 @@
 // pool is told nothing.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { withConnection } = require('../../test/cluster/sql.js');
-const { until } = require('../../test/cluster/until.js');
+const { withConnection } = require('../../test/support/cluster/sql.js');
+const { until } = require('../../test/support/cluster/until.js');
 
-/** @typedef {import('../../test/cluster').Cluster} Cluster */
-/** @typedef {import('../../test/cluster').Node} Node */
+/** @typedef {import('../../test/support/cluster').Cluster} Cluster */
+/** @typedef {import('../../test/support/cluster').Node} Node */
 /** @typedef {import('./figures.js').Episode} Episode */
 
 /**

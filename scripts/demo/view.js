@@ -12,7 +12,7 @@ const { INDECISION_MS, TOTAL_MS } = require('./scenario.js');
 /**
  * All that a picture shows.
  * @typedef {object} Scene
- * @property {import('../../test/cluster').Cluster} cluster
+ * @property {import('../../test/support/cluster').Cluster} cluster
  * @property {Pool} pool
  * @property {import('./load.js').Load} load
  * @property {number} elapsedMs
@@ -52,7 +52,7 @@ function chart(history, width) {
   return shown.map((value) => (value === 0 ? ' ' : BARS[Math.ceil((value / highest) * BARS.length) - 1])).join('');
 }
 
-/** @param {import('../../test/cluster').Cluster} cluster */
+/** @param {import('../../test/support/cluster').Cluster} cluster */
 function nodeNames({ nodes }) {
   return new Map(nodes.map(({ address, name }) => [address, name]));
 }

@@ -3,7 +3,7 @@
 // A test that can only say "nothing was lost" proves nothing: here the checker sees losses, made up ones and real ones.
 
 const assert = require('node:assert/strict');
-const { fact, ownCluster, sleep, until } = require('../helpers');
+const { test, ownCluster, sleep, until } = require('../support/helpers');
 const { RULES } = require('./check');
 const { History } = require('./history');
 const { Load, TABLE, check, judge } = require('./load');
@@ -192,7 +192,7 @@ const broken = (/** @type {ReturnType<typeof judge>} */ { violations }) => [
   ...new Set(violations.map(({ rule }) => rule)),
 ];
 
-fact('nothing is found in a history in which all is well', () => {
+test('nothing is found in a history in which all is well', () => {
   const { history, truth } = wellTold();
   assert.deepEqual(judge(history, truth).violations, []);
   const { 'not-applied': failed, ...counts } = judge(history, truth).kinds.autocommit;
@@ -200,14 +200,14 @@ fact('nothing is found in a history in which all is well', () => {
 });
 
 for (const [name, rules, doctor] of DOCTORED) {
-  fact(`doctored: ${name}`, () => {
+  test(`doctored: ${name}`, () => {
     const told = wellTold();
     doctor(told);
     assert.deepEqual(broken(judge(told.history, told.truth)).sort(), [...rules].sort());
   });
 }
 
-fact('what a planned change must not cost is found: any error', () => {
+test('what a planned change must not cost is found: any error', () => {
   const { history, truth } = wellTold();
   const { violations } = judge(history, truth, { planned: true });
   assert.deepEqual(
@@ -216,13 +216,13 @@ fact('what a planned change must not cost is found: any error', () => {
   );
 });
 
-fact('while work is under way, what is pending does not hang', () => {
+test('while work is under way, what is pending does not hang', () => {
   const { history, truth, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   assert.deepEqual(judge(history, truth, { over: false }).violations, []);
 });
 
-fact('every rule has a doctored history', () => {
+test('every rule has a doctored history', () => {
   const shown = new Set(['felt', ...DOCTORED.flatMap(([, rules]) => rules)]);
   assert.deepEqual(
     Object.keys(RULES).filter((rule) => !shown.has(rule)),
@@ -230,7 +230,7 @@ fact('every rule has a doctored history', () => {
   );
 });
 
-fact('what has been forgotten is gone, what is under way stays', () => {
+test('what has been forgotten is gone, what is under way stays', () => {
   const { history, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   history.forget();
@@ -244,7 +244,7 @@ fact('what has been forgotten is gone, what is under way stays', () => {
   assert.deepEqual(strikes, []);
 });
 
-fact('the rules about writes alone, over ids', () => {
+test('the rules about writes alone, over ids', () => {
   const entry = (/** @type {any} */ fate, rows = 1) => ({ fate, at: 0, rows });
   const history = new Map([
     [1, entry('acknowledged')],
@@ -273,38 +273,36 @@ fact('the rules about writes alone, over ids', () => {
   });
 });
 
-fact(
-  'an asynchronous cluster whose replication is cut before the crash loses acknowledged writes, and it shows',
-  { timeout: 120_000 },
-  async (t) => {
-    const own = await ownCluster(t, { nodes: 3, synchronous: false });
-    own.needs('promote', 'failover', 'crash', 'follow', 'proxy');
-    const { cluster } = own;
-    const old = cluster.primary();
-    await old.sql(TABLE);
-    const link = await old.proxy();
-    await Promise.all(cluster.standbys().map((node) => node.follow(link)));
-    await until('all stream through the proxy', () => link.connections >= 2);
-    const pool = own.pool(t, { poolSize: 8, acquireTimeoutMs: 60_000 });
-    const load = new Load(pool);
-    const until_ = (/** @type {number} */ count) => until(`${count} writes`, () => load.acknowledged >= count);
-    await until_(200);
-    await link.blackhole();
-    await sleep(50);
-    await until_(load.acknowledged + 500);
-    await old.crash();
-    const next = await cluster.failover();
-    await until_(load.acknowledged + 200);
-    await load.stop();
-    const rows = await next.sql('SELECT id, part, timeline FROM written');
-    const result = check(load.history, /** @type {any} */ (rows));
-    t.diagnostic(
-      `asynchronous: acknowledged ${result.acknowledged}, lost ${result.lost.length}, doubled ${result.doubled.length}, unknown ${result.unknown}`,
-    );
-    assert.ok(result.lost.length >= 100, `${result.lost.length} lost`);
-    assert.deepEqual(result.doubled, []);
-    const { violations } = judge(load.record, { rows: /** @type {any} */ (rows) });
-    const seen = violations.filter(({ rule }) => rule === 'lost').length;
-    assert.equal(seen, result.lost.length, 'the whole truth tells the same');
-  },
-);
+test('an asynchronous cluster whose replication is cut before the crash loses acknowledged writes, and it shows', {
+  timeout: 120_000,
+}, async (t) => {
+  const own = await ownCluster(t, { nodes: 3, synchronous: false });
+  own.needs('promote', 'failover', 'crash', 'follow', 'proxy');
+  const { cluster } = own;
+  const old = cluster.primary();
+  await old.sql(TABLE);
+  const link = await old.proxy();
+  await Promise.all(cluster.standbys().map((node) => node.follow(link)));
+  await until('all stream through the proxy', () => link.connections >= 2);
+  const pool = own.pool(t, { poolSize: 8, acquireTimeoutMs: 60_000 });
+  const load = new Load(pool);
+  const until_ = (/** @type {number} */ count) => until(`${count} writes`, () => load.acknowledged >= count);
+  await until_(200);
+  await link.blackhole();
+  await sleep(50);
+  await until_(load.acknowledged + 500);
+  await old.crash();
+  const next = await cluster.failover();
+  await until_(load.acknowledged + 200);
+  await load.stop();
+  const rows = await next.sql('SELECT id, part, timeline FROM written');
+  const result = check(load.history, /** @type {any} */ (rows));
+  t.diagnostic(
+    `asynchronous: acknowledged ${result.acknowledged}, lost ${result.lost.length}, doubled ${result.doubled.length}, unknown ${result.unknown}`,
+  );
+  assert.ok(result.lost.length >= 100, `${result.lost.length} lost`);
+  assert.deepEqual(result.doubled, []);
+  const { violations } = judge(load.record, { rows: /** @type {any} */ (rows) });
+  const seen = violations.filter(({ rule }) => rule === 'lost').length;
+  assert.equal(seen, result.lost.length, 'the whole truth tells the same');
+});

@@ -3,7 +3,7 @@
 // What can happen to a cluster. Each fault is played on a scene (scene.js) while the load runs; when it has been played the
 // pool has a primary that accepts writes. What is broken besides is put in order by scene.restore().
 
-const { until } = require('../cluster/until');
+const { until } = require('../support/cluster/until');
 
 /** @typedef {import('./scene').Scene} Scene */
 

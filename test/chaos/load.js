@@ -4,7 +4,7 @@
 // compares that with what the database has in the end. The workers: writers.js, readers.js, notifications.js.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { range, until } = require('../helpers');
+const { range, until } = require('../support/helpers');
 const { check, judge } = require('./check');
 const { History } = require('./history');
 const { LISTENERS, Notifications } = require('./notifications');

@@ -5,8 +5,8 @@
 
 const assert = require('node:assert/strict');
 const { after } = require('node:test');
-const { fact } = require('../helpers');
-const { UnsupportedError } = require('../cluster');
+const { test } = require('../support/helpers');
+const { UnsupportedError } = require('../support/cluster');
 const { FAULTS } = require('./faults');
 const { Random, seedFrom } = require('./random');
 const { line } = require('./report');
@@ -31,7 +31,7 @@ async function wholeStage({ needs }) {
 }
 
 for (const fault of FAULTS) {
-  fact(fault.name, { timeout: 120_000 }, async (t) => {
+  test(fault.name, { timeout: 120_000 }, async (t) => {
     const whole = await wholeStage(fault);
     // Until this row has left it whole, the next one has to make its own.
     stage = null;

@@ -3,9 +3,9 @@
 // When a cluster accepts writes, without asking the pool: a session of our own on every node tries it all the time.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { withConnection } = require('../cluster/sql');
+const { withConnection } = require('../support/cluster/sql');
 
-/** @typedef {import('../cluster').Cluster} Cluster */
+/** @typedef {import('../support/cluster').Cluster} Cluster */
 /** @typedef {{ from: number, to: number }} Span of performance.now() */
 
 const TABLE = 'CREATE TABLE probe (at timestamptz NOT NULL DEFAULT clock_timestamp())';
@@ -32,7 +32,7 @@ class Probe {
     return new Probe(cluster);
   }
 
-  /** @param {import('../cluster').Node} node */
+  /** @param {import('../support/cluster').Node} node */
   async #ask(node) {
     while (!this.#over) {
       await withConnection(node.login, async (query) => {

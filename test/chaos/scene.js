@@ -4,13 +4,13 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../client.js');
-const { startCluster } = require('../cluster');
-const { waitUntilStreaming } = require('../cluster/replication');
-const { until } = require('../cluster/until');
+const { startCluster } = require('../support/cluster');
+const { waitUntilStreaming } = require('../support/cluster/replication');
+const { until } = require('../support/cluster/until');
 const { EVERYTHING, Load, TABLE, judge } = require('./load');
 
-/** @typedef {import('../cluster').Cluster} Cluster */
-/** @typedef {import('../cluster').Node} Node */
+/** @typedef {import('../support/cluster').Cluster} Cluster */
+/** @typedef {import('../support/cluster').Node} Node */
 /** @typedef {import('./faults').Fault} Fault */
 /** @typedef {import('./random').Random} Random */
 
@@ -38,7 +38,7 @@ async function startStage({ synchronous = true } = {}) {
 
 /** A cluster with proxies before its nodes. */
 class Stage {
-  /** @type {Map<Node, import('../cluster').Proxy>} */
+  /** @type {Map<Node, import('../support/cluster').Proxy>} */
   proxies = new Map();
 
   /** @param {Cluster} cluster */
@@ -121,7 +121,7 @@ class Scene {
 
   /** @param {Node} node */
   proxyOf(node) {
-    return /** @type {import('../cluster').Proxy} */ (this.#stage.proxies.get(node));
+    return /** @type {import('../support/cluster').Proxy} */ (this.#stage.proxies.get(node));
   }
 
   /**

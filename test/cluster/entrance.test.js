@@ -10,16 +10,16 @@ const os = require('node:os');
 const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { Client } = require('pg');
-const { startCluster } = require('.');
-const { makePki } = require('./certificates');
-const { secretOf } = require('./secret');
+const { startCluster } = require('../support/cluster');
+const { makePki } = require('../support/cluster/certificates');
+const { secretOf } = require('../support/cluster/secret');
 
 /** @typedef {import('node:test').TestContext} TestContext */
-/** @typedef {import('./node').LocalNode} LocalNode */
+/** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
 
 const skip = process.env.HYPERION_HOSTS ? 'the cluster of HYPERION_HOSTS is not ours' : false;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-pki-'));
-/** @type {import('./certificates').Pki} */
+/** @type {import('../support/cluster/certificates').Pki} */
 let pki;
 
 before(async () => {
@@ -27,7 +27,7 @@ before(async () => {
 });
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
-/** @param {TestContext} t @param {import('.').ClusterOptions} options */
+/** @param {TestContext} t @param {import('../support/cluster').ClusterOptions} options */
 async function clusterFor(t, options) {
   const cluster = await startCluster({ synchronous: false, ...options });
   t.after(() => cluster.stop());

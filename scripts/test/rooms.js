@@ -1,0 +1,63 @@
+'use strict';
+
+// Which test files there are, and which a command means. A room is a folder of test/: what its files need in common.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { nearest } = require('../../lib/options/did-you-mean.js');
+
+const ROOT = path.join(__dirname, '..', '..');
+
+/** Every room with test files, in the order in which they are run. */
+const ROOMS = ['unit', 'server', 'cluster', 'security', 'packaging', 'external', 'chaos'];
+/** The rooms of `npm test`. */
+const QUICK = ['unit', 'server', 'cluster'];
+
+/**
+ * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.
+ */
+const ALONE = [
+  'test/chaos/matrix.test.js',
+  'test/packaging/demo.test.js',
+  'test/packaging/docs.test.js',
+  'test/packaging/package.test.js',
+  'test/security/hostile.memory.test.js',
+  'test/security/hostile.sessions.test.js',
+  'test/security/hostile.test.js',
+];
+
+/** @param {string} folder @returns {string[]} */
+function testFilesUnder(folder) {
+  return fs.readdirSync(path.join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return testFilesUnder(name);
+    return entry.name.endsWith('.test.js') ? [name] : [];
+  });
+}
+
+/** @param {readonly string[]} rooms */
+const filesOf = (rooms) => rooms.flatMap((room) => testFilesUnder(`test/${room}`).sort());
+
+/** `test/server/types.test.js` is `types`. @param {string} file */
+const nameOf = (file) => path.basename(file, '.test.js');
+
+/**
+ * The files that a word names: a room, a file's path, or a part of a file's name.
+ * @param {string} word
+ * @returns {string[]}
+ */
+function filesNamed(word) {
+  if (ROOMS.includes(word)) return filesOf([word]);
+  if (word.endsWith('.js') && fs.existsSync(path.resolve(ROOT, word))) return [word];
+  const all = filesOf(ROOMS);
+  const found = all.filter((file) => nameOf(file).includes(nameOf(word)));
+  if (found.length > 0) return found;
+  const near = nearest(word, [...ROOMS, ...all.map(nameOf)]);
+  const hint = near === undefined ? `the rooms are ${ROOMS.join(', ')}` : `did you mean '${near}'?`;
+  throw new Error(`no room and no test file is called '${word}': ${hint}`);
+}
+
+/** @param {readonly string[]} words */
+const filesNamedByAll = (words) => [...new Set(words.flatMap(filesNamed))];
+
+module.exports = { ALONE, QUICK, ROOMS, ROOT, filesNamedByAll, filesOf };

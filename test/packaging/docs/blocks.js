@@ -1,0 +1,53 @@
+'use strict';
+
+// The code blocks of the documentation: where each stands, in which language, and what a test is to do with it beside running
+// it. That is said in a comment which no reader sees, directly above the block:
+//
+//   <!-- test: JavaScript that runs after a js block, in its scope -->
+//   <!-- test: output of COMMAND -->      above a block without a language
+
+const fs = require('node:fs');
+const path = require('node:path');
+
+const ROOT = path.join(__dirname, '..', '..', '..');
+
+/** @typedef {{ file: string, line: number, language: string, text: string, note: string | null }} Block */
+
+/** All documents: a new one is found by itself. */
+function documents() {
+  const pages = fs.readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
+  const rest = ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md'];
+  return [...rest, ...pages.map((name) => `docs/${name}`)];
+}
+
+/** @param {string} file @param {string} text @returns {Block[]} */
+function blocksOf(file, text) {
+  /** @type {Block[]} */
+  const blocks = [];
+  const lines = text.split('\n');
+  let note = null;
+  for (let index = 0; index < lines.length; index++) {
+    const fence = /^( *)(```+|~~~+)(.*)$/.exec(lines[index]);
+    if (fence === null) {
+      if (/^( {4}|\t)\S/.test(lines[index]) && (lines[index - 1] ?? '').trim() === '') {
+        throw new Error(`${file}:${index + 1} looks like a block without a fence, which nothing would test`);
+      }
+      const [, said = null] = /^ *<!-- test: (.*) -->$/.exec(lines[index]) ?? [];
+      if (lines[index].trim() !== '') note = said;
+      continue;
+    }
+    const [, indent, mark, language] = fence;
+    const end = lines.findIndex((line, at) => at > index && line.trim() === mark);
+    if (end === -1) throw new Error(`${file}:${index + 1} begins a block that never ends`);
+    const inside = lines.slice(index + 1, end).map((line) => line.slice(indent.length));
+    blocks.push({ file, line: index + 1, language: language.trim(), text: inside.join('\n'), note });
+    note = null;
+    index = end;
+  }
+  return blocks;
+}
+
+/** @returns {Block[]} */
+const allBlocks = () => documents().flatMap((file) => blocksOf(file, fs.readFileSync(path.join(ROOT, file), 'utf8')));
+
+module.exports = { ROOT, allBlocks, blocksOf, documents };

@@ -1,0 +1,94 @@
+'use strict';
+
+// What a reader would type into a shell names what is there: scripts of package.json, files, and options that they know. Nothing
+// is run: most of it takes minutes.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { readArguments } = require('../../../lib/cli/arguments.js');
+const { ROOT } = require('./blocks.js');
+
+const { bin, name: PACKAGE, scripts } = require('../../../package.json');
+
+/** Programs of others, and what we tell people to do with them. @type {Record<string, RegExp>} */
+const OTHERS = {
+  perf: /^record /,
+  git: /^(clone|switch|commit|tag|push) /,
+  cargo: /^(fmt( --check)?$|clippy |test|install cargo-fuzz$|build|deny )/,
+};
+
+/** Words as a shell makes them, without expansion. @param {string} line */
+const words = (line) => (line.match(/"[^"]*"|'[^']*'|[^\s"']+/g) ?? []).map((word) => word.replace(/^["']|["']$/g, ''));
+
+/** @param {string} text a whole block */
+function checkShell(text) {
+  const lines = text
+    .replaceAll('\\\n', ' ')
+    .split('\n')
+    .map((line) => line.replace(/(^|\s)#.*$/, '').trim());
+  const commands = lines.filter(Boolean).flatMap((line) => line.split(/\s+(?:&&|\|)\s+/));
+  assert.ok(commands.length > 0, 'an empty block');
+  for (const command of commands) checkCommand(words(command).filter((word, at) => at > 0 || !/^[A-Z_]+=/.test(word)));
+}
+
+/** @param {string[]} command */
+function checkCommand([program, ...args]) {
+  if (/^[A-Z_]+=/.test(program)) return checkCommand(args);
+  if (program === 'npm') return checkNpm(args);
+  if (program === 'npx') return checkNpx(args);
+  if (program === 'node') return checkNode(args);
+  if (program === 'cargo' && args[0] === 'fuzz') return checkFuzz(args);
+  const known = Object.hasOwn(OTHERS, program) ? OTHERS[program] : undefined;
+  assert.ok(known?.test(args.join(' ')), `nothing is known of: ${program} ${args.join(' ')}`);
+}
+
+/** @param {string[]} args */
+function checkNpm([command, ...args]) {
+  if (command === 'install' || command === 'ci') {
+    for (const name of args) assert.ok(name.startsWith(PACKAGE) || name.startsWith('--'), `npm install ${name}`);
+    return;
+  }
+  if (command === 'pack') return;
+  const [script, dashes, ...rest] = command === 'test' ? ['test', ...args] : args;
+  assert.ok(command === 'test' || command === 'run', `npm ${command}`);
+  assert.ok(Object.hasOwn(scripts, script), `npm run ${script}: there is no such script`);
+  if (dashes === undefined) return;
+  assert.equal(dashes, '--', `npm run ${script} ${dashes}: options of the script stand behind --`);
+  // What npm adds goes to the last command.
+  const last = words(scripts[script].split('&&').at(-1) ?? '');
+  checkCommand([...last, ...rest]);
+}
+
+/** @param {string[]} args */
+function checkNpx([program, ...args]) {
+  if (Object.hasOwn(bin, program)) {
+    readArguments(args.map((arg) => (arg.startsWith('$') ? 'postgres://db1' : arg)));
+    return;
+  }
+  assert.ok(fs.existsSync(path.join(ROOT, 'node_modules', '.bin', program)), `npx ${program}: it is no dependency`);
+}
+
+/** @param {string[]} args */
+function checkNode(args) {
+  const at = args.findIndex((arg) => !arg.startsWith('--'));
+  const [file, ...rest] = args.slice(at);
+  if (!/^your-/.test(file)) assert.ok(fs.existsSync(path.join(ROOT, file)), `node ${file}: there is no such file`);
+  const options = rest.filter((arg) => arg.startsWith('--')).map((arg) => arg.slice(2).split('=')[0]);
+  if (options.length === 0) return;
+  const source = fs.readFileSync(path.join(ROOT, file), 'utf8');
+  for (const option of options) {
+    const known = new RegExp(`(^|[\\s{'])${option}'?: \\{ type|\\[[^\\]]*'${option}'[^\\]]*\\]|'--${option}'`, 'm');
+    assert.match(source, known, `node ${file} --${option}: it knows no such option`);
+  }
+}
+
+/** @param {string[]} args */
+function checkFuzz(args) {
+  const targets = fs.readFileSync(path.join(ROOT, 'fuzz', 'Cargo.toml'), 'utf8');
+  const target = args.find((arg, at) => at > 1 && /^[a-z]+$/.test(arg) && arg !== 'none');
+  assert.equal(args[1], 'run');
+  assert.match(targets, new RegExp(`name = "${target}"`), `cargo fuzz run ${target}: there is no such target`);
+}
+
+module.exports = { checkShell };

@@ -1,0 +1,273 @@
+'use strict';
+
+// What is published, and what it is made of: the files of the package, nothing that runs at install, no dependencies of others'
+// at run time, and crates whose licences deny.toml allows. (deny.toml also has rules that only cargo-deny itself can check.)
+
+const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { describe } = require('node:test');
+const { UnsupportedError } = require('../support/cluster');
+const { test } = require('../support/helpers.js');
+
+const ROOT = path.join(__dirname, '..', '..');
+const manifest = require('../../package.json');
+const lock = require('../../package-lock.json');
+
+/** The package, file by file. Who adds one to lib/ adds it here, and so knows that it will be published. */
+const PUBLISHED = `
+  LICENSE README.md package.json
+  client.d.ts client.js index.d.ts index.js
+  lib/batch.js lib/binding.js lib/channel.js lib/check.js lib/cli.js lib/conninfo.js lib/copy.js lib/errors.js lib/exec.js
+  lib/files.js lib/hosts.js lib/json.js lib/keywords.js lib/listen.js lib/near.js lib/options.js lib/params.js
+  lib/pgpass.js lib/pool.js lib/require-auth.js lib/ring.js lib/rows.js lib/service.js lib/session-env.js
+  lib/session.js lib/shapes.js lib/single.js lib/sql.js lib/statements.js lib/stream.js lib/tls-options.js
+  lib/transaction.js lib/types.js
+  lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js lib/cli/examination.js lib/cli/findings.js
+  lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js lib/cli/status.js lib/cli/table.js lib/cli/topology.js
+  lib/cli/watch.js lib/cli/words.js`
+  .trim()
+  .split(/\s+/);
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ */
+function run(command, args) {
+  const shell = process.platform === 'win32';
+  const { status, stdout } = spawnSync(command, args, { cwd: ROOT, encoding: 'utf8', shell, maxBuffer: 64 << 20 });
+  return { ok: status === 0, stdout: stdout ?? '' };
+}
+
+describe('the published package', () => {
+  test('has these files and no others', () => {
+    const { ok, stdout } = run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts']);
+    if (!ok) throw new UnsupportedError('npm pack', 'npm is not there');
+    const [{ files }] = JSON.parse(stdout);
+    const packed = files.map((/** @type {{ path: string }} */ file) => file.path);
+    const beside = (/** @type {string[]} */ some, /** @type {string[]} */ others) =>
+      some.filter((name) => !others.includes(name));
+    assert.deepEqual(
+      { unexpected: beside(packed, PUBLISHED), missing: beside(PUBLISHED, packed) },
+      { unexpected: [], missing: [] },
+    );
+  });
+
+  test('runs nothing when it is installed or packed', () => {
+    // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp that lies about.
+    const RUN_BY_NPM = /^(pre|post)?(install|uninstall|prepare|prepublish|prepublishOnly|pack|publish|dependencies)$/;
+    assert.deepEqual(
+      Object.keys(manifest.scripts).filter((name) => RUN_BY_NPM.test(name)),
+      [],
+    );
+    assert.ok(!fs.existsSync(path.join(ROOT, 'binding.gyp')));
+  });
+
+  test('depends on nothing but its own platform packages', () => {
+    const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = /** @type {any} */ (manifest);
+    assert.deepEqual([dependencies, peerDependencies], [{}, {}]);
+    for (const name of ['bundleDependencies', 'bundledDependencies']) assert.ok(!(name in manifest));
+    for (const [name, version] of Object.entries(optionalDependencies)) {
+      assert.match(name, /^hyperiondb-client-[a-z0-9-]+$/);
+      assert.equal(version, manifest.version, name);
+    }
+  });
+
+  test('has a package for each platform that is built, at its own version', () => {
+    const folders = fs.readdirSync(path.join(ROOT, 'npm')).sort();
+    assert.equal(folders.length, manifest.napi.targets.length);
+    assert.deepEqual(
+      Object.keys(manifest.optionalDependencies).sort(),
+      folders.map((folder) => `${manifest.name}-${folder}`),
+    );
+    assert.deepEqual(lock.packages[''].optionalDependencies, manifest.optionalDependencies);
+    for (const folder of folders) {
+      const platform = JSON.parse(fs.readFileSync(path.join(ROOT, 'npm', folder, 'package.json'), 'utf8'));
+      const [os, cpu, abi] = folder.split('-');
+      const libc = { gnu: ['glibc'], musl: ['musl'] }[abi];
+      assert.equal(platform.name, `${manifest.name}-${folder}`);
+      assert.deepEqual([platform.os, platform.cpu, platform.libc], [[os], [cpu], libc], folder);
+      const { version, license, engines } = manifest;
+      assert.deepEqual([platform.version, platform.license, platform.engines], [version, license, engines], folder);
+      assert.deepEqual(platform.files, [`${manifest.name}.${folder}.node`], folder);
+      assert.equal(platform.main, platform.files[0]);
+      for (const name of ['scripts', 'dependencies', 'optionalDependencies']) assert.ok(!(name in platform), name);
+      assert.match(
+        fs.readFileSync(path.join(ROOT, 'npm', folder, 'README.md'), 'utf8'),
+        new RegExp(`^# ${platform.name}\n`),
+      );
+    }
+  });
+
+  test('is loaded by its name: all of it, and its package.json, from CommonJS and ES modules', async () => {
+    // A package may require itself by its name, through `exports`, as others do.
+    const script = (/** @type {string[]} */ names) => `
+      import { ${names.join(', ')} } from 'hyperiondb-client';
+      import all from 'hyperiondb-client';
+      import manifest from 'hyperiondb-client/package.json' with { type: 'json' };
+      const mine = { ${names.join(', ')} };
+      console.log(JSON.stringify([Object.keys(mine).filter((name) => mine[name] === all[name]), manifest.version]));`;
+    const names = Object.keys(require('hyperiondb-client'));
+    assert.equal(require('hyperiondb-client'), require('../../client.js'));
+    assert.equal(require('hyperiondb-client/package.json'), manifest);
+    assert.throws(() => require('hyperiondb-client/lib/pool.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--no-warnings', '--input-type=module', '--eval', script(names)],
+      { cwd: ROOT, encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
+  });
+
+  test('says which Node-API it needs, and every Node that it is for has it', () => {
+    const [, version] = /^napi = .*"napi(\d+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8')) ?? [];
+    const [, said] = /Node-API (\d+)/.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
+    assert.equal(said, version);
+    assert.equal(manifest.engines.node, '>=20');
+    assert.ok(Number(process.versions.napi) >= Number(version));
+  });
+
+  test('its JavaScript requires nothing but itself and Node', () => {
+    const foreign = PUBLISHED.filter((name) => name.endsWith('.js') && name !== 'index.js').flatMap((name) => {
+      const text = fs.readFileSync(path.join(ROOT, name), 'utf8');
+      return [...text.matchAll(/\brequire\(([^)]*)\)/g)]
+        .map(([, what]) => what)
+        .filter((what) => !/^'(node:|\.{1,2}\/)/.test(what))
+        .map((what) => `${name}: ${what}`);
+    });
+    assert.deepEqual(foreign, []);
+  });
+});
+
+describe('lock files', () => {
+  test('are committed', () => {
+    const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock'];
+    for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
+    if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
+    assert.deepEqual(
+      run('git', ['ls-files', ...files])
+        .stdout.trim()
+        .split('\n')
+        .sort(),
+      [...files].sort(),
+    );
+  });
+
+  test('npm installs the versions that package.json names, with checksums', () => {
+    const { devDependencies } = manifest;
+    assert.deepEqual(lock.packages[''].devDependencies, devDependencies);
+    for (const [name, version] of Object.entries(devDependencies)) {
+      assert.match(version, /^\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is not pinned`);
+    }
+    const unchecked = Object.entries(lock.packages).filter(([name, entry]) => name !== '' && !('integrity' in entry));
+    assert.deepEqual(unchecked, []);
+  });
+});
+
+/**
+ * Whether an SPDX expression can be met with `allowed` licences alone. `/` is the old way to write OR; an exception (WITH) only
+ * adds to what its licence permits.
+ * @param {string} expression
+ * @param {ReadonlySet<string>} allowed
+ */
+function isAllowed(expression, allowed) {
+  const tokens = expression.replaceAll('/', ' OR ').match(/[()]|[^\s()]+/g) ?? [];
+  let at = 0;
+  /** @type {() => boolean} */
+  const any = () => {
+    let met = all();
+    while (tokens[at] === 'OR') {
+      at++;
+      met = all() || met;
+    }
+    return met;
+  };
+  const all = () => {
+    let met = one();
+    while (tokens[at] === 'AND') {
+      at++;
+      met = one() && met;
+    }
+    return met;
+  };
+  const one = () => {
+    const token = tokens[at++];
+    if (token === '(') {
+      const met = any();
+      at++;
+      return met;
+    }
+    if (tokens[at] === 'WITH') at += 2;
+    return allowed.has(token);
+  };
+  return any() && at === tokens.length;
+}
+
+describe('crates', () => {
+  const deny = fs.readFileSync(path.join(ROOT, 'deny.toml'), 'utf8');
+  /** The strings of an array of deny.toml. @param {string} name */
+  const listed = (name) =>
+    [...(new RegExp(`^${name} = \\[(.*?)\\]`, 'ms').exec(deny)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+      ([, text]) => text,
+    );
+
+  /** All packages of Cargo.lock; of this platform where the others were never downloaded. */
+  function packages() {
+    const all = ['metadata', '--locked', '--offline', '--format-version', '1'];
+    const host = /host: (.*)/.exec(run('rustc', ['-vV']).stdout)?.[1] ?? '';
+    for (const args of [all, [...all, '--filter-platform', host]]) {
+      const { ok, stdout } = run('cargo', args);
+      if (ok) return JSON.parse(stdout).packages;
+    }
+    throw new UnsupportedError('cargo metadata', 'cargo, or its download of the crates, is not there');
+  }
+
+  test('licences: all of them are allowed by deny.toml', () => {
+    const allowed = new Set(listed('allow'));
+    assert.ok(allowed.has('MIT'), 'deny.toml was read');
+    const wrong = packages()
+      .filter((/** @type {any} */ { license }) => license === null || !isAllowed(license, allowed))
+      .map((/** @type {any} */ { name, version, license }) => `${name} ${version}: ${license}`);
+    assert.deepEqual(wrong, []);
+  });
+
+  test('sources: crates.io and this repository, nothing else', () => {
+    const sources = new Set(packages().map((/** @type {any} */ { source }) => source));
+    sources.delete(null);
+    assert.deepEqual(
+      [...sources],
+      listed('allow-registry').map((url) => `registry+${url}`),
+    );
+    const locked = fs.readFileSync(path.join(ROOT, 'Cargo.lock'), 'utf8').split('[[package]]').slice(1);
+    const unchecked = locked.filter((entry) => entry.includes('source = ') && !entry.includes('checksum = '));
+    assert.deepEqual(unchecked, [], 'each has a checksum');
+  });
+
+  test('deny.toml looks at the platforms we build for', () => {
+    assert.deepEqual(listed('targets'), manifest.napi.targets);
+  });
+
+  test('how an expression is read', () => {
+    const allowed = new Set(['MIT', 'ISC']);
+    /** @type {[string, boolean][]} */
+    const TABLE = [
+      ['MIT', true],
+      ['GPL-3.0', false],
+      ['MIT OR GPL-3.0', true],
+      ['GPL-3.0 OR MIT', true],
+      ['GPL-3.0/MIT', true],
+      ['MIT AND GPL-3.0', false],
+      ['MIT AND ISC', true],
+      ['(MIT OR GPL-3.0) AND Unicode-3.0', false],
+      ['(MIT OR GPL-3.0) AND ISC', true],
+      ['GPL-3.0 OR MIT AND ISC', true],
+      ['GPL-3.0 WITH Classpath-exception-2.0 OR MIT', true],
+      ['MIT WITH LLVM-exception', true],
+      ['MIT MIT', false],
+      ['', false],
+    ];
+    for (const [expression, expected] of TABLE) assert.equal(isAllowed(expression, allowed), expected, expression);
+  });
+});
