@@ -19,14 +19,15 @@ const lock = require('../../package-lock.json');
 const PUBLISHED = `
   LICENSE README.md package.json
   client.d.ts client.js index.d.ts index.js
-  lib/batch.js lib/binding.js lib/channel.js lib/check.js lib/cli.js lib/conninfo.js lib/copy.js lib/errors.js lib/exec.js
-  lib/files.js lib/hosts.js lib/json.js lib/keywords.js lib/listen.js lib/near.js lib/options.js lib/params.js
-  lib/pgpass.js lib/pool.js lib/require-auth.js lib/ring.js lib/rows.js lib/service.js lib/session-env.js
-  lib/session.js lib/shapes.js lib/single.js lib/sql.js lib/statements.js lib/stream.js lib/tls-options.js
-  lib/transaction.js lib/types.js
-  lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js lib/cli/examination.js lib/cli/findings.js
-  lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js lib/cli/status.js lib/cli/table.js lib/cli/topology.js
-  lib/cli/watch.js lib/cli/words.js`
+  lib/api/batch.js lib/api/copy.js lib/api/exec.js lib/api/listen.js lib/api/pool.js lib/api/row-expectations.js
+  lib/api/sql.js lib/api/stream.js lib/api/transaction.js lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js
+  lib/cli/examination.js lib/cli/findings.js lib/cli/index.js lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js
+  lib/cli/status.js lib/cli/table.js lib/cli/topology.js lib/cli/watch.js lib/cli/words.js lib/core/binding.js
+  lib/core/core-link.js lib/core/frame-writer.js lib/core/statement-runner.js lib/core/statements.js lib/errors.js
+  lib/options/conninfo.js lib/options/did-you-mean.js lib/options/files.js lib/options/hosts.js lib/options/keywords.js
+  lib/options/options.js lib/options/pgpass.js lib/options/require-auth.js lib/options/service.js
+  lib/options/session-env.js lib/options/tls-options.js lib/options/validate.js lib/values/json.js lib/values/params.js
+  lib/values/rows.js lib/values/shapes.js lib/values/types.js`
   .trim()
   .split(/\s+/);
 

@@ -130,7 +130,7 @@ describe('parsers', () => {
     const lines = await printedBy(
       db,
       `const pool = createPool(options);
-       const { parserOf } = require(process.cwd() + '/lib/types.js');
+       const { parserOf } = require(process.cwd() + '/lib/values/types.js');
        for (let i = 0; i < 2000; i++) await pool.query('SELECT 1::int4 AS v', [], { types: { parsers: { int4: (text) => text + i } } });
        for (let i = 0; i < 5; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 20)); }
        let left = 0;

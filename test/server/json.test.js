@@ -41,8 +41,8 @@ for (const type of ['json', 'jsonb']) {
   test(`generated documents as ${type} where code generation from strings is forbidden`, async () => {
     const code = `
       const assert = require('node:assert/strict');
-      const { shared } = require(${JSON.stringify(require.resolve('../lib/core/core-link.js'))});
-      const { documents } = require(${JSON.stringify(require.resolve('./json.documents'))});
+      const { shared } = require(${JSON.stringify(require.resolve('../../lib/core/core-link.js'))});
+      const { documents } = require(${JSON.stringify(require.resolve('../support/json.documents'))});
       const pool = createPool(options);
       const compare = async (type, texts) => {${COMPARE}\n};
       for (const seed of [1, 2]) print(await compare(${JSON.stringify(type)}, documents(seed, ${PER_SEED}, ${JSON.stringify(type)})));
