@@ -13,7 +13,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class Channel {
   /** `wake` is called, on JavaScript's thread, when there is something to take. */
   constructor(wake: () => void)
-  /** Opens a pool under a number JavaScript chose; the options are JSON as lib/options.js makes it. */
+  /** The numbers in which this add-on talks to JavaScript, and its version, as JSON. */
+  static numbers(): string
+  /** Opens a pool under a number JavaScript chose; the options are JSON as lib/options/options.js makes it. */
   open(pool: number, options: string): void
   /** Hands in the frames in the first `length` bytes. */
   submit(frames: Buffer, length: number): void
@@ -22,7 +24,7 @@ export declare class Channel {
    * it needs a buffer of that many bytes.
    */
   take(target: Buffer): number
-  /** `[size, inUse, waiting]` of a pool. */
+  /** `[size, inUse, waiting, pipelined]` of a pool. */
   status(pool: number): Array<number>
   /** The nodes of a pool, as JSON. */
   nodes(pool: number): string

@@ -1,6 +1,6 @@
 'use strict';
 
-// `npm run lint` runs it: the house as docs/architecture.md draws it. Arrows between the layers of src/ go downwards, no
+// `npm run lint` runs it: the house as docs/internals/architecture.md draws it. Arrows between the layers of src/ go downwards, no
 // files go in a circle, no file is much over 400 lines, and lib/ exports nothing that nobody takes.
 //
 // house/rust.js and house/javascript.js find out who uses whom, house/graph.js what follows from it, house/rules.js has

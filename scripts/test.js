@@ -47,6 +47,7 @@ function steps() {
   if (HYPERION_HOSTS) return [{ title: `on ${HYPERION_HOSTS}`, files: all, jobs: 1 }];
   if (HYPERION_PG_BIN) return [{ title: `on ${HYPERION_PG_BIN}`, files: all }];
   const on18 = rest && files === undefined ? all.filter((file) => !filesOf(QUICK).includes(file)) : all;
+  /** @type {Step[]} */
   const found = [{ title: 'on the embedded PostgreSQL 18', files: on18 }];
   if (full && fs.existsSync(DEBIAN_15)) {
     found.push({ title: "on Debian's PostgreSQL 15", files: all, env: { HYPERION_PG_BIN: DEBIAN_15 } });

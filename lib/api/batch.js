@@ -4,7 +4,8 @@
 //
 // A batch is one frame (src/binding/frames.rs): a mistake in one of its statements is found before any of it is sent.
 
-const { Call, FLAG, OP } = require('../core/core-link.js');
+const { Call } = require('../core/core-link.js');
+const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
 const { callOptions, underSignal } = require('../core/statement-runner.js');
 const { listOf, normalize } = require('../values/params.js');

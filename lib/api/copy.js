@@ -9,7 +9,8 @@
 const { Readable } = require('node:stream');
 const { setImmediate: nextTurn } = require('node:timers/promises');
 const { isUint8Array } = require('node:util').types;
-const { Call, FLAG, OP } = require('../core/core-link.js');
+const { Call } = require('../core/core-link.js');
+const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { integer } = require('../options/validate.js');
 const { normalizeOne } = require('../values/params.js');

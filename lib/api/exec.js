@@ -5,7 +5,8 @@
 // A result arrives as its rows, then a message with its command tag; so the call collects rows, and what it has collected
 // becomes a result when the tag comes.
 
-const { Call, FLAG, OP } = require('../core/core-link.js');
+const { Call } = require('../core/core-link.js');
+const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
 const { callOptions, underSignal } = require('../core/statement-runner.js');

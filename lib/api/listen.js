@@ -4,7 +4,7 @@
 //
 // While somebody listens the process stays alive and the pool is not collected, as with an open server socket.
 
-const { OP } = require('../core/core-link.js');
+const { OP } = require('../core/numbers.js');
 const { ParameterError, PoolClosedError, located } = require('../errors.js');
 
 /** NAMEDATALEN - 1: LISTEN would cut a longer name short, and pg_notify refuse it. */

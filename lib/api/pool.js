@@ -4,7 +4,8 @@
 
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
-const { OP, FLAG, shared } = require('../core/core-link.js');
+const { shared } = require('../core/core-link.js');
+const { OP, FLAG } = require('../core/numbers.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');

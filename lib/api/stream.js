@@ -6,7 +6,7 @@
 // It begins with the first next(). Leaving the loop early cancels the statement on the server, and the connection is back
 // in the pool when the loop has been left.
 
-const { OP } = require('../core/core-link.js');
+const { OP } = require('../core/numbers.js');
 const { located } = require('../errors.js');
 
 /** @typedef {{ resolve(result: IteratorResult<unknown>): void, reject(error: unknown): void }} Waiter */

@@ -5,7 +5,7 @@
 // Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
-const { OP, FLAG } = require('../core/core-link.js');
+const { OP, FLAG } = require('../core/numbers.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
 const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');

@@ -7,6 +7,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { HyperionError } = require('../errors.js');
+const { PROTOCOL_VERSION } = require('./numbers.js');
 
 /** @typedef {{ platform: string, arch: string, libc: 'glibc' | 'musl' | null }} Machine */
 
@@ -79,15 +80,40 @@ function explain({ name, version, optionalDependencies = {} }, machine, error, n
   ].join('\n');
 }
 
+const readManifest = () => JSON.parse(fs.readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8'));
+
+/**
+ * Refuses an add-on that talks in other numbers. It and this package are two packages, and an install may mix their versions.
+ * @param {{ Channel?: { numbers?: () => string } }} addon
+ */
+function checkVersion(addon) {
+  const theirs = JSON.parse(addon.Channel?.numbers?.() ?? '{}');
+  if (theirs.protocolVersion === PROTOCOL_VERSION) return;
+  const { name, version } = readManifest();
+  const wanted = `${name}-${suffixOf(thisMachine())}`;
+  const found = theirs.packageVersion === undefined ? 'an older version' : `version ${theirs.packageVersion}`;
+  throw new HyperionError(
+    `the native add-on ${wanted} has ${found}, and ${name} ${version} needs ${version}. To install it anew: npm install ${wanted}@${version}`,
+    'ERR_BINDING_VERSION',
+  );
+}
+
 /** @returns {typeof import('../../index.js')} */
 function load() {
+  const addon = find();
+  checkVersion(/** @type {{ Channel?: { numbers?: () => string } }} */ (addon));
+  return addon;
+}
+
+/** @returns {typeof import('../../index.js')} */
+function find() {
   try {
     return require('../../index.js');
   } catch (error) {
-    const manifest = JSON.parse(fs.readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8'));
+    const manifest = readManifest();
     const message = explain(manifest, thisMachine(), error, process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
     throw new HyperionError(message, 'ERR_NO_BINDING', { cause: error });
   }
 }
 
-module.exports = { explain, load, suffixOf, thisMachine };
+module.exports = { checkVersion, explain, load, suffixOf, thisMachine };

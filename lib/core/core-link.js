@@ -1,6 +1,6 @@
 'use strict';
 
-// This environment's line to the core: work goes out through a ring, finished work comes back in batches.
+// This environment's link to the core: work goes out as frames, finished work comes back in batches.
 //
 // Every piece of work that somebody waits for has a Call under a small number. Calls are numbered from a free list, so
 // the table stays as small as the work in flight. Frames leave once per microtask checkpoint; batches are taken when
@@ -10,53 +10,8 @@ const { Channel: Core } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
 const { constructorFor } = require('../values/json.js');
 const { FrameWriter } = require('./frame-writer.js');
+const { MESSAGE, MESSAGE_FLAG, WORDS } = require('./numbers.js');
 const { Shape } = require('../values/shapes.js');
-
-/** Operations; the numbers are a contract with src/binding/frames.rs. */
-const OP = {
-  DEFINE: 1,
-  FORGET: 2,
-  QUERY: 3,
-  BEGIN: 4,
-  COMMIT: 5,
-  ROLLBACK: 6,
-  ABANDON: 7,
-  CANCEL: 8,
-  PASSWORD: 9,
-  END: 10,
-  PANIC: 11,
-  CREDIT: 12,
-  BATCH: 13,
-  LOAD: 14,
-  DATA: 15,
-  END_DATA: 16,
-  UNLOAD: 17,
-  LISTEN: 18,
-  UNLISTEN: 19,
-  SCRIPT: 20,
-  NOTICES: 21,
-};
-const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16, DESCRIBE: 32 };
-
-/** Kinds of messages; the numbers are a contract with src/engine.rs. */
-const MESSAGE = {
-  DONE: 0,
-  ROWS: 1,
-  ERROR: 2,
-  SHAPE: 3,
-  FORGET_SHAPE: 4,
-  EVENT: 5,
-  PASSWORD: 6,
-  JSON_SHAPE: 7,
-  GRANT: 8,
-  BYTES: 9,
-};
-/** Set beside the kind: the rows of earlier messages do not count, the statement was run again. */
-const ANEW = 256;
-/** The same: the statement takes objects by their members. */
-const STRUCTURE = 512;
-const BATCH_WORDS = 8;
-const HEAD_WORDS = 12;
 
 const SLICE_MS = 4;
 const INBOX_BYTES = 256 << 10;
@@ -290,13 +245,13 @@ class CoreLink {
     const [messages, slots, aux, bin, textFrom, textBytes, ascii] = i32;
     const textEnd = textFrom + textBytes;
     inbox.text = ascii ? bytes.latin1Slice(textFrom, textEnd) : bytes.utf8Slice(textFrom, textEnd);
-    for (let message = 0, head = BATCH_WORDS; message < messages; message++, head += HEAD_WORDS) {
+    for (let message = 0, head = WORDS.BATCH; message < messages; message++, head += WORDS.MESSAGE) {
       const kind = i32[head] & 255;
       const rows = i32[head + 2];
       if (kind === MESSAGE.DONE || kind === MESSAGE.ROWS) {
         const call = this.calls[i32[head + 1]];
         if (call === undefined) continue;
-        if (i32[head] & ANEW) call.rows = [];
+        if (i32[head] & MESSAGE_FLAG.ANEW) call.rows = [];
         const number = i32[head + 3];
         if (number !== 0) {
           const shape = this.shapes.get(number);
@@ -325,7 +280,7 @@ class CoreLink {
           call.rowCount = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
           call.node = i32[head + 11];
           this.release(call);
-          call.structure = (i32[head] & STRUCTURE) !== 0;
+          call.structure = (i32[head] & MESSAGE_FLAG.STRUCTURE) !== 0;
           if (call.failure !== null) call.reject(/** @type {Error} */ (call.failure));
           else call.resolve(call);
         }
@@ -362,6 +317,7 @@ class CoreLink {
   other(kind, id, number, shape, text, node) {
     switch (kind) {
       case MESSAGE.ERROR: {
+        if (id === 0) return this.failAll(fromCore(text));
         const call = this.calls[id];
         if (call === undefined) return;
         call.node = node;
@@ -386,6 +342,25 @@ class CoreLink {
       case MESSAGE.PASSWORD:
         this.pools.get(id)?.deref()?.onPassword(number);
         break;
+      default: {
+        const error = new HyperionError(`internal error: a message of the unknown kind ${kind}`, 'ERR_INTERNAL');
+        const call = this.calls[id];
+        if (call === undefined) return this.failAll(error);
+        this.release(call);
+        call.reject(error);
+      }
+    }
+  }
+
+  /**
+   * Nobody can say whose message or frame it was: all who wait are told, so that nobody waits for ever.
+   * @param {Error} error
+   */
+  failAll(error) {
+    for (const call of this.calls) {
+      if (call === undefined) continue;
+      this.release(call);
+      call.reject(error);
     }
   }
 }
@@ -393,10 +368,10 @@ class CoreLink {
 /** @type {CoreLink | undefined} */
 let link;
 
-/** The environment's channel, opened at first use. */
+/** The environment's link, opened at first use. */
 function shared() {
   link ??= new CoreLink();
   return link;
 }
 
-module.exports = { Call, CoreLink, FLAG, OP, shared };
+module.exports = { Call, CoreLink, shared };

@@ -10,10 +10,11 @@
 const { isDate } = require('node:util').types;
 const { ParameterError } = require('../errors.js');
 const { Json, Structure } = require('../values/params.js');
+const { WORDS } = require('./numbers.js');
 
 const CAPACITY = 1 << 20;
-const HEAD_BYTES = 40;
-const ITEM_HEAD_BYTES = 16;
+const HEAD_BYTES = WORDS.FRAME * 4;
+const ITEM_HEAD_BYTES = WORDS.ITEM * 4;
 /** Strings up to this length are tried as ASCII, byte by byte, which is faster than a call into the runtime. */
 const SHORT = 48;
 /** What a parameter is; the numbers are a contract with src/codec/param.rs. */

@@ -3,7 +3,8 @@
 // Sending a statement and waiting for it: what a pool and a transaction have in common.
 
 const { setMaxListeners } = require('node:events');
-const { FLAG, OP, Call } = require('./core-link.js');
+const { Call } = require('./core-link.js');
+const { FLAG, OP } = require('./numbers.js');
 const { aborted, AbortError, ParameterError } = require('../errors.js');
 const { integer, oneOf, plainObject } = require('../options/validate.js');
 const { listOf, normalize } = require('../values/params.js');

@@ -7,7 +7,7 @@
 //   node scripts/release/replay.js [--addon FILE] [--node 22]... [--keep]
 //
 // --addon: not built but taken from there. --node: the quick start with these versions of Node, too; skipped, with the reason,
-// where they cannot be had. --keep: leaves the folder. What cannot run on one machine is told in docs/release.md.
+// where they cannot be had. --keep: leaves the folder. What cannot run on one machine is told in docs/internals/release.md.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawnSync } = require('node:child_process');

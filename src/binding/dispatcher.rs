@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::binding::frames::{self, DESCRIBE, FAILED, Frame, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, STREAM};
+use crate::binding::frames::{self, Frame, Unreadable};
+use crate::binding::numbers::{DESCRIBE, FAILED, HAS_SIGNAL, MANAGED, Operation, READ_ONLY, READ_ROUTE, STREAM};
 use crate::binding::options::PoolOptions;
 use crate::cluster::Cluster;
-use crate::cluster::route::Route;
+use crate::cluster::route::{ReadFrom, Route};
 use crate::connection::authentication::Password;
 use crate::connection::failure::NoPassword;
 use crate::connection::notices::Room;
@@ -165,7 +166,12 @@ impl Dispatcher {
                 Request::Forget(number) => drop(self.pools.remove(&number)),
                 Request::Frames(bytes) => {
                     ADAPTIVE_SPIN.beat();
-                    frames::read(&bytes).for_each(|frame| self.take(&frame));
+                    for frame in frames::read(&bytes) {
+                        match frame {
+                            Ok(frame) => self.take(&frame),
+                            Err(unreadable) => self.refuse(unreadable),
+                        }
+                    }
                 }
             }
         }
@@ -184,6 +190,11 @@ impl Dispatcher {
         let (texts, transactions) = (HashMap::new(), HashMap::new());
         let pool = Pool { router, context, requests, texts, transactions, listener: None };
         self.pools.insert(number, pool);
+    }
+
+    /// A frame cannot be carried out. Where even its caller is unknown, JavaScript is told that nobody may wait any more.
+    fn refuse(&self, Unreadable { id, reason }: Unreadable) {
+        Promise::new(id.unwrap_or(0), self.queue.clone()).fail(&ClientError::Internal(reason), 0, None);
     }
 
     fn take(&mut self, frame: &Frame<'_>) {
@@ -328,7 +339,10 @@ impl Pool {
         let describe = frame.has(DESCRIBE);
         let statement = Statement { text, params, count: frame.count, read_only, describe };
         if frame.transaction == 0 {
-            let call = Call::new(promise, self.context.clone(), cancellation);
+            let mut call = Call::new(promise, self.context.clone(), cancellation);
+            if frame.has(READ_ROUTE) {
+                call.route = Route::Read { from: ReadFrom::PreferStandby };
+            }
             let query = Query { call, statement };
             self.router.submit(Job::Query(Box::new(query)));
         } else {

@@ -1,66 +1,8 @@
-//! The frames JavaScript writes (lib/channel.js): a head of ten little-endian i32 words, then a payload, padded to 8 bytes.
+//! The frames that JavaScript writes (lib/core/frame-writer.js): a head of ten little-endian i32 words, then a payload, padded to 8
+//! bytes. The words of the head, in their order: operation, id, pool, statement, transaction, flags, number of parameters,
+//! timeoutMs, payload bytes, rows in a piece of a stream (or how many more pieces its reader takes).
 
-/// Words of a frame's head, in their order: operation, id, pool, statement, transaction, flags, number of parameters,
-/// timeoutMs, payload bytes, rows in a piece of a stream (or how many more pieces its reader takes).
-const HEAD: usize = 10;
-
-/// What a frame asks for; the numbers are a contract with lib/channel.js.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    /// The payload is the text of statement number `statement`.
-    Define,
-    /// Statement number `statement` is not used any more.
-    Forget,
-    /// Run a statement; the payload is its parameters.
-    Query,
-    /// Begin transaction number `transaction`; the payload is the SQL.
-    Begin,
-    Commit,
-    Rollback,
-    /// Nobody uses the transaction any more.
-    Abandon,
-    /// The signal of work number `id` fired.
-    Cancel,
-    /// The answer to password request number `id`.
-    Password,
-    /// End the pool.
-    End,
-    /// Panic, for a test.
-    Panic,
-    /// The reader of stream number `id` takes `extra` more pieces.
-    Credit,
-    /// Run several statements in one flight; see [`Frame::items`]. `extra` is the length of the BEGIN ahead of them.
-    Batch,
-    /// Load a table; the payload says, as JSON, which.
-    Load,
-    /// Data of load number `id`: the values of `count` rows, or the bytes as they are.
-    Data,
-    /// The data of load number `id` is complete, or (with [`FAILED`]) must not stay.
-    EndData,
-    /// Unload; the payload is the SQL.
-    Unload,
-    /// Listen to the channel that is the payload, or no more.
-    Listen,
-    Unlisten,
-    /// Run a script by the simple protocol; the payload is its text, with how its values are wanted ahead of it.
-    Script,
-    /// Whether somebody listens to notices: `count` is 1, or 0.
-    Notices,
-}
-
-/// The statement is a declared read.
-pub(super) const READ_ONLY: i32 = 1;
-/// The work has a signal.
-pub(super) const HAS_SIGNAL: i32 = 2;
-/// The transaction belongs to a callback, which ends it.
-pub(super) const MANAGED: i32 = 4;
-/// The rows are read as they come; `extra` says how many make a piece at most.
-pub(super) const STREAM: i32 = 16;
-/// The password function failed, and the payload says why; or a load's source did.
-pub(super) const FAILED: i32 = 8;
-
-/// The statement is not to be run: the types of its parameters are wanted.
-pub(super) const DESCRIBE: i32 = 32;
+use crate::binding::numbers::{FRAME_WORDS, ITEM_WORDS, Operation, unknown_flags};
 
 /// One frame.
 #[derive(Debug)]
@@ -94,7 +36,7 @@ impl Frame<'_> {
         let mut rest = self.payload.get(length.next_multiple_of(8)..)?;
         let mut items = Vec::with_capacity(self.count);
         for _ in 0..self.count {
-            let (head, after) = rest.split_at_checked(ITEM_HEAD * 4)?;
+            let (head, after) = rest.split_at_checked(ITEM_WORDS * 4)?;
             let bytes = usize::try_from(word(head, 3)).ok()?;
             let params = after.get(..bytes)?;
             let count = usize::try_from(word(head, 2)).ok()?;
@@ -104,8 +46,6 @@ impl Frame<'_> {
         Some((begin, items))
     }
 }
-
-const ITEM_HEAD: usize = 4;
 
 /// A statement of a batch.
 #[derive(Debug)]
@@ -121,69 +61,70 @@ fn word(head: &[u8], index: usize) -> i32 {
     i32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
 }
 
-/// Reads frames off a buffer, until its end or the first one that makes no sense.
-pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+/// A frame that cannot be carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    /// The number of the caller's promise; none: the frame has no end, so nothing in it can be believed.
+    pub(super) id: Option<u32>,
+    pub(super) reason: String,
+}
+
+/// Reads frames off a buffer, until its end or the first one that has no end.
+pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Unreadable>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let (frame, after) = read_one(rest)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((head, payload, after)) = split(rest) else {
+            let reason = format!("the last {} bytes of a submission cannot be read as frames", rest.len());
+            rest = &[];
+            return Some(Err(Unreadable { id: None, reason }));
+        };
         rest = after;
-        Some(frame)
+        Some(frame_of(head, payload))
     })
 }
 
-fn read_one(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-    let (head, rest) = bytes.split_at_checked(HEAD * 4)?;
-    let word = |index: usize| word(head, index);
-    let length = usize::try_from(word(8)).ok()?;
+/// The first frame's head and payload, and what comes behind it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (head, rest) = bytes.split_at_checked(FRAME_WORDS * 4)?;
+    let length = usize::try_from(word(head, 8)).ok()?;
     let payload = rest.get(..length)?;
-    let after = rest.get(length.next_multiple_of(8)..).unwrap_or_default();
-    let frame = Frame {
-        operation: operation(word(0))?,
-        id: word(1) as u32,
+    Some((head, payload, rest.get(length.next_multiple_of(8)..).unwrap_or_default()))
+}
+
+fn frame_of<'a>(head: &[u8], payload: &'a [u8]) -> Result<Frame<'a>, Unreadable> {
+    let word = |index: usize| word(head, index);
+    let id = word(1) as u32;
+    let unreadable = |reason| Unreadable { id: Some(id), reason };
+    let operation =
+        Operation::of(word(0)).ok_or_else(|| unreadable(format!("the operation {} is unknown", word(0))))?;
+    let unknown = unknown_flags(word(5));
+    if unknown != 0 {
+        return Err(unreadable(format!("the flags {unknown:#x} are unknown")));
+    }
+    let negative = |index| unreadable(format!("word {index} of a frame is negative: {}", word(index)));
+    Ok(Frame {
+        operation,
+        id,
         pool: word(2) as u32,
         statement: word(3) as u32,
         transaction: word(4) as u32,
         flags: word(5),
-        count: usize::try_from(word(6)).ok()?,
-        timeout_ms: u64::try_from(word(7)).ok()?,
+        count: usize::try_from(word(6)).map_err(|_| negative(6))?,
+        timeout_ms: u64::try_from(word(7)).map_err(|_| negative(7))?,
         payload,
         extra: word(9) as u32,
-    };
-    Some((frame, after))
-}
-
-fn operation(number: i32) -> Option<Operation> {
-    Some(match number {
-        1 => Operation::Define,
-        2 => Operation::Forget,
-        3 => Operation::Query,
-        4 => Operation::Begin,
-        5 => Operation::Commit,
-        6 => Operation::Rollback,
-        7 => Operation::Abandon,
-        8 => Operation::Cancel,
-        9 => Operation::Password,
-        10 => Operation::End,
-        11 => Operation::Panic,
-        12 => Operation::Credit,
-        13 => Operation::Batch,
-        14 => Operation::Load,
-        15 => Operation::Data,
-        16 => Operation::EndData,
-        17 => Operation::Unload,
-        18 => Operation::Listen,
-        19 => Operation::Unlisten,
-        20 => Operation::Script,
-        21 => Operation::Notices,
-        _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::binding::numbers::{HAS_SIGNAL, READ_ONLY};
 
-    fn frame(words: [i32; HEAD], payload: &[u8]) -> Vec<u8> {
+    fn frame(words: [i32; FRAME_WORDS], payload: &[u8]) -> Vec<u8> {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend_from_slice(payload);
         bytes.resize(bytes.len().next_multiple_of(8), 0);
@@ -194,7 +135,7 @@ mod tests {
     fn frames_follow_each_other() {
         let mut bytes = frame([1, 0, 7, 3, 0, 0, 0, 0, 5, 0], b"hello");
         bytes.extend(frame([3, 42, 7, 3, 9, READ_ONLY, 2, 100, 0, 0], b""));
-        let frames: Vec<_> = read(&bytes).collect();
+        let frames: Vec<_> = read(&bytes).map(|frame| frame.expect("a frame")).collect();
         assert_eq!(frames.len(), 2);
         assert_eq!((frames[0].operation, frames[0].text().as_str()), (Operation::Define, "hello"));
         let query = &frames[1];
@@ -203,10 +144,23 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_ends_the_reading() {
+    fn what_cannot_be_read_is_told_and_what_follows_is_read() {
+        let mut bytes = frame([77, 42, 0, 0, 0, 0, 0, 0, 3, 0], b"abc");
+        bytes.extend(frame([3, 43, 0, 0, 0, 1 << 20, 0, 0, 0, 0], b""));
+        bytes.extend(frame([3, 44, 0, 0, 0, 0, -1, 0, 0, 0], b""));
+        bytes.extend(frame([3, 45, 0, 0, 0, 0, 0, 0, 0, 0], b""));
+        let read: Vec<_> = read(&bytes).map(|frame| frame.map_err(|unreadable| unreadable.id)).collect();
+        let ids: Vec<_> = read.iter().map(|frame| frame.as_ref().map(|frame| frame.id).map_err(|id| *id)).collect();
+        assert_eq!(ids, [Err(Some(42)), Err(Some(43)), Err(Some(44)), Ok(45)]);
+    }
+
+    #[test]
+    fn a_frame_without_an_end_ends_the_reading() {
         let truncated = &frame([3, 0, 0, 0, 0, 0, 0, 0, 100, 0], b"short")[..];
-        for bytes in [&b""[..], &[1, 2, 3], &[0xFF; 80], truncated] {
-            assert_eq!(read(bytes).count(), 0);
+        for bytes in [&[1, 2, 3][..], &[0xFF; 80], truncated] {
+            let read: Vec<_> = read(bytes).map(|frame| frame.map_err(|unreadable| unreadable.id).is_err()).collect();
+            assert_eq!(read, [true]);
         }
+        assert_eq!(read(b"").count(), 0);
     }
 }

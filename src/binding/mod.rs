@@ -1,7 +1,8 @@
-//! The JavaScript side of the core: one `Channel` class, which lib/channel.js wraps.
+//! The JavaScript side of the core: one `Channel` class, which lib/core/core-link.js wraps.
 //!
 //! - `mod` (this file): the class and the wake-up, all that knows N-API
 //! - `frames`: the work JavaScript hands in, as bytes
+//! - `numbers`: the numbers in which JavaScript and the core talk
 //! - `options`: a pool's options, as JSON
 //! - `desk`: takes the frames on the I/O thread and gives them to the pools
 //!
@@ -10,6 +11,7 @@
 
 mod dispatcher;
 mod frames;
+mod numbers;
 mod options;
 
 use std::collections::HashMap;
@@ -74,7 +76,7 @@ impl Channel {
     pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Self> {
         guarded(|| {
             let wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
-            // Weak: an idle pool does not keep the process alive; lib/channel.js holds it while work is in flight.
+            // Weak: an idle pool does not keep the process alive; lib/core/core-link.js holds it while work is in flight.
             let queue = Arc::new(CompletionQueue::new(Box::new(move || {
                 wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
             })));
@@ -90,7 +92,13 @@ impl Channel {
         })
     }
 
-    /// Opens a pool under a number JavaScript chose; the options are JSON as lib/options.js makes it.
+    /// The numbers in which this add-on talks to JavaScript, and its version, as JSON.
+    #[napi]
+    pub fn numbers() -> String {
+        numbers::table()
+    }
+
+    /// Opens a pool under a number JavaScript chose; the options are JSON as lib/options/options.js makes it.
     #[napi]
     #[allow(clippy::needless_pass_by_value)]
     pub fn open(&self, pool: u32, options: String) -> Result<()> {
@@ -125,7 +133,7 @@ impl Channel {
         })
     }
 
-    /// `[size, inUse, waiting]` of a pool.
+    /// `[size, inUse, waiting, pipelined]` of a pool.
     #[napi]
     pub fn status(&self, pool: u32) -> Vec<f64> {
         let pools = lock(&self.shared.pools);

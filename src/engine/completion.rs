@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::engine::{ADAPTIVE_SPIN, Packed, lock};
 
-/// What a message of the completion queue says; the numbers are a contract with lib/channel.js.
+/// What a message of the completion queue says; lib/core/numbers.js has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Kind {
@@ -34,6 +34,22 @@ pub(crate) enum Kind {
     Grant = 8,
     /// `rows` bytes of an unload.
     Bytes = 9,
+}
+
+impl Kind {
+    /// All of them, by their names.
+    pub(crate) const ALL: &[(&str, Self)] = &[
+        ("Done", Self::Done),
+        ("Rows", Self::Rows),
+        ("Error", Self::Error),
+        ("Shape", Self::Shape),
+        ("ForgetShape", Self::ForgetShape),
+        ("Event", Self::Event),
+        ("Password", Self::Password),
+        ("JsonShape", Self::JsonShape),
+        ("Grant", Self::Grant),
+        ("Bytes", Self::Bytes),
+    ];
 }
 
 /// One message: what it is about, and its place in the batch's buffers (filled in by the queue).
@@ -61,13 +77,13 @@ impl Message {
 }
 
 /// Set in a head's first word for [`Message::anew`].
-const ANEW: i32 = 256;
+pub(crate) const MESSAGE_ANEW: i32 = 256;
 /// The same for [`Message::structure`].
-const STRUCTURE: i32 = 512;
+pub(crate) const MESSAGE_STRUCTURE: i32 = 512;
 /// Words (i32) of a message's head in the batch; see `write_to`.
-const HEAD: usize = 12;
+pub(crate) const HEAD_WORDS: usize = 12;
 /// Words of a batch's own head.
-const BATCH_HEAD: usize = 8;
+pub(crate) const BATCH_WORDS: usize = 8;
 /// Small results are merged up to this size. A string cut out of a batch's text keeps all of that text alive, so this
 /// is also what one kept value may pin at most.
 const MERGE_BYTES: usize = 8 << 10;
@@ -89,7 +105,9 @@ impl Batch {
     fn head(&mut self, message: &Message, text: u32) {
         let at = &self.contents;
         self.heads.extend_from_slice(&[
-            message.kind as i32 | if message.anew { ANEW } else { 0 } | if message.structure { STRUCTURE } else { 0 },
+            message.kind as i32
+                | if message.anew { MESSAGE_ANEW } else { 0 }
+                | if message.structure { MESSAGE_STRUCTURE } else { 0 },
             message.id as i32,
             message.rows as i32,
             message.shape as i32,
@@ -109,20 +127,20 @@ impl Batch {
     }
 
     fn encoded_len(&self) -> usize {
-        let heads = (BATCH_HEAD + self.heads.len()).next_multiple_of(2) * 4;
+        let heads = (BATCH_WORDS + self.heads.len()).next_multiple_of(2) * 4;
         heads + self.contents.byte_len()
     }
 
     /// Layout: batch head, message heads, slots, aux, bin, text. The batch head says where each begins.
     fn write_to(&self, target: &mut [u8]) {
         let Packed { slots, aux, bin, text, utf16 } = &self.contents;
-        let slots_at = (BATCH_HEAD + self.heads.len()).next_multiple_of(2) * 4;
+        let slots_at = (BATCH_WORDS + self.heads.len()).next_multiple_of(2) * 4;
         let aux_at = slots_at + slots.len() * 8;
         let bin_at = aux_at + aux.len() * 8;
         let text_at = bin_at + bin.len();
         let ascii = *utf16 as usize == text.len();
         let head = [
-            (self.heads.len() / HEAD) as i32,
+            (self.heads.len() / HEAD_WORDS) as i32,
             (slots_at / 8) as i32,
             (aux_at / 8) as i32,
             bin_at as i32,
@@ -336,7 +354,7 @@ mod tests {
         assert_eq!(head[0], 5);
         assert_eq!(head[5], 30);
         assert_eq!(head[6], 1, "all ASCII");
-        let third = &head[BATCH_HEAD + 2 * HEAD..];
+        let third = &head[BATCH_WORDS + 2 * HEAD_WORDS..];
         assert_eq!((third[1], third[6], third[10]), (2, 12, 6));
         assert_eq!(queue.take_into(&mut target), Taken::Nothing);
         announce(&queue);
@@ -361,9 +379,9 @@ mod tests {
         let Taken::NeedsBytes(needed) = queue.take_into(&mut target) else { panic!("it does not fit") };
         let mut large = vec![0; needed];
         assert_eq!(queue.take_into(&mut large), Taken::Batch);
-        assert_eq!(words(&large)[BATCH_HEAD + 1], 2);
+        assert_eq!(words(&large)[BATCH_WORDS + 1], 2);
         assert_eq!(queue.take_into(&mut target), Taken::Batch);
-        assert_eq!(words(&target)[BATCH_HEAD + 1], 3);
+        assert_eq!(words(&target)[BATCH_WORDS + 1], 3);
     }
 
     #[test]
@@ -373,6 +391,6 @@ mod tests {
         let mut target = vec![0; 1000];
         queue.take_into(&mut target);
         let head = words(&target);
-        assert_eq!((head[5], head[6], head[BATCH_HEAD + 10]), (6, 0, 3));
+        assert_eq!((head[5], head[6], head[BATCH_WORDS + 10]), (6, 0, 3));
     }
 }

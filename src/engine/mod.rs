@@ -21,7 +21,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use adaptive_spin::AdaptiveSpin;
-pub(crate) use completion::{CompletionQueue, Kind, Message, Taken};
+pub(crate) use completion::{
+    BATCH_WORDS, CompletionQueue, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTURE, Message, Taken,
+};
 pub(crate) use packed::Packed;
 
 /// The I/O thread's. To beat whenever JavaScript hands in work, or is woken to take some.

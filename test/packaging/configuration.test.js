@@ -143,14 +143,14 @@ function listed(file, list) {
 }
 
 for (const [name, file, list] of [
-  ['QueryOptions', 'session.js', 'KNOWN'],
-  ['StreamOptions', 'session.js', 'STREAM_OPTIONS'],
-  ['BatchOptions', 'batch.js', 'OPTIONS'],
-  ['ExecOptions', 'exec.js', 'OPTIONS'],
-  ['CopyFromOptions', 'copy.js', 'LOAD_OPTIONS'],
-  ['CopyToOptions', 'copy.js', 'UNLOAD_OPTIONS'],
-  ['BeginOptions', 'transaction.js', 'BEGIN_OPTIONS'],
-  ['TransactionOptions', 'transaction.js', 'TRANSACTION_OPTIONS'],
+  ['QueryOptions', 'core/statement-runner.js', 'KNOWN'],
+  ['StreamOptions', 'core/statement-runner.js', 'STREAM_OPTIONS'],
+  ['BatchOptions', 'api/batch.js', 'OPTIONS'],
+  ['ExecOptions', 'api/exec.js', 'OPTIONS'],
+  ['CopyFromOptions', 'api/copy.js', 'LOAD_OPTIONS'],
+  ['CopyToOptions', 'api/copy.js', 'UNLOAD_OPTIONS'],
+  ['BeginOptions', 'api/transaction.js', 'BEGIN_OPTIONS'],
+  ['TransactionOptions', 'api/transaction.js', 'TRANSACTION_OPTIONS'],
 ]) {
   test(`client.d.ts has the options of a call: ${name}`, () => {
     const options = properties(name);

@@ -23,7 +23,7 @@ const PUBLISHED = `
   lib/api/sql.js lib/api/stream.js lib/api/transaction.js lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js
   lib/cli/examination.js lib/cli/findings.js lib/cli/index.js lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js
   lib/cli/status.js lib/cli/table.js lib/cli/topology.js lib/cli/watch.js lib/cli/words.js lib/core/binding.js
-  lib/core/core-link.js lib/core/frame-writer.js lib/core/statement-runner.js lib/core/statements.js lib/errors.js
+  lib/core/core-link.js lib/core/frame-writer.js lib/core/numbers.js lib/core/statement-runner.js lib/core/statements.js lib/errors.js
   lib/options/conninfo.js lib/options/did-you-mean.js lib/options/files.js lib/options/hosts.js lib/options/keywords.js
   lib/options/options.js lib/options/pgpass.js lib/options/require-auth.js lib/options/service.js
   lib/options/session-env.js lib/options/tls-options.js lib/options/validate.js lib/values/json.js lib/values/params.js

@@ -461,7 +461,8 @@ test('a panic in the core rejects one promise, and the pool goes on', async () =
   const { code, signal, lines } = await inChild(
     db,
     `
-    const { OP, shared } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'lib', 'core', 'core-link.js'))});
+    const { shared } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'lib', 'core', 'core-link.js'))});
+    const { OP } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'lib', 'core', 'numbers.js'))});
     const pool = createPool({ ...options, poolSize: 2 });
     await pool.query('SELECT 1');
     for (let i = 0; i < 5; i++) {

@@ -15,9 +15,14 @@ const ROOT = path.join(__dirname, '..', '..', '..');
 
 /** All documents: a new one is found by itself. */
 function documents() {
-  const pages = fs.readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
-  const rest = ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md'];
-  return [...rest, ...pages.map((name) => `docs/${name}`)];
+  const folders = ['docs', 'docs/internals'];
+  const pages = folders.flatMap((folder) =>
+    fs
+      .readdirSync(path.join(ROOT, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `${folder}/${name}`),
+  );
+  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md', ...pages];
 }
 
 /** @param {string} file @param {string} text @returns {Block[]} */

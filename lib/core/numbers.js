@@ -1,0 +1,64 @@
+'use strict';
+
+// The numbers in which JavaScript and the core talk: operations, flags, kinds of messages, sizes of heads.
+//
+// src/binding/numbers.rs has the same table; test/unit/numbers.test.js compares both. What each member means is told there.
+
+/**
+ * Raise it, here and in src/binding/numbers.rs, with every change of the table or of what its members mean: the main package and
+ * the add-on are two packages, and of two versions one must not take the other's frames.
+ */
+const PROTOCOL_VERSION = 1;
+
+/** What a frame asks for. */
+const OP = {
+  DEFINE: 1,
+  FORGET: 2,
+  QUERY: 3,
+  BEGIN: 4,
+  COMMIT: 5,
+  ROLLBACK: 6,
+  ABANDON: 7,
+  CANCEL: 8,
+  PASSWORD: 9,
+  END: 10,
+  PANIC: 11,
+  CREDIT: 12,
+  BATCH: 13,
+  LOAD: 14,
+  DATA: 15,
+  END_DATA: 16,
+  UNLOAD: 17,
+  LISTEN: 18,
+  UNLISTEN: 19,
+  SCRIPT: 20,
+  NOTICES: 21,
+};
+
+/** Bits of a frame's flags. */
+const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16, DESCRIBE: 32, READ_ROUTE: 64 };
+
+/** Kinds of messages from the core. */
+const MESSAGE = {
+  DONE: 0,
+  ROWS: 1,
+  ERROR: 2,
+  SHAPE: 3,
+  FORGET_SHAPE: 4,
+  EVENT: 5,
+  PASSWORD: 6,
+  JSON_SHAPE: 7,
+  GRANT: 8,
+  BYTES: 9,
+};
+
+/**
+ * Bits beside the kind. ANEW: the rows of earlier messages do not count, the statement was run again. STRUCTURE: the statement
+ * takes objects by their members.
+ */
+const MESSAGE_FLAG = { ANEW: 256, STRUCTURE: 512 };
+
+/** Words of 32 bits: of a frame's head, of the head of a statement within a batch, of a batch's head, of a message's head. */
+const WORDS = { FRAME: 10, ITEM: 4, BATCH: 8, MESSAGE: 12 };
+
+module.exports = { FLAG, MESSAGE, MESSAGE_FLAG, OP, PROTOCOL_VERSION, WORDS };
