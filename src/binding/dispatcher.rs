@@ -23,14 +23,16 @@ use crate::pool::router::{Router, Status};
 use crate::query::Context;
 use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
+use crate::query::call::Call;
 use crate::query::cancellation::{Abort, Cancellation};
 use crate::query::copy::{Copy, Piece};
-use crate::query::execute::Statement;
 use crate::query::flow_control::FlowControl;
-use crate::query::job::{Call, Job, Query};
+use crate::query::job::Job;
 use crate::query::listen;
 use crate::query::promise::Promise;
 use crate::query::script::Script;
+use crate::query::single::Query;
+use crate::query::statement::Statement;
 use crate::query::transaction::Command;
 
 /// What comes in from JavaScript.
@@ -185,7 +187,8 @@ impl Dispatcher {
         let Opened { handle: PoolHandle { router }, requests, route, acquire_timeout, types } = opened;
         let cluster = router.cluster.clone();
         let shapes = self.shapes.clone();
-        let context = Arc::new(Context { cluster, shapes, types, strange: Mutex::default(), route, acquire_timeout });
+        let context =
+            Arc::new(Context { cluster, shapes, types, announced_types: Mutex::default(), route, acquire_timeout });
         router.start();
         let (texts, transactions) = (HashMap::new(), HashMap::new());
         let pool = Pool { router, context, requests, texts, transactions, listener: None };
