@@ -777,6 +777,7 @@ export type ErrorCode =
   | 'ABORT_ERR'
   | 'ERR_ACQUIRE_TIMEOUT'
   | 'ERR_AUTH'
+  | 'ERR_BINDING_VERSION'
   | 'ERR_CONNECTION_LOST'
   | 'ERR_COPY_IN_SCRIPT'
   | 'ERR_DECODE'
