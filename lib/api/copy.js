@@ -12,10 +12,9 @@ const { isUint8Array } = require('node:util').types;
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
-const { integer } = require('../options/validate.js');
 const { normalizeOne } = require('../values/params.js');
 const { FrameWriter } = require('../core/frame-writer.js');
-const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/statement-runner.js');
 const { tokens } = require('../core/statements.js');
 
 /** Bytes after which a piece is sent. */
@@ -24,8 +23,6 @@ const PIECE = 64 << 10;
 const SLICE_MS = 1;
 /** A piece that waits for more this long is sent as it is: the server may have something to say of it. */
 const IDLE_MS = 100;
-const LOAD_OPTIONS = ['timeoutMs', 'signal', 'onProgress'];
-const UNLOAD_OPTIONS = ['timeoutMs', 'signal', 'highWaterMark'];
 
 const NAME = /"((?:[^"]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)/y;
 
@@ -110,25 +107,6 @@ function unloadSql(target) {
   if ('sql' in target) return target.sql;
   const list = target.columns === null ? '' : ` (${target.columns.map(quoted).join(', ')})`;
   return `COPY ${target.table}${list} TO STDOUT`;
-}
-
-/**
- * @param {unknown} options
- * @param {readonly string[]} known
- */
-function copyOptions(options, known) {
-  const given = callOptions(options, known);
-  if (given.onProgress !== undefined && typeof given.onProgress !== 'function') {
-    throw new ParameterError('onProgress must be a function');
-  }
-  if (given.highWaterMark !== undefined) {
-    try {
-      integer('highWaterMark', given.highWaterMark, 1, 0x7fff_ffff);
-    } catch (error) {
-      throw new ParameterError(/** @type {Error} */ (error).message);
-    }
-  }
-  return given;
 }
 
 /** What may be iterated: `next` is called with nothing. @typedef {Iterator<unknown> | AsyncIterator<unknown>} Source */
@@ -696,4 +674,4 @@ function copyTo(runner, transaction, target, options) {
   return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
 }
 
-module.exports = { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo };
+module.exports = { copyFrom, copyTo };

@@ -6,17 +6,18 @@ const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { shared } = require('../core/core-link.js');
 const { OP, FLAG } = require('../core/numbers.js');
-const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
+const { copyFrom, copyTo } = require('./copy.js');
 const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
-const { NONE, STREAM_OPTIONS, StatementRunner, callOptions } = require('../core/statement-runner.js');
+const { StatementRunner } = require('../core/statement-runner.js');
+const { BEGIN, END, LOAD, NONE, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
-const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
+const { begin, transaction } = require('./transaction.js');
 
 /** A pool that nobody has any more is ended. */
 const forgotten = new FinalizationRegistry((/** @type {{ link: any, pool: number }} */ { link, pool }) => {
@@ -114,10 +115,12 @@ class Pool extends EventEmitter {
    */
   stream(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
-    const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
+    /** @type {Record<string, any>} */
+    const checked = options === undefined ? NONE : callOptions(options, STREAM);
+    const { batchSize = STREAM.batchSize.value } = checked;
     const runner = this.#runner;
     const [text, values] = unfold(sql, params);
-    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, reader }, 0));
+    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, batchSize, reader }, 0));
   }
 
   /**
@@ -148,7 +151,7 @@ class Pool extends EventEmitter {
    */
   async copyFrom(target, source, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyFrom(this.#runner, 0, target, source, copyOptions(options, LOAD_OPTIONS));
+    return copyFrom(this.#runner, 0, target, source, callOptions(options, LOAD));
   }
 
   /**
@@ -158,7 +161,7 @@ class Pool extends EventEmitter {
    */
   copyTo(target, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyTo(this.#runner, 0, target, copyOptions(options, UNLOAD_OPTIONS));
+    return copyTo(this.#runner, 0, target, callOptions(options, UNLOAD));
   }
 
   /**
@@ -167,7 +170,7 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
-    return begin(this.#runner, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed);
+    return begin(this.#runner, callOptions(options, BEGIN), () => this.#closed);
   }
 
   /**
@@ -228,7 +231,7 @@ class Pool extends EventEmitter {
    * @returns {Promise<void>}
    */
   async end(options) {
-    const { timeoutMs = 0 } = callOptions(options, ['timeoutMs']);
+    const { timeoutMs = 0 } = callOptions(options, END);
     this.#ended ??= this.#end(timeoutMs);
     await this.#ended;
   }

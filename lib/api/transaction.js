@@ -6,7 +6,7 @@
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
-const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
+const { copyFrom, copyTo } = require('./copy.js');
 const {
   AcquireTimeoutError,
   HyperionError,
@@ -20,22 +20,14 @@ const {
 const { exec, execOptions } = require('./exec.js');
 const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
-const { NONE, callOptions, underSignal } = require('../core/statement-runner.js');
-
-/** @type {Record<string, string>} */
-const ISOLATION = {
-  'read uncommitted': 'READ UNCOMMITTED',
-  'read committed': 'READ COMMITTED',
-  'repeatable read': 'REPEATABLE READ',
-  serializable: 'SERIALIZABLE',
-};
-const BEGIN_OPTIONS = ['isolation', 'readOnly', 'deferrable', 'timeoutMs', 'signal'];
-const TRANSACTION_OPTIONS = [...BEGIN_OPTIONS, 'retries'];
+const { underSignal } = require('../core/statement-runner.js');
+const { ISOLATION, LOAD, NONE, TRANSACTION, UNLOAD, callOptions } = require('../options/call-options.js');
 
 /** Before a transaction is tried again, at least. */
 const FIRST_PAUSE_MS = 5;
 
 /**
+ * What is not asked for is left to the server: an explicit READ WRITE would override its default.
  * @param {Record<string, any>} options checked
  */
 function beginSql({ isolation, readOnly, deferrable }) {
@@ -44,27 +36,6 @@ function beginSql({ isolation, readOnly, deferrable }) {
   if (readOnly !== undefined) parts.push(readOnly ? 'READ ONLY' : 'READ WRITE');
   if (deferrable !== undefined) parts.push(deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE');
   return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
-}
-
-/**
- * @param {unknown} options
- * @param {readonly string[]} known
- */
-function transactionOptions(options, known) {
-  // What is not asked for is left to the server: an explicit READ WRITE would override its default.
-  const given = callOptions(options ?? {}, known);
-  const { isolation, retries } = given;
-  if (
-    isolation !== undefined &&
-    !(typeof isolation === 'string' && Object.hasOwn(ISOLATION, isolation.toLowerCase()))
-  ) {
-    const names = Object.keys(ISOLATION).map((name) => `'${name}'`);
-    throw new ParameterError(`isolation must be one of ${names.join(', ')}`);
-  }
-  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
-    throw new ParameterError('retries must be an integer from 0');
-  }
-  return given;
 }
 
 /** @param {number} timeoutMs */
@@ -181,7 +152,7 @@ class Transaction {
   async copyFrom(target, source, options) {
     this.#check();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    return copyFrom(this.#runner, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
+    return copyFrom(this.#runner, this.#id, target, source, this.#limited(callOptions(options, LOAD)));
   }
 
   /**
@@ -191,7 +162,7 @@ class Transaction {
    */
   copyTo(target, options) {
     this.#check();
-    return copyTo(this.#runner, this.#id, target, this.#limited(copyOptions(options, UNLOAD_OPTIONS)));
+    return copyTo(this.#runner, this.#id, target, this.#limited(callOptions(options, UNLOAD)));
   }
 
   /**
@@ -358,7 +329,7 @@ async function attempt(runner, callback, options) {
  */
 async function transaction(runner, callback, options, presets) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
-  const checked = transactionOptions(options, TRANSACTION_OPTIONS);
+  const checked = callOptions(options, TRANSACTION);
   const { retries = presets.retries } = checked;
   let pause = 0;
   let paused = 0;
@@ -380,4 +351,4 @@ async function transaction(runner, callback, options, presets) {
   }
 }
 
-module.exports = { BEGIN_OPTIONS, Transaction, begin, beginSql, transaction, transactionOptions };
+module.exports = { Transaction, begin, beginSql, transaction };
