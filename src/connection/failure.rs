@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::connection::probe::Untold;
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
 use crate::protocol::Violation;
@@ -93,15 +92,6 @@ impl ConnectFailure {
                 Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
             }
             Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
-        }
-    }
-}
-
-impl From<Untold> for HostFailure {
-    fn from(untold: Untold) -> Self {
-        match untold {
-            Untold::Failed(error) => error.into(),
-            Untold::Nonsense => Self::Confused(untold.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{OptionFuture, try_join};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::connection::failure::describe;
+use crate::connection::failure::{HostFailure, describe};
 
 /// One flight that tells role, writability, timeline and position. The first 8 hex digits of a WAL file's name are
 /// the timeline; `pg_control_checkpoint()` would be stale after a promotion.
@@ -79,6 +79,15 @@ impl fmt::Display for Untold {
         match self {
             Self::Failed(error) => f.write_str(&describe(error)),
             Self::Nonsense => f.write_str("the server does not say what it is when it is asked"),
+        }
+    }
+}
+
+impl From<Untold> for HostFailure {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Failed(error) => error.into(),
+            Untold::Nonsense => Self::Confused(untold.to_string()),
         }
     }
 }

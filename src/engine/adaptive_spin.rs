@@ -37,8 +37,11 @@ pub(crate) struct AdaptiveSpin {
     beat: Notify,
 }
 
+/// The I/O thread's.
+pub(crate) static ADAPTIVE_SPIN: AdaptiveSpin = AdaptiveSpin::new();
+
 impl AdaptiveSpin {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             last: AtomicU64::new(0),
             short: AtomicU32::new(0),

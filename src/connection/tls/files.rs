@@ -5,7 +5,6 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use serde::Deserialize;
 use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -14,31 +13,13 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use crate::connection::tls::certificate::Leaf;
+use crate::connection::tls::encryption::{Authority, Encryption, Source, Version};
 use crate::connection::tls::verify::{Judge, Trust};
-use crate::connection::tls::{Authority, Encryption, Version};
-
-/// Where something in PEM is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Source {
-    Pem(Secret),
-    Path(String),
-}
-
-/// A text that no debugging output shows: there may be a key in it.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-pub(crate) struct Secret(String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 impl Source {
     fn read(&self, what: &str) -> Result<Vec<u8>, String> {
         match self {
-            Self::Pem(text) => Ok(text.0.clone().into_bytes()),
+            Self::Pem(text) => Ok(text.expose().to_owned().into_bytes()),
             Self::Path(path) => fs::read(path).map_err(|error| format!("the {what} {path} cannot be read: {error}")),
         }
     }
