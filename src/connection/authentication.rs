@@ -31,7 +31,7 @@ use crate::connection::socket::{Address, Liveness, Ready, Socket};
 use crate::connection::tls::{Encryption, SocketFailure, Tls, TlsFailure, Way};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
-use crate::protocol::{StreamObservers, Wire};
+use crate::protocol::{ServerStream, StreamObservers};
 
 /// How to get into the nodes.
 #[derive(Debug)]
@@ -287,8 +287,11 @@ async fn attempt(
     }
     let is_private = !matches!(socket, Socket::Tcp(_));
     let observers = StreamObservers { row_limit: connector.result_limit, ..StreamObservers::default() };
-    let stream =
-        Wire::new(socket, &observers).gated(gate(credentials.requirement.clone(), is_private, binding.is_some()));
+    let stream = ServerStream::new(socket, &observers).gated(gate(
+        credentials.requirement.clone(),
+        is_private,
+        binding.is_some(),
+    ));
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {

@@ -27,7 +27,7 @@ use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
-use crate::protocol::{SessionState, StreamObservers, Wire};
+use crate::protocol::{ServerStream, SessionState, StreamObservers};
 
 /// A statement's place in the order in which its connection's statements were sent.
 #[derive(Clone, Copy, Debug)]
@@ -287,7 +287,7 @@ impl Connection {
     }
 }
 
-type Driven = tokio_postgres::Connection<Wire<Socket>, Bound<Wire<Socket>>>;
+type Driven = tokio_postgres::Connection<ServerStream<Socket>, Bound<ServerStream<Socket>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";

@@ -13,7 +13,7 @@ pub(crate) enum Due {
     /// ParseComplete.
     Parsed,
     /// The same for a Parse that tokio-postgres knows nothing of.
-    OwnParsed,
+    ParsedAgain,
     /// BindComplete.
     Bound,
     /// CloseComplete.
@@ -23,7 +23,7 @@ pub(crate) enum Due {
     /// RowDescription or NoData.
     Columns,
     /// The same for a Describe that tokio-postgres knows nothing of.
-    OwnColumns,
+    ColumnsAgain,
     /// Rows and a CommandComplete, or a COPY.
     Result,
     /// The same for a look-up of a type.
@@ -40,15 +40,15 @@ pub(crate) enum Due {
 
 /// What is to be done with a message that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub(crate) enum Received {
     /// It answers this.
-    Answers(Due),
+    Response(Due),
     /// An error: so many statements were not parsed, were not run again by their text, and so many look-ups failed.
-    Refuses { parsed: usize, own: usize, lookups: usize },
+    Error { parses: usize, again: usize, lookups: usize },
     /// It comes when it likes.
-    Free,
+    Asynchronous,
     /// Nothing had asked for it.
-    Surplus,
+    Unexpected,
 }
 
 #[derive(Debug, Default)]
@@ -77,16 +77,16 @@ impl PendingResponses {
     }
 
     /// A message of this type has come.
-    pub(crate) fn take(&mut self, kind: u8) -> Fit {
+    pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
-            Bound, Closed, Columns, Lookup, OwnColumns, OwnParsed, Parameters, Parsed, Ready, Result, Simple,
+            Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters, Parsed, ParsedAgain, Ready, Result, Simple,
             SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
-                b'E' => self.refuse(),
-                b'N' | b'S' | b'A' => Fit::Free,
-                _ => Fit::Surplus,
+                b'E' => self.skip_to_sync(),
+                b'N' | b'S' | b'A' => Received::Asynchronous,
+                _ => Received::Unexpected,
             };
         };
         let pops = match (kind, next) {
@@ -97,30 +97,30 @@ impl PendingResponses {
                 self.due[0] = SimpleRows;
                 false
             }
-            (b'1', Parsed | OwnParsed)
+            (b'1', Parsed | ParsedAgain)
             | (b'2', Bound)
             | (b'3', Closed)
             | (b't', Parameters)
-            | (b'T' | b'n', Columns | OwnColumns)
+            | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
             | (b'Z', Ready | SimpleBegun) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
                 false
             }
-            (b'E', _) => return self.refuse(),
-            (b'N' | b'S' | b'A', _) => return Fit::Free,
-            _ => return Fit::Surplus,
+            (b'E', _) => return self.skip_to_sync(),
+            (b'N' | b'S' | b'A', _) => return Received::Asynchronous,
+            _ => return Received::Unexpected,
         };
         if pops {
             self.due.pop_front();
         }
-        Fit::Answers(next)
+        Received::Response(next)
     }
 
     /// After an error the server answers nothing more until the Sync behind it.
-    fn refuse(&mut self) -> Fit {
-        let (mut parsed, mut own, mut lookups) = (0, 0, 0);
+    fn skip_to_sync(&mut self) -> Received {
+        let (mut parses, mut again, mut lookups) = (0, 0, 0);
         loop {
             match self.due.front_mut() {
                 Some(Due::Ready | Due::SimpleBegun) => break,
@@ -128,8 +128,8 @@ impl PendingResponses {
                     *simple = Due::SimpleBegun;
                     break;
                 }
-                Some(Due::Parsed) => parsed += 1,
-                Some(Due::OwnColumns) => own += 1,
+                Some(Due::Parsed) => parses += 1,
+                Some(Due::ColumnsAgain) => again += 1,
                 Some(Due::Lookup) => lookups += 1,
                 Some(_) => {}
                 None => {
@@ -139,7 +139,7 @@ impl PendingResponses {
             }
             self.due.pop_front();
         }
-        Fit::Refuses { parsed, own, lookups }
+        Received::Error { parses, again, lookups }
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         for (name, sent, come, surplus_at) in table {
             let mut expected = PendingResponses::default();
             send(&mut expected, sent);
-            let at = come.bytes().position(|kind| expected.take(kind) == Fit::Surplus);
+            let at = come.bytes().position(|kind| expected.accept(kind) == Received::Unexpected);
             assert_eq!(at, surplus_at, "{name}");
             if surplus_at.is_none() {
                 assert_eq!(expected.next(), None, "{name}: all was answered");
@@ -212,10 +212,10 @@ mod tests {
     fn an_error_before_all_has_been_sent() {
         let mut expected = PendingResponses::default();
         send(&mut expected, "B");
-        assert_eq!(expected.take(b'E'), Fit::Refuses { parsed: 0, own: 0, lookups: 0 });
+        assert_eq!(expected.accept(b'E'), Received::Error { parses: 0, again: 0, lookups: 0 });
         send(&mut expected, "ESBES");
         for kind in *b"Z2CZ" {
-            assert_ne!(expected.take(kind), Fit::Surplus, "{}", char::from(kind));
+            assert_ne!(expected.accept(kind), Received::Unexpected, "{}", char::from(kind));
         }
         assert_eq!(expected.next(), None);
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::protocol::backend::LONG;
+use crate::protocol::limits::LONG;
 
 /// Types within types.
 const DEPTH: u16 = 64;
@@ -125,12 +125,12 @@ impl TypeDepth {
                 let cells: Vec<_> = cells(body).collect();
                 let at = |index: usize| oid(cells.get(index).copied().flatten());
                 // Element, a range's subtype, a domain's base.
-                [at(2), at(3), at(4)].into_iter().try_for_each(|oid| sink(&mut self.of_types, oid, depth))?;
-                sink(&mut self.of_relations, at(6), depth)
+                [at(2), at(3), at(4)].into_iter().try_for_each(|oid| record_depth(&mut self.of_types, oid, depth))?;
+                record_depth(&mut self.of_relations, at(6), depth)
             }
             Some(Question::Fields(of)) => {
                 let depth = self.of_relations.get(of).copied().unwrap_or(0) + 1;
-                sink(&mut self.of_types, oid(cells(body).nth(1).flatten()), depth)
+                record_depth(&mut self.of_types, oid(cells(body).nth(1).flatten()), depth)
             }
             _ => Ok(()),
         }
@@ -138,7 +138,7 @@ impl TypeDepth {
 }
 
 /// Something was found at this depth.
-fn sink(depths: &mut HashMap<u32, u16>, oid: u32, depth: u16) -> Result<(), String> {
+fn record_depth(depths: &mut HashMap<u32, u16>, oid: u32, depth: u16) -> Result<(), String> {
     if oid == 0 {
         return Ok(());
     }

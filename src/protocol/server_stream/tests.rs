@@ -3,17 +3,18 @@ use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::protocol::session_state::Naming;
 
 /// A server that sends what is there in pieces, and takes at most so many bytes at a time, not each time it is asked.
 #[derive(Debug)]
-struct Stage {
+struct FakeServer {
     comes: VecDeque<u8>,
     took: Vec<u8>,
     piece: usize,
-    sulks: bool,
+    defers: bool,
 }
 
-impl AsyncRead for Stage {
+impl AsyncRead for FakeServer {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let length = self.piece.min(self.comes.len()).min(buf.remaining());
         let piece: Vec<u8> = self.comes.drain(..length).collect();
@@ -22,10 +23,10 @@ impl AsyncRead for Stage {
     }
 }
 
-impl AsyncWrite for Stage {
+impl AsyncWrite for FakeServer {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.sulks = !self.sulks;
-        if self.sulks {
+        self.defers = !self.defers;
+        if self.defers {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -94,8 +95,8 @@ type Act<'a> = (&'a [u8], &'a [u8]);
 /// Plays the acts in pieces. Returns what the server got, what tokio-postgres got, and how it ended.
 fn play(observers: &StreamObservers, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>, Vec<u8>, Option<String>) {
     let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let stage = Stage { comes: VecDeque::new(), took: Vec::new(), piece, sulks: false };
-    let mut wire = Wire::new(stage, observers);
+    let stage = FakeServer { comes: VecDeque::new(), took: Vec::new(), piece, defers: false };
+    let mut wire = ServerStream::new(stage, observers);
     let mut got = Vec::new();
     let mut ended = None;
     rt.block_on(async {
@@ -211,9 +212,9 @@ fn a_gate_sees_the_login_first() {
     for piece in PIECES {
         let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let comes = [message(b'N', b"\0"), message(b'R', &[0, 0, 0, 3])].concat().into();
-        let stage = Stage { comes, took: Vec::new(), piece, sulks: false };
+        let stage = FakeServer { comes, took: Vec::new(), piece, defers: false };
         let refuse = |body: &[u8]| if body == [0, 0, 0, 3] { Err(io::Error::other("no")) } else { Ok(()) };
-        let mut wire = Wire::new(stage, &StreamObservers::default()).gated(Box::new(refuse));
+        let mut wire = ServerStream::new(stage, &StreamObservers::default()).gated(Box::new(refuse));
         let mut got = Vec::new();
         let ended = rt.block_on(wire.read_to_end(&mut got)).unwrap_err();
         assert_eq!((got, ended.to_string().as_str()), (message(b'N', b"\0"), "no"), "pieces of {piece} bytes");
