@@ -17,7 +17,7 @@ use crate::cluster::cluster::Cluster;
 use crate::cluster::node::Node;
 use crate::connection::authentication::log_in;
 use crate::connection::connection::Connection;
-use crate::connection::failure::{HostFailure, Progress};
+use crate::connection::failure::{ConnectProgress, HostFailure};
 use crate::connection::probe::Probe;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
@@ -33,7 +33,7 @@ pub(crate) async fn open(
     node: &Arc<Node>,
     suits: impl Fn(&Probe) -> bool,
 ) -> Result<(Connection, Probe), HostFailure> {
-    let stage = Progress::default();
+    let stage = ConnectProgress::default();
     let login = async {
         let addresses = node.endpoint.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
         let attempts = addresses

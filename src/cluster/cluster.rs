@@ -11,7 +11,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::cluster::balance::{self, Candidate};
-use crate::cluster::node::{Node, State};
+use crate::cluster::node::{Node, NodeState};
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::cluster::session_policy::SessionPolicy;
@@ -48,7 +48,7 @@ pub(crate) struct Cluster {
     pub(super) monitor_interval: Option<MonitorInterval>,
     pub(super) topology: Mutex<Topology>,
     /// A node has answered, or has failed to.
-    pub(super) heard: Notify,
+    pub(super) node_answered: Notify,
     /// Where the next search starts, so that pools over equal nodes spread.
     rotation: AtomicUsize,
     pub(super) discovery: tokio::sync::Mutex<()>,
@@ -106,7 +106,7 @@ impl Cluster {
             at_random,
             served: AtomicBool::new(false),
             monitor_interval,
-            heard: Notify::new(),
+            node_answered: Notify::new(),
             rotation: AtomicUsize::new(0),
             discovery: tokio::sync::Mutex::default(),
             appeared: Notify::new(),
@@ -163,16 +163,16 @@ impl Cluster {
     }
 
     /// Whether a route of the pool is so.
-    pub(super) fn has_route(&self, is_so: impl Fn(Route) -> bool) -> bool {
+    pub(super) fn has_route(&self, matches: impl Fn(Route) -> bool) -> bool {
         let routes = lock(&self.routes).clone();
-        routes.into_iter().any(is_so)
+        routes.into_iter().any(matches)
     }
 
     /// The node to connect to on `route`, when one is known to suit.
     pub(super) fn target(&self, route: Route) -> Option<Arc<Node>> {
         let suits = |node: &&Arc<Node>| {
             let seen = lock(&node.status);
-            let is_up = seen.state == State::Up || (seen.state == State::Fenced && !route.must_write());
+            let is_up = seen.state == NodeState::Up || (seen.state == NodeState::Fenced && !route.must_write());
             is_up
                 && !node.suspect.load(Ordering::Relaxed)
                 && seen.role.is_some_and(|role| fit(route, role) == Fit::Good)
@@ -206,7 +206,8 @@ impl Cluster {
     pub(crate) fn lacks_node(&self, route: Route) -> bool {
         let is_up = |node: &Arc<Node>| {
             let seen = lock(&node.status);
-            matches!(seen.state, State::Up | State::Fenced) && seen.role.is_some_and(|role| fit(route, role) != Fit::No)
+            matches!(seen.state, NodeState::Up | NodeState::Fenced)
+                && seen.role.is_some_and(|role| fit(route, role) != Fit::No)
         };
         let found = |node: &Arc<Node>| is_up(node) && self.objection_to(node, route).is_none();
         !self.nodes.iter().any(found)
@@ -237,7 +238,7 @@ impl Cluster {
             // The known primary stays where it is.
             shuffle(&mut nodes[usize::from(primary.is_some())..]);
         }
-        nodes.sort_by_key(|node| lock(&node.status).state == State::Down);
+        nodes.sort_by_key(|node| lock(&node.status).state == NodeState::Down);
         nodes
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connectio
             tokio::select! {
                 opened = open_suitable(cluster, &node, route) => match opened {
                     Ok((conn, _)) => return Ok(conn),
-                    Err(failure) if failure.is_final() => return Err(give_up(failure)),
+                    Err(failure) if failure.is_final() => return Err(connect_failure(failure)),
                     Err(_) => {}
                 },
                 // It would not answer any more.
@@ -84,14 +84,14 @@ pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connectio
         };
         return tokio::select! {
             found = search(cluster, route) => found,
-            conn = whoever_appears(cluster, route) => Ok(conn),
+            conn = connect_to_appearing_node(cluster, route) => Ok(conn),
         };
     }
 }
 
 /// A connection to a node that turns out to suit while the hosts are searched. The search may be waiting for a silent host, and
 /// has heard the others say that they do not suit when they did not yet.
-async fn whoever_appears(cluster: &Cluster, route: Route) -> Connection {
+async fn connect_to_appearing_node(cluster: &Cluster, route: Route) -> Connection {
     loop {
         let appeared = cluster.appeared.notified();
         if let Some(node) = cluster.target(route) {
@@ -105,7 +105,7 @@ async fn whoever_appears(cluster: &Cluster, route: Route) -> Connection {
 }
 
 /// What follows from a failure that is final.
-fn give_up(failure: HostFailure) -> ConnectFailure {
+fn connect_failure(failure: HostFailure) -> ConnectFailure {
     match failure {
         HostFailure::Refused(error) => ConnectFailure::Refused(error),
         HostFailure::Password(failed) => ConnectFailure::Password(failed),
@@ -115,7 +115,7 @@ fn give_up(failure: HostFailure) -> ConnectFailure {
 }
 
 /// The failure that ends the matter when no host could be used.
-fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
+fn final_failure(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
     let is_untrusted = |failure: &HostFailure| matches!(failure, HostFailure::Untrusted(_));
     // A certificate does not get better by waiting. But the others may: one that is down comes up, and in a pool that
     // had a node a standby is promoted.
@@ -125,7 +125,7 @@ fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
         _ => false,
     });
     let ends = |failure: &HostFailure| failure.is_final() || (others_are_hopeless && is_untrusted(failure));
-    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, give_up)
+    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, connect_failure)
 }
 
 /// Races all hosts.
@@ -134,7 +134,7 @@ async fn search(cluster: &Cluster, route: Route) -> Result<Connection, ConnectFa
     let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, route).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
-        Err(failures) => Err(last_word(failures, cluster.served.load(Ordering::Relaxed))),
+        Err(failures) => Err(final_failure(failures, cluster.served.load(Ordering::Relaxed))),
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         ];
         for (name, failures, expected) in table {
             for (served, ends) in [false, true].into_iter().zip(expected) {
-                let word = last_word(failures.clone(), served);
+                let word = final_failure(failures.clone(), served);
                 assert_eq!(matches!(word, ConnectFailure::Untrusted(_)), ends, "{name}, served before: {served}");
             }
         }

@@ -22,7 +22,7 @@ use crate::cluster::node::Node;
 use crate::cluster::observation::Observation;
 use crate::cluster::watch::{MonitorInterval, Watch};
 use crate::connection::connection::Connection;
-use crate::connection::failure::{HostFailure, Stage};
+use crate::connection::failure::{ConnectStage, HostFailure};
 use crate::connection::probe::Probe;
 use crate::engine::{clock, lock, random};
 
@@ -45,7 +45,7 @@ impl Cluster {
         if self.monitor_interval.is_some() {
             self.begin();
             for (node, watch) in self.watches.iter().enumerate() {
-                join(watch, self, node);
+                join_watch(watch, self, node);
             }
         }
     }
@@ -61,20 +61,20 @@ impl Cluster {
 }
 
 /// The pool wants to know what is seen.
-fn join(watch: &Arc<Watch<Cluster>>, cluster: &Arc<Cluster>, node: usize) {
+fn join_watch(watch: &Arc<Watch<Cluster>>, cluster: &Arc<Cluster>, node: usize) {
     let mut state = lock(&watch.state);
     state.pools.push((Arc::downgrade(cluster), node));
     // The I/O thread may have ended, and with it the task, when its last environment did.
     if state.task.as_ref().is_none_or(JoinHandle::is_finished)
         && let Some(monitor_interval) = cluster.monitor_interval
     {
-        state.task = Some(tokio::spawn(look_out(Arc::downgrade(watch), watch.wake_up(), monitor_interval)));
+        state.task = Some(tokio::spawn(monitor_server(Arc::downgrade(watch), watch.wake_up(), monitor_interval)));
     } else {
         watch.wake_up().notify_one();
     }
 }
 
-async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_interval: MonitorInterval) {
+async fn monitor_server(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_interval: MonitorInterval) {
     let mut conn: Option<Connection> = None;
     // Whose name and password the connection has.
     let mut owner: Weak<Cluster> = Weak::new();
@@ -92,7 +92,7 @@ async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_int
             owner = Arc::downgrade(&pools[0].0);
             &pools[0]
         });
-        let seen = match look(&pools, chosen, &mut conn, answered, monitor_interval).await {
+        let seen = match check_node(&pools, chosen, &mut conn, answered, monitor_interval).await {
             Ok(probe) => {
                 answered = Some(Instant::now());
                 Observation::Alive(probe)
@@ -133,7 +133,7 @@ async fn broken(conn: Option<&Connection>) {
 }
 
 /// One look, which ends in an answer or when the node has been silent for too long.
-async fn look(
+async fn check_node(
     pools: &[Sharer],
     owner: &Sharer,
     conn: &mut Option<Connection>,
@@ -152,15 +152,15 @@ async fn look(
             return probed;
         }
         let now = Instant::now();
-        let heard = pools.iter().map(|(_, node)| node.endpoint.last_answer()).max().unwrap_or(0);
-        let silence = Duration::from_micros(clock().saturating_sub(heard));
+        let last_answer = pools.iter().map(|(_, node)| node.endpoint.last_answer()).max().unwrap_or(0);
+        let silence = Duration::from_micros(clock().saturating_sub(last_answer));
         if now.duration_since(deadline) > ASLEEP {
             deadline = now + AWAKENING;
-        } else if heard > 0 && silence < monitor_interval.node_timeout {
+        } else if last_answer > 0 && silence < monitor_interval.node_timeout {
             // It is only this connection's backend that says nothing.
             deadline = now + monitor_interval.node_timeout.saturating_sub(silence);
         } else {
-            return Err(HostFailure::Silent(now.duration_since(answered), Stage::Asking));
+            return Err(HostFailure::Silent(now.duration_since(answered), ConnectStage::Asking));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::lock;
 
 /// Whether a node can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum NodeState {
     /// Nobody has asked it yet.
     #[default]
     Unknown,
@@ -22,7 +22,7 @@ pub(crate) enum State {
     Fenced,
 }
 
-impl State {
+impl NodeState {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -42,7 +42,7 @@ pub(crate) struct Lag {
 /// What was last seen of a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeStatus {
-    pub(crate) state: State,
+    pub(crate) state: NodeState,
     /// None too while it is refused for belonging to another cluster.
     pub(crate) role: Option<Role>,
     pub(crate) timeline: Option<u32>,

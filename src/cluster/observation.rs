@@ -21,7 +21,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::cluster::attempt::open;
 use crate::cluster::cluster::Cluster;
-use crate::cluster::node::{Node, NodeStatus, State};
+use crate::cluster::node::{Node, NodeState, NodeStatus};
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::connection::failure::HostFailure;
@@ -43,15 +43,15 @@ pub(crate) enum Observation {
 /// The first answers of healthy nodes come within this of each other, or of twice the time the first one took.
 const SETTLING: Duration = Duration::from_millis(100);
 
-fn has_been_heard(node: &Arc<Node>) -> bool {
-    lock(&node.early).is_some() || lock(&node.status).state != State::Unknown
+fn has_answered_or_failed(node: &Arc<Node>) -> bool {
+    lock(&node.early).is_some() || lock(&node.status).state != NodeState::Unknown
 }
 
 impl Cluster {
     /// Takes note of something seen, and does what follows from it.
     pub(crate) fn observe(&self, node: &Arc<Node>, observation: Observation) {
         if let Observation::Failed(failure) | Observation::Lost(failure) = &observation {
-            self.tell_of_distrust(node, failure);
+            self.announce_distrust(node, failure);
         }
         match observation {
             Observation::Alive(probe) => {
@@ -71,8 +71,8 @@ impl Cluster {
                 let reason = Some(failure.describe());
                 seen.refusal.clone_from(&reason);
                 seen.last_error = reason;
-                if seen.state == State::Unknown {
-                    seen.state = State::Down;
+                if seen.state == NodeState::Unknown {
+                    seen.state = NodeState::Down;
                 }
                 drop(seen);
                 if failure.is_of_the_node() {
@@ -82,10 +82,10 @@ impl Cluster {
             }
             Observation::Lost(failure) => self.lost(node, &failure),
         }
-        if self.nodes.iter().all(has_been_heard) {
+        if self.nodes.iter().all(has_answered_or_failed) {
             self.settle();
         }
-        self.heard.notify_waiters();
+        self.node_answered.notify_waiters();
     }
 
     /// The nodes are being asked.
@@ -109,23 +109,23 @@ impl Cluster {
             }
             (topology.began.unwrap_or(now), topology.answered.unwrap_or(now))
         };
-        let cancellation = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
-        let deadline = (began + cancellation).into();
+        let wait = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
+        let deadline = (began + wait).into();
         if self.monitor_interval.is_some() {
-            let all_heard = async {
+            let all_known = async {
                 loop {
-                    let heard = self.heard.notified();
+                    let heard = self.node_answered.notified();
                     if lock(&self.topology).settled {
                         return;
                     }
                     heard.await;
                 }
             };
-            let _ = timeout_at(deadline, all_heard).await;
+            let _ = timeout_at(deadline, all_known).await;
         } else {
-            // Nobody else looks at the others.
-            let unheard = self.nodes.iter().filter(|node| !has_been_heard(node));
-            let looks = unheard.map(|node| async move {
+            // Nobody else checks at the others.
+            let unknown = self.nodes.iter().filter(|node| !has_answered_or_failed(node));
+            let checks = unknown.map(|node| async move {
                 let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
                     Ok((_, probe)) => Observation::Alive(probe),
                     Err(failure) => Observation::Failed(failure),
@@ -133,7 +133,7 @@ impl Cluster {
                 self.observe(node, seen);
             });
             tokio::select! {
-                _ = join_all(looks) => {}
+                _ = join_all(checks) => {}
                 () = sleep_until(deadline) => {}
             }
         }
@@ -141,7 +141,7 @@ impl Cluster {
     }
 
     /// Decides which cluster it is (the one most nodes belong to; of two with as many nodes, that of the first host), and
-    /// then looks at what was seen.
+    /// then checks at what was seen.
     fn settle(&self) {
         let mut topology = lock(&self.topology);
         if std::mem::replace(&mut topology.settled, true) {
@@ -183,9 +183,9 @@ impl Cluster {
         }
         let deposed = if is_primary { self.deposed(timeline) } else { None };
         let writable = deposed.is_none() && probe.role.is_writable();
-        let state = if is_primary && !writable { State::Fenced } else { State::Up };
+        let state = if is_primary && !writable { NodeState::Fenced } else { NodeState::Up };
         let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.topology).lag(lsn)) };
-        let sighting = NodeStatus {
+        let status = NodeStatus {
             state,
             role: Some(probe.role),
             timeline,
@@ -196,15 +196,15 @@ impl Cluster {
             refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
         };
         node.suspect.store(false, Ordering::Relaxed);
-        *lock(&node.status) = sighting;
+        *lock(&node.status) = status;
         if was_primary && is_primary && known.timeline < timeline {
             // Another server answers under this name.
             node.endpoint.break_connections();
         }
         if known.state != state || known.role.is_none() || was_primary != is_primary {
-            self.tell_node(node, state);
-            if state == State::Fenced && known.state != State::Fenced {
-                self.tell("fenced", node, json!({}));
+            self.announce_node_state(node, state);
+            if state == NodeState::Fenced && known.state != NodeState::Fenced {
+                self.announce_node_event("fenced", node, json!({}));
                 if self.has_route(Route::must_write) {
                     node.endpoint.retire_connections();
                     self.retired.notify_one();
@@ -233,7 +233,7 @@ impl Cluster {
             // Asked, and not told.
             if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut topology.warned, true) {
                 drop(topology);
-                self.tell("unidentified", node, json!({}));
+                self.announce_node_event("unidentified", node, json!({}));
             }
             return None;
         };
@@ -252,13 +252,13 @@ impl Cluster {
 
     /// Takes a node that is none of the cluster's out of use.
     fn refuse(&self, node: &Arc<Node>, reason: String) {
-        let sighting = NodeStatus { state: State::Down, last_error: Some(reason), ..NodeStatus::default() };
-        let before = std::mem::replace(&mut *lock(&node.status), sighting);
-        if before.state != State::Down || before.role.is_some() {
+        let status = NodeStatus { state: NodeState::Down, last_error: Some(reason), ..NodeStatus::default() };
+        let before = std::mem::replace(&mut *lock(&node.status), status);
+        if before.state != NodeState::Down || before.role.is_some() {
             self.lost_primary(node);
             node.endpoint.break_connections();
             self.retired.notify_one();
-            self.tell_node(node, State::Down);
+            self.announce_node_state(node, NodeState::Down);
         }
     }
 
@@ -268,8 +268,8 @@ impl Cluster {
         seen.last_error = Some(failure.describe());
         let was = seen.state;
         // A server that refuses the monitor (too many connections, starting up) may still serve those it has.
-        if gone || was == State::Unknown {
-            seen.state = State::Down;
+        if gone || was == NodeState::Unknown {
+            seen.state = NodeState::Down;
             seen.latency = None;
             seen.lag = None;
         }
@@ -282,7 +282,7 @@ impl Cluster {
             self.retired.notify_one();
         }
         if changed {
-            self.tell_node(node, State::Down);
+            self.announce_node_state(node, NodeState::Down);
         }
     }
 
@@ -302,7 +302,11 @@ impl Cluster {
         drop(topology);
         let Some(old) = from.filter(|old| *old != node.endpoint.index).map(|old| &self.nodes[old]) else {
             if from.is_none() {
-                self.tell("primary", node, json!({ "from": null, "to": node.endpoint.label(), "downMs": down }));
+                self.announce_node_event(
+                    "primary",
+                    node,
+                    json!({ "from": null, "to": node.endpoint.label(), "downMs": down }),
+                );
             }
             return;
         };
@@ -313,7 +317,7 @@ impl Cluster {
             self.retired.notify_one();
             old.endpoint.request_check();
         }
-        self.tell(
+        self.announce_node_event(
             "primary",
             node,
             json!({ "from": old.endpoint.label(), "to": node.endpoint.label(), "downMs": down }),
@@ -334,7 +338,7 @@ impl Cluster {
     }
 
     /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
-    fn tell_of_distrust(&self, node: &Node, failure: &HostFailure) {
+    fn announce_distrust(&self, node: &Node, failure: &HostFailure) {
         let HostFailure::Untrusted(distrust) = failure else { return };
         if lock(&node.status).last_error.as_deref() != Some(&failure.describe()) {
             let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
@@ -345,12 +349,12 @@ impl Cluster {
         }
     }
 
-    fn tell_node(&self, node: &Node, state: State) {
+    fn announce_node_state(&self, node: &Node, state: NodeState) {
         let role = lock(&node.status).role_name();
-        self.tell("node", node, json!({ "state": state.name(), "role": role }));
+        self.announce_node_event("node", node, json!({ "state": state.name(), "role": role }));
     }
 
-    fn tell(&self, event: &str, node: &Node, mut detail: Value) {
+    fn announce_node_event(&self, event: &str, node: &Node, mut detail: Value) {
         detail["event"] = json!(event);
         detail["host"] = json!(node.endpoint.host_name());
         detail["port"] = json!(node.endpoint.port);

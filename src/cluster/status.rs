@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cluster::cluster::Cluster;
-use crate::cluster::node::{Lag, Node, State};
+use crate::cluster::node::{Lag, Node, NodeState};
 use crate::cluster::role::misfit;
 use crate::cluster::route::Route;
 use crate::engine::lock;
@@ -17,7 +17,7 @@ impl Cluster {
     pub(crate) fn reasons(&self, route: Route) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let seen = lock(&node.status).clone();
-            let role = seen.role.filter(|_| seen.state != State::Down);
+            let role = seen.role.filter(|_| seen.state != NodeState::Down);
             let error = seen.last_error.or(seen.refusal);
             let objection = role.filter(|_| error.is_none()).and_then(|_| self.objection_to(node, route));
             let reason = match (error.or(objection), role) {

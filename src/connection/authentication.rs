@@ -22,11 +22,11 @@ use tokio_postgres::Config;
 use crate::connection::connection::Connection;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::failure::describe;
-use crate::connection::failure::{HostFailure, NoPassword, Progress, Stage};
+use crate::connection::failure::{ConnectProgress, ConnectStage, HostFailure, NoPassword};
 use crate::connection::notices::{EventSink, Notices, Room};
 use crate::connection::pooler::StatementNaming;
 use crate::connection::probe::Probe;
-use crate::connection::require_auth::{Refused as Broken, Requirement, gate};
+use crate::connection::require_auth::{Requirement, UnacceptableLogin, gate};
 use crate::connection::socket::{Address, Liveness, Ready, Socket};
 use crate::connection::tls::{Encryption, SocketFailure, Tls, TlsFailure, Way};
 use crate::engine::lock;
@@ -80,11 +80,11 @@ struct Credentials {
     /// A login has succeeded since one was last refused.
     proven: AtomicBool,
     trial: tokio::sync::Mutex<()>,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<Option<RefusedPassword>>,
 }
 
 /// A password that the server refused.
-struct Refused {
+struct RefusedPassword {
     password: String,
     error: Box<ServerError>,
     rests: Duration,
@@ -156,7 +156,7 @@ impl Credentials {
             _ => FIRST_REST,
         };
         let until = Instant::now() + rests;
-        *refused = Some(Refused { password, error: Box::new(error.clone()), rests, until });
+        *refused = Some(RefusedPassword { password, error: Box::new(error.clone()), rests, until });
     }
 }
 
@@ -215,14 +215,14 @@ pub(crate) async fn log_in(
     config: &Config,
     endpoint: &Arc<Endpoint>,
     address: &Address,
-    progress: &Progress,
+    progress: &ConnectProgress,
 ) -> Result<(Connection, Probe), HostFailure> {
     let mut first = None;
     for &way in connector.tls.ways(address) {
         let (failure, is_about_encryption) = match attempt(connector, config, endpoint, (address, way), progress).await
         {
             Ok(found) => return Ok(found),
-            Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
+            Err(FailedAttempt { failure, is_about_encryption }) => (failure, is_about_encryption),
         };
         if !is_about_encryption {
             return Err(failure);
@@ -237,13 +237,13 @@ pub(crate) async fn log_in(
 }
 
 /// An attempt that failed.
-struct Failed {
+struct FailedAttempt {
     failure: HostFailure,
     /// Another way may do. (libpq tries a wrong password again, too: that is an attempt more for whoever counts them.)
     is_about_encryption: bool,
 }
 
-impl From<HostFailure> for Failed {
+impl From<HostFailure> for FailedAttempt {
     fn from(failure: HostFailure) -> Self {
         let is_about_encryption = match &failure {
             HostFailure::Untrusted(distrust) => distrust.is_tls(),
@@ -259,8 +259,8 @@ async fn attempt(
     config: &Config,
     endpoint: &Arc<Endpoint>,
     (address, way): (&Address, Way),
-    progress: &Progress,
-) -> Result<(Connection, Probe), Failed> {
+    progress: &ConnectProgress,
+) -> Result<(Connection, Probe), FailedAttempt> {
     let credentials = &connector.credentials;
     credentials.check(credentials.known(endpoint.index))?;
     let (socket, binding) =
@@ -268,15 +268,15 @@ async fn attempt(
             SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
             SocketFailure::BrokenOff(error) => {
                 let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
-                Failed { failure, is_about_encryption: true }
+                FailedAttempt { failure, is_about_encryption: true }
             }
             SocketFailure::Nonsense(reason) => HostFailure::Confused(reason).into(),
             SocketFailure::Tls(failure) => untrusted(distrust(endpoint, failure)).into(),
         })?;
     let mut config = config.clone();
-    progress.set(Stage::Password);
+    progress.set(ConnectStage::Password);
     let password = credentials.get(endpoint.index).await.map_err(HostFailure::Password)?;
-    progress.set(Stage::Asking);
+    progress.set(ConnectStage::Asking);
     let turn = match password {
         Some(_) => credentials.turn().await,
         None => None,
@@ -321,8 +321,8 @@ fn distrust(endpoint: &Endpoint, TlsFailure { subject, reason }: TlsFailure) -> 
 }
 
 /// Why we broke the login off, if we did.
-fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Broken>().cloned()
+fn broken_off(error: &tokio_postgres::Error) -> Option<UnacceptableLogin> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<UnacceptableLogin>().cloned()
 }
 
 /// Why a login failed.
@@ -334,7 +334,7 @@ fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
         // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
         return untrusted(distrust(endpoint, failure));
     }
-    if let Some(Broken(reason)) = broken_off(&error) {
+    if let Some(UnacceptableLogin(reason)) = broken_off(&error) {
         return untrusted(Distrust::authentication(endpoint.host_name(), endpoint.port, reason));
     }
     let text = describe(&error);

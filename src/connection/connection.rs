@@ -17,11 +17,11 @@ use tokio::time::sleep;
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use crate::connection::endpoint::Endpoint;
-use crate::connection::failure::Progress;
+use crate::connection::failure::ConnectProgress;
 use crate::connection::failure::{describe, violation};
 use crate::connection::link::Link;
 use crate::connection::notices::Notices;
-use crate::connection::probe::{Probe, Role, Told, Untold, ask};
+use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, ask};
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
@@ -121,8 +121,8 @@ impl Connection {
     }
 
     /// What the node says of itself, in one flight.
-    pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
-        let Told { probe, limits_statements, may_ask, pid } =
+    pub(crate) async fn probe(&self) -> Result<Probe, ProbeFailure> {
+        let ProbeAnswer { probe, limits_statements, may_ask, pid } =
             ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
         if self.session_state.pid() != pid {
             self.link.pooled.store(true, Ordering::Relaxed);
@@ -215,7 +215,7 @@ impl Connection {
     /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
         let (mut socket, _) =
-            self.tls.connect(&self.endpoint, &self.address, self.way, &Progress::default()).await.map_err(
+            self.tls.connect(&self.endpoint, &self.address, self.way, &ConnectProgress::default()).await.map_err(
                 |failure| match failure {
                     SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
                     SocketFailure::Nonsense(reason) => reason,
@@ -313,7 +313,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
             match message.await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
                     link.notice(&notice);
-                    notices.tell(&notice).await;
+                    notices.forward(&notice).await;
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {
                     if let Some(listener) = link.listener.get() {

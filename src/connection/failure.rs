@@ -19,7 +19,7 @@ pub(crate) enum HostFailure {
     /// What it sent is not PostgreSQL's protocol.
     Confused(String),
     /// It took longer than connectTimeoutMs.
-    Silent(Duration, Stage),
+    Silent(Duration, ConnectStage),
     /// The server refused: 28P01, 53300, 57P03, ...
     Refused(Box<ServerError>),
     /// It is up, but not what the pool needs.
@@ -55,9 +55,9 @@ impl HostFailure {
             Self::Silent(waited, stage) => {
                 let ms = waited.as_millis();
                 match stage {
-                    Stage::Asking => format!("no answer within {ms} ms"),
-                    Stage::Handshake => format!("no answer within {ms} ms (in the TLS handshake)"),
-                    Stage::Password => {
+                    ConnectStage::Asking => format!("no answer within {ms} ms"),
+                    ConnectStage::Handshake => format!("no answer within {ms} ms (in the TLS handshake)"),
+                    ConnectStage::Password => {
                         format!("the password function gave no answer within {ms} ms (connectTimeoutMs)")
                     }
                 }
@@ -122,7 +122,7 @@ pub(crate) struct NoPassword {
 
 /// What an attempt waits for, for the error when it waits too long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum ConnectStage {
     /// The server: to accept, to answer, to log us in, to say what it is.
     #[default]
     Asking,
@@ -134,14 +134,14 @@ pub(crate) enum Stage {
 
 /// How far an attempt has come.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Stage>);
+pub(crate) struct ConnectProgress(Mutex<ConnectStage>);
 
-impl Progress {
-    pub(crate) fn get(&self) -> Stage {
+impl ConnectProgress {
+    pub(crate) fn get(&self) -> ConnectStage {
         *lock(&self.0)
     }
 
-    pub(crate) fn set(&self, stage: Stage) {
+    pub(crate) fn set(&self, stage: ConnectStage) {
         *lock(&self.0) = stage;
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Notices {
 
 impl Notices {
     /// Tells of a notice. Waits while JavaScript is behind: notices pile up in the server, not here.
-    pub(crate) async fn tell(&self, notice: &DbError) {
+    pub(crate) async fn forward(&self, notice: &DbError) {
         if self.wanted.load(Ordering::Relaxed)
             && let Some(room) = (self.event_sink)(notice_event(notice, &self.node))
         {

@@ -34,7 +34,7 @@ impl StatementNaming {
             (Some(true), true) => Naming::Prefixed,
             (_, false) => Naming::AsTheyAre,
         };
-        conn.session_state.name(naming);
+        conn.session_state.set_naming(naming);
         if self.prepare.is_none() && conn.is_pooled() && !self.told.swap(true, Ordering::Relaxed) {
             let node = conn.endpoint.label();
             // Rare enough not to wait.

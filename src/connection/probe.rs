@@ -62,32 +62,32 @@ pub(crate) fn cell(row: &SimpleQueryRow, column: usize) -> Option<&str> {
 
 /// Why a node told nothing of itself.
 #[derive(Debug)]
-pub(crate) enum Untold {
+pub(crate) enum ProbeFailure {
     Failed(tokio_postgres::Error),
     /// What it answered does not answer the question.
-    Nonsense,
+    Unreadable,
 }
 
-impl From<tokio_postgres::Error> for Untold {
+impl From<tokio_postgres::Error> for ProbeFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Failed(error)
     }
 }
 
-impl fmt::Display for Untold {
+impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => f.write_str(&describe(error)),
-            Self::Nonsense => f.write_str("the server does not say what it is when it is asked"),
+            Self::Unreadable => f.write_str("the server does not say what it is when it is asked"),
         }
     }
 }
 
-impl From<Untold> for HostFailure {
-    fn from(untold: Untold) -> Self {
-        match untold {
-            Untold::Failed(error) => error.into(),
-            Untold::Nonsense => Self::Confused(untold.to_string()),
+impl From<ProbeFailure> for HostFailure {
+    fn from(failure: ProbeFailure) -> Self {
+        match failure {
+            ProbeFailure::Failed(error) => error.into(),
+            ProbeFailure::Unreadable => Self::Confused(failure.to_string()),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Probe {
 }
 
 /// [`ask`]'s answer.
-pub(crate) struct Told {
+pub(crate) struct ProbeAnswer {
     pub(crate) probe: Probe,
     /// Whether the session has a `statement_timeout`.
     pub(crate) limits_statements: bool,
@@ -128,7 +128,7 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Asks, in one flight that needs no special rights.
-pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> {
+pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<ProbeAnswer, ProbeFailure> {
     let started = Instant::now();
     let told = async {
         let told = client.simple_query(PROBE).await?;
@@ -142,12 +142,12 @@ pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> 
     let in_recovery = match text(0) {
         Some("t") => true,
         Some("f") => false,
-        _ => return Err(Untold::Nonsense),
+        _ => return Err(ProbeFailure::Unreadable),
     };
     let read_only = match text(1) {
         Some("on") => true,
         Some("off") => false,
-        _ => return Err(Untold::Nonsense),
+        _ => return Err(ProbeFailure::Unreadable),
     };
     let role = Role { in_recovery, read_only };
     let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
@@ -166,7 +166,7 @@ pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<Told, Untold> 
         identity: control.and_then(|row| cell(row, 0)?.parse().ok()),
     };
     let pid = text(5).and_then(|pid| pid.parse().ok());
-    Ok(Told { probe, limits_statements: text(4) != Some("0"), may_ask, pid })
+    Ok(ProbeAnswer { probe, limits_statements: text(4) != Some("0"), may_ask, pid })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keeps watch over a login: what the server may ask for before it is shown to be ours.
+//! Keeps check over a login: what the server may ask for before it is shown to be ours.
 //!
 //! tokio-postgres answers whatever it is asked, a request for the password in clear text included. So each Authentication
 //! message is judged before it sees it (PostgreSQL docs, 54.2.1 "Start-up" and 54.7 "Message Formats"). All else that a login
@@ -42,7 +42,7 @@ impl Requirement {
 /// The server is not to be logged in to as it wants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) struct UnacceptableLogin(pub(crate) String);
 
 /// AuthenticationXxx by their numbers.
 const OK: u32 = 0;
@@ -66,7 +66,7 @@ const MOST_ITERATIONS: u32 = 100_000;
 
 /// A login as it goes on.
 #[derive(Debug)]
-struct Watch {
+struct LoginCheck {
     requirement: Requirement,
     /// Nobody reads along: TLS, or a socket of this machine.
     is_private: bool,
@@ -78,11 +78,11 @@ struct Watch {
 
 /// Judges the Authentication messages of one login.
 pub(crate) fn gate(requirement: Requirement, is_private: bool, can_bind: bool) -> Gate {
-    let mut watch = Watch { requirement, is_private, can_bind, was_asked: false };
-    Box::new(move |request| watch.judge(request))
+    let mut check = LoginCheck { requirement, is_private, can_bind, was_asked: false };
+    Box::new(move |request| check.judge(request))
 }
 
-impl Watch {
+impl LoginCheck {
     fn judge(&mut self, request: &[u8]) -> io::Result<()> {
         let Some((code, rest)) = request.split_first_chunk::<4>() else {
             return Err(violation("the server sent a request for authentication without its kind".into()));
@@ -129,7 +129,7 @@ impl Watch {
 }
 
 fn refused(reason: impl Into<String>) -> io::Error {
-    io::Error::other(Refused(reason.into()))
+    io::Error::other(UnacceptableLogin(reason.into()))
 }
 
 fn violation(reason: String) -> io::Error {
@@ -191,7 +191,8 @@ mod tests {
         for (text, is_private, requests, permitted) in table {
             let mut gate = gate(require(text), is_private, false);
             let refused = requests.iter().find_map(|request| gate(request).err());
-            let is_ours = refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<Refused>()).is_some();
+            let is_ours =
+                refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<UnacceptableLogin>()).is_some();
             assert_eq!((refused.is_none(), is_ours), (permitted, !permitted), "'{text}' {is_private} {requests:?}");
         }
     }

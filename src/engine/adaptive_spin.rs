@@ -29,12 +29,12 @@ const MOST: u32 = ALL / 8 * 5;
 /// When there was a sign of life last, and how often it comes soon after the one before.
 #[derive(Debug)]
 pub(crate) struct AdaptiveSpin {
-    last: AtomicU64,
+    last_activity: AtomicU64,
     /// The share of waits that were short, the last ones counting most.
     short: AtomicU32,
     /// Not before this time is it worth trying again.
     resumes: AtomicU64,
-    beat: Notify,
+    activity: Notify,
 }
 
 /// The I/O thread's.
@@ -43,26 +43,26 @@ pub(crate) static ADAPTIVE_SPIN: AdaptiveSpin = AdaptiveSpin::new();
 impl AdaptiveSpin {
     const fn new() -> Self {
         Self {
-            last: AtomicU64::new(0),
+            last_activity: AtomicU64::new(0),
             short: AtomicU32::new(0),
             resumes: AtomicU64::new(0),
-            beat: Notify::const_new(),
+            activity: Notify::const_new(),
         }
     }
 
     /// A sign of life.
-    pub(crate) fn beat(&self) {
+    pub(crate) fn note_activity(&self) {
         let now = clock();
-        let waited = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
+        let waited = now.saturating_sub(self.last_activity.swap(now, Ordering::Relaxed));
         let short = updated(self.short.load(Ordering::Relaxed), waited < MOMENT);
         self.short.store(short, Ordering::Relaxed);
         if short > MOST && now >= self.resumes.load(Ordering::Relaxed) {
-            self.beat.notify_one();
+            self.activity.notify_one();
         }
     }
 
     fn is_fresh(&self) -> bool {
-        clock().saturating_sub(self.last.load(Ordering::Relaxed)) < MOMENT
+        clock().saturating_sub(self.last_activity.load(Ordering::Relaxed)) < MOMENT
     }
 
     /// Keeps the thread on which it is polled awake. Never ends.
@@ -73,7 +73,7 @@ impl AdaptiveSpin {
         }
         let (mut pause, mut looks) = (PAUSE, 0);
         loop {
-            self.beat.notified().await;
+            self.activity.notified().await;
             while self.is_fresh() {
                 let before = clock();
                 std::thread::yield_now();

@@ -1,6 +1,6 @@
 //! The queue of finished work, from the I/O thread to one JavaScript environment.
 //!
-//! Results are appended to packed [`Batch`]es; the first one after a drain wakes JavaScript once, and one drain settles
+//! Results are appended to packed [`CompletionBatch`]es; the first one after a drain wakes JavaScript once, and one drain settles
 //! everything that is ready.
 
 use std::collections::VecDeque;
@@ -91,12 +91,12 @@ const MERGE_BYTES: usize = 8 << 10;
 const HIGH_WATER: usize = 4 << 20;
 
 #[derive(Debug, Default)]
-struct Batch {
+struct CompletionBatch {
     heads: Vec<i32>,
     contents: Packed,
 }
 
-impl Batch {
+impl CompletionBatch {
     fn push(&mut self, message: &Message, contents: &Packed) {
         self.head(message, contents.utf16);
         self.contents.append(contents);
@@ -162,9 +162,9 @@ impl Batch {
 
 #[derive(Debug, Default)]
 struct Queue {
-    current: Batch,
-    full: VecDeque<Batch>,
-    spare: Option<Batch>,
+    current: CompletionBatch,
+    full: VecDeque<CompletionBatch>,
+    spare: Option<CompletionBatch>,
     bytes: usize,
     signalled: bool,
     closed: bool,
@@ -217,7 +217,7 @@ impl CompletionQueue {
         }
         queue.bytes += size;
         if large {
-            let mut batch = Batch::default();
+            let mut batch = CompletionBatch::default();
             batch.head(message, contents.utf16);
             batch.contents = std::mem::take(contents);
             queue.full.push_back(batch);
@@ -238,7 +238,7 @@ impl CompletionQueue {
             if lock(&self.queue).closed {
                 return;
             }
-            ADAPTIVE_SPIN.beat();
+            ADAPTIVE_SPIN.note_activity();
             (self.wake)();
         }
     }

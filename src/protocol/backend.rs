@@ -308,7 +308,7 @@ impl Backend {
         conversation: &mut Conversation,
     ) -> io::Result<bool> {
         match kind {
-            b'S' => conversation.session_state.report(body, !self.ready).map_err(violation)?,
+            b'S' => conversation.session_state.note_parameter(body, !self.ready).map_err(violation)?,
             b'K' => {
                 if let Some(pid) = body.first_chunk() {
                     conversation.session_state.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
@@ -324,7 +324,7 @@ impl Backend {
                 self.replaced = false;
                 conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if changes_session(body) {
-                    conversation.session_state.change();
+                    conversation.session_state.note_change();
                 }
             }
             b'Z' => {
@@ -335,7 +335,7 @@ impl Backend {
                 self.ready = true;
                 self.replaced = false;
                 self.simple_rows = 0;
-                conversation.session_state.ready(body != b"I");
+                conversation.session_state.set_in_block(body != b"I");
                 let flights = conversation.session_state.flights.load(Ordering::Relaxed);
                 conversation.session_state.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
             }

@@ -20,14 +20,14 @@ use crate::engine::lock;
 #[derive(Debug, Default)]
 pub(crate) struct ResponseObserver {
     is_listening: AtomicBool,
-    has_heard: AtomicBool,
-    place: Mutex<Place>,
-    heard: Notify,
+    has_signal: AtomicBool,
+    subject: Mutex<Subject>,
+    signal: Notify,
 }
 
 /// What is listened to.
 #[derive(Debug, Default)]
-struct Place {
+struct Subject {
     /// CopyInResponse has come.
     in_copy: bool,
     /// A script runs.
@@ -37,7 +37,7 @@ struct Place {
 /// What a script was answered, its rows apart.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    pub(crate) results: Vec<Answer>,
+    pub(crate) results: Vec<StatementAnswer>,
     /// The columns of the result that has begun.
     columns: Option<Vec<u8>>,
     /// As the last ReadyForQuery has it.
@@ -68,7 +68,7 @@ pub(crate) enum Copies {
 
 /// The answer to one statement.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct StatementAnswer {
     /// The body of its RowDescription, if it has rows.
     pub(crate) columns: Option<Vec<u8>>,
     /// `INSERT 0 1`, `SELECT 5`; nothing for an empty statement.
@@ -82,7 +82,7 @@ impl Answers {
             b'T' => self.columns = Some(body.to_vec()),
             b'C' | b'I' => {
                 let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned();
-                self.results.push(Answer { columns: self.columns.take(), tag });
+                self.results.push(StatementAnswer { columns: self.columns.take(), tag });
             }
             b'Z' => {
                 self.block = match *body {
@@ -101,20 +101,20 @@ impl Answers {
 
 impl ResponseObserver {
     /// Listens until the guard is dropped. What was asked before must have been answered.
-    pub(crate) fn listen(self: &Arc<Self>) -> Listening {
+    pub(crate) fn listen(self: &Arc<Self>) -> ResponseListener {
         self.begin(None)
     }
 
     /// The same for a script.
-    pub(crate) fn listen_to_script(self: &Arc<Self>) -> Listening {
+    pub(crate) fn listen_to_script(self: &Arc<Self>) -> ResponseListener {
         self.begin(Some(Answers::default()))
     }
 
-    fn begin(self: &Arc<Self>, script: Option<Answers>) -> Listening {
-        *lock(&self.place) = Place { script, ..Place::default() };
-        self.has_heard.store(false, Ordering::Relaxed);
+    fn begin(self: &Arc<Self>, script: Option<Answers>) -> ResponseListener {
+        *lock(&self.subject) = Subject { script, ..Subject::default() };
+        self.has_signal.store(false, Ordering::Relaxed);
         self.is_listening.store(true, Ordering::Relaxed);
-        Listening(self.clone())
+        ResponseListener(self.clone())
     }
 
     pub(crate) fn is_listening(&self) -> bool {
@@ -123,45 +123,45 @@ impl ResponseObserver {
 
     /// A message that is no error.
     pub(crate) fn message(&self, kind: u8, body: &[u8]) {
-        let mut place = lock(&self.place);
-        place.in_copy |= kind == b'G';
-        if place.script.as_mut().is_some_and(|script| script.add(kind, body)) {
-            self.tell();
+        let mut subject = lock(&self.subject);
+        subject.in_copy |= kind == b'G';
+        if subject.script.as_mut().is_some_and(|script| script.add(kind, body)) {
+            self.signal_listener();
         }
     }
 
     /// An ErrorResponse.
     pub(crate) fn error(&self) {
-        if lock(&self.place).in_copy {
-            self.tell();
+        if lock(&self.subject).in_copy {
+            self.signal_listener();
         }
     }
 
-    fn tell(&self) {
-        self.has_heard.store(true, Ordering::Relaxed);
-        self.heard.notify_one();
+    fn signal_listener(&self) {
+        self.has_signal.store(true, Ordering::Relaxed);
+        self.signal.notify_one();
     }
 }
 
 /// An ear that listens.
 #[derive(Debug)]
-pub(crate) struct Listening(Arc<ResponseObserver>);
+pub(crate) struct ResponseListener(Arc<ResponseObserver>);
 
-impl Listening {
+impl ResponseListener {
     /// What the script was answered so far.
     pub(crate) fn answers(&self) -> Answers {
-        lock(&self.0.place).script.clone().unwrap_or_default()
+        lock(&self.0.subject).script.clone().unwrap_or_default()
     }
 
     /// Resolves when the server has sent an error since CopyInResponse, or a script copies.
-    pub(crate) async fn heard(&self) {
-        while !self.0.has_heard.load(Ordering::Relaxed) {
-            self.0.heard.notified().await;
+    pub(crate) async fn signalled(&self) {
+        while !self.0.has_signal.load(Ordering::Relaxed) {
+            self.0.signal.notified().await;
         }
     }
 }
 
-impl Drop for Listening {
+impl Drop for ResponseListener {
     fn drop(&mut self) {
         self.0.is_listening.store(false, Ordering::Relaxed);
     }

@@ -17,7 +17,7 @@ struct Reported {
 }
 
 /// Reported parameters that are not the session's own to change, or with which others deal.
-fn is_the_servers(name: &[u8]) -> bool {
+fn belongs_to_server(name: &[u8]) -> bool {
     matches!(
         name,
         b"in_hot_standby"
@@ -98,7 +98,7 @@ impl SessionState {
     }
 
     /// The status that comes with ReadyForQuery.
-    pub(crate) fn ready(&self, in_block: bool) {
+    pub(crate) fn set_in_block(&self, in_block: bool) {
         if in_block && !self.in_block.swap(in_block, Ordering::Relaxed) {
             self.blocks.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,19 +110,19 @@ impl SessionState {
         self.rolled_back.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn change(&self) {
+    pub(crate) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The body of a ParameterStatus. What functions change (`set_config`) has no command tag; some of it shows here.
-    pub(crate) fn report(&self, body: &[u8], is_login: bool) -> Result<(), String> {
+    pub(crate) fn note_parameter(&self, body: &[u8], is_login: bool) -> Result<(), String> {
         let mut texts = body.split(|&byte| byte == 0);
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
         let mut parameters = lock(&self.parameters);
         if let Some(known) = parameters.get_mut(name) {
             value.clone_into(&mut known.current);
-            if known.current != known.initial && !is_login && !is_the_servers(name) {
-                self.change();
+            if known.current != known.initial && !is_login && !belongs_to_server(name) {
+                self.note_change();
             }
         } else {
             if parameters.len() >= REPORTED {
@@ -147,7 +147,7 @@ impl SessionState {
     }
 
     /// To be called before a statement is prepared.
-    pub(crate) fn name(&self, naming: Naming) {
+    pub(crate) fn set_naming(&self, naming: Naming) {
         let number = match naming {
             Naming::AsTheyAre => 0,
             Naming::Prefixed => 1,

@@ -8,7 +8,7 @@ use crate::cluster::route::Mode;
 use crate::cluster::session_policy::SessionPolicy;
 use crate::cluster::watch::MonitorInterval;
 use crate::connection::authentication::{Access, Password};
-use crate::connection::failure::Stage;
+use crate::connection::failure::ConnectStage;
 use crate::connection::probe::Role;
 use crate::connection::require_auth::Requirement;
 use crate::connection::socket::Liveness;
@@ -235,7 +235,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     seen.see(0, primary(1));
     seen.see(0, Observation::Lost(HostFailure::Refused(Box::default())));
     assert_eq!(seen.target(), Some(0), "refusing the monitor is not being dead");
-    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), Stage::Asking)));
+    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), ConnectStage::Asking)));
     assert_eq!(seen.target(), None, "suspect");
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(0));

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{AlertDescription, Error};
 
 use crate::connection::endpoint::Endpoint;
-use crate::connection::failure::{Progress, Stage};
+use crate::connection::failure::{ConnectProgress, ConnectStage};
 use crate::connection::socket::{Address, Liveness, Socket};
 use crate::connection::tls::encryption::{Encryption, Negotiation, SslMode};
 use crate::connection::tls::files::Material;
@@ -49,7 +49,7 @@ impl TlsFailure {
     pub(crate) fn in_stream(error: &tokio_postgres::Error) -> Option<Self> {
         let error = error.source()?.downcast_ref::<io::Error>()?;
         match error.get_ref()?.downcast_ref::<Error>()? {
-            Error::AlertReceived(alert) => Some(Self::new(alerted(*alert))),
+            Error::AlertReceived(alert) => Some(Self::new(describe_alert(*alert))),
             other => Some(Self::new(format!("TLS failed: {other}"))),
         }
     }
@@ -106,9 +106,9 @@ impl Tls {
         endpoint: &Endpoint,
         address: &Address,
         way: Way,
-        progress: &Progress,
+        progress: &ConnectProgress,
     ) -> Result<(Socket, Option<Vec<u8>>), SocketFailure> {
-        progress.set(Stage::Asking);
+        progress.set(ConnectStage::Asking);
         let socket = Socket::connect(address, self.liveness).await?;
         match (&self.encryption, socket) {
             (Some(encryption), Socket::Tcp(stream)) if way != Way::Plain => {
@@ -124,9 +124,9 @@ impl Tls {
         endpoint: &Endpoint,
         mut stream: TcpStream,
         way: Way,
-        progress: &Progress,
+        progress: &ConnectProgress,
     ) -> Result<(Socket, Option<Vec<u8>>), SocketFailure> {
-        if encryption.negotiation == Negotiation::Postgres && !asks(&mut stream).await? {
+        if encryption.negotiation == Negotiation::Postgres && !request_tls(&mut stream).await? {
             return match way {
                 Way::SecureIfOffered => Ok((Socket::Tcp(stream), None)),
                 _ => Err(SocketFailure::Tls(TlsFailure::new("the server does not offer TLS"))),
@@ -142,9 +142,9 @@ impl Tls {
             Err(_) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
         };
         let connector = TlsConnector::from(Arc::new(material.config(judge.clone())));
-        progress.set(Stage::Handshake);
+        progress.set(ConnectStage::Handshake);
         let stream = connector.connect(name, stream).await.map_err(|error| failure(error, &judge, &host))?;
-        progress.set(Stage::Asking);
+        progress.set(ConnectStage::Asking);
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let binding = certificate.and_then(|der| judge.shown()?.end_point(der));
         Ok((Socket::Tls(Box::new(stream)), binding))
@@ -164,7 +164,7 @@ impl Tls {
 
 /// Asks the server for TLS (PostgreSQL docs, 54.7 "Message Formats", SSLRequest). Nothing more than its one byte is read: what
 /// follows must be TLS (CVE-2021-23222).
-async fn asks(stream: &mut TcpStream) -> Result<bool, SocketFailure> {
+async fn request_tls(stream: &mut TcpStream) -> Result<bool, SocketFailure> {
     const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
     stream.write_all(&SSL_REQUEST).await?;
     match stream.read_u8().await? {
@@ -191,7 +191,7 @@ fn failure(error: io::Error, judge: &Judge, host: &str) -> SocketFailure {
             (describe(wrong, leaf.as_ref(), host), leaf.as_ref().map(|leaf| leaf.subject.clone()))
         }
         Error::InvalidCertRevocationList(wrong) => (format!("a revocation list cannot be used: {wrong:?}"), None),
-        Error::AlertReceived(alert) => (alerted(*alert), None),
+        Error::AlertReceived(alert) => (describe_alert(*alert), None),
         Error::InvalidMessage(_) => ("the server does not speak TLS".to_owned(), None),
         Error::PeerIncompatible(wrong) => (format!("the server has no TLS in common with us: {wrong:?}"), None),
         other => (format!("the TLS handshake failed: {other}"), None),
@@ -200,7 +200,7 @@ fn failure(error: io::Error, judge: &Judge, host: &str) -> SocketFailure {
 }
 
 /// What the server said in refusing the handshake.
-fn alerted(alert: AlertDescription) -> String {
+fn describe_alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let reason = match alert {
         A::UnknownCA | A::BadCertificate | A::UnsupportedCertificate | A::CertificateUnknown | A::DecryptError => {

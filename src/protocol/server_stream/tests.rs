@@ -259,7 +259,7 @@ fn an_ear_hears_an_error_after_copy_in_response_only() {
             let observers = StreamObservers::default();
             let responses = observers.responses.listen();
             play(&observers, piece, &[(&startup(), &login()), (&load, &comes)]);
-            let heard = futures_util::FutureExt::now_or_never(responses.heard()).is_some();
+            let heard = futures_util::FutureExt::now_or_never(responses.signalled()).is_some();
             assert_eq!(heard, hears, "pieces of {piece} bytes");
         }
     }
@@ -339,7 +339,7 @@ fn statements_without_names() {
     .concat();
     for piece in PIECES {
         let observers = StreamObservers::default();
-        observers.session_state.name(Naming::None);
+        observers.session_state.set_naming(Naming::None);
         let (took, got, ended) = play(&observers, piece, acts);
         assert_eq!(ended, None, "pieces of {piece} bytes");
         assert_eq!(took, expected_sent, "pieces of {piece} bytes");
@@ -350,7 +350,7 @@ fn statements_without_names() {
 #[test]
 fn statements_with_names_of_their_own() {
     let observers = StreamObservers::default();
-    observers.session_state.name(Naming::Prefixed);
+    observers.session_state.set_naming(Naming::Prefixed);
     let prefix = crate::protocol::session_state::prefix();
     let of = |name: &str| {
         let described = |kind| message(kind, format!("S{name}\0").as_bytes());
@@ -377,7 +377,7 @@ proptest::proptest! {
         let run = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
         let observers = StreamObservers { row_limit: Some(10), ..StreamObservers::default() };
         for naming in [Naming::AsTheyAre, Naming::None] {
-            observers.session_state.name(naming);
+            observers.session_state.set_naming(naming);
             let (_, got, _) = play(&observers, piece, &[(&[startup(), run.clone()].concat(), &comes)]);
             proptest::prop_assert!(got.len() <= comes.len() + 200);
         }

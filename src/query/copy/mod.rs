@@ -29,7 +29,7 @@ use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
 use crate::pool::task::After;
-use crate::protocol::response_observer::Listening;
+use crate::protocol::response_observer::ResponseListener;
 use crate::protocol::result_formats::Asked;
 use crate::query::Context;
 use crate::query::begin::begin;
@@ -357,14 +357,14 @@ impl<'a> Load<'a> {
         promise: &mut Promise,
         pieces: &mut UnboundedReceiver<Piece>,
         flow: &FlowControl,
-        responses: &Listening,
+        responses: &ResponseListener,
     ) -> Result<Went, Failure> {
         loop {
             let piece = tokio::select! {
                 biased;
                 () = flow.closed() => Piece::Failed,
                 () = self.session.conn.ended() => return Err(lost()),
-                () = responses.heard() => return Err(self.refused().await),
+                () = responses.signalled() => return Err(self.refused().await),
                 piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
             };
             match piece {
