@@ -70,12 +70,13 @@ fn display_type(kind: u8) -> String {
     if kind.is_ascii_graphic() { format!("'{}'", char::from(kind)) } else { format!("0x{kind:02x}") }
 }
 
-/// A command tag after which the session may not be what it was.
+/// Whether a command with this tag may have changed the session.
 fn changes_session(tag: &[u8]) -> bool {
     matches!(tag, b"SET\0" | b"RESET\0" | b"DISCARD ALL\0")
 }
 
-/// Where what passes goes: it stays where it is, until something was taken out.
+/// The bytes that go on to tokio-postgres. They stay in the buffer where they are until the first byte is left out or
+/// replaced; what follows is copied to `held`.
 struct Passed<'a> {
     chunk: &'a [u8],
     in_place: usize,
@@ -93,7 +94,7 @@ impl Passed<'_> {
 }
 
 impl Backend {
-    /// Takes what has come. Returns how much of it goes on as it is; what follows that is in `held`.
+    /// Reads the bytes that came. Returns how many of them go on unchanged; what follows them is in `held`.
     pub(super) fn receive(&mut self, chunk: &[u8], conversation: &mut Conversation) -> usize {
         let mut passed = Passed { chunk, in_place: 0, edited: false };
         if let Err(fault) = self.read_messages(&mut passed, conversation) {
@@ -180,7 +181,7 @@ impl Backend {
         taken
     }
 
-    /// More of a body.
+    /// Reads more of a body.
     fn continue_body(
         &mut self,
         at: usize,
@@ -210,7 +211,7 @@ impl Backend {
         Ok(end)
     }
 
-    /// Whether a message of this type may not go on before it is known how long it is.
+    /// Whether a message of this type may not go on before its length is known.
     fn withholds(&self, kind: u8, conversation: &Conversation) -> bool {
         match kind {
             b'D' => conversation.row_limit.is_some(),
@@ -221,7 +222,7 @@ impl Backend {
         }
     }
 
-    /// A message begins. Returns what becomes of it, and whether its body is needed.
+    /// A message begins. Returns what is done with it, and whether its body is needed here.
     fn begin_message(
         &mut self,
         kind: u8,
@@ -299,7 +300,7 @@ impl Backend {
         Ok((disposition, keeps))
     }
 
-    /// A message is complete whose body was needed. Returns whether it goes on, if that depends on it.
+    /// A message whose body was needed is complete. Returns whether it goes on, if its body decides.
     fn end_message(
         &mut self,
         kind: u8,
@@ -355,7 +356,7 @@ impl Backend {
         Ok(true)
     }
 
-    /// Puts an error where a row of this length was.
+    /// Puts an error in place of a row of this length.
     fn replace(&mut self, length: usize) {
         if !std::mem::replace(&mut self.replaced, true) {
             let message = format!("a row of {} bytes", length - 4);

@@ -2,9 +2,9 @@
 //! tokio-postgres cannot send what the client needs.
 //!
 //! - Some columns are asked for as text (`result_formats`): the formats in Bind are changed.
-//! - The Sync of a load's first flight becomes a Flush. A server in copy mode ignores a Sync, a server that has refused to
-//!   copy answers it: with the Sync that ends the load there would be one ReadyForQuery or two, and the client could not
-//!   know which.
+//! - The Sync of a load's first flight becomes a Flush. A server in copy mode ignores a Sync, a server that has refused
+//!   to copy answers it: with the Sync that ends the load there would be one ReadyForQuery or two, and the client could
+//!   not know which.
 //! - Behind a pooler (`prepare: false`) no statement has a name (`unnamed_statements`).
 //! - Behind a pooler (`prepare: true`) other clients use the same names: each name gets a prefix of this process.
 
@@ -37,13 +37,13 @@ pub(super) struct Frontend {
     pub(super) changed: BytesMut,
 }
 
-/// The name of the statement that a message is about, what stands ahead of it in the body, and what behind its NUL.
+/// The name of the statement that a message is about, the part of the body ahead of the name, and the part behind it.
 fn statement_of(message: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let body = message.get(5..)?;
     let ahead = match message[0] {
         b'P' => 0,
         b'B' => c_string(body)?.0.len() + 1,
-        // The statement's, not a portal's.
+        // S: a statement, not a portal.
         b'D' | b'C' if body.first() == Some(&b'S') => 1,
         _ => return None,
     };
@@ -51,8 +51,8 @@ fn statement_of(message: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     Some((std::str::from_utf8(name).ok()?, &body[..ahead], behind))
 }
 
-/// The part of a Bind behind the statement's name with other formats of the result: it ends with those that
-/// tokio-postgres writes, one for all columns, and that one binary.
+/// The part of a Bind behind the statement's name, with these formats of the result's columns in place of the one that
+/// tokio-postgres writes at the end: binary for all.
 fn with_formats(behind: &[u8], text: &[bool]) -> Option<Vec<u8>> {
     let mut changed = behind.strip_suffix(&[0, 1, 0, 1])?.to_vec();
     changed.put_i16(i16::try_from(text.len()).ok()?);
@@ -81,7 +81,8 @@ impl Frontend {
         let naming = conversation.session_state.naming();
         while let Some(kind) = bytes.get(self.noted) {
             let rest = &bytes[self.noted..];
-            // tokio-postgres writes whole messages. If it did not, an error would be better than a message that was not checked.
+            // tokio-postgres writes whole messages. If it did not, an error would be better than a message that was not
+            // checked.
             let message = first_message(rest).ok_or_else(|| io::Error::other("half a message to the server"))?;
             if self.needs_change(*kind, message, naming, conversation) {
                 if self.noted > 0 {
@@ -204,7 +205,7 @@ impl Frontend {
             }
             b'C' => {
                 type_depth.close(name);
-                // The Sync behind it is answered, and nobody waits for more.
+                // tokio-postgres does not wait for the CloseComplete, only for the Sync behind it.
                 if forgets {
                     unnamed.forget(name);
                 } else {

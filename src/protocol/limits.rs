@@ -1,7 +1,8 @@
 //! How long a message of the server may be.
 //!
-//! The limits are libpq's (fe-protocol3.c, `VALID_LONG_MESSAGE_TYPE`; auth.c and fe-connect.c for the login), tighter where
-//! the protocol gives an exact length. They matter because tokio-postgres collects a whole message before it reads it.
+//! The limits are libpq's (fe-protocol3.c, `VALID_LONG_MESSAGE_TYPE`; auth.c and fe-connect.c for the login), tighter
+//! where the protocol gives an exact length. They matter because tokio-postgres collects a whole message before it
+//! reads it.
 
 /// Bytes of all messages before the server is ready: otherwise a login could go on for ever.
 pub(super) const LOGIN: usize = 1 << 20;

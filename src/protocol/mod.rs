@@ -1,7 +1,7 @@
 //! The byte stream between tokio-postgres and a server, read and changed message by message.
 //!
-//! tokio-postgres trusts the server, does not hand on everything that the server sends, and cannot send some messages that
-//! the client needs. This layer makes up for that (PostgreSQL docs, 54.7 "Message Formats"):
+//! tokio-postgres trusts the server, does not hand on everything that the server sends, and cannot send some messages
+//! that the client needs. This layer makes up for that (PostgreSQL docs, 54.7 "Message Formats"):
 //!
 //! - `server_stream`: the stream that tokio-postgres reads and writes
 //! - `backend`: checks what the server sends, and shows it to the observers

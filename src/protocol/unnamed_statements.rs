@@ -1,8 +1,8 @@
 //! Statements that are sent without a name, for the servers behind a pooler (`prepare: false`).
 //!
-//! Such a server may be another one from one transaction to the next, and then does not know the statement. So its text is
-//! kept here and goes ahead of each Bind, with the types of its parameters as the server found them the first time. Its
-//! columns are described again and must be the same as before, because the rows are read by them.
+//! Such a server may be another one from one transaction to the next, and then does not know the statement. So its text
+//! is kept here and goes ahead of each Bind, with the types of its parameters as the server found them the first time.
+//! Its columns are described again and must be the same as before, because the rows are read by them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
