@@ -1,8 +1,8 @@
-//! Logging in: the ways to reach an address, the password, and what becomes of one that is refused.
+//! The login: the ways to reach an address, the password, and what happens after the server has refused it.
 //!
-//! A wrong password must not be tried by every connection that a pool would like to have, and again each second by the
-//! monitor: there are servers that lock an account after a few. So until a login has succeeded one attempt goes ahead of
-//! the others, and a password that was refused rests for a while, longer each time.
+//! A wrong password must not be tried by every connection that a pool wants to open, and again each second by the
+//! monitor: some servers lock an account after a few failures. So until a login has succeeded one attempt goes ahead of
+//! the others, and a password that was refused is not tried again for a while, longer each time.
 
 use std::error::Error as _;
 use std::fmt;
@@ -33,12 +33,12 @@ use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
 use crate::protocol::{ServerStream, StreamObservers};
 
-/// How to get into the nodes.
+/// How to log in to the nodes.
 #[derive(Debug)]
 pub(crate) struct Access {
-    /// Its hosts and ports are the nodes.
+    /// The hosts and ports in it are the nodes.
     pub(crate) config: Config,
-    /// Where to connect to a host, where that is not to be looked up (libpq's hostaddr).
+    /// For each host its IP address, if the name is not to be looked up (libpq's hostaddr).
     pub(crate) addresses: Vec<Option<IpAddr>>,
     pub(crate) password: Password,
     /// None: connections are not encrypted.
@@ -55,7 +55,7 @@ pub(crate) type AskPassword =
 
 /// Where passwords come from.
 pub(crate) enum Password {
-    /// One for each host, as far as known (`~/.pgpass` can differ by host).
+    /// For each host the password, if one is known (`~/.pgpass` can have different ones).
     PerHost(Vec<Option<String>>),
     /// The user's function, called for each new connection.
     Ask(AskPassword),
@@ -67,17 +67,17 @@ impl fmt::Debug for Password {
     }
 }
 
-/// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
+/// How long the other attempts wait for the first login. If that takes longer, its server is frozen or far away.
 const TRIAL: Duration = Duration::from_millis(250);
-/// How long a refused password rests at first, and at most.
+/// How long a refused password is not tried again: at first, and at most.
 const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// The password, and what is known of it.
+/// The password, and whether servers accept it.
 struct Credentials {
     password: Password,
     requirement: Requirement,
-    /// A login has succeeded since one was last refused.
+    /// A login has succeeded since the last one was refused.
     proven: AtomicBool,
     trial: tokio::sync::Mutex<()>,
     refused: Mutex<Option<RefusedPassword>>,
@@ -108,7 +108,7 @@ impl Credentials {
         }
     }
 
-    /// The password for a host, if it is known before anybody is asked.
+    /// The password for a host, if it is known without asking JavaScript.
     fn known(&self, host: usize) -> Option<&str> {
         match &self.password {
             Password::PerHost(passwords) => passwords.get(host)?.as_deref(),
@@ -123,7 +123,7 @@ impl Credentials {
         }
     }
 
-    /// Fails while this password is not to be tried again.
+    /// Fails while this password must not be tried again.
     fn check(&self, password: Option<&str>) -> Result<(), HostFailure> {
         match &*lock(&self.refused) {
             Some(refused) if password == Some(&refused.password) && Instant::now() < refused.until => {
@@ -133,7 +133,7 @@ impl Credentials {
         }
     }
 
-    /// Waits for whoever tries the password first. The guard is to be kept until the login has ended.
+    /// Waits for the attempt that tries the password first. The caller keeps the guard until its login has ended.
     async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         if self.proven.load(Ordering::Relaxed) {
             return None;
@@ -164,7 +164,7 @@ const WRONG_PASSWORD: &str = "28P01";
 /// pg_hba.conf has no line for this host, user, database and encryption.
 const NO_ENTRY: &str = "28000";
 
-/// What all logins of a pool have in common.
+/// What all logins of a pool share.
 pub(crate) struct Connector {
     credentials: Credentials,
     tls: Arc<Tls>,
@@ -172,7 +172,7 @@ pub(crate) struct Connector {
     /// Bytes of a row at most.
     result_limit: Option<usize>,
     event_sink: EventSink,
-    /// Somebody listens to notices.
+    /// JavaScript has a listener for notices.
     notices: Arc<AtomicBool>,
 }
 
@@ -194,12 +194,12 @@ impl Connector {
         }
     }
 
-    /// Tells the pool's listeners of an event. Returns what to wait for where there is much to tell.
+    /// Sends an event of the pool to JavaScript. Returns what to wait for before the next one.
     pub(crate) fn announce(&self, event: Value) -> Room {
         (self.event_sink)(event)
     }
 
-    /// Whether somebody listens to notices: until then they go no further.
+    /// Whether JavaScript has a listener for notices: they are dropped otherwise.
     pub(crate) fn want_notices(&self, wanted: bool) {
         self.notices.store(wanted, Ordering::Relaxed);
     }
@@ -209,7 +209,7 @@ impl Connector {
     }
 }
 
-/// One connection to one address, encrypted or not, as sslmode has it.
+/// One connection to one address, encrypted or not, as sslmode demands.
 pub(crate) async fn log_in(
     connector: &Connector,
     config: &Config,
@@ -228,7 +228,7 @@ pub(crate) async fn log_in(
             return Err(failure);
         }
         first = match (first, failure) {
-            // Where TLS failed, that a server refuses to do without is no news.
+            // The failure of TLS says more than the server's refusal of a connection without it.
             (Some(tls @ HostFailure::Untrusted(_)), HostFailure::Refused(_)) => Some(tls),
             (_, failure) => Some(failure),
         };
@@ -239,7 +239,8 @@ pub(crate) async fn log_in(
 /// An attempt that failed.
 struct FailedAttempt {
     failure: HostFailure,
-    /// Another way may do. (libpq tries a wrong password again, too: that is an attempt more for whoever counts them.)
+    /// The attempt with or without encryption may succeed instead. (libpq also tries a
+    /// wrong password a second time; this client does not, because some servers count failed logins.)
     is_about_encryption: bool,
 }
 
@@ -270,7 +271,7 @@ async fn attempt(
                 let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
                 FailedAttempt { failure, is_about_encryption: true }
             }
-            SocketFailure::Nonsense(reason) => HostFailure::Confused(reason).into(),
+            SocketFailure::Unreadable(reason) => HostFailure::Confused(reason).into(),
             SocketFailure::Tls(failure) => untrusted(distrust(endpoint, failure)).into(),
         })?;
     let mut config = config.clone();
@@ -320,7 +321,7 @@ fn distrust(endpoint: &Endpoint, TlsFailure { subject, reason }: TlsFailure) -> 
     Distrust::tls(endpoint.host_name(), endpoint.port, subject, reason)
 }
 
-/// Why we broke the login off, if we did.
+/// Why the client has ended the login, if it has.
 fn broken_off(error: &tokio_postgres::Error) -> Option<UnacceptableLogin> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<UnacceptableLogin>().cloned()
 }
@@ -331,7 +332,7 @@ fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
         return error.into();
     }
     if let Some(failure) = TlsFailure::in_stream(&error) {
-        // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
+        // With TLS 1.3 the server refuses a client certificate only after the handshake.
         return untrusted(distrust(endpoint, failure));
     }
     if let Some(UnacceptableLogin(reason)) = broken_off(&error) {
@@ -339,7 +340,7 @@ fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
     }
     let text = describe(&error);
     if text.contains("password missing") {
-        // tokio-postgres has no code for it, the server would have.
+        // tokio-postgres has no code for this error, so it gets the code of a server's.
         let message = "the server asks for a password, and none was given".to_owned();
         let error = ServerError { code: WRONG_PASSWORD.into(), message, ..ServerError::default() };
         return HostFailure::Refused(Box::new(error));
@@ -367,7 +368,7 @@ mod tests {
         assert!(credentials.check(Some("two")).is_ok(), "a token that was renewed");
         assert!(credentials.check(None).is_ok());
         lock(&credentials.refused).as_mut().expect("refused").until = Instant::now();
-        assert!(credentials.check(Some("one")).is_ok(), "it may be right by now");
+        assert!(credentials.check(Some("one")).is_ok(), "the password may be right by now");
         credentials.refused(Some("one".into()), &wrong());
         assert_eq!(lock(&credentials.refused).as_ref().expect("refused").rests, FIRST_REST * 2);
         credentials.accepted();
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_wrong_password_does_not_make_it_rest() {
+    fn only_a_wrong_password_makes_the_password_rest() {
         let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
         let error = ServerError { code: NO_ENTRY.into(), ..ServerError::default() };
         credentials.refused(Some("one".into()), &error);

@@ -1,7 +1,8 @@
 //! The I/O thread: one tokio runtime of one thread for the whole process.
 //!
 //! All pools of all JavaScript environments (the main one and every worker) share it: no lock is contended, no work is
-//! stolen, and a task never runs between two steps of another. The fence depends on that (see `connection::connection`).
+//! stolen, and a task never runs between two steps of another. The fence depends on that (see
+//! `connection::connection`).
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
@@ -40,7 +41,7 @@ impl Engine {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("hyperiondb-io".into()).spawn(move || {
-            // A panic inside a task is caught by tokio and ends that task only; its job's drop tells JavaScript.
+            // tokio catches a panic inside a task, and ends only that task; dropping its job rejects the promise.
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}

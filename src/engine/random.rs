@@ -10,8 +10,8 @@ pub(crate) fn random() -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Pauses between attempts, with decorrelated jitter: each pause is random, up to three times as long as the one before.
-/// Callers that failed together then do not try again together.
+/// Pauses between attempts, with decorrelated jitter: each pause is random, up to three times as long as the one
+/// before. Callers that failed together then do not try again together.
 #[derive(Debug)]
 pub(crate) struct Backoff(Duration);
 

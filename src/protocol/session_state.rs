@@ -69,7 +69,7 @@ impl SessionState {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// Sets the count back to `before`: what was changed since then is undone already (SET LOCAL, a rollback).
+    /// Sets the count back to `before`: what ran since then changed nothing beyond its transaction (SET LOCAL).
     pub(crate) fn changes_are(&self, before: u32) {
         self.changes.store(before, Ordering::Relaxed);
     }

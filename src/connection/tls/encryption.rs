@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// How connections are encrypted (the public option `ssl`, and what libpq's keywords make of it).
+/// The option `ssl`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Encryption {
@@ -14,32 +14,32 @@ pub(crate) struct Encryption {
     pub(super) cert: Option<Source>,
     pub(super) key: Option<Source>,
     pub(super) crl: Option<Source>,
-    /// In place of the host's name, to be told to the server and verified.
+    /// Is sent to the server and verified in place of the host's name.
     pub(super) servername: Option<String>,
-    /// Whether the name is told to the server.
+    /// Whether the name is sent to the server (SNI).
     pub(super) sni: bool,
     pub(super) min_version: Option<Version>,
     pub(super) max_version: Option<Version>,
 }
 
-/// libpq's sslmode; `disable` is no [`Encryption`] at all.
+/// libpq's sslmode; for `disable` there is no [`Encryption`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SslMode {
-    /// Without, and with it where that is refused.
+    /// Without TLS first, then with TLS if the server refuses that.
     Allow,
-    /// With it, and without where there is none.
+    /// With TLS first, then without if the server has none.
     Prefer,
     Require,
     VerifyCa,
     VerifyFull,
 }
 
-/// Who speaks first.
+/// How TLS begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Negotiation {
-    /// The server is asked for TLS.
+    /// The client asks the server for TLS (SSLRequest).
     #[default]
     Postgres,
     /// TLS begins at once (PostgreSQL 17 and later).
@@ -48,7 +48,7 @@ pub(crate) enum Negotiation {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Authority {
-    /// The operating system's.
+    /// The CAs of the operating system.
     System,
     Source(Source),
 }
@@ -79,7 +79,7 @@ pub(super) enum Version {
     Tls13,
 }
 
-/// Where something in PEM is.
+/// A text in PEM, or the file that has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Source {
@@ -87,7 +87,7 @@ pub(crate) enum Source {
     Path(String),
 }
 
-/// A text that no debugging output shows: there may be a key in it.
+/// A text that no debugging output shows, because it may have a key.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct Secret(String);
 

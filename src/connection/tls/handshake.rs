@@ -1,8 +1,8 @@
 //! Opens an encrypted or a plain stream to a server.
 //!
-//! The client negotiates TLS itself, below tokio-postgres. So the same code reads the protocol whether it was encrypted or
-//! not, and a failure can say which certificate the server has shown and what is wrong with it. tokio-postgres gets a
-//! stream that is ready, and the hash that binds a login to it (SCRAM-SHA-256-PLUS).
+//! The client negotiates TLS itself, below tokio-postgres. So the same code reads the protocol whether it was encrypted
+//! or not, and a failure can say which certificate the server has shown and what is wrong with it. tokio-postgres gets
+//! a stream that is ready, and the hash that binds a login to it (SCRAM-SHA-256-PLUS).
 
 use std::error::Error as _;
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) enum Way {
 /// Why a connection could not be encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsFailure {
-    /// Of the certificate that the server has shown.
+    /// The subject of the certificate that the server has sent.
     pub(crate) subject: Option<String>,
     pub(crate) reason: String,
 }
@@ -45,7 +45,7 @@ impl TlsFailure {
         Self { subject: None, reason: reason.into() }
     }
 
-    /// What TLS itself has to say about an error of the stream above it.
+    /// The TLS error in an error of the stream above it, if there is one.
     pub(crate) fn in_stream(error: &tokio_postgres::Error) -> Option<Self> {
         let error = error.source()?.downcast_ref::<io::Error>()?;
         match error.get_ref()?.downcast_ref::<Error>()? {
@@ -58,12 +58,12 @@ impl TlsFailure {
 /// Why there is no stream.
 #[derive(Debug)]
 pub(crate) enum SocketFailure {
-    /// No connection, or it broke.
+    /// There was no connection, or it broke.
     Io(io::Error),
-    /// It broke in the handshake: a server may not like TLS, or has just gone down.
+    /// It broke in the handshake: the server may not want TLS, or has just gone down.
     BrokenOff(io::Error),
-    /// The answer to the request for TLS is none: libpq does not go on without TLS then either.
-    Nonsense(String),
+    /// The answer to SSLRequest cannot be read: like libpq the client does not go on without TLS then.
+    Unreadable(String),
     Tls(TlsFailure),
 }
 
@@ -73,7 +73,7 @@ impl From<io::Error> for SocketFailure {
     }
 }
 
-/// What a pool knows of TLS.
+/// How a pool opens its streams.
 #[derive(Debug)]
 pub(crate) struct Tls {
     /// None: connections are not encrypted.
@@ -87,7 +87,7 @@ impl Tls {
         Self { encryption, liveness, material: Mutex::default() }
     }
 
-    /// The ways to try, one after the other.
+    /// The ways to try, in this order.
     pub(crate) fn ways(&self, address: &Address) -> &'static [Way] {
         match &self.encryption {
             Some(encryption) if matches!(address, Address::Tcp(_)) => match encryption.mode {
@@ -95,7 +95,7 @@ impl Tls {
                 SslMode::Prefer => &[Way::SecureIfOffered, Way::Plain],
                 SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Way::Secure],
             },
-            // A Unix-domain socket does not leave the machine: libpq never encrypts it.
+            // libpq never encrypts a Unix-domain socket: its bytes do not leave the machine.
             _ => &[Way::Plain],
         }
     }
@@ -136,7 +136,8 @@ impl Tls {
         let material = self.material(encryption).map_err(|reason| SocketFailure::Tls(TlsFailure::new(reason)))?;
         let named = (encryption.mode == SslMode::VerifyFull).then(|| host.clone());
         let judge = Arc::new(Judge::new(material.trust.clone(), named));
-        // What is no name for TLS goes by its address, and is compared as it is.
+        // A host that is no valid name for TLS is replaced by its address here; `Judge` compares the host as it is
+        // written.
         let name = match ServerName::try_from(host.trim_end_matches('.').to_owned()) {
             Ok(name) => name,
             Err(_) => ServerName::IpAddress(stream.peer_addr()?.ip().into()),
@@ -150,7 +151,7 @@ impl Tls {
         Ok((Socket::Tls(Box::new(stream)), binding))
     }
 
-    /// Certificates and keys, as they are now.
+    /// Certificates and keys; the files are read again when they have changed.
     fn material(&self, encryption: &Encryption) -> Result<Material, String> {
         let mut kept = lock(&self.material);
         if let Some(material) = kept.as_ref().filter(|material| material.is_current(encryption)) {
@@ -162,25 +163,25 @@ impl Tls {
     }
 }
 
-/// Asks the server for TLS (PostgreSQL docs, 54.7 "Message Formats", SSLRequest). Nothing more than its one byte is read: what
-/// follows must be TLS (CVE-2021-23222).
+/// Asks the server for TLS (PostgreSQL docs, 54.7 "Message Formats", SSLRequest). Reads exactly one byte: all that
+/// follows must be encrypted (CVE-2021-23222).
 async fn request_tls(stream: &mut TcpStream) -> Result<bool, SocketFailure> {
     const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
     stream.write_all(&SSL_REQUEST).await?;
     match stream.read_u8().await? {
         b'S' => Ok(true),
         b'N' => Ok(false),
-        // Nobody has shown yet who it is: its words are not repeated (CVE-2024-10977).
+        // The server has not proven its identity: its message is not passed on (CVE-2024-10977).
         b'E' => Err(SocketFailure::Tls(TlsFailure::new("the server answered the request for TLS with an error"))),
         other => {
             let reason =
                 format!("the server answered the request for TLS with the byte 0x{other:02x}: is it PostgreSQL?");
-            Err(SocketFailure::Nonsense(reason))
+            Err(SocketFailure::Unreadable(reason))
         }
     }
 }
 
-/// A handshake that failed, in words.
+/// Why a handshake failed, in words.
 fn failure(error: io::Error, judge: &Judge, host: &str) -> SocketFailure {
     let leaf = judge.shown();
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
@@ -199,7 +200,7 @@ fn failure(error: io::Error, judge: &Judge, host: &str) -> SocketFailure {
     SocketFailure::Tls(TlsFailure { subject, reason })
 }
 
-/// What the server said in refusing the handshake.
+/// Why the server refused the handshake, in words.
 fn describe_alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let reason = match alert {
