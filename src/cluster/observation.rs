@@ -1,11 +1,12 @@
-//! What follows from what was seen of a node: which node is the primary, which is not to be used, what the pool is told.
+//! What follows from an answer or a failure of a node: which node is the primary, which must not be used, which events
+//! the pool sends.
 //! [`Cluster::observe`] is the only place that changes a node's state.
 //!
-//! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster and
-//! is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other was
-//! deposed and does not know it. (A standby that follows a higher timeline is evidence, too.) No node can tell by itself,
-//! so nothing is decided until each has answered or failed once, or has been silent for longer than an answer should take
-//! (it may be frozen): see [`Cluster::settled`].
+//! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster
+//! and is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other
+//! was deposed and does not know it. (A standby that follows a higher timeline is evidence, too.) No node alone can
+//! tell, so nothing is decided until each has answered or failed once, or has been silent for longer than an answer
+//! should take (it may be frozen): see [`Cluster::settled`].
 
 #[cfg(test)]
 mod tests;
@@ -32,15 +33,15 @@ use crate::error::ClientError;
 /// Something seen of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Observation {
-    /// It answered.
+    /// The node answered.
     Alive(Probe),
-    /// A connection attempt of the pool failed; that alone does not condemn the node.
+    /// An attempt of the pool to connect failed. That alone does not make the node down.
     Failed(HostFailure),
-    /// The monitor failed to reach it.
+    /// The monitor could not reach the node.
     Lost(HostFailure),
 }
 
-/// The first answers of healthy nodes come within this of each other, or of twice the time the first one took.
+/// Added to twice the time of the first answer, this is how long healthy nodes take to answer at most.
 const SETTLING: Duration = Duration::from_millis(100);
 
 fn has_answered_or_failed(node: &Arc<Node>) -> bool {
@@ -48,7 +49,7 @@ fn has_answered_or_failed(node: &Arc<Node>) -> bool {
 }
 
 impl Cluster {
-    /// Takes note of something seen, and does what follows from it.
+    /// Notes an observation of a node, and does what follows from it.
     pub(crate) fn observe(&self, node: &Arc<Node>, observation: Observation) {
         if let Observation::Failed(failure) | Observation::Lost(failure) = &observation {
             self.announce_distrust(node, failure);
@@ -93,13 +94,13 @@ impl Cluster {
         lock(&self.topology).begin();
     }
 
-    /// Whether nothing is decided yet.
+    /// Whether it is still open which cluster and which primary it is.
     pub(crate) fn is_unsettled(&self) -> bool {
         !lock(&self.topology).settled
     }
 
-    /// Resolves when enough is known to use the node that has just answered: every other one has been heard, or has had
-    /// about twice the time of the first to answer.
+    /// Resolves when enough is known to use the node that has just answered: every other node has answered or failed,
+    /// or has had about twice the time of the first answer.
     pub(crate) async fn settled(&self) {
         let (began, answered) = {
             let topology = lock(&self.topology);
@@ -123,7 +124,7 @@ impl Cluster {
             };
             let _ = timeout_at(deadline, all_known).await;
         } else {
-            // Nobody else checks at the others.
+            // Without a monitor no other task asks the remaining nodes.
             let unknown = self.nodes.iter().filter(|node| !has_answered_or_failed(node));
             let checks = unknown.map(|node| async move {
                 let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
@@ -140,8 +141,8 @@ impl Cluster {
         self.settle();
     }
 
-    /// Decides which cluster it is (the one most nodes belong to; of two with as many nodes, that of the first host), and
-    /// then checks at what was seen.
+    /// Decides which cluster it is (the one that most nodes belong to; of two with as many nodes that of the first
+    /// host), and then processes the answers that came before.
     fn settle(&self) {
         let mut topology = lock(&self.topology);
         if std::mem::replace(&mut topology.settled, true) {
@@ -153,7 +154,7 @@ impl Cluster {
         for identity in &identities {
             *votes.entry(*identity).or_insert(0) += 1;
         }
-        // Of several with as many votes max_by_key takes the last.
+        // max_by_key returns the last of several with as many votes.
         let ours = identities.iter().rev().max_by_key(|identity| votes[*identity]).copied();
         let timeline = |node: &Arc<Node>| {
             lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?.timeline
@@ -162,7 +163,7 @@ impl Cluster {
         topology.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
         drop(topology);
         let mut early: Vec<_> = self.nodes.iter().filter_map(|node| Some((node, lock(&node.early).take()?))).collect();
-        // Standbys are measured against the primary.
+        // The primary comes first: the lag of the standbys is computed from its position.
         early.sort_by_key(|(_, probe)| probe.role.in_recovery);
         for (node, probe) in early {
             self.alive(node, probe);
@@ -198,7 +199,7 @@ impl Cluster {
         node.suspect.store(false, Ordering::Relaxed);
         *lock(&node.status) = status;
         if was_primary && is_primary && known.timeline < timeline {
-            // Another server answers under this name.
+            // Another server answers under this name now.
             node.endpoint.break_connections();
         }
         if known.state != state || known.role.is_none() || was_primary != is_primary {
@@ -226,11 +227,11 @@ impl Cluster {
         }
     }
 
-    /// Why a node that answers so is none of the cluster's.
+    /// Why a node with this answer does not belong to the cluster.
     fn foreign(&self, node: &Node, probe: &Probe) -> Option<String> {
         let mut topology = lock(&self.topology);
         let Some(theirs) = probe.identity else {
-            // Asked, and not told.
+            // The session was asked, but cannot read the system identifier.
             if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut topology.warned, true) {
                 drop(topology);
                 self.announce_node_event("unidentified", node, json!({}));
@@ -242,7 +243,7 @@ impl Cluster {
             .then(|| format!("belongs to another cluster: its system identifier is {theirs}, the others' is {ours}"))
     }
 
-    /// Why a connection on which `node` has said so is not to be used for `route`, even if its role suits.
+    /// Why a connection with this probe must not be used for `route`, even if its role suits.
     pub(crate) fn objection(&self, node: &Node, probe: &Probe, route: Route) -> Option<String> {
         self.foreign(node, probe).or_else(|| {
             let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
@@ -250,7 +251,7 @@ impl Cluster {
         })
     }
 
-    /// Takes a node that is none of the cluster's out of use.
+    /// Takes a node of another cluster out of use.
     fn refuse(&self, node: &Arc<Node>, reason: String) {
         let status = NodeStatus { state: NodeState::Down, last_error: Some(reason), ..NodeStatus::default() };
         let before = std::mem::replace(&mut *lock(&node.status), status);
@@ -267,7 +268,7 @@ impl Cluster {
         let mut seen = lock(&node.status);
         seen.last_error = Some(failure.describe());
         let was = seen.state;
-        // A server that refuses the monitor (too many connections, starting up) may still serve those it has.
+        // A server that refuses the monitor (too many connections, starting up) may still serve its other connections.
         if gone || was == NodeState::Unknown {
             seen.state = NodeState::Down;
             seen.latency = None;
@@ -311,8 +312,8 @@ impl Cluster {
             return;
         };
         if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
-            // It may not know yet (frozen, cut off, its manager dead). What runs there would be lost, or hang for want of
-            // a standby.
+            // The old primary may not know yet (frozen, cut off, its manager dead). Statements there would be lost, or
+            // hang because they wait for a standby.
             old.endpoint.break_connections();
             self.retired.notify_one();
             old.endpoint.request_check();
@@ -330,19 +331,20 @@ impl Cluster {
             topology.primary = None;
             topology.lost_at = Some(Instant::now());
             drop(topology);
-            // Whichever node is promoted is to be seen at once.
+            // The node that is promoted must be noticed at once.
             for node in &self.nodes {
                 node.endpoint.request_check();
             }
         }
     }
 
-    /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
+    /// Sends an event for an untrusted server, even if other hosts serve, because an administrator should know of it.
+    /// Once for each reason.
     fn announce_distrust(&self, node: &Node, failure: &HostFailure) {
         let HostFailure::Untrusted(distrust) = failure else { return };
         if lock(&node.status).last_error.as_deref() != Some(&failure.describe()) {
             let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
-            // It is nobody's statement.
+            // The error belongs to no statement.
             event.retain(|key, _| key != "attempts" && key != "outcome");
             event.insert("event".into(), json!("error"));
             self.announce(Value::Object(event));

@@ -1,4 +1,4 @@
-//! What is known of the nodes, in words and numbers.
+//! What is known of the nodes, for `nodes()` and for errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::engine::lock;
 use crate::error::HostReason;
 
 impl Cluster {
-    /// What every host last said, for NoPrimaryError.
+    /// Why no host suits, for NoPrimaryError.
     pub(crate) fn reasons(&self, route: Route) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let seen = lock(&node.status).clone();
@@ -30,7 +30,7 @@ impl Cluster {
         self.nodes.iter().map(reason_of).collect()
     }
 
-    /// Why the hosts that were tried last gave no connection, for AcquireTimeoutError.
+    /// Why the last attempts to connect have failed, for AcquireTimeoutError.
     pub(crate) fn refusals(&self) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let reason = lock(&node.status).refusal.clone()?;
@@ -46,7 +46,7 @@ impl Cluster {
     }
 }
 
-/// What is known of a node, in the order in which a person wants to read it.
+/// A node as `nodes()` returns it. The order of the members is for people who read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeReport {
