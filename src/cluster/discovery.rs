@@ -59,7 +59,7 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Res
 
 /// A connection to a node that suits `route`. Only one search runs at a time, however many callers need a connection.
 pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connection, ConnectFailure> {
-    cluster.begin();
+    cluster.note_search_began();
     let mut tried = None;
     loop {
         // The usual case: the node is known.

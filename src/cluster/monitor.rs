@@ -43,7 +43,7 @@ impl Cluster {
     /// Starts to check the nodes in the background, if the pool has a monitor.
     pub(crate) fn watch(self: &Arc<Self>) {
         if self.monitor_interval.is_some() {
-            self.begin();
+            self.note_search_began();
             for (node, watch) in self.watches.iter().enumerate() {
                 join_watch(watch, self, node);
             }

@@ -62,7 +62,7 @@ impl Cluster {
                     topology.settled
                 };
                 if settled {
-                    self.alive(node, probe);
+                    self.apply_answer(node, probe);
                 } else {
                     *lock(&node.early) = Some(probe);
                 }
@@ -81,7 +81,7 @@ impl Cluster {
                 }
                 node.endpoint.request_check();
             }
-            Observation::Lost(failure) => self.lost(node, &failure),
+            Observation::Lost(failure) => self.apply_loss(node, &failure),
         }
         if self.nodes.iter().all(has_answered_or_failed) {
             self.settle();
@@ -90,8 +90,8 @@ impl Cluster {
     }
 
     /// The nodes are being asked.
-    pub(super) fn begin(&self) {
-        lock(&self.topology).begin();
+    pub(super) fn note_search_began(&self) {
+        lock(&self.topology).note_search_began();
     }
 
     /// Whether it is still open which cluster and which primary it is.
@@ -166,13 +166,13 @@ impl Cluster {
         // The primary comes first: the lag of the standbys is computed from its position.
         early.sort_by_key(|(_, probe)| probe.role.in_recovery);
         for (node, probe) in early {
-            self.alive(node, probe);
+            self.apply_answer(node, probe);
         }
     }
 
-    fn alive(&self, node: &Arc<Node>, probe: Probe) {
-        if let Some(reason) = self.foreign(node, &probe) {
-            return self.refuse(node, reason);
+    fn apply_answer(&self, node: &Arc<Node>, probe: Probe) {
+        if let Some(reason) = self.identity_objection(node, &probe) {
+            return self.exclude_node(node, reason);
         }
         let known = lock(&node.status).clone();
         let was_primary = known.role.is_some_and(|role| !role.in_recovery);
@@ -228,7 +228,7 @@ impl Cluster {
     }
 
     /// Why a node with this answer does not belong to the cluster.
-    fn foreign(&self, node: &Node, probe: &Probe) -> Option<String> {
+    fn identity_objection(&self, node: &Node, probe: &Probe) -> Option<String> {
         let mut topology = lock(&self.topology);
         let Some(theirs) = probe.identity else {
             // The session was asked, but cannot read the system identifier.
@@ -245,14 +245,14 @@ impl Cluster {
 
     /// Why a connection with this probe must not be used for `route`, even if its role suits.
     pub(crate) fn objection(&self, node: &Node, probe: &Probe, route: Route) -> Option<String> {
-        self.foreign(node, probe).or_else(|| {
+        self.identity_objection(node, probe).or_else(|| {
             let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
             self.deposed(Some(timeline)).or_else(|| self.rival(node, route))
         })
     }
 
     /// Takes a node of another cluster out of use.
-    fn refuse(&self, node: &Arc<Node>, reason: String) {
+    fn exclude_node(&self, node: &Arc<Node>, reason: String) {
         let status = NodeStatus { state: NodeState::Down, last_error: Some(reason), ..NodeStatus::default() };
         let before = std::mem::replace(&mut *lock(&node.status), status);
         if before.state != NodeState::Down || before.role.is_some() {
@@ -263,7 +263,7 @@ impl Cluster {
         }
     }
 
-    fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
+    fn apply_loss(&self, node: &Arc<Node>, failure: &HostFailure) {
         let gone = failure.is_of_the_node();
         let mut seen = lock(&node.status);
         seen.last_error = Some(failure.describe());

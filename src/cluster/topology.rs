@@ -47,7 +47,7 @@ impl Topology {
     }
 
     /// The nodes are being asked.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn note_search_began(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 

@@ -116,7 +116,7 @@ impl Credentials {
         }
     }
 
-    async fn get(&self, host: usize) -> Result<Option<String>, NoPassword> {
+    async fn password_for(&self, host: usize) -> Result<Option<String>, NoPassword> {
         match &self.password {
             Password::PerHost(_) => Ok(self.known(host).map(str::to_owned)),
             Password::Ask(ask) => ask().await.map(Some),
@@ -134,20 +134,20 @@ impl Credentials {
     }
 
     /// Waits for the attempt that tries the password first. The caller keeps the guard until its login has ended.
-    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    async fn wait_for_turn(&self) -> Option<MutexGuard<'_, ()>> {
         if self.proven.load(Ordering::Relaxed) {
             return None;
         }
         timeout(TRIAL, self.trial.lock()).await.ok()
     }
 
-    fn accepted(&self) {
+    fn note_accepted(&self) {
         if !self.proven.swap(true, Ordering::Relaxed) {
             *lock(&self.refused) = None;
         }
     }
 
-    fn refused(&self, password: Option<String>, error: &ServerError) {
+    fn note_refused(&self, password: Option<String>, error: &ServerError) {
         let Some(password) = password.filter(|_| error.code == WRONG_PASSWORD) else { return };
         self.proven.store(false, Ordering::Relaxed);
         let mut refused = lock(&self.refused);
@@ -276,10 +276,10 @@ async fn attempt(
         })?;
     let mut config = config.clone();
     progress.set(ConnectStage::Password);
-    let password = credentials.get(endpoint.index).await.map_err(HostFailure::Password)?;
+    let password = credentials.password_for(endpoint.index).await.map_err(HostFailure::Password)?;
     progress.set(ConnectStage::Asking);
     let turn = match password {
-        Some(_) => credentials.turn().await,
+        Some(_) => credentials.wait_for_turn().await,
         None => None,
     };
     credentials.check(password.as_deref())?;
@@ -296,14 +296,14 @@ async fn attempt(
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
-            let failure = refusal(endpoint, error);
+            let failure = login_failure(endpoint, error);
             if let HostFailure::Refused(error) = &failure {
-                credentials.refused(password, error);
+                credentials.note_refused(password, error);
             }
             return Err(failure.into());
         }
     };
-    credentials.accepted();
+    credentials.note_accepted();
     drop(turn);
     let notices = connector.notices_of(endpoint);
     let place = (address.clone(), way, connector.tls.clone());
@@ -327,7 +327,7 @@ fn broken_off(error: &tokio_postgres::Error) -> Option<UnacceptableLogin> {
 }
 
 /// Why a login failed.
-fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
+fn login_failure(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
     if error.as_db_error().is_some() {
         return error.into();
     }
@@ -355,7 +355,7 @@ fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
 mod tests {
     use super::*;
 
-    fn wrong() -> ServerError {
+    fn wrong_password() -> ServerError {
         ServerError { code: WRONG_PASSWORD.into(), ..ServerError::default() }
     }
 
@@ -363,15 +363,15 @@ mod tests {
     fn a_refused_password_rests_and_another_does_not() {
         let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
         assert!(credentials.check(Some("one")).is_ok());
-        credentials.refused(Some("one".into()), &wrong());
+        credentials.note_refused(Some("one".into()), &wrong_password());
         assert!(credentials.check(Some("one")).is_err());
         assert!(credentials.check(Some("two")).is_ok(), "a token that was renewed");
         assert!(credentials.check(None).is_ok());
         lock(&credentials.refused).as_mut().expect("refused").until = Instant::now();
         assert!(credentials.check(Some("one")).is_ok(), "the password may be right by now");
-        credentials.refused(Some("one".into()), &wrong());
+        credentials.note_refused(Some("one".into()), &wrong_password());
         assert_eq!(lock(&credentials.refused).as_ref().expect("refused").rests, FIRST_REST * 2);
-        credentials.accepted();
+        credentials.note_accepted();
         assert!(lock(&credentials.refused).is_none());
     }
 
@@ -379,7 +379,7 @@ mod tests {
     fn only_a_wrong_password_makes_the_password_rest() {
         let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
         let error = ServerError { code: NO_ENTRY.into(), ..ServerError::default() };
-        credentials.refused(Some("one".into()), &error);
+        credentials.note_refused(Some("one".into()), &error);
         assert!(credentials.check(Some("one")).is_ok());
     }
 }

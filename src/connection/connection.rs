@@ -21,7 +21,7 @@ use crate::connection::failure::ConnectProgress;
 use crate::connection::failure::{describe, violation};
 use crate::connection::link::Link;
 use crate::connection::notices::Notices;
-use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, ask};
+use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_probe};
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
@@ -53,8 +53,8 @@ pub(crate) struct Connection {
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
     limits_statements: AtomicBool,
-    /// Whether the session may ask for the cluster's system identifier.
-    may_ask: AtomicBool,
+    /// Whether the session may read the cluster's system identifier.
+    may_read_control: AtomicBool,
     pub(crate) responses: Arc<ResponseObserver>,
     pub(crate) result_formats: Arc<ResultFormats>,
     pub(crate) session_state: Arc<SessionState>,
@@ -99,7 +99,7 @@ impl Connection {
             generation,
             reports_role,
             limits_statements: AtomicBool::new(false),
-            may_ask: AtomicBool::new(true),
+            may_read_control: AtomicBool::new(true),
             responses,
             result_formats,
             session_state,
@@ -122,12 +122,12 @@ impl Connection {
 
     /// Asks the node for its role, timeline and position, in one flight.
     pub(crate) async fn probe(&self) -> Result<Probe, ProbeFailure> {
-        let ProbeAnswer { probe, limits_statements, may_ask, pid } =
-            ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
+        let ProbeAnswer { probe, limits_statements, may_read_control, pid } =
+            send_probe(&self.client, self.may_read_control.load(Ordering::Relaxed)).await?;
         if self.session_state.pid() != pid {
             self.link.pooled.store(true, Ordering::Relaxed);
         }
-        self.may_ask.store(may_ask, Ordering::Relaxed);
+        self.may_read_control.store(may_read_control, Ordering::Relaxed);
         self.limits_statements.store(limits_statements, Ordering::Relaxed);
         self.link.set_role(probe.role);
         self.answered();
@@ -252,7 +252,7 @@ impl Connection {
     pub(crate) fn answered(&self) {
         let now = clock();
         self.link.answered.store(now, Ordering::Relaxed);
-        self.endpoint.answered(now);
+        self.endpoint.note_answer(now);
     }
 
     /// Like [`Self::answered`]. Returns how long the server was busy with the statement, in microseconds, without the
@@ -260,7 +260,7 @@ impl Connection {
     pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
-        self.endpoint.answered(now);
+        self.endpoint.note_answer(now);
         now - sequence.sent.max(before)
     }
 
@@ -313,7 +313,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
             });
             match message.await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
-                    link.notice(&notice);
+                    link.note_notice(&notice);
                     notices.forward(&notice).await;
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {
@@ -339,7 +339,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
     };
     // The reason is set before the channels of the responses close, so that their receivers find it.
     let broke = reason.is_some();
-    link.end(reason);
+    link.mark_closed(reason);
     drop(connection);
     if broke {
         endpoint.request_check();

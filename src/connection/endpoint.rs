@@ -58,7 +58,7 @@ impl Endpoint {
     }
 
     /// The node has answered a statement.
-    pub(super) fn answered(&self, now: u64) {
+    pub(super) fn note_answer(&self, now: u64) {
         self.last_answer.store(now, Ordering::Relaxed);
     }
 

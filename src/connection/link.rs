@@ -65,7 +65,7 @@ impl Link {
         }
     }
 
-    pub(super) fn notice(&self, notice: &DbError) {
+    pub(super) fn note_notice(&self, notice: &DbError) {
         // syncrep.c: the statement will succeed, but its commit is only local. The message may be translated, the name
         // of the C function is not.
         if notice.routine() == Some("SyncRepWaitForLSN") {
@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    pub(super) fn end(&self, reason: Option<String>) {
+    pub(super) fn mark_closed(&self, reason: Option<String>) {
         if let Some(reason) = reason {
             lock(&self.reason).get_or_insert(reason);
         }

@@ -111,13 +111,13 @@ impl Probe {
     }
 }
 
-/// What [`ask`] returns.
+/// What [`send_probe`] returns.
 pub(crate) struct ProbeAnswer {
     pub(crate) probe: Probe,
     /// Whether the session has a `statement_timeout`.
     pub(crate) limits_statements: bool,
-    /// Whether the session may ask for [`CONTROL`].
-    pub(crate) may_ask: bool,
+    /// Whether the session has the right to ask for [`CONTROL`].
+    pub(crate) may_read_control: bool,
     /// The process that answered.
     pub(crate) pid: Option<u32>,
 }
@@ -127,8 +127,8 @@ fn may_not(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| ["42", "0A"].iter().any(|class| code.code().starts_with(class)))
 }
 
-/// Probes a node in one flight. `may_ask`: whether to send [`CONTROL`], too.
-pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<ProbeAnswer, ProbeFailure> {
+/// Probes a node in one flight. `may_read_control`: whether to send [`CONTROL`], too.
+pub(crate) async fn send_probe(client: &Client, may_read_control: bool) -> Result<ProbeAnswer, ProbeFailure> {
     let started = Instant::now();
     let told = async {
         let told = client.simple_query(PROBE).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<ProbeAnswer, P
     };
     // A query of its own: a managed service may have revoked the right to ask, and the other query must not fail with
     // it.
-    let control = async { Ok(OptionFuture::from(may_ask.then(|| client.simple_query(CONTROL))).await) };
+    let control = async { Ok(OptionFuture::from(may_read_control.then(|| client.simple_query(CONTROL))).await) };
     let ((told, latency), control) = try_join(told, control).await?;
     let row = first_row(&told);
     let text = |column: usize| row.and_then(|row| cell(row, column));
@@ -156,7 +156,7 @@ pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<ProbeAnswer, P
         Some(Err(error)) if !may_not(&error) => return Err(error.into()),
         control => control.and_then(Result::ok),
     };
-    let may_ask = control.is_some();
+    let may_read_control = control.is_some();
     let control = control.as_ref().and_then(|rows| first_row(rows));
     let follows = control.and_then(|row| cell(row, 1)?.parse().ok());
     let probe = Probe {
@@ -167,7 +167,7 @@ pub(crate) async fn ask(client: &Client, may_ask: bool) -> Result<ProbeAnswer, P
         identity: control.and_then(|row| cell(row, 0)?.parse().ok()),
     };
     let pid = text(5).and_then(|pid| pid.parse().ok());
-    Ok(ProbeAnswer { probe, limits_statements: text(4) != Some("0"), may_ask, pid })
+    Ok(ProbeAnswer { probe, limits_statements: text(4) != Some("0"), may_read_control, pid })
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl AdaptiveSpin {
     pub(crate) fn note_activity(&self) {
         let now = clock();
         let waited = now.saturating_sub(self.last_activity.swap(now, Ordering::Relaxed));
-        let short = updated(self.short.load(Ordering::Relaxed), waited < MOMENT);
+        let short = updated_share(self.short.load(Ordering::Relaxed), waited < MOMENT);
         self.short.store(short, Ordering::Relaxed);
         if short > MOST && now >= self.resumes.load(Ordering::Relaxed) {
             self.activity.notify_one();
@@ -95,7 +95,7 @@ impl AdaptiveSpin {
     }
 }
 
-fn updated(short: u32, is_short: bool) -> u32 {
+fn updated_share(short: u32, is_short: bool) -> u32 {
     short - short / 8 + if is_short { ALL / 8 } else { 0 }
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_thread_stays_awake_while_most_waits_are_short() {
-        let after = |waits: &[bool]| waits.iter().fold(0, |short, &is_short| updated(short, is_short));
+        let after = |waits: &[bool]| waits.iter().fold(0, |short, &is_short| updated_share(short, is_short));
         let often = |pattern: &[bool]| pattern.repeat(50);
         // Whether each wait was short, and whether the thread stays awake.
         let table = [

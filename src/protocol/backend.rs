@@ -256,9 +256,9 @@ impl Backend {
             Received::Asynchronous => return Ok((Disposition::Pass, kind == b'S')),
             Received::Error { parses, again, lookups } => {
                 conversation.unnamed.parses_failed(parses, again);
-                conversation.type_depth.refused(lookups);
+                conversation.type_depth.lookups_failed(lookups);
                 if listens {
-                    conversation.responses.error();
+                    conversation.responses.error_received();
                 }
                 return Ok((Disposition::Pass, false));
             }
@@ -283,7 +283,7 @@ impl Backend {
                 }
                 (_, Due::ColumnsAgain) => Disposition::Hold,
                 (b'C' | b'I', Due::Lookup) => {
-                    conversation.type_depth.answered();
+                    conversation.type_depth.lookup_answered();
                     Disposition::Pass
                 }
                 _ => Disposition::Pass,
@@ -320,7 +320,7 @@ impl Backend {
                     gate(body)?;
                 }
             }
-            b'D' => conversation.type_depth.row(body).map_err(violation)?,
+            b'D' => conversation.type_depth.row_received(body).map_err(violation)?,
             b'C' => {
                 self.replaced = false;
                 conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
@@ -351,7 +351,7 @@ impl Backend {
             _ => {}
         }
         if conversation.responses.is_listening() {
-            conversation.responses.message(kind, body);
+            conversation.responses.message_received(kind, body);
         }
         Ok(true)
     }

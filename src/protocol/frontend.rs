@@ -121,7 +121,7 @@ impl Frontend {
         match message[0] {
             b'P' => {
                 if let Some((name, _, behind)) = statement_of(message) {
-                    type_depth.parse(name, behind);
+                    type_depth.parse_sent(name, behind);
                 }
                 pending.owe(Due::Parsed);
                 unnamed.named_parse_sent();
@@ -132,13 +132,13 @@ impl Frontend {
                 if (is_ours || type_depth.is_busy())
                     && let Some((name, ..)) = statement_of(message)
                 {
-                    self.looks_up = type_depth.bind(name, message);
+                    self.looks_up = type_depth.bind_sent(name, message);
                 }
                 pending.owe(Due::Bound);
             }
             b'C' => {
                 if let Some((name, ..)) = statement_of(message) {
-                    type_depth.close(name);
+                    type_depth.close_sent(name);
                 }
                 pending.owe(Due::Closed);
             }
@@ -187,7 +187,7 @@ impl Frontend {
         let forgets = naming == Naming::None && !name.is_empty();
         match message[0] {
             b'P' => {
-                type_depth.parse(name, behind);
+                type_depth.parse_sent(name, behind);
                 pending.owe(Due::Parsed);
                 self.parsed = None;
                 if forgets {
@@ -204,7 +204,7 @@ impl Frontend {
                 put(&mut self.changed, b'D', &[ahead, &own]);
             }
             b'C' => {
-                type_depth.close(name);
+                type_depth.close_sent(name);
                 // tokio-postgres does not wait for the CloseComplete, only for the Sync behind it.
                 if forgets {
                     unnamed.forget(name);
@@ -214,7 +214,7 @@ impl Frontend {
                 }
             }
             _ => {
-                self.looks_up = type_depth.bind(name, message);
+                self.looks_up = type_depth.bind_sent(name, message);
                 let again = unnamed.find(name).filter(|_| self.parsed.as_deref() != Some(name));
                 if let Some(statement) = &again {
                     pending.owe(Due::ParsedAgain);

@@ -44,7 +44,7 @@ pub(crate) enum Received {
     /// The response that was due.
     Response(Due),
     /// An ErrorResponse. The numbers say how many of the responses that it replaces were those to a Parse of
-    /// tokio-postgres, to a Parse of ours and to a look-up.
+    /// tokio-postgres, to a repeated Parse and to a look-up.
     Error { parses: usize, again: usize, lookups: usize },
     /// A message that may come at any time: NoticeResponse, ParameterStatus, NotificationResponse.
     Asynchronous,

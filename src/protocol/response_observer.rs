@@ -100,15 +100,15 @@ impl Answers {
 impl ResponseObserver {
     /// Listens to a COPY until the guard is dropped. All earlier statements must have been answered.
     pub(crate) fn listen(self: &Arc<Self>) -> ResponseListener {
-        self.begin(None)
+        self.start_listening(None)
     }
 
     /// Listens to a script until the guard is dropped. All earlier statements must have been answered.
     pub(crate) fn listen_to_script(self: &Arc<Self>) -> ResponseListener {
-        self.begin(Some(Answers::default()))
+        self.start_listening(Some(Answers::default()))
     }
 
-    fn begin(self: &Arc<Self>, script: Option<Answers>) -> ResponseListener {
+    fn start_listening(self: &Arc<Self>, script: Option<Answers>) -> ResponseListener {
         *lock(&self.subject) = Subject { script, ..Subject::default() };
         self.has_signal.store(false, Ordering::Relaxed);
         self.is_listening.store(true, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl ResponseObserver {
     }
 
     /// A message came that is no error.
-    pub(crate) fn message(&self, kind: u8, body: &[u8]) {
+    pub(crate) fn message_received(&self, kind: u8, body: &[u8]) {
         let mut subject = lock(&self.subject);
         subject.in_copy |= kind == b'G';
         if subject.script.as_mut().is_some_and(|script| script.add(kind, body)) {
@@ -129,7 +129,7 @@ impl ResponseObserver {
     }
 
     /// An ErrorResponse came.
-    pub(crate) fn error(&self) {
+    pub(crate) fn error_received(&self) {
         if lock(&self.subject).in_copy {
             self.signal_listener();
         }

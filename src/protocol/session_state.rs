@@ -75,12 +75,12 @@ impl SessionState {
     }
 
     /// Returns the count and sets it to 0: a reset begins. Other statements may change the session meanwhile.
-    pub(crate) fn take_changes(&self) -> u32 {
+    pub(crate) fn begin_reset(&self) -> u32 {
         self.changes.swap(0, Ordering::Relaxed)
     }
 
     /// The reset has ended. Its own commands counted as `own` changes, which are taken off again.
-    pub(crate) fn are_undone(&self, own: u32) {
+    pub(crate) fn end_reset(&self, own: u32) {
         self.changes_are(self.changes().saturating_sub(own));
         for reported in lock(&self.parameters).values_mut() {
             reported.initial.clone_from(&reported.current);
@@ -136,7 +136,7 @@ impl SessionState {
     }
 
     /// Whether the response that is being read answers the last message that was sent.
-    pub(crate) fn answers_the_last(&self) -> bool {
+    pub(crate) fn answers_last_message(&self) -> bool {
         self.flights.load(Ordering::Relaxed) <= 1
     }
 

@@ -65,7 +65,7 @@ fn oid(cell: Option<&[u8]>) -> u32 {
 
 impl TypeDepth {
     /// A statement is parsed; `behind` is the part of the message behind its name.
-    pub(crate) fn parse(&mut self, name: &str, behind: &[u8]) {
+    pub(crate) fn parse_sent(&mut self, name: &str, behind: &[u8]) {
         let of = [(TYPE, &mut self.types), (FIELDS, &mut self.fields), (LABELS, &mut self.labels)];
         for (query, statements) in of {
             if behind.starts_with(query) && !name.is_empty() {
@@ -74,19 +74,19 @@ impl TypeDepth {
         }
     }
 
-    pub(crate) fn close(&mut self, name: &str) {
+    pub(crate) fn close_sent(&mut self, name: &str) {
         for statements in [&mut self.types, &mut self.fields, &mut self.labels] {
             statements.remove(name);
         }
     }
 
-    /// Whether look-ups were prepared, so that each Bind must be passed to [`Self::bind`].
+    /// Whether look-ups were prepared, so that each Bind must be passed to [`Self::bind_sent`].
     pub(crate) fn is_busy(&self) -> bool {
         !self.types.is_empty()
     }
 
     /// A statement runs. Returns whether it is a look-up: those without a name are this client's own.
-    pub(crate) fn bind(&mut self, name: &str, message: &[u8]) -> bool {
+    pub(crate) fn bind_sent(&mut self, name: &str, message: &[u8]) -> bool {
         // One parameter of four bytes, and one format for all columns.
         let argument = || oid(message.len().checked_sub(8).and_then(|at| message.get(at..at + 4)));
         let lookup = match name {
@@ -101,20 +101,20 @@ impl TypeDepth {
     }
 
     /// An error came in place of the answers to so many look-ups.
-    pub(crate) fn refused(&mut self, lookups: usize) {
+    pub(crate) fn lookups_failed(&mut self, lookups: usize) {
         for _ in 0..lookups {
-            self.answered();
+            self.lookup_answered();
         }
     }
 
     /// A look-up was answered.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn lookup_answered(&mut self) {
         self.asked.pop_front();
         self.bytes = 0;
     }
 
     /// A row of the answer to a look-up.
-    pub(crate) fn row(&mut self, body: &[u8]) -> Result<(), String> {
+    pub(crate) fn row_received(&mut self, body: &[u8]) -> Result<(), String> {
         self.bytes += body.len() + 4;
         if self.bytes > LONG {
             return Err("the server does not come to an end with what it tells of a type".to_owned());
@@ -170,26 +170,26 @@ mod tests {
     /// With the look-ups of tokio-postgres prepared.
     fn type_depth() -> TypeDepth {
         let mut type_depth = TypeDepth::default();
-        type_depth.parse("s1", b"SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, ...\0\0\0");
-        type_depth.parse("s2", b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\nWHERE ...\0\0\0");
+        type_depth.parse_sent("s1", b"SELECT t.typname, t.typtype, t.typelem, r.rngsubtype, ...\0\0\0");
+        type_depth.parse_sent("s2", b"SELECT attname, atttypid\nFROM pg_catalog.pg_attribute\nWHERE ...\0\0\0");
         type_depth
     }
 
     /// Looks up a type and gets this element and relation as the answer.
-    fn ask(type_depth: &mut TypeDepth, of: u32, element: u32, relation: u32) -> Result<(), String> {
-        assert!(type_depth.bind("s1", &bind(of)));
+    fn look_up(type_depth: &mut TypeDepth, of: u32, element: u32, relation: u32) -> Result<(), String> {
+        assert!(type_depth.bind_sent("s1", &bind(of)));
         let (element, relation) = (element.to_be_bytes(), relation.to_be_bytes());
         let none = Some(&[0; 4][..]);
         let answer = row(&[Some(b"t"), Some(b"b"), Some(&element), None, none, Some(b"public"), Some(&relation)]);
-        type_depth.row(&answer)?;
-        type_depth.answered();
+        type_depth.row_received(&answer)?;
+        type_depth.lookup_answered();
         Ok(())
     }
 
     #[test]
     fn an_array_of_itself_is_an_error() {
         let mut type_depth = type_depth();
-        let rounds = (0..1000).take_while(|_| ask(&mut type_depth, 70_000, 70_000, 0).is_ok()).count();
+        let rounds = (0..1000).take_while(|_| look_up(&mut type_depth, 70_000, 70_000, 0).is_ok()).count();
         assert_eq!(rounds, usize::from(DEPTH));
     }
 
@@ -198,14 +198,14 @@ mod tests {
         let mut type_depth = type_depth();
         let mut rounds = 0;
         let ended = loop {
-            if let Err(reason) = ask(&mut type_depth, 70_000, 0, 70_001) {
+            if let Err(reason) = look_up(&mut type_depth, 70_000, 0, 70_001) {
                 break reason;
             }
-            assert!(type_depth.bind("s2", &bind(70_001)));
-            if let Err(reason) = type_depth.row(&row(&[Some(b"self"), Some(&70_000_u32.to_be_bytes())])) {
+            assert!(type_depth.bind_sent("s2", &bind(70_001)));
+            if let Err(reason) = type_depth.row_received(&row(&[Some(b"self"), Some(&70_000_u32.to_be_bytes())])) {
                 break reason;
             }
-            type_depth.answered();
+            type_depth.lookup_answered();
             rounds += 1;
             assert!(rounds < 1000);
         };
@@ -215,17 +215,17 @@ mod tests {
     #[test]
     fn a_chain_of_new_types_is_an_error_and_a_repeated_look_up_is_none() {
         let mut type_depth = type_depth();
-        let rounds = (0..1000).take_while(|&at| ask(&mut type_depth, 70_000 + at, 70_001 + at, 0).is_ok()).count();
+        let rounds = (0..1000).take_while(|&at| look_up(&mut type_depth, 70_000 + at, 70_001 + at, 0).is_ok()).count();
         assert_eq!(rounds, usize::from(DEPTH));
         let mut type_depth = super::tests::type_depth();
-        assert!((0..1000).all(|_| ask(&mut type_depth, 70_000, 70_001, 0).is_ok()));
+        assert!((0..1000).all(|_| look_up(&mut type_depth, 70_000, 70_001, 0).is_ok()));
     }
 
     #[test]
     fn an_endless_answer_is_an_error() {
         let mut type_depth = type_depth();
-        assert!(type_depth.bind("", &[]));
+        assert!(type_depth.bind_sent("", &[]));
         let label = vec![b'x'; 1 << 20];
-        assert!((0..1000).any(|_| type_depth.row(&row(&[Some(&label)])).is_err()));
+        assert!((0..1000).any(|_| type_depth.row_received(&row(&[Some(&label)])).is_err()));
     }
 }
