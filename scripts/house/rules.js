@@ -44,22 +44,4 @@ exports.circles = [
     'codec/param_sql',
     'param_array param_json',
   ),
-  ...into(
-    'a part of a cluster knows the whole',
-    'cluster',
-    'cluster/mod',
-    'connect login manners monitor notices view report socket',
-  ),
-  ...into('a connection belongs to a node, and a node counts its connections', 'cluster', 'cluster/conn', 'node'),
-  ...into('a node holds the watch over itself', 'cluster', 'cluster/monitor', 'node'),
-  ...into('the files of TLS options are read by what they configure', 'cluster/tls', 'cluster/tls', 'files'),
-  ...into(
-    'a side of the conversation knows what both sides know',
-    'cluster/wire',
-    'cluster/wire/mod',
-    'inbound outbound',
-  ),
-  ...into('what is too long is so in both directions', 'cluster/wire', 'cluster/wire/inbound', 'lineage'),
-  ...into('an attempt reports to the view, and the view makes attempts', 'cluster', 'cluster/view', 'connect'),
-  ...into('the pulse is felt by the thread that it belongs to', 'engine', 'engine', 'pulse'),
 ];

@@ -167,7 +167,7 @@ impl Dispatcher {
                 Request::Open(number, opened) => self.open(number, *opened),
                 Request::Forget(number) => drop(self.pools.remove(&number)),
                 Request::Frames(bytes) => {
-                    ADAPTIVE_SPIN.beat();
+                    ADAPTIVE_SPIN.note_activity();
                     for frame in frames::read(&bytes) {
                         match frame {
                             Ok(frame) => self.take(&frame),
