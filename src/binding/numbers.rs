@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table or of what its members mean: the main package and
 /// the add-on are two packages, and of two versions one must not take the other's frames.
-const PROTOCOL_VERSION: u32 = 1;
+const PROTOCOL_VERSION: u32 = 2;
 
 /// An enum, and its members by name and number.
 macro_rules! operations {
@@ -34,36 +34,32 @@ operations! {
     Begin = 4,
     Commit = 5,
     Rollback = 6,
-    /// Nobody uses the transaction any more.
-    Abandon = 7,
     /// The signal of work number `id` fired.
-    Cancel = 8,
+    Cancel = 7,
     /// The answer to password request number `id`.
-    Password = 9,
-    /// End the pool.
-    End = 10,
+    Password = 8,
     /// Panic, for a test.
-    Panic = 11,
+    Panic = 9,
     /// The reader of stream number `id` takes `extra` more pieces.
-    Credit = 12,
+    Credit = 10,
     /// Run several statements in one flight; see `Frame::items`. `extra` is the length of the BEGIN ahead of them.
-    Batch = 13,
+    Batch = 11,
     /// Load a table; the payload says, as JSON, which.
-    Load = 14,
+    Load = 12,
     /// Data of load number `id`: the values of `count` rows, or the bytes as they are.
-    Data = 15,
+    Data = 13,
     /// The data of load number `id` is complete, or (with [`FAILED`]) must not stay.
-    EndData = 16,
+    EndData = 14,
     /// Unload; the payload is the SQL.
-    Unload = 17,
+    Unload = 15,
     /// Listen to the channel that is the payload.
-    Listen = 18,
+    Listen = 16,
     /// Listen no more to the channel that is the payload.
-    Unlisten = 19,
+    Unlisten = 17,
     /// Run a script by the simple protocol; the payload is its text, with how its values are wanted ahead of it.
-    Script = 20,
+    Script = 18,
     /// Whether somebody listens to notices: `count` is 1, or 0.
-    Notices = 21,
+    Notices = 19,
 }
 
 impl Operation {
