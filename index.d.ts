@@ -40,8 +40,8 @@ export declare class Pool {
   /** A new transaction. It begins with the frame that asks for BEGIN under its number. */
   transaction(): Transaction
   /**
-   * Takes no more work and closes when the work in flight has ended, or was cancelled after `timeout_ms` (0: never). Then call
-   * number `call` is done. Frames that belong to the pool have to be submitted first.
+   * Takes no more work, and closes when the work in flight has ended; that is cancelled after a timeout, unless it is 0. Call number
+   * `call` is done when the pool has closed. Submit the frames for the pool first: later ones are refused.
    */
   close(call: number, timeoutMs: number): void
 }
@@ -50,6 +50,6 @@ export declare class Pool {
 export declare class Transaction {
   /** The number that frames name it by. */
   get id(): number
-  /** Its COMMIT or ROLLBACK is on the way: nothing remains to be abandoned. */
+  /** It has ended: its drop has nothing to roll back. */
   finish(): void
 }

@@ -37,7 +37,7 @@ class Call {
     this.structure = false;
     /** Rows as arrays of their values. */
     this.asArrays = false;
-    /** Takes the rows as they come, if somebody does. @type {((rows: object[]) => void) | null} */
+    /** Takes the rows of a stream as they come. @type {((rows: object[]) => void) | null} */
     this.onRows = null;
     /** Lets a load go on. @type {((pieces: number, bytes: number, columns: string) => void) | null} */
     this.onGrant = null;

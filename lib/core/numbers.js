@@ -5,8 +5,8 @@
 // src/binding/numbers.rs has the same table; test/unit/numbers.test.js compares both. The Rust file says what each member means.
 
 /**
- * Raise it, here and in src/binding/numbers.rs, with every change of the table or of what its members mean: the main package and
- * the add-on are two packages, and of two versions one must not take the other's frames.
+ * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
+ * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
 const PROTOCOL_VERSION = 2;
 
@@ -51,8 +51,8 @@ const MESSAGE = {
 };
 
 /**
- * Bits beside the kind. ANEW: the rows of earlier messages do not count, the statement was run again. STRUCTURE: the statement
- * takes objects by their members.
+ * Bits beside the kind. ANEW: the statement was run again, so the rows of earlier messages are dropped. STRUCTURE: a parameter of
+ * the statement takes an object by its members.
  */
 const MESSAGE_FLAG = { ANEW: 256, STRUCTURE: 512 };
 

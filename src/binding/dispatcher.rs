@@ -19,7 +19,7 @@ use crate::query::listen;
 use crate::query::promise::Promise;
 use crate::query::transaction::Command;
 
-/// What comes in from JavaScript.
+/// What JavaScript asks of the I/O thread.
 #[derive(Debug)]
 pub(super) enum Request {
     Open(u32, Box<ReadyPool>),
@@ -29,9 +29,9 @@ pub(super) enum Request {
         call: Option<u32>,
         limit: Option<Duration>,
     },
-    /// A pool has closed. The dispatcher sends that to itself.
+    /// A pool has closed: the dispatcher tells itself.
     Closed(u32),
-    /// Nobody uses a transaction any more.
+    /// Roll back a transaction that JavaScript has dropped.
     Abandon {
         pool: u32,
         transaction: u32,
@@ -174,7 +174,7 @@ impl Dispatcher {
         }
     }
 
-    /// Hands data to a load; one that has ended needs none.
+    /// Hands data to a load, unless the load has ended.
     fn feed(&mut self, frame: &Frame<'_>) {
         let piece = match frame.operation {
             Operation::Data => Piece::Data(frame.payload.to_vec(), frame.count),
@@ -217,7 +217,7 @@ impl Dispatcher {
     }
 }
 
-/// Whether somebody in JavaScript waits for the operation's end.
+/// Whether a call in JavaScript waits for the operation's end.
 fn wants_answer(operation: Operation) -> bool {
     use Operation::{Cancel, Credit, Data, Define, EndData, Forget, Notices, Password};
     !matches!(operation, Cancel | Credit | Data | Define | EndData | Forget | Notices | Password)

@@ -65,8 +65,8 @@ impl Pool {
         Transaction::new(self.mailbox.clone(), self.id)
     }
 
-    /// Takes no more work and closes when the work in flight has ended, or was cancelled after `timeout_ms` (0: never). Then call
-    /// number `call` is done. Frames that belong to the pool have to be submitted first.
+    /// Takes no more work, and closes when the work in flight has ended; that is cancelled after a timeout, unless it is 0. Call number
+    /// `call` is done when the pool has closed. Submit the frames for the pool first: later ones are refused.
     #[napi]
     pub fn close(&mut self, call: u32, timeout_ms: u32) -> Result<()> {
         guarded(|| {

@@ -99,7 +99,7 @@ impl ReadyPool {
 /// One number for each request of the process: JavaScript finds the function's error by it.
 static NEXT_REQUEST: AtomicU32 = AtomicU32::new(1);
 
-/// Passwords that JavaScript is asked for.
+/// Asks JavaScript for a password at each login.
 fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> Password {
     let (queue, requests) = (queue.clone(), requests.clone());
     Password::Ask(Box::new(move || {
@@ -119,7 +119,7 @@ fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> 
 struct OpenTransaction {
     /// Its drop rolls the transaction back once the commands before it are done.
     commands: UnboundedSender<Command>,
-    /// A callback ends it; the pool's end waits for that.
+    /// A callback ends the transaction, and closing the pool waits for that.
     managed: bool,
 }
 
@@ -132,7 +132,7 @@ pub(super) struct RunningPool {
     requests: PasswordRequests,
     texts: HashMap<u32, Arc<StatementText>>,
     transactions: HashMap<u32, OpenTransaction>,
-    /// There once somebody listens.
+    /// Started by the first LISTEN.
     listener: Option<UnboundedSender<listen::Command>>,
 }
 
@@ -147,7 +147,7 @@ impl RunningPool {
         Self { view, router, context, requests, texts, transactions, listener: None }
     }
 
-    /// A signal fired: what waits for a connection looks whether it was meant.
+    /// A signal fired: the work that waits for a connection checks whether it was cancelled.
     pub(super) fn look_again(&self) {
         self.router.look_again();
     }
@@ -289,7 +289,7 @@ impl RunningPool {
 
     pub(super) fn listener(&mut self, command: listen::Command) {
         let listener = self.listener.get_or_insert_with(|| listen::start(&self.context));
-        // It outlives this sender.
+        // Its task runs as long as this sender exists.
         let _ = listener.send(command);
     }
 
@@ -298,7 +298,7 @@ impl RunningPool {
         self.transactions.remove(&frame.transaction);
     }
 
-    /// Nobody uses the transaction any more: it is rolled back.
+    /// Rolls back a transaction that JavaScript has dropped.
     pub(super) fn abandon(&mut self, transaction: u32) {
         self.transactions.remove(&transaction);
     }
@@ -326,7 +326,7 @@ impl RunningPool {
         }
     }
 
-    /// The environment has ended: nobody waits for anything.
+    /// Closes at once, because the environment has ended.
     pub(super) fn cut_off(mut self) {
         self.transactions.clear();
         drop(tokio::spawn(self.close(Some(Duration::ZERO))));
