@@ -777,6 +777,7 @@ export type ErrorCode =
   | 'ABORT_ERR'
   | 'ERR_ACQUIRE_TIMEOUT'
   | 'ERR_AUTH'
+  | 'ERR_BINDING_VERSION'
   | 'ERR_CONNECTION_LOST'
   | 'ERR_COPY_IN_SCRIPT'
   | 'ERR_DECODE'
@@ -806,6 +807,11 @@ export type SqlState = string & {};
 export class HyperionError extends Error {
   constructor(message: string, code: string, options?: { cause?: unknown });
   readonly code: ErrorCode | SqlState;
+  /**
+   * Whether the same statement, or the same transaction from its begin, may run again without being applied twice, and may
+   * succeed then: it was not applied, and the cause passes by itself.
+   */
+  readonly retryable: boolean;
   /** For a statement: whether it changed something. */
   readonly outcome?: Outcome;
   /** For a statement: how often it was tried. */

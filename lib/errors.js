@@ -13,6 +13,8 @@ class HyperionError extends Error {
     super(message, options);
     /** @type {string} */
     this.code = code;
+    /** Whether the same work may run again without being applied twice, and may succeed then: the core says so. */
+    this.retryable = false;
   }
 
   get name() {

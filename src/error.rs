@@ -34,6 +34,8 @@ pub(crate) struct ServerError {
     pub(crate) message: String,
     /// FATAL or PANIC: the session is over.
     pub(crate) ends_session: bool,
+    /// A write was refused (25006) by a node that does not suit its route any more, not by its caller's own choice.
+    pub(crate) is_of_fence: bool,
     /// The other fields, by their public names.
     pub(crate) fields: Vec<(&'static str, Value)>,
 }
@@ -85,6 +87,7 @@ impl From<&DbError> for ServerError {
                 Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
                 None => matches!(error.severity(), "FATAL" | "PANIC"),
             },
+            is_of_fence: false,
             fields: database_fields(error),
         }
     }
@@ -292,9 +295,12 @@ impl ClientError {
         }
     }
 
-    /// The error as lib/errors.js reads it. `attempts` counts how often the statement was tried.
-    pub(crate) fn to_json(&self, attempts: u32) -> String {
-        Value::Object(self.to_object(attempts)).to_string()
+    /// The error as lib/errors.js reads it. `attempts` counts how often the statement was tried; `retryable`: whether it may
+    /// be tried again (query/retry_policy.rs).
+    pub(crate) fn to_json(&self, attempts: u32, retryable: bool) -> String {
+        let mut object = self.to_object(attempts);
+        object.insert("retryable".to_owned(), json!(retryable));
+        Value::Object(object).to_string()
     }
 
     /// The same before it is a text.

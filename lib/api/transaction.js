@@ -7,7 +7,16 @@
 
 const { OP, FLAG } = require('../core/numbers.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy.js');
-const { HyperionError, ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
+const {
+  AcquireTimeoutError,
+  HyperionError,
+  NoPrimaryError,
+  ParameterError,
+  PoolClosedError,
+  QueryTimeoutError,
+  aborted,
+  located,
+} = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
@@ -25,9 +34,6 @@ const TRANSACTION_OPTIONS = [...BEGIN_OPTIONS, 'retries'];
 
 /** Before a transaction is tried again, at least. */
 const FIRST_PAUSE_MS = 5;
-
-/** What was not applied and may go well another time. */
-const RETRYABLE = new Set(['40001', '40P01', '57P01', '57P02', '57P05', '25006', 'ERR_CONNECTION_LOST']);
 
 /**
  * @param {Record<string, any>} options checked
@@ -354,8 +360,9 @@ async function transaction(runner, callback, options, presets) {
     try {
       return await attempt(runner, callback, checked);
     } catch (error) {
-      const { code, outcome } = /** @type {any} */ (error) ?? {};
-      const again = error instanceof HyperionError && RETRYABLE.has(code) && outcome !== 'unknown';
+      // For a connection the pool has already waited acquireTimeoutMs.
+      const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
+      const again = error instanceof HyperionError && error.retryable && !hasWaited;
       if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
       if (!again || tries > retries) throw error;
       // Decorrelated jitter: those who failed together do not come back together.

@@ -24,13 +24,15 @@ use crate::pool::router::{Router, Status};
 use crate::query::Context;
 use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
+use crate::query::call::Call;
 use crate::query::cancellation::Cancellation;
 use crate::query::copy::{Copy, Piece};
-use crate::query::execute::Statement;
-use crate::query::job::{Call, Job, Query};
+use crate::query::job::Job;
 use crate::query::listen;
 use crate::query::promise::Promise;
 use crate::query::script::Script;
+use crate::query::single::Query;
+use crate::query::statement::Statement;
 use crate::query::transaction::Command;
 
 /// What JavaScript's thread may ask of a pool at any time. Weak, because the objects of JavaScript may outlive the I/O thread.
@@ -141,7 +143,8 @@ impl RunningPool {
     pub(super) fn start(ready: ReadyPool, shapes: Arc<Shapes>) -> Self {
         let ReadyPool { view, router, requests, route, acquire_timeout, types } = ready;
         let cluster = router.cluster.clone();
-        let context = Arc::new(Context { cluster, shapes, types, strange: Mutex::default(), route, acquire_timeout });
+        let context =
+            Arc::new(Context { cluster, shapes, types, announced_types: Mutex::default(), route, acquire_timeout });
         router.start();
         let (texts, transactions) = (HashMap::new(), HashMap::new());
         Self { view, router, context, requests, texts, transactions, listener: None }

@@ -63,6 +63,11 @@ impl Session {
         !self.conn.is_closed() && !self.conn.is_retired() && fit(self.route, self.conn.role()) != Fit::No
     }
 
+    /// Whether it was opened to write, and its node does not accept writes any more, as far as the server has told.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.route.must_write() && fit(self.route, self.conn.role()) == Fit::No
+    }
+
     /// Whether it may be taken out of the pool once more.
     pub(super) fn may_be_reused(&self, cluster: &Cluster) -> bool {
         self.is_usable() && Instant::now() < self.expires && !cluster.has_better_than(&self.conn, self.route)

@@ -51,3 +51,13 @@ pub(crate) enum After<T> {
     /// It was certainly not applied: it waits for another connection, ahead of all others.
     Again(T),
 }
+
+impl<T> After<T> {
+    /// The same of the kind of task that wraps this one.
+    pub(crate) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> After<U> {
+        match self {
+            Self::Settled(answer) => After::Settled(answer),
+            Self::Again(task) => After::Again(wrap(task)),
+        }
+    }
+}

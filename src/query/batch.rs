@@ -12,19 +12,21 @@ use std::time::Instant;
 
 use futures_util::future::{OptionFuture, join_all};
 
-use crate::cluster::fence::{self, Verdict};
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Pace, Prepared, Sets};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing};
 use crate::query::Context;
-use crate::query::begin::Opening;
+use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, give_up, with_cancellation};
 use crate::query::commit::end;
-use crate::query::execute::{Ahead, Failure, Statement, check_params, prepare, run};
-use crate::query::job::{Call, Job, Query, run_error, run_query};
+use crate::query::execute::{Ahead, prepare, run};
+use crate::query::failure::{Failure, may_run_again, run_error};
+use crate::query::opening::Opening;
 use crate::query::promise::{Company, Finished, Promise};
-use crate::query::retry_policy::{Cause, Next, Phase, next, plan_is_outdated};
+use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, verdict};
+use crate::query::single::Query;
+use crate::query::statement::{Statement, check_params};
 
 /// How many times a batch is run anew because DDL beside it wore out a plan.
 const PLANS: usize = 5;
@@ -85,16 +87,16 @@ impl Batch {
         self.call.fail(error, node);
     }
 
-    fn failed(self: Box<Self>, culprit: Option<usize>, error: ClientError, node: usize) -> After<Job> {
+    fn failed(self: Box<Self>, culprit: Option<usize>, error: ClientError, node: usize) -> After<Box<Self>> {
         After::Settled(Box::new(move || self.fail_at(culprit, &error, Some(node))))
     }
 
-    async fn again(mut self: Box<Self>, session: &Session) -> After<Job> {
+    async fn again(mut self: Box<Self>, session: &Session) -> After<Box<Self>> {
         self.call.prepare_retry(session).await;
-        After::Again(Job::Batch(self))
+        After::Again(self)
     }
 
-    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return After::Settled(Box::new(move || self.fail(&given_up.error(Outcome::NotApplied), None)));
         }
@@ -108,7 +110,7 @@ impl Batch {
         }
     }
 
-    async fn run_each(mut self: Box<Self>, items: Queries, session: &Arc<Session>) -> After<Job> {
+    async fn run_each(mut self: Box<Self>, items: Queries, session: &Arc<Session>) -> After<Box<Self>> {
         let context = self.call.context.clone();
         let node = session.conn.endpoint.index;
         let given_up = Arc::<OnceLock<GivenUp>>::default();
@@ -118,7 +120,7 @@ impl Batch {
             let run = |mut query: Box<Query>| {
                 query.call.cancellation.given_up = Some(given_up.clone());
                 query.call.promise.company = Company::OfItsBatch;
-                run_query(query, session)
+                query.run(session)
             };
             join_all(items.into_iter().map(run)).await
         };
@@ -156,7 +158,7 @@ impl Batch {
         self.again(session).await
     }
 
-    async fn run_together(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+    async fn run_together(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         let context = self.call.context.clone();
         let Items::Transaction(sql, items) = &mut self.items else { return self.again(session).await };
@@ -318,7 +320,7 @@ async fn transact(
     };
     let (begun, committed, _) = futures_util::future::join3(begun_later, commit, rest).await;
     let results = results.into_iter().flatten().collect();
-    verdict(context, session, begun.unwrap_or(Ok(())), results, committed).await
+    settle(context, session, begun.unwrap_or(Ok(())), results, committed).await
 }
 
 fn ready<T>(poll: Poll<T>) -> Option<T> {
@@ -332,26 +334,28 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
 fn unsent(session: &Session, culprit: Option<usize>, failure: Failure) -> Broken {
     match failure {
         Failure::Client(error) => Broken::Failed(culprit, error),
-        Failure::Run { cause, .. } if next(&cause, Phase::NotSent, true) != Next::Fail(Outcome::NotApplied) => {
-            Broken::Again
-        }
-        Failure::Run { cause, .. } => Broken::Failed(culprit, run_error(cause, session, Outcome::NotApplied)),
+        Failure::Run { cause, .. } => match verdict(&cause, Phase::NotSent, Work::Opening) {
+            Verdict::Again | Verdict::AgainIfFenced => Broken::Again,
+            Verdict::Fail(outcome) => Broken::Failed(culprit, run_error(cause, session, outcome)),
+        },
     }
 }
 
 /// What the answers to BEGIN, to the statements and to COMMIT come to.
-async fn verdict(
+async fn settle(
     context: &Context,
     session: &Session,
     begun: Result<(), Failure>,
     results: Vec<Result<Finished, Failure>>,
     committed: Result<(), Failure>,
 ) -> Result<Vec<Finished>, Broken> {
-    let lost = |cause| Broken::Failed(None, run_error(cause, session, Outcome::Unknown));
     match begun {
         Ok(()) => {}
         Err(Failure::Client(error)) => return Err(Broken::Failed(None, error)),
-        Err(Failure::Run { cause: Cause::Lost, .. }) => return Err(lost(Cause::Lost)),
+        Err(Failure::Run { cause: Cause::Lost, phase, .. }) => {
+            let outcome = verdict(&Cause::Lost, phase, Work::BeforeCommit).outcome();
+            return Err(Broken::Failed(None, run_error(Cause::Lost, session, outcome)));
+        }
         Err(Failure::Run { cause: Cause::Server(mut error), .. })
             if !error.ends_session && results.iter().any(Result::is_ok) =>
         {
@@ -373,10 +377,7 @@ async fn verdict(
             // All has run, and COMMIT too if it was not refused.
             Failure::Client(ClientError::TooLarge { limit, .. }) if committed.is_err() => {
                 let outcome = match &committed {
-                    Err(Failure::Run { cause, phase, .. }) => match next(cause, *phase, false) {
-                        Next::Fail(outcome) => outcome,
-                        Next::Again | Next::AskFence => Outcome::NotApplied,
-                    },
+                    Err(Failure::Run { cause, phase, .. }) => verdict(cause, *phase, Work::Commit).outcome(),
                     _ => Outcome::Unknown,
                 };
                 return Err(Broken::Failed(Some(index), ClientError::TooLarge { limit, outcome }));
@@ -387,29 +388,19 @@ async fn verdict(
         if plan_is_outdated(&cause, phase) {
             return Err(Broken::Outdated);
         }
-        let error = match (cause, sequence) {
-            // COMMIT may have been carried out.
-            (Cause::Lost, _) => return Err(lost(Cause::Lost)),
-            (Cause::NeverLookedAt | Cause::ReadOnlyBefore, _) => return Err(Broken::Again),
-            (Cause::Server(error), Some(sequence)) if error.code == "25006" && session.route.must_write() => {
-                if fence::judge(&context.cluster, &session.conn, sequence).await == Verdict::Fenced {
-                    return Err(Broken::Again);
-                }
-                error
-            }
-            (Cause::Server(error), _) => error,
-        };
-        // The COMMIT behind it has rolled back, or the session ended before it.
-        return Err(Broken::Failed(Some(index), ClientError::Database { error, outcome: Outcome::NotApplied }));
+        let verdict = verdict(&cause, phase, Work::BeforeCommit);
+        if may_run_again(context, session, verdict, sequence).await {
+            return Err(Broken::Again);
+        }
+        // A connection that was lost is nobody's fault.
+        let culprit = (!matches!(cause, Cause::Lost)).then_some(index);
+        return Err(Broken::Failed(culprit, run_error(cause, session, verdict.outcome())));
     }
     match committed {
         Ok(()) => Ok(finished),
         Err(Failure::Client(error)) => Err(Broken::Failed(None, error)),
         Err(Failure::Run { cause, phase, .. }) => {
-            let outcome = match next(&cause, phase, false) {
-                Next::Fail(outcome) => outcome,
-                Next::Again | Next::AskFence => Outcome::NotApplied,
-            };
+            let outcome = verdict(&cause, phase, Work::Commit).outcome();
             Err(Broken::Failed(None, run_error(cause, session, outcome)))
         }
     }

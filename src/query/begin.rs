@@ -14,19 +14,20 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::fence;
-use crate::cluster::role::{Fit, fit};
-use crate::connection::connection::Connection;
-use crate::error::{ClientError, Outcome, ServerError};
+use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
+use crate::query::call::Call;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
-use crate::query::execute::{Ahead, Failure, Statement, execute, failure, says_on};
-use crate::query::job::{Call, Job, run_error};
+use crate::query::execute::{Ahead, execute};
+use crate::query::failure::{Failure, run_error};
+use crate::query::opening::{BeginState, Opening, begin};
 use crate::query::promise::{Finished, Promise};
-use crate::query::retry_policy::{Cause, Next, Phase, next};
-use crate::query::transaction::{Command, lost, serve, settled};
+use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
+use crate::query::statement::Statement;
+use crate::query::transaction::{Command, lost, refuse_all, serve, settled};
 
 /// A transaction that is to begin.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Begin {
         }
     }
 
-    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let context = self.call.context.clone();
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
@@ -138,7 +139,7 @@ impl Begin {
     /// A copy or a script: BEGIN goes ahead of it by itself.
     async fn first_other(&self, session: &Arc<Session>, command: Command) -> Step {
         if let Err(failure) = begin(&self.call.context, session, &self.sql).await {
-            return match not_opened(session, Ended::Itself(Err(failure)), Stage::Sent) {
+            return match not_opened(session, Ended::Itself(Err(failure)), BeginState::Sent) {
                 Opened::Failed(error) => Step::Failed(error, command),
                 _ => Step::Again(command),
             };
@@ -153,7 +154,7 @@ impl Begin {
     }
 
     /// Tries again on another connection.
-    async fn again(mut self: Box<Self>, session: &Session, first: Command) -> After<Job> {
+    async fn again(mut self: Box<Self>, session: &Session, first: Command) -> After<Box<Self>> {
         match &first {
             Command::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
             Command::Copy(copy) => self.call.cancellation = copy.call.cancellation.clone(),
@@ -162,7 +163,7 @@ impl Begin {
         }
         self.first = Some(first);
         self.call.prepare_retry(session).await;
-        After::Again(Job::Begin(self))
+        After::Again(self)
     }
 }
 
@@ -180,18 +181,6 @@ enum Step {
     Failed(ClientError, Command),
 }
 
-/// Answers everything with an error, until nobody wants anything any more.
-pub(super) async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
-    while let Some(command) = commands.recv().await {
-        command.refuse(&error, 0, None);
-    }
-}
-
-/// BEGIN by itself.
-pub(super) async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
-    Opening::new(sql).alone(context, session).await
-}
-
 /// What came of BEGIN and the first statement.
 enum Opened {
     /// The statement cannot be sent, and nothing was.
@@ -202,104 +191,6 @@ enum Opened {
     Again,
     /// There is no transaction.
     Failed(ClientError),
-}
-
-/// A BEGIN on its way.
-#[derive(Debug)]
-pub(super) struct Opening<'a> {
-    sql: &'a str,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Unsent,
-    /// Sent by itself, and not answered with success.
-    Sent,
-    /// Sent together with the statement, and not answered with success.
-    SentTogether,
-    /// Refused, but the statement behind it was not.
-    Bypassed,
-    Open,
-}
-
-impl<'a> Opening<'a> {
-    pub(super) fn new(sql: &'a str) -> Self {
-        Self { sql, stage: Stage::Unsent }
-    }
-
-    /// Whether nothing of the connection's stops it from travelling with a statement.
-    pub(super) fn may_go_together(&self, conn: &Connection) -> bool {
-        // A standby refuses some of BEGIN's options.
-        let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
-        is_plain && conn.reports_role() && !conn.limits_statements()
-    }
-
-    pub(super) fn is_unsent(&self) -> bool {
-        self.stage == Stage::Unsent
-    }
-
-    /// Sends it, if it has not gone, and waits for its answer. A server that does not report its role (before 14) is
-    /// asked in the same flight whether it is read-only.
-    pub(super) async fn alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
-        if !self.is_unsent() {
-            return Ok(());
-        }
-        self.stage = Stage::Sent;
-        let conn = &session.conn;
-        let sequence = conn.sending();
-        let blocks = conn.session_state.blocks();
-        let begin = conn.client.batch_execute(self.sql);
-        let (begun, read_only) = if session.route.must_write() && !conn.reports_role() {
-            let show = conn.client.simple_query("SHOW transaction_read_only");
-            let (shown, begun) = futures_util::future::join(show, begin).await;
-            (begun, shown.is_ok_and(|messages| says_on(&messages)))
-        } else {
-            (begin.await, false)
-        };
-        conn.answered();
-        if let Err(error) = begun {
-            return Err(failure(session, error, Phase::Sent, sequence).await);
-        }
-        if conn.session_state.blocks() == blocks {
-            // It says that it has begun one, and has not.
-            conn.cut();
-            return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
-        }
-        let is_fenced = read_only || fit(session.route, conn.role()) == Fit::No;
-        if session.route.must_write() && is_fenced {
-            fence::judge(&context.cluster, conn, sequence).await;
-            return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
-        }
-        self.stage = Stage::Open;
-        Ok(())
-    }
-
-    /// Sends it ahead of a statement that is sent at once. The number it takes comes before the statement's.
-    pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
-        self.stage = Stage::SentTogether;
-        let sequence = session.conn.sending();
-        let blocks = session.conn.session_state.blocks();
-        let begin = session.conn.client.batch_execute(self.sql);
-        async move {
-            if let Err(error) = begin.await {
-                return Err(failure(session, error, Phase::Sent, sequence).await);
-            }
-            if session.conn.session_state.blocks() == blocks {
-                session.conn.cut();
-                let message = "the server said that it had begun a transaction, and had not".to_owned();
-                let error = Box::new(ServerError { code: "08P01".into(), message, ..ServerError::default() });
-                return Err(Failure::Run { cause: Cause::Server(error), phase: Phase::Sent, sequence: Some(sequence) });
-            }
-            self.stage = Stage::Open;
-            Ok(())
-        }
-    }
-
-    /// It was refused, and the statement was not.
-    pub(super) fn was_bypassed(&mut self) {
-        self.stage = Stage::Bypassed;
-    }
 }
 
 /// BEGIN and the first statement.
@@ -326,21 +217,21 @@ async fn open(
     let sequence = conn.position();
     let changes = conn.session_state.changes();
     let ended = with_cancellation(conn, cancellation, Box::pin(work).as_mut()).await;
-    if statement.text.sets == Sets::Locally && opening.stage == Stage::Open {
+    if statement.text.sets == Sets::Locally && opening.state == BeginState::Open {
         conn.session_state.changes_are(changes);
     }
-    match opening.stage {
-        Stage::Open => {}
-        Stage::Unsent => {
+    match opening.state {
+        BeginState::Open => {}
+        BeginState::Unsent => {
             return match settled(session, ended) {
                 Ok(_) => Opened::Not(ClientError::Internal("a statement ran without its BEGIN".into())),
                 Err((error, _)) => Opened::Not(error),
             };
         }
-        stage => return not_opened(session, ended, stage),
+        state => return not_opened(session, ended, state),
     }
     // BEGIN's answer has brought the news of a fence.
-    if session.route.must_write() && fit(session.route, conn.role()) == Fit::No {
+    if session.refuses_writes() {
         fence::judge(&context.cluster, conn, sequence).await;
         return Opened::Again;
     }
@@ -348,7 +239,7 @@ async fn open(
 }
 
 /// BEGIN has failed.
-fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, stage: Stage) -> Opened {
+fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> Opened {
     let failure = match ended {
         // Whatever came of the BEGIN, this connection ends with it.
         Ended::GivenUp(given_up, _) => return Opened::Failed(given_up.error(Outcome::NotApplied)),
@@ -357,19 +248,19 @@ fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, stage:
     };
     match failure {
         Failure::Client(error) => Opened::Failed(error),
-        Failure::Run { cause: Cause::Server(mut error), .. } if stage == Stage::Bypassed => {
+        Failure::Run { cause: Cause::Server(mut error), .. } if state == BeginState::Bypassed => {
             error.message =
                 format!("{}: BEGIN failed, and the statement sent with it took effect by itself", error.message);
             Opened::Failed(ClientError::Database { error, outcome: Outcome::Applied })
         }
-        // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
-        Failure::Run { cause: Cause::Lost, .. } if stage == Stage::SentTogether => {
-            Opened::Failed(lost(session, Outcome::NotApplied))
+        // Nothing of a transaction that was not opened lasts.
+        Failure::Run { cause, phase, .. } => {
+            let together = state == BeginState::SentTogether;
+            match verdict(&cause, phase, if together { Work::OpeningWithStatement } else { Work::Opening }) {
+                Verdict::Again | Verdict::AgainIfFenced => Opened::Again,
+                Verdict::Fail(outcome) if matches!(cause, Cause::Lost) => Opened::Failed(lost(session, outcome)),
+                Verdict::Fail(outcome) => Opened::Failed(run_error(cause, session, outcome)),
+            }
         }
-        // A BEGIN that failed has done nothing, whatever the reason.
-        Failure::Run { cause, phase, .. } if next(&cause, phase, true) != Next::Fail(Outcome::NotApplied) => {
-            Opened::Again
-        }
-        Failure::Run { cause, .. } => Opened::Failed(run_error(cause, session, Outcome::NotApplied)),
     }
 }

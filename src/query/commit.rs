@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::session::Session;
 use crate::query::Context;
-use crate::query::execute::{Failure, failure};
+use crate::query::failure::{Failure, failure};
 use crate::query::retry_policy::{Cause, Phase};
 
 /// COMMIT is answered with success by a server that in truth rolled back, when the transaction was aborted.
@@ -13,8 +13,8 @@ fn aborted() -> ServerError {
     ServerError {
         code: "25P02".into(),
         message: "the transaction was rolled back: one of its statements had failed".into(),
-        ends_session: false,
         fields: vec![("severity", "ERROR".into())],
+        ..ServerError::default()
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
         Ok(()) if session.conn.is_unreplicated(sequence) => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
-        // What it says and what it has done are two things (tokio-postgres tells neither).
+        // The server says that it has ended the transaction, and its status says that one is open.
         Ok(()) if session.conn.session_state.is_in_block() => {
             session.conn.cut();
             Err(Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: Some(sequence) })

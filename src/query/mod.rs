@@ -1,16 +1,19 @@
 //! Running statements.
 //!
-//! - `job`: work outside a transaction, as the pool sees it
+//! - `job`: each kind of work, as the pool sees it; `call`: what all kinds carry
+//! - `single`: a statement outside of any transaction
+//! - `statement`: a statement with its parameters
 //! - `execute`: one statement on one connection, from parameters to packed rows
 //! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
-//! - `begin`: BEGIN, and the first statement that goes with it
+//! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
 //! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
 //! - `commit`: COMMIT and ROLLBACK
 //! - `script`: several statements by the simple protocol
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
 //! - `retry_policy`: what a failure means: run it again, or what to tell the caller
+//! - `failure`: what went wrong, and the error for it
 //! - `cancellation`: timeouts and signals
 //! - `promise`: whom to tell
 //! - `flow_control`: credit from the reader of a stream
@@ -18,17 +21,22 @@
 
 pub(crate) mod batch;
 pub(crate) mod begin;
+pub(crate) mod call;
 pub(crate) mod cancellation;
 mod collect;
 mod commit;
 pub(crate) mod copy;
-pub(crate) mod execute;
+mod execute;
+mod failure;
 pub(crate) mod flow_control;
 pub(crate) mod job;
 pub(crate) mod listen;
+mod opening;
 pub(crate) mod promise;
-pub(crate) mod retry_policy;
+mod retry_policy;
 pub(crate) mod script;
+pub(crate) mod single;
+pub(crate) mod statement;
 pub(crate) mod transaction;
 mod type_lookup;
 
@@ -47,9 +55,9 @@ pub(crate) struct Context {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) shapes: Arc<Shapes>,
     pub(crate) types: Types,
-    /// The types that nobody knows of which somebody was told, by their oids.
-    pub(crate) strange: Mutex<HashSet<u32>>,
-    /// That of the calls that name none.
+    /// Types that no decoder knows and that the pool has announced, by their oids.
+    pub(crate) announced_types: Mutex<HashSet<u32>>,
+    /// The route of the calls that name none.
     pub(crate) route: Route,
     pub(crate) acquire_timeout: Duration,
 }

@@ -7,6 +7,7 @@ use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
 use crate::query::flow_control::FlowControl;
+use crate::query::retry_policy::is_retryable;
 
 /// Whom to tell. Dropped without having been told anything (a panic of ours), it reports an internal error.
 #[derive(Debug)]
@@ -151,7 +152,10 @@ impl Promise {
 
     fn tell(&self, error: &ClientError, attempts: u32, node: Option<usize>) {
         let node = node.map_or(-1, |node| node as i32);
-        self.queue.push_text(&Message { node, ..Message::new(Kind::Error, self.id) }, error.to_json(attempts));
+        self.queue.push_text(
+            &Message { node, ..Message::new(Kind::Error, self.id) },
+            error.to_json(attempts, is_retryable(error)),
+        );
     }
 }
 

@@ -1,6 +1,8 @@
-//! What a failure means: the table of the design (section 6) as a pure function.
+//! The one judge of failures: what went wrong, how far the work had come and what kind of work it was say whether it
+//! runs again, and else what its caller is told of it. Pure functions, tested by their tables; docs/failover.md has the
+//! same table for users.
 
-use crate::error::{Outcome, ServerError};
+use crate::error::{ClientError, Outcome, ServerError};
 
 /// How far a statement had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,26 +18,155 @@ pub(crate) enum Phase {
 /// What went wrong.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    /// The server said no.
+    /// The server refused the work with an error.
     Server(Box<ServerError>),
     /// The connection broke.
     Lost,
-    /// It stood in the pipe behind a statement at which the server ended the session: nobody looked at it.
+    /// The work stood in the pipe behind a statement at which the server ended the session, so the server ignored it.
     NeverLookedAt,
-    /// The node was read-only when it began.
+    /// The node was read-only when the work began.
     ReadOnlyBefore,
 }
 
-/// What a statement outside a transaction does next.
+/// What kind of work failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Run again: it was not applied, or it is a read.
+pub(crate) enum Work {
+    /// A statement outside of any transaction: its effect lasts as soon as it has run.
+    Statement,
+    /// A statement that changes nothing: its caller has promised so, or its route allows reads only.
+    Read,
+    /// BEGIN, and whatever of a transaction can be sent anew from its begin on, because nobody has seen anything of it.
+    Opening,
+    /// BEGIN with the first statement behind it in the same flight.
+    OpeningWithStatement,
+    /// A part of a transaction that is undone with the transaction. Only the transaction's owner can repeat it.
+    InTransaction,
+    /// A statement of a batch, with COMMIT behind it in the same flight.
+    BeforeCommit,
+    /// COMMIT.
+    Commit,
+    /// A script outside of any transaction, with what had run of it.
+    Script { progress: Progress, reads: bool },
+}
+
+/// What had run of a script when it failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Statements that were completed.
+    pub(crate) completed: usize,
+    /// One of them made last what had been done until then.
+    pub(crate) committed: bool,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Run the work again on another connection: it was not applied, or it changes nothing.
     Again,
-    /// Refused as read-only: ask whether the node is fenced, and run again if so.
-    AskFence,
+    /// The work was refused as read-only (25006) and not applied. If the node turns out to be fenced, run it again.
+    AgainIfFenced,
     /// Tell the caller.
     Fail(Outcome),
 }
+
+impl Verdict {
+    /// What the caller is told when the work does not run again.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Again | Self::AgainIfFenced => Outcome::NotApplied,
+            Self::Fail(outcome) => outcome,
+        }
+    }
+}
+
+impl Work {
+    /// What it means that the server has finished the work.
+    pub(crate) fn outcome_of_success(self) -> Outcome {
+        if self.is_undone_by_itself() { Outcome::NotApplied } else { Outcome::Applied }
+    }
+
+    /// What it means that the server says nothing more of the work.
+    pub(crate) fn outcome_of_silence(self) -> Outcome {
+        if self.is_undone_by_itself() { Outcome::NotApplied } else { Outcome::Unknown }
+    }
+
+    /// Whether nothing of the work lasts unless a COMMIT follows that has not been sent.
+    fn is_undone_by_itself(self) -> bool {
+        matches!(self, Self::Opening | Self::OpeningWithStatement | Self::InTransaction)
+    }
+}
+
+/// What a failure means.
+pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
+    use Outcome::{NotApplied, Unknown};
+    use Verdict::{Again, AgainIfFenced, Fail};
+    match work {
+        Work::InTransaction => Fail(NotApplied),
+        Work::Statement => alone(cause, phase, false),
+        // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
+        Work::OpeningWithStatement if matches!(cause, Cause::Lost) => Fail(NotApplied),
+        // A BEGIN, or a transaction that was not committed, has changed no more than a read.
+        Work::Read | Work::Opening | Work::OpeningWithStatement => alone(cause, phase, true),
+        // A COMMIT that was refused (a deferred constraint, a serialization failure) has rolled back.
+        Work::Commit => Fail(alone(cause, phase, false).outcome()),
+        Work::BeforeCommit => match cause {
+            Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+            Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
+            // The COMMIT behind the statement has rolled back, or the session ended before the COMMIT.
+            Cause::Server(_) => Fail(NotApplied),
+            // The COMMIT may have been carried out.
+            Cause::Lost => Fail(Unknown),
+        },
+        Work::Script { progress, reads } => match alone(cause, phase, reads) {
+            again @ Again if reads || progress.completed == 0 => again,
+            again @ AgainIfFenced if progress.completed == 0 => again,
+            // The transaction that was open is undone; what the script itself has committed is not.
+            Again | AgainIfFenced | Fail(NotApplied) if !progress.committed => Fail(NotApplied),
+            _ => Fail(Unknown),
+        },
+    }
+}
+
+/// What a failure means for a statement that is its own transaction.
+fn alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
+    use Outcome::{NotApplied, Unknown};
+    use Verdict::{Again, AgainIfFenced, Fail};
+    match cause {
+        Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+        Cause::Lost if reads || phase == Phase::NotSent => Again,
+        Cause::Lost => Fail(Unknown),
+        // Certainly not applied, whatever phase: the server undid it.
+        Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
+        Cause::Server(error) if error.ends_session || ends_session(&error.code) => match phase {
+            _ if reads => Again,
+            Phase::NotSent | Phase::Sent if ends_session(&error.code) || is_passing(&error.code) => Again,
+            Phase::NotSent => Fail(NotApplied),
+            // A backend that is told to die while it waits for a standby has already committed.
+            Phase::Sent | Phase::Begun => Fail(Unknown),
+        },
+        // On a standby: the statement conflicted with recovery; another node can answer it.
+        Cause::Server(error) if reads && error.code == "40001" && is_recovery_conflict(error) => Again,
+        Cause::Server(_) => Fail(NotApplied),
+    }
+}
+
+/// Whether the same statement, or the same transaction from its begin on, may run again without being applied twice,
+/// and may succeed then: it was not applied, and the cause passes by itself. Callers see it as `retryable`.
+pub(crate) fn is_retryable(error: &ClientError) -> bool {
+    match error {
+        ClientError::NoPrimary { .. } | ClientError::AcquireTimeout { .. } => true,
+        ClientError::ConnectionLost { outcome, .. } => *outcome == Outcome::NotApplied,
+        ClientError::Database { error, outcome: Outcome::NotApplied } => match error.code.as_str() {
+            READ_ONLY => error.is_of_fence,
+            "40001" | "40P01" => true,
+            code => ends_session(code) || is_passing(code),
+        },
+        _ => false,
+    }
+}
+
+/// read_only_sql_transaction.
+pub(crate) const READ_ONLY: &str = "25006";
 
 /// Connecting again may help: 53300 too many connections, 57P03 cannot connect now.
 fn is_passing(code: &str) -> bool {
@@ -45,27 +176,6 @@ fn is_passing(code: &str) -> bool {
 /// The node is going down or the session was ended by an administrator.
 fn ends_session(code: &str) -> bool {
     matches!(code, "57P01" | "57P02" | "57P05")
-}
-
-/// Outside a transaction.
-pub(crate) fn next(cause: &Cause, phase: Phase, declared_read: bool) -> Next {
-    match cause {
-        Cause::NeverLookedAt | Cause::ReadOnlyBefore => Next::Again,
-        Cause::Lost if declared_read || phase == Phase::NotSent => Next::Again,
-        Cause::Lost => Next::Fail(Outcome::Unknown),
-        // Certainly not applied, whatever phase: the server undid it.
-        Cause::Server(error) if error.code == "25006" => Next::AskFence,
-        Cause::Server(error) if error.ends_session || ends_session(&error.code) => match phase {
-            _ if declared_read => Next::Again,
-            Phase::NotSent | Phase::Sent if ends_session(&error.code) || is_passing(&error.code) => Next::Again,
-            Phase::NotSent => Next::Fail(Outcome::NotApplied),
-            // A backend that is told to die while it waits for a standby has already committed.
-            Phase::Sent | Phase::Begun => Next::Fail(Outcome::Unknown),
-        },
-        // On a standby: the statement conflicted with recovery; another node can answer it.
-        Cause::Server(error) if declared_read && error.code == "40001" && is_recovery_conflict(error) => Next::Again,
-        Cause::Server(_) => Next::Fail(Outcome::NotApplied),
-    }
 }
 
 fn is_recovery_conflict(error: &ServerError) -> bool {
@@ -88,52 +198,166 @@ pub(crate) fn plan_is_outdated(cause: &Cause, phase: Phase) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Outcome::{Applied, NotApplied, Unknown};
+    use Phase::{Begun, NotSent, Sent};
+    use Verdict::{Again, AgainIfFenced, Fail};
+
+    fn server_error(code: &str) -> ServerError {
+        ServerError { code: code.into(), ends_session: code.starts_with("57P"), ..ServerError::default() }
+    }
 
     fn server(code: &str) -> Cause {
-        let ends_session = code.starts_with("57P");
-        Cause::Server(Box::new(ServerError { code: code.into(), ends_session, ..ServerError::default() }))
+        Cause::Server(Box::new(server_error(code)))
+    }
+
+    fn recovery_conflict() -> Cause {
+        let mut error = server_error("40001");
+        error.fields.push(("routine", "ProcessInterrupts".into()));
+        Cause::Server(Box::new(error))
+    }
+
+    const NO: Verdict = Fail(NotApplied);
+    const WHO_KNOWS: Verdict = Fail(Unknown);
+
+    const ROWS: [Work; 6] =
+        [Work::Statement, Work::Read, Work::Opening, Work::InTransaction, Work::BeforeCommit, Work::Commit];
+
+    /// Each row: what went wrong and when, and what follows for the six kinds of work in `ROWS`.
+    #[test]
+    fn the_table_of_failures() {
+        #[rustfmt::skip]
+        let table = [
+            // cause, phase                     statement      read           opening        in tx  before COMMIT  COMMIT
+            (Cause::Lost, NotSent,             [Again,         Again,         Again,         NO,    WHO_KNOWS,     NO]),
+            (Cause::Lost, Sent,                [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
+            (Cause::Lost, Begun,               [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
+            (Cause::NeverLookedAt, Sent,       [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::NeverLookedAt, Begun,      [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::ReadOnlyBefore, NotSent,   [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::ReadOnlyBefore, Begun,     [Again,         Again,         Again,         NO,    Again,         NO]),
+            (server("25006"), Sent,            [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
+            (server("25006"), Begun,           [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
+            (server("57P01"), NotSent,         [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P01"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P02"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P05"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P01"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
+            (server("57P02"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
+            (server("57P03"), NotSent,         [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("23505"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("42601"), NotSent,         [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("40001"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("40P01"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("57014"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
+            (recovery_conflict(), Begun,       [NO,            Again,         Again,         NO,    NO,            NO]),
+        ];
+        for (cause, phase, expected) in table {
+            let got = ROWS.map(|work| verdict(&cause, phase, work));
+            assert_eq!(got, expected, "{cause:?} {phase:?}");
+        }
     }
 
     #[test]
-    fn the_table_of_section_6() {
-        use Next::{Again, AskFence, Fail};
-        use Outcome::{NotApplied, Unknown};
-        use Phase::{Begun, NotSent, Sent};
-        // cause, phase, what a declared read does, what another statement does
+    fn a_statement_that_travelled_with_its_begin_runs_again_only_if_the_server_has_not_seen_it() {
         let table = [
-            (Cause::Lost, NotSent, Again, Again),
-            (Cause::Lost, Sent, Again, Fail(Unknown)),
-            (Cause::Lost, Begun, Again, Fail(Unknown)),
-            (Cause::NeverLookedAt, Sent, Again, Again),
-            (Cause::ReadOnlyBefore, Begun, Again, Again),
-            (server("25006"), Sent, AskFence, AskFence),
-            (server("25006"), Begun, AskFence, AskFence),
-            (server("57P01"), NotSent, Again, Again),
-            (server("57P01"), Sent, Again, Again),
-            (server("57P02"), Sent, Again, Again),
-            (server("57P05"), Sent, Again, Again),
-            (server("57P01"), Begun, Again, Fail(Unknown)),
-            (server("57P02"), Begun, Again, Fail(Unknown)),
-            (server("57P03"), NotSent, Again, Again),
-            (server("23505"), Begun, Fail(NotApplied), Fail(NotApplied)),
-            (server("42601"), NotSent, Fail(NotApplied), Fail(NotApplied)),
-            (server("40001"), Begun, Fail(NotApplied), Fail(NotApplied)),
-            (server("40P01"), Begun, Fail(NotApplied), Fail(NotApplied)),
-            (server("57014"), Begun, Fail(NotApplied), Fail(NotApplied)),
+            (Cause::Lost, NO),
+            (Cause::NeverLookedAt, Again),
+            (Cause::ReadOnlyBefore, Again),
+            (server("57P01"), Again),
+            (server("25006"), AgainIfFenced),
+            (server("42601"), NO),
         ];
-        for (cause, phase, read, other) in table {
-            assert_eq!(next(&cause, phase, true), read, "declared read: {cause:?} {phase:?}");
-            assert_eq!(next(&cause, phase, false), other, "other: {cause:?} {phase:?}");
+        for (cause, expected) in table {
+            assert_eq!(verdict(&cause, Sent, Work::OpeningWithStatement), expected, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_script_runs_again_only_if_nothing_of_it_has_run_and_is_in_doubt_once_it_has_committed() {
+        let [nothing, some, committed] =
+            [(0, false), (2, false), (2, true)].map(|(completed, committed)| Progress { completed, committed });
+        #[rustfmt::skip]
+        let table = [
+            // cause                 reads    nothing ran    some ran    some ran and committed
+            (Cause::Lost,            false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (Cause::Lost,            true,   [Again,         Again,      Again]),
+            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         WHO_KNOWS]),
+            (Cause::NeverLookedAt,   false,  [Again,         NO,         WHO_KNOWS]),
+            (server("25006"),        false,  [AgainIfFenced, NO,         WHO_KNOWS]),
+            (server("23505"),        false,  [NO,            NO,         WHO_KNOWS]),
+            (server("23505"),        true,   [NO,            NO,         WHO_KNOWS]),
+            (server("57P01"),        false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (server("57P01"),        true,   [Again,         Again,      Again]),
+        ];
+        for (cause, reads, expected) in table {
+            let got =
+                [nothing, some, committed].map(|progress| verdict(&cause, Begun, Work::Script { progress, reads }));
+            assert_eq!(got, expected, "{cause:?} reads: {reads}");
+        }
+    }
+
+    #[test]
+    fn success_and_silence_mean_nothing_before_a_commit() {
+        let of = |work: Work| (work.outcome_of_success(), work.outcome_of_silence());
+        for work in [Work::Statement, Work::Read, Work::BeforeCommit, Work::Commit] {
+            assert_eq!(of(work), (Applied, Unknown), "{work:?}");
+        }
+        for work in [Work::Opening, Work::OpeningWithStatement, Work::InTransaction] {
+            assert_eq!(of(work), (NotApplied, NotApplied), "{work:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_retryable() {
+        let database = |code: &str, outcome| ClientError::Database { error: Box::new(server_error(code)), outcome };
+        let lost = |outcome| ClientError::ConnectionLost { node: String::new(), reason: String::new(), outcome };
+        let mut fenced = server_error("25006");
+        fenced.is_of_fence = true;
+        let yes = [
+            ClientError::NoPrimary { wanted: "primary", waited_ms: 1, nodes: Vec::new() },
+            ClientError::AcquireTimeout { size: 1, waited_ms: 1, nodes: Vec::new() },
+            ClientError::Database { error: Box::new(fenced), outcome: NotApplied },
+            lost(NotApplied),
+            database("40001", NotApplied),
+            database("40P01", NotApplied),
+            database("53300", NotApplied),
+            database("57P01", NotApplied),
+            database("57P02", NotApplied),
+            database("57P03", NotApplied),
+            database("57P05", NotApplied),
+        ];
+        let no = [
+            lost(Unknown),
+            lost(Applied),
+            database("40001", Applied),
+            database("57P01", Unknown),
+            database("25006", NotApplied),
+            database("23505", NotApplied),
+            database("42601", NotApplied),
+            database("57014", NotApplied),
+            ClientError::Unreplicated { node: String::new() },
+            ClientError::Timeout { timeout_ms: 1, outcome: NotApplied },
+            ClientError::Aborted { outcome: NotApplied },
+            ClientError::PoolClosed,
+            ClientError::InvalidParam(String::new()),
+            ClientError::Transaction(String::new()),
+            ClientError::Internal(String::new()),
+        ];
+        for error in yes {
+            assert!(is_retryable(&error), "{error:?}");
+        }
+        for error in no {
+            assert!(!is_retryable(&error), "{error:?}");
         }
     }
 
     #[test]
     fn outdated_plans_are_noticed_only_before_the_statement_begins() {
         for code in ["0A000", "26000", "XX000", "42804", "42703", "42P01"] {
-            assert!(plan_is_outdated(&server(code), Phase::Sent), "{code}");
-            assert!(!plan_is_outdated(&server(code), Phase::Begun), "{code}");
+            assert!(plan_is_outdated(&server(code), Sent), "{code}");
+            assert!(!plan_is_outdated(&server(code), Begun), "{code}");
         }
-        assert!(!plan_is_outdated(&server("22P02"), Phase::Sent), "a bad value is not a bad plan");
-        assert!(!plan_is_outdated(&Cause::Lost, Phase::Sent));
+        assert!(!plan_is_outdated(&server("22P02"), Sent), "a bad value is not a bad plan");
+        assert!(!plan_is_outdated(&Cause::Lost, Sent));
     }
 }

@@ -4,8 +4,8 @@
 //! session (SET, temporary tables, a search_path) is anybody's guess, so its connection is not used again; a transaction
 //! that it leaves open is rolled back.
 //!
-//! Values come as text, and tokio-postgres keeps the columns' types and the command tags to itself: the connection's ear
-//! hears them. The types are looked up when the script is over, so its results are held until then.
+//! Values come as text, and tokio-postgres keeps the columns' types and the command tags to itself: the
+//! observer of the connection's responses has them. The types are looked up when the script is over, so its results are held until then.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -25,13 +25,14 @@ use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, Block, Copies};
 use crate::query::Context;
+use crate::query::call::Call;
 use crate::query::cancellation::{Ended, give_up, with_cancellation};
 use crate::query::collect::{is_too_large, outcome_of};
 use crate::query::commit::roll_back;
-use crate::query::execute::{Failure, failure, says_on};
-use crate::query::job::{Call, Job, last_word_error, run_error, runs_again};
+use crate::query::failure::{Failure, cancelled_error, database_error, failure, may_run_again, run_error};
+use crate::query::opening::says_on;
 use crate::query::promise::{Finished, Promise};
-use crate::query::retry_policy::{Cause, Next, Phase, next};
+use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
 use crate::query::type_lookup::{catalog_with, type_of};
 
 /// Packed bytes after which rows are handed over.
@@ -46,23 +47,14 @@ pub(crate) struct Script {
     pub(crate) types: Option<Types>,
 }
 
-/// What ran before a script failed.
-#[derive(Debug, Default)]
-struct Progress {
-    /// Statements that were completed.
-    completed: usize,
-    /// One of them made last what had been done until then.
-    committed: bool,
-}
-
 impl Progress {
     fn of(answers: &Answers) -> Self {
         let committed = answers.results.iter().any(|answer| matches!(&*answer.tag, "COMMIT" | "PREPARE TRANSACTION"));
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }
 
-    /// What an error of the server means that does not end the session: the open transaction is undone.
-    fn outcome(&self) -> Outcome {
+    /// What an error of ours or a limit means, when the server has ended the script: the open transaction is undone.
+    fn outcome(self) -> Outcome {
         if self.committed { Outcome::Unknown } else { Outcome::NotApplied }
     }
 }
@@ -76,7 +68,7 @@ fn early(failure: Failure) -> Failed {
 
 impl Script {
     /// Outside a transaction.
-    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
@@ -93,8 +85,12 @@ impl Script {
                 return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
             }
             Ended::GivenUp(given_up, last_word) => {
+                let progress = match &last_word {
+                    Some(Err((_, progress))) => *progress,
+                    _ => Progress::default(),
+                };
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                let error = last_word_error(last_word, |outcome| given_up.error(outcome));
+                let error = cancelled_error(given_up, last_word, Work::Script { progress, reads: false });
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failed)) => failed,
@@ -103,23 +99,17 @@ impl Script {
             Failure::Client(error) => return self.call.failed(error, Some(node)),
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
-        let declared_read = session.route.only_reads();
-        let next = next(&cause, phase, declared_read);
-        let may_run_again = declared_read || progress.completed == 0;
-        if may_run_again && runs_again(&context, session, next, sequence).await {
+        let verdict = verdict(&cause, phase, Work::Script { progress, reads: session.route.only_reads() });
+        if may_run_again(&context, session, verdict, sequence).await {
             if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
-                // Tells the others.
+                // The other sessions of the node learn of the fence.
                 fence::judge(&context.cluster, &session.conn, sequence).await;
             }
             session.conn.retire();
             self.call.prepare_retry(session).await;
-            return After::Again(Job::Script(self));
+            return After::Again(self);
         }
-        let outcome = match next {
-            Next::Fail(Outcome::Unknown) => Outcome::Unknown,
-            _ => progress.outcome(),
-        };
-        self.call.failed(refused(cause, &progress, session, outcome), Some(node))
+        self.call.failed(refused(cause, progress, session, verdict.outcome()), Some(node))
     }
 
     /// In its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
@@ -148,14 +138,18 @@ impl Script {
             // Nothing in a transaction is applied before COMMIT.
             Ended::GivenUp(given_up, last_word) => {
                 let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                last_word_error(last_word, |_| given_up.error(Outcome::NotApplied))
+                cancelled_error(given_up, last_word, Work::InTransaction)
             }
             Ended::Itself(Err((Failure::Client(ClientError::TooLarge { limit, .. }), _))) => {
                 ClientError::TooLarge { limit, outcome: Outcome::NotApplied }
             }
             Ended::Itself(Err((Failure::Client(error), _))) => error,
-            Ended::Itself(Err((Failure::Run { cause, .. }, progress))) => {
-                refused(cause, &progress, session, progress.outcome())
+            Ended::Itself(Err((Failure::Run { cause, phase, .. }, progress))) => {
+                // A script that has committed has ended its caller's transaction.
+                let work =
+                    if progress.committed { Work::Script { progress, reads: false } } else { Work::InTransaction };
+                let outcome = verdict(&cause, phase, work).outcome();
+                refused(cause, progress, session, outcome)
             }
         };
         self.call.fail(&error, Some(node));
@@ -163,14 +157,14 @@ impl Script {
 }
 
 /// The error for a script that failed on the wire; the server's own says which statement it was.
-fn refused(cause: Cause, progress: &Progress, session: &Session, outcome: Outcome) -> ClientError {
+fn refused(cause: Cause, progress: Progress, session: &Session, outcome: Outcome) -> ClientError {
     match cause {
         Cause::Server(mut error) if !error.ends_session => {
             // A script that cannot be parsed is refused as a whole.
             if progress.completed > 0 || error.code != "42601" {
                 error.fields.push(("statementIndex", progress.completed.into()));
             }
-            ClientError::Database { error, outcome }
+            database_error(error, session, outcome)
         }
         other => run_error(other, session, outcome),
     }
@@ -183,7 +177,7 @@ async fn alone(
     types: Option<&Types>,
     promise: &mut Promise,
 ) -> Result<Finished, Failed> {
-    // What was sent before has been answered when this is, too: the ear begins at the beginning of a message.
+    // When this is answered, all that was sent before is answered, too: the observer begins at the beginning of a message.
     let sequence = session.conn.sending();
     let shown = match session.conn.client.simple_query("SHOW transaction_read_only").await {
         Ok(shown) => shown,

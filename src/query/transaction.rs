@@ -14,15 +14,15 @@ use crate::pool::prepared::Sets;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
-use crate::query::begin::refuse_all;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
 use crate::query::commit::{aborted_error, end, roll_back};
 use crate::query::copy::Copy;
-use crate::query::execute::{Ahead, Failure, Statement, execute};
-use crate::query::job::{Job, last_word_error, run_error};
+use crate::query::execute::{Ahead, execute};
+use crate::query::failure::{Failure, cancelled_error, run_error};
 use crate::query::promise::{Finished, Promise};
-use crate::query::retry_policy::{Cause, Next, next};
+use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::script::Script;
+use crate::query::statement::Statement;
 
 /// What a transaction's user wants next.
 #[derive(Debug)]
@@ -77,12 +77,12 @@ impl End {
 }
 
 /// Serves a transaction that has begun to its end. `aborted`: its first statement has failed.
-pub(super) async fn serve(
+pub(super) async fn serve<T>(
     context: &Context,
     session: &Arc<Session>,
     mut commands: UnboundedReceiver<Command>,
     aborted: bool,
-) -> After<Job> {
+) -> After<T> {
     let End { confirmed, answer } = converse(context, session, &mut commands, aborted).await;
     if !confirmed {
         session.conn.cut();
@@ -178,17 +178,21 @@ pub(super) fn settled(
         // Nothing in a transaction is applied before COMMIT.
         Ended::GivenUp(given_up, last_word) => {
             let spoils = !matches!(last_word, Some(Ok(_)));
-            Err((last_word_error(last_word, |_| given_up.error(Outcome::NotApplied)), spoils))
+            Err((cancelled_error(given_up, last_word, Work::InTransaction), spoils))
         }
         // It has run, unless it was cancelled; nothing in a transaction is applied before COMMIT.
         Ended::Itself(Err(Failure::Client(ClientError::TooLarge { limit, outcome }))) => {
             Err((ClientError::TooLarge { limit, outcome: Outcome::NotApplied }, outcome != Outcome::Applied))
         }
         Ended::Itself(Err(Failure::Client(error))) => Err((error, false)),
-        Ended::Itself(Err(Failure::Run { cause: Cause::Server(error), .. })) => {
-            Err((ClientError::Database { error, outcome: Outcome::NotApplied }, true))
+        Ended::Itself(Err(Failure::Run { cause, phase, .. })) => {
+            let outcome = verdict(&cause, phase, Work::InTransaction).outcome();
+            let error = match cause {
+                Cause::Server(_) => run_error(cause, session, outcome),
+                Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => lost(session, outcome),
+            };
+            Err((error, true))
         }
-        Ended::Itself(Err(Failure::Run { .. })) => Err((lost(session, Outcome::NotApplied), true)),
     }
 }
 
@@ -199,7 +203,7 @@ async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation
         Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
         Ended::GivenUp(given_up, last_word) => {
             let confirmed = last_word.is_some();
-            let error = last_word_error(last_word, |outcome| given_up.error(outcome));
+            let error = cancelled_error(given_up, last_word, Work::Commit);
             return End::failed(confirmed, promise, error, node);
         }
         Ended::Itself(Err(failure)) => failure,
@@ -207,13 +211,16 @@ async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation
     match failure {
         Failure::Client(error) => End::failed(true, promise, error, node),
         Failure::Run { cause, phase, .. } => {
-            // Refused (a deferred constraint, a serialization failure): the server has rolled back. Lost: who knows.
-            let outcome = match next(&cause, phase, false) {
-                Next::Fail(outcome) => outcome,
-                Next::Again | Next::AskFence => Outcome::NotApplied,
-            };
+            let outcome = verdict(&cause, phase, Work::Commit).outcome();
             let confirmed = matches!(&cause, Cause::Server(error) if !error.ends_session);
             End::failed(confirmed, promise, run_error(cause, session, outcome), node)
         }
+    }
+}
+
+/// Answers everything with an error, until nobody wants anything any more.
+pub(super) async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
+    while let Some(command) = commands.recv().await {
+        command.refuse(&error, 0, None);
     }
 }

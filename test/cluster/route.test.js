@@ -77,7 +77,7 @@ test('reads that fill their connections hold up no write', async (t) => {
 
 test('reads go to the primary when no standby is left', async (t) => {
   db.needs('stop');
-  const { pool, read } = poolWithReads(t);
+  const { read } = poolWithReads(t);
   const before = /** @type {any} */ ((await read(WHERE)).rows[0]);
   assert.equal(before.standby, true);
   for (const node of db.cluster.standbys()) await node.stop();

@@ -51,7 +51,7 @@ for (const block of written('json')) test(nameOf(block), () => JSON.parse(block.
 for (const block of written('sh')) test(nameOf(block), () => checkShell(block.text));
 
 test('ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 }, async (t) => {
-  const folder = fs.mkdtempSync(path.join(ROOT, 'test', 'docs', 'ts-'));
+  const folder = fs.mkdtempSync(path.join(__dirname, 'docs', 'ts-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   for (const { file, line, text } of written('ts')) {
     fs.writeFileSync(path.join(folder, `${file.replaceAll(/\W/g, '_')}_${line}.ts`), `${text}\nexport {};\n`);

@@ -34,6 +34,7 @@ same<Equal<ParameterError['code'], 'ERR_INVALID_PARAM'>>();
 same<Equal<NoRowsError['code'], 'ERR_NO_ROWS'>>();
 same<Equal<TooManyRowsError['code'], 'ERR_TOO_MANY_ROWS' | 'ERR_TOO_MANY_COLUMNS'>>();
 same<Equal<DatabaseError['code'], SqlState>>();
+same<Equal<HyperionError['retryable'], boolean>>();
 same<Equal<HyperionError['outcome'], Outcome | undefined>>();
 same<Equal<Outcome, 'not-applied' | 'applied' | 'unknown'>>();
 

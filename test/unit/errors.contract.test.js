@@ -1,7 +1,7 @@
 'use strict';
 
-// Every error that the code can raise has its code and class in client.d.ts, its paragraph in docs/errors.md and its place in the
-// README; and what stands there can be raised.
+// Every error that the code can raise has its code and class in client.d.ts, and its paragraph and its class in docs/errors.md;
+// and what stands there can be raised.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -55,10 +55,14 @@ test('docs/errors.md has a paragraph for each, in the order of the alphabet, wit
   }
 });
 
-test('the README has every code and every class', () => {
-  const text = textOf('README.md');
-  for (const code of raised) assert.ok(text.includes(`\`${code}\``), code);
-  for (const name of classes()) assert.ok(text.includes(`\`${name}\``), name);
+test('the table of classes in docs/errors.md has every class with its codes', () => {
+  const table = page.slice(page.indexOf('## Classes'), page.indexOf('## Codes'));
+  assert.deepEqual(sorted([...table.matchAll(/`(\w+Error)`/g)].map(([, name]) => name)), classes());
+  for (const code of raised) {
+    const ofTheBase = page.includes(`### \`${code}\`\n\n\`HyperionError\``);
+    assert.equal(table.includes(`\`${code}\``), !ofTheBase, code);
+  }
+  assert.match(textOf('README.md'), /\]\(docs\/errors\.md\)/, 'and the README leads there');
 });
 
 /** The classes of errors that are exported. */

@@ -1,75 +1,32 @@
-//! COPY: bulk load and unload.
+//! COPY: bulk load and unload, as a job or within its caller's transaction.
 //!
 //! A load is a transaction of its own (or part of its caller's), so it leaves all of its rows or none, and how it ended
 //! is never in doubt before COMMIT. JavaScript is asked for data only when the server has said that it is ready: until
 //! then the load may go to another connection. After that the source is used up, and every failure is final.
-//!
-//! Rows go in binary as long as each value has a binary form that says the same as its text would; that spares the
-//! server the parsing and is about a third faster. Where a type or a value is for the server to read (an interval, 'now',
-//! a timestamptz without a zone, which depends on the session), the load goes on as text from that row on, in a second
-//! COPY of the same transaction. So the server reads each value as it would read a literal, and nothing is guessed here.
 
-use std::pin::Pin;
+mod load;
+mod unload;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
-use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_postgres::{CopyInSink, SimpleQueryMessage, Statement};
 
-use crate::codec::{CopyColumn, CopyForm, CopyRow, ParamReader, describe_type};
-use crate::connection::connection::Sequence;
-use crate::connection::probe::cell;
-use crate::engine::Packed;
-use crate::error::{ClientError, Outcome, ServerError};
-use crate::pool::prepared::name_of;
+use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
 use crate::pool::task::After;
-use crate::protocol::response_observer::Listening;
-use crate::protocol::result_formats::Asked;
 use crate::query::Context;
-use crate::query::begin::begin;
+use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, with_cancellation};
 use crate::query::commit::{end, roll_back};
-use crate::query::execute::{Failure, failure, look_up};
+use crate::query::failure::{Failure, cancelled_error, failure, may_run_again, run_error};
 use crate::query::flow_control::FlowControl;
-use crate::query::job::{Call, Job, last_word_error, run_error, runs_again};
-use crate::query::promise::{Finished, Promise};
-use crate::query::retry_policy::{Cause, Next, Phase, next};
-
-/// Pieces that JavaScript may send ahead of the server. Each is about 64 KiB.
-const PIECES: u32 = 8;
-/// Bytes of one CopyData message at most.
-const MESSAGE: usize = 256 << 10;
-/// Bytes after which a piece of an unload is handed over.
-const OUT_PIECE: usize = 64 << 10;
-
-/// What a load goes into.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Target {
-    /// The whole `COPY ... FROM STDIN`: the data is ready as it is.
-    sql: Option<String>,
-    /// The quoted name of a table, for rows.
-    #[serde(default)]
-    table: String,
-    /// Names of its columns; none: all that are not generated.
-    columns: Option<Vec<String>>,
-}
-
-/// What JavaScript sends for a load.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Data(Vec<u8>, usize),
-    /// That was all.
-    End,
-    /// There will be no more, and what there was must not stay.
-    Failed,
-}
+use crate::query::opening::begin;
+use crate::query::promise::Promise;
+use crate::query::retry_policy::{Cause, Phase, Work, verdict};
+use load::{Load, PIECES, Transfer};
+pub(crate) use load::{Piece, Target};
 
 #[derive(Debug)]
 enum Direction {
@@ -82,14 +39,6 @@ enum Direction {
 pub(crate) struct Copy {
     pub(crate) call: Call,
     direction: Direction,
-}
-
-/// How a copy ended that met no error.
-#[derive(Debug)]
-enum Went {
-    Through(Finished),
-    /// Its source failed or its caller gave up: it is undone.
-    Nowhere,
 }
 
 impl Copy {
@@ -110,7 +59,7 @@ impl Copy {
     }
 
     /// Runs in a transaction of its own.
-    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Job> {
+    pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
@@ -122,10 +71,10 @@ impl Copy {
         let work = alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let failure = match ended {
-            Ended::Itself(Ok(Went::Through(finished))) => {
+            Ended::Itself(Ok(Transfer::Complete(finished))) => {
                 return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
             }
-            Ended::Itself(Ok(Went::Nowhere)) => return self.call.failed(stopped(), Some(node)),
+            Ended::Itself(Ok(Transfer::Undone)) => return self.call.failed(stopped(), Some(node)),
             Ended::GivenUp(given_up, last_word) => {
                 let error = given_up_error(given_up, last_word, committing.load(Ordering::Relaxed));
                 return self.call.failed(error, Some(node));
@@ -137,18 +86,14 @@ impl Copy {
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
         if committing.load(Ordering::Relaxed) {
-            let outcome = match next(&cause, phase, false) {
-                Next::Fail(outcome) => outcome,
-                Next::Again | Next::AskFence => Outcome::NotApplied,
-            };
+            let outcome = verdict(&cause, phase, Work::Commit).outcome();
             return self.call.failed(run_error(cause, session, outcome), Some(node));
         }
-        // Before COMMIT it certainly changed nothing, so it is as good as a read.
-        let again = !self.is_final() && runs_again(&context, session, next(&cause, phase, true), sequence).await;
-        if again {
+        let work = if self.is_final() { Work::InTransaction } else { Work::Opening };
+        if may_run_again(&context, session, verdict(&cause, phase, work), sequence).await {
             session.conn.retire();
             self.call.prepare_retry(session).await;
-            return After::Again(Job::Copy(self));
+            return After::Again(self);
         }
         self.call.failed(not_applied(cause, session), Some(node))
     }
@@ -163,19 +108,14 @@ impl Copy {
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
         let work = within(session, &mut self.call.promise, &mut self.direction, &flow);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
-        *aborted =
-            !matches!(ended, Ended::Itself(Ok(Went::Through(_))) | Ended::GivenUp(_, Some(Ok(Went::Through(_)))));
+        *aborted = !matches!(
+            ended,
+            Ended::Itself(Ok(Transfer::Complete(_))) | Ended::GivenUp(_, Some(Ok(Transfer::Complete(_))))
+        );
         let error = match ended {
-            Ended::Itself(Ok(Went::Through(finished))) => return self.call.promise.done(finished, node),
-            Ended::Itself(Ok(Went::Nowhere)) => stopped(),
-            // Nothing in a transaction is applied before COMMIT.
-            Ended::GivenUp(given_up, last_word) => match given_up_error(given_up, last_word, false) {
-                ClientError::Timeout { timeout_ms, .. } => {
-                    ClientError::Timeout { timeout_ms, outcome: Outcome::NotApplied }
-                }
-                ClientError::Aborted { .. } => ClientError::Aborted { outcome: Outcome::NotApplied },
-                error => error,
-            },
+            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.done(finished, node),
+            Ended::Itself(Ok(Transfer::Undone)) => stopped(),
+            Ended::GivenUp(given_up, last_word) => given_up_error(given_up, last_word, false),
             Ended::Itself(Err(Failure::Client(error))) => error,
             Ended::Itself(Err(Failure::Run { cause, .. })) => not_applied(cause, session),
         };
@@ -200,12 +140,10 @@ fn stopped() -> ClientError {
 }
 
 /// What a copy that was given up comes to.
-fn given_up_error(given_up: GivenUp, last_word: Option<Result<Went, Failure>>, committing: bool) -> ClientError {
+fn given_up_error(given_up: GivenUp, last_word: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
     match last_word {
-        Some(Ok(Went::Nowhere)) => given_up.error(Outcome::NotApplied),
-        // The server was silent, but without COMMIT there is nothing that could stay; nor after a broken connection.
-        None | Some(Err(Failure::Run { cause: Cause::Lost, .. })) if !committing => given_up.error(Outcome::NotApplied),
-        last_word => last_word_error(last_word, |outcome| given_up.error(outcome)),
+        Some(Ok(Transfer::Undone)) => given_up.error(Outcome::NotApplied),
+        last_word => cancelled_error(given_up, last_word, if committing { Work::Commit } else { Work::InTransaction }),
     }
 }
 
@@ -216,20 +154,20 @@ async fn alone(
     direction: &mut Direction,
     flow: &FlowControl,
     committing: &AtomicBool,
-) -> Result<Went, Failure> {
+) -> Result<Transfer, Failure> {
     if let Err(failure) = begin(context, session, "BEGIN").await {
         // Whatever came of it, this connection does not go back with it.
         session.conn.cut();
         return Err(failure);
     }
-    let went = transfer(session, promise, direction, flow).await;
-    if matches!(went, Ok(Went::Through(_))) {
+    let transferred = transfer(session, promise, direction, flow).await;
+    if matches!(transferred, Ok(Transfer::Complete(_))) {
         committing.store(true, Ordering::Relaxed);
         end(session, "COMMIT").await?;
     } else if session.conn.is_closed() || !roll_back(context, session).await {
         session.conn.cut();
     }
-    went
+    transferred
 }
 
 /// In a transaction that is open.
@@ -238,8 +176,8 @@ async fn within(
     promise: &mut Promise,
     direction: &mut Direction,
     flow: &FlowControl,
-) -> Result<Went, Failure> {
-    // What was sent before has been answered when this is: the ear begins at the beginning of a message.
+) -> Result<Transfer, Failure> {
+    // When this is answered, all that was sent before is answered: the observer begins at the beginning of a message.
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(failure(session, error, Phase::NotSent, sequence).await);
@@ -253,399 +191,23 @@ async fn transfer(
     promise: &mut Promise,
     direction: &mut Direction,
     flow: &FlowControl,
-) -> Result<Went, Failure> {
+) -> Result<Transfer, Failure> {
     match direction {
         Direction::In { target, pieces, begun } => {
             let responses = session.conn.responses.listen();
             let mut load = Load::open(session, target).await?;
             if flow.is_closed() {
                 load.undo().await;
-                return Ok(Went::Nowhere);
+                return Ok(Transfer::Undone);
             }
             *begun = true;
             promise.grant(PIECES, 0, load.columns());
-            let went = load.run(promise, pieces, flow, &responses).await;
-            if !matches!(went, Ok(Went::Through(_))) {
+            let transferred = load.run(promise, pieces, flow, &responses).await;
+            if !matches!(transferred, Ok(Transfer::Complete(_))) {
                 load.undo().await;
             }
-            went.map_err(|failure| load.located(failure))
+            transferred.map_err(|failure| load.located(failure))
         }
-        Direction::Out { sql } => unload(session, promise, sql, flow).await,
-    }
-}
-
-/// A load under way.
-struct Load<'a> {
-    session: &'a Session,
-    /// None: the data is ready as it is.
-    rows: Option<Rows>,
-    sink: Option<Sink>,
-    /// Bytes sent to the server.
-    bytes: u64,
-    /// Rows that the server has loaded in COPYs that are finished.
-    loaded: u64,
-}
-
-/// A COPY that is running.
-struct Sink {
-    inner: Pin<Box<CopyInSink<Bytes>>>,
-    _asked: Asked,
-    /// Dropped after the COPY, for its drop sends a message.
-    _statement: Statement,
-    sequence: Sequence,
-}
-
-/// What is needed to write rows.
-struct Rows {
-    table: String,
-    columns: Vec<CopyColumn>,
-    form: CopyForm,
-    /// Rows written, and how many of them in an earlier COPY.
-    written: u64,
-    before: u64,
-}
-
-impl<'a> Load<'a> {
-    async fn open(session: &'a Session, target: &Target) -> Result<Self, Failure> {
-        let mut load = Load { session, rows: None, sink: None, bytes: 0, loaded: 0 };
-        if let Some(sql) = &target.sql {
-            load.start(sql).await?;
-        } else {
-            load.rows = Some(describe(session, target).await?);
-            load.start_rows().await?;
-        }
-        Ok(load)
-    }
-
-    async fn start(&mut self, sql: &str) -> Result<(), Failure> {
-        let conn = &self.session.conn;
-        let sequence = conn.sending();
-        let statement = match conn.client.prepare(sql).await {
-            Ok(statement) => statement,
-            Err(error) => return Err(failure(self.session, error, Phase::NotSent, sequence).await),
-        };
-        let asked = conn.result_formats.ask_for_load(name_of(&statement));
-        match conn.client.copy_in(&statement).await {
-            Ok(inner) => {
-                self.sink = Some(Sink { inner: Box::pin(inner), _asked: asked, _statement: statement, sequence });
-                Ok(())
-            }
-            Err(error) => Err(failure(self.session, error, Phase::Sent, sequence).await),
-        }
-    }
-
-    /// Starts a COPY of rows in the form that [`Rows`] says.
-    async fn start_rows(&mut self) -> Result<(), Failure> {
-        let Some(rows) = &mut self.rows else { return Ok(()) };
-        rows.before = rows.written;
-        let form = rows.form;
-        let sql = rows.sql();
-        self.start(&sql).await?;
-        self.send(form.header()).await
-    }
-
-    /// The columns as JSON: of each its name, its type, and whether it takes an object by its members.
-    fn columns(&self) -> String {
-        let columns = self.rows.iter().flat_map(|rows| &rows.columns).map(|column| {
-            json!({ "name": column.name, "type": describe_type(column.ty()), "structure": column.takes_structure() })
-        });
-        columns.collect::<serde_json::Value>().to_string()
-    }
-
-    async fn run(
-        &mut self,
-        promise: &mut Promise,
-        pieces: &mut UnboundedReceiver<Piece>,
-        flow: &FlowControl,
-        responses: &Listening,
-    ) -> Result<Went, Failure> {
-        loop {
-            let piece = tokio::select! {
-                biased;
-                () = flow.closed() => Piece::Failed,
-                () = self.session.conn.ended() => return Err(lost()),
-                () = responses.heard() => return Err(self.refused().await),
-                piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
-            };
-            match piece {
-                Piece::Failed => return Ok(Went::Nowhere),
-                Piece::End => break,
-                Piece::Data(data, rows) => {
-                    let taken = async {
-                        // Flushed, for the next piece may be long in coming, and this one may be wrong.
-                        if self.rows.is_some() {
-                            self.take_rows(&data, rows).await?;
-                        } else {
-                            self.send(data.into()).await?;
-                        }
-                        self.flush().await
-                    };
-                    tokio::select! {
-                        biased;
-                        taken = taken => taken?,
-                        () = flow.closed() => return Ok(Went::Nowhere),
-                    }
-                    promise.grant(1, self.bytes, String::new());
-                }
-            }
-        }
-        if let Some(rows) = &self.rows {
-            self.send(rows.form.trailer()).await?;
-        }
-        self.finish().await?;
-        promise.grant(0, self.bytes, String::new());
-        Ok(Went::Through(Finished { row_count: self.loaded, ..Finished::default() }))
-    }
-
-    /// Writes rows as JavaScript encoded them.
-    async fn take_rows(&mut self, data: &[u8], count: usize) -> Result<(), Failure> {
-        let mut reader = ParamReader::new(data);
-        let mut out = BytesMut::with_capacity(data.len());
-        for _ in 0..count {
-            let Some(rows) = &mut self.rows else { return Ok(()) };
-            let at = reader.position();
-            match rows.put(&mut reader, &mut out)? {
-                CopyRow::Written => rows.written += 1,
-                CopyRow::NeedsText => {
-                    out.put_slice(&rows.form.trailer());
-                    self.send(out.split().freeze()).await?;
-                    self.finish().await?;
-                    if let Some(rows) = &mut self.rows {
-                        rows.form = CopyForm::Text;
-                    }
-                    self.start_rows().await?;
-                    reader.rewind(at);
-                    let Some(rows) = &mut self.rows else { return Ok(()) };
-                    rows.put(&mut reader, &mut out)?;
-                    rows.written += 1;
-                }
-            }
-        }
-        self.send(out.freeze()).await
-    }
-
-    async fn send(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
-        self.bytes += bytes.len() as u64;
-        let Some(sink) = &mut self.sink else { return Err(lost()) };
-        while !bytes.is_empty() {
-            let message = bytes.split_to(bytes.len().min(MESSAGE));
-            if let Err(error) = sink.inner.feed(message).await {
-                return Err(failure(self.session, error, Phase::Begun, sink.sequence).await);
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), Failure> {
-        let Some(sink) = &mut self.sink else { return Err(lost()) };
-        match sink.inner.flush().await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
-        }
-    }
-
-    /// Ends the COPY that is running, and waits until the server has it.
-    async fn finish(&mut self) -> Result<(), Failure> {
-        let Some(mut sink) = self.sink.take() else { return Err(lost()) };
-        let finished = sink.inner.as_mut().finish().await;
-        self.session.conn.answered();
-        match finished {
-            Ok(rows) => {
-                self.loaded = self.loaded.saturating_add(rows);
-                Ok(())
-            }
-            Err(error) => Err(failure(self.session, error, Phase::Begun, sink.sequence).await),
-        }
-    }
-
-    /// Why the server has refused the COPY that is running.
-    async fn refused(&mut self) -> Failure {
-        match self.finish().await {
-            Err(failure) => failure,
-            Ok(()) => ClientError::Internal("the server sent an error and took the data".into()).into(),
-        }
-    }
-
-    /// Fails the COPY that is running, if there is one, and waits until the server has heard it.
-    async fn undo(&mut self) {
-        if self.sink.take().is_some() {
-            let _ = self.session.conn.client.batch_execute("").await;
-            self.session.conn.answered();
-        }
-    }
-
-    /// A server's error with the number of its row among all.
-    fn located(&self, failure: Failure) -> Failure {
-        let Failure::Run { cause: Cause::Server(mut error), phase, sequence } = failure else { return failure };
-        let before = self.rows.as_ref().map_or(0, |rows| rows.before);
-        locate(&mut error, before);
-        Failure::Run { cause: Cause::Server(error), phase, sequence }
-    }
-}
-
-fn lost() -> Failure {
-    Failure::Run { cause: Cause::Lost, phase: Phase::Begun, sequence: None }
-}
-
-impl Rows {
-    fn sql(&self) -> String {
-        let names: Vec<_> = self.columns.iter().map(|column| quoted(&column.name)).collect();
-        let format = match self.form {
-            CopyForm::Binary => "binary",
-            CopyForm::Text => "text",
-        };
-        format!("COPY {} ({}) FROM STDIN (FORMAT {format})", self.table, names.join(", "))
-    }
-
-    /// One row; an error names its number and its column.
-    fn put(&self, reader: &mut ParamReader<'_>, out: &mut BytesMut) -> Result<CopyRow, ClientError> {
-        self.form.put(&self.columns, reader, out).map_err(|(column, error)| {
-            let column = self.columns.get(column).map(|column| column.name.clone()).unwrap_or_default();
-            ClientError::InvalidRow { row: self.written + 1, column, reason: error.to_string() }
-        })
-    }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// The columns of a table that are to be loaded. Preparing looks at no row and needs no right to read.
-async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
-    let list =
-        target.columns.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "));
-    let table = &target.table;
-    let sequence = session.conn.sending();
-    let sql = format!("SELECT {} FROM {table}", list.as_deref().unwrap_or("*"));
-    let (statement, catalog) = match look_up(session, &sql).await {
-        Ok(known) => known,
-        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
-    };
-    let generated = match statement.columns().first().and_then(tokio_postgres::Column::table_oid) {
-        Some(oid) if list.is_none() => generated(session, oid).await?,
-        _ => Vec::new(),
-    };
-    let is_loaded =
-        |column: &&tokio_postgres::Column| !column.column_id().is_some_and(|number| generated.contains(&number));
-    let columns: Vec<_> = statement
-        .columns()
-        .iter()
-        .filter(is_loaded)
-        .map(|column| CopyColumn::new(column.name(), column.type_(), &catalog))
-        .collect();
-    if columns.is_empty() {
-        return Err(ClientError::InvalidParam("target: the table has no columns to load".into()).into());
-    }
-    let form = if columns.iter().all(CopyColumn::has_binary) { CopyForm::Binary } else { CopyForm::Text };
-    Ok(Rows { table: table.clone(), columns, form, written: 0, before: 0 })
-}
-
-/// The numbers of a table's generated columns.
-async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
-    let sequence = session.conn.sending();
-    let sql = format!(
-        "SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = {table} AND attnum > 0 AND attgenerated <> ''"
-    );
-    match session.conn.client.simple_query(&sql).await {
-        Ok(messages) => {
-            let number = |message: &SimpleQueryMessage| match message {
-                SimpleQueryMessage::Row(row) => cell(row, 0)?.parse().ok(),
-                _ => None,
-            };
-            Ok(messages.iter().filter_map(number).collect())
-        }
-        Err(error) => Err(failure(session, error, Phase::NotSent, sequence).await),
-    }
-}
-
-/// Adds the row's number, and the column's name, to an error that says in its context where it happened
-/// (`CopyFromErrorCallback` in copyfrom.c): `COPY t, line 2, column a: "x"`. The words may be translated.
-fn locate(error: &mut ServerError, before: u64) {
-    let context = error.fields.iter().find(|(key, _)| *key == "where").and_then(|(_, value)| value.as_str());
-    let Some(line) = context.and_then(|context| context.lines().find(|line| line.starts_with("COPY "))) else { return };
-    let mut parts = line.split(", ").skip(1);
-    let number = parts.find_map(|part| {
-        let digits =
-            part.split([':', ' ']).find(|word| word.bytes().all(|byte| byte.is_ascii_digit()) && !word.is_empty());
-        digits.and_then(|digits| digits.parse::<u64>().ok())
-    });
-    let column = parts
-        .next()
-        .and_then(|part| part.strip_prefix("column "))
-        .map(|part| part.split_once(": ").map_or(part, |(name, _)| name).to_owned());
-    if let Some(number) = number {
-        error.fields.push(("row", (before + number).into()));
-    }
-    if let Some(column) = column
-        && !error.fields.iter().any(|(key, _)| *key == "column")
-    {
-        error.fields.push(("column", column.into()));
-    }
-}
-
-/// Everything that `COPY ... TO STDOUT` sends, as it comes.
-async fn unload(session: &Session, promise: &mut Promise, sql: &str, flow: &FlowControl) -> Result<Went, Failure> {
-    let conn = &session.conn;
-    let sequence = conn.sending();
-    let statement = match conn.client.prepare(sql).await {
-        Ok(statement) => statement,
-        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
-    };
-    let mut stream = match conn.client.copy_out(&statement).await {
-        Ok(stream) => Box::pin(stream),
-        Err(error) => return Err(failure(session, error, Phase::Sent, sequence).await),
-    };
-    let mut piece = Packed::default();
-    let mut bytes = 0;
-    while let Some(data) = stream.next().await {
-        let data = match data {
-            Ok(data) => data,
-            Err(error) => return Err(failure(session, error, Phase::Begun, sequence).await),
-        };
-        // When nobody listens any more the rest is only read to its end.
-        if flow.is_closed() {
-            continue;
-        }
-        bytes += data.len() as u64;
-        piece.bin.extend_from_slice(&data);
-        if piece.bin.len() >= OUT_PIECE {
-            promise.bytes(&mut piece).await;
-        }
-    }
-    // What comes after the data: the end, or an error of a trigger.
-    if let Some(Err(error)) = stream.next().await
-        && (error.as_db_error().is_some() || error.is_closed())
-    {
-        return Err(failure(session, error, Phase::Begun, sequence).await);
-    }
-    conn.answered();
-    if !piece.bin.is_empty() {
-        promise.bytes(&mut piece).await;
-    }
-    Ok(Went::Through(Finished { row_count: bytes, ..Finished::default() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_located() {
-        let table = [
-            ("COPY t, line 2, column a: \"x\"", Some(12), Some("a")),
-            ("COPY t, line 2", Some(12), None),
-            ("COPY t2, line 7, column a b", Some(17), Some("a b")),
-            ("COPY t, Zeile 2, Spalte a: »x«", Some(12), None),
-            ("SQL function \"f\" statement 1\nCOPY t, line 3, column c: null input", Some(13), Some("c")),
-            ("JSON data, line 1: {bad\nCOPY t, line 4, column j: \"{bad, 5\"", Some(14), Some("j")),
-            ("PL/pgSQL function f() line 3 at RAISE", None, None),
-        ];
-        for (context, row, column) in table {
-            let mut error = ServerError { fields: vec![("where", context.into())], ..ServerError::default() };
-            locate(&mut error, 10);
-            let field = |name: &str| error.fields.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-            assert_eq!(field("row"), row.map(serde_json::Value::from), "{context}");
-            assert_eq!(field("column"), column.map(serde_json::Value::from), "{context}");
-        }
+        Direction::Out { sql } => unload::unload(session, promise, sql, flow).await.map(Transfer::Complete),
     }
 }

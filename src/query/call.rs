@@ -1,0 +1,95 @@
+//! What every job carries: whom to tell, its route, its limits, and how often it was tried.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::sleep;
+
+use crate::cluster::route::Route;
+use crate::engine::Backoff;
+use crate::error::{ClientError, Outcome};
+use crate::pool::session::Session;
+use crate::pool::task::After;
+use crate::query::Context;
+use crate::query::cancellation::Cancellation;
+use crate::query::promise::Promise;
+
+/// What every job carries.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) promise: Promise,
+    pub(crate) context: Arc<Context>,
+    pub(crate) route: Route,
+    pub(crate) cancellation: Cancellation,
+    pub(crate) attempts: u32,
+    pub(super) submitted: Instant,
+    pub(super) deadline: Instant,
+    retried: bool,
+    backoff: Backoff,
+    /// The node whose connection was lost last, and why it was lost.
+    lost: Option<(String, String)>,
+}
+
+impl Call {
+    pub(crate) fn new(promise: Promise, context: Arc<Context>, cancellation: Cancellation) -> Self {
+        let submitted = Instant::now();
+        let deadline = submitted + context.acquire_timeout;
+        let route = context.route;
+        Self {
+            promise,
+            context,
+            route,
+            cancellation,
+            attempts: 0,
+            submitted,
+            deadline,
+            retried: false,
+            backoff: Backoff::default(),
+            lost: None,
+        }
+    }
+
+    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+        self.promise.fail(error, self.attempts, node);
+    }
+
+    /// Like [`Self::fail`], when the connection is free.
+    pub(crate) fn failed<T>(self, error: ClientError, node: Option<usize>) -> After<T> {
+        After::Settled(Box::new(move || self.fail(&error, node)))
+    }
+
+    /// The error for work that found no connection in time. If a node suits, and one connection after the other to it was
+    /// lost, "no node" would mislead: the last loss is the error.
+    pub(super) fn error_without_connection(&self, error: ClientError) -> ClientError {
+        match (&error, &self.lost) {
+            (ClientError::NoPrimary { .. }, Some((node, reason))) if !self.context.cluster.lacks_node(self.route) => {
+                let (node, reason) = (node.clone(), reason.clone());
+                ClientError::ConnectionLost { node, reason, outcome: Outcome::NotApplied }
+            }
+            _ => error,
+        }
+    }
+
+    /// Starts the time to find a connection in.
+    pub(crate) fn renew(&mut self) {
+        self.submitted = Instant::now();
+        self.deadline = self.submitted + self.context.acquire_timeout;
+        self.retried = false;
+    }
+
+    /// The time for another connection counts from the first failure.
+    /// A second failure is followed by a pause: it may be the server's habit.
+    pub(crate) async fn prepare_retry(&mut self, session: &Session) {
+        self.promise.start_anew();
+        self.lost = Some((session.conn.endpoint.label(), session.conn.loss_reason()));
+        if self.attempts > 1 {
+            tokio::select! {
+                () = sleep(self.backoff.next()) => {}
+                _ = self.cancellation.ends() => {}
+            }
+        }
+        if !std::mem::replace(&mut self.retried, true) {
+            self.deadline = Instant::now() + self.context.acquire_timeout;
+        }
+    }
+}

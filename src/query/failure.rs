@@ -1,0 +1,138 @@
+//! Why work failed on its connection, and the error that its caller gets. What follows from a failure is decided in
+//! `retry_policy`; here the parts of a session that the decision needs are asked, and the error is put together.
+
+use std::error::Error as _;
+use std::io;
+
+use crate::cluster::fence::{self, Verdict as FenceVerdict};
+use crate::connection::connection::Sequence;
+use crate::connection::failure::describe;
+use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
+use crate::pool::session::Session;
+use crate::query::Context;
+use crate::query::cancellation::GivenUp;
+use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, verdict};
+use crate::query::statement::NumberedParamError;
+
+/// The hint where a pooler has lost a statement, or answers to its name with another one.
+const NAMES: &str = "A connection pooler stands between the client and the server, and does not know its prepared \
+    statements: prepare: false in the options of the pool sends statements without names.";
+
+/// Why a statement did not finish.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A mistake of the caller or of this client; another attempt cannot help.
+    Client(ClientError),
+    /// The server refused it or the connection broke: `retry_policy` decides.
+    Run { cause: Cause, phase: Phase, sequence: Option<Sequence> },
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// An error of tokio-postgres as one of ours.
+pub(crate) async fn failure(
+    session: &Session,
+    error: tokio_postgres::Error,
+    phase: Phase,
+    sequence: Sequence,
+) -> Failure {
+    if let Some(error) = error.as_db_error().filter(|error| is_sqlstate(error.code().code())) {
+        let mut error = Box::new(ServerError::from(error));
+        if session.conn.is_pooled() && error.is_about_names() {
+            error.hint(NAMES);
+        }
+        if error.ends_session {
+            session.conn.session_ended_at(sequence);
+        }
+        return Failure::Run { cause: Cause::Server(error), phase, sequence: Some(sequence) };
+    }
+    if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
+        return Failure::Client(ClientError::InvalidParam(error.to_string()));
+    }
+    // An answer that cannot be parsed has the same kind of error.
+    let is_of_encoding = error.to_string().starts_with("error encoding");
+    if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>())
+        && error.kind() == io::ErrorKind::InvalidInput
+        && is_of_encoding
+    {
+        // The message could not be put together (larger than the protocol allows): nothing was sent.
+        return Failure::Client(ClientError::InvalidParam(error.to_string()));
+    }
+    // The connection is broken, or its bytes make no sense any more.
+    let is_closed = error.is_closed();
+    if is_closed {
+        session.conn.cut();
+    } else {
+        session.conn.break_off(describe(&error));
+    }
+    // Let the statement ahead of this one say first why the session ended.
+    tokio::task::yield_now().await;
+    // Another connection would get the same answer.
+    if phase == Phase::NotSent && (!is_closed || session.conn.is_confused()) {
+        let (node, reason) = (session.conn.endpoint.label(), session.conn.loss_reason());
+        return Failure::Client(ClientError::Protocol { node, reason });
+    }
+    let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };
+    Failure::Run { cause, phase, sequence: Some(sequence) }
+}
+
+/// Whether work with this verdict may run again on another connection. Where only the fence can tell, it is asked.
+pub(super) async fn may_run_again(
+    context: &Context,
+    session: &Session,
+    verdict: Verdict,
+    sequence: Option<Sequence>,
+) -> bool {
+    match (verdict, sequence) {
+        (Verdict::Again, _) => true,
+        (Verdict::AgainIfFenced, Some(sequence)) if session.route.must_write() => {
+            fence::judge(&context.cluster, &session.conn, sequence).await == FenceVerdict::Fenced
+        }
+        (Verdict::AgainIfFenced | Verdict::Fail(_), _) => false,
+    }
+}
+
+/// The error for work that failed on its connection.
+pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> ClientError {
+    match cause {
+        Cause::Server(error) if outcome == Outcome::Unknown => {
+            let node = session.conn.endpoint.label();
+            ClientError::ConnectionLost { node, reason: error.brief(), outcome }
+        }
+        Cause::Server(error) => database_error(error, session, outcome),
+        Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => {
+            let node = session.conn.endpoint.label();
+            ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
+        }
+    }
+}
+
+/// The error for work that the server refused.
+pub(super) fn database_error(mut error: Box<ServerError>, session: &Session, outcome: Outcome) -> ClientError {
+    error.is_of_fence = error.code == READ_ONLY && session.refuses_writes();
+    ClientError::Database { error, outcome }
+}
+
+/// The error for work that was given up, by the last word of the server about it (None: there was none).
+pub(crate) fn cancelled_error<T>(given_up: GivenUp, last_word: Option<Result<T, Failure>>, work: Work) -> ClientError {
+    let outcome = match last_word {
+        Some(Ok(_)) => work.outcome_of_success(),
+        None | Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => work.outcome_of_silence(),
+        Some(Err(Failure::Client(error))) => return error,
+        Some(Err(Failure::Run { cause, phase, .. })) => match (verdict(&cause, phase, work).outcome(), cause) {
+            // It failed by itself before the request to cancel it arrived.
+            (outcome, Cause::Server(error)) if error.code != CANCELLED && outcome != Outcome::Unknown => {
+                return ClientError::Database { error, outcome };
+            }
+            (outcome, _) => outcome,
+        },
+    };
+    given_up.error(outcome)
+}
+
+/// query_canceled.
+const CANCELLED: &str = "57014";
