@@ -19,14 +19,6 @@ const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
 const { begin, transaction } = require('./transaction.js');
 
-/** A pool that nobody has any more is ended. */
-const forgotten = new FinalizationRegistry((/** @type {{ link: any, pool: number }} */ { link, pool }) => {
-  link
-    .ask(OP.END, pool)
-    .catch(() => {})
-    .finally(() => link.forgetPool(pool));
-});
-
 let warned = false;
 
 /** Once a process: what is missing is a right that a service may well have revoked. */
@@ -75,14 +67,14 @@ class Pool extends EventEmitter {
       onEvent: (event) => this.#onEvent(event),
       onPassword: (request) => this.#onPassword(request),
     };
-    const pool = link.openPool(forCore(this.#options), this.#listener);
+    const corePool = link.openPool(forCore(this.#options), this.#listener);
+    const pool = corePool.id;
     const statements = new Statements(this.#options.statementCacheSize * 4, {
       define: ({ id, key }) => link.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
       forget: ({ id }) => link.tell(OP.FORGET, 0, pool, id),
     });
-    this.#runner = new StatementRunner(link, pool, statements, this.#options);
+    this.#runner = new StatementRunner(link, corePool, statements, this.#options);
     this.#listeners = new Listeners(this.#runner, this);
-    forgotten.register(this, { link, pool }, this);
   }
 
   /**
@@ -214,15 +206,13 @@ class Pool extends EventEmitter {
 
   /** How many connections there are, and what they do. */
   status() {
-    const { link, pool } = this.#runner;
-    const [size, inUse, waiting, pipelined] = link.core.status(pool);
+    const [size, inUse, waiting, pipelined] = this.#runner.corePool.status();
     return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
   }
 
   /** What is known of each node. */
   nodes() {
-    const { link, pool } = this.#runner;
-    return JSON.parse(link.core.nodes(pool));
+    return JSON.parse(this.#runner.corePool.nodes());
   }
 
   /**
@@ -239,11 +229,9 @@ class Pool extends EventEmitter {
   /** @param {number} timeoutMs */
   async #end(timeoutMs) {
     this.#closed = true;
-    forgotten.unregister(this);
     this.#listeners.close();
-    const { link, pool } = this.#runner;
-    await link.ask(OP.END, pool, { timeoutMs });
-    link.forgetPool(pool);
+    const { link, corePool } = this.#runner;
+    await link.closePool(corePool, timeoutMs);
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {

@@ -44,17 +44,11 @@ function timedOut(timeoutMs) {
   return Object.assign(error, { outcome: 'not-applied' });
 }
 
-/**
- * What a transaction needs to be ended when nobody has it any more: nothing that would keep it alive.
- * @typedef {{ runner: import('../core/statement-runner.js').StatementRunner, id: number }} Remains
- */
-const forgotten = new FinalizationRegistry((/** @type {Remains} */ { runner, id }) => {
-  runner.link.tell(OP.ABANDON, 0, runner.pool, 0, id);
-});
-
 class Transaction {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
+  /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction} */
+  #handle;
   #id;
   /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
   #state = 'open';
@@ -66,16 +60,16 @@ class Transaction {
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
-   * @param {number} id
+   * @param {import('../../index.js').Transaction} handle
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
    * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
    */
-  constructor(runner, id, poolIsClosed, limits) {
+  constructor(runner, handle, poolIsClosed, limits) {
     this.#runner = runner;
-    this.#id = id;
+    this.#handle = handle;
+    this.#id = handle.id;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
-    forgotten.register(this, { runner, id }, this);
   }
 
   #check() {
@@ -172,13 +166,13 @@ class Transaction {
    */
   async #end(operation, state, { timeoutMs = 0, signal }) {
     this.#state = state;
-    forgotten.unregister(this);
     const { link, pool } = this.#runner;
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
     const details = { transaction: this.#id, timeoutMs, flags };
     try {
       if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
       await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
+      this.#handle.finish();
     } catch (error) {
       this.#state = 'rolled back';
       throw located(error);
@@ -227,18 +221,18 @@ withSingles(Transaction);
  * @param {number} flags
  */
 function open(runner, options, poolIsClosed, flags) {
-  const { link, pool } = runner;
+  const { link, pool, corePool } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
-  const id = link.nextTransaction();
+  const handle = corePool.transaction();
   const details = {
-    transaction: id,
+    transaction: handle.id,
     flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
     timeoutMs,
     text: beginSql(options),
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  return { begun, transaction: () => new Transaction(runner, id, poolIsClosed, { until, timeoutMs, signal }) };
+  return { begun, transaction: () => new Transaction(runner, handle, poolIsClosed, { until, timeoutMs, signal }) };
 }
 
 /**

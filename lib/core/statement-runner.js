@@ -61,13 +61,15 @@ async function underSignal(link, pool, signal, start) {
 class StatementRunner {
   /**
    * @param {import('./core-link.js').CoreLink} link
-   * @param {number} pool
+   * @param {import('../../index.js').Pool} corePool
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(link, pool, statements, { hosts, logger, logParameters, types }) {
+  constructor(link, corePool, statements, { hosts, logger, logParameters, types }) {
     this.link = link;
-    this.pool = pool;
+    this.corePool = corePool;
+    /** The pool's number in frames. */
+    this.pool = corePool.id;
     this.statements = statements;
     this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
