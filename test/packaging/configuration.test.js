@@ -147,8 +147,8 @@ for (const [name, file, list] of [
   ['StreamOptions', 'core/statement-runner.js', 'STREAM_OPTIONS'],
   ['BatchOptions', 'api/batch.js', 'OPTIONS'],
   ['ExecOptions', 'api/exec.js', 'OPTIONS'],
-  ['CopyFromOptions', 'api/copy.js', 'LOAD_OPTIONS'],
-  ['CopyToOptions', 'api/copy.js', 'UNLOAD_OPTIONS'],
+  ['CopyFromOptions', 'api/copy/options.js', 'LOAD_OPTIONS'],
+  ['CopyToOptions', 'api/copy/options.js', 'UNLOAD_OPTIONS'],
   ['BeginOptions', 'api/transaction.js', 'BEGIN_OPTIONS'],
   ['TransactionOptions', 'api/transaction.js', 'TRANSACTION_OPTIONS'],
 ]) {
