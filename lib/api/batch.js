@@ -4,10 +4,11 @@
 //
 // A batch is one frame (src/binding/frames.rs): a mistake in one of its statements is found before any of it is sent.
 
+const { callOptions } = require('./call-options.js');
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
-const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/statement-runner.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 const { Sql, unfold } = require('./sql.js');

@@ -5,11 +5,12 @@
 // A result arrives as its rows, then a message with its command tag; so the call collects rows, and what it has collected
 // becomes a result when the tag comes.
 
+const { callOptions } = require('./call-options.js');
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
-const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/statement-runner.js');
 const { controlOf, scriptTokens } = require('../core/statements.js');
 
 const OPTIONS = ['timeoutMs', 'signal', 'rowMode', 'types'];

@@ -4,6 +4,7 @@
 
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
+const { NONE, STREAM_OPTIONS, callOptions } = require('./call-options.js');
 const { shared } = require('../core/core-link.js');
 const { OP, FLAG } = require('../core/numbers.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy/index.js');
@@ -11,7 +12,7 @@ const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = re
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
-const { NONE, STREAM_OPTIONS, StatementRunner, callOptions } = require('../core/statement-runner.js');
+const { StatementRunner } = require('../core/statement-runner.js');
 const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
@@ -88,7 +89,7 @@ class Pool extends EventEmitter {
    * Runs a statement on any connection of the pool.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions} [options]
+   * @param {import('./call-options.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
@@ -110,7 +111,7 @@ class Pool extends EventEmitter {
    * The rows of a statement as they come: an async iterable for `for await`.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions & { batchSize?: number }} [options]
+   * @param {import('./call-options.js').QueryOptions & { batchSize?: number }} [options]
    */
   stream(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();

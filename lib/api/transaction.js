@@ -5,6 +5,7 @@
 // Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
+const { NONE, callOptions } = require('./call-options.js');
 const { OP, FLAG } = require('../core/numbers.js');
 const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy/index.js');
 const {
@@ -20,7 +21,7 @@ const {
 const { exec, execOptions } = require('./exec.js');
 const { withSingles } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
-const { NONE, callOptions, underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/statement-runner.js');
 
 /** @type {Record<string, string>} */
 const ISOLATION = {
@@ -138,7 +139,7 @@ class Transaction {
    * Runs a statement in the transaction.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions} [options]
+   * @param {import('./call-options.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     this.#check();

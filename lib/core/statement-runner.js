@@ -6,58 +6,11 @@ const { setMaxListeners } = require('node:events');
 const { Call } = require('./core-link.js');
 const { FLAG, OP } = require('./numbers.js');
 const { aborted, AbortError, ParameterError } = require('../errors.js');
-const { integer, oneOf, plainObject } = require('../options/validate.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 
-/**
- * @typedef {object} QueryOptions
- * @property {number} [timeoutMs]
- * @property {AbortSignal} [signal]
- * @property {boolean} [readOnly]
- * @property {'object' | 'array'} [rowMode]
- * @property {object} [types]
- */
-
 /** Rows in a piece of a stream at most; a piece ends at 32 KiB in any case. */
 const BATCH_SIZE = 1000;
-const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
-const KNOWN = ['timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
-const STREAM_OPTIONS = [...KNOWN, 'batchSize'];
-
-/** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
-const isSignal = (value) => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function';
-
-/**
- * The options of one call, checked. A mistake is a ParameterError, and nothing is sent.
- * @param {unknown} options
- * @param {readonly string[]} [known]
- * @returns {Record<string, any>}
- */
-function callOptions(options, known = KNOWN) {
-  if (options === undefined || options === null) return NONE;
-  try {
-    const given = plainObject('options', options);
-    for (const name of Object.keys(given)) {
-      if (!known.includes(name)) throw new ParameterError(`unknown option '${name}'`);
-    }
-    if (given.timeoutMs !== undefined && given.timeoutMs !== 0) integer('timeoutMs', given.timeoutMs, 1, 0x7fff_ffff);
-    if (given.signal !== undefined && !isSignal(given.signal)) {
-      throw new ParameterError('signal must be an AbortSignal');
-    }
-    if (given.rowMode !== undefined) oneOf('rowMode', given.rowMode, ['object', 'array']);
-    if (given.batchSize !== undefined) integer('batchSize', given.batchSize, 1, 1_000_000);
-    for (const name of ['readOnly', 'deferrable']) {
-      if (given[name] !== undefined && typeof given[name] !== 'boolean') {
-        throw new ParameterError(`${name} must be a boolean`);
-      }
-    }
-    return given;
-  } catch (error) {
-    if (error instanceof ParameterError) throw error;
-    throw new ParameterError(/** @type {Error} */ (error).message);
-  }
-}
 
 /** Signals that were told to expect many listeners. @type {WeakSet<AbortSignal>} */
 const manyListeners = new WeakSet();
@@ -361,4 +314,4 @@ class StatementRunner {
   }
 }
 
-module.exports = { NONE, STREAM_OPTIONS, StatementRunner, callOptions, underSignal };
+module.exports = { StatementRunner, underSignal };

@@ -143,8 +143,8 @@ function listed(file, list) {
 }
 
 for (const [name, file, list] of [
-  ['QueryOptions', 'core/statement-runner.js', 'KNOWN'],
-  ['StreamOptions', 'core/statement-runner.js', 'STREAM_OPTIONS'],
+  ['QueryOptions', 'api/call-options.js', 'KNOWN'],
+  ['StreamOptions', 'api/call-options.js', 'STREAM_OPTIONS'],
   ['BatchOptions', 'api/batch.js', 'OPTIONS'],
   ['ExecOptions', 'api/exec.js', 'OPTIONS'],
   ['CopyFromOptions', 'api/copy/options.js', 'LOAD_OPTIONS'],

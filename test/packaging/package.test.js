@@ -19,7 +19,7 @@ const lock = require('../../package-lock.json');
 const PUBLISHED = `
   LICENSE README.md package.json
   client.d.ts client.js index.d.ts index.js
-  lib/api/batch.js lib/api/copy/index.js lib/api/copy/load.js lib/api/copy/log.js lib/api/copy/options.js
+  lib/api/batch.js lib/api/call-options.js lib/api/copy/index.js lib/api/copy/load.js lib/api/copy/log.js lib/api/copy/options.js
   lib/api/copy/row-writer.js lib/api/copy/source.js lib/api/copy/target.js lib/api/copy/unload.js
   lib/api/exec.js lib/api/listen.js lib/api/pool.js lib/api/row-expectations.js
   lib/api/sql.js lib/api/stream.js lib/api/transaction.js lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js

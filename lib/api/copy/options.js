@@ -2,7 +2,7 @@
 
 // The options of copyFrom() and copyTo(), checked.
 
-const { callOptions } = require('../../core/statement-runner.js');
+const { callOptions } = require('../call-options.js');
 const { ParameterError } = require('../../errors.js');
 const { integer } = require('../../options/validate.js');
 
