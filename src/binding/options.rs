@@ -1,4 +1,4 @@
-//! A pool's options as lib/options.js hands them over: complete, checked, and in JSON.
+//! A pool's options as lib/options/options.js hands them over: complete, checked, and in JSON.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 'use strict';
 
-// What a user is told when the native addon is not there (lib/binding.js): the package to install, and the usual causes.
+// The native add-on: its classes, and what a user is told when it is not there (lib/core/binding.js).
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
