@@ -6,7 +6,7 @@
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
-const { copyFrom, copyTo } = require('./copy.js');
+const { copyFrom, copyTo } = require('./copy/index.js');
 const {
   AcquireTimeoutError,
   HyperionError,

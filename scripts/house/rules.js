@@ -1,13 +1,12 @@
 'use strict';
 
-// The rules of the house that are numbers, and what is allowed in spite of them. Exceptions may become fewer and smaller.
+// Limits, and the exceptions from the rules, each with its reason. Exceptions may only become fewer and smaller.
 
 /** About 400 lines, as a person counts. */
 exports.limit = 440;
 
 /** Files that are longer, with their present length as their limit. @type {Record<string, number>} */
 exports.lengths = {
-  'lib/copy.js': 698,
   'test/server/cancel.test.js': 587,
   'test/cluster/cli.test.js': 704,
   'test/server/copy.test.js': 1037,
@@ -45,3 +44,12 @@ exports.circles = [
     'param_array param_json',
   ),
 ];
+
+/** @param {string} why @param {string} names between spaces */
+const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => [name, why]));
+
+/** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
+exports.types = {
+  ...named('being renamed in src/query', 'Command Items Object Step Target Verdict'),
+  ...named('present in src/codec', 'Binary Decimal Item'),
+};
