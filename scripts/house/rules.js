@@ -42,5 +42,5 @@ const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => 
 
 /** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
 exports.types = {
-  ...named('being renamed in src/query', 'Command Target Verdict'),
+  ...named('being renamed in src/query', 'Command Target'),
 };

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use postgres_types::Type;
 
 use crate::codec::encode::date::{date_ms, put_json_date};
-use crate::codec::encode::param::{Object, Param};
+use crate::codec::encode::param::{ObjectMembers, Param};
 use crate::codec::error::ParamError;
 use crate::codec::float::{put_i64, put_js_number};
 use crate::codec::text::quote::put_string;
@@ -45,7 +45,11 @@ fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Para
 }
 
 /// The JSON text of an object.
-pub(in crate::codec) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(in crate::codec) fn put_object(
+    object: &ObjectMembers<'_>,
+    ty: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
     if let Some(json) = object.json {
         out.put_slice(json.as_bytes());
         return Ok(());

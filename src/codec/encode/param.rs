@@ -35,14 +35,14 @@ pub(crate) enum Param<'a> {
     /// An object, as JSON text.
     Json(&'a str),
     /// An object by its members, for a type that may take them.
-    Object(Box<Object<'a>>),
+    Object(Box<ObjectMembers<'a>>),
     /// An array.
     Array(Vec<Param<'a>>),
 }
 
 /// An object by its members.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Object<'a> {
+pub(crate) struct ObjectMembers<'a> {
     /// The same as JSON text; none: the members say it all.
     pub(crate) json: Option<&'a str>,
     pub(crate) members: Vec<(&'a str, Param<'a>)>,
@@ -142,7 +142,7 @@ impl<'a> ParamReader<'a> {
             };
             members.push((key, self.item(depth)?));
         }
-        Ok(Param::Object(Box::new(Object { json, members })))
+        Ok(Param::Object(Box::new(ObjectMembers { json, members })))
     }
 
     fn item(&mut self, depth: usize) -> Result<Param<'a>, ParamError> {
