@@ -192,7 +192,7 @@ const broken = (/** @type {ReturnType<typeof judge>} */ { violations }) => [
   ...new Set(violations.map(({ rule }) => rule)),
 ];
 
-test('nothing is found in a history in which all is well', () => {
+test('chaos judge: it finds nothing in a history in which all is well', () => {
   const { history, truth } = wellTold();
   assert.deepEqual(judge(history, truth).violations, []);
   const { 'not-applied': failed, ...counts } = judge(history, truth).kinds.autocommit;
@@ -200,14 +200,14 @@ test('nothing is found in a history in which all is well', () => {
 });
 
 for (const [name, rules, doctor] of DOCTORED) {
-  test(`doctored: ${name}`, () => {
+  test(`chaos judge finds ${rules.join(', ') || 'nothing'} in a doctored history: ${name}`, () => {
     const told = wellTold();
     doctor(told);
     assert.deepEqual(broken(judge(told.history, told.truth)).sort(), [...rules].sort());
   });
 }
 
-test('what a planned change must not cost is found: any error', () => {
+test('chaos judge: an error under a planned change is found', () => {
   const { history, truth } = wellTold();
   const { violations } = judge(history, truth, { planned: true });
   assert.deepEqual(
@@ -216,13 +216,13 @@ test('what a planned change must not cost is found: any error', () => {
   );
 });
 
-test('while work is under way, what is pending does not hang', () => {
+test('chaos judge: while work is under way, pending work does not count as hanging', () => {
   const { history, truth, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   assert.deepEqual(judge(history, truth, { over: false }).violations, []);
 });
 
-test('every rule has a doctored history', () => {
+test('chaos judge: every rule has a doctored history', () => {
   const shown = new Set(['felt', ...DOCTORED.flatMap(([, rules]) => rules)]);
   assert.deepEqual(
     Object.keys(RULES).filter((rule) => !shown.has(rule)),
@@ -230,7 +230,7 @@ test('every rule has a doctored history', () => {
   );
 });
 
-test('what has been forgotten is gone, what is under way stays', () => {
+test('chaos history: forget() drops what has ended, and keeps what is under way', () => {
   const { history, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   history.forget();
@@ -244,7 +244,7 @@ test('what has been forgotten is gone, what is under way stays', () => {
   assert.deepEqual(strikes, []);
 });
 
-test('the rules about writes alone, over ids', () => {
+test('chaos judge: the rules about writes alone, over ids', () => {
   const entry = (/** @type {any} */ fate, rows = 1) => ({ fate, at: 0, rows });
   const history = new Map([
     [1, entry('acknowledged')],
@@ -273,7 +273,7 @@ test('the rules about writes alone, over ids', () => {
   });
 });
 
-test('an asynchronous cluster whose replication is cut before the crash loses acknowledged writes, and it shows', {
+test('chaos judge: an asynchronous cluster whose replication is cut before a crash loses acknowledged writes, and the judge finds them', {
   timeout: 120_000,
 }, async (t) => {
   const own = await ownCluster(t, { nodes: 3, synchronous: false });

@@ -31,7 +31,7 @@ async function wholeStage({ needs }) {
 }
 
 for (const fault of FAULTS) {
-  test(fault.name, { timeout: 120_000 }, async (t) => {
+  test(`chaos: ${fault.name}`, { timeout: 120_000 }, async (t) => {
     const whole = await wholeStage(fault);
     // Until this row has left it whole, the next one has to make its own.
     stage = null;

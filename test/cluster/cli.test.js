@@ -117,13 +117,13 @@ for (const [args, expected] of [
   [['status', '--help', '--json'], { command: 'help' }],
   [['--version'], { command: 'version' }],
 ]) {
-  test(`arguments: ${args.join(' ')}`, () => {
+  test(`cli arguments: ${args.join(' ')}`, () => {
     const read = readArguments(/** @type {string[]} */ (args));
     for (const [name, value] of Object.entries(expected)) assert.deepEqual(read[name], value, name);
   });
 }
 
-test('arguments: what goes to createPool', () => {
+test('cli arguments: the options that createPool is given', () => {
   const given = ['status', '--hosts', 'a,b:5433', '--port', '6000', '--user', 'u', '--database=d', '--timeout', '900'];
   assert.deepEqual(readArguments([...given, 'user=x', '--sslmode', 'require']).pool, {
     connectionString: 'user=x',
@@ -172,7 +172,7 @@ const REFUSED = /** @type {[string[], RegExp][]} */ ([
   [['status', '--passwd=s3cret'], /--passwd: .*PGPASSWORD or use the password file/],
 ]);
 for (const [args, message] of REFUSED) {
-  test(`arguments: refused: ${args.join(' ') || 'none at all'}`, () => {
+  test(`cli arguments are refused: ${args.join(' ') || 'none at all'}`, () => {
     assert.throws(
       () => readArguments(args),
       (/** @type {Error} */ error) =>
@@ -181,7 +181,7 @@ for (const [args, message] of REFUSED) {
   });
 }
 
-test('wrong usage: exit code 2, the reason and the usage on stderr, nothing on stdout', async () => {
+test('cli: wrong usage has exit code 2, the reason and the usage on stderr, nothing on stdout', async () => {
   for (const [args, reason] of /** @type {[string[], RegExp][]} */ ([
     [['stats'], /^hyperiondb-client: unknown command 'stats'/],
     [['status', '--password', 's3cret'], /^hyperiondb-client: --password: /],
@@ -200,7 +200,7 @@ test('wrong usage: exit code 2, the reason and the usage on stderr, nothing on s
   }
 });
 
-test('--help and --version', async () => {
+test('cli --help and --version', async () => {
   const help = await run(['--help']);
   assert.deepEqual([help.code, help.err, help.lines[0].split(' ')[0]], [0, '', 'Usage:']);
   assert.deepEqual(
@@ -212,7 +212,7 @@ test('--help and --version', async () => {
 
 // --- words
 
-test('bytes, times and addresses in words', () => {
+test('cli: bytes, times and addresses as text', () => {
   const table = [
     [bytes, null, '-'],
     [bytes, undefined, '-'],
@@ -237,7 +237,7 @@ test('bytes, times and addresses in words', () => {
   for (const [words, value, expected] of table) assert.equal(words(value), expected);
 });
 
-test('the verdict and the exit code', () => {
+test('cli: the verdict and the exit code', () => {
   const table = [
     [[STANDBY, PRIMARY], 0, 'db1:5432 accepts writes.'],
     [[DEPOSED, PRIMARY], 0, 'db1:5432 accepts writes.'],
@@ -259,7 +259,7 @@ test('the verdict and the exit code', () => {
   for (const [nodes, code, text] of table) assert.deepEqual([exitCode(nodes), verdict(nodes)], [code, text]);
 });
 
-test('the full table: one line a node in the order given, - for what is not known', () => {
+test('cli table: a line for each node in the order given, - for what is not known', () => {
   assert.deepEqual(fullTable([VAGUE, PRIMARY, STANDBY, DEPOSED, DOWN, UNSEEN], false), [
     'node      role     state   timeline  lsn                  lag  latency  last error',
     'db3:5432  standby  up             -  -                 3.3 MB   0.3 ms',
@@ -271,7 +271,7 @@ test('the full table: one line a node in the order given, - for what is not know
   ]);
 });
 
-test('colours are for state words alone', () => {
+test('cli table: only words for states are coloured', () => {
   const nodes = [PRIMARY, DOWN, DEPOSED, UNSEEN];
   const [head, ...lines] = fullTable(nodes, true);
   const words = [painted('up', 32), painted('down', 31), painted('fenced', 33), '  -  '];
@@ -281,7 +281,7 @@ test('colours are for state words alone', () => {
 
 const LONG = node({ host: 'db-7.eu-central-1.compute.internal.example', role: 'primary', lastError: 'x'.repeat(300) });
 
-test('the picture: no line is wider, and never more lines, than the terminal has', () => {
+test('cli watch picture: no wider and no longer than the terminal', () => {
   const nodes = [PRIMARY, STANDBY, LONG, DOWN];
   const changes = range(8).map((i) => ({ at: new Date(), text: `${label(LONG)} is down: ${i}` }));
   for (let columns = 40; columns <= 200; columns++) {
@@ -295,7 +295,7 @@ test('the picture: no line is wider, and never more lines, than the terminal has
   }
 });
 
-test('the picture: the newest changes are shown, nodes that do not fit are counted', () => {
+test('cli watch picture: the newest changes are shown, and nodes that do not fit are counted', () => {
   const changes = range(8).map((i) => ({ at: new Date(2026, 0, 1, 12, 0, i), text: `change ${i}` }));
   const of = (/** @type {number} */ rows, /** @type {any[]} */ nodes = [PRIMARY, STANDBY]) =>
     picture(nodes, changes, new Date(2026, 0, 1, 12, 1, 2), { columns: 79, rows, colors: false });
@@ -311,7 +311,7 @@ test('the picture: the newest changes are shown, nodes that do not fit are count
   );
 });
 
-test('the picture: before anybody has looked it does not say that nodes are down', () => {
+test('cli watch picture: before the first look no node is said to be down', () => {
   const lines = picture([UNSEEN, STANDBY], [], new Date(), { columns: 79, rows: 23, colors: true });
   assert.equal(lines[1], 'Looking at the nodes ...');
   assert.doesNotMatch(lines.join('\n'), /down/);
@@ -345,7 +345,7 @@ function shownBy(text, columns) {
   return { lines: lines.map((line) => line.trimEnd()), wraps };
 }
 
-test('the screen: draws in place, cuts, shows ASCII alone, and gives the cursor back', () => {
+test('cli watch screen: it draws in place, cuts lines, shows ASCII alone, and gives the cursor back', () => {
   let text = '';
   const write = (/** @type {string} */ piece) => {
     text += piece;
@@ -369,7 +369,7 @@ test('the screen: draws in place, cuts, shows ASCII alone, and gives the cursor 
 
 // --- without a cluster
 
-test('all hosts refused: bounded, a reason for each host, exit code 1', async () => {
+test('cli status with all hosts refused ends in time, with a reason for each host and exit code 1', async () => {
   const hosts = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const { code, err, lines } = await run(['status', '--hosts', hosts.join()], { PGPASSWORD: 's3cret' });
   assert.deepEqual({ code, err }, { code: 1, err: '' });
@@ -380,7 +380,7 @@ test('all hosts refused: bounded, a reason for each host, exit code 1', async ()
   assert.equal(lines[3], 'No writable primary: none of 2 nodes can be used, see last error.');
 });
 
-test('a host that says nothing: the timeout ends the wait and is the reason', async (t) => {
+test('cli status with a silent host: --timeout ends the wait and is the reason', async (t) => {
   const silent = net.createServer(() => {});
   await new Promise((resolve) => silent.listen(0, '127.0.0.1', () => resolve(undefined)));
   t.after(() => silent.close());
@@ -391,13 +391,13 @@ test('a host that says nothing: the timeout ends the wait and is the reason', as
   assert.equal(nodes[0].lastError, 'no answer within 300 ms');
 });
 
-test('PGHOST and PGPORT name the node when nothing else does', async () => {
+test('cli status: PGHOST and PGPORT name the node when nothing else does', async () => {
   const port = String(await freePort());
   const { lines } = await run(['status'], { PGHOST: '127.0.0.1', PGPORT: port });
   assert.match(lines[1], new RegExp(`^127.0.0.1:${port} `));
 });
 
-test('it runs through a symlink, as npm makes one', {
+test('cli runs through a symlink, as npm makes one', {
   skip: process.platform === 'win32' ? 'no symlinks' : undefined,
 }, async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-cli-'));
@@ -410,7 +410,7 @@ test('it runs through a symlink, as npm makes one', {
   assert.equal((await new Running(link, ['status', '--hosts', hosts], {}).ended).code, 1);
 });
 
-test('the package has it', () => {
+test('cli: the files of the command are in the package', () => {
   const npm = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -429,7 +429,7 @@ test('the package has it', () => {
 
 const db = useCluster({ nodes: 3 });
 
-test('status of a healthy cluster, in the order given', async () => {
+test('cli status of a healthy cluster lists the nodes in the order given', async () => {
   const { hosts } = db.cluster;
   const [primary, ...standbys] = hosts;
   const { code, err, lines } = await run(['status', '--hosts', [...standbys, primary].join()], reaching(db));
@@ -440,14 +440,14 @@ test('status of a healthy cluster, in the order given', async () => {
   assert.equal(lines.at(-1), `${primary} accepts writes.`);
 });
 
-test('status with a connection string', async () => {
+test('cli status with a connection string', async () => {
   const { user, password, database, hosts } = db.cluster;
   const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
   const { code, err, lines } = await run(['status', `postgres://${login}@${hosts.join()}/${database}`]);
   assert.deepEqual([code, err, lines.at(-1)], [0, '', `${hosts[0]} accepts writes.`]);
 });
 
-test('status --json: the nodes as the pool has them, the primary, and nothing else', async (t) => {
+test('cli status --json has the nodes as the pool has them, the primary, and nothing else', async (t) => {
   const { code, out } = await status(db, '--json');
   const { nodes, primary, ...rest } = JSON.parse(out);
   assert.deepEqual([code, primary, rest], [0, db.cluster.hosts[0], {}]);
@@ -463,7 +463,7 @@ test('status --json: the nodes as the pool has them, the primary, and nothing el
   );
 });
 
-test('the password: from the password file too, and never shown', async (t) => {
+test('cli status takes the password from the password file too, and never shows it', async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-cli-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const file = path.join(folder, 'pgpass');
@@ -478,7 +478,7 @@ test('the password: from the password file too, and never shown', async (t) => {
   for (const { out, err } of [right, wrong]) assert.doesNotMatch(out + err, new RegExp(`s3cret|${password}`));
 });
 
-test('a fenced primary accepts no writes: exit code 1', async (t) => {
+test('cli status with a fenced primary: no node accepts writes, exit code 1', async (t) => {
   db.needs('fence');
   const primary = db.cluster.primary();
   t.after(() => primary.unfence());
@@ -489,7 +489,7 @@ test('a fenced primary accepts no writes: exit code 1', async (t) => {
   assert.equal(lines.at(-1), `No writable primary: ${primary.address} is fenced.`);
 });
 
-test('a frozen node: the others are known all the same, and the timeout is its reason', async (t) => {
+test('cli status with a frozen node shows the others, and the timeout as the reason of the frozen one', async (t) => {
   db.needs('freeze');
   const [primary, frozen, standby] = db.cluster.nodes;
   t.after(() => frozen.thaw());
@@ -504,14 +504,14 @@ test('a frozen node: the others are known all the same, and the timeout is its r
   assert.match(lines[2], /no answer within 7\d\d ms$/);
 });
 
-test('a pipe that breaks ends it quietly', async () => {
+test('cli status whose pipe breaks ends quietly', async () => {
   const { hosts } = db.cluster;
   const line = `'${process.execPath}' '${CLI}' status --hosts ${hosts.join()} | true; echo "\${PIPESTATUS[0]}"`;
   const { out, err } = await new Running('bash', ['-c', line], reaching(db)).ended;
   assert.deepEqual([out, err], ['0\n', '']);
 });
 
-test('a standby down, then the primary: each with its reason, exit codes 0 and 1', async (t) => {
+test('cli status with a standby down, then the primary: a reason for each, exit codes 0 and 1', async (t) => {
   const own = await ownCluster(t, { nodes: 3 });
   own.needs('crash', 'stop');
   const [first, second, third] = own.cluster.nodes;
@@ -535,7 +535,7 @@ test('a standby down, then the primary: each with its reason, exit codes 0 and 1
 /** @param {any} own @param {string[]} args */
 const watch = (own, ...args) => start(['watch', '--hosts', own.cluster.hosts.join(), ...args], reaching(own));
 
-test('watch in a log: a line a change, through a failover and the return of the old primary', async (t) => {
+test('cli watch into a log: a line for each change, through a failover and the return of the old primary', async (t) => {
   const own = await ownCluster(t, { nodes: 3 });
   own.needs('crash', 'failover', 'start');
   const [old, ...standbys] = own.cluster.nodes;
@@ -568,7 +568,7 @@ test('watch in a log: a line a change, through a failover and the return of the 
   assert.equal(after.lines.at(-1), `${now} accepts writes.`);
 });
 
-test('watch ends quietly at the first change after its reader has gone, with the exit code of that moment', async (t) => {
+test('cli watch whose reader has gone ends quietly at the next change, with the exit code of that moment', async (t) => {
   const own = await ownCluster(t, { nodes: 2, synchronous: false });
   own.needs('crash');
   const watching = watch(own);
@@ -609,7 +609,7 @@ for (const [columns, rows] of [
   [50, 15],
   [40, 10],
 ]) {
-  test(`watch in a terminal of ${columns} x ${rows}: what a person sees, and q`, async () => {
+  test(`cli watch in a terminal of ${columns} x ${rows} draws the picture, and q ends it`, async () => {
     const [primary, ...standbys] = db.cluster.hosts;
     const line = `${typed(`watch --interval 100 --hosts ${db.cluster.hosts.join()}`)}; echo code $?; stty -a`;
     const terminal = inTerminal(line, columns, rows, reaching(db));
@@ -639,7 +639,7 @@ for (const [columns, rows] of [
   });
 }
 
-test('watch in a terminal: Ctrl-C ends it with exit code 1 when nobody accepts writes; a node that falls silent is seen', async (t) => {
+test('cli watch in a terminal: Ctrl-C ends it with exit code 1 when no node accepts writes, and a silent node is shown', async (t) => {
   db.needs('freeze');
   needsTerminal();
   const primary = db.cluster.primary();
@@ -657,7 +657,7 @@ test('watch in a terminal: Ctrl-C ends it with exit code 1 when nobody accepts w
   assert.match(lines[5], /^ {2}no answer within \d+ ms$/);
 });
 
-test('watch in a terminal: a warning becomes a line of the picture', async (t) => {
+test('cli watch in a terminal: a warning becomes a line of the picture', async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-cli-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   const file = path.join(folder, 'pgpass');
@@ -674,7 +674,7 @@ for (const [how, args, env] of /** @type {[string, string, NodeJS.ProcessEnv][]}
   ['--no-color', ' --no-color', {}],
   ['NO_COLOR', '', { NO_COLOR: '1' }],
 ])) {
-  test(`${how}: no colours in a terminal`, async () => {
+  test(`cli ${how}: no colours in a terminal`, async () => {
     const plain = inTerminal(typed(`status --hosts ${db.cluster.hosts.join()}${args}`), 80, 24, {
       ...reaching(db),
       ...env,
@@ -685,7 +685,7 @@ for (const [how, args, env] of /** @type {[string, string, NodeJS.ProcessEnv][]}
   });
 }
 
-test('a terminal that understands nothing gets lines', async () => {
+test('cli watch in a dumb terminal prints lines', async () => {
   const terminal = inTerminal(typed(`watch --hosts ${db.cluster.hosts.join()}`), 80, 24, {
     ...reaching(db),
     TERM: 'dumb',

@@ -36,13 +36,13 @@ async function tableFor(t, pool) {
   return table;
 }
 
-describe('limits', () => {
+describe('exec() and its limits', () => {
   const LIMITS = /** @type {[string, string, () => object][]} */ ([
     ['timeoutMs', '57014', () => ({ timeoutMs: 300 })],
     ['signal', 'ABORT_ERR', () => ({ signal: AbortSignal.timeout(300) })],
   ]);
   for (const [name, code, limit] of LIMITS) {
-    test(`${name} cancels it on the server and undoes it`, async (t) => {
+    test(`exec() with ${name} is cancelled on the server and undone`, async (t) => {
       const applicationName = named('limit');
       const pool = db.pool(t, { poolSize: 1, applicationName });
       const table = await tableFor(t, pool);
@@ -57,7 +57,7 @@ describe('limits', () => {
       assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
     });
 
-    test(`${name} in a transaction: it is spoilt, and its connection goes on`, async (t) => {
+    test(`exec() with ${name} in a transaction: the transaction is aborted, and its connection goes on`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const tx = await pool.begin();
       await tx.exec('SAVEPOINT a');
@@ -68,7 +68,7 @@ describe('limits', () => {
       await tx.commit();
     });
 
-    test(`${name} while it waits for a connection: it is never sent`, async (t) => {
+    test(`exec() with ${name} while it waits for a connection is never sent`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const table = await tableFor(t, pool);
       const tx = await pool.begin();
@@ -80,7 +80,7 @@ describe('limits', () => {
     });
   }
 
-  test('an aborted signal: nothing is sent; a limit that is not reached changes nothing', async (t) => {
+  test('exec() with an aborted signal sends nothing, and a limit that is not reached changes nothing', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(pool.exec('SELECT 1', { signal: AbortSignal.abort('no') }));
     assert.deepEqual([verdict(error), error.cause], ['ABORT_ERR not-applied', 'no']);
@@ -90,7 +90,7 @@ describe('limits', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('end() waits for it, and cancels it after its own timeout', async (t) => {
+  test('end() waits for exec(), and cancels it after its own timeout', async (t) => {
     const pool = db.pool(t);
     const running = pool.exec('SELECT pg_sleep(0.3); SELECT 1 AS v');
     await pool.end();
@@ -103,7 +103,7 @@ describe('limits', () => {
   });
 });
 
-describe('a lost session', () => {
+describe('exec() whose session is lost', () => {
   // script, what the caller hears, rows afterwards
   const table = /** @type {[string, string, number][]} */ ([
     ['INSERT INTO $ VALUES (1); SELECT pg_sleep(30)', 'ERR_OUTCOME_UNKNOWN unknown', 0],
@@ -111,7 +111,7 @@ describe('a lost session', () => {
     ['INSERT INTO $ VALUES (1); COMMIT; SELECT pg_sleep(30)', 'ERR_OUTCOME_UNKNOWN unknown', 1],
   ]);
   for (const [script, heard, rows] of table) {
-    test(script, async (t) => {
+    test(`exec() whose session is lost: ${script}`, async (t) => {
       const applicationName = named('lost');
       const pool = db.pool(t, { poolSize: 1, applicationName });
       const name = await tableFor(t, pool);
@@ -125,7 +125,7 @@ describe('a lost session', () => {
     });
   }
 
-  test('in a transaction: undone', async (t) => {
+  test('exec() in a transaction whose session is lost is undone', async (t) => {
     const applicationName = named('lost');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const name = await tableFor(t, pool);
@@ -137,7 +137,7 @@ describe('a lost session', () => {
     assert.equal(await countOf(name), 0);
   });
 
-  test('an idle one: nothing had been sent, so it runs on another', async (t) => {
+  test('exec() on an idle connection that was lost runs on another, because nothing had been sent', async (t) => {
     const applicationName = named('idle');
     const pool = db.pool(t, { poolSize: 3, applicationName });
     const name = await tableFor(t, pool);
@@ -157,7 +157,7 @@ describe('a lost session', () => {
     assert.equal(new Set(ids).size, ids.length, 'none twice');
   });
 
-  test('where only reads are possible it is run again', async (t) => {
+  test('exec() whose session is lost where only reads are possible runs again', async (t) => {
     const applicationName = named('standby');
     const pool = db.pool(t, { poolSize: 1, applicationName, mode: 'standby' });
     const reading = pool.exec('SELECT 1 AS v; SELECT pg_sleep(2); SELECT pg_is_in_recovery() AS standby');
@@ -172,8 +172,8 @@ describe('a lost session', () => {
   });
 });
 
-describe('the fence', () => {
-  test('a script on an idle connection goes to the new primary', async (t) => {
+describe('exec() and the fence', () => {
+  test('exec() on an idle connection goes to the new primary after a fence', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote', 'fence');
     const [old, next] = own.cluster.nodes;
@@ -196,7 +196,7 @@ describe('the fence', () => {
     assert.equal((await next.sql('SELECT 1 FROM moved')).length, 2);
   });
 
-  test('8 writers under a switchover: none fails, and every script is applied once', async (t) => {
+  test('exec() by 8 writers under a switchover: none fails, and every script is applied once', async (t) => {
     const own = await ownCluster(t, { nodes: 3 });
     own.needs('promote', 'failover');
     const pool = own.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
@@ -238,7 +238,7 @@ describe('the fence', () => {
     );
   });
 
-  test("25006 of the script's own making is its error", async (t) => {
+  test('exec() of a script that makes itself read-only has 25006 as its error', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t, pool);
     for (const begin of [
@@ -254,8 +254,8 @@ describe('the fence', () => {
   });
 });
 
-describe('a lost node', () => {
-  test('under a script: unknown; then the pool follows, and it stands there wholly or not at all', async (t) => {
+describe('exec() whose node is lost', () => {
+  test('exec() whose node is lost is unknown, then the pool follows, and the script is applied wholly or not at all', async (t) => {
     const own = await ownCluster(t, { nodes: 3 });
     own.needs('crash', 'failover');
     const pool = own.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
@@ -275,7 +275,7 @@ describe('a lost node', () => {
     assert.deepEqual(await pool.exec('SELECT * FROM half; SELECT 1 AS v'), [[], [{ v: 1 }]]);
   });
 
-  test('frozen: bounded by timeoutMs, and unknown', async (t) => {
+  test('exec() on a frozen node ends with timeoutMs, and is unknown', async (t) => {
     db.needs('freeze');
     const primary = db.cluster.primary();
     const pool = db.pool(t, { hosts: primary.address });
@@ -289,13 +289,13 @@ describe('a lost node', () => {
     await until('the pool is back', async () => pool.exec('SELECT 1'));
   });
 
-  test('no primary: never sent', async (t) => {
+  test('exec() without a primary is never sent', async (t) => {
     const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
     assert.equal(verdict(await failureOf(pool.exec('SELECT 1'))), 'ERR_NO_PRIMARY not-applied');
   });
 });
 
-describe('while its commit waits for a standby', () => {
+describe('exec() whose commit waits for a standby', () => {
   /** @param {() => Promise<void>} body */
   async function withFrozenStandbys(body) {
     db.needs('freeze');
@@ -309,7 +309,7 @@ describe('while its commit waits for a standby', () => {
     }
   }
 
-  test('whoever ends it, it is unknown, never a success', async (t) => {
+  test('exec() that is ended while its commit waits for a standby is unknown, never a success', async (t) => {
     const applicationName = named('sync');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     const table = await tableFor(t, pool);

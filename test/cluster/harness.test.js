@@ -81,7 +81,7 @@ function assertFreed(ids) {
   );
 }
 
-describe('a cluster of three, as it comes', { skip }, () => {
+describe('test cluster of three nodes with its defaults', { skip }, () => {
   /** @type {Cluster} */
   let cluster;
   before(async () => {
@@ -89,7 +89,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
   });
   after(() => cluster?.stop());
 
-  test('the first node is the primary, the others are standbys', async () => {
+  test('test cluster: the first node is the primary, the others are standbys', async () => {
     assert.equal(cluster.primary(), cluster.nodes[0]);
     assert.deepEqual(cluster.standbys(), cluster.nodes.slice(1));
     assert.deepEqual(await Promise.all(cluster.nodes.map((node) => node.isInRecovery())), [false, true, true]);
@@ -99,7 +99,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
     );
   });
 
-  test('both standbys stream and count as synchronous', async () => {
+  test('test cluster: both standbys stream and count as synchronous', async () => {
     const rows = await cluster
       .primary()
       .sql('SELECT application_name AS name, state, sync_state FROM pg_stat_replication ORDER BY 1');
@@ -109,35 +109,35 @@ describe('a cluster of three, as it comes', { skip }, () => {
     ]);
   });
 
-  test('it says which PostgreSQL it is', async () => {
+  test('test cluster: version is that of its PostgreSQL', async () => {
     const [{ version }] = await cluster
       .primary()
       .sql("SELECT current_setting('server_version_num')::int / 10000 AS version");
     assert.equal(cluster.version, version);
   });
 
-  test('passwords are checked', async () => {
+  test('test cluster: passwords are checked', async () => {
     await assert.rejects(cluster.primary().sql('SELECT 1', [], { password: 'wrong' }), { code: '28P01' });
   });
 
-  test('the app role may create tables and is nothing special', async () => {
+  test('test cluster: the app role may create tables and has no other right', async () => {
     const app = cluster.app ?? assert.fail('no app role');
     await cluster.primary().sql('CREATE TABLE of_app (id int)', [], app);
     await assert.rejects(cluster.primary().sql('SELECT pg_reload_conf()', [], app), { code: '42501' });
   });
 
-  test('parameters go in, objects come out', async () => {
+  test('test cluster: sql() takes parameters and returns objects', async () => {
     assert.deepEqual(await cluster.nodes[1].sql('SELECT $1::int + 1 AS sum', [41]), [{ sum: 42 }]);
   });
 
-  test('fence: a write fails with 25006, unfence: it works', async () => {
+  test('test cluster: a write on a fenced node fails with 25006, and works after unfence()', async () => {
     await cluster.primary().fence();
     await assert.rejects(cluster.primary().sql('CREATE TABLE fenced (id int)'), { code: '25006' });
     await cluster.primary().unfence();
     await cluster.primary().sql('CREATE TABLE fenced (id int)');
   });
 
-  test('a frozen node gives no answer, a thawed one does', async () => {
+  test('test cluster: a frozen node gives no answer, a thawed one does', async () => {
     for (const node of cluster.nodes) {
       await node.freeze();
       const answer = node.sql('SELECT 1 AS one');
@@ -148,7 +148,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
     }
   });
 
-  test('a commit waits for a standby when all are frozen', async () => {
+  test('test cluster: a commit waits for a standby when all are frozen', async () => {
     await Promise.all(cluster.standbys().map((node) => node.freeze()));
     const commit = cluster.primary().sql('CREATE TABLE waits (id int)');
     await until('the commit waits', async () => {
@@ -163,7 +163,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
   });
 
   for (const mode of /** @type {const} */ (['smart', 'fast', 'immediate'])) {
-    test(`stop('${mode}') leaves no process, start brings it back`, async () => {
+    test(`test cluster: stop('${mode}') leaves no process, and start() starts the node again`, async () => {
       const node = /** @type {LocalNode} */ (cluster.nodes[2]);
       await node.stop(mode);
       assert.equal(node.running, false);
@@ -175,7 +175,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
     });
   }
 
-  test('killPostmaster: the node is gone and can be started again', async () => {
+  test('test cluster: after killPostmaster() the node is gone and can be started again', async () => {
     const node = /** @type {LocalNode} */ (cluster.nodes[2]);
     const segment = sharedMemoryId(node.dataDir);
     await node.killPostmaster();
@@ -185,7 +185,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
     assert.equal(await node.isInRecovery(), true);
   });
 
-  test('killBackend: the server throws everybody out and comes back by itself', async () => {
+  test('test cluster: after killBackend() the server ends all sessions and comes back by itself', async () => {
     const node = /** @type {LocalNode} */ (cluster.primary());
     const { pid } = node;
     const bystander = node.sql('SELECT pg_sleep(60)');
@@ -208,7 +208,7 @@ describe('a cluster of three, as it comes', { skip }, () => {
     await assert.rejects(node.killBackend('nobody'), /n1 has no backend to kill/);
   });
 
-  test('exhaust: a role is thrown out and refused until it is released', async () => {
+  test('test cluster: exhaust() ends the sessions of a role, which is refused until it is released', async () => {
     const node = cluster.primary();
     const app = cluster.app ?? assert.fail('no app role');
     const sleeper = node.sql('SELECT pg_sleep(60)', [], app);
@@ -227,13 +227,13 @@ describe('a cluster of three, as it comes', { skip }, () => {
     await until('the role may connect again', () => node.sql('SELECT 1', [], app));
   });
 
-  test('fewer connections than usual, on all nodes', async (t) => {
+  test('test cluster: the setting max_connections applies to all nodes', async (t) => {
     const small = await clusterFor(t, { nodes: 2, settings: { max_connections: 20 } });
     for (const node of small.nodes)
       assert.deepEqual(await node.sql('SHOW max_connections'), [{ max_connections: '20' }]);
   });
 
-  test('operations on a node that does not run say so', async () => {
+  test('test cluster: operations on a node that does not run say so', async () => {
     const node = cluster.nodes[2];
     await node.stop();
     for (const operation of [() => node.stop(), () => node.freeze(), () => node.killPostmaster()]) {
@@ -244,8 +244,8 @@ describe('a cluster of three, as it comes', { skip }, () => {
   });
 });
 
-describe('roles change', { skip }, () => {
-  test('crash, failover, rejoin: acknowledged rows stay, and the new marker arrives', async (t) => {
+describe('test cluster: roles change', { skip }, () => {
+  test('test cluster: after crash, failover and rejoin the acknowledged rows are there, and the new marker arrives', async (t) => {
     const cluster = await clusterFor(t);
     const old = /** @type {LocalNode} */ (cluster.primary());
     await old.sql('CREATE TABLE t (id int PRIMARY KEY)');
@@ -277,7 +277,7 @@ describe('roles change', { skip }, () => {
     for (const node of cluster.nodes) await assertRows(node, [1, 2, 3, 4]);
   });
 
-  test('switchover: nothing lost, all three stay', async (t) => {
+  test('test cluster: switchover() loses nothing, and all three nodes stay', async (t) => {
     const cluster = await clusterFor(t);
     const old = cluster.primary();
     await old.sql('CREATE TABLE t (id int)');
@@ -289,7 +289,7 @@ describe('roles change', { skip }, () => {
     assert.deepEqual(await Promise.all(cluster.nodes.map((node) => node.isInRecovery())), [true, true, false]);
   });
 
-  test('an old primary that is just started again is a second primary', async (t) => {
+  test('test cluster: an old primary that is started again is a second primary', async (t) => {
     const cluster = await clusterFor(t, { synchronous: false });
     const [old] = cluster.nodes;
     await old.crash();
@@ -298,7 +298,7 @@ describe('roles change', { skip }, () => {
     assert.deepEqual(await Promise.all([old, cluster.primary()].map((node) => node.isInRecovery())), [false, false]);
   });
 
-  test('asynchronous, replication link cut, crash: an acknowledged row is lost', async (t) => {
+  test('test cluster: asynchronous, replication cut, then a crash: an acknowledged row is lost', async (t) => {
     const cluster = await clusterFor(t, { synchronous: false });
     assert.equal(cluster.synchronous, false);
     const primary = cluster.primary();
@@ -314,7 +314,7 @@ describe('roles change', { skip }, () => {
     await assertRows(await cluster.failover(), [1]);
   });
 
-  test('the last node: it waits for a standby, unless told that none will come', async (t) => {
+  test('test cluster: the last node waits for a standby, unless it is told that none will come', async (t) => {
     const cluster = await clusterFor(t, { nodes: 2 });
     await cluster.primary().crash();
     const next = await cluster.failover(undefined, { synchronous: false });
@@ -322,7 +322,7 @@ describe('roles change', { skip }, () => {
     await next.sql('CREATE TABLE alone (id int)');
   });
 
-  test('a standby that is ahead of the chosen primary is made to follow all the same', async (t) => {
+  test('test cluster: a standby that is ahead of the chosen primary is made to follow it', async (t) => {
     const cluster = await clusterFor(t, { synchronous: false });
     const [primary, behind, ahead] = cluster.nodes;
     await primary.sql('CREATE TABLE t (id int)');
@@ -339,8 +339,8 @@ describe('roles change', { skip }, () => {
   });
 });
 
-describe('a proxy', { skip }, () => {
-  test('cut in the moment in which a connection is being ended, it lets its process end', () => {
+describe('proxy of a test node', { skip }, () => {
+  test('proxy: cut() while a connection is being ended lets the process end', () => {
     const script = `
       const net = require('node:net');
       const { TcpProxy } = require(${JSON.stringify(path.join(__dirname, '..', 'support', 'cluster', 'proxy.js'))});
@@ -383,7 +383,7 @@ describe('a proxy', { skip }, () => {
     return client;
   };
 
-  test('passes everything on, also more than fits a buffer', async () => {
+  test('proxy passes everything on, also more than fits a buffer', async () => {
     const client = ask(await cluster.primary().proxy());
     await client.connect();
     const { rows } = await client.query("SELECT length($1) AS sent, repeat('x', 5000000) AS got", [
@@ -393,7 +393,7 @@ describe('a proxy', { skip }, () => {
     await client.end();
   });
 
-  test('latency delays each direction', async () => {
+  test('proxy: latency() delays each direction', async () => {
     const proxy = await cluster.primary().proxy();
     const client = ask(proxy);
     await client.connect();
@@ -404,7 +404,7 @@ describe('a proxy', { skip }, () => {
     await client.end();
   });
 
-  test('cut resets connections and refuses new ones, heal opens it again', async () => {
+  test('proxy: cut() resets connections and refuses new ones, heal() opens it again', async () => {
     const proxy = await cluster.primary().proxy();
     const client = ask(proxy);
     await client.connect();
@@ -421,7 +421,7 @@ describe('a proxy', { skip }, () => {
     await again.end();
   });
 
-  test('a black hole keeps old and new connections waiting, heal delivers late', async () => {
+  test('proxy: blackhole() keeps old and new connections waiting, heal() delivers late', async () => {
     const proxy = await cluster.primary().proxy();
     const client = ask(proxy);
     await client.connect();
@@ -438,7 +438,7 @@ describe('a proxy', { skip }, () => {
     await Promise.all([client.end(), late.end()]);
   });
 
-  test('a black hole hides a crash until it heals', async () => {
+  test('proxy: blackhole() hides a crash until heal()', async () => {
     const proxy = await cluster.primary().proxy();
     const client = ask(proxy);
     await client.connect();
@@ -452,8 +452,8 @@ describe('a proxy', { skip }, () => {
   });
 });
 
-describe('options', { skip }, () => {
-  test('settings, pg_hba lines and files reach every node', async (t) => {
+describe('test cluster: options', { skip }, () => {
+  test('test cluster: settings, pg_hba lines and files reach every node', async (t) => {
     const cluster = await clusterFor(t, {
       nodes: 2,
       settings: { work_mem: '7MB', 'hyperion.note': "it's here", jit: false },
@@ -469,18 +469,18 @@ describe('options', { skip }, () => {
     }
   });
 
-  test('a setting the server does not know: the error shows its log', async () => {
+  test('test cluster: the error of a setting that the server does not know shows the log of the server', async () => {
     await assert.rejects(
       startCluster({ nodes: 1, settings: { no_such_setting: 1 } }),
       /unrecognized configuration parameter/,
     );
   });
 
-  test('a folder without PostgreSQL: the error names it', async () => {
+  test('test cluster: the error of a folder without PostgreSQL names the folder', async () => {
     await assert.rejects(startCluster({ pgBin: '/nowhere' }), /cannot run \/nowhere\/postgres/);
   });
 
-  test('two clusters at once are strangers', async (t) => {
+  test('test cluster: two clusters at once share nothing', async (t) => {
     const [one, two] = await Promise.all([clusterFor(t, { nodes: 2 }), clusterFor(t, { nodes: 2 })]);
     assert.equal(new Set([...one.hosts, ...two.hosts]).size, 4);
     const identifiers = await Promise.all(
@@ -497,7 +497,7 @@ describe('options', { skip }, () => {
   });
 });
 
-describe('nothing is left behind', { skip }, () => {
+describe('test cluster: nothing is left behind', { skip }, () => {
   // How a process that has started a cluster may end; `signal` is sent to it from outside.
   const endings = [
     { name: 'cluster.stop()', code: 'await cluster.stop();' },
@@ -518,7 +518,7 @@ describe('nothing is left behind', { skip }, () => {
   ];
 
   for (const { name, code, signal } of endings) {
-    test(`after ${name}`, async () => {
+    test(`test cluster: no process and no folder is left after ${name}`, async () => {
       const child = spawn(
         process.execPath,
         [
@@ -555,7 +555,7 @@ describe('nothing is left behind', { skip }, () => {
   }
 });
 
-describe('the cache of templates', { skip }, () => {
+describe('test cluster: the cache of templates', { skip }, () => {
   const name = `test-${process.pid}`;
   /** @type {string[]} */
   const built = [];
@@ -569,13 +569,13 @@ describe('the cache of templates', { skip }, () => {
   let tree;
   after(() => fs.rmSync(path.dirname(tree), { recursive: true, force: true }));
 
-  test('several builders at once agree on one', async () => {
+  test('cluster template: several builders at once agree on one', async () => {
     const trees = await Promise.all([1, 2, 3].map(() => cached(name, build)));
     tree = trees[0];
     assert.deepEqual(new Set(trees), new Set([tree]));
   });
 
-  test('what is there is used, what has lost a file is built again', async () => {
+  test('cluster template: one that is there is used, and one that has lost a file is built again', async () => {
     const before = built.length;
     await cached(name, build);
     assert.equal(built.length, before);
@@ -586,7 +586,7 @@ describe('the cache of templates', { skip }, () => {
   });
 });
 
-describe('external mode', { skip }, () => {
+describe('test cluster: external mode', { skip }, () => {
   /** @type {Cluster} */
   let local;
   /** @type {Record<string, string>} */
@@ -609,7 +609,7 @@ describe('external mode', { skip }, () => {
     return startCluster();
   }
 
-  test('without HYPERION_CTL: SQL, fence and proxy, and errors that name what is missing', async (t) => {
+  test('external cluster without HYPERION_CTL: SQL, fence and proxy work, and errors name what is missing', async (t) => {
     const { HYPERION_CTL: _, ...login } = env;
     const cluster = await external(t, login);
     assert.deepEqual([...cluster.capabilities], ['sql', 'fence', 'proxy']);
@@ -632,7 +632,7 @@ describe('external mode', { skip }, () => {
     await assert.rejects(startCluster({ settings: { work_mem: '1MB' } }), UnsupportedError);
   });
 
-  test('with HYPERION_CTL: its commands reach the nodes', async (t) => {
+  test('external cluster with HYPERION_CTL: its commands reach the nodes', async (t) => {
     const cluster = await external(t, env);
     const [primary, standby, other] = cluster.nodes;
     await standby.stop();

@@ -37,7 +37,7 @@ const allMonitors = async () =>
   (await db.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE '% monitor'")).length;
 
 describe('the option monitor', () => {
-  test('mistakes are named', () => {
+  test('monitor: wrong values are refused by name', () => {
     /** @type {[unknown, RegExp][]} */
     const table = [
       [1, /^monitor must be an object, not number$/],
@@ -57,7 +57,7 @@ describe('the option monitor', () => {
     }
   });
 
-  test('one connection a node for all pools with the same nodes, until the last of them ends', async (t) => {
+  test('monitor: one connection for each node serves all pools with the same nodes, until the last of them ends', async (t) => {
     const before = await allMonitors();
     const pools = range(3).map((i) => db.pool(t, { applicationName: `sharing ${i}` }));
     await Promise.all(pools.map((pool) => pool.query('SELECT 1')));
@@ -81,7 +81,7 @@ describe('the option monitor', () => {
     assert.equal(await allMonitors(), before);
   });
 
-  test('a pool with another user, database, setting or rhythm looks for itself: to them the node may look different', async (t) => {
+  test('monitor: a pool with another user, database, setting or interval has a monitor of its own', async (t) => {
     const name = `different ${process.pid}`;
     const different = [
       {},
@@ -93,7 +93,7 @@ describe('the option monitor', () => {
     await until('all look', async () => (await monitors(name)).length === different.length);
   });
 
-  test('false: nobody looks, and all the same it finds the primary and follows it', async (t) => {
+  test('monitor: false: nothing is monitored, and the pool still finds the primary and follows it', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('crash', 'promote', 'failover');
     const [first, second] = own.cluster.hosts;
@@ -110,7 +110,7 @@ describe('the option monitor', () => {
     assert.equal(await port(), second);
   });
 
-  test('an idle pool hears of a fence and of its end', async (t) => {
+  test('monitor: an idle pool raises events for a fence and for its end', async (t) => {
     db.needs('fence');
     const pool = db.pool(t, { monitor: { intervalMs: 50 } });
     /** @type {string[]} */
@@ -131,10 +131,10 @@ describe('the option monitor', () => {
   });
 });
 
-describe('a node that falls silent', () => {
+describe('monitor: a node that falls silent', () => {
   const monitor = { intervalMs: 100, nodeTimeoutMs: 500 };
 
-  test('what runs on it is released, and says what it is', async (t) => {
+  test('monitor: statements on a silent node are released, each with its outcome', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('freeze');
     const primary = own.cluster.primary();
@@ -193,7 +193,7 @@ describe('a node that falls silent', () => {
     assert.equal(pool.nodes()[0].state, 'up');
   });
 
-  test("a monitor's backend that hangs is not the node, as long as others answer", async (t) => {
+  test('monitor: a node whose monitor backend hangs stays up, as long as other sessions answer', async (t) => {
     db.needs('freeze');
     const applicationName = `hanging ${process.pid}`;
     const pool = db.pool(t, { applicationName, monitor, hosts: [db.cluster.hosts[0]] });
@@ -216,7 +216,7 @@ describe('a node that falls silent', () => {
     }
   });
 
-  test('it is not the node that was silent when our own process was stopped', async (t) => {
+  test('monitor: after the own process was stopped no node counts as silent', async (t) => {
     // Far away, so that a look is under way when the process stops, whenever that is.
     const proxy = await db.cluster.primary().proxy();
     t.after(() => proxy.close());
@@ -243,11 +243,11 @@ describe('a node that falls silent', () => {
   });
 });
 
-describe('two primaries at once', () => {
+describe('monitor: two primaries at once', () => {
   /** @param {any} pool */
   const portOf = async (pool) => (await pool.query('SELECT inet_server_port() AS port'))[0].port;
 
-  test('a new pool takes the promoted one, whichever is first in its list and answers first', async (t) => {
+  test('monitor: a new pool takes the promoted one of two primaries, whichever is first in its list and answers first', async (t) => {
     const own = await ownCluster(t, { nodes: 3, synchronous: false });
     own.needs('promote');
     const [old, next, standby] = own.cluster.nodes;
@@ -273,7 +273,7 @@ describe('two primaries at once', () => {
     await standby.thaw();
   });
 
-  test('the deposed one is left by what runs there, and gets nothing any more, in no mode', async (t) => {
+  test('monitor: running statements end on a deposed primary, and no pool of any mode sends it more', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const [old, next] = own.cluster.nodes;
@@ -304,7 +304,7 @@ describe('two primaries at once', () => {
     }
   });
 
-  test('a standby that follows the promoted one is enough to know it', async (t) => {
+  test('monitor: a standby that follows the promoted primary is enough to know it', async (t) => {
     const own = await ownCluster(t, { nodes: 3, synchronous: false });
     own.needs('promote', 'failover', 'follow', 'freeze');
     const [old] = own.cluster.nodes;
@@ -329,8 +329,8 @@ describe('two primaries at once', () => {
   });
 });
 
-describe('hosts of another cluster', () => {
-  test('are refused by name; the first host, or most of them, say which cluster it is', async (t) => {
+describe('monitor: hosts of another cluster', () => {
+  test('monitor: hosts of another cluster are refused by name; the first host, or most of them, decide which cluster it is', async (t) => {
     const other = await ownCluster(t, { nodes: 1, synchronous: false });
     const { user, password, database } = db.cluster;
     const own = await db.sql('SELECT system_identifier::text AS id FROM pg_control_system()');
@@ -354,7 +354,7 @@ describe('hosts of another cluster', () => {
     }
   });
 
-  test('who may not ask is warned, and everything else works', async (t) => {
+  test('monitor: a role that may not ask for the cluster raises a warning, and everything else works', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     await own.cluster.primary().sql('REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC');
     await own.cluster.primary().sql("CREATE ROLE plain LOGIN PASSWORD 'plain'");
@@ -375,8 +375,8 @@ describe('hosts of another cluster', () => {
   });
 });
 
-describe('connecting', () => {
-  test('a pool of a hundred makes a few attempts at a time', async (t) => {
+describe('connecting of a large pool', () => {
+  test('a pool of a hundred connections makes a few attempts at a time', async (t) => {
     const proxy = await db.cluster.primary().proxy();
     t.after(() => proxy.close());
     const pool = db.pool(t, { hosts: [proxy.address], poolSize: 100 });
@@ -391,7 +391,7 @@ describe('connecting', () => {
     await all;
   });
 
-  test('and comes back from losing all its connections', async (t) => {
+  test('a pool of a hundred connections recovers when it loses all of them', async (t) => {
     const applicationName = `storm ${process.pid}`;
     const pool = db.pool(t, { applicationName, poolSize: 60 });
     const all = () => Promise.all(range(60).map(() => pool.query('SELECT pg_sleep(0.2)', [], { readOnly: true })));
@@ -403,7 +403,7 @@ describe('connecting', () => {
     assert.ok(pool.status().size <= 60);
   });
 
-  test('a name with several addresses stands for all of them', { timeout: 60_000 }, async (t) => {
+  test('hosts: a name with several addresses stands for all of them', { timeout: 60_000 }, async (t) => {
     const own = await ownCluster(t, { nodes: 1, synchronous: false });
     const [{ port }] = own.cluster.nodes;
     // A name of our own needs an /etc/hosts of our own.
@@ -427,7 +427,7 @@ describe('transactionRetries', () => {
   /** Fails as a serialization does. @param {any} tx */
   const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
 
-  test('how often transaction(cb) runs again when its caller does not say', async (t) => {
+  test('transactionRetries is how often transaction() runs again when the call does not say', async (t) => {
     const pool = db.pool(t, { transactionRetries: 2 });
     /** @type {[object | undefined, number][]} */
     const table = [
@@ -449,7 +449,7 @@ describe('transactionRetries', () => {
     assert.equal((await failureOf(db.pool(t).transaction(collide))).attempts, 1, 'by default never');
   });
 
-  test('the pauses between them end with acquireTimeoutMs', async (t) => {
+  test('transactionRetries: the pauses between runs end with acquireTimeoutMs', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 300 });
     const error = await failureOf(pool.transaction(collide, { retries: 1_000_000 }));
     assert.equal(error.code, '40001');

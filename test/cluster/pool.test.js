@@ -91,7 +91,7 @@ function letters() {
 /** @param {string} text e.g. 'SP' */
 const hostsOf = (text) => [...text].map((letter) => letters()[/** @type {'P' | 'S' | 'T'} */ (letter)].address);
 
-describe('modes over roles', () => {
+describe('mode', () => {
   // mode, hosts, who may answer
   const TABLE = [
     ['read-write', 'PST', 'P'],
@@ -109,7 +109,7 @@ describe('modes over roles', () => {
     ['any', 'PST', 'PST'],
   ];
   for (const [mode, hosts, expected] of TABLE) {
-    test(`${mode} over ${hosts}: ${expected}`, async (t) => {
+    test(`mode ${mode} over ${hosts} uses ${expected}`, async (t) => {
       const pool = db.pool(t, { mode, hosts: hostsOf(hosts) });
       const allowed = hostsOf(expected).map((address) => Number(address.split(':')[1]));
       const ports = await Promise.all(range(4).map(() => portOf(pool)));
@@ -125,7 +125,7 @@ describe('modes over roles', () => {
     ['read-only', 'P', ['primary']],
   ];
   for (const [mode, hosts, reasons] of NOBODY) {
-    test(`${mode} over ${hosts}: nobody, with a reason for each`, async (t) => {
+    test(`mode ${mode} over ${hosts}: no node fits, with a reason for each`, async (t) => {
       const list = hostsOf(/** @type {string} */ (hosts));
       const pool = db.pool(t, { mode, hosts: list, acquireTimeoutMs: 400 });
       const error = await failureOf(pool.query('SELECT 1'));
@@ -143,7 +143,7 @@ describe('modes over roles', () => {
     });
   }
 
-  test('a fenced primary: read-write refuses it, primary and read-only take it', async (t) => {
+  test('mode and a fenced primary: read-write refuses it, primary and read-only take it', async (t) => {
     const { P } = letters();
     await P.fence();
     try {
@@ -159,7 +159,7 @@ describe('modes over roles', () => {
     }
   });
 
-  test('prefer-standby goes to the primary while its standby is down, and back when it is up', async (t) => {
+  test('mode prefer-standby uses the primary while its standby is down, and then the standby again', async (t) => {
     db.needs('freeze', 'stop');
     const { P, S } = letters();
     const pool = db.pool(t, { mode: 'prefer-standby', hosts: hostsOf('PS'), connectTimeoutMs: 500 });
@@ -175,12 +175,12 @@ describe('modes over roles', () => {
 });
 
 describe('many hosts', () => {
-  test('the first host refuses', async (t) => {
+  test('hosts: the first one refuses, and the pool takes another', async (t) => {
     const pool = db.pool(t, { hosts: [`127.0.0.1:${await refusingPort()}`, ...hostsOf('P')] });
     assert.equal(await portOf(pool), letters().P.port);
   });
 
-  test('the first host accepts and stays silent: the second answers long before connectTimeoutMs', async (t) => {
+  test('hosts: the first one accepts and stays silent, and the second answers long before connectTimeoutMs', async (t) => {
     const { port } = await silentPort(t);
     const pool = db.pool(t, {
       hosts: [`127.0.0.1:${port}`, ...hostsOf('P')],
@@ -192,7 +192,7 @@ describe('many hosts', () => {
     assert.ok(performance.now() - started < 10_000, 'it did not wait for the silent one');
   });
 
-  test('the first host is frozen', async (t) => {
+  test('hosts: the first one is frozen, and the pool takes another', async (t) => {
     db.needs('freeze');
     const { S, P } = letters();
     await S.freeze();
@@ -204,15 +204,15 @@ describe('many hosts', () => {
     await S.thaw();
   });
 
-  test('the first host is a standby', async (t) => {
+  test('hosts: the first one is a standby, and the pool takes the primary', async (t) => {
     assert.equal(await portOf(db.pool(t, { hosts: hostsOf('STP') })), letters().P.port);
   });
 
-  test('the first host resolves to nothing', async (t) => {
+  test('hosts: the first one does not resolve, and the pool takes another', async (t) => {
     assert.equal(await portOf(db.pool(t, { hosts: ['no-such-host.invalid:1', ...hostsOf('P')] })), letters().P.port);
   });
 
-  test('no host answers: bounded, and every reason listed', async (t) => {
+  test('hosts: none answers: an error in time that lists every reason', async (t) => {
     const silent = await silentPort(t);
     const refusing = await refusingPort();
     const hosts = [`127.0.0.1:${refusing}`, `127.0.0.1:${silent.port}`, ...hostsOf('S'), 'no-such-host.invalid:5432'];
@@ -226,13 +226,13 @@ describe('many hosts', () => {
     assert.match(reasons[3], /lookup|resolve|not known|no address|no record/i);
   });
 
-  test('a name with several addresses: the one that answers is used', async (t) => {
+  test('hosts: of a name with several addresses the one that answers is used', async (t) => {
     // The servers listen on 127.0.0.1 only; localhost may be ::1 as well.
     const pool = db.pool(t, { hosts: `localhost:${letters().P.port}` });
     assert.equal(await portOf(pool), letters().P.port);
   });
 
-  test('a silent host does not hold up the way to a primary that appears meanwhile', async (t) => {
+  test('hosts: a silent one does not hold up the way to a primary that appears meanwhile', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const [standby] = own.cluster.standbys();
@@ -247,7 +247,7 @@ describe('many hosts', () => {
     assert.equal(await waiting, standby.port);
   });
 
-  test('abandoned attempts close their sockets', async (t) => {
+  test('hosts: abandoned attempts close their sockets', async (t) => {
     const { port, sockets } = await silentPort(t);
     const pool = db.pool(t, { hosts: [`127.0.0.1:${port}`, ...hostsOf('P')], connectTimeoutMs: 300 });
     await pool.query('SELECT 1');
@@ -263,7 +263,7 @@ describe('many hosts', () => {
     return false;
   };
 
-  test('one discovery for any number of waiters', async (t) => {
+  test('hosts: any number of waiting statements share one discovery', async (t) => {
     const { port, sockets } = await silentPort(t);
     const pool = db.pool(t, {
       hosts: [`127.0.0.1:${port}`],
@@ -278,7 +278,7 @@ describe('many hosts', () => {
 });
 
 describe('login', () => {
-  test('a wrong password fails at once with 28P01, though a standby comes first', async (t) => {
+  test('login: a wrong password fails at once with 28P01, though a standby comes first', async (t) => {
     for (const hosts of ['P', 'PST', 'SP']) {
       const pool = db.pool(t, { hosts: hostsOf(hosts), password: 'wrong', acquireTimeoutMs: 50_000 });
       const error = await failureOf(pool.query('SELECT 1'));
@@ -289,12 +289,12 @@ describe('login', () => {
     }
   });
 
-  test('an unknown database is 3D000 at once', async (t) => {
+  test('login: an unknown database is 3D000 at once', async (t) => {
     const pool = db.pool(t, { database: 'nowhere', acquireTimeoutMs: 50_000 });
     assert.equal((await failureOf(pool.query('SELECT 1'))).code, '3D000');
   });
 
-  test('all who wait hear it, and the pool asks again for the next', async (t) => {
+  test('login: all waiting statements fail with its error, and the next statement tries again', async (t) => {
     let password = 'wrong';
     const pool = db.pool(t, { password: () => password, acquireTimeoutMs: 50_000 });
     const ended = await endings(range(5).map(() => pool.query('SELECT 1')));
@@ -306,7 +306,7 @@ describe('login', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS one'), rows([{ one: 1 }]));
   });
 
-  test('the password may come from a function, sync or async, called for each connection', async (t) => {
+  test('password may be a function, sync or async, called for each connection', async (t) => {
     let calls = 0;
     const { password } = db.cluster;
     const functions = [
@@ -328,7 +328,7 @@ describe('login', () => {
     }
   });
 
-  test('no password where one is asked for: an error at once that says so', async () => {
+  test('password missing where the server asks for one: an error at once that says so', async () => {
     const [error] = await printedBy(
       null,
       `
@@ -359,7 +359,7 @@ describe('login', () => {
     ['rejects with nothing', () => Promise.reject(), /password function failed/],
   ]);
   for (const [how, password, message] of FAILING) {
-    test(`a password function that ${how} is the query's error, at once`, async (t) => {
+    test(`password function that ${how} fails the query at once`, async (t) => {
       const pool = db.pool(t, { password, acquireTimeoutMs: 50_000 });
       const error = await failureOf(pool.query('SELECT 1'));
       assert.ok(error instanceof HyperionError);
@@ -367,7 +367,7 @@ describe('login', () => {
     });
   }
 
-  test('PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE fill what is missing', async () => {
+  test('PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE are the defaults of missing options', async () => {
     const { user, password, database } = db.cluster;
     const { host, port } = letters().P;
     const env = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
@@ -383,7 +383,7 @@ describe('login', () => {
     assert.deepEqual(printed, [`${user} ${database} from-env`]);
   });
 
-  test("a connection string, alone and beside options, and libpq's other ways to say it", async (t) => {
+  test("connection string, alone and beside options, and libpq's other ways to write it", async (t) => {
     const { user, password, database } = db.cluster;
     const { P } = letters();
     const uri = uriOf(P, { user, password }, `/${database}?application_name=by-uri&options=-c%20work_mem%3D3MB`);
@@ -432,7 +432,7 @@ describe('login', () => {
     assert.deepEqual(printed, ['1']);
   });
 
-  test('the password file: first match, wildcards, escapes, and not when others may read it', async (t) => {
+  test('password file: first match, wildcards, escapes, and ignored when others may read it', async (t) => {
     const { user, password, database } = db.cluster;
     const { host, port } = letters().P;
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'pgpass-'));
@@ -470,7 +470,7 @@ describe('login', () => {
 const rows = (list) => list;
 
 describe('size and time', () => {
-  test('no more sessions than poolSize, however much is asked', async (t) => {
+  test('poolSize bounds the sessions, however many statements wait', async (t) => {
     for (const poolSize of [1, 3]) {
       const applicationName = named('size');
       const pool = db.pool(t, { poolSize, applicationName, acquireTimeoutMs: 30_000 });
@@ -491,7 +491,7 @@ describe('size and time', () => {
     }
   });
 
-  test('status() counts what is in use and what waits', async (t) => {
+  test('status() counts the connections in use and the waiting statements', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     assert.deepEqual(pool.status(), { maxSize: 2, size: 0, available: 0, inUse: 0, waiting: 0, pipelined: 0 });
     const tx = [await pool.begin(), await pool.begin()];
@@ -511,7 +511,7 @@ describe('size and time', () => {
     [true, 8],
     [{}, 8],
   ])) {
-    test(`pipeline: ${JSON.stringify(pipeline)} sends at most ${most} down a connection`, async (t) => {
+    test(`pipeline: ${JSON.stringify(pipeline)} sends at most ${most} statements at once down a connection`, async (t) => {
       const { host, sent } = await relayTo(t, db.cluster.primary());
       const pool = db.pool(t, { hosts: [host], poolSize: 1, pipeline });
       const ask = (/** @type {number} */ i) => pool.query('SELECT $1::int4 AS v', [i]);
@@ -526,7 +526,7 @@ describe('size and time', () => {
     });
   }
 
-  test('statements that take long leave a connection to quick ones, and all of them when there are none', async (t) => {
+  test('pipeline: slow statements leave a connection to quick ones, and use all connections when there are none', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
     const slow = (/** @type {number} */ seconds) => pool.query('SELECT pg_sleep($1)', [seconds]);
     const quick = (/** @type {number} */ i) => pool.query('SELECT $1::int4 AS v', [i]);
@@ -544,7 +544,7 @@ describe('size and time', () => {
     await Promise.all(many);
   });
 
-  test('a statement that needs a connection to itself gets one, however many others there are', async (t) => {
+  test('a statement that needs a connection to itself has one, however many other statements there are', async (t) => {
     const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 20_000 });
     let stopped = false;
     const others = range(40).map(async () => {
@@ -558,7 +558,7 @@ describe('size and time', () => {
     await Promise.all(others);
   });
 
-  test('all connections busy is ERR_ACQUIRE_TIMEOUT, not ERR_NO_PRIMARY', async (t) => {
+  test('acquireTimeoutMs with all connections busy is ERR_ACQUIRE_TIMEOUT, not ERR_NO_PRIMARY', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 200 });
     const tx = await pool.begin();
     for (const waiting of [pool.query('SELECT 1'), pool.begin()]) {
@@ -571,14 +571,14 @@ describe('size and time', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS one'), [{ one: 1 }]);
   });
 
-  test('no connection to be had is ERR_NO_PRIMARY', async (t) => {
+  test('acquireTimeoutMs without a node to connect to is ERR_NO_PRIMARY', async (t) => {
     const pool = db.pool(t, { hosts: `127.0.0.1:${await refusingPort()}`, acquireTimeoutMs: 200 });
     for (const waiting of [pool.query('SELECT 1'), pool.begin(), pool.transaction(async () => {})]) {
       assert.equal((await failureOf(waiting)).code, 'ERR_NO_PRIMARY');
     }
   });
 
-  test('too many connections at the server: waits for one, then says why', async (t) => {
+  test('too many connections at the server: the pool waits for one, then the error says why', async (t) => {
     const role = `few_${process.pid}`;
     await db.sql(`CREATE ROLE ${role} LOGIN PASSWORD 'pw' CONNECTION LIMIT 1`);
     t.after(() => db.sql(`DROP ROLE ${role}`));
@@ -595,7 +595,7 @@ describe('size and time', () => {
     await greedy.end();
   });
 
-  test('an idle connection is closed after idleTimeoutMs', async (t) => {
+  test('idleTimeoutMs closes an idle connection', async (t) => {
     const applicationName = named('idle');
     const pool = db.pool(t, { applicationName, idleTimeoutMs: 150, poolSize: 2 });
     await Promise.all([pool.query('SELECT pg_sleep(0.05)'), pool.query('SELECT pg_sleep(0.05)')]);
@@ -605,14 +605,14 @@ describe('size and time', () => {
     await pool.query('SELECT 1');
   });
 
-  test('a connection is replaced after maxLifetimeMs', async (t) => {
+  test('maxLifetimeMs replaces a connection', async (t) => {
     const pool = db.pool(t, { maxLifetimeMs: 200, poolSize: 1 });
     const pidOf = async () => (await pool.query('SELECT pg_backend_pid() AS pid'))[0].pid;
     const first = await pidOf();
     await until('another one answers', async () => (await pidOf()) !== first);
   });
 
-  test('settings arrive at the server', async (t) => {
+  test('options, applicationName and statementTimeoutMs arrive at the server', async (t) => {
     const pool = db.pool(t, {
       applicationName: 'näme "x" \\ y',
       statementTimeoutMs: 12_345,
@@ -636,7 +636,7 @@ describe('size and time', () => {
     assert.equal(await setting('random_page_cost'), '7');
   });
 
-  test('statementTimeoutMs ends a statement: 57014 from the server', async (t) => {
+  test('statementTimeoutMs ends a statement with 57014 of the server', async (t) => {
     const pool = db.pool(t, { statementTimeoutMs: 100 });
     const error = await failureOf(pool.query('SELECT pg_sleep(20)'));
     assert.equal(error.code, '57014');
@@ -649,14 +649,14 @@ describe('size and time', () => {
     [{ no_such_setting: 1 }, '42704'],
     [{ work_mem: 'much' }, '22023'],
   ])) {
-    test(`options: ${util.inspect(options)} is the server's error, at once`, async (t) => {
+    test(`options: ${util.inspect(options)} is an error of the server, at once`, async (t) => {
       const pool = db.pool(t, { options, acquireTimeoutMs: 120_000 });
       assert.equal((await failureOf(pool.query('SELECT 1'))).code, code);
     });
   }
 });
 
-describe('options', () => {
+describe('options of createPool', () => {
   // option, value, what the message has to contain
   const WRONG = /** @type {[string, any, RegExp][]} */ ([
     ['hosts', 42, /hosts/],
@@ -713,7 +713,7 @@ describe('options', () => {
     ['__proto__x', 5, /__proto__x/],
   ]);
   for (const [name, value, message] of WRONG) {
-    test(`${name}: ${util.inspect(value)} throws and names it`, () => {
+    test(`createPool refuses ${name}: ${util.inspect(value)}, and names the option`, () => {
       assert.throws(
         () => createPool({ [name]: value }),
         (/** @type {any} */ error) => {
@@ -729,7 +729,7 @@ describe('options', () => {
   }
 
   for (const value of ['postgres://u:hunter2@h:x/d', null, 42, [], () => {}]) {
-    test(`createPool(${util.inspect(value)}) throws and does not show it`, () => {
+    test(`createPool(${util.inspect(value)}) throws and does not show the value`, () => {
       assert.throws(
         () => createPool(value),
         (/** @type {any} */ error) => {
@@ -741,7 +741,7 @@ describe('options', () => {
     });
   }
 
-  test('a URL among the hosts is refused, and its password not shown', () => {
+  test('createPool refuses a URL among the hosts, and does not show its password', () => {
     for (const hosts of ['postgres://u:hunter2@h:5432/d', ['postgres://u:hunter2@h/d'], 'u:hunter2@h']) {
       assert.throws(
         () => createPool({ hosts }),
@@ -755,13 +755,13 @@ describe('options', () => {
     }
   });
 
-  test('undefined is the same as not given', async (t) => {
+  test('createPool: undefined is the same as an option that is not given', async (t) => {
     const pool = db.pool(t, { poolSize: undefined, mode: undefined, logger: undefined, statementTimeoutMs: undefined });
     assert.equal(pool.status().maxSize, 10);
     await pool.query('SELECT 1');
   });
 
-  test('the caller may change his options afterwards', async (t) => {
+  test('createPool: the caller may change the options object afterwards', async (t) => {
     const options = db.options({ types: { int8: 'number' }, options: { work_mem: '3MB' } });
     const hosts = [...options.hosts];
     const pool = poolFor(t, { ...options, hosts });
@@ -812,7 +812,7 @@ describe('options', () => {
     ],
   ]);
   for (const [hosts, expected] of FORMS) {
-    test(`hosts: ${util.inspect(hosts)}`, async (t) => {
+    test(`hosts may be ${util.inspect(hosts)}`, async (t) => {
       const pool = poolFor(t, { hosts, user: 'u', password: 'p' });
       assert.deepEqual(
         pool.nodes().map((/** @type {any} */ node) => [node.host, node.port]),
@@ -821,7 +821,7 @@ describe('options', () => {
     });
   }
 
-  test('a socket directory is a host', async (t) => {
+  test('hosts may be a socket directory', async (t) => {
     db.needs('settings');
     const [{ dirs }] = await db.sql("SELECT current_setting('unix_socket_directories') AS dirs");
     if (dirs === '') {
@@ -838,7 +838,7 @@ describe('options', () => {
 });
 
 describe('what a pool says of itself', () => {
-  test('nodes(): a line for each host', async (t) => {
+  test('nodes() has an entry for each host', async (t) => {
     const pool = db.pool(t);
     await pool.query('SELECT 1');
     await until('all nodes were seen', () => pool.nodes().every((/** @type {any} */ node) => node.state === 'up'));
@@ -873,7 +873,7 @@ describe('what a pool says of itself', () => {
     }
   });
 
-  test('nodes() and the event `node`: down, fenced, and up again', async (t) => {
+  test('nodes() and the node event: a node goes down, is fenced, and comes up again', async (t) => {
     db.needs('stop');
     const { P, S } = letters();
     const pool = db.pool(t);
@@ -909,7 +909,7 @@ describe('what a pool says of itself', () => {
     }
   });
 
-  test('a listener that throws takes no result with it', async () => {
+  test('an event listener that throws takes no result with it', async () => {
     const printed = await printedBy(
       db,
       `
@@ -927,7 +927,7 @@ describe('what a pool says of itself', () => {
     );
   });
 
-  test('an error event that nobody hears does not end the process', async () => {
+  test('an error event without a listener does not end the process', async () => {
     const printed = await printedBy(
       db,
       `
@@ -940,7 +940,7 @@ describe('what a pool says of itself', () => {
     assert.equal(printed.at(-1), 'alive');
   });
 
-  test('the password is never printed', async (t) => {
+  test('a pool that is inspected or printed never shows the password', async (t) => {
     const secret = 'hunter2-é"\\';
     const { user } = db.cluster;
     const pem = (/** @type {string} */ label) => `-----BEGIN ${label}-----\nhunter2\n-----END ${label}-----\n`;
@@ -979,10 +979,10 @@ describe('what a pool says of itself', () => {
   });
 });
 
-describe('many at once', () => {
+describe('many statements at once', () => {
   for (const poolSize of [10, 2, 1]) {
     for (const inFlight of [64, 1_000]) {
-      test(`${inFlight} in flight over ${poolSize} connections: each answer matches its question`, async (t) => {
+      test(`${inFlight} statements in flight over ${poolSize} connections: each answer matches its question`, async (t) => {
         const pool = db.pool(t, { poolSize, acquireTimeoutMs: 30_000 });
         for (let round = 0; round < 3; round++) {
           const texts = [
@@ -999,7 +999,7 @@ describe('many at once', () => {
     }
   }
 
-  test('errors among successes reach the right ones', async (t) => {
+  test('statements in flight: each error reaches the statement that failed', async (t) => {
     const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
     const ended = await endings(
       range(400).map((i) => {
@@ -1022,7 +1022,7 @@ describe('many at once', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS one'), [{ one: 1 }]);
   });
 
-  test('a slow statement holds up nobody else while a connection is idle', async (t) => {
+  test('a slow statement holds up no other while a connection is idle', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     await Promise.all([pool.query('SELECT pg_sleep(0.1)'), pool.query('SELECT pg_sleep(0.1)')]);
     await until('both connections are open', () => pool.status().available === 2);
@@ -1037,7 +1037,7 @@ describe('many at once', () => {
 });
 
 describe('a backend is killed', () => {
-  test('while idle: the next statement does not notice', async (t) => {
+  test('a backend that is killed while idle: the next statement succeeds', async (t) => {
     const applicationName = named('idle-kill');
     const pool = db.pool(t, { poolSize: 3, applicationName });
     for (let round = 0; round < 3; round++) {
@@ -1055,7 +1055,7 @@ describe('a backend is killed', () => {
     }
   });
 
-  test('while a statement runs: its outcome is unknown, and the pool goes on', async (t) => {
+  test('a backend that is killed under a statement: the outcome is unknown, and the pool goes on', async (t) => {
     const applicationName = named('kill');
     const pool = db.pool(t, { applicationName });
     const running = failureOf(pool.query('SELECT pg_sleep(20)'));
@@ -1074,7 +1074,7 @@ describe('a backend is killed', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS one'), [{ one: 1 }]);
   });
 
-  test('while a declared read runs: it is run again, and returns its rows once', async (t) => {
+  test('a backend that is killed under a declared read: the read runs again, and returns its rows once', async (t) => {
     const applicationName = named('read');
     const pool = db.pool(t, { applicationName });
     const count = 20_000;
@@ -1102,7 +1102,7 @@ describe('a backend is killed', () => {
     answer.forEach((/** @type {any} */ row, /** @type {number} */ index) => assert.equal(row.i, index + 1));
   });
 
-  test('under load: only what was in flight fails, as unknown, and every answer is right', async (t) => {
+  test('a backend that is killed under load: only statements in flight fail, as unknown, and every answer is right', async (t) => {
     const applicationName = named('load');
     const pool = db.pool(t, { applicationName, poolSize: 4, acquireTimeoutMs: 20_000 });
     let next = 0;

@@ -91,7 +91,7 @@ test('retryable is true for a connection that was lost in a transaction before C
   assert.equal(error.retryable, true, `${error.code} ${error.message}`);
 });
 
-test('retryable is true when no connection was to be had: no primary, or all are busy', async (t) => {
+test('retryable is true when there is no primary and when all connections are busy', async (t) => {
   const standby = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
   const missing = await failureOf(standby.query('SELECT 1'));
   assert.deepEqual(summary(missing), { code: 'ERR_NO_PRIMARY', outcome: 'not-applied', retryable: true });
@@ -103,7 +103,7 @@ test('retryable is true when no connection was to be had: no primary, or all are
   assert.deepEqual(summary(busy), { code: 'ERR_ACQUIRE_TIMEOUT', outcome: 'not-applied', retryable: true });
 });
 
-test('transaction() with retries does not wait anew for a primary that the pool has not found in time', async (t) => {
+test('transaction() with retries does not wait again for a primary that the pool has not found in time', async (t) => {
   const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
   let calls = 0;
   const work = pool.transaction(

@@ -104,7 +104,7 @@ for (const [title, doctor, code, expected] of CASES) {
   });
 }
 
-test('demo: nothing was ever acknowledged: exit code 1', () => {
+test('demo: no write was acknowledged: exit code 1', () => {
   assert.equal(compare([], []).ok, false);
 });
 
@@ -114,7 +114,7 @@ test('demo: the database cannot be asked: exit code 1', async () => {
   assert.deepEqual(judged, { code: 1, error });
 });
 
-test('demo: an error that promises nothing counts as unknown', () => {
+test('demo: an error without an outcome counts as unknown', () => {
   const table = [
     [refused, true],
     [lostOutcome, false],

@@ -42,7 +42,7 @@ function run(command, args) {
 }
 
 describe('the published package', () => {
-  test('has these files and no others', () => {
+  test('package has these files and no others', () => {
     const { ok, stdout } = run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts']);
     if (!ok) throw new UnsupportedError('npm pack', 'npm is not there');
     const [{ files }] = JSON.parse(stdout);
@@ -55,7 +55,7 @@ describe('the published package', () => {
     );
   });
 
-  test('runs nothing when it is installed or packed', () => {
+  test('package runs no script when it is installed or packed', () => {
     // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp that lies about.
     const RUN_BY_NPM = /^(pre|post)?(install|uninstall|prepare|prepublish|prepublishOnly|pack|publish|dependencies)$/;
     assert.deepEqual(
@@ -65,7 +65,7 @@ describe('the published package', () => {
     assert.ok(!fs.existsSync(path.join(ROOT, 'binding.gyp')));
   });
 
-  test('depends on nothing but its own platform packages', () => {
+  test('package depends on nothing but its own platform packages', () => {
     const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = /** @type {any} */ (manifest);
     assert.deepEqual([dependencies, peerDependencies], [{}, {}]);
     for (const name of ['bundleDependencies', 'bundledDependencies']) assert.ok(!(name in manifest));
@@ -75,7 +75,7 @@ describe('the published package', () => {
     }
   });
 
-  test('has a package for each platform that is built, at its own version', () => {
+  test('package has a platform package for each platform that is built, at its own version', () => {
     const folders = fs.readdirSync(path.join(ROOT, 'npm')).sort();
     assert.equal(folders.length, manifest.napi.targets.length);
     assert.deepEqual(
@@ -101,7 +101,7 @@ describe('the published package', () => {
     }
   });
 
-  test('is loaded by its name: all of it, and its package.json, from CommonJS and ES modules', async () => {
+  test('package is loaded by its name, with its package.json, from CommonJS and ES modules', async () => {
     // A package may require itself by its name, through `exports`, as others do.
     const script = (/** @type {string[]} */ names) => `
       import { ${names.join(', ')} } from 'hyperiondb-client';
@@ -122,7 +122,7 @@ describe('the published package', () => {
     assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
   });
 
-  test('says which Node-API it needs, and every Node that it is for has it', () => {
+  test('package.json engines: every Node that is supported has the Node-API that the add-on needs', () => {
     const [, version] = /^napi = .*"napi(\d+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8')) ?? [];
     const [, said] = /Node-API (\d+)/.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
     assert.equal(said, version);
@@ -130,7 +130,7 @@ describe('the published package', () => {
     assert.ok(Number(process.versions.napi) >= Number(version));
   });
 
-  test('its JavaScript requires nothing but itself and Node', () => {
+  test('package: its JavaScript requires nothing but itself and Node', () => {
     const foreign = PUBLISHED.filter((name) => name.endsWith('.js') && name !== 'index.js').flatMap((name) => {
       const text = fs.readFileSync(path.join(ROOT, name), 'utf8');
       return [...text.matchAll(/\brequire\(([^)]*)\)/g)]
@@ -143,7 +143,7 @@ describe('the published package', () => {
 });
 
 describe('lock files', () => {
-  test('are committed', () => {
+  test('lock files are committed', () => {
     const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock'];
     for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
     if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
@@ -156,7 +156,7 @@ describe('lock files', () => {
     );
   });
 
-  test('npm installs the versions that package.json names, with checksums', () => {
+  test('lock files: npm installs the versions that package.json names, with checksums', () => {
     const { devDependencies } = manifest;
     assert.deepEqual(lock.packages[''].devDependencies, devDependencies);
     for (const [name, version] of Object.entries(devDependencies)) {
@@ -225,7 +225,7 @@ describe('crates', () => {
     throw new UnsupportedError('cargo metadata', 'cargo, or its download of the crates, is not there');
   }
 
-  test('licences: all of them are allowed by deny.toml', () => {
+  test('crates: all licences are allowed by deny.toml', () => {
     const allowed = new Set(listed('allow'));
     assert.ok(allowed.has('MIT'), 'deny.toml was read');
     const wrong = packages()
@@ -234,7 +234,7 @@ describe('crates', () => {
     assert.deepEqual(wrong, []);
   });
 
-  test('sources: crates.io and this repository, nothing else', () => {
+  test('crates come from crates.io and this repository alone', () => {
     const sources = new Set(packages().map((/** @type {any} */ { source }) => source));
     sources.delete(null);
     assert.deepEqual(
@@ -246,11 +246,11 @@ describe('crates', () => {
     assert.deepEqual(unchecked, [], 'each has a checksum');
   });
 
-  test('deny.toml looks at the platforms we build for', () => {
+  test('crates: deny.toml checks the platforms that are built', () => {
     assert.deepEqual(listed('targets'), manifest.napi.targets);
   });
 
-  test('how an expression is read', () => {
+  test('crates: how a licence expression is read', () => {
     const allowed = new Set(['MIT', 'ISC']);
     /** @type {[string, boolean][]} */
     const TABLE = [

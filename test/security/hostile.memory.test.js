@@ -196,7 +196,7 @@ const CASES = {
 };
 
 for (const [name, { script, does = ASK, options = {}, mostMb = MOST_MB, says }] of Object.entries(CASES)) {
-  test(name, async (t) => {
+  test(`hostile server, memory: ${name}`, async (t) => {
     const server = await FakeServer.open(script);
     t.after(() => server.close());
     const code = `

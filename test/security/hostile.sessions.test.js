@@ -15,7 +15,7 @@ const MOST_MB = 64;
 const SEED = seedFrom(process.env.HYPERION_SEED, 'HYPERION_SEED');
 console.log(`hostile sessions: HYPERION_SEED=${SEED} repeats the choices`);
 
-test(`${SESSIONS} mutated sessions`, { timeout: 900_000 }, async (t) => {
+test(`hostile server: ${SESSIONS} mutated sessions hang, crash and leak nothing`, { timeout: 900_000 }, async (t) => {
   const { wrong, stderr, exit, open, warmMb, peakMb, values, errors, codes, ms } = await runSessions({
     sessions: SESSIONS,
     seed: SEED,

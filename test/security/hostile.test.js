@@ -78,10 +78,10 @@ before(() => table.start());
 after(() => table.stop());
 
 for (const { name } of CASES) {
-  test(name, { timeout: ALL_MS }, async () => assert.deepEqual(await table.of(name), []));
+  test(`hostile server: ${name}`, { timeout: ALL_MS }, async () => assert.deepEqual(await table.of(name), []));
 }
 
-test('all of that printed nothing: no panic, no warning, no rejection that nobody handled', {
+test('hostile server: no case printed a panic, a warning or an unhandled rejection', {
   timeout: ALL_MS,
 }, async () => {
   assert.deepEqual({ ...(await table.ended), stderr: table.stderr }, { code: 0, signal: null, stderr: '' });
@@ -97,7 +97,7 @@ for (const [name, script] of /** @type {[string, import('./hostile/server').Scri
   ['logs in and closes', { probe: [{ end: true }] }],
   ['says of itself nothing', { probe: ['default'], control: [{ hush: true }] }],
 ])) {
-  test(`a real cluster is found behind a host that ${name}`, async (t) => {
+  test(`hostile server: a real cluster is found behind a host that ${name}`, async (t) => {
     const fake = await FakeServer.open(script);
     t.after(() => fake.close());
     const { hosts } = db.options();
@@ -111,7 +111,7 @@ for (const [name, script] of /** @type {[string, import('./hostile/server').Scri
   });
 }
 
-test('a node that begins to talk nonsense is left for the one that is promoted', async (t) => {
+test('hostile server: a node that begins to talk nonsense is left for the one that is promoted', async (t) => {
   const bad = await FakeServer.open({ statements: { 'SELECT hostile': { execute: [message('?')] } } });
   const good = await FakeServer.open({}, { role: 'standby' });
   t.after(() => [bad, good].map((server) => server.close()));
@@ -129,7 +129,7 @@ test('a node that begins to talk nonsense is left for the one that is promoted',
   assert.equal(bad.times('execute SELECT hostile') + good.times('execute SELECT hostile'), 1);
 });
 
-test('a node that falls silent under a statement is given up by the monitor, without any other limit', async (t) => {
+test('hostile server: a node that falls silent under a statement is given up by the monitor, without any other limit', async (t) => {
   let frozen = false;
   /** @type {import('./hostile/server').Step} */
   const unlessFrozen = () => (frozen ? [{ hush: true }] : ['default']);

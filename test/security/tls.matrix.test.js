@@ -49,7 +49,7 @@ const titleOf = ({ server, entrance, trusts }) => `server: ${server}, lets in: $
 
 describe('sslmode by server, certificate and trust', () => {
   for (const row of MATRIX) {
-    test(titleOf(row), async (t) => {
+    test(`sslmode: ${titleOf(row)}`, async (t) => {
       await receive(row);
       const trust = trustOf(row);
       const at = `localhost:${db.node.port}`;
@@ -73,10 +73,10 @@ describe('sslmode by server, certificate and trust', () => {
   }
 });
 
-describe('which names a certificate is for', () => {
+describe('the names that a certificate is for', () => {
   for (const row of NAMES) {
     const { server, host, 'verify-full': expected } = row;
-    test(`${server}: ${host}: ${expected}`, async (t) => {
+    test(`certificate name: ${server} for the host ${host}: ${expected}`, async (t) => {
       await db.receive(server);
       const { port } = db.node;
       const hosts = [{ host, port, address: '127.0.0.1' }];
@@ -98,11 +98,11 @@ describe('which names a certificate is for', () => {
 });
 
 // libpq itself is held against the tables. Its differences are ours, too, and stand here.
-describe('libpq agrees', () => {
+describe('libpq agrees with the tables', () => {
   const login = () => ({ port: db.node.port, ...db.app, dbname: db.cluster.database });
 
   for (const row of MATRIX) {
-    test(titleOf(row), async () => {
+    test(`sslmode, libpq agrees: ${titleOf(row)}`, async () => {
       await receive(row);
       const { ca, crl } = trustOf(row);
       const found = await byMode(async (mode) => {
@@ -115,7 +115,7 @@ describe('libpq agrees', () => {
     });
   }
 
-  test('about names', async () => {
+  test('certificate name: libpq agrees', async () => {
     for (const { server, host, 'verify-full': expected } of NAMES) {
       await db.receive(server);
       const keywords = { host, hostaddr: '127.0.0.1', sslmode: 'verify-full', sslrootcert: db.pki.ca.file };

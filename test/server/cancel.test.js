@@ -46,7 +46,7 @@ function assertAborted(error, reason, outcome) {
 }
 
 describe('timeoutMs', () => {
-  test('ends a running statement on the server, and the connection goes on', async (t) => {
+  test('timeoutMs ends a running statement on the server, and the connection goes on', async (t) => {
     const applicationName = named('timeout');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -55,7 +55,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the same connection');
   });
 
-  test('undoes what it had done', async (t) => {
+  test('timeoutMs undoes what the statement had done', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE timed (id int)');
     const error = await failureOf(
@@ -68,7 +68,7 @@ describe('timeoutMs', () => {
     await pool.query('DROP TABLE timed');
   });
 
-  test('counts from the call: a statement that waits for a connection is given up, and never sent', async (t) => {
+  test('timeoutMs counts from the call: a statement that waits for a connection is given up, and never sent', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE queued (id int)');
     const tx = await pool.begin();
@@ -80,13 +80,13 @@ describe('timeoutMs', () => {
     await pool.query('DROP TABLE queued');
   });
 
-  test('while there is no connection to be had', async (t) => {
+  test('timeoutMs ends a call while no connection can be had', async (t) => {
     const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 50_000 });
     assertTimeout(await failureOf(pool.query('SELECT 1', [], { timeoutMs: 100 })), 'not-applied');
     assertTimeout(await failureOf(pool.begin({ timeoutMs: 100 })), 'not-applied');
   });
 
-  test('does not touch a statement that is quick enough', async (t) => {
+  test('timeoutMs does not touch a statement that is quick enough', async (t) => {
     const pool = db.pool(t);
     const answers = await Promise.all(
       range(100).map((i) => pool.query('SELECT $1::int4 AS v', [i], { timeoutMs: 30_000 })),
@@ -96,7 +96,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { timeoutMs: undefined }), [{ v: 1 }]);
   });
 
-  test('in the middle of a large result', async (t) => {
+  test('timeoutMs in the middle of a large result: the statement ends, and the connection goes on', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const error = await failureOf(
       pool.query("SELECT i, repeat('x', 200) FROM generate_series(1, 100000000) i", [], { timeoutMs: 200 }),
@@ -105,7 +105,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('on a node that is frozen: bounded, and its outcome is unknown if it was sent', async (t) => {
+  test('timeoutMs on a frozen node ends the call, and the outcome is unknown if the statement was sent', async (t) => {
     db.needs('freeze');
     const primary = db.cluster.primary();
     const pool = db.pool(t, { hosts: primary.address, poolSize: 1 });
@@ -129,7 +129,7 @@ describe('timeoutMs', () => {
 });
 
 describe('signal', () => {
-  test('already aborted: nothing is sent', async (t) => {
+  test('signal that is already aborted: nothing is sent', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE aborted (id int)');
     const reason = new Error('changed my mind');
@@ -165,7 +165,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE aborted');
   });
 
-  test('in the tick of the call', async (t) => {
+  test('signal aborted in the tick of the call', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE same_tick (id int)');
     const controller = new AbortController();
@@ -178,7 +178,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE same_tick');
   });
 
-  test('while it waits for a connection', async (t) => {
+  test('signal aborted while the statement waits for a connection', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE waiting (id int)');
     const tx = await pool.begin();
@@ -194,7 +194,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE waiting');
   });
 
-  test('while it runs', async (t) => {
+  test('signal aborted while the statement runs', async (t) => {
     const applicationName = named('abort');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -207,7 +207,7 @@ describe('signal', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the same connection');
   });
 
-  test('after its end: nothing happens, to nobody', async (t) => {
+  test('signal aborted after the end of its statement: nothing is cancelled', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const controller = new AbortController();
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { signal: controller.signal }), [{ v: 1 }]);
@@ -216,7 +216,7 @@ describe('signal', () => {
     assert.deepStrictEqual(await other, [{ v: 2 }]);
   });
 
-  test('AbortSignal.timeout and AbortSignal.any', async (t) => {
+  test('signal may be of AbortSignal.timeout and AbortSignal.any', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(
       pool.query('SELECT pg_sleep(30)', [], { signal: AbortSignal.any([AbortSignal.timeout(50)]) }),
@@ -225,7 +225,7 @@ describe('signal', () => {
     assert.equal(error.cause.name, 'TimeoutError');
   });
 
-  test('one signal for many statements', async (t) => {
+  test('signal: one for many statements ends them all', async (t) => {
     /** @type {Error[]} */
     const warnings = [];
     const hear = (/** @type {Error} */ warning) => warnings.push(warning);
@@ -241,7 +241,7 @@ describe('signal', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('leaves no listener behind', async (t) => {
+  test('signal: no listener stays on it', async (t) => {
     const { getEventListeners } = require('node:events');
     const pool = db.pool(t);
     const { signal } = new AbortController();
@@ -263,7 +263,7 @@ describe('signal', () => {
     ['x', /options/],
     [5, /options/],
   ]);
-  test('wrong options send nothing and are named', async (t) => {
+  test('wrong options of query() are refused by name, and nothing is sent', async (t) => {
     const pool = db.pool(t);
     for (const [options, message] of WRONG) {
       const error = await failureOf(pool.query('SELECT 1', [], options));
@@ -274,8 +274,8 @@ describe('signal', () => {
   });
 });
 
-describe('a cancel never hits a neighbour', () => {
-  test('hundreds of them, racing with the ends of their statements', async (t) => {
+describe('a cancel never hits another statement', () => {
+  test('cancel: hundreds of them race with the ends of their statements, and no other statement is hit', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 60_000 });
     let over = false;
     let neighbours = 0;
@@ -316,7 +316,7 @@ describe('a cancel never hits a neighbour', () => {
     assert.ok(neighbours > 200, `${neighbours}`);
   });
 
-  test('on the only connection there is', async (t) => {
+  test('cancel on the only connection of a pool does not hit the next statement', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 60_000 });
     for (let i = 0; i < 150; i++) {
       const [cancelled, ...rest] = await endings([
@@ -329,7 +329,7 @@ describe('a cancel never hits a neighbour', () => {
     }
   });
 
-  test('in a transaction: the next statement of it is not hit', async (t) => {
+  test('cancel in a transaction does not hit its next statement', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     let finished = 0;
     for (let i = 0; i < 100; i++) {
@@ -345,7 +345,7 @@ describe('a cancel never hits a neighbour', () => {
     assert.ok(finished < 100);
   });
 
-  test('what an error says is what was done', async (t) => {
+  test('cancel: the outcome of each error is what the server has done', async (t) => {
     const pool = db.pool(t, { poolSize: 3, acquireTimeoutMs: 60_000 });
     await pool.query('CREATE TABLE outcomes (id int)');
     const ended = await endings(
@@ -363,8 +363,8 @@ describe('a cancel never hits a neighbour', () => {
   });
 });
 
-describe('in a transaction', () => {
-  test('timeoutMs of a statement: the transaction is aborted, and can be rolled back', async (t) => {
+describe('limits in a transaction', () => {
+  test('timeoutMs of a statement in a transaction: the transaction is aborted, and can be rolled back', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)', [], { timeoutMs: 50 })), 'not-applied');
@@ -373,7 +373,7 @@ describe('in a transaction', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('transaction(): timeoutMs ends it wherever it is', async (t) => {
+  test('transaction() with timeoutMs ends in whichever part it is', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE in_tx (id int)');
     const bodies = /** @type {((tx: any) => Promise<unknown>)[]} */ ([
@@ -398,7 +398,7 @@ describe('in a transaction', () => {
     await pool.query('DROP TABLE in_tx');
   });
 
-  test('transaction(): the signal ends it wherever it is', async (t) => {
+  test('transaction() with a signal ends in whichever part it is', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE abort_tx (id int)');
     for (const last of ['SELECT pg_sleep(30)', null]) {
@@ -419,7 +419,7 @@ describe('in a transaction', () => {
     await pool.query('DROP TABLE abort_tx');
   });
 
-  test('begin() with timeoutMs: what comes too late is refused, and the connection comes back', async (t) => {
+  test('begin() with timeoutMs: a statement that comes too late is refused, and the connection comes back', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('SELECT 1');
     const tx = await pool.begin({ timeoutMs: 100 });
@@ -432,7 +432,7 @@ describe('in a transaction', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('begin() with a signal', async (t) => {
+  test('begin() with a signal: an abort ends the transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const controller = new AbortController();
     const tx = await pool.begin({ signal: controller.signal });
@@ -443,7 +443,7 @@ describe('in a transaction', () => {
     await tx.rollback();
   });
 
-  test('begin() that waits for a connection is given up', async (t) => {
+  test('begin() with timeoutMs is given up while it waits for a connection', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     assertTimeout(await failureOf(pool.begin({ timeoutMs: 50 })), 'not-applied');
@@ -458,7 +458,7 @@ describe('in a transaction', () => {
 });
 
 // PostgreSQL answers a cancel during the wait for a standby with success and a warning.
-describe('while a commit waits for its standby', () => {
+describe('limits while a commit waits for its standby', () => {
   /**
    * Both standbys frozen; thawed at the end.
    * @param {() => Promise<void>} body
@@ -493,7 +493,7 @@ describe('while a commit waits for its standby', () => {
     );
   }
 
-  test('a statement that is given up then is unknown, never a success', async (t) => {
+  test('a statement that is given up while its commit waits for a standby is unknown, never a success', async (t) => {
     const pool = db.pool(t, { poolSize: 2, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE replicated (id int)');
     await withFrozenStandbys(async () => {
@@ -515,7 +515,7 @@ describe('while a commit waits for its standby', () => {
     await pool.query('DROP TABLE replicated');
   });
 
-  test('COMMIT of a transaction, cancelled by somebody else: unknown', async (t) => {
+  test('COMMIT that somebody else cancels while it waits for a standby is unknown', async (t) => {
     const applicationName = named('commit');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE commits (id int)');
@@ -531,7 +531,7 @@ describe('while a commit waits for its standby', () => {
     await pool.query('DROP TABLE commits');
   });
 
-  test('pg_terminate_backend and pg_cancel_backend by somebody else: unknown', async (t) => {
+  test('pg_terminate_backend and pg_cancel_backend while a commit waits for a standby: unknown', async (t) => {
     const applicationName = named('terminated');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE ended_by (id int)');
@@ -546,7 +546,7 @@ describe('while a commit waits for its standby', () => {
     await pool.query('DROP TABLE ended_by');
   });
 
-  test('a declared read in the pipe with it has nothing to be replicated', async (t) => {
+  test('a declared read beside a commit that waits for a standby has nothing to be replicated, and is not unknown', async (t) => {
     const applicationName = named('beside');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE beside (id int)');
@@ -568,7 +568,7 @@ describe('while a commit waits for its standby', () => {
     await pool.query('DROP TABLE beside');
   });
 
-  test('transaction(): its limits hold for COMMIT too, and then it is unknown', async (t) => {
+  test('transaction() with a limit that ends its COMMIT is unknown', async (t) => {
     const pool = db.pool(t, { poolSize: 1, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE committing (id int)');
     await withFrozenStandbys(async () => {

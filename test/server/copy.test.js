@@ -220,8 +220,10 @@ const REFUSED = {
 
 const TYPES = `CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE DOMAIN short AS varchar(5)`;
 
-describe('rows', () => {
-  test('arrive as parameters do, each type alone and all of them together', { timeout: 120_000 }, async (t) => {
+describe('copyFrom: rows', () => {
+  test('copyFrom: values arrive as parameters do, each type alone and all of them together', {
+    timeout: 120_000,
+  }, async (t) => {
     const pool = db.pool(t, { options: { TimeZone: 'Asia/Kathmandu' } });
     for (const sql of TYPES.split('; ')) await pool.query(sql);
     const wide = Object.keys(VALUES);
@@ -271,7 +273,9 @@ describe('rows', () => {
     }
   });
 
-  test('that do not fit are refused by row and column, and nothing stays', { timeout: 120_000 }, async (t) => {
+  test('copyFrom: values that do not fit are refused by row and column, and no row stays', {
+    timeout: 120_000,
+  }, async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const sql of TYPES.split('; ')) await pool.query(sql).catch(() => {});
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -305,7 +309,7 @@ describe('rows', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the connection is kept');
   });
 
-  test('100,000 of them, from a generator, and the event loop goes on', async (t) => {
+  test('copyFrom: 100,000 rows from a generator, while the event loop goes on', async (t) => {
     const { pool, table } = await withTable(t, 'id int4, name text, at timestamptz, doc jsonb');
     /** @type {{ rows: number, bytes: number }[]} */
     const progress = [];
@@ -330,7 +334,7 @@ describe('rows', () => {
     assert.deepStrictEqual(sums, { ids: 100_000n, i: '4999950000', name: 'name 99999', at: '99.999000' });
   });
 
-  test('as arrays, objects, class instances; from arrays, sets, generators of both kinds, Readables', async (t) => {
+  test('copyFrom takes rows as arrays, objects and class instances, from arrays, sets, generators of both kinds and Readables', async (t) => {
     const { pool, table } = await withTable(
       t,
       `a int4, "B b" text, c int4 GENERATED ALWAYS AS (a * 2) STORED, d int4 DEFAULT 7`,
@@ -373,7 +377,7 @@ describe('rows', () => {
     ]);
   });
 
-  test('that are no rows are refused by number', async (t) => {
+  test('copyFrom: a value that is not a row is refused by its number', async (t) => {
     const { pool, table } = await withTable(t, 'a int4, b text');
     /** @type {[unknown, RegExp][]} */
     const bad = [
@@ -398,7 +402,7 @@ describe('rows', () => {
     assert.equal(await countOf(pool, table), 0);
   });
 
-  test("the server's errors say in which row of all, also after the load has gone over to text", async (t) => {
+  test('copyFrom: an error of the server names the row, also after the load has changed to the text format', async (t) => {
     const { pool, table } = await withTable(t, 'id int4 PRIMARY KEY, at timestamptz NOT NULL');
     const rows = (/** @type {unknown[][]} */ ...last) => [...range(500).map((i) => [i, new Date(i)]), ...last];
     const now = [1000, 'now'];
@@ -423,7 +427,7 @@ describe('rows', () => {
     assert.equal(await countOf(pool, table), 502);
   });
 
-  test('refused by the server end the load at once, whatever their source would still give', async (t) => {
+  test('copyFrom: a row that the server refuses ends the load at once, and the source is left', async (t) => {
     const { pool, table } = await withTable(t, 'id int4 PRIMARY KEY');
     for (const target of [table, `COPY ${table} FROM STDIN`]) {
       let left = false;
@@ -460,7 +464,7 @@ describe('rows', () => {
     assert.equal(await countOf(pool, table), 0);
   });
 
-  test('large values pass', async (t) => {
+  test('copyFrom: large values', async (t) => {
     const { pool, table } = await withTable(t, 'a text, b bytea');
     const text = 'é'.repeat(25_000_000);
     const bytes = Buffer.alloc(50_000_000, 9);
@@ -483,7 +487,7 @@ describe('rows', () => {
     assert.equal(got[0].m, require('node:crypto').createHash('md5').update(bytes).digest('hex'));
   });
 
-  test('a deferred constraint, a trigger that drops rows, a view', async (t) => {
+  test('copyFrom into a table with a deferred constraint or a trigger that drops rows, and into a view', async (t) => {
     const { pool, table } = await withTable(t, 'id int4, parent int4');
     await pool.query(`ALTER TABLE ${table} ADD PRIMARY KEY (id)`);
     await pool.query(`ALTER TABLE ${table} ADD FOREIGN KEY (parent) REFERENCES ${table} DEFERRABLE INITIALLY DEFERRED`);
@@ -507,7 +511,7 @@ describe('rows', () => {
     );
   });
 
-  test('two loads and other statements at once do not meet', async (t) => {
+  test('copyFrom: two loads and other statements at once do not mix', async (t) => {
     const { pool, table } = await withTable(t, 'who int4, n int4', { poolSize: 3 });
     const load = (/** @type {number} */ who) =>
       pool.copyFrom(
@@ -535,10 +539,10 @@ describe('rows', () => {
   });
 });
 
-describe('ready data', () => {
+describe('copyFrom: ready data', () => {
   const csv = 'id,name\n1,"a, ""b"""\n2,\n';
 
-  test('from a string, a Buffer, a Readable, a file, an iterable of chunks', async (t) => {
+  test('copyFrom takes ready data from a string, a Buffer, a Readable, a file and an iterable of chunks', async (t) => {
     const { pool, table } = await withTable(t, 'id int4, name text');
     const sql = `COPY ${table} (id, name) FROM STDIN (FORMAT csv, HEADER)`;
     const file = `${__filename}.${process.pid}.csv`;
@@ -565,7 +569,7 @@ describe('ready data', () => {
     assert.equal((await pool.copyFrom(`copy ${table} from stdin`, '')).rowCount, 0);
   });
 
-  test('of any size, with progress', async (t) => {
+  test('copyFrom takes ready data of any size, with progress', async (t) => {
     const { pool, table } = await withTable(t, 'id int4, name text');
     const line = (/** @type {number} */ i) => `${i}\t${'x'.repeat(1000)}\n`;
     const all = Buffer.from(range(20_000).map(line).join(''));
@@ -581,7 +585,7 @@ describe('ready data', () => {
     assert.ok((await textOf(pool.copyTo(table))) === all.toString());
   });
 
-  test('errors name the row; chunks that are no data, and streams that fail, end it', async (t) => {
+  test('copyFrom of ready data: errors name the row, and a wrong chunk or a stream that fails ends the load', async (t) => {
     const { pool, table } = await withTable(t, 'id int4');
     const sql = `COPY ${table} FROM STDIN`;
     const error = await failureOf(pool.copyFrom(sql, '1\n2\nx\n'));
@@ -597,8 +601,8 @@ describe('ready data', () => {
   });
 });
 
-describe('a load that is given up', () => {
-  test('because its source throws: the error goes on, nothing stays, the connection does', async (t) => {
+describe('copyFrom: a load that is given up', () => {
+  test('copyFrom whose source throws rejects with that error, no row stays, and the connection goes on', async (t) => {
     const { pool, table } = await withTable(t, 'id int4', { poolSize: 1 });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
     for (const at of [1, 2, 50_000]) {
@@ -627,7 +631,7 @@ describe('a load that is given up', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }]);
   });
 
-  test('by a signal or its time, in every phase: nothing stays, and the source is let go', async (t) => {
+  test('copyFrom that a signal or timeoutMs ends, in every phase: no row stays, and the source is left', async (t) => {
     const { pool, table } = await withTable(t, 'id int4', { poolSize: 1 });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
     const before = watched([[1]], undefined, {});
@@ -686,7 +690,7 @@ describe('a load that is given up', () => {
     assert.equal(await countOf(pool, table), 0);
   });
 
-  test('with its backend: lost, not applied, and nothing stays', async (t) => {
+  test('copyFrom whose backend is ended: ERR_CONNECTION_LOST, not applied, and no row stays', async (t) => {
     const { pool, table } = await withTable(t, 'id int4', { poolSize: 2 });
     const state = {};
     const source = (async function* () {
@@ -714,7 +718,7 @@ describe('a load that is given up', () => {
     assert.equal((await pool.copyFrom(table, [[1]])).rowCount, 1);
   });
 
-  test('by the end of the pool', async (t) => {
+  test('copyFrom and the end of the pool: end() waits for the load, and end() with timeoutMs cancels it', async (t) => {
     const { pool, table } = await withTable(t, 'id int4');
     const gate = { open: () => {} };
     const opened = new Promise((resolve) => {
@@ -754,7 +758,7 @@ describe('a load that is given up', () => {
 });
 
 describe('copyTo', () => {
-  test('sends what COPY sends, unchanged', async (t) => {
+  test('copyTo gives what COPY sends, unchanged', async (t) => {
     const { pool, table } = await withTable(t, 'a int4, "B" text');
     await pool.copyFrom(table, [
       [1, 'x\ty'],
@@ -770,7 +774,7 @@ describe('copyTo', () => {
     assert.equal(await countOf(pool, table), 3, 'it is committed');
   });
 
-  test('an error that comes behind the data is an error, and nothing is committed', async (t) => {
+  test('copyTo: an error behind the data fails the stream, and nothing is committed', async (t) => {
     const { pool, table } = await withTable(t, 'a int4');
     await pool.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$`);
     await pool.query(`CREATE TRIGGER refuse AFTER INSERT ON ${table} EXECUTE FUNCTION refuse()`);
@@ -780,7 +784,7 @@ describe('copyTo', () => {
     assert.equal(await countOf(pool, table), 0);
   });
 
-  test('holds the server, not memory, when it is read slowly; and goes through pipeline()', async (t) => {
+  test('copyTo that is read slowly holds the data in the server, not in memory, and works in pipeline()', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const stream = pool.copyTo(`COPY (SELECT repeat('x', 1000) FROM generate_series(1, 2000000)) TO STDOUT`, {
       highWaterMark: 16_384,
@@ -802,7 +806,7 @@ describe('copyTo', () => {
     assert.equal(bytes, 50_000_000);
   });
 
-  test('left early, aborted or too late, it is cancelled and its connection is free', async (t) => {
+  test('copyTo that is left early, aborted or too late is cancelled, and its connection is free', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const endless = `COPY (SELECT generate_series(1, 1000000000)) TO STDOUT`;
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -822,7 +826,7 @@ describe('copyTo', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the connection is kept');
   });
 
-  test('errors come as errors of the stream', async (t) => {
+  test('copyTo: errors are errors of the stream', async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(textOf(pool.copyTo('nowhere')))).code, '42P01');
     const halfway = `COPY (SELECT 1 / (5000 - g) FROM generate_series(1, 10000) g) TO STDOUT`;
@@ -831,7 +835,7 @@ describe('copyTo', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('with its backend it is lost; it begins when it is read', async (t) => {
+  test('copyTo begins when it is read, and fails as not applied when its backend is ended', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const sql = `COPY (SELECT generate_series(1, 1000000000)) TO STDOUT`;
     const stream = pool.copyTo(sql);
@@ -850,8 +854,8 @@ describe('copyTo', () => {
   });
 });
 
-describe('in a transaction', () => {
-  test('a load is part of it', async (t) => {
+describe('copyFrom and copyTo in a transaction', () => {
+  test('copyFrom in a transaction is a part of it', async (t) => {
     const { pool, table } = await withTable(t, 'id int4');
     await pool.transaction(async (/** @type {any} */ tx) => {
       await tx.query(`INSERT INTO ${table} VALUES (0)`);
@@ -875,7 +879,7 @@ describe('in a transaction', () => {
     assert.equal((await failureOf(tx.copyFrom(table, [[1]]))).code, 'ERR_TRANSACTION_ENDED');
   });
 
-  test('a load that fails spoils it, and a savepoint saves it', async (t) => {
+  test('copyFrom that fails in a transaction aborts it, until ROLLBACK TO a savepoint', async (t) => {
     const { pool, table } = await withTable(t, 'id int4 PRIMARY KEY');
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -917,8 +921,8 @@ describe('in a transaction', () => {
   });
 });
 
-describe('mistakes', () => {
-  test('in the arguments are refused by name, and nothing is sent', async (t) => {
+describe('copyFrom and copyTo: mistakes', () => {
+  test('copyFrom and copyTo refuse wrong arguments by name, and send nothing', async (t) => {
     const pool = db.pool(t);
     /** @type {[unknown[], RegExp][]} */
     const calls = [
@@ -960,7 +964,7 @@ describe('mistakes', () => {
     assert.equal(pool.status().size, 0);
   });
 
-  test('that the server sees come before any row is taken', async (t) => {
+  test('copyFrom: an error in the target comes before any row is taken from the source', async (t) => {
     const { pool, table } = await withTable(t, 'a int4');
     for (const [target, code] of [
       ['nowhere', '42P01'],
@@ -976,7 +980,7 @@ describe('mistakes', () => {
     assert.match((await failureOf(pool.copyFrom('without', []))).message, /^target: the table has no columns/);
   });
 
-  test('the logger hears of each copy once', async (t) => {
+  test('copyFrom and copyTo: the logger is called once for each copy', async (t) => {
     /** @type {any[]} */
     const events = [];
     const { pool, table } = await withTable(t, 'a int4', { logger: (/** @type {any} */ event) => events.push(event) });
@@ -995,8 +999,8 @@ describe('mistakes', () => {
   });
 });
 
-describe('a cluster', () => {
-  test('a load goes to the primary, waits out a fence, and is refused where nothing may be written', async (t) => {
+describe('copyFrom on a cluster', () => {
+  test('copyFrom goes to the primary, waits out a fence, and is refused where nothing may be written', async (t) => {
     const own = await ownCluster(t, { nodes: 2 });
     own.needs('fence');
     const pool = own.pool(t, { acquireTimeoutMs: 20_000 });
@@ -1023,7 +1027,7 @@ describe('a cluster', () => {
     assert.equal(fenced.code, '25006');
   });
 
-  test('a load whose wait for its standby is cancelled is not called a success', async (t) => {
+  test('copyFrom whose wait for its standby is cancelled is unknown, never a success', async (t) => {
     const own = await ownCluster(t, { nodes: 2 });
     own.needsSynchronous();
     const pool = own.pool(t);

@@ -16,7 +16,7 @@ const told = (results) => results.map((rows) => [rows.command, rows.rowCount, [.
 const exists = async (/** @type {string} */ table) =>
   (await db.sql('SELECT to_regclass($1) IS NOT NULL AS there', [table]))[0].there;
 
-describe('an array with the rows of each statement', () => {
+describe('exec(): an array with the rows of each statement', () => {
   const table = /** @type {[string, unknown[]][]} */ ([
     ['', []],
     [' \n\t', []],
@@ -76,7 +76,7 @@ describe('an array with the rows of each statement', () => {
     ],
   ]);
   for (const [script, results] of table) {
-    test(JSON.stringify(script).slice(0, 100), async (t) => {
+    test(`exec(): the results of ${JSON.stringify(script).slice(0, 100)}`, async (t) => {
       const pool = db.pool(t);
       assert.deepStrictEqual(told(await pool.exec(script)), results);
       if (/BEGIN/.test(script)) return;
@@ -87,7 +87,7 @@ describe('an array with the rows of each statement', () => {
     });
   }
 
-  test('values are those of query(), whatever the type', async (t) => {
+  test('exec(): values are those of query(), whatever the type', async (t) => {
     const pool = db.pool(t);
     await pool.exec(`CREATE TYPE mood AS ENUM ('sad', 'it''s'); CREATE TYPE pair AS (a int8, b mood[]);
       CREATE DOMAIN positive AS int CHECK (VALUE > 0)`);
@@ -131,7 +131,7 @@ describe('an array with the rows of each statement', () => {
     await pool.exec('DROP TYPE pair; DROP TYPE mood; DROP DOMAIN positive');
   });
 
-  test('rowMode and types, as for query()', async (t) => {
+  test('exec() takes rowMode and types as query() does', async (t) => {
     const pool = db.pool(t, { types: { int8: 'string' } });
     const script = 'SELECT 1::int8 AS a, 2 AS a; SELECT 3::int8';
     assert.deepStrictEqual(await pool.exec(script, { rowMode: 'array' }), [[['1', 2]], [['3']]]);
@@ -145,7 +145,7 @@ describe('an array with the rows of each statement', () => {
     );
   });
 
-  test('a type that is gone, changed or new at the end of the script', async (t) => {
+  test('exec(): values of a type that is dropped, changed or created by the end of the script', async (t) => {
     const pool = db.pool(t);
     const [, rows] = await pool.exec(
       "CREATE TYPE brief AS ENUM ('a'); SELECT 'a'::brief AS v, 1 AS n; DROP TYPE brief",
@@ -172,7 +172,7 @@ describe('an array with the rows of each statement', () => {
   });
 });
 
-describe('one transaction, unless the script says otherwise', () => {
+describe('exec(): one transaction, unless the script says otherwise', () => {
   // script, SQLSTATE or code, statementIndex, outcome, what is there afterwards
   const table = /** @type {[string, string, number | undefined, string, boolean][]} */ ([
     ['CREATE TABLE made (id int); SELECT 1/0; SELECT 2', '22012', 1, 'not-applied', false],
@@ -204,7 +204,7 @@ describe('one transaction, unless the script says otherwise', () => {
     ['SELECT $1::int', '42P02', 0, 'not-applied', false],
   ]);
   for (const [script, code, index, outcome, there] of table) {
-    test(script, async (t) => {
+    test(`exec() of a script that fails: ${script}`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const error = await failureOf(pool.exec(script));
       assert.deepEqual([error.code, error.statementIndex, error.outcome], [code, index, outcome], error.stack);
@@ -215,7 +215,7 @@ describe('one transaction, unless the script says otherwise', () => {
     });
   }
 
-  test('position counts from the beginning of the script', async (t) => {
+  test('exec(): the position of an error counts from the beginning of the script', async (t) => {
     const script = "SELECT 'é\u{1F600}';\nSELECT nope FROM pg_class";
     const error = await failureOf(db.pool(t).exec(script));
     assert.ok(error instanceof DatabaseError);
@@ -225,7 +225,7 @@ describe('one transaction, unless the script says otherwise', () => {
     );
   });
 
-  test('COPY TO STDOUT is refused, too, and may have run by then', async (t) => {
+  test('exec() refuses COPY TO STDOUT, which may have run by then', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const error = await failureOf(pool.exec('SELECT 1; COPY pg_class TO STDOUT; SELECT 2'));
     assert.deepEqual([error.code, error.outcome], ['ERR_COPY_IN_SCRIPT', 'unknown']);
@@ -234,7 +234,7 @@ describe('one transaction, unless the script says otherwise', () => {
   });
 });
 
-test('what cannot be sent is refused', async (t) => {
+test('exec() refuses what cannot be sent', async (t) => {
   const pool = db.pool(t);
   const table = /** @type {[unknown, unknown, RegExp][]} */ ([
     [undefined, undefined, /script must be a string, not undefined/],
@@ -261,7 +261,7 @@ test('what cannot be sent is refused', async (t) => {
   assert.equal((await failureOf(pool.exec('SELECT 1'))).code, 'ERR_POOL_CLOSED');
 });
 
-describe('what a script does to its session stays there', () => {
+describe('exec(): what a script changes in its session', () => {
   const DUMP = `
     -- PostgreSQL database dump
     SET statement_timeout = 0; SET lock_timeout = 0; SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
@@ -306,7 +306,7 @@ describe('what a script does to its session stays there', () => {
     });
   }
 
-  test('its connection is closed, and neither more nor fewer are open afterwards', async (t) => {
+  test('exec() closes its connection, and the pool has as many as before', async (t) => {
     const applicationName = `exec-${process.pid}`;
     const pool = db.pool(t, { poolSize: 2, applicationName });
     const pids = new Set();
@@ -319,8 +319,8 @@ describe('what a script does to its session stays there', () => {
   });
 });
 
-describe('size', () => {
-  test('1000 statements', async (t) => {
+describe('exec(): size', () => {
+  test('exec() of 1000 statements', async (t) => {
     const results = await db.pool(t).exec(
       range(1000)
         .map((i) => `SELECT ${i} AS v`)
@@ -332,7 +332,7 @@ describe('size', () => {
     );
   });
 
-  test('10 MB of text, in and out, also in a transaction', async (t) => {
+  test('exec() of 10 MB of text, sent and returned, also in a transaction', async (t) => {
     const pool = db.pool(t);
     const text = 'é;COMMIT;'.repeat(1 << 20);
     const script = `SELECT length('${text}') AS n; SELECT '${text}' AS text`;
@@ -346,7 +346,7 @@ describe('size', () => {
     }
   });
 
-  test('many rows in several results', async (t) => {
+  test('exec() with many rows in several results', async (t) => {
     const script = range(3)
       .map((i) => `SELECT g, repeat('x', 100) AS t FROM generate_series(1, 30000 + ${i}) g`)
       .join(';');
@@ -356,7 +356,7 @@ describe('size', () => {
     });
   });
 
-  test('50 at once, beside statements: each gets its own results', async (t) => {
+  test('exec(): 50 scripts at once, beside statements, each with its own results', async (t) => {
     const pool = db.pool(t, { poolSize: 3, acquireTimeoutMs: 50_000 });
     const answers = await Promise.all(
       range(50).map(async (i) => [
@@ -368,8 +368,8 @@ describe('size', () => {
   });
 });
 
-describe('in a transaction', () => {
-  test('it is a part of it', async (t) => {
+describe('exec() in a transaction', () => {
+  test('exec() in a transaction is a part of it', async (t) => {
     const pool = db.pool(t);
     const tx = await pool.begin();
     const [, results, [{ n }]] = await Promise.all([
@@ -382,7 +382,7 @@ describe('in a transaction', () => {
     assert.equal(await exists('part'), false);
   });
 
-  test('a failure spoils it, until ROLLBACK TO', async (t) => {
+  test('exec() that fails in a transaction aborts it, until ROLLBACK TO', async (t) => {
     const pool = db.pool(t);
     const tx = await pool.begin();
     await tx.exec('SAVEPOINT a');
@@ -396,7 +396,7 @@ describe('in a transaction', () => {
     await tx.commit();
   });
 
-  test('an empty script does not make a spoilt one look well', async (t) => {
+  test('exec() of an empty script does not make an aborted transaction look well', async (t) => {
     const tx = await db.pool(t).begin();
     await failureOf(tx.query('SELECT 1/0'));
     assert.deepEqual(await tx.exec(''), []);
@@ -414,7 +414,7 @@ describe('in a transaction', () => {
     "SELECT E'\\''; COMMIT --'",
     'SELECT 1 -- x\r; COMMIT',
   ]) {
-    test(`${JSON.stringify(script)} is refused`, async (t) => {
+    test(`exec() in a transaction refuses ${JSON.stringify(script)}`, async (t) => {
       const tx = await db.pool(t).begin();
       const error = await failureOf(tx.exec(script));
       assert.ok(error instanceof ParameterError, error.stack);
@@ -430,13 +430,13 @@ describe('in a transaction', () => {
     `SELECT 1 AS "a;COMMIT;""END"; SELECT U&'\\0061;COMMIT' -- COMMIT;`,
     'SELECT 1 AS "commit", 2 AS "begin"; SELECT 2 /* ; /* END; */ COMMIT; */',
   ]) {
-    test(`${JSON.stringify(script).slice(0, 90)} is not`, async (t) => {
+    test(`exec() in a transaction takes ${JSON.stringify(script).slice(0, 90)}`, async (t) => {
       db.needsVersion(14, 'function bodies of SQL');
       await db.pool(t).transaction((/** @type {any} */ tx) => tx.exec(script));
     });
   }
 
-  test('one that ends it unseen: an error, and the transaction is over', async (t) => {
+  test('exec() of a script that ends its transaction unseen: an error, and the transaction is over', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE unseen (id int)');
     const tx = await pool.begin();
@@ -451,7 +451,7 @@ describe('in a transaction', () => {
     await pool.query('DROP TABLE unseen');
   });
 
-  test('COPY in it ends it, undone', async (t) => {
+  test('exec() of COPY in a transaction ends and undoes the transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     const error = await failureOf(tx.exec('CREATE TABLE copied (id int); COPY copied FROM STDIN'));
@@ -461,7 +461,7 @@ describe('in a transaction', () => {
   });
 });
 
-test('the logger hears of it once', async (t) => {
+test('exec(): the logger is called once for each script', async (t) => {
   /** @type {any[]} */
   const events = [];
   const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event) });

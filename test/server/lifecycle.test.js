@@ -37,7 +37,7 @@ async function sessions(name) {
 }
 
 describe('end()', () => {
-  test('takes no new work, lets what runs finish, then closes every connection', async (t) => {
+  test('end() takes no new work, lets running work finish, then closes every connection', async (t) => {
     const applicationName = named('end');
     const pool = db.pool(t, { applicationName, poolSize: 2 });
     const running = pool.query('SELECT 1 AS v FROM pg_sleep(0.3)');
@@ -57,7 +57,7 @@ describe('end()', () => {
     assert.deepEqual(pool.nodes(), []);
   });
 
-  test('may be called again, and at once by many', async (t) => {
+  test('end() may be called again, and many times at once', async (t) => {
     const pool = db.pool(t);
     await pool.query('SELECT 1');
     await Promise.all([pool.end(), pool.end(), pool[asyncDispose](), pool.end({ timeoutMs: 5 })]);
@@ -65,14 +65,14 @@ describe('end()', () => {
     assert.equal((await failureOf(pool.query('SELECT 1'))).code, 'ERR_POOL_CLOSED');
   });
 
-  test('of a pool that was never used', async (t) => {
+  test('end() of a pool that was never used', async (t) => {
     const pool = db.pool(t);
     await pool.end();
     const nowhere = createPool({ hosts: 'nowhere.invalid', user: 'u' });
     await nowhere.end();
   });
 
-  test('while it is still looking for a node', async () => {
+  test('end() while the pool is still looking for a node', async () => {
     const pool = createPool({ hosts: '127.0.0.1:1', user: 'u', password: 'p', acquireTimeoutMs: 300 });
     const waiting = failureOf(pool.query('SELECT 1'));
     const ended = pool.end();
@@ -80,7 +80,7 @@ describe('end()', () => {
     await ended;
   });
 
-  test('with timeoutMs: what still runs then is cancelled, and says so', async (t) => {
+  test('end() with timeoutMs: statements that still run then are cancelled, and their errors say so', async (t) => {
     const applicationName = named('end-timeout');
     const pool = db.pool(t, { applicationName, poolSize: 3 });
     await pool.query('CREATE TABLE cut_short (id int)');
@@ -109,7 +109,7 @@ describe('end()', () => {
     await db.sql('DROP TABLE cut_short');
   });
 
-  test('wrong options are refused', async (t) => {
+  test('end() refuses wrong options', async (t) => {
     for (const options of [{ timeoutMs: -1 }, { timeoutMs: 'x' }, { timeout: 1 }, 5]) {
       const pool = db.pool(t);
       assert.equal((await failureOf(pool.end(options))).code, 'ERR_INVALID_PARAM');
@@ -127,7 +127,7 @@ describe('end()', () => {
     if (Symbol.asyncDispose) assert.equal(typeof pool[Symbol.asyncDispose], 'function');
   });
 
-  test('a hundred pools, one after another, leave nothing behind', async () => {
+  test('end() of a hundred pools, one after another, leaves nothing open', async () => {
     const applicationName = named('hundred');
     for (let i = 0; i < 100; i++) {
       const pool = createPool(db.options({ applicationName }));
@@ -138,8 +138,8 @@ describe('end()', () => {
   });
 });
 
-describe('the logger', () => {
-  test('hears of each statement once: text, time, rows, node, error', async (t) => {
+describe('the option logger', () => {
+  test('logger is called once for each statement, with text, time, rows, node and error', async (t) => {
     /** @type {any[]} */
     const events = [];
     const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event) });
@@ -184,7 +184,7 @@ describe('the logger', () => {
       () => ({ then: (/** @type {any} */ _, /** @type {any} */ reject) => reject(new Error('logger')) }),
     ],
   ])) {
-    test(`one that ${how} changes nothing`, async (t) => {
+    test(`logger that ${how} changes nothing for the statement`, async (t) => {
       const pool = db.pool(t, { logger });
       assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
       assert.equal((await failureOf(pool.query('SELECT nothing'))).code, '42703');
@@ -192,8 +192,8 @@ describe('the logger', () => {
   }
 });
 
-describe('a process', () => {
-  test('with an idle open pool exits at once', async () => {
+describe('the end of a process', () => {
+  test('a process with an idle open pool exits at once', async () => {
     const started = performance.now();
     const printed = await printedBy(
       db,
@@ -208,7 +208,7 @@ describe('a process', () => {
     assert.ok(performance.now() - started < 15_000);
   });
 
-  test('with a pool whose cluster is down exits when its last statement has failed', async () => {
+  test('a process with a pool whose cluster is down exits when its last statement has failed', async () => {
     const printed = await printedBy(
       null,
       `
@@ -219,7 +219,7 @@ describe('a process', () => {
     assert.deepEqual(printed, ['ERR_NO_PRIMARY']);
   });
 
-  test('waits for work in flight that nobody awaits', async () => {
+  test('a process waits for running statements that nobody awaits', async () => {
     const printed = await printedBy(
       db,
       `
@@ -230,7 +230,7 @@ describe('a process', () => {
     assert.deepEqual(printed.sort(), ['[{"v":1}]', '[{"v":2}]']);
   });
 
-  test('waits for end()', async () => {
+  test('a process waits for end()', async () => {
     const printed = await printedBy(
       db,
       `
@@ -241,7 +241,7 @@ describe('a process', () => {
     assert.deepEqual(printed, ['ended']);
   });
 
-  test('may exit in the middle of everything', async () => {
+  test('a process may exit in the middle of everything', async () => {
     for (const how of ['process.exit(0)', 'process.exitCode = 0; setTimeout(() => process.exit(), 1)']) {
       const { code, signal, stderr } = await inChild(
         db,
@@ -257,7 +257,7 @@ describe('a process', () => {
     }
   });
 
-  test('that is ended by an uncaught exception ends by it', async () => {
+  test('a process that is ended by an uncaught exception ends by it', async () => {
     const { code, signal, stderr } = await inChild(
       db,
       `
@@ -269,7 +269,7 @@ describe('a process', () => {
     assert.match(stderr, /Error: mine/);
   });
 
-  test('a rejection nobody handles is an ordinary one', async () => {
+  test('a rejection of query() that nobody handles is an ordinary unhandled rejection', async () => {
     const { code, stderr } = await inChild(
       db,
       `
@@ -280,7 +280,7 @@ describe('a process', () => {
     assert.deepEqual([code, stderr], [3, '']);
   });
 
-  test('its forgotten pools are closed when they are collected', async () => {
+  test('a pool that the program forgets is closed when it is collected', async () => {
     const applicationName = named('forgotten');
     const printed = await printedBy(
       db,
@@ -299,7 +299,7 @@ describe('a process', () => {
     assert.deepEqual(printed, ['0']);
   });
 
-  test('a forgotten pool still answers what it was asked', async () => {
+  test('a pool that the program forgets still answers its statements', async () => {
     const printed = await printedBy(
       db,
       `
@@ -344,8 +344,8 @@ describe('a process', () => {
   });
 });
 
-describe('several of everything', () => {
-  test('two pools in one process', async (t) => {
+describe('several pools, copies and threads', () => {
+  test('two pools work in one process', async (t) => {
     const names = [named('a'), named('b')];
     const pools = names.map((applicationName) => db.pool(t, { applicationName, poolSize: 2 }));
     const answers = await Promise.all(
@@ -362,7 +362,7 @@ describe('several of everything', () => {
     );
   });
 
-  test('the package loaded twice', async () => {
+  test('the package works when it is loaded twice', async () => {
     const printed = await printedBy(
       db,
       `
@@ -380,7 +380,7 @@ describe('several of everything', () => {
     assert.deepEqual(printed, ['true [{"v":1}] [{"v":2}]', '[{"v":3}]']);
   });
 
-  test('CommonJS and ES modules see the same', async () => {
+  test('CommonJS and ES modules have the same exports', async () => {
     const printed = await printedBy(
       db,
       `
@@ -391,7 +391,7 @@ describe('several of everything', () => {
     assert.deepEqual(printed, ['true function true']);
   });
 
-  test('50 worker threads that load, query and go, some in the middle of a query', async () => {
+  test('50 worker threads load the package, query and exit, some in the middle of a query', async () => {
     const printed = await printedBy(
       db,
       `
@@ -433,7 +433,7 @@ describe('several of everything', () => {
     assert.deepEqual(printed, ['50 [{"v":1}]']);
   });
 
-  test('worker threads alone, the main thread never loading it', async () => {
+  test('worker threads use the package that the main thread never loads', async () => {
     const printed = await printedBy(
       db,
       `
@@ -571,7 +571,7 @@ describe('the stack of an error leads to the line that called', () => {
       },
     ],
   ]);
-  test('however it is called', async (t) => {
+  test('the stack of an error leads to the line that called, whatever the method', async (t) => {
     const pool = db.pool(t);
     pool.logging = db.pool(t, { logger: () => {} });
     pool.closed = db.pool(t);
@@ -587,7 +587,7 @@ describe('the stack of an error leads to the line that called', () => {
 });
 
 describe('errors', () => {
-  test('are instances, with a name, of the exported classes', async (t) => {
+  test('errors are instances of the exported classes, and have their names', async (t) => {
     const client = require('../../client.js');
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 100 });
     const busy = await pool.begin();

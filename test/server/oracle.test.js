@@ -205,7 +205,7 @@ function meaning(type, text) {
 /** @param {string} text */
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
 
-describe('the oracle', () => {
+describe('every type of the server, compared with its own text', () => {
   /** @type {string[]} */
   const mismatches = [];
   let compared = 0;
@@ -294,7 +294,7 @@ describe('the oracle', () => {
     );
   }
 
-  test('every type, both ways', { timeout: 240_000 }, async (t) => {
+  test('oracle: every type is read and sent as the text of the server says', { timeout: 240_000 }, async (t) => {
     const random = new Random(seed);
     const covered = new Set();
     for (const type of types.values()) {
@@ -329,7 +329,7 @@ describe('the oracle', () => {
     assert.ok(compared > 20_000, String(compared));
   });
 
-  test('a statement that returns all types at once decodes', async () => {
+  test('oracle: a statement that returns all types at once is decoded', async () => {
     const random = new Random(seed);
     const all = [...types.values()];
     const columns = await Promise.all(

@@ -14,7 +14,7 @@ const db = useCluster({ nodes: 1 });
  */
 const pairs = ([row]) => Object.entries(row);
 
-describe('parameters', () => {
+describe('parameters of query()', () => {
   // sql, parameters as given, rows
   const GIVEN = /** @type {[string, any, object[]][]} */ ([
     ['SELECT 1 AS v', undefined, [{ v: 1 }]],
@@ -32,7 +32,7 @@ describe('parameters', () => {
     ['SELECT $1::text AS a, $2::text AS b', Object.freeze(['x', null]), [{ a: 'x', b: null }]],
   ]);
   for (const [sql, params, rows] of GIVEN) {
-    test(`${sql} with ${JSON.stringify(params)}`, async (t) => {
+    test(`query() of ${sql} with ${JSON.stringify(params)}`, async (t) => {
       assert.deepStrictEqual(await db.pool(t).query(sql, params), rows);
     });
   }
@@ -45,7 +45,7 @@ describe('parameters', () => {
     ['CREATE TABLE never (id int)', [1], 0, 1],
   ]);
   for (const [sql, params, wanted, given] of WRONG) {
-    test(`${sql} takes ${wanted}, not ${given}`, async (t) => {
+    test(`query() of ${sql} takes ${wanted} parameters, not ${given}`, async (t) => {
       const pool = db.pool(t);
       const error = await failureOf(pool.query(sql, params));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
@@ -56,7 +56,7 @@ describe('parameters', () => {
   }
 
   for (const params of ['x', 42, {}, new Map(), new Uint8Array(2)]) {
-    test(`params ${Object.prototype.toString.call(params)} is no array`, async (t) => {
+    test(`query() refuses params that are no array: ${Object.prototype.toString.call(params)}`, async (t) => {
       assert.equal(
         (await failureOf(db.pool(t).query('SELECT $1::text', /** @type {any} */ (params)))).code,
         'ERR_INVALID_PARAM',
@@ -65,12 +65,12 @@ describe('parameters', () => {
   }
 
   for (const sql of [undefined, null, 42, {}, ['SELECT 1'], 'SELECT \0', "SELECT '\ud800'"]) {
-    test(`sql ${JSON.stringify(sql)} is refused`, async (t) => {
+    test(`query() refuses sql ${JSON.stringify(sql)}`, async (t) => {
       assert.equal((await failureOf(db.pool(t).query(/** @type {any} */ (sql)))).code, 'ERR_INVALID_PARAM');
     });
   }
 
-  test('the caller may change his array right after the call', async (t) => {
+  test('parameters: the caller may change the array right after the call', async (t) => {
     const params = [1, Buffer.from('a'), [1, 2], { a: 1 }];
     const answer = db.pool(t).query('SELECT $1::int4 AS a, $2::bytea AS b, $3::int4[] AS c, $4::jsonb AS d', params);
     /** @type {any} */ (params)[1][0] = 0x62;
@@ -80,7 +80,7 @@ describe('parameters', () => {
     assert.deepStrictEqual(await answer, [{ a: 1, b: Buffer.from('a'), c: [1, 2], d: { a: 1 } }]);
   });
 
-  test('a parameter that throws sends nothing and harms nobody in the same tick', async (t) => {
+  test('parameters: one that throws sends nothing, and other statements of the same tick succeed', async (t) => {
     const pool = db.pool(t);
     const bad = {
       get x() {
@@ -111,7 +111,7 @@ describe('parameters', () => {
     }
   });
 
-  test('a cyclic object is a ParameterError', async (t) => {
+  test('parameters: a cyclic object is a ParameterError', async (t) => {
     /** @type {any} */
     const cyclic = {};
     cyclic.self = cyclic;
@@ -126,7 +126,7 @@ describe('parameters', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('65,535 parameters are the most a statement can take', async (t) => {
+  test('parameters: 65,535 are the most a statement can take', async (t) => {
     const pool = db.pool(t);
     const many = `SELECT sum(v) AS sum FROM unnest(ARRAY[${range(65_535)
       .map((i) => `$${i + 1}::int4`)
@@ -137,7 +137,7 @@ describe('parameters', () => {
   });
 });
 
-describe('results', () => {
+describe('results of query()', () => {
   // sql, rows, rowCount, command, names of the fields
   const TABLE = /** @type {[string, object[], number, string, string[]][]} */ ([
     ["SELECT 1 AS a, 'x' AS b", [{ a: 1, b: 'x' }], 1, 'SELECT', ['a', 'b']],
@@ -176,7 +176,7 @@ describe('results', () => {
     [';', [], 0, '', []],
     ['SELECT 1 AS a;', [{ a: 1 }], 1, 'SELECT', ['a']],
   ]);
-  test('a table of statements', async (t) => {
+  test('results: rows of statements of each kind', async (t) => {
     const pool = db.pool(t);
     for (const [sql, rows, rowCount, command, fields] of TABLE) {
       const result = await pool.query(sql);
@@ -192,7 +192,7 @@ describe('results', () => {
     }
   });
 
-  test('a result is an ordinary array that hides what else it knows', async (t) => {
+  test('results: a result is an ordinary array whose other properties are not enumerable', async (t) => {
     const result = await db.pool(t).query('SELECT 1::int4 AS a, 2::int8 AS b, 3::numeric(5,2) AS c');
     assert.ok(Array.isArray(result));
     assert.deepStrictEqual(result, [{ a: 1, b: 2n, c: '3.00' }]);
@@ -212,7 +212,7 @@ describe('results', () => {
     assert.equal(result.length, 2, "and it is the caller's own");
   });
 
-  test('duplicate names: the last one wins', async (t) => {
+  test('results: of duplicate column names the last one counts', async (t) => {
     const pool = db.pool(t);
     assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, 2 AS b, 3 AS a')), [
       ['a', 3],
@@ -266,7 +266,7 @@ describe('results', () => {
     '\ufeff',
     '\u0001',
   ];
-  test('any name a column can have', async (t) => {
+  test('results: a column may have any name', async (t) => {
     const pool = db.pool(t);
     const quoted = (/** @type {string} */ name) => `"${name.replace(/"/g, '""')}"`;
     for (const name of NAMES) {
@@ -281,7 +281,7 @@ describe('results', () => {
   });
 
   for (const columns of [31, 32, 33, 63, 64, 65, 128, 256, 257, 1_600]) {
-    test(`${columns} columns, every other one NULL`, async (t) => {
+    test(`results: ${columns} columns, every other one NULL`, async (t) => {
       const pool = db.pool(t);
       const list = range(columns)
         .map((i) => `CASE WHEN (g + ${i}) % 2 = 0 THEN ${i} END AS c${i}`)
@@ -297,7 +297,7 @@ describe('results', () => {
     });
   }
 
-  test('1,600 columns of a table, of mixed types', async (t) => {
+  test('results: 1,600 columns of a table, of mixed types', async (t) => {
     const pool = db.pool(t);
     const types = ['int4', 'text', 'bool', 'float8'];
     await pool.query(
@@ -320,7 +320,7 @@ describe('results', () => {
     await pool.query('DROP TABLE wide');
   });
 
-  test('one text with several shapes, one shape under several texts', async (t) => {
+  test('results: statements that differ in text, type or order of columns do not share a wrong shape', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     await pool.query('CREATE TABLE shape_a (x int4)');
     await pool.query('CREATE TABLE shape_b (x text)');
@@ -335,8 +335,8 @@ describe('results', () => {
   });
 });
 
-describe('size', () => {
-  test('100,000 rows, while the event loop goes on', async (t) => {
+describe('size of statements and results', () => {
+  test('size: 100,000 rows, while the event loop goes on', async (t) => {
     const pool = db.pool(t);
     let ticks = 0;
     const timer = setInterval(() => {
@@ -372,7 +372,7 @@ describe('size', () => {
     assert.ok(ticks > 3, `${ticks} timer ticks meanwhile`);
   });
 
-  test('a row of 50 MB', async (t) => {
+  test('size: a row of 50 MB', async (t) => {
     const pool = db.pool(t);
     const size = 50_000_000;
     const [{ ascii }] = await pool.query("SELECT repeat('0123456789', $1::int4 / 10) AS ascii", [size]);
@@ -390,7 +390,7 @@ describe('size', () => {
     assert.equal(last, 'z');
   });
 
-  test('large and small results side by side', async (t) => {
+  test('size: large and small results side by side', async (t) => {
     const pool = db.pool(t, { poolSize: 3 });
     const answers = await Promise.all(
       range(60).map((i) =>
@@ -403,7 +403,7 @@ describe('size', () => {
     });
   });
 
-  test('a statement of more than 1 MB', async (t) => {
+  test('size: a statement of more than 1 MB', async (t) => {
     const pool = db.pool(t);
     const filler = 'x'.repeat(1_500_000);
     assert.deepStrictEqual(await pool.query(`SELECT length('${filler}') AS v`), [{ v: 1_500_000 }]);
@@ -425,7 +425,7 @@ describe('size', () => {
     (1 << 20) + 1,
     5_000_000,
   ]) {
-    test(`a parameter of ${size} bytes among small ones`, async (t) => {
+    test(`size: a parameter of ${size} bytes among small ones`, async (t) => {
       const pool = db.pool(t);
       const sql = 'SELECT $1::int4 AS before, $2::text AS big, $3::int4 AS after';
       for (const big of ['a'.repeat(size), 'é'.repeat(size / 2), '😀'.repeat(size / 4)]) {
@@ -446,7 +446,7 @@ describe('size', () => {
     });
   }
 
-  test('50 MB of parameters', async (t) => {
+  test('size: 50 MB of parameters', async (t) => {
     const pool = db.pool(t);
     const text = 'é'.repeat(10_000_000);
     const bytes = Buffer.alloc(30_000_000, 7);
@@ -456,10 +456,10 @@ describe('size', () => {
 
   // Down a pipe a quick statement may overtake one that usually takes long.
   for (const [name, pipeline, inOrder] of /** @type {const} */ ([
-    ['thousands of statements in one tick get their own answers', true, false],
-    ['and keep their order where they go one after the other', false, true],
+    ['get their own answers', true, false],
+    ['keep their order where they are not pipelined', false, true],
   ])) {
-    test(name, async (t) => {
+    test(`thousands of statements in one tick ${name}`, async (t) => {
       const pool = db.pool(t, { poolSize: 1, pipeline, acquireTimeoutMs: 30_000 });
       await pool.query('CREATE TABLE ordered (at int4 GENERATED ALWAYS AS IDENTITY, n int4, filler text)');
       // Several times the ring, with a large one now and then.
@@ -477,7 +477,7 @@ describe('size', () => {
     });
   }
 
-  test('arrays of 100,000 elements', async (t) => {
+  test('size: arrays of 100,000 elements', async (t) => {
     const pool = db.pool(t);
     const numbers = range(100_000);
     assert.deepStrictEqual(await pool.query('SELECT $1::int4[] AS v', [numbers]), [{ v: numbers }]);
@@ -486,9 +486,9 @@ describe('size', () => {
   });
 });
 
-describe('what DDL does to a prepared statement is invisible', () => {
+describe('prepared statements and DDL', () => {
   for (const poolSize of [1, 3]) {
-    test(`over ${poolSize} connections`, async (t) => {
+    test(`prepared statements go on after DDL, over ${poolSize} connections`, async (t) => {
       const pool = db.pool(t, { poolSize });
       const everywhere = async (
         /** @type {string} */ sql,
@@ -532,7 +532,7 @@ describe('what DDL does to a prepared statement is invisible', () => {
     });
   }
 
-  test('of statements in flight, too: an INSERT is done once', async (t) => {
+  test('prepared statements in flight go on after DDL, and each INSERT is done once', async (t) => {
     const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
     await pool.query('CREATE TABLE busy (n int4)');
     const insert = 'INSERT INTO busy VALUES ($1) RETURNING *';
@@ -551,7 +551,7 @@ describe('what DDL does to a prepared statement is invisible', () => {
     await pool.query('DROP TABLE busy');
   });
 
-  test('DEALLOCATE ALL and DISCARD ALL behind our back', async (t) => {
+  test('prepared statements go on after DEALLOCATE ALL and DISCARD ALL of the caller', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const sql of ['DEALLOCATE ALL', 'DISCARD ALL']) {
       assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [1]), [{ v: 1 }]);
@@ -566,7 +566,7 @@ describe('what DDL does to a prepared statement is invisible', () => {
     }
   });
 
-  test('a type that is dropped and made again', async (t) => {
+  test('prepared statements go on after a type is dropped and made again', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const labels of ["'a', 'b'", "'c', 'a'"]) {
       await pool.query(`CREATE TYPE mood AS ENUM (${labels})`);
@@ -577,8 +577,8 @@ describe('what DDL does to a prepared statement is invisible', () => {
   });
 });
 
-describe('the cache of prepared statements', () => {
-  test('is bounded on the server, and forgets the least recently used', async (t) => {
+describe('statementCacheSize', () => {
+  test('statementCacheSize bounds the prepared statements on the server, and the least recently used goes first', async (t) => {
     const pool = db.pool(t, { poolSize: 1, statementCacheSize: 5 });
     const prepared = async () =>
       (await pool.query('SELECT statement FROM pg_prepared_statements')).map((/** @type {any} */ row) => row.statement);
@@ -594,7 +594,7 @@ describe('the cache of prepared statements', () => {
     assert.deepStrictEqual(await pool.query('SELECT 10 AS v'), [{ v: 10 }]);
   });
 
-  test('is not one for each spelling of a failure', async (t) => {
+  test('prepared statements: those that fail do not pile up on the server', async (t) => {
     const pool = db.pool(t, { poolSize: 1, statementCacheSize: 50 });
     for (let i = 0; i < 20; i++) {
       await failureOf(pool.query('SELECT nothing'));
@@ -605,7 +605,7 @@ describe('the cache of prepared statements', () => {
     assert.ok(n <= 4, `${n} statements`);
   });
 
-  test('10,000 texts in flight and out', async (t) => {
+  test('statementCacheSize 8 with thousands of texts at once: each has its own answer', async (t) => {
     const pool = db.pool(t, { poolSize: 2, statementCacheSize: 8, acquireTimeoutMs: 30_000 });
     for (let round = 0; round < 4; round++) {
       const answers = await Promise.all(range(500).map((i) => pool.query(`SELECT ${i + round * 500} AS v`)));
@@ -614,7 +614,7 @@ describe('the cache of prepared statements', () => {
   });
 });
 
-describe('what query() does not send', () => {
+describe('statements that query() does not send', () => {
   const REFUSED = [
     'BEGIN',
     'begin',
@@ -641,7 +641,7 @@ describe('what query() does not send', () => {
     '\fBEGIN',
     '\vBEGIN',
   ];
-  test('transaction control, in any dress', async (t) => {
+  test('query() refuses transaction control, however it is written', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const sql of REFUSED) {
       const ended = await endings([pool.query(sql)]);
@@ -660,7 +660,7 @@ describe('what query() does not send', () => {
     await tx.rollback();
   });
 
-  test('what only looks like it is sent', async (t) => {
+  test('query() sends what only looks like transaction control', async (t) => {
     const pool = db.pool(t);
     assert.deepStrictEqual(await pool.query("SELECT 'BEGIN' AS v"), [{ v: 'BEGIN' }]);
     assert.equal((await failureOf(pool.query("ROLLBACK PREPARED 'x'"))).code, '42704');
@@ -669,13 +669,13 @@ describe('what query() does not send', () => {
     await pool.query('DROP TABLE begin_log');
   });
 
-  test("several statements in one text are the server's syntax error, and none is run", async (t) => {
+  test("query() of several statements in one text is the server's syntax error, and none is run", async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(pool.query('CREATE TABLE two_at_once (id int); SELECT 1'))).code, '42601');
     assert.deepStrictEqual(await pool.query("SELECT to_regclass('two_at_once')::text AS v"), [{ v: null }]);
   });
 
-  test('COPY over query() is an error, and the pool goes on', async (t) => {
+  test('query() of COPY is an error, and the pool goes on', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE copied (id int)');
     for (const sql of ['COPY copied FROM STDIN', 'COPY copied TO STDOUT', 'COPY (SELECT 1) TO STDOUT']) {
@@ -687,7 +687,7 @@ describe('what query() does not send', () => {
 });
 
 describe('errors of the server', () => {
-  test('all their fields', async (t) => {
+  test('DatabaseError has all fields that the server sent', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE fields (id int4 CONSTRAINT fields_key PRIMARY KEY, n int2 NOT NULL)');
     await pool.query('INSERT INTO fields VALUES (1, 1)');
@@ -720,7 +720,7 @@ describe('errors of the server', () => {
     await pool.query('DROP TABLE fields');
   });
 
-  test('after rows have arrived', async (t) => {
+  test('DatabaseError after rows have arrived rejects the statement', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(
       pool.query("SELECT 1 / (50000 - i), repeat('x', 100) FROM generate_series(1, 60000) i"),
@@ -729,7 +729,7 @@ describe('errors of the server', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('a deferred constraint fails the statement', async (t) => {
+  test('DatabaseError of a deferred constraint rejects the statement', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE deferred (id int4 UNIQUE DEFERRABLE INITIALLY DEFERRED)');
     const ended = await endings(range(3).map(() => pool.query('INSERT INTO deferred VALUES (1)')));
@@ -739,7 +739,7 @@ describe('errors of the server', () => {
   });
 });
 
-test('where code generation from strings is forbidden, everything works', async () => {
+test('query() works where code generation from strings is forbidden', async () => {
   const printed = await printedBy(
     db,
     `

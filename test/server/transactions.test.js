@@ -44,7 +44,7 @@ function assertEnded(error) {
 }
 
 describe('begin()', () => {
-  test('commit() makes it last, rollback() makes it not have been', async (t) => {
+  test('begin(): commit() makes the changes last, rollback() undoes them', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     for (const [id, end, expected] of /** @type {const} */ ([
@@ -64,7 +64,7 @@ describe('begin()', () => {
     }
   });
 
-  test('holds its connection from begin to end', async (t) => {
+  test('begin(): a transaction holds its connection to its end', async (t) => {
     const pool = db.pool(t, { poolSize: 3 });
     const tx = await pool.begin();
     const pids = await Promise.all(
@@ -80,7 +80,7 @@ describe('begin()', () => {
     await until('it is back', () => pool.status().inUse === 0);
   });
 
-  test('queries at once run in the order of the calls', async (t) => {
+  test('begin(): statements without await run in the order of the calls', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const tx = await pool.begin();
     await tx.query('CREATE TEMP TABLE log (at int4 GENERATED ALWAYS AS IDENTITY, n int4) ON COMMIT DROP');
@@ -95,7 +95,7 @@ describe('begin()', () => {
     await tx.rollback();
   });
 
-  test('an end waits for what was asked before it', async (t) => {
+  test('begin(): commit() and rollback() wait for the statements before them', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     const tx = await pool.begin();
@@ -105,7 +105,7 @@ describe('begin()', () => {
     assert.deepEqual(await idsIn(table), range(5));
   });
 
-  test('the end comes once: whatever follows is a clear error', async (t) => {
+  test('begin(): statements and ends after the end are refused', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const end of ['commit', 'rollback']) {
       const tx = await pool.begin();
@@ -121,7 +121,7 @@ describe('begin()', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('a failed statement aborts it: commit() fails and rolls back', async (t) => {
+  test('begin(): a failed statement aborts the transaction, and commit() fails and rolls back', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const tx = await pool.begin();
@@ -135,7 +135,7 @@ describe('begin()', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('a wrong parameter does not abort it', async (t) => {
+  test('begin(): a wrong parameter does not abort the transaction', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     const tx = await pool.begin();
@@ -152,7 +152,7 @@ describe('begin()', () => {
     assert.deepEqual(await idsIn(table), [1, 2]);
   });
 
-  test('savepoints', async (t) => {
+  test('begin(): savepoints', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const tx = await pool.begin();
@@ -171,7 +171,7 @@ describe('begin()', () => {
     assert.deepEqual(await idsIn(table), [1, 3]);
   });
 
-  test('a deferred constraint fails at commit(): not applied, and the connection is clean', async (t) => {
+  test('begin(): a deferred constraint fails at commit(): not applied, and the connection is clean', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const tx = await pool.begin();
@@ -182,7 +182,7 @@ describe('begin()', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('what it sets locally goes with it', async (t) => {
+  test('begin(): SET LOCAL ends with the transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     await tx.query("SET LOCAL work_mem = '3MB'");
@@ -191,7 +191,7 @@ describe('begin()', () => {
     assert.notDeepStrictEqual(await pool.query('SHOW work_mem'), [{ work_mem: '3MB' }]);
   });
 
-  test('a prepared statement of the pool works in it, and the other way round', async (t) => {
+  test('begin(): a prepared statement of the pool works in a transaction, and the other way round', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (let i = 0; i < 3; i++) {
       assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [i]), [{ v: i }]);
@@ -203,7 +203,7 @@ describe('begin()', () => {
     }
   });
 
-  test('large results and errors in the middle of them', async (t) => {
+  test('begin(): large results, and errors in the middle of them', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     assert.equal((await tx.query("SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")).length, 20_000);
@@ -216,7 +216,7 @@ describe('begin()', () => {
   });
 });
 
-describe('options', () => {
+describe('options of begin() and transaction()', () => {
   const SETTINGS =
     "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro, current_setting('transaction_deferrable') AS deferrable";
   // options, isolation, read only, deferrable
@@ -235,7 +235,7 @@ describe('options', () => {
     [{ isolation: 'serializable', readOnly: true, deferrable: true }, 'serializable', 'on', 'on'],
   ]);
   for (const [options, isolation, ro, deferrable] of TABLE) {
-    test(JSON.stringify(options) ?? 'none', async (t) => {
+    test(`begin() with ${options === undefined ? 'no options' : JSON.stringify(options)} has these settings`, async (t) => {
       const pool = db.pool(t);
       const tx = await pool.begin(options);
       assert.deepStrictEqual(await tx.query(SETTINGS), [{ isolation, ro, deferrable }]);
@@ -246,7 +246,7 @@ describe('options', () => {
     });
   }
 
-  test('what is not asked for is left to the server: a default of read-only stays', async (t) => {
+  test('begin() leaves the settings that it is not given to the server: a default of read-only stays', async (t) => {
     const pool = db.pool(t, { mode: 'primary', options: { default_transaction_read_only: 'on' } });
     for (const [options, expected] of [
       [undefined, 'on'],
@@ -271,7 +271,7 @@ describe('options', () => {
     [{ isolationLevel: 'serializable' }, /isolationLevel/],
     ['serializable', /options/],
   ]);
-  test('wrong ones begin nothing, and are named', async (t) => {
+  test('begin() and transaction() refuse wrong options by name, and begin nothing', async (t) => {
     const pool = db.pool(t);
     let called = false;
     for (const [options, message] of [...WRONG, [{ retries: 'x' }, /retries/], [{ retries: -1 }, /retries/]]) {
@@ -292,7 +292,7 @@ describe('options', () => {
     assert.equal(pool.status().size, 0);
   });
 
-  test('a write in a read-only transaction is 25006 at once, and the node is not taken for fenced', async (t) => {
+  test('begin() readOnly: a write is 25006 at once, and the node is not taken for fenced', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 50_000 });
     const table = await tableFor(t);
     /** @type {string[]} */
@@ -307,8 +307,8 @@ describe('options', () => {
   });
 });
 
-describe('transaction(cb)', () => {
-  test('commits what the callback returns, and resolves to it', async (t) => {
+describe('transaction()', () => {
+  test('transaction() commits what the callback did, and resolves to what it returned', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     assert.equal(
@@ -322,7 +322,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), [1]);
   });
 
-  test('rolls back what the callback throws, and rejects with that very thing', async (t) => {
+  test('transaction() rolls back when the callback throws, and rejects with the thrown value', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const thrown = [new Error('mine'), 'a string', undefined, null, Object.freeze(new Error('frozen'))];
@@ -355,7 +355,7 @@ describe('transaction(cb)', () => {
     await until('the connection is back', () => pool.status().inUse === 0);
   });
 
-  test('an error the callback swallows fails at the end: nothing is half done', async (t) => {
+  test('transaction() whose callback catches the error of a statement fails at the end, and nothing is applied', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     const error = await failureOf(
@@ -368,7 +368,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), []);
   });
 
-  test('what the callback does not await is done before COMMIT', async (t) => {
+  test('transaction() runs statements that the callback does not await before COMMIT', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     await pool.transaction((/** @type {any} */ tx) => {
@@ -377,7 +377,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), range(5));
   });
 
-  test('the callback may end it itself', async (t) => {
+  test('transaction(): the callback may end the transaction itself', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     await pool.transaction(async (/** @type {any} */ tx) => {
@@ -391,7 +391,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), [2]);
   });
 
-  test('used after its end it is a clear error', async (t) => {
+  test('transaction(): a statement after the end of the transaction is refused', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     /** @type {any} */
     let kept;
@@ -408,7 +408,7 @@ describe('transaction(cb)', () => {
     assertEnded(await failureOf(kept.query('SELECT 1')));
   });
 
-  test('inside another one they are two transactions', async (t) => {
+  test('transaction() inside another one is a second transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const table = await tableFor(t);
     await failureOf(
@@ -421,7 +421,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), [2]);
   });
 
-  test('1,000 over 4 connections, each all or nothing', async (t) => {
+  test('transaction(): 1,000 over 4 connections, each applied wholly or not at all', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 60_000 });
     const table = await tableFor(t);
     const ended = await endings(
@@ -443,7 +443,7 @@ describe('transaction(cb)', () => {
     );
   });
 
-  test('retries: a serialization failure is run again, only when asked', async (t) => {
+  test('transaction() with retries runs again after a serialization failure, and only when asked', async (t) => {
     const pool = db.pool(t, { poolSize: 4 });
     const table = await tableFor(t);
     await pool.query(`INSERT INTO ${table} VALUES (0)`);
@@ -464,7 +464,7 @@ describe('transaction(cb)', () => {
     assert.deepEqual(await idsIn(table), [before + 4]);
   });
 
-  test('retries: a deadlock, and at most so many', async (t) => {
+  test('transaction() with retries runs again after a deadlock, as often as retries says at most', async (t) => {
     const pool = db.pool(t);
     let runs = 0;
     const error = await failureOf(
@@ -514,7 +514,7 @@ describe('a connection that breaks under a transaction', () => {
     return { pool, kill, table: await tableFor(t) };
   }
 
-  test('between two statements: the next one says that all is rolled back', async (t) => {
+  test('a connection that breaks between two statements of a transaction: the next statement says that all is rolled back', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -531,7 +531,7 @@ describe('a connection that breaks under a transaction', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('under a statement: not applied, with its SQLSTATE', async (t) => {
+  test('a connection that breaks under a statement of a transaction: not applied, with its SQLSTATE', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -545,7 +545,7 @@ describe('a connection that breaks under a transaction', () => {
     assert.deepEqual(await idsIn(table), []);
   });
 
-  test('rollback() of it succeeds: that is what the server did', async (t) => {
+  test('rollback() on a broken connection succeeds, because the server has rolled back', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -554,7 +554,7 @@ describe('a connection that breaks under a transaction', () => {
     assert.deepEqual(await idsIn(table), []);
   });
 
-  test('under COMMIT: unknown', async (t) => {
+  test('a connection that breaks under COMMIT: unknown', async (t) => {
     db.needs('freeze');
     db.needsSynchronous();
     const { pool, kill, table } = await killable(t, { hosts: db.cluster.primary().address });
@@ -576,7 +576,7 @@ describe('a connection that breaks under a transaction', () => {
     }
   });
 
-  test('transaction(cb, { retries }) runs it again, and everything is there once', async (t) => {
+  test('transaction() with retries runs again on a broken connection, and every row is there once', async (t) => {
     const { pool, kill, table } = await killable(t);
     let runs = 0;
     await pool.transaction(
@@ -593,8 +593,8 @@ describe('a connection that breaks under a transaction', () => {
   });
 });
 
-describe('one that nobody ends', () => {
-  test('is rolled back when it is collected, and its connection comes back', async () => {
+describe('a transaction that nobody ends', () => {
+  test('a transaction that the program forgets is rolled back when it is collected, and its connection comes back', async () => {
     const printed = await printedBy(
       db,
       `
@@ -614,7 +614,7 @@ describe('one that nobody ends', () => {
     assert.deepEqual(printed, ['0 0']);
   });
 
-  test('is not collected while one of its statements runs', async () => {
+  test('a transaction is not collected while one of its statements runs', async () => {
     const printed = await printedBy(
       db,
       `
@@ -629,7 +629,7 @@ describe('one that nobody ends', () => {
     assert.deepEqual(printed, ['[{"v":1}]']);
   });
 
-  test('is rolled back when the pool ends', async (t) => {
+  test('a transaction that is open when the pool ends is rolled back', async (t) => {
     const applicationName = named('ending');
     const pool = db.pool(t, { applicationName });
     const table = await tableFor(t);
@@ -647,7 +647,7 @@ describe('one that nobody ends', () => {
     );
   });
 
-  test('transaction(cb) is waited for when the pool ends', async (t) => {
+  test('end() of the pool waits for transaction()', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t);
     const done = pool.transaction(async (/** @type {any} */ tx) => {
@@ -663,7 +663,7 @@ describe('one that nobody ends', () => {
     assert.deepEqual(await idsIn(table), [1, 2]);
   });
 
-  test('await using rolls back what was not committed', async (t) => {
+  test('await using rolls back a transaction that was not committed', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     // What `await using tx = await pool.begin()` calls at the end of its block.

@@ -224,7 +224,7 @@ async function createTypes(pool) {
 
 describe('one value of each type', () => {
   for (const [type, rows] of Object.entries(TABLE)) {
-    test(`${type} to JavaScript`, async (t) => {
+    test(`${type} from the server has its JavaScript value`, async (t) => {
       const pool = db.pool(t);
       await createTypes(pool);
       for (const [text, value] of rows)
@@ -235,7 +235,7 @@ describe('one value of each type', () => {
       assert.deepStrictEqual(row, { ...Object.fromEntries(rows.map(([, value], i) => [`c${i}`, value])), n: null });
     });
 
-    test(`${type} from JavaScript`, async (t) => {
+    test(`${type} sent from JavaScript has its value on the server`, async (t) => {
       const pool = db.pool(t);
       await createTypes(pool);
       for (const [text, value, way] of rows) {
@@ -253,7 +253,7 @@ describe('one value of each type', () => {
       assert.equal(await valueIn(pool, `SELECT $1::${type} AS v`, [null]), null);
     });
 
-    test(`arrays of ${type}`, async (t) => {
+    test(`arrays of ${type} are read and sent`, async (t) => {
       const pool = db.pool(t);
       await createTypes(pool);
       const literals = rows.map(([text]) => `${quoted(text)}::${type}`);
@@ -300,7 +300,7 @@ describe('one value of each type', () => {
     assert.deepStrictEqual(await db.pool(t).query("SELECT 'x' AS v, NULL AS n"), [{ v: 'x', n: null }]);
   });
 
-  test('xml', async (t) => {
+  test('xml is text', async (t) => {
     const pool = db.pool(t);
     const [{ value, error }] = await endings([valueIn(pool, "SELECT '<a>é</a>'::xml AS v")]);
     if (error?.code === '0A000') return t.skip('this server is built without XML');
@@ -314,7 +314,7 @@ describe('one value of each type', () => {
     ['hstore', 'hstore', [{ a: '1', b: null, __proto__x: 'q"\\' }, {}]],
     ['ltree', 'ltree', ['a.b.c']],
   ])) {
-    test(`${type}, where the extension can be made`, async (t) => {
+    test(`${type} is read and sent, where the extension can be made`, async (t) => {
       const pool = db.pool(t);
       const [{ error }] = await endings([pool.query(`CREATE EXTENSION IF NOT EXISTS ${extension}`)]);
       if (error) return t.skip(error.message);
@@ -368,7 +368,7 @@ describe('arrays', () => {
     ["'{1,2,3}'::int2vector", '1 2 3'],
   ]);
   for (const [sql, value] of SHAPES) {
-    test(sql, async (t) => {
+    test(`array ${sql} is read`, async (t) => {
       const pool = db.pool(t);
       const [{ error, value: got }] = await endings([valueIn(pool, `SELECT ${sql} AS v`)]);
       // Malformed literals are the server's business (18 refuses '{{},{}}').
@@ -427,13 +427,13 @@ describe('arrays', () => {
     ['box[]', ['((1,2),(0,0))', '((3,4),(0,0))'], '{(1,2),(0,0);(3,4),(0,0)}'],
   ]);
   for (const [type, value, text] of SENT) {
-    test(`${Array.isArray(value) ? JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}n` : v)) : value.constructor.name} as ${type}`, async (t) => {
+    test(`array ${shown(value)} is sent as ${type}`, async (t) => {
       const pool = db.pool(t);
       assert.equal(await valueIn(pool, `SELECT $1::${type}::text AS v`, [value]), text);
     });
   }
 
-  test('jsonb[]: objects are elements', async (t) => {
+  test('arrays: objects are elements of jsonb[]', async (t) => {
     const pool = db.pool(t);
     const value = [{ a: 1 }, { b: '"\\' }, 5, true, null, '"s"'];
     assert.deepStrictEqual(await valueIn(pool, 'SELECT $1::jsonb[] AS v', [value]), [
@@ -446,7 +446,7 @@ describe('arrays', () => {
     ]);
   });
 
-  test('an array for json or jsonb is a JSON array, not a PostgreSQL array', async (t) => {
+  test('an array sent as json or jsonb is a JSON array, not a PostgreSQL array', async (t) => {
     const pool = db.pool(t);
     const values = [
       [],
@@ -492,7 +492,7 @@ describe('arrays', () => {
     ['timestamptz[]', [new Date(NaN)], /\$1.*Date/],
   ]);
   for (const [type, value, message] of WRONG) {
-    test(`${shown(value)} is no ${type}`, async (t) => {
+    test(`array ${shown(value)} is refused as ${type}`, async (t) => {
       const pool = db.pool(t);
       const error = await failureOf(pool.query(`SELECT $1::${type} AS v`, [value]));
       assert.equal(error.code, 'ERR_INVALID_PARAM', error.stack);
@@ -502,7 +502,7 @@ describe('arrays', () => {
   }
 });
 
-describe('parameters', () => {
+describe('parameters of each type', () => {
   const date = new Date(Date.UTC(2024, 1, 29, 12, 34, 56, 789));
   // JavaScript, parameter type, the server's text
   const ACCEPTED = /** @type {[any, string, string][]} */ ([
@@ -579,7 +579,7 @@ describe('parameters', () => {
     ['{"a":1}', 'jsonb', '{"a": 1}'],
     ['"s"', 'jsonb', '"s"'],
   ]);
-  test('each JavaScript type to each PostgreSQL type that takes it', async (t) => {
+  test('parameters: each JavaScript type goes to each PostgreSQL type that takes it', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TYPE pair AS (a int4, b text)');
     for (const [value, type, text] of ACCEPTED) {
@@ -589,7 +589,7 @@ describe('parameters', () => {
     await pool.query('DROP TYPE pair');
   });
 
-  test('objects of another realm are what they are', async (t) => {
+  test('parameters: objects of another realm are taken for what they are', async (t) => {
     const pool = db.pool(t);
     const foreign = vm.runInNewContext(
       '({ date: new Date(0), bytes: new Uint8Array([1, 2]), array: [1, null], object: { a: 1 } })',
@@ -655,7 +655,7 @@ describe('parameters', () => {
     [new Date(NaN), 'timestamptz', 'Date'],
     [new Date(NaN), 'date', 'Date'],
   ]);
-  test('what does not fit names the parameter, both types and never the value, and nothing is sent', async (t) => {
+  test('parameters: the error of a wrong one names its number and both types, never the value, and nothing is sent', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE SEQUENCE sent');
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -680,14 +680,14 @@ describe('parameters', () => {
   });
 
   for (const value of [Symbol('s'), () => {}, class {}]) {
-    test(`a ${typeof value} cannot be sent`, async (t) => {
+    test(`parameters: a ${typeof value} is refused`, async (t) => {
       const error = await failureOf(db.pool(t).query('SELECT $1::text', [value]));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
       assert.match(error.message, /\$1.*(symbol|function)/);
     });
   }
 
-  test('NUL and unpaired surrogates in text are refused by name', async (t) => {
+  test('parameters: NUL and unpaired surrogates in text are refused by name', async (t) => {
     const pool = db.pool(t);
     for (const type of ['text', 'varchar', 'jsonb', 'int4', 'name', 'uuid']) {
       for (const [text, message] of /** @type {const} */ ([
@@ -705,14 +705,14 @@ describe('parameters', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test("in JSON they are the server's or JSON.stringify's business", async (t) => {
+  test('parameters: NUL and unpaired surrogates in JSON are left to the server and to JSON.stringify', async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(pool.query('SELECT $1::jsonb', [{ a: '\0' }]))).code, '22P05');
     assert.deepStrictEqual(await valueIn(pool, 'SELECT $1::json AS v', [{ a: '\0' }]), { a: '\0' });
     assert.deepStrictEqual(await valueIn(pool, 'SELECT $1::json AS v', [{ a: '\ud800' }]), { a: '\ud800' });
   });
 
-  test('what the server cannot read is its own error', async (t) => {
+  test('parameters: text that the server cannot read is an error of the server', async (t) => {
     const pool = db.pool(t);
     for (const [text, type, code] of /** @type {const} */ ([
       ['x', 'int4', '22P02'],
@@ -730,7 +730,7 @@ describe('parameters', () => {
     }
   });
 
-  test('types that the server infers from the statement', async (t) => {
+  test('parameters: types that the server infers from the statement', async (t) => {
     const pool = db.pool(t);
     await pool.query(
       'CREATE TABLE inferred (a int4, b int8, c numeric, d text, e jsonb, f timestamptz, g bytea, h int4[], i bool, j float8)',
@@ -836,12 +836,12 @@ describe('the option types', () => {
     [{ json: 'string' }, { j: '{"a": 1}', k: '{ "a":1}', ja: ['{}'] }],
   ]);
   for (const [types, changed] of CHOICES) {
-    test(JSON.stringify(types), async (t) => {
+    test(`types ${JSON.stringify(types)} chooses the JavaScript values`, async (t) => {
       assert.deepStrictEqual(await db.pool(t, { types }).query(SQL), [{ ...DEFAULT, ...changed }]);
     });
   }
 
-  test('two pools with other choices do not disturb each other', async (t) => {
+  test('types: two pools with different choices do not disturb each other', async (t) => {
     const [a, b] = [db.pool(t, { types: { int8: 'number' } }), db.pool(t)];
     for (let i = 0; i < 5; i++) {
       const [x, y] = await Promise.all([a.query('SELECT 1::int8 AS v'), b.query('SELECT 1::int8 AS v')]);
@@ -850,9 +850,9 @@ describe('the option types', () => {
   });
 });
 
-describe('what only the server can print', () => {
+describe('types that only the server can print', () => {
   for (const sql of ['ROW(1, 2)', "'pg_class'::regclass", "'pg_catalog.int4'::regtype", "'a b'::cstring"]) {
-    test(`${sql} is the server's text`, async (t) => {
+    test(`${sql} is the text of the server`, async (t) => {
       const pool = db.pool(t);
       const [row] = await pool.query(
         `SELECT ${sql} AS odd, (${sql})::text AS text, 1::int8 AS big, now() > '2000-01-01' AS b`,
@@ -861,7 +861,7 @@ describe('what only the server can print', () => {
     });
   }
 
-  test('arrays of it', async (t) => {
+  test('arrays of types that only the server can print are the text of the server, or arrays of it', async (t) => {
     assert.deepStrictEqual(
       await db
         .pool(t)
@@ -879,7 +879,7 @@ describe('what only the server can print', () => {
   });
 });
 
-describe('as the server prints it', () => {
+describe('values as the server prints them', () => {
   // type, a random value of it by the server
   const GENERATED = /** @type {[string, string][]} */ ([
     ['numeric', '(random() - 0.5)::numeric * (10::numeric ^ (i % 60 - 30))'],
@@ -923,7 +923,7 @@ describe('as the server prints it', () => {
     ['time', "time '00:00' + i * interval '123.456789 seconds'"],
   ]);
   for (const [type, expression] of GENERATED) {
-    test(`${type}: ${expression}`, async (t) => {
+    test(`random values of ${type} are the text of the server: ${expression}`, async (t) => {
       const pool = db.pool(t, { types: { int8: 'string' } });
       const rows = await pool.query(
         `SELECT v, format('%s', v) AS t FROM (SELECT (${expression})::${type} AS v FROM generate_series(1, 200) i) s`,
@@ -933,7 +933,7 @@ describe('as the server prints it', () => {
     });
   }
 
-  test("float4 and float8: random bits, and the number that the server's text means", async (t) => {
+  test('random float4 and float8 are the numbers that the text of the server means', async (t) => {
     const pool = db.pool(t);
     const bits = new DataView(new ArrayBuffer(8));
     const random = () => {
@@ -957,7 +957,7 @@ describe('as the server prints it', () => {
       ]);
   });
 
-  test('int2, int4, int8, oid, bool: random ones, as parameters and as results', async (t) => {
+  test('random int2, int4, int8, oid and bool are read and sent', async (t) => {
     const pool = db.pool(t);
     const word = () => Math.floor((Math.random() - 0.5) * 2 ** 32);
     for (let i = 0; i < 200; i++) {
@@ -978,7 +978,7 @@ describe('as the server prints it', () => {
     }
   });
 
-  test('timestamps and dates, from the first to the last', async (t) => {
+  test('timestamps and dates from the first to the last are the text of the server', async (t) => {
     const pool = db.pool(t);
     const rows = await pool.query(`
       SELECT ts, ts AT TIME ZONE 'UTC' AS plain, ts::date AS day, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US BC') AS t
@@ -999,7 +999,7 @@ describe('as the server prints it', () => {
     }
   });
 
-  test('Dates, there and back', async (t) => {
+  test('a Date that is sent comes back the same', async (t) => {
     const pool = db.pool(t, { types: { date: 'date' } });
     const dates = range(500).map((i) => new Date(Math.floor(((i - 250) / 250) * 1.9e14) + i));
     assert.deepStrictEqual(await valueIn(pool, 'SELECT $1::timestamptz[] AS v', [dates]), dates);
@@ -1007,7 +1007,7 @@ describe('as the server prints it', () => {
       assert.deepStrictEqual(await pool.query('SELECT $1::timestamptz AS v, $1 AS w', [date]), [{ v: date, w: date }]);
   });
 
-  test('text of every character', async (t) => {
+  test('text of every character is read and sent', async (t) => {
     const pool = db.pool(t);
     const characters = [
       ...range(0x3000).slice(1),
@@ -1031,7 +1031,7 @@ describe('as the server prints it', () => {
     }
   });
 
-  test('bytea of all bytes and lengths', async (t) => {
+  test('bytea of all bytes and lengths is read and sent', async (t) => {
     const pool = db.pool(t);
     for (const length of [...range(70), 255, 4_095, 65_536]) {
       const bytes = Buffer.from(range(length).map((i) => (i * 7) % 256));
@@ -1045,7 +1045,7 @@ describe('as the server prints it', () => {
     );
   });
 
-  test('JSON documents, there and back', async (t) => {
+  test('a JSON document that is sent comes back the same', async (t) => {
     const pool = db.pool(t);
     /** @param {number} depth @returns {any} */
     const document = (depth) => {
@@ -1084,7 +1084,7 @@ describe('as the server prints it', () => {
   });
 });
 
-test('the columns of the catalogues: the text of the server', async (t) => {
+test('the columns of the catalogues are the text of the server', async (t) => {
   const pool = db.pool(t, { types: { int8: 'string', json: 'string' } });
   // A sample of each column of the catalogues: whatever types they have.
   const columns = await pool.query(`

@@ -23,8 +23,8 @@ const looked = (...messages) =>
   );
 const nowhere = looked("Cannot find module './x.node'", "Cannot find module 'x'", 'Cannot find native binding.');
 
-describe('an addon that is missing', () => {
-  test('is named by its package, for each platform there is', () => {
+describe('an add-on that is missing', () => {
+  test('a missing add-on is named by its package, for each platform', () => {
     /** @type {[import('../../lib/core/binding.js').Machine, string][]} */
     const TABLE = [
       [{ platform: 'linux', arch: 'x64', libc: 'glibc' }, 'linux-x64-gnu'],
@@ -45,7 +45,7 @@ describe('an addon that is missing', () => {
     }
   });
 
-  test('is not looked for where there is none', () => {
+  test('an add-on is not looked for on a platform that has none', () => {
     for (const machine of [
       { platform: 'freebsd', arch: 'x64', libc: null },
       { platform: 'win32', arch: 'arm64', libc: null },
@@ -58,7 +58,7 @@ describe('an addon that is missing', () => {
     }
   });
 
-  test('that was found and refused is another matter', () => {
+  test('an add-on that was found and cannot be loaded is another error', () => {
     const machine = { platform: 'linux', arch: 'x64', libc: /** @type {const} */ ('glibc') };
     const reason = "/lib/libc.so.6: version `GLIBC_2.17' not found";
     const error = looked("Cannot find module './x.node'", reason, 'Cannot find native binding.');
@@ -67,7 +67,7 @@ describe('an addon that is missing', () => {
     assert.ok(!text.includes('not installed') && !text.includes('--omit=optional'), text);
   });
 
-  test('where a file was named, is that file', () => {
+  test('an add-on whose file is named is that file', () => {
     const text = explain(manifest, thisMachine(), nowhere, '/opt/x.node');
     assert.match(text, /NAPI_RS_NATIVE_LIBRARY_PATH names \/opt\/x\.node/);
   });
@@ -98,10 +98,10 @@ async function withoutAddon(t, more = {}) {
   return { error: JSON.parse(stdout), cli };
 }
 
-describe('the package without its addon', () => {
+describe('the package without its add-on', () => {
   const name = `hyperiondb-client-${suffixOf(thisMachine())}`;
 
-  test('throws ERR_NO_BINDING when it is loaded, with the reason of the loader', async (t) => {
+  test('the package without its add-on throws ERR_NO_BINDING when it is loaded, with the reason of the loader', async (t) => {
     const { error, cli } = await withoutAddon(t);
     const [isOurs, code, message, cause] = error;
     assert.deepEqual([isOurs, code], [true, 'ERR_NO_BINDING']);
@@ -111,7 +111,7 @@ describe('the package without its addon', () => {
     assert.match(cli.stderr, new RegExp(`^hyperiondb-client: .*${name}`));
   });
 
-  test('that is there and broken says so', async (t) => {
+  test('the package with a broken add-on says so', async (t) => {
     const file = `hyperiondb-client.${suffixOf(thisMachine())}.node`;
     const { error } = await withoutAddon(t, { [file]: 'not a library, but long enough to look at' });
     const [, code, message] = error;

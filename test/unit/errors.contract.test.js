@@ -42,7 +42,7 @@ test('client.d.ts has every code that can be raised, and no other', () => {
   assert.deepEqual(sorted([...union.matchAll(CODE)].map(([, , code]) => code)), raised);
 });
 
-test('docs/errors.md has a paragraph for each, in the order of the alphabet, with its class and what to know', () => {
+test('docs/errors.md has a paragraph for each code, in alphabetical order, with its class and what to know', () => {
   const paragraphs = page
     .slice(page.indexOf('## Codes'), page.indexOf('## SQLSTATEs'))
     .split(/\n### /)

@@ -53,7 +53,7 @@ test('an unknown flag rejects its caller and names the flag', async () => {
   await assert.rejects(asked, { code: 'ERR_INTERNAL', message: /flags 0x100000/ });
 });
 
-test('frames that cannot be told apart reject all who wait', async () => {
+test('frames whose lengths do not add up reject all calls that wait', async () => {
   const link = new CoreLink();
   const waiting = link.ask(ours.OP.QUERY, 1);
   // The head of a frame whose payload is longer than all there is.
