@@ -1,88 +1,77 @@
 'use strict';
 
-// `npm run lint` runs it: the house as docs/internals/architecture.md draws it. Arrows between the layers of src/ go downwards, no
-// files go in a circle, no file is much over 400 lines, and lib/ exports nothing that nobody takes.
-//
-// house/rust.js and house/javascript.js find out who uses whom, house/graph.js what follows from it, house/rules.js has
-// the rules and their exceptions, each with its reason. `node scripts/house.js --arrows` prints the arrows between layers.
+// `npm run lint` runs it: checks that the tree keeps to docs/internals/architecture.md. What each check looks for stands at the
+// head of its file in scripts/house/; scripts/house/rules.js has the limits and the exceptions, each exception with its reason.
+// `node scripts/house.js --arrows` prints the arrows between layers.
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { check, reaches } = require('./house/graph.js');
-const { javascriptArrows, deadExports } = require('./house/javascript.js');
+const { missingFiles } = require('./house/comments.js');
+const { deadExports } = require('./house/dead-exports.js');
+const { entryPointProblems } = require('./house/entry-points.js');
+const { check, staleCircles } = require('./house/graph.js');
+const { JAVASCRIPT_LAYERS, javascriptArrows } = require('./house/javascript.js');
+const { tooLong } = require('./house/lengths.js');
 const { LAYERS, rustArrows } = require('./house/rust.js');
+const { doubleTypes } = require('./house/type-names.js');
 const RULES = require('./house/rules.js');
 
-/** @typedef {import('./house/graph.js').Arrow} Arrow */
+/** The folders whose files are read. */
+const FOLDERS = ['src', 'lib', 'exports', 'scripts', 'test', 'bench'];
+/** Folders whose files comments name, but that are not read. */
+const NAMED_FOLDERS = ['docs', 'fuzz'];
 
-/** Every file below these folders, with its text. @param {string} root @param {readonly string[]} folders */
-function readTree(root, folders) {
-  /** @type {Map<string, string>} */
-  const files = new Map();
-  for (const folder of folders) {
-    if (!fs.existsSync(path.join(root, folder))) continue;
-    for (const name of fs.readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })) {
-      const file = path.posix.join(folder, name.split(path.sep).join('/'));
-      if (/\.(rs|[cm]?js)$/.test(file) && !/(^|\/)node_modules\//.test(file)) {
-        files.set(file, fs.readFileSync(path.join(root, file), 'utf8'));
-      }
-    }
-  }
-  for (const name of ['client.js']) {
-    if (fs.existsSync(path.join(root, name))) files.set(name, fs.readFileSync(path.join(root, name), 'utf8'));
-  }
-  return files;
+/** Every file below a folder. @param {string} root @param {string} folder */
+function filesIn(root, folder) {
+  if (!fs.existsSync(path.join(root, folder))) return [];
+  return fs
+    .readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => path.posix.join(folder, name.split(path.sep).join('/')))
+    .filter((file) => !/(^|\/)(node_modules|target)\//.test(file));
 }
 
 /**
- * What is wrong with the house, and how much was looked at.
- * @param {Map<string, string>} files
- * @param {typeof RULES} rules
+ * The sources with their texts, and the names of all files that comments may name.
+ * @param {string} root
  */
-function inspect(files, rules) {
+function readTree(root) {
+  const names = [...FOLDERS, ...NAMED_FOLDERS].flatMap((folder) => filesIn(root, folder));
+  const sources = ['client.js', ...names].filter(
+    (file) => /\.(rs|[cm]?js)$/.test(file) && !NAMED_FOLDERS.includes(file.split('/')[0]),
+  );
+  return {
+    files: new Map(sources.map((file) => [file, fs.readFileSync(path.join(root, file), 'utf8')])),
+    names: new Set(names),
+  };
+}
+
+/**
+ * All problems, and the arrows that were looked at.
+ * @param {Map<string, string>} files sources by their paths
+ * @param {typeof RULES} rules
+ * @param {Set<string>} names of files that comments may name
+ */
+function inspect(files, rules, names = new Set(files.keys())) {
   const rust = rustArrows(files);
   const javascript = javascriptArrows(files);
   const problems = [
     ...check(rust, LAYERS, rules.circles),
-    ...check(javascript, null, rules.circles),
-    ...deadExports(files).map(({ file, name }) => `${file} exports ${name}, which nobody takes`),
+    ...check(javascript, JAVASCRIPT_LAYERS, rules.circles),
+    ...staleCircles([...rust, ...javascript], rules.circles),
+    ...entryPointProblems(files),
+    ...deadExports(files),
     ...tooLong(files, rules),
-    ...stale([...rust, ...javascript], files, rules),
+    ...missingFiles(files, names),
+    ...doubleTypes(files, rules.types),
   ];
   return { problems, rust, javascript };
 }
 
-/** @param {Map<string, string>} files @param {typeof RULES} rules */
-function tooLong(files, { limit, lengths }) {
-  const problems = [];
-  for (const [file, text] of files) {
-    const lines = text.split('\n').length - 1;
-    const most = lengths[file] ?? limit;
-    if (lines > most) problems.push(`${file} has ${lines} lines; ${most} are its limit: two subjects, two files`);
-    else if (file in lengths && lines <= limit) {
-      problems.push(`${file} has only ${lines} lines: take it out of the exceptions in scripts/house/rules.js`);
-    }
-  }
-  return problems;
-}
-
-/** Exceptions that are needed no more. @param {Arrow[]} arrows @param {Map<string, string>} files @param {typeof RULES} rules */
-function stale(arrows, files, { circles, lengths }) {
-  const gone = Object.keys(lengths).filter((file) => !files.has(file));
-  const healed = circles.filter(
-    ({ from, to }) => !arrows.some((arrow) => arrow.from === from && arrow.to === to) || !reaches(arrows, to, from),
-  );
-  return [
-    ...gone.map((file) => `${file} is an exception in scripts/house/rules.js, and there is no such file`),
-    ...healed.map(({ from, to }) => `${from} -> ${to} is an exception in scripts/house/rules.js, and makes no circle`),
-  ];
-}
-
 function main() {
-  const files = readTree(path.join(__dirname, '..'), ['src', 'lib', 'scripts', 'test', 'bench']);
-  const { problems, rust, javascript } = inspect(files, RULES);
+  const { files, names } = readTree(path.join(__dirname, '..'));
+  const { problems, rust, javascript } = inspect(files, RULES, names);
   if (process.argv.includes('--arrows')) {
-    const between = new Set(rust.map(({ fromLayer, toLayer }) => `${fromLayer} -> ${toLayer}`));
+    const between = new Set([...rust, ...javascript].map(({ fromLayer, toLayer }) => `${fromLayer} -> ${toLayer}`));
     for (const arrow of [...between].sort()) console.log(arrow);
   }
   for (const problem of problems) console.error(`house: ${problem}`);

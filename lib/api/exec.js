@@ -9,13 +9,12 @@ const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
-const { callOptions, underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/statement-runner.js');
+const { EXEC, callOptions } = require('../options/call-options.js');
 const { controlOf, scriptTokens } = require('../core/statements.js');
 
-const OPTIONS = ['timeoutMs', 'signal', 'rowMode', 'types'];
-
 /** @param {unknown} options */
-const execOptions = (options) => callOptions(options, OPTIONS);
+const execOptions = (options) => callOptions(options, EXEC);
 
 /** @param {unknown} script */
 function checkScript(script) {

@@ -6,7 +6,6 @@ const { setMaxListeners } = require('node:events');
 const { Call } = require('./core-link.js');
 const { FLAG, OP } = require('./numbers.js');
 const { aborted, AbortError, ParameterError } = require('../errors.js');
-const { integer, oneOf, plainObject } = require('../options/validate.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 
@@ -18,46 +17,6 @@ const { toRows } = require('../values/rows.js');
  * @property {'object' | 'array'} [rowMode]
  * @property {object} [types]
  */
-
-/** Rows in a piece of a stream at most; a piece ends at 32 KiB in any case. */
-const BATCH_SIZE = 1000;
-const NONE = Object.freeze({ timeoutMs: 0, signal: undefined, readOnly: false });
-const KNOWN = ['timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
-const STREAM_OPTIONS = [...KNOWN, 'batchSize'];
-
-/** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
-const isSignal = (value) => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function';
-
-/**
- * The options of one call, checked. A mistake is a ParameterError, and nothing is sent.
- * @param {unknown} options
- * @param {readonly string[]} [known]
- * @returns {Record<string, any>}
- */
-function callOptions(options, known = KNOWN) {
-  if (options === undefined || options === null) return NONE;
-  try {
-    const given = plainObject('options', options);
-    for (const name of Object.keys(given)) {
-      if (!known.includes(name)) throw new ParameterError(`unknown option '${name}'`);
-    }
-    if (given.timeoutMs !== undefined && given.timeoutMs !== 0) integer('timeoutMs', given.timeoutMs, 1, 0x7fff_ffff);
-    if (given.signal !== undefined && !isSignal(given.signal)) {
-      throw new ParameterError('signal must be an AbortSignal');
-    }
-    if (given.rowMode !== undefined) oneOf('rowMode', given.rowMode, ['object', 'array']);
-    if (given.batchSize !== undefined) integer('batchSize', given.batchSize, 1, 1_000_000);
-    for (const name of ['readOnly', 'deferrable']) {
-      if (given[name] !== undefined && typeof given[name] !== 'boolean') {
-        throw new ParameterError(`${name} must be a boolean`);
-      }
-    }
-    return given;
-  } catch (error) {
-    if (error instanceof ParameterError) throw error;
-    throw new ParameterError(/** @type {Error} */ (error).message);
-  }
-}
 
 /** Signals that were told to expect many listeners. @type {WeakSet<AbortSignal>} */
 const manyListeners = new WeakSet();
@@ -102,13 +61,15 @@ async function underSignal(link, pool, signal, start) {
 class StatementRunner {
   /**
    * @param {import('./core-link.js').CoreLink} link
-   * @param {number} pool
+   * @param {import('../../index.js').Pool} corePool
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(link, pool, statements, { hosts, logger, logParameters, types }) {
+  constructor(link, corePool, statements, { hosts, logger, logParameters, types }) {
     this.link = link;
-    this.pool = pool;
+    this.corePool = corePool;
+    /** The pool's number in frames. */
+    this.pool = corePool.id;
     this.statements = statements;
     this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
@@ -293,7 +254,7 @@ class StatementRunner {
         flags,
         length,
         options.timeoutMs ?? 0,
-        options.batchSize ?? BATCH_SIZE,
+        options.batchSize ?? 0,
       );
       try {
         for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
@@ -361,4 +322,4 @@ class StatementRunner {
   }
 }
 
-module.exports = { NONE, STREAM_OPTIONS, StatementRunner, callOptions, underSignal };
+module.exports = { StatementRunner, underSignal };

@@ -19,7 +19,19 @@ const NULL = INT + 2;
 // INT + 3 is false.
 const TRUE = INT + 4;
 
-/** @typedef {import('./shapes.js').Place} Place */
+/**
+ * @typedef {object} Place where the parts of a result are in its batch
+ * @property {Int32Array} i32
+ * @property {Float64Array} f64
+ * @property {BigInt64Array} i64
+ * @property {Buffer} bytes
+ * @property {string} text of the whole batch
+ * @property {number} slots index of its first slot
+ * @property {number} aux index of its first array word
+ * @property {number} textAt start of its text
+ * @property {number} binAt start of its bytes
+ * @property {Construct[]} objects constructors of JSON objects
+ */
 
 /**
  * Makes the object whose block begins at a word of the batch.

@@ -1,7 +1,7 @@
 'use strict';
 
-// A result: an ordinary array of row objects that also knows rowCount, command and fields. They are not enumerable, so
-// a result compares and prints as what it is.
+// A result: an ordinary array of row objects that also has rowCount, command and fields. These properties are not enumerable, so
+// a result compares and prints as an array of its rows.
 
 /** @type {readonly object[]} */
 const NO_FIELDS = Object.freeze([]);
@@ -9,8 +9,17 @@ const NO_FIELDS = Object.freeze([]);
 const hidden = { value: /** @type {unknown} */ (undefined), writable: true, configurable: true, enumerable: false };
 
 /**
- * @param {import('../core/core-link.js').Call} call
- * @param {import('../core/statements.js').Statement} statement
+ * @typedef {object} FinishedCall a Call of lib/core/core-link.js
+ * @property {object[]} rows
+ * @property {number} rowCount
+ * @property {import('./shapes.js').Shape | null} shape
+ * @property {boolean} structure whether a parameter of the statement takes an object by its members
+ */
+
+/**
+ * The result of a call that has ended.
+ * @param {FinishedCall} call
+ * @param {{ command: string, takesStructure: boolean | undefined }} statement learns whether it takes a structure
  */
 function toRows(call, statement) {
   statement.takesStructure ??= call.structure;
@@ -18,6 +27,7 @@ function toRows(call, statement) {
 }
 
 /**
+ * Makes a result of an array of rows.
  * @param {object[]} rows
  * @param {number} rowCount
  * @param {string} command

@@ -30,20 +30,7 @@ const KIND = {
 /** Wider rows are read by the plain loop: the engine gives up optimising huge functions. */
 const WIDEST_COMPILED = 256;
 
-/**
- * @typedef {object} Place where a result lies in its batch
- * @property {Int32Array} i32
- * @property {Float64Array} f64
- * @property {BigInt64Array} i64
- * @property {Buffer} bytes
- * @property {string} text of the whole batch
- * @property {number} slots index of its first slot
- * @property {number} aux index of its first array word
- * @property {number} textAt start of its text
- * @property {number} binAt start of its bytes
- * @property {json.Construct[]} objects constructors of JSON objects
- */
-
+/** @typedef {json.Place} Place */
 /**
  * How slots of a type are read (Decoder::describe in src/codec/decode.rs).
  * @typedef {object} Read

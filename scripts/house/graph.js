@@ -1,6 +1,6 @@
 'use strict';
 
-// What follows from who uses whom.
+// Arrows (a file uses another) go down between the layers, and never in a circle.
 
 /**
  * @typedef {object} Arrow
@@ -12,15 +12,17 @@
  */
 
 /** @typedef {{ from: string, to: string, why: string }} Exception an arrow that is left out when circles are looked for */
+/** @typedef {readonly (string | readonly string[])[]} Layers from the top down; layers in one array are at the same height */
 
 /**
  * @param {Arrow[]} arrows
- * @param {readonly string[] | null} layers from the top down; null: no layers
+ * @param {Layers} layers
  * @param {readonly Exception[]} exceptions
  */
 function check(arrows, layers, exceptions) {
-  const upwards = layers === null ? [] : arrows.filter((arrow) => isUpwards(arrow, layers));
+  const upwards = arrows.filter((arrow) => isUpwards(arrow, layers));
   return [
+    ...strangers(arrows, layers).map(([file, layer]) => `${file} (${layer}) belongs to no layer`),
     ...upwards.map(
       ({ from, line, fromLayer, to, toLayer }) =>
         `${from}:${line} (${fromLayer}) uses ${to} (${toLayer}), which is above it`,
@@ -31,13 +33,25 @@ function check(arrows, layers, exceptions) {
   ];
 }
 
-/** @param {Arrow} arrow @param {readonly string[]} layers */
+/** The height of a layer from the top; -1: there is no such layer. @param {string} layer @param {Layers} layers */
+const rankOf = (layer, layers) => layers.findIndex((beside) => [beside].flat().includes(layer));
+
+/** @param {Arrow} arrow @param {Layers} layers */
 function isUpwards({ fromLayer, toLayer }, layers) {
-  return layers.indexOf(toLayer) < layers.indexOf(fromLayer);
+  const to = rankOf(toLayer, layers);
+  return to !== -1 && to < rankOf(fromLayer, layers);
+}
+
+/** Files of folders that have no place in the order. @param {Arrow[]} arrows @param {Layers} layers */
+function strangers(arrows, layers) {
+  /** @type {Map<string, string>} */
+  const layerOf = new Map();
+  for (const { from, to, fromLayer, toLayer } of arrows) layerOf.set(from, fromLayer).set(to, toLayer);
+  return [...layerOf].filter(([, layer]) => rankOf(layer, layers) === -1);
 }
 
 /**
- * One shortest circle for each file that is on one, each told once.
+ * One shortest circle for each file that is on one; no circle twice.
  * @param {Arrow[]} arrows
  * @returns {string[][]}
  */
@@ -75,7 +89,16 @@ function turned(circle) {
   return [...circle.slice(at), ...circle.slice(0, at)];
 }
 
-/** Whether one file uses another, at any remove. @param {Arrow[]} arrows @param {string} from @param {string} to */
+/** Exceptions that are part of no circle. @param {Arrow[]} arrows @param {readonly Exception[]} exceptions */
+function staleCircles(arrows, exceptions) {
+  return exceptions
+    .filter(
+      ({ from, to }) => !arrows.some((arrow) => arrow.from === from && arrow.to === to) || !reaches(arrows, to, from),
+    )
+    .map(({ from, to }) => `${from} -> ${to} is an exception in scripts/house/rules.js, and makes no circle`);
+}
+
+/** Whether one file uses another, directly or through others. @param {Arrow[]} arrows @param {string} from @param {string} to */
 function reaches(arrows, from, to) {
   const seen = new Set([from]);
   for (const file of seen) {
@@ -84,4 +107,4 @@ function reaches(arrows, from, to) {
   return seen.has(to);
 }
 
-module.exports = { check, reaches };
+module.exports = { check, staleCircles };

@@ -1,13 +1,12 @@
 'use strict';
 
-// The rules of the house that are numbers, and what is allowed in spite of them. Exceptions may become fewer and smaller.
+// Limits, and the exceptions from the rules, each with its reason. Exceptions may only become fewer and smaller.
 
 /** About 400 lines, as a person counts. */
 exports.limit = 440;
 
 /** Files that are longer, with their present length as their limit. @type {Record<string, number>} */
 exports.lengths = {
-  'lib/copy.js': 698,
   'test/server/cancel.test.js': 587,
   'test/cluster/cli.test.js': 704,
   'test/server/copy.test.js': 1037,
@@ -44,22 +43,13 @@ exports.circles = [
     'codec/param_sql',
     'param_array param_json',
   ),
-  ...into(
-    'a part of a cluster knows the whole',
-    'cluster',
-    'cluster/mod',
-    'connect login manners monitor notices view report socket',
-  ),
-  ...into('a connection belongs to a node, and a node counts its connections', 'cluster', 'cluster/conn', 'node'),
-  ...into('a node holds the watch over itself', 'cluster', 'cluster/monitor', 'node'),
-  ...into('the files of TLS options are read by what they configure', 'cluster/tls', 'cluster/tls', 'files'),
-  ...into(
-    'a side of the conversation knows what both sides know',
-    'cluster/wire',
-    'cluster/wire/mod',
-    'inbound outbound',
-  ),
-  ...into('what is too long is so in both directions', 'cluster/wire', 'cluster/wire/inbound', 'lineage'),
-  ...into('an attempt reports to the view, and the view makes attempts', 'cluster', 'cluster/view', 'connect'),
-  ...into('the pulse is felt by the thread that it belongs to', 'engine', 'engine', 'pulse'),
 ];
+
+/** @param {string} why @param {string} names between spaces */
+const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => [name, why]));
+
+/** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
+exports.types = {
+  ...named('being renamed in src/query', 'Command Items Object Step Target Verdict'),
+  ...named('present in src/codec', 'Binary Decimal Item'),
+};

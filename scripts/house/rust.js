@@ -1,16 +1,16 @@
 'use strict';
 
-// Who uses whom in src/, as its paths say it: `crate::`, `super::` and `self::`, in `use` and elsewhere. A name that a module
-// hands on (`pub(crate) use view::Observation`) is a use of the file it comes from. That a module contains another (`mod x;`)
-// is no use of it. Tests may use what they like.
+// Which file of src/ uses which, by its paths: `crate::`, `super::` and `self::`, in `use` and elsewhere. A use of a name that a
+// module re-exports (`pub(crate) use view::Observation`) is a use of the file that declares the name. `mod x;` is no use of x.
+// Tests may use anything.
 
 /** From the top down; each uses only what stands below it. A folder or a file of src/. */
 const LAYERS = ['binding', 'query', 'pool', 'cluster', 'connection', 'protocol', 'codec', 'engine', 'error'];
 
 /** @typedef {import('./graph.js').Arrow} Arrow */
-/** @typedef {{ path: string[], line: number, handsOn: string | null }} Use `handsOn`: the name under which others have it here */
+/** @typedef {{ path: string[], line: number, reexported: string | null }} Use `reexported`: the name under which the module re-exports it */
 
-/** `src/cluster/tls/verify.rs` is `cluster::tls::verify`. @param {string} file */
+/** `src/connection/tls/verify.rs` is `connection::tls::verify`. @param {string} file */
 function moduleOf(file) {
   const parts = file
     .replace(/^src\//, '')
@@ -22,7 +22,7 @@ function moduleOf(file) {
 /** @param {string} file */
 const isSource = (file) => /^src\/.*\.rs$/.test(file) && !/(^src\/lib\.rs$|\/tests(\/|\.rs$))/.test(file);
 
-/** Without comments, strings and what is for tests alone; the lines stay where they are. @param {string} text */
+/** The text without comments, strings and its module of tests; the lines stay where they are. @param {string} text */
 function code(text) {
   const bare = text.replace(
     /r#"[\s\S]*?"#|b?'(?:\\.|[^'\\\n])'|"(?:\\[\s\S]|[^"\\])*"|\/\/.*|\/\*[\s\S]*?\*\//g,
@@ -70,11 +70,11 @@ function usesOf(text) {
   const lineAt = (/** @type {number} */ index) => bare.slice(0, index).split('\n').length;
   /** @type {Use[]} */
   const uses = [];
-  const rest = bare.replace(/(pub(?:\([^)]*\))? )?\buse ([^;]+);/g, (whole, handsOn, tree, index) => {
+  const rest = bare.replace(/(pub(?:\([^)]*\))? )?\buse ([^;]+);/g, (whole, reexported, tree, index) => {
     for (const { path, name } of unfold(tree)) {
-      // A module's own children go by their bare names.
+      // A module names its own children without a prefix.
       const full = children.includes(path[0]) ? ['self', ...path] : path;
-      uses.push({ path: full, line: lineAt(index), handsOn: handsOn ? name : null });
+      uses.push({ path: full, line: lineAt(index), reexported: reexported ? name : null });
     }
     return whole.replace(/[^\n]/g, ' ');
   });
@@ -84,7 +84,7 @@ function usesOf(text) {
     uses.push({
       path: children.includes(path[0]) ? ['self', ...path] : path,
       line: lineAt(found.index),
-      handsOn: null,
+      reexported: null,
     });
   }
   return uses;
@@ -107,25 +107,27 @@ function rustArrows(files) {
   for (const [file, text] of files) {
     if (isSource(file)) modules.set(moduleOf(file).join('::'), { file, uses: usesOf(text) });
   }
-  /** The module in which what a path names is written. @param {string[]} path @param {number} [depth] @returns {string | null} */
+  /** The module that declares what a path names. @param {string[]} path @param {number} [depth] @returns {string | null} */
   const home = (path, depth = 0) => {
     let length = path.length;
     while (length > 0 && !modules.has(path.slice(0, length).join('::'))) length--;
     if (length === 0) return null;
     const owner = path.slice(0, length).join('::');
-    const handed = modules.get(owner)?.uses.find(({ handsOn }) => handsOn !== null && handsOn === path[length]);
-    const further = handed === undefined || depth > 8 ? null : absolute(handed.path, owner.split('::'));
+    const reexport = modules
+      .get(owner)
+      ?.uses.find(({ reexported }) => reexported !== null && reexported === path[length]);
+    const further = reexport === undefined || depth > 8 ? null : absolute(reexport.path, owner.split('::'));
     return (further && home(further, depth + 1)) ?? owner;
   };
   /** @type {Map<string, Arrow>} */
   const arrows = new Map();
   for (const [name, { file, uses }] of modules) {
-    for (const { path, line, handsOn } of uses) {
+    for (const { path, line, reexported } of uses) {
       const full = absolute(path, name.split('::'));
       const target = full === null ? null : home(full);
       const to = target === null ? undefined : modules.get(target)?.file;
-      // To hand on a child's name is to be its front door, not to use it.
-      if (to === undefined || to === file || (handsOn !== null && target?.startsWith(`${name}::`))) continue;
+      // A module that re-exports a name of its child does not use it.
+      if (to === undefined || to === file || (reexported !== null && target?.startsWith(`${name}::`))) continue;
       const arrow = { from: file, to, fromLayer: name.split('::')[0], toLayer: (target ?? '').split('::')[0], line };
       if (!arrows.has(`${file} ${to}`)) arrows.set(`${file} ${to}`, arrow);
     }
@@ -133,4 +135,4 @@ function rustArrows(files) {
   return [...arrows.values()];
 }
 
-module.exports = { LAYERS, rustArrows };
+module.exports = { LAYERS, code, isSource, rustArrows };

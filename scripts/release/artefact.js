@@ -6,7 +6,7 @@
 const fs = require('node:fs');
 
 const MOST_BYTES = 6_000_000;
-/** What the builds with zig are made for, and lib/binding.js promises. */
+/** What the builds with zig are made for, and lib/core/binding.js promises. */
 const GLIBC_MINOR = 17;
 
 // Processors, by the numbers that each format has for them.

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 16;
 /// Objects that are parsed by themselves inside one document; each costs a call of `JSON.parse`.
 const MAX_RAW: usize = 1;
 
-/// High halves of values that are no plain numbers; the numbers are a contract with lib/json.js.
+/// High halves of values that are no plain numbers; the numbers are a contract with lib/values/json.js.
 mod tag {
     /// Plus the length in UTF-16 code units (below 2^16); the low half is the start.
     pub(super) const TEXT: u32 = 0xFFF8_0000;

@@ -36,7 +36,7 @@ pub(super) enum Member {
 }
 
 impl Member {
-    /// As lib/json.js knows it.
+    /// As lib/values/json.js knows it.
     fn letter(self) -> char {
         match self {
             Self::Text => 't',

@@ -1,4 +1,4 @@
-//! Documents taken apart, put together again as lib/json.js does it.
+//! Documents taken apart, put together again as lib/values/json.js does it.
 
 use super::Packer;
 use super::fuzz::Random;

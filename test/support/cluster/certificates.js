@@ -6,7 +6,7 @@
 //
 //   const pki = await makePki(folder);
 //   pki.servers.good             { subject, cert, key, certFile, keyFile }: PEM texts, and the files that hold them
-//   pki.ca.pem, pki.ca.file      the root that clients trust (test/tls.matrix.js tells what each certificate is for)
+//   pki.ca.pem, pki.ca.file      the root that clients trust (test/security/tls.matrix.js tells what each certificate is for)
 //
 // A certificate's PEM text carries the intermediates, as servers send them: leaf first, without the root.
 
@@ -92,7 +92,7 @@ const SERVERS = {
   clientOnly: { subject: 'CN=client-only', names: LOCAL, usage: CLIENT_AUTH },
   // Homemade, with the extensions of an authority.
   likeCa: { subject: 'CN=like-ca', names: LOCAL, by: 'root', ca: true },
-  // Which name counts: see the table of names in test/tls.matrix.js.
+  // Which name counts: see the table of names in test/security/tls.matrix.js.
   onlyCn: { subject: 'CN=localhost' },
   onlyCnIp: { subject: 'CN=127.0.0.1' },
   cnBesideIp: { subject: 'CN=localhost', names: ip('127.0.0.1') },

@@ -1,0 +1,34 @@
+'use strict';
+
+// COPY: bulk load (copyFrom) and unload (copyTo).
+
+const { Load } = require('./load.js');
+const { logged } = require('./log.js');
+const { parseTarget, unloadSql } = require('./target.js');
+const { Unload } = require('./unload.js');
+
+/**
+ * Loads rows or ready data into a table.
+ * @param {import('../../core/statement-runner.js').StatementRunner} runner
+ * @param {number} transaction 0: one of its own
+ * @param {unknown} target
+ * @param {unknown} source
+ * @param {Record<string, any>} options checked
+ */
+async function copyFrom(runner, transaction, target, source, options) {
+  const load = new Load(runner, parseTarget(target, 'FROM'), source, options);
+  return logged(runner, /** @type {string} */ (target), load, () => load.run(transaction));
+}
+
+/**
+ * What COPY sends, as a Readable.
+ * @param {import('../../core/statement-runner.js').StatementRunner} runner
+ * @param {number} transaction 0: one of its own
+ * @param {unknown} target
+ * @param {Record<string, any>} options checked
+ */
+function copyTo(runner, transaction, target, options) {
+  return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
+}
+
+module.exports = { copyFrom, copyTo };

@@ -1,0 +1,28 @@
+'use strict';
+
+// Reports a load or an unload to the pool's logger.
+
+/**
+ * Runs `work` and reports how it ended.
+ * @template {{ rowCount?: number } | void} T
+ * @param {import('../../core/statement-runner.js').StatementRunner} runner
+ * @param {string} sql
+ * @param {{ node: number }} copy the load or unload that runs
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function logged(runner, sql, copy, work) {
+  if (runner.logger === undefined) return work();
+  const started = performance.now();
+  const end = (/** @type {object} */ how) => runner.tell(sql, performance.now() - started, copy.node, how);
+  try {
+    const result = await work();
+    end(result === undefined ? {} : { rowCount: result.rowCount });
+    return result;
+  } catch (error) {
+    end({ error });
+    throw error;
+  }
+}
+
+module.exports = { logged };

@@ -1,0 +1,113 @@
+'use strict';
+
+// An unload: a Readable of what COPY sends. The reader grants the pieces, so the server sends no more than is read.
+
+const { Readable } = require('node:stream');
+const { Call } = require('../../core/core-link.js');
+const { FLAG, OP } = require('../../core/numbers.js');
+const { underSignal } = require('../../core/statement-runner.js');
+const { located } = require('../../errors.js');
+const { logged } = require('./log.js');
+
+class Unload extends Readable {
+  /** @type {import('../../core/statement-runner.js').StatementRunner} */
+  #runner;
+  #transaction;
+  #sql;
+  #options;
+  /** @type {Call | undefined} */
+  #call;
+  /** Resolves when the unload has ended or failed. @type {Promise<void> | undefined} */
+  #settled;
+  /** Pieces that have arrived beyond the high-water mark: as many are granted with the next _read(). */
+  #owed = 0;
+
+  /**
+   * @param {import('../../core/statement-runner.js').StatementRunner} runner
+   * @param {number} transaction
+   * @param {string} sql
+   * @param {Record<string, any>} options checked
+   */
+  constructor(runner, transaction, sql, options) {
+    super(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark });
+    this.#runner = runner;
+    this.#transaction = transaction;
+    this.#sql = sql;
+    this.#options = options;
+  }
+
+  /** The index of the node that ran the unload; -1: none did. */
+  get node() {
+    return this.#call?.node ?? -1;
+  }
+
+  _read() {
+    if (this.#settled === undefined) {
+      this.#settled = logged(this.#runner, this.#sql, this, () => this.#run()).then(
+        () => void this.push(null),
+        (error) => void this.destroy(error),
+      );
+    } else if (this.#owed > 0) {
+      this.#grant(this.#owed);
+      this.#owed = 0;
+    }
+  }
+
+  async #run() {
+    const { link, pool } = this.#runner;
+    const { signal, timeoutMs = 0 } = this.#options;
+    try {
+      await underSignal(
+        link,
+        pool,
+        signal,
+        (started) =>
+          new Promise((resolve, reject) => {
+            const call = new Call(resolve, reject);
+            call.onBytes = (bytes) => this.#onPiece(bytes);
+            const id = link.register(call);
+            this.#call = call;
+            // The reader may be destroyed at any time, so the core must be able to cancel.
+            const flags = FLAG.STREAM | FLAG.HAS_SIGNAL;
+            link.tellText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
+            started(call);
+          }),
+      );
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /** @param {Buffer} bytes */
+  #onPiece(bytes) {
+    if (this.destroyed) return;
+    if (this.push(bytes)) this.#grant(1);
+    else this.#owed++;
+  }
+
+  /** @param {number} pieces */
+  #grant(pieces) {
+    const { link, pool } = this.#runner;
+    if (this.#call === undefined || this.#call.id === 0) return;
+    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
+    link.frames.close();
+    link.flushSoon();
+  }
+
+  /**
+   * Cancels what still runs, and waits until its connection is free.
+   * @param {Error | null} error
+   * @param {(error?: Error | null) => void} callback
+   */
+  _destroy(error, callback) {
+    const { link, pool } = this.#runner;
+    if (this.#call !== undefined && this.#call.id !== 0) {
+      link.tell(OP.CANCEL, this.#call.id, pool);
+      this.#settled?.then(() => callback(error));
+    } else {
+      callback(error);
+    }
+  }
+}
+
+module.exports = { Unload };
