@@ -9,7 +9,6 @@ const { endings, test, failureOf, ownCluster, named, range, sleep, until, useClu
 
 const db = useCluster({ nodes: 3 });
 
-
 /** @param {string} table */
 const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
 

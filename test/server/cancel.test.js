@@ -1,16 +1,14 @@
 'use strict';
 
-// Ending a statement before it ends by itself: by timeoutMs, by a signal. What is asserted again and again: the error says
-// what became of the statement, the connection is usable afterwards, and nobody else's statement is hit.
+// Ending a statement before it ends by itself, by timeoutMs or by a signal: the error says what became of the statement, the
+// connection is usable afterwards, and no other statement is hit. Transactions and commits are in cancel.commit.test.js.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { HyperionError } = require('../../client.js');
-const { endings, test, failureOf, range, sleep, until, useCluster } = require('../support/helpers');
+const { endings, test, failureOf, named, range, until, useCluster } = require('../support/helpers');
+const { assertAborted, assertTimeout, countOf } = require('../support/limits');
 
 const db = useCluster({ nodes: 3 });
-
-const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
 
 /** Whether the server runs something of this name that matches. @param {string} applicationName @param {string} like */
 const running = async (applicationName, like) =>
@@ -20,30 +18,6 @@ const running = async (applicationName, like) =>
       like,
     ])
   ).length > 0;
-
-/** Rows of a table whatever the pool thinks. @param {string} table */
-const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
-
-/**
- * @param {any} error
- * @param {string} outcome
- */
-function assertTimeout(error, outcome) {
-  assert.deepEqual([error.name, error.code, error.outcome], ['QueryTimeoutError', '57014', outcome], error.stack);
-  assert.ok(error instanceof HyperionError);
-  assert.match(error.message, /timed out after \d+ ms/);
-}
-
-/**
- * @param {any} error
- * @param {unknown} reason
- * @param {string} outcome
- */
-function assertAborted(error, reason, outcome) {
-  assert.deepEqual([error.name, error.code, error.outcome], ['AbortError', 'ABORT_ERR', outcome], error.stack);
-  assert.ok(error instanceof HyperionError);
-  assert.equal(error.cause, reason);
-}
 
 describe('timeoutMs', () => {
   test('timeoutMs ends a running statement on the server, and the connection goes on', async (t) => {
@@ -64,7 +38,7 @@ describe('timeoutMs', () => {
       }),
     );
     assertTimeout(error, 'not-applied');
-    assert.equal(await countOf('timed'), 0);
+    assert.equal(await countOf(db, 'timed'), 0);
     await pool.query('DROP TABLE timed');
   });
 
@@ -76,7 +50,7 @@ describe('timeoutMs', () => {
     assertTimeout(error, 'not-applied');
     await tx.rollback();
     await pool.query('SELECT 1');
-    assert.equal(await countOf('queued'), 0);
+    assert.equal(await countOf(db, 'queued'), 0);
     await pool.query('DROP TABLE queued');
   });
 
@@ -158,7 +132,7 @@ describe('signal', () => {
       'and the transaction goes on',
     );
     await tx.commit();
-    assert.equal(await countOf('aborted'), 0);
+    assert.equal(await countOf(db, 'aborted'), 0);
     const fresh = db.pool(t);
     await failureOf(fresh.query('SELECT 1', [], { signal }));
     assert.equal(fresh.status().size, 0, 'no connection was opened for it');
@@ -174,7 +148,7 @@ describe('signal', () => {
     );
     controller.abort('now');
     assertAborted(await failing, 'now', 'not-applied');
-    assert.equal(await countOf('same_tick'), 0);
+    assert.equal(await countOf(db, 'same_tick'), 0);
     await pool.query('DROP TABLE same_tick');
   });
 
@@ -190,7 +164,7 @@ describe('signal', () => {
     assert.equal(pool.status().waiting, 0);
     await tx.rollback();
     await pool.query('SELECT 1');
-    assert.equal(await countOf('waiting'), 0);
+    assert.equal(await countOf(db, 'waiting'), 0);
     await pool.query('DROP TABLE waiting');
   });
 
@@ -358,230 +332,7 @@ describe('a cancel never hits another statement', () => {
       if (!error || error.outcome === 'applied') assert.ok(present.has(i), `${i} was acknowledged`);
       else if (error.outcome === 'not-applied') assert.ok(!present.has(i), `${i} was not applied`);
     });
-    assert.equal(present.size, await countOf('outcomes'), 'none twice');
+    assert.equal(present.size, await countOf(db, 'outcomes'), 'none twice');
     await pool.query('DROP TABLE outcomes');
-  });
-});
-
-describe('limits in a transaction', () => {
-  test('timeoutMs of a statement in a transaction: the transaction is aborted, and can be rolled back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)', [], { timeoutMs: 50 })), 'not-applied');
-    assert.equal((await failureOf(tx.query('SELECT 1'))).code, '25P02');
-    await tx.rollback();
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('transaction() with timeoutMs ends in whichever part it is', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('CREATE TABLE in_tx (id int)');
-    const bodies = /** @type {((tx: any) => Promise<unknown>)[]} */ ([
-      async (tx) => {
-        await tx.query('INSERT INTO in_tx VALUES (1)');
-        await tx.query('SELECT pg_sleep(30)');
-      },
-      async (tx) => {
-        await tx.query('INSERT INTO in_tx VALUES (1)');
-        await new Promise(() => {});
-      },
-      async (tx) => {
-        for (;;) await tx.query('INSERT INTO in_tx VALUES (1)');
-      },
-    ]);
-    for (const body of bodies) {
-      const error = await failureOf(pool.transaction(body, { timeoutMs: 150 }));
-      assertTimeout(error, 'not-applied');
-      assert.equal(await countOf('in_tx'), 0);
-      await until('the connection is back', () => pool.status().inUse === 0);
-    }
-    await pool.query('DROP TABLE in_tx');
-  });
-
-  test('transaction() with a signal ends in whichever part it is', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('CREATE TABLE abort_tx (id int)');
-    for (const last of ['SELECT pg_sleep(30)', null]) {
-      const controller = new AbortController();
-      const failing = failureOf(
-        pool.transaction(
-          async (/** @type {any} */ tx) => {
-            await tx.query('INSERT INTO abort_tx VALUES (1)');
-            setTimeout(() => controller.abort('enough'), 50);
-            await (last ? tx.query(last) : new Promise(() => {}));
-          },
-          { signal: controller.signal },
-        ),
-      );
-      assertAborted(await failing, 'enough', 'not-applied');
-      assert.equal(await countOf('abort_tx'), 0);
-    }
-    await pool.query('DROP TABLE abort_tx');
-  });
-
-  test('begin() with timeoutMs: a statement that comes too late is refused, and the connection comes back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('SELECT 1');
-    const tx = await pool.begin({ timeoutMs: 100 });
-    assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)')), 'not-applied');
-    await tx.rollback();
-    const late = await pool.begin({ timeoutMs: 50 });
-    await sleep(100);
-    assertTimeout(await failureOf(late.query('SELECT 1')), 'not-applied');
-    await late.rollback();
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('begin() with a signal: an abort ends the transaction', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const controller = new AbortController();
-    const tx = await pool.begin({ signal: controller.signal });
-    await tx.query('SELECT 1');
-    setTimeout(() => controller.abort('stop'), 50);
-    assertAborted(await failureOf(tx.query('SELECT pg_sleep(30)')), 'stop', 'not-applied');
-    assertAborted(await failureOf(tx.query('SELECT 1')), 'stop', 'not-applied');
-    await tx.rollback();
-  });
-
-  test('begin() with timeoutMs is given up while it waits for a connection', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    assertTimeout(await failureOf(pool.begin({ timeoutMs: 50 })), 'not-applied');
-    const controller = new AbortController();
-    const waiting = failureOf(pool.begin({ signal: controller.signal }));
-    await until('it waits', () => pool.status().waiting === 1);
-    controller.abort('stop');
-    assertAborted(await waiting, 'stop', 'not-applied');
-    await tx.rollback();
-    await (await pool.begin()).rollback();
-  });
-});
-
-// PostgreSQL answers a cancel during the wait for a standby with success and a warning.
-describe('limits while a commit waits for its standby', () => {
-  /**
-   * Both standbys frozen; thawed at the end.
-   * @param {() => Promise<void>} body
-   */
-  async function withFrozenStandbys(body) {
-    db.needs('freeze');
-    db.needsSynchronous();
-    const standbys = db.cluster.standbys();
-    await Promise.all(standbys.map((node) => node.freeze()));
-    try {
-      await body();
-    } finally {
-      await Promise.all(standbys.map((node) => node.thaw()));
-    }
-  }
-
-  /**
-   * Ends what waits for a standby.
-   * @param {string} applicationName
-   * @param {string} how
-   */
-  async function endWaiting(applicationName, how) {
-    await until(
-      'it waits for a standby',
-      async () =>
-        (
-          await db.sql(
-            `SELECT ${how}(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'`,
-            [applicationName],
-          )
-        ).length > 0,
-    );
-  }
-
-  test('a statement that is given up while its commit waits for a standby is unknown, never a success', async (t) => {
-    const pool = db.pool(t, { poolSize: 2, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE replicated (id int)');
-    await withFrozenStandbys(async () => {
-      assertTimeout(
-        await failureOf(pool.query('INSERT INTO replicated VALUES (1)', [], { timeoutMs: 200 })),
-        'unknown',
-      );
-      assertTimeout(
-        await failureOf(pool.query('INSERT INTO replicated VALUES (2) RETURNING id', [], { timeoutMs: 200 })),
-        'unknown',
-      );
-      const controller = new AbortController();
-      const failing = failureOf(pool.query('INSERT INTO replicated VALUES (3)', [], { signal: controller.signal }));
-      setTimeout(() => controller.abort('stop'), 200);
-      assertAborted(await failing, 'stop', 'unknown');
-      assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'reads go on');
-    });
-    assert.ok((await countOf('replicated')) <= 3);
-    await pool.query('DROP TABLE replicated');
-  });
-
-  test('COMMIT that somebody else cancels while it waits for a standby is unknown', async (t) => {
-    const applicationName = named('commit');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE commits (id int)');
-    await withFrozenStandbys(async () => {
-      const tx = await pool.begin();
-      await tx.query('INSERT INTO commits VALUES (1)');
-      const failing = failureOf(tx.commit());
-      await endWaiting(applicationName, 'pg_cancel_backend');
-      const error = await failing;
-      assert.deepEqual([error.code, error.outcome], ['ERR_OUTCOME_UNKNOWN', 'unknown'], error.stack);
-      assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'a read behind it is none of that');
-    });
-    await pool.query('DROP TABLE commits');
-  });
-
-  test('pg_terminate_backend and pg_cancel_backend while a commit waits for a standby: unknown', async (t) => {
-    const applicationName = named('terminated');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE ended_by (id int)');
-    await withFrozenStandbys(async () => {
-      for (const end of ['pg_cancel_backend', 'pg_terminate_backend']) {
-        const failing = failureOf(pool.query('INSERT INTO ended_by VALUES (1)'));
-        await endWaiting(applicationName, end);
-        const error = await failing;
-        assert.deepEqual([error.code, error.outcome], ['ERR_OUTCOME_UNKNOWN', 'unknown'], `${end}: ${error.stack}`);
-      }
-    });
-    await pool.query('DROP TABLE ended_by');
-  });
-
-  test('a declared read beside a commit that waits for a standby has nothing to be replicated, and is not unknown', async (t) => {
-    const applicationName = named('beside');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE beside (id int)');
-    const write = () => pool.query('INSERT INTO beside VALUES (1)');
-    const read = () => pool.query('SELECT 1 AS one', [], { readOnly: true });
-    const batch = () => pool.batch(['SELECT 1 AS one'], { readOnly: true });
-    await until('they share the connection', async () => {
-      const before = pool.status().pipelined;
-      await Promise.all([write(), read(), batch()]);
-      return pool.status().pipelined > before;
-    });
-    await withFrozenStandbys(async () => {
-      const all = endings([write(), read(), batch()]);
-      await endWaiting(applicationName, 'pg_cancel_backend');
-      const [written, readAlone, [inBatch]] = (await all).map(({ value, error }) => error ?? value);
-      assert.equal(written.code, 'ERR_OUTCOME_UNKNOWN');
-      assert.deepEqual([readAlone, inBatch.value], [[{ one: 1 }], [{ one: 1 }]]);
-    });
-    await pool.query('DROP TABLE beside');
-  });
-
-  test('transaction() with a limit that ends its COMMIT is unknown', async (t) => {
-    const pool = db.pool(t, { poolSize: 1, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE committing (id int)');
-    await withFrozenStandbys(async () => {
-      const insert = (/** @type {any} */ tx) => tx.query('INSERT INTO committing VALUES (1)');
-      const bounded = (/** @type {Promise<unknown>} */ promise) =>
-        Promise.race([endings([promise]), sleep(6_000, [{ error: new Error('it still waits') }])]);
-      const [{ error: late }] = await bounded(pool.transaction(insert, { timeoutMs: 300 }));
-      assertTimeout(late, 'unknown');
-      const controller = new AbortController();
-      setTimeout(() => controller.abort('stop'), 200);
-      const [{ error: stopped }] = await bounded(pool.transaction(insert, { signal: controller.signal }));
-      assertAborted(stopped, 'stop', 'unknown');
-    });
-    await pool.query('DROP TABLE committing');
   });
 });
