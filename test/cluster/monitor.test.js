@@ -1,15 +1,11 @@
 'use strict';
 
-// What is known of the nodes, and what follows from it: the monitor, nodes that fall silent, two primaries at once, hosts of
-// another cluster. (Which node a mode chooses is in pool.test.js, the fence in fence.test.js, whole failovers in chaos/.)
+// What a pool knows of the nodes, and what follows from it: the monitor, nodes that fall silent, two primaries at once, hosts of
+// another cluster. Which node
+// a mode chooses is in pool.hosts.test.js, the fence in fence.test.js, whole failovers are in test/chaos/.
 
 const assert = require('node:assert/strict');
-const { execFile } = require('node:child_process');
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
 const { describe } = require('node:test');
-const { promisify } = require('node:util');
 const { createPool } = require('../../client.js');
 const {
   endings,
@@ -372,87 +368,5 @@ describe('monitor: hosts of another cluster', () => {
     );
     assert.deepEqual([code, lines], [0, ['[{"one":1}] [{"two":2}]']]);
     assert.equal(stderr.match(/HYPERION_NO_SYSTEM_IDENTIFIER/g)?.length, 1);
-  });
-});
-
-describe('connecting of a large pool', () => {
-  test('a pool of a hundred connections makes a few attempts at a time', async (t) => {
-    const proxy = await db.cluster.primary().proxy();
-    t.after(() => proxy.close());
-    const pool = db.pool(t, { hosts: [proxy.address], poolSize: 100 });
-    await pool.query('SELECT 1');
-    await until('the monitor looks', () => proxy.connections === 2);
-    // A login takes several round trips.
-    proxy.latency(200);
-    const all = Promise.all(range(100).map(() => pool.query('SELECT pg_sleep(0.01)', [], { timeoutMs: 60_000 })));
-    await sleep(300);
-    assert.equal(proxy.connections, 2 + 4);
-    proxy.latency(0);
-    await all;
-  });
-
-  test('a pool of a hundred connections recovers when it loses all of them', async (t) => {
-    const applicationName = `storm ${process.pid}`;
-    const pool = db.pool(t, { applicationName, poolSize: 60 });
-    const all = () => Promise.all(range(60).map(() => pool.query('SELECT pg_sleep(0.2)', [], { readOnly: true })));
-    await all();
-    await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
-      applicationName,
-    ]);
-    await all();
-    assert.ok(pool.status().size <= 60);
-  });
-
-  test('hosts: a name with several addresses stands for all of them', { timeout: 60_000 }, async (t) => {
-    const own = await ownCluster(t, { nodes: 1, synchronous: false });
-    const [{ port }] = own.cluster.nodes;
-    // A name of our own needs an /etc/hosts of our own.
-    const hosts = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'hosts-')), 'hosts');
-    t.after(() => fs.rmSync(path.dirname(hosts), { recursive: true }));
-    const unshared = ['--mount', 'sh', '-c', `mount --bind ${hosts} /etc/hosts && exec "$@"`, 'sh'];
-    // 127.0.0.1 is the server, 127.0.0.9 and ::1 are nobody.
-    fs.writeFileSync(hosts, '127.0.0.9 cluster.test\n::1 cluster.test\n127.0.0.1 cluster.test\n');
-    const works = await endings([promisify(execFile)('unshare', [...unshared, 'true'])]);
-    if (works[0].error) return t.skip('needs the right to have an /etc/hosts of its own');
-    const script = `
-      const { createPool } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'client.js'))});
-      const pool = createPool({ ...${JSON.stringify(own.options())}, hosts: ['cluster.test:${port}'] });
-      pool.query('SELECT 1 AS one').then((rows) => { console.log(JSON.stringify(rows)); return pool.end(); });`;
-    const { stdout } = await promisify(execFile)('unshare', [...unshared, process.execPath, '-e', script]);
-    assert.equal(stdout, '[{"one":1}]\n');
-  });
-});
-
-describe('transactionRetries', () => {
-  /** Fails as a serialization does. @param {any} tx */
-  const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
-
-  test('transactionRetries is how often transaction() runs again when the call does not say', async (t) => {
-    const pool = db.pool(t, { transactionRetries: 2 });
-    /** @type {[object | undefined, number][]} */
-    const table = [
-      [undefined, 3],
-      [{}, 3],
-      [{ retries: 0 }, 1],
-      [{ retries: 4 }, 5],
-    ];
-    for (const [options, expected] of table) {
-      let runs = 0;
-      const error = await failureOf(
-        pool.transaction((/** @type {any} */ tx) => {
-          runs++;
-          return collide(tx);
-        }, options),
-      );
-      assert.deepEqual([runs, error.code, error.attempts], [expected, '40001', expected]);
-    }
-    assert.equal((await failureOf(db.pool(t).transaction(collide))).attempts, 1, 'by default never');
-  });
-
-  test('transactionRetries: the pauses between runs end with acquireTimeoutMs', async (t) => {
-    const pool = db.pool(t, { acquireTimeoutMs: 300 });
-    const error = await failureOf(pool.transaction(collide, { retries: 1_000_000 }));
-    assert.equal(error.code, '40001');
-    assert.ok(error.attempts > 2 && error.attempts <= 61, `${error.attempts} tries with at least 5 ms between them`);
   });
 });

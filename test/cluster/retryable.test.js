@@ -1,9 +1,11 @@
 'use strict';
 
 // `error.retryable`: true only if the same work may run again without being applied twice, and may succeed then. The table
-// of docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs.
+// of docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs. And how often transaction(cb)
+// runs again: transactionRetries.
 
 const assert = require('node:assert/strict');
+const { describe } = require('node:test');
 const { createPool } = require('../../client.js');
 const { failureOf, sleep, test, useCluster } = require('../support/helpers');
 
@@ -115,4 +117,38 @@ test('transaction() with retries does not wait again for a primary that the pool
   );
   await assert.rejects(work, { code: 'ERR_NO_PRIMARY', retryable: true });
   assert.equal(calls, 1);
+});
+
+describe('transactionRetries', () => {
+  /** Fails as a serialization does. @param {any} tx */
+  const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
+
+  test('transactionRetries is how often transaction() runs again when the call does not say', async (t) => {
+    const pool = db.pool(t, { transactionRetries: 2 });
+    /** @type {[object | undefined, number][]} */
+    const table = [
+      [undefined, 3],
+      [{}, 3],
+      [{ retries: 0 }, 1],
+      [{ retries: 4 }, 5],
+    ];
+    for (const [options, expected] of table) {
+      let runs = 0;
+      const error = await failureOf(
+        pool.transaction((/** @type {any} */ tx) => {
+          runs++;
+          return collide(tx);
+        }, options),
+      );
+      assert.deepEqual([runs, error.code, error.attempts], [expected, '40001', expected]);
+    }
+    assert.equal((await failureOf(db.pool(t).transaction(collide))).attempts, 1, 'by default never');
+  });
+
+  test('transactionRetries: the pauses between runs end with acquireTimeoutMs', async (t) => {
+    const pool = db.pool(t, { acquireTimeoutMs: 300 });
+    const error = await failureOf(pool.transaction(collide, { retries: 1_000_000 }));
+    assert.equal(error.code, '40001');
+    assert.ok(error.attempts > 2 && error.attempts <= 61, `${error.attempts} tries with at least 5 ms between them`);
+  });
 });
