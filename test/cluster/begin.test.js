@@ -1,6 +1,7 @@
 'use strict';
 
-// BEGIN travels with the first statement of its transaction: what that saves, and that it never leaves a statement outside.
+// BEGIN travels with the first statement of its transaction: which round trips that saves, and that no statement ever runs outside
+// of its transaction.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -22,7 +23,7 @@ const idsIn = async (table) => (await db.sql(`SELECT id FROM ${table} ORDER BY i
 
 describe('flights of a transaction', () => {
   const one = 'SELECT $1::int4 AS v';
-  /** What each way of asking sends, in pieces. @type {[string, object, (pool: any) => Promise<unknown>, RegExp[]][]} */
+  /** What each way to run a transaction sends, one pattern for each flight. @type {[string, object, (pool: any) => Promise<unknown>, RegExp[]][]} */
   const table = [
     [
       'transaction(cb)',

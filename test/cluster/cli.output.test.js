@@ -113,7 +113,7 @@ test('cli: wrong usage has exit code 2, the reason and the usage on stderr, noth
   for (const [args, reason] of /** @type {[string[], RegExp][]} */ ([
     [['stats'], /^hyperiondb-client: unknown command 'stats'/],
     [['status', '--password', 's3cret'], /^hyperiondb-client: --password: /],
-    // What createPool refuses.
+    // Arguments that createPool refuses.
     [['status', '--hosts', 'a,,b'], /^hyperiondb-client: hosts\[1\] must be /],
     [['status', '--hosts', 'postgres://u:s3cret@h'], /^hyperiondb-client: hosts\[0\] must be /],
     [['status', '--sslmode', 'on'], /^hyperiondb-client: ssl must be one of /],
@@ -138,7 +138,7 @@ test('cli --help and --version', async () => {
   assert.deepEqual((({ code, out }) => [code, out])(await run(['watch', '--version'])), [0, `${version}\n`]);
 });
 
-// --- words
+// --- text
 
 test('cli: bytes, times and addresses as text', () => {
   const table = [
@@ -215,7 +215,7 @@ test('cli watch picture: no wider and no longer than the terminal', () => {
   for (let columns = 40; columns <= 200; columns++) {
     for (const rows of [3, 8, 14, 23, 60]) {
       const lines = picture(nodes, changes, new Date(), { columns, rows, colors: true });
-      // The screen cuts what is too long; the table must fit without that, or it would lose its colours.
+      // The screen cuts lines that are too long; the table must fit without that, or it would lose its colours.
       for (const line of fittedTable(nodes, columns, true)) assert.ok(stripVTControlCharacters(line).length <= columns);
       assert.ok(lines.length <= rows);
       assert.match(lines.slice(0, 2).join(), /db1:5432/);
@@ -256,7 +256,7 @@ test('cli watch screen: it draws in place, cuts lines, shows ASCII alone, and gi
   assert.deepEqual(shownBy(text, 20), { lines: ['one', 'a line that is to..', 'd?j? ?', 'four', ''], wraps: 0 });
   screen.draw(['1', '2']);
   assert.deepEqual(shownBy(text, 20), { lines: ['1', '2', ''], wraps: 0 });
-  // The terminal wraps what was there: five lines more to go up.
+  // The terminal wraps the lines that were there: five lines more to go up.
   screen.draw(['x'.repeat(19), 'x'.repeat(19)]);
   out.columns = 10;
   text = '';

@@ -1,8 +1,8 @@
 'use strict';
 
-// The command line in a process of its own: what it prints in every state of a cluster, and what a person sees in a terminal.
-// Facts about a terminal need util-linux's script(1), which gives us a pseudo terminal, and are skipped without. What needs no
-// process is in cli.output.test.js.
+// The command line in a process of its own: what it prints in every state of a cluster, and what a user sees in a terminal.
+// Tests with a terminal need util-linux's script(1), which makes a pseudo terminal, and are skipped without. Tests that need
+// no process are in cli.output.test.js.
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -228,7 +228,7 @@ test('cli watch into a log: a line for each change, through a failover and the r
   assert.deepEqual({ code, signal, err }, { code: 0, signal: null, err: '' });
   for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z {2}[ -~]+$/);
 
-  // The old primary comes first in the list, and is looked at first.
+  // The old primary is the first in the list, and is asked first.
   const after = await status(own);
   assert.equal(after.code, 0);
   assert.equal(states(after.lines)[0], `${was} primary fenced`);
@@ -257,7 +257,7 @@ function needsTerminal() {
 }
 
 /**
- * A shell line in a pseudo terminal of this size; its keyboard is our end of stdin.
+ * A shell line in a pseudo terminal of this size; writing to its stdin is typing.
  * @param {string} line
  * @param {number} columns
  * @param {number} rows
@@ -287,7 +287,7 @@ for (const [columns, rows] of [
     terminal.child.stdin.write('q');
     const { out, code } = await terminal.ended;
     assert.equal(code, 0);
-    // Of the terminal's settings that follow there is no need to know the width.
+    // The output of stty -a follows, whose lines may be wider.
     const [drawn, settings] = out.split('code ');
     const { lines, wraps } = shownBy(drawn, columns);
     assert.equal(wraps, 0);

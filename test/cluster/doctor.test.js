@@ -1,6 +1,7 @@
 'use strict';
 
-// `doctor` against servers, none, and without an addon that loads. What it makes of what it sees: doctor.findings.test.js.
+// `doctor` against servers, without servers, and without an add-on that loads. Its findings are tested in
+// doctor.findings.test.js.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -81,7 +82,7 @@ test('doctor warns of a password file that others may read', {
   assert.doesNotMatch(out + err, /s3cret/);
 });
 
-/** The package without its addon, or with one that is none. @param {any} t @param {string} [addon] */
+/** The package without its add-on, or with a broken one. @param {any} t @param {string} [addon] */
 function installed(t, addon) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-doctor-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));

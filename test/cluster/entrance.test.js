@@ -1,7 +1,7 @@
 'use strict';
 
-// The harness's own TLS: certificates that are what their names say, and servers that change theirs while they run. Seen
-// by node-postgres, so that no word of it depends on the client under test.
+// TLS of the test clusters: certificates that are what their names say, and servers that change theirs while they run.
+// node-postgres checks them, so that these tests do not depend on the client under test.
 
 const assert = require('node:assert/strict');
 const { X509Certificate } = require('node:crypto');
@@ -35,7 +35,7 @@ async function clusterFor(t, options) {
 }
 
 /**
- * What a client of `app` gets to see: the subject of the certificate, `plain`, or the error's code.
+ * What a client of `app` sees: the subject of the certificate, `plain`, or the code of the error.
  *
  * @param {LocalNode} node
  * @param {any} [ssl]

@@ -1,7 +1,7 @@
 'use strict';
 
-// Scripts under failures: limits of time, lost sessions and nodes, the fence, synchronous replication. A script is never
-// run twice unless nothing of it can have run.
+// Scripts under failures: limits of time, lost sessions and nodes, the fence, synchronous replication. A script never runs
+// twice unless nothing of it can have run.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -13,7 +13,7 @@ const db = useCluster({ nodes: 3 });
 const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
 
 /**
- * Calls `how(pid)` on the server for whoever waits there for `event`.
+ * Calls `how(pid)` on the server for the sessions that wait for `event`.
  * @param {string} applicationName
  * @param {string} event
  * @param {string} how
@@ -26,7 +26,7 @@ async function endWaiting(applicationName, event, how) {
 /** @param {any} error */
 const verdict = ({ code, outcome }) => `${code} ${outcome}`;
 
-/** A table that goes with its test. @param {import('node:test').TestContext} t @param {any} pool */
+/** A table that is dropped when its test ends. @param {import('node:test').TestContext} t @param {any} pool */
 async function tableFor(t, pool) {
   const table = `t${Math.floor(Math.random() * 1e9)}`;
   await pool.query(`CREATE TABLE ${table} (id int)`);
@@ -102,7 +102,7 @@ describe('exec() and its limits', () => {
 });
 
 describe('exec() whose session is lost', () => {
-  // script, what the caller hears, rows afterwards
+  // script, code and outcome of the error, rows afterwards
   const table = /** @type {[string, string, number][]} */ ([
     ['INSERT INTO $ VALUES (1); SELECT pg_sleep(30)', 'ERR_OUTCOME_UNKNOWN unknown', 0],
     ['SELECT pg_sleep(30); INSERT INTO $ VALUES (1)', 'ERR_OUTCOME_UNKNOWN unknown', 0],
@@ -146,7 +146,7 @@ describe('exec() whose session is lost', () => {
         endings([pool.exec(`INSERT INTO ${name} VALUES (${i}); SELECT ${i} AS v`)]),
         i % 2 ? db.sql(kill, [applicationName]) : null,
       ]);
-      // Killed just when it ran, nobody knows.
+      // A session that is killed while the script runs has an unknown outcome.
       assert.ok(ended[0].error === undefined || ended[0].error.code === 'ERR_OUTCOME_UNKNOWN', ended[0].error?.stack);
       if (i % 2 === 0) assert.deepEqual(ended[0].value[1], [{ v: i }]);
       await db.sql(kill, [applicationName]);
@@ -182,7 +182,7 @@ describe('exec() and the fence', () => {
       async () => (await next.sql("SELECT to_regclass('moved') IS NOT NULL AS there"))[0].there,
     );
     await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
-    // Longer than the last answer counts as news of the fence.
+    // Longer than the time for which the last answer of a connection counts as recent.
     await sleep(250);
     await Promise.all([old.fence(), next.promote()]);
     const script = 'INSERT INTO moved VALUES (inet_server_port()); SELECT inet_server_port() AS port';

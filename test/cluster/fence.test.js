@@ -1,7 +1,7 @@
 'use strict';
 
-// The fence: a primary that is made read-only without dropping a session, as failover managers do before they promote
-// another node. The application sees a slower statement, never an error, and no statement pays for the check.
+// The fence: a primary that is made read-only without ending a session, as failover managers do before they promote another
+// node. The application has a slower statement, never an error, and a busy pool sends nothing to check for the fence.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -22,7 +22,7 @@ const {
 const db = useCluster({ nodes: 3 });
 
 /**
- * The file's primary fenced while `body` runs.
+ * Fences the primary while `body` runs.
  * @param {() => Promise<void>} body
  */
 async function whileFenced(body) {
@@ -91,7 +91,7 @@ describe('switchover by fence and promotion', () => {
 });
 
 describe('a fence and idle connections', () => {
-  // Each case: what is first sent after the fence. The monitor would see the fence in a second; nobody waits for it.
+  // The first statement after the fence, by each method. It does not wait for the monitor, which would take a second.
   const FIRST = /** @type {[string, (pool: any) => Promise<any>][]} */ ([
     ['a read that is prepared', async (pool) => (await pool.query('SELECT inet_server_port() AS port'))[0].port],
     [
@@ -140,7 +140,7 @@ describe('a fence and idle connections', () => {
       },
     ],
   ]);
-  // More than the 100 ms for which a connection's last answer counts as fresh news.
+  // More than the 100 ms for which the last answer of a connection counts as recent.
   test('fence: the first statement after a switchover goes to the new primary, by every method', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
@@ -356,7 +356,7 @@ test('fence: the pool raises events for the fence and for the new primary', asyn
     ['primary fenced', 'primary up'],
   );
   assert.equal(await portOf(pool), next.port);
-  // The old one, writable again, is a deposed primary: nobody is sent there.
+  // The old primary, writable again, is a deposed primary: no statement is sent there.
   await old.unfence();
   await sleep(1_500);
   assert.equal(await portOf(pool), next.port);

@@ -1,7 +1,7 @@
 'use strict';
 
-// How a test cluster is started, reached and ended: its options, proxies, templates and external mode, and that nothing is left
-// behind.
+// How a test cluster is started, reached and ended: its options, proxies, templates and external mode, and that no process and
+// no file is left behind.
 
 const assert = require('node:assert/strict');
 const { spawn, spawnSync } = require('node:child_process');
@@ -21,7 +21,7 @@ const { clusterFor, isPending, skip } = require('../support/harness');
 /** @typedef {import('../support/cluster/server').Server} Server */
 
 /**
- * Looks for System V segments, where the kernel shows them (proc_sysvipc(5)).
+ * Checks that System V segments are freed, where the kernel lists them (proc_sysvipc(5)).
  *
  * @param {(string | undefined)[]} ids
  */
@@ -102,7 +102,7 @@ describe('proxy of a test node', { skip }, () => {
     proxy.latency(100);
     const start = performance.now();
     await client.query('SELECT 1');
-    assert.ok(performance.now() - start >= 200); // a lower bound cannot be missed by a slow machine
+    assert.ok(performance.now() - start >= 200); // a slow machine cannot miss a lower bound
     await client.end();
   });
 
@@ -200,7 +200,7 @@ describe('test cluster: options', { skip }, () => {
 });
 
 describe('test cluster: nothing is left behind', { skip }, () => {
-  // How a process that has started a cluster may end; `signal` is sent to it from outside.
+  // The ways in which a process that has started a cluster may end; `signal` is sent to it from outside.
   const endings = [
     { name: 'cluster.stop()', code: 'await cluster.stop();' },
     { name: 'stop() twice', code: 'await cluster.stop(); await cluster.stop();' },

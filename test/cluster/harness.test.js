@@ -17,7 +17,7 @@ const { clusterFor, isPending, skip } = require('../support/harness');
 /** @typedef {import('../support/cluster/server').Server} Server */
 
 /**
- * The rows of table t on a node, waiting for the replay of those already acknowledged.
+ * Waits until a node has these rows in table t, since acknowledged rows may not be replayed yet.
  *
  * @param {Server} node
  * @param {number[]} expected
@@ -30,7 +30,7 @@ async function assertRows(node, expected) {
 }
 
 /**
- * Looks for System V segments, where the kernel shows them (proc_sysvipc(5)).
+ * Checks that System V segments are freed, where the kernel lists them (proc_sysvipc(5)).
  *
  * @param {(string | undefined)[]} ids
  */
@@ -191,7 +191,7 @@ describe('test cluster of three nodes with its defaults', { skip }, () => {
     assert.ok(thrown > 0);
     await assert.rejects(sleeper, { code: '57P01' });
     await assert.rejects(node.sql('SELECT 1', [], app), { code: '53300' });
-    await node.sql('SELECT 1'); // a superuser's connections are kept
+    await node.sql('SELECT 1'); // connections of superusers are kept
     await release();
     await until('the role may connect again', () => node.sql('SELECT 1', [], app));
   });
@@ -239,7 +239,7 @@ describe('test cluster: roles change', { skip }, () => {
     await next.sql('INSERT INTO t VALUES (3)');
     for (const node of cluster.nodes) await assertRows(node, [1, 2, 3]);
 
-    await next.crash(); // and once more: names and conninfos must have survived
+    await next.crash(); // a second time: names and conninfos must still be right
     await cluster.failover(old);
     await old.sql('INSERT INTO t VALUES (4)');
     await next.rejoin(old);
@@ -278,7 +278,7 @@ describe('test cluster: roles change', { skip }, () => {
     await primary.sql('INSERT INTO t VALUES (1)');
     for (const standby of cluster.standbys()) await assertRows(standby, [1]);
     await link.cut();
-    await primary.sql('INSERT INTO t VALUES (2)'); // acknowledged: nobody has to wait for a standby
+    await primary.sql('INSERT INTO t VALUES (2)'); // acknowledged: no commit waits for a standby
     await primary.crash();
     await assertRows(await cluster.failover(), [1]);
   });

@@ -1,7 +1,7 @@
 'use strict';
 
-// LISTEN and NOTIFY: what arrives, in which order, on how many connections, and what a failover does to it. That nothing
-// outside of a reported gap is missed is what test/chaos/ shows.
+// LISTEN and NOTIFY: which notifications arrive, in which order, on how many connections, and what a failover does to them.
+// test/chaos/ checks that no notification outside of a reported gap is missed.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -20,7 +20,7 @@ const {
 const db = useCluster({ nodes: 2 });
 
 /**
- * Sessions of pools with this application_name that have listened last.
+ * Sessions of pools with this application_name whose last statement was LISTEN.
  * @param {string} name
  */
 const listeners = async (name) =>
@@ -31,7 +31,7 @@ const listeners = async (name) =>
     )
   ).map(({ pid }) => pid);
 
-/** Notes what it hears. */
+/** A handler that records what it receives. */
 function ear() {
   /** @type {string[]} */
   const heard = [];

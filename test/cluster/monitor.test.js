@@ -1,8 +1,8 @@
 'use strict';
 
 // What a pool knows of the nodes, and what follows from it: the monitor, nodes that fall silent, two primaries at once, hosts of
-// another cluster. Which node
-// a mode chooses is in pool.hosts.test.js, the fence in fence.test.js, whole failovers are in test/chaos/.
+// another cluster. Which node a mode chooses is in pool.hosts.test.js, the fence in fence.test.js, whole failovers are in
+// test/chaos/.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -137,7 +137,7 @@ describe('monitor: a node that falls silent', () => {
     await primary.sql('CREATE TABLE t (id int4)');
     const only = () => own.pool(t, { monitor, acquireTimeoutMs: 1_000, poolSize: 1 });
     const insert = 'INSERT INTO t VALUES ($1)';
-    /** Each way on a connection of its own, on which its statements are prepared. @type {((pool: any) => Promise<unknown>)[]} */
+    /** Each method has a connection of its own, on which its statements are prepared. @type {((pool: any) => Promise<unknown>)[]} */
     const ways = [
       (pool) => pool.query(insert, [1]),
       (pool) => pool.query('SELECT count(*) FROM t', [], { readOnly: true }),
@@ -213,7 +213,7 @@ describe('monitor: a node that falls silent', () => {
   });
 
   test('monitor: after the own process was stopped no node counts as silent', async (t) => {
-    // Far away, so that a look is under way when the process stops, whenever that is.
+    // A slow network, so that the monitor waits for an answer when the process stops, whenever that is.
     const proxy = await db.cluster.primary().proxy();
     t.after(() => proxy.close());
     proxy.latency(150);
@@ -261,7 +261,7 @@ describe('monitor: two primaries at once', () => {
         }
       }
     }
-    // One that does not answer is waited for only so long.
+    // The wait for a host that does not answer is bounded.
     own.needs('freeze');
     await standby.freeze();
     const pool = own.pool(t, { hosts: [standby, old, next].map(({ address }) => address) });

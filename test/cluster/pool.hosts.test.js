@@ -27,7 +27,7 @@ const { hostsOf, letters, portOf, refusingPort } = require('../support/pools');
 const db = useCluster({ nodes: 3 });
 
 /**
- * A port that accepts connections and never says a word.
+ * A port that accepts connections and never sends anything.
  * @param {import('node:test').TestContext} t
  */
 async function silentPort(t) {
@@ -45,7 +45,7 @@ async function silentPort(t) {
 }
 
 describe('mode', () => {
-  // mode, hosts, who may answer
+  // mode, hosts, nodes that may answer
   const TABLE = [
     ['read-write', 'PST', 'P'],
     ['read-write', 'STP', 'P'],
@@ -70,7 +70,7 @@ describe('mode', () => {
     });
   }
 
-  // mode, hosts, what each host is said to be
+  // mode, hosts, the reason for each host
   const NOBODY = [
     ['read-write', 'ST', ['standby', 'standby']],
     ['primary', 'ST', ['standby', 'standby']],
@@ -198,7 +198,7 @@ describe('many hosts', () => {
     own.needs('promote');
     const [standby] = own.cluster.standbys();
     const { port } = await silentPort(t);
-    // Whoever waited for the silent one would wait for longer than the test may take.
+    // A statement that waited for the silent host would wait for longer than the test may take.
     const hosts = [`127.0.0.1:${port}`, standby.address];
     const pool = own.pool(t, { hosts, connectTimeoutMs: 600_000, acquireTimeoutMs: 600_000 });
     const waiting = portOf(pool);
@@ -233,7 +233,7 @@ describe('many hosts', () => {
       poolSize: 50,
     });
     await endings(range(200).map(() => pool.query('SELECT 1')));
-    // One of the pool, one of its monitor, and what was begun a second time.
+    // One connection of the pool, one of its monitor, and one that was begun a second time.
     assert.ok(sockets.size <= 6, `${sockets.size} connections for 200 waiters`);
   });
 });
@@ -269,11 +269,11 @@ describe('connecting of a large pool', () => {
   test('hosts: a name with several addresses stands for all of them', { timeout: 60_000 }, async (t) => {
     const own = await ownCluster(t, { nodes: 1, synchronous: false });
     const [{ port }] = own.cluster.nodes;
-    // A name of our own needs an /etc/hosts of our own.
+    // A name of the test's own needs an /etc/hosts of its own.
     const hosts = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'hosts-')), 'hosts');
     t.after(() => fs.rmSync(path.dirname(hosts), { recursive: true }));
     const unshared = ['--mount', 'sh', '-c', `mount --bind ${hosts} /etc/hosts && exec "$@"`, 'sh'];
-    // 127.0.0.1 is the server, 127.0.0.9 and ::1 are nobody.
+    // 127.0.0.1 is the server; nothing listens on 127.0.0.9 and ::1.
     fs.writeFileSync(hosts, '127.0.0.9 cluster.test\n::1 cluster.test\n127.0.0.1 cluster.test\n');
     const works = await endings([promisify(execFile)('unshare', [...unshared, 'true'])]);
     if (works[0].error) return t.skip('needs the right to have an /etc/hosts of its own');

@@ -14,7 +14,7 @@ const { hostsOf, letters, portOf, uriOf } = require('../support/pools');
 
 const db = useCluster({ nodes: 3 });
 
-/** Between the quotes of a keyword=value string. @param {string} value */
+/** Escapes a value for the quotes of a keyword=value string. @param {string} value */
 const quoted = (value) => value.replaceAll(/[\\']/g, '\\$&');
 
 describe('login', () => {
@@ -204,7 +204,7 @@ describe('login', () => {
 });
 
 /**
- * What query() returns for these rows, as far as deepEqual sees.
+ * What query() returns for these rows, as far as deepEqual compares.
  * @param {object[]} list
  */
 const rows = (list) => list;

@@ -145,7 +145,7 @@ describe('size and time', () => {
       acquireTimeoutMs: 1_000,
     });
     const ended = await endings([greedy.query('SELECT 1 AS one')]);
-    // The monitor's session may have taken the only place: then there is an error that says so, and no hang.
+    // The monitor's session may have taken the only place: then an error says so, and nothing hangs.
     if (ended[0].error) assert.match(JSON.stringify(ended[0].error.nodes), /too many connections/);
     await greedy.end();
   });
@@ -199,7 +199,7 @@ describe('size and time', () => {
     assert.equal(error.outcome, 'not-applied');
   });
 
-  // A mistake that no waiting mends: acquireTimeoutMs is longer than a test may take.
+  // A mistake that waiting does not mend: acquireTimeoutMs is longer than a test may take.
   for (const [options, code] of /** @type {const} */ ([
     [{ no_such_setting: 1 }, '42704'],
     [{ work_mem: 'much' }, '22023'],

@@ -1,8 +1,8 @@
 'use strict';
 
-// `error.retryable`: true only if the same work may run again without being applied twice, and may succeed then. The table
-// of docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs. And how often transaction(cb)
-// runs again: transactionRetries.
+// `error.retryable` is true only if the same work may run again without being applied twice, and may succeed then. The table of
+// docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs. And transactionRetries: how often
+// transaction(cb) runs again.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -120,7 +120,7 @@ test('transaction() with retries does not wait again for a primary that the pool
 });
 
 describe('transactionRetries', () => {
-  /** Fails as a serialization does. @param {any} tx */
+  /** Fails as a serialization failure does. @param {any} tx */
   const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
 
   test('transactionRetries is how often transaction() runs again when the call does not say', async (t) => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// Behind PgBouncer: all kinds of work with correct results, how a pooler is recognised and what is said about it, what cannot
-// work there and how that is told, and failures of the pooler and of the server behind it. docs/pgbouncer.md tells it to users.
+// Behind PgBouncer: all kinds of work with correct results, how a pooler is recognised and what the pool says about it, what
+// cannot work there, and failures of the pooler and of the server behind it. docs/pgbouncer.md describes it for users.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -11,12 +11,12 @@ const { usePgBouncer } = require('./pgbouncer');
 const { SCHEMA, WORK } = require('./pgbouncer/work');
 
 const db = useCluster({ nodes: 1 });
-/** Connections to the server; pools in front of it are larger, so that they share. */
+/** Connections to the server; pools are larger, so that they share them. */
 const SERVERS = 3;
 const shared = usePgBouncer(db, { mode: 'transaction', poolSize: SERVERS });
 const session = usePgBouncer(db, { mode: 'session', poolSize: 20 });
 
-/** Nobody uses a number twice. */
+/** The last number that was used: no number is used twice. */
 let last = 0;
 
 /** @type {Promise<unknown> | undefined} */
@@ -35,7 +35,7 @@ function heardBy(pool) {
   return heard;
 }
 
-/** What was said of a pooler. @param {any[]} heard */
+/** The notices about a pooler. @param {any[]} heard */
 const aboutPooler = (heard) => heard.filter(({ message }) => /pooler/i.test(message));
 
 describe('PgBouncer: all kinds of work over few server connections', () => {
@@ -75,7 +75,7 @@ describe('PgBouncer: all kinds of work over few server connections', () => {
 });
 
 describe('PgBouncer: two processes', () => {
-  // Names of prepared statements are a process's own: s0 of one is another statement than s0 of the other.
+  // Names of prepared statements belong to a process: s0 of one is another statement than s0 of the other.
   const CODE = `
     const pool = createPool(options);
     const texts = Array.from({ length: 16 }, (_, i) => \`SELECT '\${process.env.WHO}' AS who, $1::int4 AS n, \${i} AS text\`);
@@ -125,7 +125,7 @@ describe('PgBouncer is recognised', () => {
     await Promise.all(range(40).map((i) => pool.query('SELECT $1::int4 + 1 AS recognised', [i])));
     assert.equal(aboutPooler(heard).length, 1, JSON.stringify(heard));
     assert.match(aboutPooler(heard)[0].message, /without names/);
-    // (The sessions are shared: other tests have left theirs.)
+    // (The sessions are shared, and have statements of other tests.)
     assert.deepEqual(await preparedNames('recognised'), [], 'and no statement has a name');
   });
 
@@ -152,8 +152,8 @@ describe('PgBouncer is recognised', () => {
 });
 
 /**
- * Names of statements prepared on the server connections. Each connection is held by a transaction of its own meanwhile, so
- * that all of them are asked.
+ * Names of statements prepared on the server connections. Transactions of their own hold all of the connections meanwhile, so
+ * that each is asked.
  * @param {string} part of the statement's text
  */
 async function preparedNames(part) {
@@ -246,7 +246,7 @@ describe('PgBouncer: nothing is left on the server connections', () => {
     await prepared();
     await Promise.all(Object.values(WORK).map((work) => work(pool, ++last)));
     await pool.end();
-    // PgBouncer itself sets what its clients say at startup.
+    // PgBouncer itself sets what its clients send at startup.
     const settings = await onEachServer(`
       SELECT name, setting FROM pg_settings
       WHERE source = 'session' AND name NOT IN ('client_encoding', 'application_name', 'DateStyle', 'TimeZone',
@@ -284,7 +284,7 @@ describe('PgBouncer: failures', () => {
     await until('both run', async () => (await running('%pg_sleep(30)%')) && running('%pg_sleep(0.5)%'));
     await db.cluster.primary().crash();
     const error = await write;
-    // By PgBouncer's word ("server conn crashed?", FATAL), or the connection was lost.
+    // PgBouncer's own error ("server conn crashed?", FATAL), or a lost connection.
     assert.equal(error.outcome, 'unknown', error.stack);
     await db.cluster.primary().start();
     assert.deepStrictEqual(await read, [{ v: 1 }], 'a declared read is run again');

@@ -1,6 +1,6 @@
 'use strict';
 
-// A judge that never finds anything proves nothing: doctored rounds, and what it says about them.
+// The judge of Patroni rounds must find violations, or a good verdict would prove nothing: doctored rounds and their verdicts.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
