@@ -1,7 +1,7 @@
 'use strict';
 
-// Every code block of the documentation does what it says: js runs against a real cluster, ts compiles, sql runs, json is JSON,
-// commands and their options exist, and what a command is said to print looks like what it prints.
+// The code blocks of the documentation do what they say: js runs against a real cluster, ts compiles, sql runs, json is JSON,
+// commands and their options exist, and the output of a command looks like what the command prints.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -59,7 +59,7 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
   const compilerOptions = {
     ...JSON.parse(fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8')).compilerOptions,
     paths: { 'hyperiondb-client': [path.join(ROOT, 'client.d.ts')] },
-    // client.d.ts itself, too, which the run over all files passes over.
+    // Checks client.d.ts itself, too, which skipLibCheck of tsconfig.json leaves out.
     skipLibCheck: false,
   };
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }');
@@ -85,7 +85,7 @@ function printed(script, args, env) {
   });
 }
 
-/** A line without what differs from one cluster to the next: addresses, numbers, and the spaces between. @param {string} line */
+/** A line without the parts that differ between clusters: addresses, numbers, and the spaces between them. @param {string} line */
 const shapeOf = (line) =>
   line
     .replaceAll(/(db\d|127\.0\.0\.1):\d+/g, 'NODE')
@@ -107,13 +107,13 @@ for (const block of written('')) {
     const [first, ...rest] = block.text.split('\n');
     assert.ok(real.has(shapeOf(first.replace(/ +last error$/, ''))), `${first}\nis not in\n${out}`);
     assert.ok(real.has(shapeOf(rest.at(-1) ?? '')), `${rest.at(-1)}\nis not in\n${out}`);
-    // In between it may show what is rare; half of it is what everybody sees.
+    // The block may also show what is rare, but half of its lines must be what every user sees.
     const seen = rest.filter((line) => real.has(shapeOf(line))).length;
     assert.ok(seen * 2 >= rest.length, `${seen} of ${rest.length} lines are in\n${[...real].join('\n')}`);
   });
 }
 
-/** As GitHub makes an anchor of a heading. @param {string} heading */
+/** The anchor that GitHub makes of a heading. @param {string} heading */
 const anchorOf = (heading) =>
   heading
     .toLowerCase()
@@ -121,7 +121,7 @@ const anchorOf = (heading) =>
     .trim()
     .replaceAll(' ', '-');
 
-/** What is wrong with the links of a document. @param {string} file @param {string} text */
+/** The broken links of a document. @param {string} file @param {string} text */
 function brokenLinks(file, text) {
   const prose = text.replaceAll(/```[\s\S]*?```/g, '');
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link]) => {
@@ -166,7 +166,7 @@ test('docs: the README names every page', () => {
   for (const file of documents()) if (file !== 'README.md') assert.ok(readme.includes(file), file);
 });
 
-// --- that it can fail
+// --- the checks can fail
 
 test('docs checker: a block that never ends, or has no fence, is found', () => {
   assert.throws(() => blocksOf('x.md', '```js\nlet a;\n'), /x\.md:1 begins a block that never ends/);

@@ -1,7 +1,7 @@
 'use strict';
 
-// What is published, and what it is made of: the files of the package, nothing that runs at install, no dependencies of others'
-// at run time, and crates whose licences deny.toml allows. (deny.toml also has rules that only cargo-deny itself can check.)
+// What is published, and what it is made of: the files of the package, no script at install, no dependencies of others at run
+// time, and crates whose licences deny.toml allows. (deny.toml also has rules that only cargo-deny itself can check.)
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -15,7 +15,7 @@ const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
 const lock = require('../../package-lock.json');
 
-/** The files that a file requires, at any remove, and the file itself. @param {string} file @param {Set<string>} [found] */
+/** The file itself and all files that it requires, directly or indirectly. @param {string} file @param {Set<string>} [found] */
 function required(file, found = new Set()) {
   if (found.has(file)) return found;
   found.add(file);
@@ -25,7 +25,7 @@ function required(file, found = new Set()) {
   return found;
 }
 
-/** What the package must have: nothing is published that no program can reach. */
+/** The files that the package must have: every published file is reachable from an entry point. */
 const PUBLISHED = [
   ...['LICENSE', 'README.md', 'package.json', 'client.d.ts', 'index.d.ts', 'index.js'],
   ...required('client.js'),
@@ -57,7 +57,7 @@ describe('the published package', () => {
   });
 
   test('package runs no script when it is installed or packed', () => {
-    // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp that lies about.
+    // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp in the package.
     const RUN_BY_NPM = /^(pre|post)?(install|uninstall|prepare|prepublish|prepublishOnly|pack|publish|dependencies)$/;
     assert.deepEqual(
       Object.keys(manifest.scripts).filter((name) => RUN_BY_NPM.test(name)),
@@ -169,8 +169,8 @@ describe('lock files', () => {
 });
 
 /**
- * Whether an SPDX expression can be met with `allowed` licences alone. `/` is the old way to write OR; an exception (WITH) only
- * adds to what its licence permits.
+ * Whether `allowed` licences alone can satisfy an SPDX expression. `/` is the old way to write OR; an exception (WITH) only adds
+ * to what its licence permits.
  * @param {string} expression
  * @param {ReadonlySet<string>} allowed
  */
@@ -215,7 +215,7 @@ describe('crates', () => {
       ([, text]) => text,
     );
 
-  /** All packages of Cargo.lock; of this platform where the others were never downloaded. */
+  /** All packages of Cargo.lock; only those of this platform where the others were never downloaded. */
   function packages() {
     const all = ['metadata', '--locked', '--offline', '--format-version', '1'];
     const host = /host: (.*)/.exec(run('rustc', ['-vV']).stdout)?.[1] ?? '';

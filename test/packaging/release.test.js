@@ -1,7 +1,7 @@
 'use strict';
 
-// The steps of a release, each by itself, and then all of them as far as one machine can: scripts/release/. What the workflows do
-// beyond calling those scripts is read by actionlint.
+// The steps of a release, each by itself, and then all of them as far as one machine can: scripts/release/. The rest of the
+// workflows is checked by actionlint.
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -25,14 +25,14 @@ const ADDON = path.join(ROOT, `hyperiondb-client.${suffixOf(thisMachine())}.node
 const VERSIONED = ['package.json', 'package-lock.json', 'Cargo.toml', 'Cargo.lock', 'index.js', 'npm'];
 const manifest = require('../../package.json');
 
-/** A folder that goes with its test. @param {import('node:test').TestContext} t */
+/** A folder that is removed when its test ends. @param {import('node:test').TestContext} t */
 function folderFor(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperiondb-test-'));
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A copy of the files that say the version. @param {string} folder */
+/** A copy of the files that contain the version. @param {string} folder */
 function copyVersioned(folder) {
   for (const name of VERSIONED) {
     fs.cpSync(path.join(ROOT, name), path.join(folder, name), {
@@ -110,7 +110,7 @@ describe('release: bump of the version', () => {
 });
 
 describe('release: commit of a version', () => {
-  /** A repository with the files, its origin, and git in it. @param {import('node:test').TestContext} t */
+  /** A git repository with the files, and its origin. @param {import('node:test').TestContext} t */
   function clone(t) {
     const folder = folderFor(t);
     const [origin, work] = [path.join(folder, 'origin'), path.join(folder, 'work')];
@@ -170,7 +170,7 @@ describe('release: commit of a version', () => {
 });
 
 describe('release: add-on to be published', () => {
-  /** The least an ELF file has, with section names. @param {string[]} sections @param {string} rest */
+  /** The smallest ELF file with these section names. @param {string[]} sections @param {string} rest */
   function elf(sections, rest, machine = 62) {
     const strings = `\0${sections.map((name) => `${name}\0`).join('')}`;
     const names = sections.map((_, i) => 1 + sections.slice(0, i).join(' ').length + (i > 0 ? 1 : 0));

@@ -1,7 +1,7 @@
 'use strict';
 
-// Logging in: which methods a server may ask for, with TLS and without, what is never sent in clear text, passwords that come
-// from a function and expire, and wrong ones, which must not be tried until the server locks the account.
+// Login: which methods a server may ask for, with TLS and without, what is never sent in clear text, passwords from a function,
+// which may expire, and wrong passwords, which must not be tried until the server locks the account.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -22,15 +22,15 @@ after(() => fs.rmSync(sockets, { recursive: true, force: true }));
 
 const db = useTls({ settings: { unix_socket_directories: sockets } });
 
-/** A role whose password is kept as an md5 hash: the method md5 is SCRAM for the others. */
+/** A role whose password is stored as an md5 hash: for the other roles the method md5 means SCRAM. */
 const OLD = { user: 'old', password: secretOf('old') };
-/** A role for tests that change it. */
+/** A role that tests may change. */
 const NEW = { user: 'fickle', password: secretOf('fickle') };
 
 /** @type {Promise<unknown> | undefined} */
 let roles;
 
-/** Not by a hook: those of a file start all at once. */
+/** Not in a before() hook: the hooks of a file start all at once. */
 async function makeRoles() {
   await db.node.sql(`SET password_encryption = 'md5'; CREATE ROLE ${OLD.user} LOGIN PASSWORD '${OLD.password}'`);
   await db.node.sql(`CREATE ROLE ${NEW.user} LOGIN PASSWORD '${NEW.password}'`);
@@ -48,12 +48,12 @@ const setPassword = (password) => db.node.sql(`ALTER ROLE ${NEW.user} PASSWORD '
 
 const WHO = 'SELECT current_user AS name';
 
-/** Lines of the server's log that tell of a wrong password. @param {string} log */
+/** Lines of the server's log that report a wrong password. @param {string} log */
 const refusals = (log) => (log.match(/password authentication failed for user/g) ?? []).length;
 
 describe('authentication methods', () => {
-  // The server's method and role, whether by TLS, requireAuth; what comes of it, and whether the password itself was sent
-  // where it can be read.
+  // The server's method, the role, whether by TLS, and requireAuth; the result, and whether the password itself could be read on the
+  // network.
   const TABLE = `
     method         role  tls  requireAuth            comes to  readable
     scram-sha-256  app   off  -                      in        no
@@ -175,7 +175,7 @@ describe('passwords', () => {
       'with spaces and "quotes" \'of\' two kinds',
       'back\\slash=equals,comma;semicolon@at/slash?query#hash%25',
       'Überraschung ✓ 密码 🔑',
-      'ﬁ ª ² Ⅸ', // what SASLprep makes other characters of
+      'ﬁ ª ² Ⅸ', // characters that SASLprep replaces
       'x'.repeat(900),
       ' ',
     ]) {
@@ -185,7 +185,7 @@ describe('passwords', () => {
     }
   });
 
-  // What becomes of roles that cannot log in, and databases that are not there: the server's word, at once.
+  // Roles that cannot log in, and databases that do not exist: the error of the server, at once.
   test('authentication: other refusals of the server come at once, too', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     await db.node.sql(
@@ -204,7 +204,7 @@ describe('passwords', () => {
 });
 
 describe('a wrong password', () => {
-  /** How long the server's log is looked at. */
+  /** How long the test watches the server's log. */
   const WATCHED_MS = 3_000;
 
   for (const [title, options] of /** @type {[string, () => any][]} */ ([
@@ -293,7 +293,7 @@ describe('a password function', () => {
     let issued = 0;
     const password = async () => {
       const token = `token-${++issued}`;
-      await setPassword(token); // and with it the one before has expired
+      await setPassword(token); // and the one before has expired
       return token;
     };
     const pool = db.pool(t, { ...NEW, password, poolSize: 1, monitor: false });
@@ -308,7 +308,7 @@ describe('a password function', () => {
     }
   });
 
-  // What it does, and what the error's cause is.
+  // What the function does, with the cause of the error.
   for (const [title, fail] of /** @type {[string, (error: Error) => any][]} */ ([
     [
       'throws',

@@ -1,11 +1,11 @@
 'use strict';
 
-// Servers that lie, fall silent, break off and talk nonsense. Whatever they do, each promise is settled in bounded time,
-// with a value or with an error of ours that says the truth about the outcome; nothing is sent twice; the next statement,
-// or the next host, works as if nothing had happened.
+// Servers that lie, fall silent, break off and talk nonsense. Whatever they do, each promise is settled in bounded time, with a
+// value or with an error of the package whose outcome is true; nothing is sent twice; the next statement, or the next host, works
+// as if nothing had happened.
 //
-// The cases are tables in hostile/cases/. They are carried out several at a time by one process (hostile/table.js), so
-// that a crash is seen, and what the addon prints when a panic is caught. One of them by itself:
+// The cases are tables in hostile/cases/. One process runs several of them at a time (hostile/table.js), so that a crash is
+// noticed, and so is what the add-on prints when it catches a panic. To run one case alone:
 //
 //   node test/security/hostile/table.js 'startup: length 3'
 
@@ -19,10 +19,10 @@ const { CASES } = require('./hostile/cases');
 const { FakeServer } = require('./hostile/server');
 const { message, int32 } = require('./hostile/wire');
 
-/** The whole table, however busy the machine is. */
+/** Time for the whole table, on a machine that is busy. */
 const ALL_MS = 900_000;
 
-/** What the process of the table says. */
+/** The output of the process that runs the table. */
 class Table {
   /** @type {Map<string, (wrong: string[]) => void>} */
   #waiting = new Map();
@@ -59,7 +59,7 @@ class Table {
 
   stop() {}
 
-  /** What is wrong with a case, when it is known. @param {string} name @returns {Promise<string[]>} */
+  /** Waits for the result of a case: what is wrong with it. @param {string} name @returns {Promise<string[]>} */
   async of(name) {
     const known = this.#found.get(name);
     if (known !== undefined) return known;
@@ -87,7 +87,7 @@ test('hostile server: no case printed a panic, a warning or an unhandled rejecti
   assert.deepEqual({ ...(await table.ended), stderr: table.stderr }, { code: 0, signal: null, stderr: '' });
 });
 
-// The same beside real nodes.
+// A hostile server beside real nodes.
 const db = useCluster({ nodes: 1 });
 
 for (const [name, script] of /** @type {[string, import('./hostile/server').Script][]} */ ([

@@ -1,8 +1,8 @@
 'use strict';
 
 // Passwords, keys and tokens appear nowhere: not in errors, events, log lines, what inspect and JSON.stringify show, nor in what
-// a process prints when it dies. Each case is a process of its own (secrets/witness.js) that prints all it can get at, and the
-// whole of its output is searched. And parameters are no secrets of ours to tell: the logger gets them only when asked.
+// a process prints when it dies. Each case is a process of its own (secrets/witness.js) that prints everything that a program can
+// see, and the whole output is searched. The logger has the values of parameters only when it asks for them.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -20,7 +20,7 @@ const { HANG_MS, test, failureOf, useCluster } = require('../support/helpers.js'
 
 const db = useCluster({ nodes: 1 });
 
-/** With what URIs, the password file, JSON and shells treat in a way of their own. */
+/** The password has characters that URIs, the password file, JSON and shells treat in special ways. */
 const SECRET = 'Tr0ub4dor&3 :@/\\"\'é%41';
 const FORMS = [
   'Tr0ub4dor',
@@ -39,7 +39,7 @@ function assertSecretless(text, what = 'output') {
   }
 }
 
-/** Environment without what a developer has set for servers of his own. */
+/** The environment without the variables that a developer has set for servers. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^PG|^NODE_/.test(name)));
 
 /**
@@ -71,10 +71,10 @@ function outputOf(args, env = {}) {
 /** @param {import('./secrets/witness.js').Order} order @param {NodeJS.ProcessEnv} [env] */
 const witness = (order, env) => outputOf([path.join(__dirname, 'secrets', 'witness.js'), JSON.stringify(order)], env);
 
-/** Codes of what failed. @param {string} text */
+/** Codes of the errors in an output. @param {string} text */
 const codes = (text) => [...text.matchAll(/^failed: (.*)$/gm)].map(([, what]) => what);
 
-/** A file with the password in it, in a folder that goes away. @param {any} t @param {string} text */
+/** A file with the password in it, in a folder that is removed. @param {any} t @param {string} text */
 function fileOf(t, text) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'secrets-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
@@ -86,7 +86,7 @@ function fileOf(t, text) {
 const passfileText = `*:*:*:*:${SECRET.replaceAll(/[\\:]/g, '\\$&')}\n`;
 
 /**
- * Every way in which a password gets in. `at` are the host, the port and the user.
+ * Every way to give a password. `at` are the host, the port and the user.
  * @type {Record<string, (t: any, at: { host: string, port: number, user: string, database: string }) => { options: any, env?: NodeJS.ProcessEnv }>}
  */
 const WAYS = {
@@ -239,7 +239,7 @@ describe('secrets: what a process prints', () => {
 });
 
 describe('logParameters', () => {
-  /** Every way to send one. @type {[string, unknown[], (pool: any) => Promise<unknown>][]} */
+  /** Every way to send a parameter. @type {[string, unknown[], (pool: any) => Promise<unknown>][]} */
   const SENT = [
     ['query', [SECRET, 7], (pool) => pool.query('SELECT $1::text, $2::int4', [SECRET, 7])],
     ['query without any', [], (pool) => pool.query('SELECT 1')],

@@ -1,8 +1,8 @@
 'use strict';
 
-// The option `ssl`: where certificates and keys come from and what becomes of changed ones, client certificates, protocol
-// versions, names, and channel binding. What each mode makes of each certificate is in tls.matrix.test.js, what is carried
-// over TLS in tls.traffic.test.js.
+// The option `ssl`: where certificates and keys come from, files that change, client certificates, protocol versions, names, and
+// channel binding. What each mode makes of each certificate is in tls.matrix.test.js, what is encrypted in
+// tls.traffic.test.js.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -48,7 +48,7 @@ function atHome(t, files) {
   for (const [name, pem] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), pem, { mode: 0o600 });
 }
 
-/** A file of a test's own. @param {string} name @param {string} pem */
+/** A file with this text, in the folder of the test file. @param {string} name @param {string} pem */
 function written(name, pem) {
   const file = path.join(db.certificates.folder, name);
   fs.writeFileSync(file, pem, { mode: 0o600 });
@@ -119,7 +119,7 @@ describe('ssl.ca, ssl.cert and ssl.key', () => {
     }
   });
 
-  // What createPool refuses, naming the option; ssl, message.
+  // ssl options that createPool refuses, and the message, which names the option.
   test('ssl: createPool refuses mistakes', () => {
     const { ca, clients } = db.pki;
     const { cert, key, keyFile } = clients.app;
@@ -260,7 +260,7 @@ describe('client certificates', () => {
     assert.match(none.message, /certificate/);
   });
 
-  // TLS 1.3 tells of it when the handshake is over on our side, TLS 1.2 within it.
+  // The server of TLS 1.3 refuses when the handshake is over on the client's side, that of TLS 1.2 within the handshake.
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
     test(`client certificate that the server does not accept: an error at once, by ${maxVersion}`, async (t) => {
       await db.receive('good', { hba: CERT, ca: true });
@@ -278,7 +278,7 @@ describe('client certificates', () => {
 });
 
 describe('TLS protocol versions', () => {
-  // minVersion, maxVersion, the server's range; the version, or why there is none
+  // minVersion, maxVersion, the server's range; the version, or the reason why there is none
   const TABLE = /** @type {[string?, string?, string?, string?, string?][]} */ ([
     [undefined, undefined, undefined, undefined, 'TLSv1.3'],
     [undefined, 'TLSv1.2', undefined, undefined, 'TLSv1.2'],
@@ -332,12 +332,12 @@ describe('sslnegotiation', () => {
 });
 
 describe('the server name in TLS', () => {
-  /** The first flight of TLS: it has the name in clear. @param {TestContext} t @param {string} host @param {any} ssl */
+  /** The first flight of TLS, which has the server name in clear text. @param {TestContext} t @param {string} host @param {any} ssl */
   async function hello(t, host, ssl) {
     const relay = await relayTo(t, db.node);
     const hosts = [{ host, port: relay.port, address: '127.0.0.1' }];
     await encryption(t, ssl, { hosts });
-    // The pool's own, and the monitor's, which may not have got so far.
+    // The connection of the pool, and that of the monitor, which may not have sent so much yet.
     const conversations = relay.conversations();
     for (const conversation of conversations) assert.equal(conversation.slice(0, 8), SSL_REQUEST);
     return conversations.join('');
@@ -408,7 +408,7 @@ describe('channelBinding', () => {
     }
   });
 
-  // It has a certificate of the right CA for the right name. Only the binding tells that it is not the server's own.
+  // The man in the middle has a certificate of the right CA for the right name. Only channel binding shows that it is not the server's.
   test('channelBinding finds somebody in the middle with a good certificate, unless it is disabled', async (t) => {
     await db.receive('good');
     const hosts = `localhost:${await impostorFor(t, db.node, db.pki.servers.p384)}`;

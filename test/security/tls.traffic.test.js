@@ -1,8 +1,7 @@
 'use strict';
 
-// What is carried over TLS: everything. Statements, large results, COPY, notifications, the monitor's looks and requests
-// to cancel; seen by a relay in front of the server, to which nothing may be readable. And what becomes of pools whose
-// hosts have good certificates and bad ones.
+// Everything is encrypted over TLS: statements, large results, COPY, notifications, the monitor and cancel requests. A relay in
+// front of the server checks that nothing is readable. And pools whose hosts have good certificates and bad ones.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -16,7 +15,7 @@ const { ENTRANCES } = require('./tls.matrix.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 
-// Short: a socket's path has room for a hundred characters.
+// Short, because the path of a socket has room for a hundred characters.
 const sockets = fs.mkdtempSync(path.join(os.tmpdir(), 'hs-'));
 fs.chmodSync(sockets, 0o777);
 after(() => fs.rmSync(sockets, { recursive: true, force: true }));
@@ -25,7 +24,7 @@ const db = useTls({ settings: { unix_socket_directories: sockets } });
 
 const ssl = () => ({ ca: db.pki.ca.pem });
 
-/** A pool behind a relay, whose clients may send nothing that can be read. @param {TestContext} t @param {any} [options] */
+/** A pool behind a relay, and a check that its clients sent nothing readable. @param {TestContext} t @param {any} [options] */
 async function watched(t, options) {
   const relay = await relayTo(t, db.node);
   const pool = db.pool(t, { hosts: relay.host.replace('127.0.0.1', 'localhost'), ssl: ssl(), ...options });
@@ -154,7 +153,7 @@ describe('TLS: cancel requests', () => {
     const { pool, relay } = await watched(t, { poolSize: 1, monitor: false, ssl: 'prefer' });
     const error = await failureOf(pool.query('SELECT pg_sleep(60)', [], { timeoutMs: 200 }));
     assert.deepEqual([error.name, error.outcome], ['QueryTimeoutError', 'not-applied']);
-    // As libpq does, it asks again.
+    // As libpq does, the client asks for TLS again.
     assert.ok(relay.conversations().some((text) => text.replace(SSL_REQUEST, '').startsWith(CANCEL_REQUEST)));
   });
 
