@@ -1,6 +1,6 @@
 'use strict';
 
-// pool.batch(): several statements in one flight, each for itself or all in one transaction.
+// pool.batch(): several statements in one flight, each in a transaction of its own or all in one.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -21,7 +21,7 @@ async function tableFor(t) {
   return { name, insert, ids };
 }
 
-/** What came of each statement: its rows, or the code of its error. @param {any[]} ends */
+/** The result of each statement: its rows, or the code of its error. @param {any[]} ends */
 const told = (ends) => ends.map(({ status, value, reason }) => (status === 'fulfilled' ? value : reason.code));
 
 describe('batch() with a transaction of its own for each statement', () => {
@@ -173,7 +173,7 @@ describe('batch() in one transaction', () => {
     assert.deepEqual(results[40], [{ v: 5 }]);
     assert.equal(results[0].rowCount, 1);
     assert.deepEqual(await ids(), range(40));
-    // What is wrong, its code, the number of the statement whose error it is.
+    // The wrong statement, the code, and the number of the statement whose error it is.
     const table = /** @type {[any[], string, number | undefined][]} */ ([
       [[insert, [101, 'no']], '23514', 40],
       [['SELECT 1/0'], '22012', 40],
@@ -181,7 +181,7 @@ describe('batch() in one transaction', () => {
       [[insert, ['x', 'x']], '22P02', 40],
       [[insert, [2.5, 'x']], 'ERR_INVALID_PARAM', 40],
       [[insert, [1]], 'ERR_INVALID_PARAM', 40],
-      // Deferred: only COMMIT fails.
+      // A deferred constraint: only COMMIT fails.
       [[insert, [1, 'again']], '23505', undefined],
     ]);
     for (const [wrong, code, index] of table) {

@@ -107,7 +107,7 @@ describe('limits in a transaction', () => {
 // PostgreSQL answers a cancel during the wait for a standby with success and a warning.
 describe('limits while a commit waits for its standby', () => {
   /**
-   * Both standbys frozen; thawed at the end.
+   * Freezes both standbys while `body` runs.
    * @param {() => Promise<void>} body
    */
   async function withFrozenStandbys(body) {
@@ -123,7 +123,7 @@ describe('limits while a commit waits for its standby', () => {
   }
 
   /**
-   * Ends what waits for a standby.
+   * Ends the sessions that wait for a standby.
    * @param {string} applicationName
    * @param {string} how
    */

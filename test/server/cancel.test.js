@@ -10,7 +10,7 @@ const { assertAborted, assertTimeout, countOf } = require('../support/limits');
 
 const db = useCluster({ nodes: 3 });
 
-/** Whether the server runs something of this name that matches. @param {string} applicationName @param {string} like */
+/** Whether a session of this application_name runs a statement that matches `like`. @param {string} applicationName @param {string} like */
 const running = async (applicationName, like) =>
   (
     await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND state = 'active' AND query LIKE $2", [
@@ -94,7 +94,7 @@ describe('timeoutMs', () => {
     };
     assert.equal(await gaveUp('INSERT INTO frozen VALUES (1)'), 'unknown');
     await until('the pool is back', async () => pool.query('SELECT 1'));
-    // What the connection does not know yet is prepared first: the server has heard of it, and was not told to run it.
+    // A statement that the connection has not prepared yet is prepared first: the server knows it, and was not told to run it.
     assert.equal(await gaveUp('INSERT INTO frozen VALUES (2)'), 'not-applied');
     await until('the pool is back', async () => pool.query('SELECT 1'));
     assert.equal(await pool.value('SELECT count(*)::int4 FROM frozen WHERE id = 2'), 0);
@@ -265,7 +265,7 @@ describe('a cancel never hits another statement', () => {
     const counts = { done: 0, cancelled: 0 };
     const cancellers = range(4).map(async (client) => {
       for (let i = 0; i < 120; i++) {
-        // Statements of about 2 ms, limits of 1 to 4 ms: many a cancel arrives just too late.
+        // Statements of about 2 ms, limits of 1 to 4 ms: many cancel requests arrive just too late.
         const sql = 'SELECT $1::int4 AS v FROM pg_sleep(0.002)';
         const limit = 1 + (i % 4);
         const controller = new AbortController();

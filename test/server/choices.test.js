@@ -1,7 +1,7 @@
 'use strict';
 
-// How values arrive and are sent where the user has a say: choices, parsers, serializers, for a pool and for a call; and
-// what has members: composites, ranges, hstores.
+// Values under the control of the user: the option types with choices, parsers and serializers, for a pool and for a call; and
+// values with members: composites, ranges, hstores.
 
 const assert = require('node:assert/strict');
 const { before, describe } = require('node:test');
@@ -34,7 +34,7 @@ const row = async (on, sql, params, options) => (await on.query(sql, params, opt
 describe('types.parsers', () => {
   before(makeTypes);
   const seen = (/** @type {string} */ text) => `<${text}>`;
-  // SQL of a value, the parser's name, what arrives
+  // SQL of a value, the name of the parser, the result
   for (const [literal, name, expected] of /** @type {[string, string, unknown][]} */ ([
     ['5::int8', 'int8', '<5>'],
     ['5::int8', '20', '<5>'],
@@ -158,7 +158,7 @@ describe('types unknown to the codec', () => {
     assert.equal(own.length, 2, 'the type and its array');
     assert.deepStrictEqual([own[0].severity, own[0].dataType], ['WARNING', 'odd']);
     assert.match(own[0].hint, /types\.parsers/);
-    // Its arrays have a delimiter of their own.
+    // Arrays of this type have a delimiter of their own.
     assert.deepStrictEqual(
       (await row(pool, 'SELECT $1::odd[]::text AS v', [['a,b', 'c:d', null]])).v,
       '{a,b:"c:d":NULL}',

@@ -1,7 +1,7 @@
 'use strict';
 
-// A load that does not come to its end: it is there wholly or not at all, its error says what became of it, and whatever
-// ended it, its connection and its source are let go.
+// Loads that fail or are given up: a load is applied wholly or not at all, its error says what became of it, and afterwards its
+// connection is free and its source is closed.
 
 const assert = require('node:assert/strict');
 const { Readable } = require('node:stream');
@@ -11,7 +11,7 @@ const { countOf, textOf, withTable } = require('../support/copies');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
-/** A source that tells whether it was let go. @param {any} values @param {(n: number) => void} [before] */
+/** A source that records in `state` whether it was read to its end and whether it was closed. @param {any} values @param {(n: number) => void} [before] */
 function* watched(values, before, state = /** @type {any} */ (undefined)) {
   let n = 0;
   try {
@@ -80,7 +80,7 @@ describe('copyFrom: a load that is given up', () => {
     assert.deepEqual([aborted.code, aborted.cause, aborted.outcome], ['ABORT_ERR', 'midway', 'not-applied']);
     assert.deepEqual(state, { left: true });
 
-    // A source that never answers does not hold it.
+    // A source that never answers does not hold the load.
     let released = false;
     const stuck = {
       [Symbol.asyncIterator]: () => ({
@@ -105,7 +105,7 @@ describe('copyFrom: a load that is given up', () => {
     const blocked = await failureOf(pool.copyFrom(table, [[1]], { timeoutMs: 200 }));
     assert.equal(blocked.code, '57014');
     await holder.rollback();
-    // The connection is not to be had.
+    // No connection is free.
     const [, waiting] = await Promise.all([
       pool.query('SELECT pg_sleep(0.3)'),
       failureOf(pool.copyFrom(table, watched([[1]]), { timeoutMs: 100 })),

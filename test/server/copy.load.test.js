@@ -138,7 +138,7 @@ describe('copyFrom: rows', () => {
       const endless = (async function* () {
         try {
           for (let n = 0; ; n++) {
-            // More than a piece: what is less may wait for its fellows.
+            // More than one piece: a smaller one may wait for others.
             for (const i of range(10_000)) yield target === table ? [n * 10_000 + i] : `${n * 10_000 + i}\n`;
             yield target === table ? [7] : '7\n';
             await sleep(5);

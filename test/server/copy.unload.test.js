@@ -1,6 +1,6 @@
 'use strict';
 
-// pool.copyTo(): what COPY sends, unchanged and at the reader's pace; whatever ends it, its connection is let go.
+// pool.copyTo(): gives what COPY sends, unchanged and as fast as it is read; however it ends, its connection is free afterwards.
 
 const assert = require('node:assert/strict');
 const { pipeline } = require('node:stream/promises');

@@ -1,6 +1,6 @@
 'use strict';
 
-// The values of a load: each arrives as a parameter would have, and what a parameter may not be is refused by row and column.
+// The values of a load: each arrives as a parameter would, and a value that is refused as a parameter is refused by row and column.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -9,7 +9,7 @@ const { countOf } = require('../support/copies');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
-// Each value is loaded beside one that goes as an ordinary parameter; the server then compares what it has.
+// Each value is loaded, and is sent as a parameter; the server compares the two.
 /** @type {Record<string, unknown[]>} */
 const VALUES = {
   bool: [true, false, 'true', 'f', 'yes', ' off '],
@@ -156,7 +156,7 @@ const VALUES = {
   short: ['ab\t\\'],
 };
 
-/** What is refused as a parameter, and so in a load. @type {Record<string, unknown[]>} */
+/** Values that are refused as parameters, and so in a load. @type {Record<string, unknown[]>} */
 const REFUSED = {
   bool: [1, 'maybe'],
   int2: [40_000, 1.5, '40000'],
@@ -198,7 +198,7 @@ describe('copyFrom: values', () => {
           [value],
         );
         await pool.query(`TRUNCATE one_${i}`);
-        // Alone, and behind a row that can go in binary.
+        // Alone, and after a row that can be sent in binary.
         assert.equal((await pool.copyFrom(`one_${i} (loaded)`, [[null], [value], [null]])).rowCount, 3);
         const got = await pool.query(`SELECT loaded::text AS text FROM one_${i}`);
         assert.deepEqual(
@@ -217,7 +217,7 @@ describe('copyFrom: values', () => {
       'SELECT n FROM (SELECT n, e::text AS v FROM every e) a FULL JOIN (SELECT n, e::text AS v FROM expected e) b USING (n) WHERE a.v IS DISTINCT FROM b.v',
     );
     assert.deepStrictEqual(different, []);
-    // And out again.
+    // And back to the server by copyTo() and copyFrom().
     await pool.query('CREATE TABLE again (LIKE every)');
     for (const format of ['text', 'csv', 'binary']) {
       await pool.query('TRUNCATE again');
@@ -253,7 +253,7 @@ describe('copyFrom: values', () => {
         );
         assert.equal(error.row, 3, `${what}: ${error.stack}`);
         assert.equal(error.outcome, 'not-applied', what);
-        // A constraint of a domain is checked where the server does not say of which column.
+        // For the constraint of a domain the server does not report the column.
         if (type !== 'positive') assert.equal(error.column, 'the value', what);
         if (error.name === 'ParameterError') {
           assert.match(error.message, /^row 3, column "the value": /);

@@ -156,7 +156,7 @@ describe('exec(): an array with the rows of each statement', () => {
       "CREATE TYPE born AS ENUM ('a'); SELECT 'a'::born AS v; ALTER TYPE born RENAME TO grown",
     );
     assert.equal(before.fields[0].typeName, 'grown');
-    // The look-up fails, and the script has run all the same.
+    // The look-up of the type fails, and the script has run all the same.
     const script = 'SELECT NULL::grown AS v, 1 AS n; REVOKE SELECT ON pg_type FROM PUBLIC; SET ROLE pg_monitor';
     try {
       const [late] = await pool.exec(script);

@@ -21,7 +21,7 @@ describe('exec(): one transaction, unless the script says otherwise', () => {
     ['BEGIN; CREATE TABLE made (id int); COMMIT; SELECT 1/0', '22012', 3, 'unknown', true],
     ['BEGIN; CREATE TABLE made (id int); ROLLBACK; SELECT 1/0', '22012', 3, 'not-applied', false],
     ['BEGIN; CREATE TABLE made (id int); SELECT 1/0; COMMIT', '22012', 2, 'not-applied', false],
-    // Refused before anything runs: which statement it is in, only the position tells.
+    // Refused before anything runs: only the position says in which statement.
     ['CREATE TABLE made (id int); SELECT FROM FROM', '42601', undefined, 'not-applied', false],
     ["CREATE TABLE made (id int); SELECT 'open", '42601', undefined, 'not-applied', false],
     ['CREATE TABLE made (id int); VACUUM made', '25001', 1, 'not-applied', false],

@@ -1,6 +1,6 @@
 'use strict';
 
-// json and jsonb arrive exactly as JSON.parse would have it, however the core took them apart.
+// json and jsonb are read exactly as JSON.parse reads them, however the core took the document apart.
 
 const assert = require('node:assert/strict');
 const { shared } = require('../../lib/core/core-link.js');
@@ -12,7 +12,7 @@ const db = useCluster({ nodes: 1, synchronous: false });
 const SEEDS = 8;
 const PER_SEED = 1500;
 
-/** Selects documents as a type, and fails unless each is what JSON.parse makes of its text. */
+/** Selects documents of a type, and fails unless each is what JSON.parse makes of its text. */
 const COMPARE = `
   const sql = 'SELECT d::' + type + ' AS doc, d::' + type + '::text AS source FROM unnest($1::text[]) WITH ORDINALITY AS _(d, n) ORDER BY n';
   let compared = 0;

@@ -12,7 +12,7 @@ const db = useCluster({ nodes: 2 });
 
 const asyncDispose = /** @type {any} */ (Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose'));
 
-/** Sessions whose application_name begins like this, on any node: the pool's own and its monitor's. @param {string} name */
+/** Sessions whose application_name begins with this, on any node: those of the pool and of its monitor. @param {string} name */
 async function sessions(name) {
   const counts = await Promise.all(
     db.cluster.nodes.map((node) =>
@@ -179,7 +179,7 @@ describe('the option logger', () => {
 });
 
 describe('the stack of an error leads to the line that called', () => {
-  // how it is called
+  // name of the call, the call
   const CALLS = /** @type {[string, (pool: any) => Promise<unknown>][]} */ ([
     [
       'awaited',

@@ -1,7 +1,7 @@
 'use strict';
 
-// maxResultBytes: a result that is too large is an error of its statement and of nothing else. The connection goes on, nobody
-// beside it notices, and the rows that are not wanted cost no memory.
+// maxResultBytes: a result that is too large is an error of its statement alone. The connection goes on, other statements on it
+// succeed, and the rows beyond the limit take no memory.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -11,9 +11,9 @@ const { endings, test, failureOf, printedBy, range, useCluster } = require('../s
 const db = useCluster({ nodes: 1 });
 
 const LIMIT = 100_000;
-/** A result of one row, of several times the limit. */
+/** A result of one row, several times as large as the limit. */
 const ONE = `SELECT repeat('x', ${LIMIT * 3}) AS v`;
-/** The same of many rows. */
+/** The same with many rows. */
 const MANY = 'SELECT i, repeat(i::text, 10) AS v FROM generate_series(1, 50000) i';
 
 /** @param {any} pool */
@@ -134,7 +134,7 @@ describe('maxResultBytes: a result that is not too large', () => {
       if (error !== undefined) assertTooLarge(error);
       return error === undefined;
     };
-    /** The least limit with which it fits. @param {string} sql */
+    /** The smallest limit with which the result fits. @param {string} sql */
     const least = async (sql) => {
       let [low, high] = [size / 2, size * 2];
       while (high - low > 1) {
@@ -148,7 +148,7 @@ describe('maxResultBytes: a result that is not too large', () => {
     assert.ok(one >= size && one < size + 200, `${size} bytes of text count as ${one}`);
     assert.equal(await fits(one, `SELECT repeat('x', ${size - 1}) AS v`), true);
     assert.equal(await fits(one, `SELECT repeat('x', ${size + 1}) AS v`), false);
-    // In many rows as in one: each has a few bytes of its own.
+    // In many rows as in one: each row has a few bytes of its own.
     const many = await least(`SELECT repeat('x', ${size / 100}) AS v FROM generate_series(1, 100)`);
     assert.ok(many >= size && many < size + 100 * 32, `${size} bytes in 100 rows count as ${many}`);
   });

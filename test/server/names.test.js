@@ -1,7 +1,7 @@
 'use strict';
 
-// Names that bite: whatever a column, an attribute or a key is called, it is a plain property of its own, and no prototype is
-// touched.
+// Dangerous names: whatever the name of a column, an attribute or a key is, it becomes an ordinary own property, and no prototype
+// is changed.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -36,7 +36,7 @@ const NAMES = [
 /** @param {string} name */
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 
-/** An object with these own properties and nothing else to it. @param {readonly [string, unknown][]} entries */
+/** An object with these own properties and no others. @param {readonly [string, unknown][]} entries */
 function plain(entries) {
   const object = {};
   for (const [name, value] of entries) {
@@ -80,7 +80,7 @@ describe('column names', () => {
     for (const [row] of await pool.batch([`SELECT ${LIST}`], { transaction: true })) same(row, ROW);
     same((await pool.exec(`SELECT ${LIST}`))[0][0], ROW);
     await pool.transaction(async (/** @type {any} */ tx) => same((await tx.query(`SELECT ${LIST}`))[0], ROW));
-    // Too wide to be compiled.
+    // Too many columns for a compiled shape.
     const [wide] = await pool.query(
       `SELECT ${LIST}, ${range(300)
         .map((i) => `${i} AS w${i}`)

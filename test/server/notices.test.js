@@ -1,6 +1,6 @@
 'use strict';
 
-// Notices, and what else a result knows beside its rows: its fields.
+// Notices, and the fields of a result.
 
 const assert = require('node:assert/strict');
 const { EventEmitter, once } = require('node:events');
@@ -11,7 +11,7 @@ const db = useCluster({ nodes: 2, synchronous: false });
 
 const raising = (/** @type {string} */ text) => `DO $$ BEGIN RAISE NOTICE '${text}'; END $$`;
 
-/** Collects what a pool is told. @param {any} pool */
+/** Collects the notices of a pool. @param {any} pool */
 function heard(pool) {
   /** @type {any[]} */
   const notices = [];
@@ -174,7 +174,7 @@ describe('listeners of the event notice', () => {
 describe('a flood of notices', () => {
   const flood = (/** @type {number} */ count) =>
     `DO $$ BEGIN FOR i IN 1..${count} LOOP RAISE NOTICE '% %', i, repeat('x', 2000); END LOOP; END $$`;
-  // Half of it in memory would be more than twice as much.
+  // Half of them in memory would be more than twice as much.
   const MOST_MB = 50;
   const measured = (/** @type {string} */ listener, /** @type {number} */ count) => `
     const pool = createPool(options);
@@ -213,7 +213,7 @@ describe('a flood of notices', () => {
 
 describe('result.fields', () => {
   const none = { tableOid: null, columnNumber: null };
-  /** Each way to a result's fields. @type {[string, (pool: any, sql: string) => Promise<any>][]} */
+  /** Each way to get the fields of a result. @type {[string, (pool: any, sql: string) => Promise<any>][]} */
   const WAYS = [
     ['query()', async (pool, sql) => (await pool.query(sql)).fields],
     ['rowMode array', async (pool, sql) => (await pool.query(sql, [], { rowMode: 'array' })).fields],

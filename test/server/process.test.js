@@ -1,7 +1,7 @@
 'use strict';
 
-// Processes, worker threads and copies of the package that have pools: they end when they should. What could take the process
-// down runs in a child process, whose exit code, signal and stderr are part of the test.
+// Processes, worker threads and copies of the package that have pools, and when they end. Code that could end the process runs in
+// a child process, whose exit code, signal and stderr the test checks.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');

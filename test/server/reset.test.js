@@ -1,7 +1,7 @@
 'use strict';
 
-// What one caller does to a session does not reach the next: the option `reset`. A pool of one connection, so that the next
-// caller gets the same session; that it is the same is always looked at.
+// The option `reset`: changes that one caller makes to a session do not reach the next caller. A pool of one connection, so that
+// the next caller has the same session, which the tests check.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -15,7 +15,7 @@ const db = useCluster({ nodes: 1 });
 const pidOf = (pool) => pool.value('SELECT pg_backend_pid()');
 
 /**
- * What SET and its like can change: how, and how it is looked at.
+ * Changes that SET and similar statements make, and the statement that shows each.
  * @type {[what: string, change: string, look: string][]}
  */
 const CHANGES = [
@@ -53,7 +53,7 @@ const CHANGES = [
 /** @param {any} pool @param {string} look */
 const seen = (pool, look) => pool.value(look);
 
-/** Every way for one caller to run a statement, before the next one comes. */
+/** Every way for one caller to run a statement, before the next caller. */
 const WAYS = /** @type {[string, (pool: any, sql: string) => Promise<unknown>][]} */ ([
   ['query()', (pool, sql) => pool.query(sql)],
   ['query() with a limit', (pool, sql) => pool.query(sql, [], { timeoutMs: 20_000 })],
@@ -96,7 +96,7 @@ const isPossible = (how, sql) => sql !== 'DISCARD ALL' || !/transaction/.test(ho
 describe("reset: 'changes', the default", () => {
   for (const [how, run] of WAYS) {
     test(`reset 'changes': after a SET by ${how} the next caller has the same session as it was`, async (t) => {
-      // With startup settings of its own: what comes back is these, not the server's.
+      // With startup settings of its own: those come back, not the settings of the server.
       const pool = db.pool(t, { poolSize: 1, options: { lock_timeout: 4321 } });
       const pid = await pidOf(pool);
       const wrong = [];
@@ -108,7 +108,7 @@ describe("reset: 'changes', the default", () => {
         assert.equal(await pool.value("SELECT 'é€'"), 'é€', what);
       }
       assert.deepEqual(wrong, []);
-      // A script's connection is closed at the end, in a transaction as outside of one.
+      // The connection of a script is closed at the end, in a transaction as outside of one.
       if (how !== 'exec() in a transaction') assert.equal(await pidOf(pool), pid);
     });
   }
@@ -146,7 +146,7 @@ describe("reset: 'changes', the default", () => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query("SELECT set_config('work_mem', '7MB', false)");
     assert.equal(await pool.value('SHOW work_mem'), '7MB');
-    // It goes with whatever is undone next.
+    // The next reset undoes it.
     await pool.query("SET lock_timeout = '1s'");
     assert.equal(await pool.value('SHOW work_mem'), '4MB');
   });
@@ -274,7 +274,7 @@ describe("reset: 'none'", () => {
 });
 
 /**
- * What DISCARD ALL releases: how it gets there, and how the next caller looks; `expected` when it is gone.
+ * What DISCARD ALL releases: how it is made, and how the next caller looks for it; `expected` when it is gone.
  * @type {[what: string, leave: (tx: any) => Promise<unknown>, look: (pool: any) => Promise<unknown>, expected: unknown][]}
  */
 const LEFT = [
@@ -321,7 +321,7 @@ describe("reset: 'discard'", () => {
       const pid = await pidOf(pool);
       await pool.transaction(leave);
       assert.deepEqual(await look(pool), expected);
-      // And left by a single statement.
+      // And when a single statement has left it.
       await leave(pool);
       assert.deepEqual(await look(pool), expected);
       assert.equal(await pidOf(pool), pid);

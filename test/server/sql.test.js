@@ -1,6 +1,6 @@
 'use strict';
 
-// SQL out of templates: what is interpolated never becomes text.
+// SQL templates: interpolated values never become text.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');

@@ -1,6 +1,6 @@
 'use strict';
 
-// Prepared statements: what DDL and the caller do to them is not noticed, and statementCacheSize bounds them.
+// Prepared statements go on after DDL and after DEALLOCATE ALL of the caller, and statementCacheSize bounds their number.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');

@@ -9,7 +9,7 @@ const { test, range, useCluster } = require('../support/helpers');
 const db = useCluster({ nodes: 1 });
 
 /**
- * The columns of the only row, as pairs: objects cannot show what a duplicate or `__proto__` did.
+ * The columns of the only row, as pairs: an object would not show what a duplicate name or `__proto__` did.
  * @param {any[]} rows
  */
 const pairs = ([row]) => Object.entries(row);
@@ -288,7 +288,7 @@ describe('size of statements and results', () => {
     assert.deepStrictEqual(await pool.query(`/* ${filler} */ SELECT $1::int4 AS v`, [1]), [{ v: 1 }]);
   });
 
-  // bytes of the parameter: around the ring's size, and far above it
+  // bytes of the parameter: around the size of the frame buffer, and far above it
   for (const size of [
     48,
     49,
@@ -331,7 +331,7 @@ describe('size of statements and results', () => {
     assert.deepStrictEqual(row, { text: 10_000_000, bytes: 30_000_000 });
   });
 
-  // Down a pipe a quick statement may overtake one that usually takes long.
+  // When statements are pipelined, a quick one may overtake one that usually takes long.
   for (const [name, pipeline, inOrder] of /** @type {const} */ ([
     ['get their own answers', true, false],
     ['keep their order where they are not pipelined', false, true],
@@ -339,7 +339,7 @@ describe('size of statements and results', () => {
     test(`thousands of statements in one tick ${name}`, async (t) => {
       const pool = db.pool(t, { poolSize: 1, pipeline, acquireTimeoutMs: 30_000 });
       await pool.query('CREATE TABLE ordered (at int4 GENERATED ALWAYS AS IDENTITY, n int4, filler text)');
-      // Several times the ring, with a large one now and then.
+      // Several times the size of the frame buffer, with a large statement now and then.
       const answers = await Promise.all(
         range(5_000).map((i) =>
           pool.query('INSERT INTO ordered (n, filler) VALUES ($1, $2) RETURNING at, n', [

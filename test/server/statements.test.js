@@ -164,7 +164,7 @@ describe('statements that query() does not send', () => {
     for (const sql of REFUSED) {
       const ended = await endings([pool.query(sql)]);
       const { error } = ended[0];
-      // What the server takes for a syntax error opened no transaction either.
+      // A statement that the server takes for a syntax error has opened no transaction either.
       assert.ok(
         error?.code === 'ERR_INVALID_PARAM' || error?.code === '42601',
         `${JSON.stringify(sql)}: ${error ?? 'it was sent'}`,

@@ -1,6 +1,6 @@
 'use strict';
 
-// pool.stream(): rows as they come, with memory bounded by what the reader has asked for; and rowMode: 'array'.
+// pool.stream(): rows as they arrive, with memory bounded by what the reader has asked for; and rowMode: 'array'.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -87,7 +87,7 @@ describe('stream()', () => {
     await stream.next();
     const before = process.memoryUsage().rss;
     await sleep(500);
-    // 2 GB would have come: a few pieces of 32 KiB, and what sockets and allocators keep, is far less than 64 MB.
+    // The whole result has 2 GB: a few pieces of 32 KiB, and the buffers of sockets and allocators, are far below 64 MB.
     assert.ok(process.memoryUsage().rss - before < 64e6);
     assert.equal(pool.status().inUse, 1);
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'others go on');

@@ -1,6 +1,6 @@
 'use strict';
 
-// begin(): statements, ends and savepoints of a transaction, and the options of begin() and transaction().
+// begin(): statements, ends and savepoints of a transaction; and the options of begin() and transaction().
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');

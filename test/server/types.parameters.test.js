@@ -1,6 +1,6 @@
 'use strict';
 
-// What JavaScript may send as a parameter of each type, what is refused, and with which words.
+// What JavaScript may send as a parameter of each type, what is refused, and the error.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -108,7 +108,7 @@ describe('parameters of each type', () => {
     assert.equal(await valueIn(pool, 'SELECT $1::jsonb::text AS v', [foreign.object]), '{"a": 1}');
   });
 
-  // JavaScript, parameter type, what JavaScript's type is called
+  // JavaScript, parameter type, the name of JavaScript's type in the error
   const REFUSED = /** @type {[any, string, string][]} */ ([
     [3.5, 'int4', 'number'],
     [2 ** 31, 'int4', 'number'],

@@ -10,7 +10,7 @@ const { TABLE, quoted, shown, valueIn } = require('./types.values');
 
 const db = useCluster({ nodes: 1 });
 
-/** Runs before each test that needs them; cheap when they are there. @param {any} pool */
+/** Runs before each test that needs these types; quick when they exist. @param {any} pool */
 async function createTypes(pool) {
   await pool.query(`DO $$ BEGIN
     IF to_regtype('color') IS NULL THEN
@@ -169,7 +169,7 @@ describe('arrays', () => {
     test(`array ${sql} is read`, async (t) => {
       const pool = db.pool(t);
       const [{ error, value: got }] = await endings([valueIn(pool, `SELECT ${sql} AS v`)]);
-      // Malformed literals are the server's business (18 refuses '{{},{}}').
+      // The server decides on malformed literals (18 refuses '{{},{}}').
       if (error) assert.match(error.code, /^22/);
       else if (!sql.includes('int2vector')) assert.deepStrictEqual(got, value);
     });

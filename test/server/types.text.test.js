@@ -1,7 +1,7 @@
 'use strict';
 
-// Values whose measure is the text that the server itself prints: types that have no JavaScript value of their own, random
-// values, and the columns of the catalogues.
+// Values that must equal the text that the server itself prints: types that have no JavaScript value of their own, random values,
+// and the columns of the catalogues.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -246,7 +246,7 @@ describe('values as the server prints them', () => {
 
 test('the columns of the catalogues are the text of the server', async (t) => {
   const pool = db.pool(t, { types: { int8: 'string', json: 'string' } });
-  // A sample of each column of the catalogues: whatever types they have.
+  // Some rows of each column of the catalogues, whatever its type.
   const columns = await pool.query(`
     SELECT c.relname::text AS rel, a.attname::text AS col, t.typname::text AS type FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND t.typname NOT IN ('bool', 'bytea', 'timestamptz', 'float4', 'float8')`);

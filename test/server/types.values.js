@@ -16,7 +16,7 @@ const valueIn = async (pool, sql, params) => (await pool.query(sql, params))[0].
 const json = (/** @type {any} */ value) => [JSON.stringify(value), value];
 
 /**
- * Types: what the server reads, and what JavaScript gets. Where a third element stands, it says that the way back is another.
+ * Values by type: the text for the server, and the JavaScript value. 'one way': the JavaScript value is not sent back.
  * @type {Record<string, [string, any, 'one way'?][]>}
  */
 const TABLE = {

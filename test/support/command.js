@@ -69,7 +69,7 @@ const run = (args, env) => start(args, env).ended;
 const SEQUENCE_OR_CHARACTER = new RegExp(`${ESC}\\[\\??(\\d*)([A-Za-z])|[^]`, 'g');
 
 /**
- * What a person sees: the lines of a terminal of this width after all of `text`. As far as our sequences go.
+ * The lines of a terminal of this width after all of `text`, as far as the command's escape sequences go.
  * @param {string} text
  * @param {number} columns
  */

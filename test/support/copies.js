@@ -1,6 +1,6 @@
 'use strict';
 
-// What the tests of COPY have in common: a table of its own for each, and what is in it afterwards.
+// What the tests of COPY have in common: a table for each test, and its rows afterwards.
 
 let tables = 0;
 

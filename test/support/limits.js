@@ -1,6 +1,6 @@
 'use strict';
 
-// Checks of statements that were ended by timeoutMs or by a signal: their errors, and what they have left.
+// Checks of statements that were ended by timeoutMs or by a signal: their errors, and the rows that they have left.
 
 const assert = require('node:assert/strict');
 const { HyperionError } = require('../../client.js');

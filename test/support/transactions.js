@@ -1,6 +1,6 @@
 'use strict';
 
-// What the tests of transactions have in common: a table of its own for each, and what is in it afterwards.
+// What the tests of transactions have in common: a table for each test, and its rows afterwards.
 
 const assert = require('node:assert/strict');
 const { HyperionError } = require('../../client.js');
@@ -11,7 +11,7 @@ const { HyperionError } = require('../../client.js');
 const idsIn = async (db, table) => (await db.sql(`SELECT id FROM ${table} ORDER BY id`)).map(({ id }) => id);
 
 /**
- * A table that ends with its test.
+ * A table that is dropped when its test ends.
  * @param {Sql} db
  * @param {import('node:test').TestContext} t
  */

@@ -22,7 +22,7 @@ const { sleep, test, until } = require('../support/helpers.js');
 const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
 
-/** The error of index.js: each place where it looked is the cause of the one after. @param {string[]} messages */
+/** The error of index.js: each place where it looked is the cause of the next. @param {string[]} messages */
 const looked = (...messages) =>
   messages.reduce(
     (error, message) => new Error(message, { cause: error }),
@@ -81,7 +81,7 @@ describe('an add-on that is missing', () => {
 });
 
 /**
- * A process that loads the package without its addon; what it says of the error.
+ * A process that loads the package without its add-on; returns the error.
  * @param {import('node:test').TestContext} t
  * @param {Record<string, string>} [more] other files, e.g. an addon that is none
  */
@@ -129,7 +129,7 @@ describe('the package without its add-on', () => {
 });
 
 /**
- * A pool whose only host accepts connections and never answers: what it is given waits.
+ * A pool whose only host accepts connections and never answers: its statements wait.
  * @param {import('node:test').TestContext} t
  */
 async function waitingPool(t) {
@@ -158,7 +158,7 @@ function begun(link, pool) {
 }
 
 /**
- * How the core refuses a piece of work; undefined when it has accepted it, which then waits.
+ * How the core refuses a piece of work; undefined when it has accepted the work, which then waits.
  * @param {Promise<unknown>} asked
  * @returns {Promise<string | undefined>} the error's code
  */

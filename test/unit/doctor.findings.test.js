@@ -1,6 +1,6 @@
 'use strict';
 
-// What `doctor` makes of what it has seen: every judgement as a line of a table, and the page as a person sees it.
+// The findings of `doctor`: every judgement as a line of a table, and the page as a user sees it.
 
 const assert = require('node:assert/strict');
 const { stripVTControlCharacters } = require('node:util');
@@ -8,7 +8,7 @@ const { pageOf } = require('../../lib/cli/doctor.js');
 const judge = require('../../lib/cli/findings.js');
 const { test } = require('../support/helpers.js');
 
-// --- judgements: what was seen, and the findings about it that begin so
+// --- judgements: what doctor has seen, and the beginnings of its findings
 
 const MACHINE = {
   package: '1.2.3',

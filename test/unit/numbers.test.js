@@ -1,7 +1,6 @@
 'use strict';
 
-// The numbers that JavaScript and the core share, what becomes of a number that one of them does not know, and what becomes of an
-// add-on of another version.
+// The numbers that JavaScript and the core share, a number that one of them does not know, and an add-on of another version.
 
 const assert = require('node:assert/strict');
 const { Environment } = require('../../index.js');
@@ -42,7 +41,7 @@ test('JavaScript and the core have heads of the same size and one protocol versi
 test('an unknown operation rejects its caller and names the number', async () => {
   const link = new CoreLink();
   await assert.rejects(link.ask(99, 1), { code: 'ERR_INTERNAL', message: /operation 99/ });
-  // What comes behind it in the same burst is read, too.
+  // The next frame of the same burst is read, too.
   const both = [link.ask(98, 1), link.ask(97, 1)].map((asked) => assert.rejects(asked, { code: 'ERR_INTERNAL' }));
   await Promise.all(both);
 });
