@@ -6,19 +6,7 @@
 exports.limit = 440;
 
 /** Files that are longer, with their present length as their limit. @type {Record<string, number>} */
-exports.lengths = {
-  'test/server/cancel.test.js': 587,
-  'test/cluster/cli.test.js': 704,
-  'test/server/copy.test.js': 1037,
-  'test/server/exec.test.js': 480,
-  'test/server/lifecycle.test.js': 612,
-  'test/cluster/monitor.test.js': 461,
-  'test/cluster/pool.test.js': 1134,
-  'test/server/statements.test.js': 756,
-  'test/server/transactions.test.js': 670,
-  'test/server/types.test.js': 1107,
-  'test/cluster/harness.test.js': 651,
-};
+exports.lengths = {};
 
 /**
  * Uses that are left out when circles are looked for.
