@@ -50,6 +50,6 @@ const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => 
 
 /** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
 exports.types = {
-  ...named('being renamed in src/query', 'Command Items Object Step Target Verdict'),
+  ...named('being renamed in src/query', 'Command Items Step Target Verdict'),
   ...named('present in src/codec', 'Binary Decimal Item'),
 };

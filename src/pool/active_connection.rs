@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::engine::clock;
-use crate::pool::node_pool::Object;
+use crate::pool::node_pool::PooledSession;
 use crate::pool::session::Session;
 use crate::pool::task::Sharing;
 
@@ -13,25 +13,25 @@ const STALLED_US: u64 = 5_000;
 
 #[derive(Debug)]
 pub(super) struct ActiveConnection {
-    pub(super) object: Object,
+    pub(super) object: PooledSession,
     /// Tasks on it that nobody may go behind.
-    last: AtomicUsize,
+    barriers: AtomicUsize,
     /// What runs on it takes long.
     long: AtomicBool,
     /// It is to come free: a task waits that needs it alone.
     reserved: AtomicBool,
     /// When it last made progress, by [`clock`].
-    progress: AtomicU64,
+    last_progress: AtomicU64,
 }
 
 impl ActiveConnection {
-    pub(super) fn new(object: Object) -> Arc<Self> {
+    pub(super) fn new(object: PooledSession) -> Arc<Self> {
         Arc::new(Self {
             object,
-            last: AtomicUsize::new(0),
+            barriers: AtomicUsize::new(0),
             long: AtomicBool::new(false),
             reserved: AtomicBool::new(false),
-            progress: AtomicU64::new(0),
+            last_progress: AtomicU64::new(0),
         })
     }
 
@@ -50,42 +50,46 @@ impl ActiveConnection {
     }
 
     /// One more worker runs on it.
-    pub(super) fn join(&self) {
+    pub(super) fn add_worker(&self) {
         self.object.conn.endpoint.statement_began();
         if self.object.load.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.progressed();
+            self.note_progress();
         }
     }
 
     /// A worker leaves. True: it was the last one.
-    pub(super) fn leave(&self) -> bool {
+    pub(super) fn remove_worker(&self) -> bool {
         self.object.conn.endpoint.statement_ended();
         self.object.load.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// A task with this way of sharing begins on it. (A task's way may change with time, so it is kept beside it.)
-    pub(super) fn begin(&self, sharing: Sharing) {
-        self.last.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+    pub(super) fn begin_task(&self, sharing: Sharing) {
+        self.barriers.fetch_add(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
         self.long.store(sharing == Sharing::Long, Ordering::Relaxed);
     }
 
     /// A task with this way of sharing has ended on it.
-    pub(super) fn end(&self, sharing: Sharing) {
-        self.last.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
+    pub(super) fn end_task(&self, sharing: Sharing) {
+        self.barriers.fetch_sub(usize::from(sharing != Sharing::Any), Ordering::Relaxed);
         self.long.store(false, Ordering::Relaxed);
-        self.progressed();
+        self.note_progress();
     }
 
     pub(super) fn is_long(&self) -> bool {
         self.long.load(Ordering::Relaxed)
     }
 
-    fn progressed(&self) {
-        self.progress.store(clock(), Ordering::Relaxed);
+    fn note_progress(&self) {
+        self.last_progress.store(clock(), Ordering::Relaxed);
     }
 
-    pub(super) fn reserve(&self, reserved: bool) {
-        self.reserved.store(reserved, Ordering::Relaxed);
+    pub(super) fn reserve(&self) {
+        self.reserved.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn cancel_reservation(&self) {
+        self.reserved.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn is_reserved(&self) -> bool {
@@ -93,14 +97,14 @@ impl ActiveConnection {
     }
 
     /// Whether what comes next may go behind what it has.
-    pub(super) fn may_follow(&self) -> bool {
-        !self.is_reserved() && !self.object.is_resting() && self.last.load(Ordering::Relaxed) == 0
+    pub(super) fn may_pipeline(&self) -> bool {
+        !self.is_reserved() && !self.object.is_sharing_paused() && self.barriers.load(Ordering::Relaxed) == 0
     }
 
     /// Whether one more task may be sent down behind those it has.
-    pub(super) fn is_open(&self, depth: usize, now: u64) -> bool {
-        self.may_follow()
+    pub(super) fn has_pipeline_room(&self, depth: usize, now: u64) -> bool {
+        self.may_pipeline()
             && self.load() < depth
-            && now.saturating_sub(self.progress.load(Ordering::Relaxed)) < STALLED_US
+            && now.saturating_sub(self.last_progress.load(Ordering::Relaxed)) < STALLED_US
     }
 }

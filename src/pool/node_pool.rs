@@ -18,39 +18,39 @@ use crate::pool::session::Session;
 
 /// Hands new connections over to deadpool.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct SessionManager {
     opened: Mutex<VecDeque<Arc<Session>>>,
 }
 
 /// There is no new connection.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection was opened")]
-pub(super) struct NothingOpened;
+pub(super) struct NoNewSession;
 
 /// A connection taken out of the pool.
-pub(super) type Object = managed::Object<Manager>;
+pub(super) type PooledSession = managed::Object<SessionManager>;
 
-impl managed::Manager for Manager {
+impl managed::Manager for SessionManager {
     type Type = Arc<Session>;
-    type Error = NothingOpened;
+    type Error = NoNewSession;
 
-    async fn create(&self) -> Result<Arc<Session>, NothingOpened> {
-        lock(&self.opened).pop_front().ok_or(NothingOpened)
+    async fn create(&self) -> Result<Arc<Session>, NoNewSession> {
+        lock(&self.opened).pop_front().ok_or(NoNewSession)
     }
 
     /// There is nothing to ask the server: the hook has checked the fence by what the server reports by itself.
-    async fn recycle(&self, session: &mut Arc<Session>, _: &Metrics) -> RecycleResult<NothingOpened> {
+    async fn recycle(&self, session: &mut Arc<Session>, _: &Metrics) -> RecycleResult<NoNewSession> {
         if session.conn.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
     }
 }
 
 /// Nothing here ever waits: hooks do not, and a connection is opened before deadpool hears of it.
-const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
+const NO_WAIT: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 
 /// The connections of one route to one node.
 #[derive(Debug)]
 pub(super) struct NodePool {
-    objects: managed::Pool<Manager>,
+    objects: managed::Pool<SessionManager>,
 }
 
 impl NodePool {
@@ -58,7 +58,7 @@ impl NodePool {
         let cluster = cluster.clone();
         // The last one returned is the first one used: its flags are fresh, and the others may grow old and go.
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(size) };
-        let objects = managed::Pool::builder(Manager::default())
+        let objects = managed::Pool::builder(SessionManager::default())
             .config(config)
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn(move |session: &mut Arc<Session>, _| {
@@ -78,8 +78,8 @@ impl NodePool {
     }
 
     /// An idle connection, if there is one that is still good.
-    pub(super) fn check_out(&self) -> Option<Object> {
-        self.objects.timeout_get(&AT_ONCE).now_or_never()?.ok()
+    pub(super) fn check_out(&self) -> Option<PooledSession> {
+        self.objects.timeout_get(&NO_WAIT).now_or_never()?.ok()
     }
 
     /// Takes a new connection, which is idle then. False: the pool is closed.

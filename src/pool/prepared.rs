@@ -22,32 +22,32 @@ pub(crate) struct StatementText {
     pub(crate) sql: String,
     /// How its values are wanted, if not as the pool has it.
     pub(crate) types: Option<Types>,
-    pub(crate) sets: Sets,
+    pub(crate) settings_change: SettingsChange,
     /// How long it usually takes, in microseconds: a moving average. 0 = never run.
-    usual_us: AtomicU32,
+    average_us: AtomicU32,
 }
 
 /// What a statement changes of its session, by its first words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sets {
-    Nothing,
+pub(crate) enum SettingsChange {
+    None,
     /// It is undone at the transaction's end.
-    Locally,
+    Local,
     /// Whoever came behind it in the pipe would see it.
     Session,
 }
 
-impl Sets {
+impl SettingsChange {
     fn of(sql: &str) -> Self {
         let (first, rest) = first_word(sql);
         let second = || first_word(rest).0;
         if first.eq_ignore_ascii_case("SET") {
             let local = ["LOCAL", "TRANSACTION", "CONSTRAINTS"];
-            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Locally } else { Self::Session }
+            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Local } else { Self::Session }
         } else if ["RESET", "DISCARD"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
             Self::Session
         } else {
-            Self::Nothing
+            Self::None
         }
     }
 }
@@ -60,7 +60,7 @@ fn first_word(sql: &str) -> (&str, &str) {
         if let Some(comment) = rest.strip_prefix("--") {
             rest = comment.find('\n').map_or("", |end| &comment[end..]);
         } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = behind_comment(comment);
+            rest = skip_comment(comment);
         } else {
             let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
             return rest.split_at(end);
@@ -69,7 +69,7 @@ fn first_word(sql: &str) -> (&str, &str) {
 }
 
 /// What follows a comment that has begun; they can be nested.
-fn behind_comment(mut rest: &str) -> &str {
+fn skip_comment(mut rest: &str) -> &str {
     let mut depth = 1;
     while depth > 0 {
         let Some(at) = rest.find(['*', '/']) else { return "" };
@@ -98,12 +98,12 @@ const SLOW_US: u32 = 5_000;
 
 impl StatementText {
     pub(crate) fn new(id: u32, sql: String, types: Option<Types>) -> Self {
-        let sets = Sets::of(&sql);
-        Self { id, sql, types, sets, usual_us: AtomicU32::new(0) }
+        let settings_change = SettingsChange::of(&sql);
+        Self { id, sql, types, settings_change, average_us: AtomicU32::new(0) }
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        match self.usual_us.load(Ordering::Relaxed) {
+        match self.average_us.load(Ordering::Relaxed) {
             0 => Pace::Unknown,
             us if us > SLOW_US => Pace::Slow,
             _ => Pace::Quick,
@@ -111,11 +111,11 @@ impl StatementText {
     }
 
     /// Takes note of one run.
-    pub(crate) fn took(&self, us: u64) {
+    pub(crate) fn record_run(&self, us: u64) {
         let us = u32::try_from(us).unwrap_or(u32::MAX).max(1);
-        let before = self.usual_us.load(Ordering::Relaxed);
+        let before = self.average_us.load(Ordering::Relaxed);
         let average = if before == 0 { us } else { before - before / 8 + us / 8 };
-        self.usual_us.store(average, Ordering::Relaxed);
+        self.average_us.store(average, Ordering::Relaxed);
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Prepared {
     /// Whether a parameter takes an object by its members, not as JSON.
     pub(crate) takes_structure: bool,
     /// Some of its columns come as text.
-    _asked: Option<Asked>,
+    _text_format: Option<Asked>,
 }
 
 /// The columns of a row, as JavaScript knows them.
@@ -165,8 +165,12 @@ impl Shapes {
     }
 
     /// The shape of these columns; JavaScript is told of a new one before anything else about it.
-    pub(crate) fn of<'a>(&self, columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> Arc<Shape> {
-        let described = describe(columns, decoders);
+    pub(crate) fn shape_of<'a>(
+        &self,
+        columns: impl IntoIterator<Item = Field<'a>>,
+        decoders: &[Decoder],
+    ) -> Arc<Shape> {
+        let described = describe_columns(columns, decoders);
         let mut known = lock(&self.known);
         if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
             return shape;
@@ -217,7 +221,7 @@ impl<'a> From<&'a Column> for Field<'a> {
     }
 }
 
-fn describe<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
+fn describe_columns<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
     let fields = columns.into_iter().zip(decoders).map(|(column, decoder)| {
         json!({
             "name": column.name,
@@ -243,21 +247,21 @@ impl Prepared {
     ) -> Self {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
-        let shape = shapes.of(statement.columns().iter().map(Field::from), &decoders);
-        let asked = decoders
+        let shape = shapes.shape_of(statement.columns().iter().map(Field::from), &decoders);
+        let text_format = decoders
             .iter()
             .any(Decoder::reads_text)
             .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
-        Self { statement, decoders, shape, catalog, takes_structure, _asked: asked }
+        Self { statement, decoders, shape, catalog, takes_structure, _text_format: text_format }
     }
 }
 
 /// The name under which the server knows a statement. tokio-postgres tells it in its debugging output only:
 /// `Statement { name: "s7", ...`.
 pub(crate) fn name_of(statement: &Statement) -> String {
-    let told = format!("{statement:?}");
-    told.split('"').nth(1).unwrap_or_default().to_owned()
+    let debug = format!("{statement:?}");
+    debug.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What one connection has prepared, the least recently used forgotten first. Forgetting closes it on the server.
@@ -315,25 +319,25 @@ mod tests {
 
     #[test]
     fn what_statements_set() {
-        use Sets::{Locally, Nothing, Session};
+        use SettingsChange::{Local, None, Session};
         let table = [
             ("SET x = 1", Session),
             ("  \n-- SELECT\n /* a /* b */ c */ set session x to 1", Session),
             ("RESET ALL", Session),
             ("DISCARD ALL", Session),
             (";SET x = 1", Session),
-            ("SET LOCAL x = 1", Locally),
-            ("set/**/transaction read only", Locally),
-            ("SET CONSTRAINTS ALL DEFERRED", Locally),
-            ("SELECT 'SET'", Nothing),
-            ("SETTING", Nothing),
-            ("UPDATE t SET x = 1", Nothing),
-            ("/* SET", Nothing),
-            ("-- SET", Nothing),
-            ("", Nothing),
+            ("SET LOCAL x = 1", Local),
+            ("set/**/transaction read only", Local),
+            ("SET CONSTRAINTS ALL DEFERRED", Local),
+            ("SELECT 'SET'", None),
+            ("SETTING", None),
+            ("UPDATE t SET x = 1", None),
+            ("/* SET", None),
+            ("-- SET", None),
+            ("", None),
         ];
-        for (sql, sets) in table {
-            assert_eq!(Sets::of(sql), sets, "{sql}");
+        for (sql, change) in table {
+            assert_eq!(SettingsChange::of(sql), change, "{sql}");
         }
     }
 
@@ -341,15 +345,15 @@ mod tests {
     fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
         let text = StatementText::new(1, "select".into(), None);
         assert_eq!(text.pace(), Pace::Unknown);
-        text.took(100);
-        text.took(20_000);
+        text.record_run(100);
+        text.record_run(20_000);
         assert_eq!(text.pace(), Pace::Quick);
         for _ in 0..20 {
-            text.took(20_000);
+            text.record_run(20_000);
         }
         assert_eq!(text.pace(), Pace::Slow);
         for _ in 0..20 {
-            text.took(100);
+            text.record_run(100);
         }
         assert_eq!(text.pace(), Pace::Quick);
     }

@@ -21,7 +21,7 @@ const OWN_CHANGES: u32 = 2;
 
 impl Session {
     /// Whether something is to be undone, now that a task has ended on it.
-    pub(super) fn needs_tidying(&self, cluster: &Cluster) -> bool {
+    pub(super) fn needs_reset(&self, cluster: &Cluster) -> bool {
         let session_state = &self.conn.session_state;
         match cluster.policy.reset {
             Reset::Changes => session_state.changes() > 0 || session_state.is_in_block(),
@@ -31,7 +31,7 @@ impl Session {
     }
 
     /// Undoes it.
-    pub(super) async fn tidy(&self, cluster: &Cluster) {
+    pub(super) async fn reset(&self, cluster: &Cluster) {
         let conn = &self.conn;
         if !self.is_usable() {
             return;

@@ -13,17 +13,17 @@ use crate::cluster::role::fit;
 use crate::cluster::route::Route;
 use crate::engine::clock;
 use crate::pool::active_connection::ActiveConnection;
-use crate::pool::node_pool::{NodePool, Object};
+use crate::pool::node_pool::{NodePool, PooledSession};
 use crate::pool::task::Task;
 use crate::pool::wait_queue::WaitQueue;
 
 /// So long after the last quick statement others are expected.
-const QUICK_US: u64 = 100_000;
+const QUICK_WINDOW_US: u64 = 100_000;
 /// A smaller pool has no connection to spare for quick statements.
-const LEAST_TO_SPARE: usize = 4;
+const MIN_SIZE_TO_SPARE: usize = 4;
 /// Attempts to get one more connection at a time: a pool of a hundred must not knock a hundred times at a server that has just
 /// come up.
-const MOST_ATTEMPTS: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct RoutePool<T> {
@@ -35,9 +35,9 @@ pub(super) struct RoutePool<T> {
     /// When a statement that may share was handed in, by [`clock`].
     pub(super) last_quick: u64,
     /// Attempts to open a connection that are under way.
-    pub(super) acquiring: usize,
+    pub(super) attempts: usize,
     /// The last attempt to open one failed.
-    pub(super) failing: bool,
+    pub(super) last_attempt_failed: bool,
     /// Connections at most.
     limit: usize,
 }
@@ -51,8 +51,8 @@ impl<T: Task> RoutePool<T> {
             nodes,
             active: Vec::new(),
             last_quick: 0,
-            acquiring: 0,
-            failing: false,
+            attempts: 0,
+            last_attempt_failed: false,
             limit,
         })
     }
@@ -69,51 +69,51 @@ impl<T: Task> RoutePool<T> {
 
     /// Whether one of those that wait and take long may begin.
     pub(super) fn may_begin_long(&self) -> bool {
-        self.waiting.long() > 0 && self.room_for_long() > 0
+        self.waiting.count_long() > 0 && self.room_for_long() > 0
     }
 
     /// How many more statements that take long may begin.
     fn room_for_long(&self) -> usize {
-        let spare = self.limit >= LEAST_TO_SPARE && clock() - self.last_quick < QUICK_US;
+        let spare = self.limit >= MIN_SIZE_TO_SPARE && clock() - self.last_quick < QUICK_WINDOW_US;
         let most = self.limit - usize::from(spare);
         most.saturating_sub(self.active.iter().filter(|active| active.is_long()).count())
     }
 
     /// Makes as many connections come free as there are tasks that need one alone, beside those that are on their way.
-    pub(super) fn reserve(&self) {
-        let long = if self.may_begin_long() { self.waiting.long().min(self.room_for_long()) } else { 0 };
-        let coming = if self.failing { 0 } else { self.acquiring };
-        let wanted = (self.waiting.alone() + long).saturating_sub(coming);
+    pub(super) fn reserve_connections(&self) {
+        let long = if self.may_begin_long() { self.waiting.count_long().min(self.room_for_long()) } else { 0 };
+        let coming = if self.last_attempt_failed { 0 } else { self.attempts };
+        let wanted = (self.waiting.count_alone() + long).saturating_sub(coming);
         let mut reserved = self.active.iter().filter(|active| active.is_reserved()).count();
         while reserved < wanted {
             let free = self.active.iter().filter(|active| !active.is_reserved() && !active.is_long());
             let Some(active) = free.min_by_key(|active| active.load()) else { return };
-            active.reserve(true);
+            active.reserve();
             reserved += 1;
         }
     }
 
     /// Whether one more attempt to open a connection is wanted; if so it is counted.
-    pub(super) fn begin_to_acquire(&mut self) -> bool {
-        let room = self.active.len() + self.acquiring < self.limit;
-        let wanted = self.acquiring < self.waiting.len().min(MOST_ATTEMPTS);
-        let begins = room && wanted && !(self.failing && self.acquiring > 0);
-        self.acquiring += usize::from(begins);
+    pub(super) fn begin_attempt(&mut self) -> bool {
+        let room = self.active.len() + self.attempts < self.limit;
+        let wanted = self.attempts < self.waiting.len().min(MAX_ATTEMPTS);
+        let begins = room && wanted && !(self.last_attempt_failed && self.attempts > 0);
+        self.attempts += usize::from(begins);
         begins
     }
 
     /// Whether a connection will come, or an attempt is under way.
     pub(super) fn is_growing(&self) -> bool {
-        self.acquiring > 0 && !self.failing
+        self.attempts > 0 && !self.last_attempt_failed
     }
 
     /// So many connections there are, because attempts to open more have failed; none: there are as many as may be.
-    pub(super) fn stunted(&self) -> Option<usize> {
-        (self.failing && self.active.len() < self.limit).then_some(self.active.len())
+    pub(super) fn reduced_size(&self) -> Option<usize> {
+        (self.last_attempt_failed && self.active.len() < self.limit).then_some(self.active.len())
     }
 
     /// An idle connection on the best node that has one.
-    pub(super) fn check_out(&self, cluster: &Cluster) -> Option<Object> {
+    pub(super) fn check_out(&self, cluster: &Cluster) -> Option<PooledSession> {
         let has_idle = |node: &usize| cluster.nodes[*node].endpoint.connections() > 0 && self.nodes[*node].has_idle();
         let mut nodes = (0..self.nodes.len()).filter(has_idle);
         let first = nodes.next()?;
@@ -133,7 +133,8 @@ impl<T: Task> RoutePool<T> {
     /// The busy connection that is best to send one more statement down: the least busy one of the best node.
     pub(super) fn best_shared(&self, cluster: &Cluster, depth: usize) -> Option<Arc<ActiveConnection>> {
         let now = clock();
-        let open = |active: &&Arc<ActiveConnection>| active.is_open(depth, now) && active.session().is_usable();
+        let open =
+            |active: &&Arc<ActiveConnection>| active.has_pipeline_room(depth, now) && active.session().is_usable();
         let mut open = self.active.iter().filter(open).peekable();
         let node = open.peek()?.node();
         let mut others = false;
@@ -141,7 +142,8 @@ impl<T: Task> RoutePool<T> {
         if !others {
             return least.cloned();
         }
-        let open = || self.active.iter().filter(|active| active.is_open(depth, now) && active.session().is_usable());
+        let open =
+            || self.active.iter().filter(|active| active.has_pipeline_room(depth, now) && active.session().is_usable());
         let mut candidates: Vec<Candidate> = Vec::with_capacity(self.nodes.len());
         for active in open() {
             let node = active.node();

@@ -23,7 +23,7 @@ use crate::cluster::route::Route;
 use crate::engine::{clock, lock};
 use crate::error::ClientError;
 use crate::pool::active_connection::ActiveConnection;
-use crate::pool::node_pool::{NodePool, Object};
+use crate::pool::node_pool::{NodePool, PooledSession};
 use crate::pool::route_pool::RoutePool;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 }
 
 #[derive(Debug)]
-pub(super) struct State<T> {
+pub(super) struct RouterState<T> {
     /// One for each route in use, the pool's default first.
     pub(super) routes: Vec<RoutePool<T>>,
     pub(super) closing: bool,
@@ -50,9 +50,9 @@ pub(super) struct State<T> {
     pub(super) next_sweep: Option<Instant>,
 }
 
-impl<T: Task> State<T> {
+impl<T: Task> RouterState<T> {
     /// The part of the pool that serves a route in use.
-    pub(super) fn of(&mut self, route: Route) -> &mut RoutePool<T> {
+    pub(super) fn route_pool(&mut self, route: Route) -> &mut RoutePool<T> {
         // A connection, or work that waited, is of a route in use. The first one is always there.
         let index = self.routes.iter().position(|pool| pool.route == route).unwrap_or_default();
         &mut self.routes[index]
@@ -61,7 +61,7 @@ impl<T: Task> State<T> {
 
 /// The public `status()`, readable from any thread.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
+pub(crate) struct PoolStatus {
     pub(crate) size: usize,
     pub(crate) in_use: usize,
     pub(crate) waiting: usize,
@@ -73,9 +73,9 @@ pub(crate) struct Status {
 pub(crate) struct Router<T> {
     pub(crate) cluster: Arc<Cluster>,
     pub(super) limits: Limits,
-    pub(super) state: Mutex<State<T>>,
+    pub(super) state: Mutex<RouterState<T>>,
     /// Wakes the sweeper.
-    pub(super) sweep: Notify,
+    pub(super) sweep_now: Notify,
     /// Something ended: [`Self::close`] looks again.
     pub(super) drained: Notify,
     /// How many tasks were sent down a connection that had others on it.
@@ -87,24 +87,24 @@ impl<T: Task> Router<T> {
     pub(crate) fn new(cluster: Arc<Cluster>, route: Route, limits: Limits) -> Result<Arc<Self>, BuildError> {
         let routes = vec![RoutePool::new(&cluster, route, limits.size)?];
         cluster.serve(route);
-        let state = Mutex::new(State { routes, closing: false, next_sweep: None });
-        let (sweep, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Ok(Arc::new(Self { cluster, limits, state, sweep, drained, pipelined }))
+        let state = Mutex::new(RouterState { routes, closing: false, next_sweep: None });
+        let (sweep_now, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
+        Ok(Arc::new(Self { cluster, limits, state, sweep_now, drained, pipelined }))
     }
 
     /// Starts the background work; on the I/O thread.
     pub(crate) fn start(self: &Arc<Self>) {
         self.cluster.watch();
-        drop(tokio::spawn(keep_house(Arc::downgrade(self))));
+        drop(tokio::spawn(close_stale_regularly(Arc::downgrade(self))));
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> PoolStatus {
         let state = lock(&self.state);
         let sum = |of: fn(&RoutePool<T>) -> usize| state.routes.iter().map(of).sum::<usize>();
         let size = sum(RoutePool::size);
         let in_use = sum(|pool| pool.active.len()).min(size);
         let waiting = sum(|pool| pool.waiting.len());
-        Status { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
+        PoolStatus { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
     /// Takes work.
@@ -114,41 +114,41 @@ impl<T: Task> Router<T> {
             drop(state);
             return task.fail(ClientError::PoolClosed);
         }
-        let (route, wakes_at) = (task.route(), task.wakes_at());
+        let (route, next_check) = (task.route(), task.next_check());
         if state.routes.iter().all(|pool| pool.route != route)
-            && let Err(error) = self.serve(&mut state, route)
+            && let Err(error) = self.add_route(&mut state, route)
         {
             drop(state);
             return task.fail(ClientError::Internal(error.to_string()));
         }
-        let pool = state.of(route);
+        let pool = state.route_pool(route);
         if task.sharing() == Sharing::Any {
             pool.last_quick = clock();
         }
         pool.waiting.push_back(task);
-        self.dispatch(pool);
+        self.dispatch_waiting(pool);
         if !pool.waiting.is_empty() {
-            self.watch(&mut state, wakes_at);
+            self.schedule_sweep(&mut state, next_check);
         }
     }
 
     /// The first statement on a route.
-    fn serve(&self, state: &mut State<T>, route: Route) -> Result<(), BuildError> {
+    fn add_route(&self, state: &mut RouterState<T>, route: Route) -> Result<(), BuildError> {
         state.routes.push(RoutePool::new(&self.cluster, route, self.limits.size)?);
         self.cluster.serve(route);
         Ok(())
     }
 
     /// Something may have become possible, or impossible, for what waits.
-    pub(crate) fn look_again(self: &Arc<Self>) {
-        self.sweep.notify_one();
+    pub(crate) fn wake_sweeper(self: &Arc<Self>) {
+        self.sweep_now.notify_one();
     }
 
     /// Gives what waits to whoever can take it.
-    pub(super) fn dispatch(self: &Arc<Self>, pool: &mut RoutePool<T>) {
+    pub(super) fn dispatch_waiting(self: &Arc<Self>, pool: &mut RoutePool<T>) {
         loop {
             let long = pool.may_begin_long();
-            if pool.waiting.len() == if long { 0 } else { pool.waiting.long() } {
+            if pool.waiting.len() == if long { 0 } else { pool.waiting.count_long() } {
                 break;
             }
             let (active, task) = match pool.check_out(&self.cluster) {
@@ -159,7 +159,7 @@ impl<T: Task> Router<T> {
                 }
                 None => {
                     let growing = self.grow(pool);
-                    pool.reserve();
+                    pool.reserve_connections();
                     let active = match pool.waiting.first_sharing() {
                         // It may be slow: better a new connection of its own, if there may be one.
                         None | Some(Sharing::Alone | Sharing::Long) => None,
@@ -172,51 +172,51 @@ impl<T: Task> Router<T> {
             };
             let (Some(active), Some(task)) = (active, task) else { break };
             let sharing = task.sharing();
-            active.join();
+            active.add_worker();
             self.begin_task(&active, sharing);
-            drop(tokio::spawn(self.clone().work(active, task, sharing)));
+            drop(tokio::spawn(self.clone().run_tasks(active, task, sharing)));
         }
     }
 
     /// Starts getting one more connection, if there may be one more and somebody waits for it.
     /// True: one will come, or the attempt is under way.
     fn grow(self: &Arc<Self>, pool: &mut RoutePool<T>) -> bool {
-        if pool.begin_to_acquire() {
-            drop(tokio::spawn(self.clone().acquire(pool.route)));
+        if pool.begin_attempt() {
+            drop(tokio::spawn(self.clone().acquire_connection(pool.route)));
         }
         pool.is_growing()
     }
 
     /// A task begins on a connection.
     fn begin_task(&self, active: &ActiveConnection, sharing: Sharing) {
-        active.begin(sharing);
+        active.begin_task(sharing);
         if active.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Runs a task, and then what waits, on one connection.
-    async fn work(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
+    async fn run_tasks(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
         // If a task panics its drop tells its caller; this gives the connection back all the same.
-        let worker = Worker { router: self.clone(), active: Some(active.clone()) };
+        let worker = WorkerGuard { router: self.clone(), active: Some(active.clone()) };
         let (mut task, mut sharing) = (first, sharing);
         loop {
             let after = task.run(active.session()).await;
-            if active.session().needs_tidying(&self.cluster) {
+            if active.session().needs_reset(&self.cluster) {
                 // Boxed: each task carries the room for it.
-                Box::pin(active.session().tidy(&self.cluster)).await;
+                Box::pin(active.session().reset(&self.cluster)).await;
             }
-            active.end(sharing);
+            active.end_task(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
                 After::Again(task) => {
                     let mut state = lock(&self.state);
-                    self.watch(&mut state, task.wakes_at());
-                    state.of(task.route()).waiting.push_front(task);
+                    self.schedule_sweep(&mut state, task.next_check());
+                    state.route_pool(task.route()).waiting.push_front(task);
                     None
                 }
             };
-            let next = self.next_for(&active);
+            let next = self.next_task_for(&active);
             let Some(next) = next else {
                 drop(active);
                 drop(worker);
@@ -230,18 +230,18 @@ impl<T: Task> Router<T> {
     }
 
     /// What a worker of this connection does next.
-    fn next_for(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
+    fn next_task_for(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
         if !active.session().is_usable() {
             return None;
         }
-        let pool = state.of(active.session().route);
+        let pool = state.route_pool(active.session().route);
         let task = if active.load() == 1 {
             // It is as good as idle.
-            active.reserve(false);
+            active.cancel_reservation();
             let long = pool.may_begin_long();
             pool.waiting.pop_oldest(long)
-        } else if active.may_follow() && pool.waiting.first_sharing().is_some() {
+        } else if active.may_pipeline() && pool.waiting.first_sharing().is_some() {
             pool.waiting.pop_sharing()
         } else {
             None
@@ -252,27 +252,27 @@ impl<T: Task> Router<T> {
     }
 
     /// A worker leaves its connection; the last one gives it back.
-    fn leave(self: &Arc<Self>, active: Arc<ActiveConnection>) {
+    fn remove_worker(self: &Arc<Self>, active: Arc<ActiveConnection>) {
         let mut state = lock(&self.state);
         let closing = state.closing;
-        let pool = state.of(active.session().route);
-        if active.leave() {
+        let pool = state.route_pool(active.session().route);
+        if active.remove_worker() {
             pool.active.retain(|other| !Arc::ptr_eq(other, &active));
             if let Some(active) = Arc::into_inner(active) {
                 if active.session().is_usable() && !closing {
                     drop(active.object);
                 } else {
-                    drop(Object::take(active.object));
+                    drop(PooledSession::take(active.object));
                 }
             }
         }
-        self.dispatch(pool);
+        self.dispatch_waiting(pool);
         drop(state);
         self.drained.notify_waiters();
     }
 
     /// Closes idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
-    fn drop_stale(&self) -> bool {
+    fn close_stale_idle(&self) -> bool {
         let idle = self.limits.idle_timeout;
         let keep = |session: &Arc<Session>| session.may_be_reused(&self.cluster) && session.conn.idle_for() < idle;
         let state = lock(&self.state);
@@ -283,27 +283,27 @@ impl<T: Task> Router<T> {
 }
 
 /// Counts a worker's place on its connection, panics included.
-struct Worker<T: Task> {
+struct WorkerGuard<T: Task> {
     router: Arc<Router<T>>,
     active: Option<Arc<ActiveConnection>>,
 }
 
-impl<T: Task> Drop for Worker<T> {
+impl<T: Task> Drop for WorkerGuard<T> {
     fn drop(&mut self) {
         if let Some(active) = self.active.take() {
             if std::thread::panicking() {
                 active.session().conn.cut();
             }
-            self.router.leave(active);
+            self.router.remove_worker(active);
         }
     }
 }
 
 /// Drops what is stale, as long as there is a pool.
-async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
+async fn close_stale_regularly<T: Task>(router: std::sync::Weak<Router<T>>) {
     loop {
         let Some(strong) = router.upgrade() else { return };
-        if !strong.drop_stale() {
+        if !strong.close_stale_idle() {
             return;
         }
         let cluster = strong.cluster.clone();

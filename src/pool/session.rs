@@ -23,7 +23,7 @@ pub(crate) struct Session {
     /// Tasks on it.
     pub(super) load: AtomicUsize,
     /// Nothing more is sent down behind what it has.
-    rests: AtomicBool,
+    sharing_paused: AtomicBool,
     expires: Instant,
 }
 
@@ -39,7 +39,7 @@ impl Session {
             prepared: PreparedCache::new(statements),
             catalog: Mutex::default(),
             load: AtomicUsize::new(0),
-            rests: AtomicBool::new(false),
+            sharing_paused: AtomicBool::new(false),
             expires,
         }
     }
@@ -49,13 +49,17 @@ impl Session {
         self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_last_message()
     }
 
-    /// Whether nothing more may be sent down behind what it has.
-    pub(crate) fn rest(&self, rests: bool) {
-        self.rests.store(rests, Ordering::Relaxed);
+    /// Lets no more tasks onto the connection behind those that run, until [`Self::resume_sharing`].
+    pub(crate) fn pause_sharing(&self) {
+        self.sharing_paused.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_resting(&self) -> bool {
-        self.rests.load(Ordering::Relaxed)
+    pub(crate) fn resume_sharing(&self) {
+        self.sharing_paused.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_sharing_paused(&self) -> bool {
+        self.sharing_paused.load(Ordering::Relaxed)
     }
 
     /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits its route.

@@ -49,15 +49,15 @@ impl<T: Task> Router<T> {
     }
 
     /// Takes all that waits, and lists what runs.
-    fn empty_out(&self) -> (Vec<T>, Vec<Arc<Session>>) {
+    fn take_waiting_and_list_running(&self) -> (Vec<T>, Vec<Arc<Session>>) {
         let mut state = lock(&self.state);
         let active = state.routes.iter().flat_map(|pool| &pool.active);
         let running = active.map(|active| active.session().clone()).collect();
-        (state.routes.iter_mut().flat_map(|pool| pool.waiting.take_all()).collect(), running)
+        (state.routes.iter_mut().flat_map(|pool| pool.waiting.drain()).collect(), running)
     }
 
     async fn cancel_all(&self) {
-        let (waiting, running) = self.empty_out();
+        let (waiting, running) = self.take_waiting_and_list_running();
         for task in waiting {
             task.fail(ClientError::PoolClosed);
         }

@@ -18,10 +18,10 @@ pub(crate) trait Task: Send + Sized + 'static {
     fn submitted(&self) -> Instant;
     /// When to stop waiting for a connection.
     fn deadline(&self) -> Instant;
-    /// When to look at [`Self::verdict`] again even if nothing else happens.
-    fn wakes_at(&self) -> Instant;
+    /// When to look at [`Self::rejection`] again even if nothing else happens.
+    fn next_check(&self) -> Instant;
     /// Why it must not run any more, if so: its own timeout passed, or its caller gave up.
-    fn verdict(&self, now: Instant) -> Option<ClientError>;
+    fn rejection(&self, now: Instant) -> Option<ClientError>;
     /// Runs it. `session` is its own, or shared with others that allow it.
     fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
     /// Tells its caller that it will not run.

@@ -1,8 +1,8 @@
-//! What waits for a connection: first come first served, in three lines.
+//! What waits for a connection: first come first served, in three queues.
 //!
-//! Work that needs a connection to itself stands in a line of its own, so that it does not hold up work that can go
+//! Work that needs a connection to itself stands in a queue of its own, so that it does not hold up work that can go
 //! behind what already runs; so do statements that take long. A connection that comes free goes to whoever has waited
-//! longest in any line.
+//! longest in any queue.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -32,16 +32,16 @@ impl<T: Task> WaitQueue<T> {
     }
 
     /// How many need a connection to themselves.
-    pub(super) fn alone(&self) -> usize {
+    pub(super) fn count_alone(&self) -> usize {
         self.alone.len()
     }
 
     /// How many take long.
-    pub(super) fn long(&self) -> usize {
+    pub(super) fn count_long(&self) -> usize {
         self.long.len()
     }
 
-    fn line(&mut self, sharing: Sharing) -> &mut VecDeque<T> {
+    fn queue_for(&mut self, sharing: Sharing) -> &mut VecDeque<T> {
         match sharing {
             Sharing::Alone => &mut self.alone,
             Sharing::Long => &mut self.long,
@@ -50,18 +50,18 @@ impl<T: Task> WaitQueue<T> {
     }
 
     pub(super) fn push_back(&mut self, task: T) {
-        self.line(task.sharing()).push_back(task);
+        self.queue_for(task.sharing()).push_back(task);
     }
 
     pub(super) fn push_front(&mut self, task: T) {
-        self.line(task.sharing()).push_front(task);
+        self.queue_for(task.sharing()).push_front(task);
     }
 
     /// Who has waited longest; of those that take long only if they may.
     pub(super) fn pop_oldest(&mut self, long: bool) -> Option<T> {
-        let lines = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
-        let waiting = lines.into_iter().flatten().filter(|line| !line.is_empty());
-        waiting.min_by_key(|line| line.front().map(Task::submitted))?.pop_front()
+        let queues = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
+        let waiting = queues.into_iter().flatten().filter(|queue| !queue.is_empty());
+        waiting.min_by_key(|queue| queue.front().map(Task::submitted))?.pop_front()
     }
 
     /// How the first one shares that may go behind others. (A task's way may have changed while it waited.)
@@ -71,7 +71,7 @@ impl<T: Task> WaitQueue<T> {
                 sharing @ (Sharing::Last | Sharing::Any) => return Some(sharing),
                 moved => {
                     let task = self.sharing.pop_front();
-                    self.line(moved).extend(task);
+                    self.queue_for(moved).extend(task);
                 }
             }
         }
@@ -83,13 +83,13 @@ impl<T: Task> WaitQueue<T> {
     }
 
     /// Takes out those for which `why` has a reason, each with its reason.
-    pub(super) fn take_out<R>(&mut self, mut why: impl FnMut(&T) -> Option<R>) -> Vec<(T, R)> {
+    pub(super) fn remove_with_reason<R>(&mut self, mut why: impl FnMut(&T) -> Option<R>) -> Vec<(T, R)> {
         let mut taken = Vec::new();
-        for line in [&mut self.alone, &mut self.long, &mut self.sharing] {
-            for task in std::mem::take(line) {
+        for queue in [&mut self.alone, &mut self.long, &mut self.sharing] {
+            for task in std::mem::take(queue) {
                 match why(&task) {
                     Some(reason) => taken.push((task, reason)),
-                    None => line.push_back(task),
+                    None => queue.push_back(task),
                 }
             }
         }
@@ -97,12 +97,12 @@ impl<T: Task> WaitQueue<T> {
     }
 
     /// When the first of them wants to be looked at.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
-        self.alone.iter().chain(&self.long).chain(&self.sharing).map(Task::wakes_at).min()
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        self.alone.iter().chain(&self.long).chain(&self.sharing).map(Task::next_check).min()
     }
 
     /// Takes all.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         [&mut self.alone, &mut self.long, &mut self.sharing].map(std::mem::take).into_iter().flatten()
     }
 }
