@@ -1,4 +1,4 @@
-//! Work that has waited for too long is told so.
+//! The sweeper fails the tasks that were cancelled or have waited for too long.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::pool::router::{Router, RouterState};
 use crate::pool::task::Task;
 
 impl<T: Task> Router<T> {
-    /// Makes sure that somebody looks at what waits at this time.
+    /// Makes sure that the sweeper checks the waiting tasks at `next_check` at the latest.
     pub(super) fn schedule_sweep(self: &Arc<Self>, state: &mut RouterState<T>, next_check: Instant) {
         match state.next_sweep {
             None => {
@@ -27,7 +27,7 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// Fails what has waited too long, as long as something waits.
+    /// Runs until no task waits.
     async fn run_sweeper(self: Arc<Self>) {
         loop {
             let Some(at) = lock(&self.state).next_sweep else { return };
@@ -43,14 +43,14 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// True when nothing waits any more.
+    /// True: no task waits any more.
     fn fail_expired(&self, now: Instant) -> bool {
         let mut state = lock(&self.state);
         let mut failed = Vec::new();
         for pool in &mut state.routes {
             let shortage = Shortage {
                 route: pool.route,
-                // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
+                // If a busy connection suits, the pool is too small; else no node suits.
                 no_node_suits: !pool.active.iter().any(|active| active.session().is_usable()),
                 reduced_size: pool.reduced_size(),
             };
@@ -79,12 +79,12 @@ impl<T: Task> Router<T> {
     }
 }
 
-/// What work on a route has waited for in vain.
+/// Why the tasks of a route got no connection in time.
 #[derive(Clone, Copy)]
 struct Shortage {
     route: Route,
-    /// No node suits; else all connections are busy.
+    /// True: no node suits. False: all connections are busy.
     no_node_suits: bool,
-    /// So many connections there are, because attempts to open more have failed.
+    /// See [`RoutePool::reduced_size`](crate::pool::route_pool::RoutePool::reduced_size).
     reduced_size: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! How a pool gets more connections while work waits for them.
+//! How a pool opens more connections while tasks wait for them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::pool::session::Session;
 use crate::pool::task::Task;
 
 impl<T: Task> Router<T> {
-    /// Gets a connection for what waits on a route; as long as something waits.
+    /// Tries to open a connection for a route, until an attempt succeeds or no task of the route waits.
     pub(super) async fn acquire_connection(self: Arc<Self>, route: Route) {
         let mut backoff = Backoff::default();
         loop {
@@ -35,7 +35,7 @@ impl<T: Task> Router<T> {
         self.drained.notify_waiters();
     }
 
-    /// What follows from an attempt to get a connection. True: this attempt is over.
+    /// Notes the result of an attempt to connect. False: the caller shall try again.
     fn handle_attempt(self: &Arc<Self>, route: Route, opened: Result<Connection, ConnectFailure>) -> bool {
         let mut state = lock(&self.state);
         let closing = state.closing;
@@ -46,7 +46,7 @@ impl<T: Task> Router<T> {
                 pool.last_attempt_failed = false;
                 let node = conn.endpoint.index;
                 let session = Session::new(conn, route, self.limits.max_lifetime, self.limits.statements);
-                // Idle for a moment: dispatch takes the idle ones first. A closed pool drops it.
+                // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));
                 self.dispatch_waiting(pool);
                 return true;
@@ -63,7 +63,7 @@ impl<T: Task> Router<T> {
             return true;
         }
         pool.last_attempt_failed = true;
-        // One is enough to keep trying for all.
+        // While attempts fail, one repeated attempt is enough for all waiting tasks.
         let unneeded = pool.attempts > 1 || pool.waiting.is_empty() || (closing && pool.is_drained());
         if unneeded {
             pool.attempts -= 1;
@@ -71,7 +71,7 @@ impl<T: Task> Router<T> {
         unneeded
     }
 
-    /// Whether an attempt has nobody to try for any more; it is counted off then.
+    /// Ends a repeated attempt if no task of the route waits any more. True: the attempt has ended.
     fn end_attempt_if_unneeded(&self, route: Route) -> bool {
         let mut state = lock(&self.state);
         let pool = state.route_pool(route);
