@@ -395,7 +395,7 @@ async fn deliver(
                 table_oid: Some(column.table_oid).filter(|&oid| oid != 0),
                 column_number: Some(column.column_number).filter(|&number| number != 0),
             });
-            let shape = context.shapes.of(fields, &decoders);
+            let shape = context.shapes.shape_of(fields, &decoders);
             tell_rows(&rows, &columns, &decoders, &shape, promise).await?;
             shapes.push(shape);
         }
