@@ -13,7 +13,7 @@ const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
-const { withSingles } = require('./row-expectations.js');
+const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
@@ -263,7 +263,7 @@ class Pool extends EventEmitter {
     // Outside of the core's delivery: a listener that throws must not take other results with it.
     process.nextTick(() => {
       if (event === 'notification') {
-        this.#listeners.hear(/** @type {any} */ (detail));
+        this.#listeners.dispatch(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
       } else if (event === 'error') {
@@ -346,7 +346,7 @@ class Pool extends EventEmitter {
   }
 }
 
-withSingles(Pool);
+addRowExpectations(Pool);
 
 /**
  * Opens a pool over the nodes of a cluster. Connects when it is first used.

@@ -19,7 +19,7 @@ const {
   located,
 } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
-const { withSingles } = require('./row-expectations.js');
+const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { underSignal } = require('../core/statement-runner.js');
 
@@ -246,7 +246,7 @@ class Transaction {
   }
 }
 
-withSingles(Transaction);
+addRowExpectations(Transaction);
 
 /**
  * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when

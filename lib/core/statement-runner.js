@@ -1,6 +1,6 @@
 'use strict';
 
-// Sending a statement and waiting for it: what a pool and a transaction have in common.
+// Sends statements and waits for their results, for a pool and for its transactions.
 
 const { setMaxListeners } = require('node:events');
 const { Call } = require('./core-link.js');
@@ -9,14 +9,14 @@ const { aborted, AbortError, ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 
-/** Rows in a piece of a stream at most; a piece ends at 32 KiB in any case. */
+/** A piece of a stream has at most so many rows; it ends at 32 KiB in any case. */
 const BATCH_SIZE = 1000;
 
-/** Signals that were told to expect many listeners. @type {WeakSet<AbortSignal>} */
+/** Signals whose limit of listeners was lifted. @type {WeakSet<AbortSignal>} */
 const manyListeners = new WeakSet();
 
 /**
- * Runs `start`, which hands work to the core, under an AbortSignal.
+ * Runs `start`, which sends work to the core, and cancels the work when the signal fires.
  * @template T
  * @param {import('./core-link.js').CoreLink} link
  * @param {number} pool
@@ -28,14 +28,14 @@ async function underSignal(link, pool, signal, start) {
   if (signal === undefined) return start(() => {});
   if (signal.aborted) throw aborted(signal);
   if (signal instanceof EventTarget && !manyListeners.has(signal)) {
-    // One signal may well end many statements: no warning about a leak.
+    // One signal may end many statements: Node must not warn of a leak.
     manyListeners.add(signal);
     setMaxListeners(0, signal);
   }
   /** @type {Call | undefined} */
   let running;
   const cancel = () => {
-    // Settled calls have no number any more.
+    // A settled call has no number any more.
     if (running !== undefined && running.id !== 0) link.tell(OP.CANCEL, running.id, pool);
   };
   signal.addEventListener('abort', cancel, { once: true });
@@ -70,11 +70,12 @@ class StatementRunner {
     this.logParameters = logParameters === true;
     /** @type {import('../values/types.js').Types} */
     this.types = types;
-    /** Statements of transactions that wait to be sent, each transaction's last. @type {Map<number, Promise<unknown>>} */
+    /** For each transaction, the last of its statements that wait to be sent. @type {Map<number, Promise<unknown>>} */
     this.turns = new Map();
   }
 
   /**
+   * Runs a statement, and reports it to the logger.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options checked
@@ -82,11 +83,13 @@ class StatementRunner {
    * @returns {Promise<object[]>}
    */
   query(sql, params, options, transaction) {
-    if (this.logger !== undefined) return this.logged(sql, params, options, transaction);
+    if (this.logger !== undefined) return this.queryWithLog(sql, params, options, transaction);
     return this.send(sql, params, options, transaction, undefined);
   }
 
   /**
+   * Sends a statement: at once, or later when the types of its parameters must be learned first, or earlier statements of its
+   * transaction wait for that.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options
@@ -127,7 +130,7 @@ class StatementRunner {
   }
 
   /**
-   * The same once the types of the statement's parameters are known. In a transaction what comes later waits, too.
+   * Sends a statement when the types of its parameters are known. Later statements of its transaction wait for it.
    * @param {import('./statements.js').Statement} statement
    * @param {unknown} params
    * @param {Record<string, any>} options
@@ -136,16 +139,16 @@ class StatementRunner {
    * @returns {Promise<object[]>}
    */
   sendLater(statement, params, options, transaction, sent) {
-    // What the caller's array holds now is what is sent.
+    // A copy: the caller may change the array meanwhile.
     const given = [...listOf(params)];
     const before = this.turns.get(transaction);
     const ready = (async () => {
       await before;
-      if (given.length > 0) await this.learn(statement, options, transaction);
+      if (given.length > 0) await this.learnParameters(statement, options, transaction);
     })();
     const result = ready.then(() => this.sendNow(statement, given, options, transaction, sent));
     if (transaction !== 0) {
-      // Sent, or failed: the next one may go.
+      // The next statement may be sent, also when this one has failed.
       const turn = ready.then(
         () => {},
         () => {},
@@ -157,31 +160,31 @@ class StatementRunner {
   }
 
   /**
-   * Asks the core for the types of the statement's parameters, if a serializer may be meant for one.
+   * Chooses the serializers of a statement's parameters. If there are any serializers, the core is asked for the types.
    * @param {import('./statements.js').Statement} statement
    * @param {Record<string, any>} options
    * @param {number} transaction
    */
-  async learn(statement, options, transaction) {
+  async learnParameters(statement, options, transaction) {
     const types = statement.types ?? this.types;
     if (types.serializers.size === 0 || statement.serializers !== undefined) return;
-    let told = '[]';
+    let described = '[]';
     const { timeoutMs, signal } = options;
     const run = (/** @type {(call: Call) => void} */ started) =>
       this.submit(statement, [], { timeoutMs, signal, readOnly: true, describe: true }, transaction, (call) => {
         call.onGrant = (_pieces, _bytes, text) => {
-          told = text;
+          described = text;
         };
         started(call);
       });
     await underSignal(this.link, this.pool, signal, run);
-    statement.serializers = JSON.parse(told).map((/** @type {import('../values/types.js').Type} */ type) =>
+    statement.serializers = JSON.parse(described).map((/** @type {import('../values/types.js').Type} */ type) =>
       types.serializer(type),
     );
   }
 
   /**
-   * The parameters as their serializers make them.
+   * Applies the serializers to the parameters.
    * @param {import('./statements.js').Statement} statement whose serializers are known
    * @param {unknown} params
    * @returns {unknown}
@@ -200,7 +203,7 @@ class StatementRunner {
     });
   }
 
-  /** Resolves when everything that waits in a transaction has been sent. @param {number} transaction */
+  /** Resolves when all waiting statements of a transaction have been sent. @param {number} transaction */
   async sentAll(transaction) {
     while (this.turns.has(transaction)) await this.turns.get(transaction);
   }
@@ -220,8 +223,8 @@ class StatementRunner {
       const call = new Call(
         (call) => resolve(toRows(call, statement)),
         (error) => {
-          // The types of its parameters may have changed.
-          if (error instanceof ParameterError) statement.unlearn();
+          // The types of the parameters may have changed.
+          if (error instanceof ParameterError) statement.forgetParameters();
           reject(error);
         },
       );
@@ -232,7 +235,7 @@ class StatementRunner {
       if (reader !== undefined) {
         call.onRows = reader.onRows;
         reader.onCall(call);
-        // Its reader may leave at any time.
+        // The reader may end the stream at any time, so the core must be able to cancel.
         flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
       }
       if (options.describe) flags |= FLAG.DESCRIBE;
@@ -267,13 +270,13 @@ class StatementRunner {
    * @param {Record<string, any>} options
    * @param {number} transaction
    */
-  async logged(sql, params, options, transaction) {
+  async queryWithLog(sql, params, options, transaction) {
     const started = performance.now();
     /** @type {Call | undefined} */
     let sent;
-    const given = this.parameters(params);
+    const given = this.loggedParameters(params);
     const end = (/** @type {object} */ how) =>
-      this.tell(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
+      this.callLogger(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
     try {
       const rows = await this.send(sql, params, options, transaction, (call) => {
         sent = call;
@@ -287,29 +290,29 @@ class StatementRunner {
   }
 
   /**
-   * What the logger is told of parameters: nothing, unless that is wanted.
+   * The parameters for the logger: none without the option `logParameters`.
    * @param {unknown} params
    * @returns {{ parameters?: unknown[] }}
    */
-  parameters(params) {
-    // As they are now: the caller's array may hold others when the statement ends.
+  loggedParameters(params) {
+    // A copy: the caller may change the array before the statement ends.
     return this.logParameters ? { parameters: Array.isArray(params) ? [...params] : [] } : {};
   }
 
   /**
-   * Tells the logger of a statement that has ended.
+   * Reports a statement that has ended to the logger.
    * @param {string} sql
    * @param {number} durationMs
    * @param {number} node its index; -1: none
-   * @param {object} how
+   * @param {object} how rowCount or error, and parameters
    */
-  tell(sql, durationMs, node, how) {
+  callLogger(sql, durationMs, node, how) {
     try {
       const result = /** @type {unknown} */ (this.logger?.({ sql, durationMs, ...how, node: this.nodes[node] }));
-      // An async logger's rejection is swallowed too.
+      // A rejection of an async logger is ignored, too.
       if (result instanceof Promise) result.catch(() => {});
     } catch {
-      // A logger's mistake is not the statement's.
+      // An error of the logger does not fail the statement.
     }
   }
 }

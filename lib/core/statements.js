@@ -1,11 +1,11 @@
 'use strict';
 
-// The texts of a pool's statements. A text crosses to the core once and is a small number from then on; the least
-// recently used ones are forgotten on both sides.
+// The statements of a pool. The text of a statement is sent to the core once, and from then on stands for a small number. The least
+// recently used statements are forgotten on both sides.
 
 const { ParameterError } = require('../errors.js');
 
-// Strings and quoted names are not matched as a whole: the expression's stack is too small for a long one.
+// Strings and quoted names are not matched as a whole: a long one would overflow the stack of the regular expression.
 const TOKEN =
   /\s+|--[^\r\n]*|\/\*|[Ee]'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|./gsy;
 
@@ -30,7 +30,7 @@ function commentEnd(sql, from) {
  * @param {string} sql
  * @param {number} from
  * @param {string} quote
- * @param {boolean} escapes whether a backslash takes the next character along
+ * @param {boolean} escapes whether a backslash escapes the next character
  */
 function quoteEnd(sql, from, quote, escapes) {
   let end = sql.indexOf(quote, from);
@@ -48,8 +48,7 @@ function quoteEnd(sql, from, quote, escapes) {
 }
 
 /**
- * The words and signs of a script, words in upper case; what may stand between them (white space, comments) is left out,
- * and so are strings and quoted names.
+ * The words, in upper case, and signs of a script, without white space, comments, strings and quoted names.
  * @param {string} sql
  */
 function* scriptTokens(sql) {
@@ -60,12 +59,12 @@ function* scriptTokens(sql) {
     if (token === '/*') {
       at = commentEnd(sql, at);
     } else if (/^[Ee]?['"]$/.test(token)) {
-      // What follows E'...' at once goes on by the same rules.
+      // A string that follows E'...' immediately continues it.
       const escapes = token.length > 1;
       do at = quoteEnd(sql, at, token.slice(-1), escapes);
       while (escapes && sql[at] === "'" && ++at);
     } else if (/^\$.*\$$/s.test(token)) {
-      // A string between two equal marks.
+      // A dollar-quoted string.
       const end = sql.indexOf(token, at);
       at = end === -1 ? sql.length : end + token.length;
     } else if (/^[A-Za-z_\u0080-\uffff]/.test(token)) {
@@ -77,7 +76,7 @@ function* scriptTokens(sql) {
 }
 
 /**
- * The same of one statement, without semicolons.
+ * The words and signs of one statement, without semicolons.
  * @param {string} sql
  */
 function* tokens(sql) {
@@ -99,15 +98,15 @@ function leadingWords(sql, count) {
 }
 
 /**
- * Why a statement may not go through query(): it would begin or end a transaction behind the pool's back. Only the
- * leading words count, as for the server.
+ * Why query() refuses a statement: it would begin or end a transaction without the knowledge of the pool; else null. As for the
+ * server, only the leading words count.
  * @param {string} sql
  */
 function transactionControl(sql) {
   return controlOf(leadingWords(sql, 4));
 }
 
-/** @param {string[]} words the first four */
+/** The advice for a statement that begins or ends a transaction; else null. @param {string[]} words the first four */
 function controlOf([first, second, third, fourth]) {
   switch (first) {
     case 'BEGIN':
@@ -128,15 +127,14 @@ function controlOf([first, second, third, fourth]) {
   }
 }
 
-/** Statements that return another tag than the word they begin with. @type {Record<string, string>} */
+/** The command tags of statements whose tag is not their first word. @type {Record<string, string>} */
 const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBACK' };
 
 const AFTER_WITH = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'VALUES', 'TABLE']);
 
 /**
- * The word with which the server reports the statement's completion (`SELECT`, `INSERT`, ...). The driver underneath
- * keeps only the count of that report, so it is read off the text; after WITH, off the first of the statement words
- * outside parentheses.
+ * The word of the command tag of a statement (`SELECT`, `INSERT`, ...). tokio-postgres keeps only the count of the tag, so the word
+ * is taken from the text; after WITH, it is the first of AFTER_WITH outside parentheses.
  * @param {string} sql
  */
 function commandOf(sql) {
@@ -162,28 +160,28 @@ class Statement {
   /**
    * @param {number} id
    * @param {string} sql
-   * @param {import('../values/types.js').Types | undefined} types how its values are wanted, if not as the pool has it
+   * @param {import('../values/types.js').Types | undefined} types if others than those of the pool
    */
   constructor(id, sql, types) {
     this.id = id;
     this.sql = sql;
     this.types = types;
     this.used = 0;
-    /** Whether a parameter takes an object by its members; unknown before it was run. @type {boolean | undefined} */
+    /** Whether a parameter takes an object by its members; undefined before the first result. @type {boolean | undefined} */
     this.takesStructure = undefined;
-    /** What its parameters go through; unknown before somebody asked. @type {(((value: any) => unknown) | null)[] | undefined} */
+    /** The serializers of its parameters; undefined before their types were asked for. @type {(((value: any) => unknown) | null)[] | undefined} */
     this.serializers = undefined;
     /** @type {string | null} */
     this.tag = null;
   }
 
-  /** The name in the table of statements. */
+  /** The key in the table of statements. */
   get key() {
     return this.types === undefined ? this.sql : `${this.types.core}\0${this.sql}`;
   }
 
-  /** What was learned of its parameters may be out of date. */
-  unlearn() {
+  /** Forgets what was learned of its parameters, which may be out of date. */
+  forgetParameters() {
     this.takesStructure = undefined;
     this.serializers = undefined;
   }
@@ -209,7 +207,7 @@ class Statements {
   }
 
   /**
-   * The statement of this text, known to the core.
+   * The statement of a text; a new one is made known to the core.
    * @param {string} sql
    * @param {import('../values/types.js').Types} [types]
    */
@@ -239,7 +237,7 @@ class Statements {
     return statement;
   }
 
-  /** Forgets the tenth that was not used for the longest time. */
+  /** Forgets the least recently used tenth. */
   forgetOldest() {
     const oldest = [...this.bySql.values()].sort((a, b) => a.used - b.used);
     for (const statement of oldest.slice(0, Math.ceil(this.capacity / 10))) {

@@ -7,7 +7,7 @@ const { Call } = require('../../core/core-link.js');
 const { FLAG, OP } = require('../../core/numbers.js');
 const { underSignal } = require('../../core/statement-runner.js');
 const { located } = require('../../errors.js');
-const { logged } = require('./log.js');
+const { logCopy } = require('./log.js');
 
 class Unload extends Readable {
   /** @type {import('../../core/statement-runner.js').StatementRunner} */
@@ -43,7 +43,7 @@ class Unload extends Readable {
 
   _read() {
     if (this.#settled === undefined) {
-      this.#settled = logged(this.#runner, this.#sql, this, () => this.#run()).then(
+      this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#run()).then(
         () => void this.push(null),
         (error) => void this.destroy(error),
       );
