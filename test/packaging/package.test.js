@@ -23,8 +23,8 @@ const PUBLISHED = `
   lib/api/copy/row-writer.js lib/api/copy/source.js lib/api/copy/target.js lib/api/copy/unload.js
   lib/api/exec.js lib/api/listen.js lib/api/pool.js lib/api/row-expectations.js
   lib/api/sql.js lib/api/stream.js lib/api/transaction.js lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js
-  lib/cli/examination.js lib/cli/findings.js lib/cli/index.js lib/cli/machine.js lib/cli/screen.js lib/cli/seen.js
-  lib/cli/status.js lib/cli/table.js lib/cli/topology.js lib/cli/watch.js lib/cli/words.js lib/core/binding.js
+  lib/cli/examination.js lib/cli/findings.js lib/cli/format.js lib/cli/index.js lib/cli/machine.js lib/cli/screen.js
+  lib/cli/status.js lib/cli/table.js lib/cli/topology.js lib/cli/wait-for-nodes.js lib/cli/watch.js lib/core/binding.js
   lib/core/core-link.js lib/core/frame-writer.js lib/core/numbers.js lib/core/statement-runner.js lib/core/statements.js lib/errors.js
   lib/options/conninfo.js lib/options/did-you-mean.js lib/options/files.js lib/options/hosts.js lib/options/keywords.js
   lib/options/options.js lib/options/pgpass.js lib/options/require-auth.js lib/options/service.js
