@@ -20,10 +20,14 @@ export type Mode =
 
 /** A host with its port; both parts of `'host:port'`. */
 export interface Host {
+  /** A name, an IP address or the folder of a socket. */
   host: string;
-  /** Default: the option `port`. */
+  /** Its port. Default: the option `port`. */
   port?: number;
-  /** The IP address at which `host` is: nothing is looked up, and `host` is what a certificate must name. */
+  /**
+   * The IP address at which `host` is: nothing is looked up, and `host` is what a certificate must name. Default:
+   * what its name leads to.
+   */
   address?: string;
 }
 
@@ -44,33 +48,42 @@ export type SslMode =
 
 /** TLS in detail. What is missing here is taken from the connection string and the environment (`sslrootcert`, PGSSLCERT, ...). */
 export interface SslOptions {
-  /** Default here: `'verify-full'`, whatever a connection string says; with `rejectUnauthorized: false` `'require'`. */
+  /**
+   * How much the connection is protected. Default: `'verify-full'`, whatever a connection string says; with
+   * `rejectUnauthorized: false` `'require'`.
+   */
   mode?: SslMode;
   /**
-   * Whom to trust: PEM text, a path, or `'system'` for the system's roots (with verify-full alone). Where there is a CA, the
-   * chain is verified in every mode. Default: the file ~/.postgresql/root.crt where it exists; for verify-full, the system's.
+   * Whom to trust: PEM text, a path, or `'system'` for the system's roots (with verify-full alone). Where there is a
+   * CA, the chain is verified in every mode. Default: the file ~/.postgresql/root.crt where it exists; for
+   * verify-full, the system's roots.
    */
   ca?: string | Uint8Array;
-  /** The client's certificate: PEM text or a path. Default: ~/.postgresql/postgresql.crt where it exists. */
+  /** The certificate of the client: PEM text or a path. Default: ~/.postgresql/postgresql.crt where it exists. */
   cert?: string | Uint8Array;
   /**
-   * Its private key, not encrypted: PEM text or a path. Of a file that others may read (more than 0600, or 0640 if root owns it)
-   * nothing is taken: {@link OptionError}. Default: ~/.postgresql/postgresql.key.
+   * The private key of the client, not encrypted: PEM text or a path. A file that others may read (more than 0600, or
+   * 0640 if root owns it) is refused: {@link OptionError}. Default: ~/.postgresql/postgresql.key.
    */
   key?: string | Uint8Array;
   /** Certificates that were revoked: PEM text or a path. Default: ~/.postgresql/root.crl where it exists. */
   crl?: string | Uint8Array;
   /** The name that is sent and verified instead of the host's. Default: the host's. */
   servername?: string;
-  /** `false`: nothing is verified, and whoever is in between can read and change everything. */
+  /**
+   * `false`: nothing is verified, and whoever is in between can read and change everything. Default: as `mode` says.
+   */
   rejectUnauthorized?: boolean;
-  /** `'direct'`: TLS from the first byte, which saves a round trip; PostgreSQL 17+, mode `'require'` or stronger. Default `'postgres'`. */
+  /**
+   * `'direct'`: TLS from the first byte, which saves a round trip; PostgreSQL 17+, mode `'require'` or stronger.
+   * Default: `'postgres'`.
+   */
   negotiation?: 'postgres' | 'direct';
-  /** Whether the server's name is sent. Default true. */
+  /** Whether the server's name is sent. Default: `true`. */
   sni?: boolean;
-  /** Default `'TLSv1.2'`, the least there is. */
+  /** The oldest version of TLS. Default: `'TLSv1.2'`, the least there is. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3';
-  /** Default `'TLSv1.3'`. */
+  /** The newest version of TLS. Default: `'TLSv1.3'`. */
   maxVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
@@ -79,11 +92,11 @@ export type AuthMethod = 'password' | 'md5' | 'gss' | 'sspi' | 'scram-sha-256' |
 
 /** TCP keepalives: a peer that is gone is found out after `idleMs` + `count` times `intervalMs`. */
 export interface KeepAliveOptions {
-  /** Silence before the first probe, from 1000, in whole seconds. Default 10000. */
+  /** The silence before the first probe, from 1000, in whole seconds. Default: 10000. */
   idleMs?: number;
-  /** Between two probes, from 1000, in whole seconds. Default 5000. */
+  /** The time between two probes, from 1000, in whole seconds. Default: 5000. */
   intervalMs?: number;
-  /** Probes without an answer. Default: the kernel's. */
+  /** How many probes may stay without an answer. Default: the kernel's. */
   count?: number;
 }
 
@@ -130,13 +143,14 @@ export interface LogEvent {
 /** How the nodes are watched. */
 export interface MonitorOptions {
   /**
-   * Between two looks at a node while all is well, ±10 %. Default 1000, and at most a third of `nodeTimeoutMs`. While no
-   * usable node is known it is 100; and whenever a connection breaks or a fence is seen the nodes are looked at at once.
+   * The time between two looks at a node while all is well, ±10 %. At most a third of `nodeTimeoutMs`. While no
+   * usable node is known it is 100; and whenever a connection breaks or a fence is seen, the nodes are looked at at
+   * once. Default: 1000.
    */
   intervalMs?: number;
   /**
-   * A node that has answered nothing for so long is down: its connections are dropped, and what runs on them is released.
-   * Default 3000.
+   * A node that has answered nothing for so long is down. Its connections are dropped, and the statements on them are
+   * released. Default: 3000.
    */
   nodeTimeoutMs?: number;
 }
@@ -149,115 +163,130 @@ export interface MonitorOptions {
  */
 export interface PoolOptions {
   /**
-   * `'postgres://user:password@h1:5432,h2/database?sslmode=verify-full'` or `'host=h1,h2 user=...'`: all that libpq takes. What
-   * libpq knows and we cannot do is refused by name. Default: none.
+   * A URI or keyword=value string of libpq; `createPool('postgres://...')` is the same.
+   * `'postgres://user:password@h1:5432,h2/database?sslmode=verify-full'` or `'host=h1,h2 user=...'`. What libpq knows
+   * and this client cannot do is refused by name. Default: none.
    */
   connectionString?: string;
-  /** A section of the service file (~/.pg_service.conf, PGSERVICEFILE). One that is not there is an error. Default: PGSERVICE. */
+  /**
+   * A section of the service file (`~/.pg_service.conf`, `PGSERVICEFILE`); one that is not there is an error.
+   * Default: `PGSERVICE`.
+   */
   service?: string;
   /**
-   * The nodes of the cluster: `'h'`, `'h:port'`, `'[::1]:5432'`, `'/socket/dir'` or {@link Host}; a string may list
-   * several, separated by commas. Takes the place of libpq's `host` and `hostaddr`. Default: PGHOST, else the server of this
-   * machine: the socket in /var/run/postgresql or /tmp, else `localhost`.
+   * `'h'`, `'h:port'`, `'[::1]:5432'`, `'/socket/dir'`, `{ host, port, address }`, or an array of these. A string may
+   * list several, separated by commas. The option takes the place of libpq's `host` and `hostaddr`. The server of
+   * this machine is the socket in /var/run/postgresql or /tmp, else `localhost`. Default: `PGHOST`, this machine.
    */
   hosts?: string | Host | ReadonlyArray<string | Host>;
-  /** For hosts that name none. Default: PGPORT, else 5432. */
+  /** The port of hosts that name none. Default: `PGPORT`, 5432. */
   port?: number;
-  /** Default: PGUSER, else the operating system's user. */
+  /** Who logs in. Default: `PGUSER`, the operating system's user. */
   user?: string;
   /**
-   * A function is called for each new connection: for tokens that expire. What it throws is the `cause` of ERR_PASSWORD. Default:
-   * PGPASSWORD, else the password file.
+   * A string, or a function (also async) that is called for each new connection: for tokens that expire. What the
+   * function throws is the `cause` of ERR_PASSWORD. Default: `PGPASSWORD`, the password file.
    */
   password?: string | (() => string | Promise<string>);
-  /** The password file; ignored, with a warning, if others may read it. Default: PGPASSFILE, else ~/.pgpass. */
+  /** The password file; it is ignored, with a warning, if others may read it. Default: `PGPASSFILE`, `~/.pgpass`. */
   passfile?: string;
-  /** Default: PGDATABASE, else the user's name. */
+  /** The database. Default: `PGDATABASE`, the user's name. */
   database?: string;
-  /** Default `'read-write'`, not `'any'` as libpq's. */
+  /** Which nodes the pool uses. libpq's default is `'any'`. Default: `'read-write'`. */
   mode?: Mode;
-  /** `'random'`: the hosts are tried in an order by chance, not in that given. Default `'disable'`. */
+  /** `'random'`: the pool tries the hosts in random order. Default: `'disable'`. */
   loadBalanceHosts?: 'disable' | 'random';
   /**
-   * TLS: an sslmode, `true` (verify-full with the system's roots), `false` (none), or {@link SslOptions}. Never used for sockets.
-   * Files are checked by createPool, and read anew when they change. Default `'prefer'`, as libpq's.
+   * TLS: an sslmode, `true` (verify-full with the system's roots), `false` (none) or an object; never used for
+   * sockets. Files are checked by createPool, and read anew when they change. Default: `PGSSLMODE`, `'prefer'`.
    */
   ssl?: boolean | SslMode | SslOptions;
   /**
-   * Whether SCRAM proves that nobody sits between us and the server: `'require'` refuses a server that cannot. Default `'prefer'`.
+   * Whether SCRAM is bound to the TLS connection; `'require'` refuses a server that cannot do it. Default:
+   * `'prefer'`.
    */
   channelBinding?: 'disable' | 'prefer' | 'require';
   /**
-   * The methods by which a server may ask who we are: `'scram-sha-256,none'`, or those it may not: `'!password,!md5'`; an array
-   * of the same. Another one is ERR_AUTH. Default: any, but a password in clear text over TLS or a socket only.
+   * How a server may ask for the identity of the client: `'scram-sha-256,none'`, or how it may not:
+   * `'!password,!md5'`; or an array. Another method is ERR_AUTH. By default a password goes in clear text over TLS or
+   * a socket only. Default: any method.
    */
   requireAuth?: string | ReadonlyArray<AuthMethod | `!${AuthMethod}`>;
-  /** Default `{ idleMs: 10000, intervalMs: 5000 }`; `false`: none. */
+  /** TCP keepalives, also `count`; `false`: none. Default: `{ idleMs: 10000, intervalMs: 5000 }`. */
   keepAlive?: false | KeepAliveOptions;
   /**
-   * How long what was sent may stay without the peer's kernel having it, before the connection is broken (Linux). 0: the
-   * kernel's own patience. Default 60000.
+   * How long sent data may stay unacknowledged before the connection is closed (Linux); 0: the kernel's limit.
+   * Default: 60000.
    */
   tcpUserTimeoutMs?: number;
-  /** Connections at most. Default 10. */
+  /** The most connections of the pool. Default: 10. */
   poolSize?: number;
-  /** For one attempt at one node: TCP, TLS, login and role check. Default 2000. */
+  /** The limit for one attempt at one node: TCP, TLS, login and role check. Default: 2000. */
   connectTimeoutMs?: number;
-  /** The longest wait for a usable connection, retries included. Default 5000. */
+  /** The longest wait for a usable connection, and so for a new primary; retries included. Default: 5000. */
   acquireTimeoutMs?: number;
-  /** The server's statement_timeout on every connection. Default: none. */
+  /** The server's `statement_timeout` on every connection. Default: none. */
   statementTimeoutMs?: number;
-  /** Idle connections are closed after this. Default 600000 (10 minutes). */
+  /** An idle connection is closed after this time. Default: 600000. */
   idleTimeoutMs?: number;
-  /** Connections are replaced when they are this old, or up to 10 % earlier. Default 1800000 (30 minutes). */
+  /** A connection is replaced at this age, or up to 10 % earlier. Default: 1800000. */
   maxLifetimeMs?: number;
-  /** Statements that one connection keeps prepared; the least recently used one is closed first. Default 256. */
+  /** How many prepared statements a connection keeps; the least recently used one is closed first. Default: 256. */
   statementCacheSize?: number;
   /**
-   * Bytes, as the server sends them, of the rows of one result at most. What is larger fails with ERR_RESULT_TOO_LARGE, and the
-   * connection is kept: the statement is cancelled where it is alone on its connection, else the rest is thrown away; `outcome`
-   * says what came of it. Of a stream it bounds one row; COPY is not bounded. Default: none.
+   * A larger result (of a stream: a larger row) fails with `ERR_RESULT_TOO_LARGE`. Counted are the bytes of the rows
+   * as the server sends them; COPY is not bounded. The connection is kept: a statement that is alone on its
+   * connection is cancelled, else the rest is thrown away. `outcome` says what came of the statement. Default: none.
    */
   maxResultBytes?: number;
   /**
-   * Whether statements are prepared under names. Behind a pooler that gives a session another server for each transaction
-   * (PgBouncer in transaction mode) they must not be: `false` sends the text with each run, in the same flight. Default: `true`,
-   * and `false` on a connection where a pooler is recognised, which is told once as a `notice` event.
+   * `false`: statements have no names on the server, for PgBouncer in transaction mode. The text then goes with each
+   * run, in the same flight. That a pooler was recognised is told once as a `notice` event. Default: `true`, `false`
+   * where a pooler is recognised.
    */
   prepare?: boolean;
   /**
-   * What is undone between two users of a connection. `'changes'` (default): settings, when the server said that they were
-   * changed (`SET` in a query; of functions, those settings that the server reports). `'discard'`: each time all that a session can
-   * hold, temporary tables and advisory locks included, which costs a round trip and the pipeline. `{ sql }`: the same with SQL of
-   * your own. `'none'`: nothing. A connection on which this fails is closed, and an `error` event tells of it.
+   * What is undone between two users of a connection: also `'none'`, `'discard'`, `{ sql }`. `'changes'`: settings,
+   * when the server said that they were changed (`SET` in a query; of functions, those settings that the server
+   * reports). `'discard'`: each time all that a session can hold, temporary tables and advisory locks included, which
+   * costs a round trip and the pipeline. `{ sql }`: the same with SQL of your own. `'none'`: nothing. A connection on
+   * which this fails is closed, and an `error` event tells of it. Default: `'changes'`.
    */
   reset?: 'changes' | 'none' | 'discard' | { sql: string };
   /**
-   * Statements outside transactions may be sent down a connection that has others under way, `depth` (default 8) of them
-   * at most: an idle connection is always preferred, and slow statements and those with a timeout or a signal have
-   * theirs to themselves. `false`: never. Default true.
+   * How many statements one connection may have in flight: `{ depth: 8 }`; `false`: one. An idle connection is always
+   * preferred. Slow statements, statements in transactions and those with a timeout or a signal have a connection to
+   * themselves. Default: `true`.
    */
   pipeline?: boolean | { depth?: number };
   /**
-   * How the nodes are watched in the background, over one light connection each that all pools with the same nodes, user,
-   * database and settings share. `false`: not at all; then roles are known from the pool's own connections only, and a
-   * statement on a node that has fallen silent waits for the kernel (a minute or more) or its own `timeoutMs`. Default true,
-   * which is `{ intervalMs: 1000, nodeTimeoutMs: 3000 }`.
+   * How the pool watches the nodes; `false`: not at all. It uses one light connection to each node, which all pools
+   * with the same nodes, user, database and settings share. Without it roles are known from the connections of the
+   * pool only, and a statement on a node that has fallen silent waits for the kernel (a minute or more) or its own
+   * `timeoutMs`. Default: `{ intervalMs: 1000, nodeTimeoutMs: 3000 }`.
    */
   monitor?: boolean | MonitorOptions;
-  /** The option `retries` of transaction() where it is not given. Default 0. */
+  /** The `retries` of each `transaction()` that names none. Default: 0. */
   transactionRetries?: number;
-  /** Default `'hyperiondb-client'`. The connections that watch the nodes add ` monitor`. */
+  /**
+   * The name that the server shows; a connection that watches a node adds ` monitor`. Default: `'hyperiondb-client'`.
+   */
   applicationName?: string;
-  /** Session settings, sent at startup: `{ work_mem: '64MB' }`. Default `{}`. */
+  /** Session settings, which are sent at startup: `{ work_mem: '64MB' }`. Default: `{}`. */
   options?: Readonly<Record<string, string | number | boolean>>;
-  /** How values arrive and are sent. Default `{}`: int8 as BigInt, numeric and times as strings, json parsed. */
+  /**
+   * How values arrive and are sent: `{ int8, numeric, date, json, parsers, serializers }`. By default int8 is a
+   * BigInt, numeric and times are strings, json is parsed. Default: `{}`.
+   */
   types?: TypeChoices;
-  /** Called once a statement. What it throws is swallowed. Default: none. */
+  /**
+   * A function, called once for each statement: `{ sql, durationMs, rowCount?, error?, node }`. What it throws is
+   * swallowed. Default: none.
+   */
   logger?: (event: LogEvent) => void;
   /**
-   * Whether the logger is told the parameters. Default false: they are what users have typed. (The `detail` of a server's
-   * error may quote values all the same.)
+   * Whether the logger gets the `parameters`, too. They are what users have typed. (The `detail` of a server's error
+   * may quote values all the same.) Default: `false`.
    */
   logParameters?: boolean;
 }
@@ -289,26 +318,38 @@ export type Rows<T = Record<string, unknown>> = T[] & {
 };
 
 export interface QueryOptions {
-  /** After this the statement is cancelled on the server: {@link QueryTimeoutError}. Counts waiting for a connection. */
+  /**
+   * After this the statement is cancelled on the server: {@link QueryTimeoutError}; waiting for a connection counts.
+   * Default: none.
+   */
   timeoutMs?: number;
-  /** When it fires the statement is cancelled on the server: {@link AbortError}. */
+  /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that the statement changes nothing: it may be run again when its connection is lost. */
+  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
   readOnly?: boolean;
-  /** `'array'`: each row is an array of its values in the order of the columns. Default `'object'`. */
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
-  /** What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their functions. */
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
   types?: TypeChoices;
 }
 
 export interface ExecOptions {
-  /** After this the script is cancelled on the server: {@link QueryTimeoutError}. Counts waiting for a connection. */
+  /**
+   * After this the script is cancelled on the server: {@link QueryTimeoutError}; waiting for a connection counts.
+   * Default: none.
+   */
   timeoutMs?: number;
-  /** When it fires the script is cancelled on the server: {@link AbortError}. */
+  /** When it fires the script is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** `'array'`: each row is an array of its values. Default `'object'`. */
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
-  /** What differs from the pool's `types`, for this script. */
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
   types?: TypeChoices;
 }
 
@@ -348,8 +389,24 @@ export type SqlRunner = SqlHelpers &
     ...parts: unknown[]
   ) => Promise<Rows<T>>);
 
-export interface StreamOptions extends QueryOptions {
-  /** Rows in a piece at most; a piece ends at 32 KiB in any case. Default 1000. */
+export interface StreamOptions {
+  /**
+   * After this the statement is cancelled on the server: {@link QueryTimeoutError}; waiting for a connection counts.
+   * Default: none.
+   */
+  timeoutMs?: number;
+  /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  readOnly?: boolean;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
+  rowMode?: 'object' | 'array';
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
+  types?: TypeChoices;
+  /** The most rows of a piece; a piece ends at 32 KiB in any case. Default: 1000. */
   batchSize?: number;
 }
 
@@ -365,22 +422,34 @@ export interface RowStream<T = Record<string, unknown>> extends AsyncIterableIte
 export type BatchStatement = string | Sql | readonly [sql: string | Sql, params?: ReadonlyArray<Parameter> | null];
 
 export interface BatchOptions {
-  /** All in one transaction, with these options. Default false: each for itself. */
+  /**
+   * `true`, or options of BEGIN: all in one transaction, see {@link TransactionBatchOptions}; `false`: each for
+   * itself. Default: `false`.
+   */
   transaction?: false;
-  /** For the whole batch: what has not ended then is cancelled on the server. */
+  /** For the whole batch: what has not ended after this is cancelled on the server. Default: none. */
   timeoutMs?: number;
-  /** For the whole batch: when it fires, what has not ended is cancelled on the server. */
+  /** For the whole batch: what has not ended when it fires is cancelled on the server. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that no statement changes anything: each may be run again when its connection is lost. */
+  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
   readOnly?: boolean;
-  /** `'array'`: each row is an array of its values. Default `'object'`. */
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
-  /** What differs from the pool's `types`, for this batch. */
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
   types?: TypeChoices;
 }
 
 export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction' | 'readOnly'> {
   transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable'>;
+}
+
+/** Options of Pool.end(). */
+export interface EndOptions {
+  /** After this what still runs is cancelled on the server. Default: none. */
+  timeoutMs?: number;
 }
 
 /** A row of a load: its values in the order of the columns, or by their names. Values are as parameters are. */
@@ -398,11 +467,17 @@ export interface CopyProgress {
 }
 
 export interface CopyFromOptions {
-  /** After this the load is undone: {@link QueryTimeoutError}. Counts waiting for a connection and for the source. */
+  /**
+   * After this the load is undone: {@link QueryTimeoutError}; waiting for a connection and for the source counts.
+   * Default: none.
+   */
   timeoutMs?: number;
-  /** When it fires the load is undone: {@link AbortError}. */
+  /** When it fires the load is undone: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** Called after each piece of about 64 KiB. What it throws ends the load and is what the load rejects with. */
+  /**
+   * Called after each piece of about 64 KiB; what it throws ends the load and is what the load rejects with. Default:
+   * none.
+   */
   onProgress?: (progress: CopyProgress) => void;
 }
 
@@ -414,34 +489,54 @@ export interface CopyResult {
 }
 
 export interface CopyToOptions {
-  /** After this it is cancelled on the server: {@link QueryTimeoutError}. Counts the reader's time too. */
+  /**
+   * After this the unload is cancelled on the server: {@link QueryTimeoutError}; the reader's time counts, too.
+   * Default: none.
+   */
   timeoutMs?: number;
-  /** When it fires it is cancelled on the server: {@link AbortError}. */
+  /** When it fires the unload is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The Readable's, in bytes. Default: Node's. Up to three pieces of 64 KiB may be on their way besides. */
+  /** The Readable's, in bytes; up to three pieces of 64 KiB may be on their way besides. Default: Node's. */
   highWaterMark?: number;
 }
 
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable';
 
 export interface BeginOptions {
-  /** Default: the server's default_transaction_isolation. */
+  /** What the transaction sees of others. Default: the server's default_transaction_isolation. */
   isolation?: Isolation;
   /** READ ONLY or READ WRITE. Default: the server's default_transaction_read_only. */
   readOnly?: boolean;
-  /** Of a serializable, read-only transaction: waits until it cannot fail. Default: the server's default_transaction_deferrable. */
+  /**
+   * Of a serializable, read-only transaction: it waits until it cannot fail. Default: the server's
+   * default_transaction_deferrable.
+   */
   deferrable?: boolean;
-  /** For the whole transaction: after it, its statements fail with {@link QueryTimeoutError}. */
+  /** For the whole transaction: after this its statements fail with {@link QueryTimeoutError}. Default: none. */
   timeoutMs?: number;
-  /** For the whole transaction: when it fires, its statements fail with {@link AbortError}. */
+  /** For the whole transaction: when it fires its statements fail with {@link AbortError}. Default: none. */
   signal?: AbortSignal;
 }
 
-export interface TransactionOptions extends BeginOptions {
+export interface TransactionOptions {
+  /** What the transaction sees of others. Default: the server's default_transaction_isolation. */
+  isolation?: Isolation;
+  /** READ ONLY or READ WRITE. Default: the server's default_transaction_read_only. */
+  readOnly?: boolean;
   /**
-   * How often the callback is run again after a failure that certainly changed nothing and may pass: 40001, 40P01, a
-   * connection lost before COMMIT. The pauses between the tries are random, 5 to 500 ms, and all together no longer than
-   * `acquireTimeoutMs`. Default: the pool's `transactionRetries`.
+   * Of a serializable, read-only transaction: it waits until it cannot fail. Default: the server's
+   * default_transaction_deferrable.
+   */
+  deferrable?: boolean;
+  /** For the whole transaction: after this its statements fail with {@link QueryTimeoutError}. Default: none. */
+  timeoutMs?: number;
+  /** For the whole transaction: when it fires its statements fail with {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+  /**
+   * How often the callback is run again after a failure that is `retryable`: 40001, 40P01, a connection lost before
+   * COMMIT. The pauses between the tries are random, 5 to 500 ms, and all together no longer than `acquireTimeoutMs`.
+   * For a connection (ERR_NO_PRIMARY, ERR_ACQUIRE_TIMEOUT) the pool has waited already: these are not tried again.
+   * Default: the pool's `transactionRetries`.
    */
   retries?: number;
 }
@@ -759,7 +854,7 @@ export class Pool extends EventEmitter<PoolEvents> {
    * Takes no more work ({@link PoolClosedError}), lets what runs finish (until `timeoutMs`, then it is cancelled), rolls
    * back open transactions of begin(), and closes every connection.
    */
-  end(options?: { timeoutMs?: number }): Promise<void>;
+  end(options?: EndOptions): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 

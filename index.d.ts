@@ -9,14 +9,12 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** The connection between one JavaScript environment and the I/O thread. */
-export declare class Channel {
+/** The link of one JavaScript environment (the main thread or a worker) to the I/O thread. */
+export declare class Environment {
   /** `wake` is called, on JavaScript's thread, when there is something to take. */
   constructor(wake: () => void)
   /** The numbers in which this add-on talks to JavaScript, and its version, as JSON. */
   static numbers(): string
-  /** Opens a pool under a number JavaScript chose; the options are JSON as lib/options/options.js makes it. */
-  open(pool: number, options: string): void
   /** Hands in the frames in the first `length` bytes. */
   submit(frames: Buffer, length: number): void
   /**
@@ -24,10 +22,34 @@ export declare class Channel {
    * it needs a buffer of that many bytes.
    */
   take(target: Buffer): number
-  /** `[size, inUse, waiting, pipelined]` of a pool. */
-  status(pool: number): Array<number>
-  /** The nodes of a pool, as JSON. */
-  nodes(pool: number): string
-  /** Forgets a pool that has ended. */
-  forget(pool: number): void
+}
+
+/** A pool. When it is collected as garbage it is closed, once the work in flight has ended. */
+export declare class Pool {
+  /** Opens a pool, which connects when it is first used. The options are JSON as lib/options/options.js makes it. */
+  static open(environment: Environment, options: string): Pool
+  /** The number that frames name it by. */
+  get id(): number
+  /**
+   * `[size, inUse, waiting, pipelined]`: the numbers of connections, of those with work, of work that waits for one, and of work
+   * that was sent behind other work; all 0 once the pool has closed.
+   */
+  status(): Array<number>
+  /** The nodes, as JSON; none once the pool has closed. */
+  nodes(): string
+  /** A new transaction. It begins with the frame that asks for BEGIN under its number. */
+  transaction(): Transaction
+  /**
+   * Takes no more work, and closes when the work in flight has ended; that is cancelled after a timeout, unless it is 0. Call number
+   * `call` is done when the pool has closed. Submit the frames for the pool first: later ones are refused.
+   */
+  close(call: number, timeoutMs: number): void
+}
+
+/** A transaction. When it is collected as garbage before `finish` was called it is rolled back, and its connection is free. */
+export declare class Transaction {
+  /** The number that frames name it by. */
+  get id(): number
+  /** It has ended: its drop has nothing to roll back. */
+  finish(): void
 }

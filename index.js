@@ -835,4 +835,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
-module.exports.Channel = nativeBinding.Channel
+module.exports.Environment = nativeBinding.Environment
+module.exports.Pool = nativeBinding.Pool
+module.exports.Transaction = nativeBinding.Transaction

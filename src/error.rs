@@ -5,14 +5,14 @@
 use serde_json::{Map, Value, json};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
-/// Whether a statement that failed may have changed something.
+/// Whether a failed statement has changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It certainly changed nothing.
     NotApplied,
-    /// It certainly was carried out.
+    /// It certainly was executed.
     Applied,
-    /// Nobody can tell from here.
+    /// The client cannot know.
     Unknown,
 }
 
@@ -26,7 +26,7 @@ impl Outcome {
     }
 }
 
-/// What the server said: an ErrorResponse, in our hands.
+/// An ErrorResponse of the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ServerError {
     /// The SQLSTATE.
@@ -41,7 +41,8 @@ pub(crate) struct ServerError {
 }
 
 impl ServerError {
-    /// Whether a prepared statement is not what its name says: none of that name, one already, or another's.
+    /// Whether the name of a prepared statement is the problem: no statement has it, one has it already, or another
+    /// client's has it.
     pub(crate) fn is_about_names(&self) -> bool {
         match self.code.as_str() {
             "26000" | "42P05" => true,
@@ -50,7 +51,7 @@ impl ServerError {
         }
     }
 
-    /// Whether a pooler does not take what stands in the startup packet.
+    /// Whether a pooler refuses a parameter of the startup packet.
     pub(crate) fn is_about_startup(&self) -> bool {
         self.code == "08P01" && self.message.contains("startup parameter")
     }
@@ -68,7 +69,7 @@ impl ServerError {
     }
 }
 
-/// What is no SQLSTATE could pass for a code of ours.
+/// The code, or 08P01 in place of one that is no SQLSTATE: that could look like a code of this client.
 fn sqlstate(code: &str) -> String {
     if is_sqlstate(code) { code } else { "08P01" }.to_owned()
 }
@@ -82,7 +83,7 @@ impl From<&DbError> for ServerError {
         Self {
             code: sqlstate(error.code().code()),
             message: error.message().to_owned(),
-            // Poolers leave out the field that is never translated; what they say is English.
+            // Poolers leave out the severity that is never translated; their other one is English.
             ends_session: match error.parsed_severity() {
                 Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
                 None => matches!(error.severity(), "FATAL" | "PANIC"),
@@ -107,7 +108,7 @@ pub(crate) struct Distrust {
     host: String,
     port: u16,
     kind: DistrustKind,
-    /// Of the certificate that it has shown, if that is the reason.
+    /// The subject of the certificate that it has sent, if that is the reason.
     subject: Option<String>,
     reason: String,
 }
@@ -150,10 +151,10 @@ impl Distrust {
 /// An error on its way to the caller.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// The server said no.
+    /// The server refused the statement.
     #[error("{}", .error.message)]
     Database { error: Box<ServerError>, outcome: Outcome },
-    /// No node that suits the pool's mode could be reached in time.
+    /// No node that suits the statement's route could be reached in time.
     #[error("no {wanted} available after {waited_ms} ms")]
     NoPrimary { wanted: &'static str, waited_ms: u64, nodes: Vec<HostReason> },
     /// Every connection was busy for acquireTimeoutMs.
@@ -161,13 +162,13 @@ pub(crate) enum ClientError {
     AcquireTimeout {
         size: usize,
         waited_ms: u64,
-        /// Why there could not be more, where there might have been.
+        /// Why the pool could not open more, if it tried.
         nodes: Vec<HostReason>,
     },
     /// The connection broke under the statement.
     #[error("connection to {node} lost: {reason}")]
     ConnectionLost { node: String, reason: String, outcome: Outcome },
-    /// The server does not keep to the protocol, and nothing was sent that could have changed anything.
+    /// The server breaks the protocol, and nothing was sent that could have changed anything.
     #[error("{node} does not speak PostgreSQL's protocol: {reason}")]
     Protocol { node: String, reason: String },
     /// Committed on the primary, but the wait for a synchronous standby was cancelled: a failover may lose it.
@@ -188,13 +189,13 @@ pub(crate) enum ClientError {
     /// A row of a load has a value that does not fit.
     #[error("row {row}, column \"{column}\": {reason}")]
     InvalidRow { row: u64, column: String, reason: String },
-    /// The server sent something a decoder could not read.
+    /// The server sent a value that a decoder could not read.
     #[error("column \"{column}\": {reason}")]
     Decode { column: String, reason: String, outdated: bool },
-    /// The rows are not those that the statement had when it was prepared, so nobody knows how to read them.
+    /// The columns are not those that the statement had when it was prepared, so its rows cannot be decoded.
     #[error("the columns of the statement have changed since it was prepared")]
     ColumnsChanged,
-    /// Its rows are more than maxResultBytes.
+    /// The rows are larger than maxResultBytes.
     #[error("the result is larger than {limit} bytes (maxResultBytes)")]
     TooLarge { limit: usize, outcome: Outcome },
     /// The transaction is over, or was aborted by an earlier error.
@@ -206,10 +207,10 @@ pub(crate) enum ClientError {
     /// The `password` function failed; JavaScript knows the error by the number.
     #[error("the password function failed: {reason}")]
     Password { reason: String, request: u32 },
-    /// The server's certificate, or the way it wants to be logged in to, is not to be trusted.
+    /// The server's certificate, or the authentication that it asks for, cannot be trusted.
     #[error("{} {}:{}: {}", .0.what(), .0.host, .0.port, .0.describe())]
     Untrusted(Box<Distrust>),
-    /// A bug of ours.
+    /// A bug of this client.
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -221,7 +222,7 @@ fn no_more(nodes: &[HostReason]) -> String {
 }
 
 impl ClientError {
-    /// The class lib/errors.js gives it.
+    /// Its class in lib/errors.js.
     fn class(&self) -> &'static str {
         match self {
             Self::Database { .. } => "DatabaseError",
@@ -245,7 +246,7 @@ impl ClientError {
         }
     }
 
-    /// Whether what was known of the database's types is out of date.
+    /// Whether what the client knows of the database's types is out of date.
     pub(crate) fn is_outdated(&self) -> bool {
         matches!(self, Self::Decode { outdated: true, .. } | Self::ColumnsChanged)
     }
@@ -289,7 +290,7 @@ impl ClientError {
             | Self::Protocol { .. }
             | Self::Untrusted(_) => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
-            // The statement itself ran to its end.
+            // The statement itself was executed.
             Self::Decode { .. } | Self::ColumnsChanged => Some(Outcome::Applied),
             _ => None,
         }
@@ -303,7 +304,7 @@ impl ClientError {
         Value::Object(object).to_string()
     }
 
-    /// The same before it is a text.
+    /// The error as lib/errors.js reads it, as an object.
     pub(crate) fn to_object(&self, attempts: u32) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| {
@@ -348,7 +349,7 @@ impl ClientError {
     }
 }
 
-/// A notice as the pool's event tells it.
+/// A notice as an event of the pool.
 pub(crate) fn notice_event(notice: &DbError, node: &str) -> Value {
     let mut event =
         json!({ "event": "notice", "code": notice.code().code(), "message": notice.message(), "node": node });

@@ -4,18 +4,15 @@
 //
 // A batch is one frame (src/binding/frames.rs): a mistake in one of its statements is found before any of it is sent.
 
-const { callOptions } = require('./call-options.js');
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
 const { underSignal } = require('../core/statement-runner.js');
+const { BATCH, MODES_OF_BEGIN, callOptions } = require('../options/call-options.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 const { Sql, unfold } = require('./sql.js');
-const { beginSql, transactionOptions } = require('./transaction.js');
-
-const OPTIONS = ['transaction', 'timeoutMs', 'signal', 'readOnly', 'rowMode', 'types'];
-const TRANSACTION = ['isolation', 'readOnly', 'deferrable'];
+const { beginSql } = require('./transaction.js');
 
 /** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
 
@@ -94,7 +91,7 @@ function writable(runner, items) {
 function beginOf(transaction) {
   if (transaction === undefined || transaction === false) return '';
   try {
-    return beginSql(transactionOptions(transaction === true ? {} : transaction, TRANSACTION));
+    return beginSql(callOptions(transaction === true ? {} : transaction, MODES_OF_BEGIN));
   } catch (error) {
     if (error instanceof ParameterError) error.message = `transaction: ${error.message}`;
     throw error;
@@ -105,7 +102,7 @@ function beginOf(transaction) {
  * @param {unknown} options
  */
 function batchOptions(options) {
-  const given = callOptions(options, OPTIONS);
+  const given = callOptions(options, BATCH);
   const begin = beginOf(given.transaction);
   if (begin !== '' && given.readOnly !== undefined) {
     throw new ParameterError(

@@ -5,18 +5,16 @@
 // The rows of a result arrive first, then a message with its command tag. So the call collects rows, and makes a result of them
 // when the tag arrives.
 
-const { callOptions } = require('./call-options.js');
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
 const { underSignal } = require('../core/statement-runner.js');
+const { EXEC, callOptions } = require('../options/call-options.js');
 const { controlOf, scriptTokens } = require('../core/statements.js');
 
-const OPTIONS = ['timeoutMs', 'signal', 'rowMode', 'types'];
-
 /** @param {unknown} options */
-const execOptions = (options) => callOptions(options, OPTIONS);
+const execOptions = (options) => callOptions(options, EXEC);
 
 /** @param {unknown} script */
 function checkScript(script) {

@@ -4,28 +4,20 @@
 
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
-const { NONE, STREAM_OPTIONS, callOptions } = require('./call-options.js');
 const { shared } = require('../core/core-link.js');
 const { OP, FLAG } = require('../core/numbers.js');
-const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy/index.js');
+const { copyFrom, copyTo } = require('./copy/index.js');
 const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
+const { BEGIN, END, LOAD, NONE, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
-const { BEGIN_OPTIONS, begin, transaction, transactionOptions } = require('./transaction.js');
-
-/** A pool that nobody has any more is ended. */
-const forgotten = new FinalizationRegistry((/** @type {{ link: any, pool: number }} */ { link, pool }) => {
-  link
-    .ask(OP.END, pool)
-    .catch(() => {})
-    .finally(() => link.forgetPool(pool));
-});
+const { begin, transaction } = require('./transaction.js');
 
 let warned = false;
 
@@ -75,21 +67,21 @@ class Pool extends EventEmitter {
       onEvent: (event) => this.#onEvent(event),
       onPassword: (request) => this.#onPassword(request),
     };
-    const pool = link.openPool(forCore(this.#options), this.#listener);
+    const corePool = link.openPool(forCore(this.#options), this.#listener);
+    const pool = corePool.id;
     const statements = new Statements(this.#options.statementCacheSize * 4, {
       define: ({ id, key }) => link.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
       forget: ({ id }) => link.tell(OP.FORGET, 0, pool, id),
     });
-    this.#runner = new StatementRunner(link, pool, statements, this.#options);
+    this.#runner = new StatementRunner(link, corePool, statements, this.#options);
     this.#listeners = new Listeners(this.#runner, this);
-    forgotten.register(this, { link, pool }, this);
   }
 
   /**
    * Runs a statement on any connection of the pool.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./call-options.js').QueryOptions} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
@@ -111,14 +103,16 @@ class Pool extends EventEmitter {
    * The rows of a statement as they come: an async iterable for `for await`.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./call-options.js').QueryOptions & { batchSize?: number }} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions & { batchSize?: number }} [options]
    */
   stream(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
-    const checked = options === undefined ? NONE : callOptions(options, STREAM_OPTIONS);
+    /** @type {Record<string, any>} */
+    const checked = options === undefined ? NONE : callOptions(options, STREAM);
+    const { batchSize = STREAM.batchSize.value } = checked;
     const runner = this.#runner;
     const [text, values] = unfold(sql, params);
-    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, reader }, 0));
+    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, batchSize, reader }, 0));
   }
 
   /**
@@ -149,7 +143,7 @@ class Pool extends EventEmitter {
    */
   async copyFrom(target, source, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyFrom(this.#runner, 0, target, source, copyOptions(options, LOAD_OPTIONS));
+    return copyFrom(this.#runner, 0, target, source, callOptions(options, LOAD));
   }
 
   /**
@@ -159,7 +153,7 @@ class Pool extends EventEmitter {
    */
   copyTo(target, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyTo(this.#runner, 0, target, copyOptions(options, UNLOAD_OPTIONS));
+    return copyTo(this.#runner, 0, target, callOptions(options, UNLOAD));
   }
 
   /**
@@ -168,7 +162,7 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
-    return begin(this.#runner, transactionOptions(options, BEGIN_OPTIONS), () => this.#closed);
+    return begin(this.#runner, callOptions(options, BEGIN), () => this.#closed);
   }
 
   /**
@@ -212,15 +206,13 @@ class Pool extends EventEmitter {
 
   /** How many connections there are, and what they do. */
   status() {
-    const { link, pool } = this.#runner;
-    const [size, inUse, waiting, pipelined] = link.core.status(pool);
+    const [size, inUse, waiting, pipelined] = this.#runner.corePool.status();
     return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
   }
 
   /** What is known of each node. */
   nodes() {
-    const { link, pool } = this.#runner;
-    return JSON.parse(link.core.nodes(pool));
+    return JSON.parse(this.#runner.corePool.nodes());
   }
 
   /**
@@ -229,7 +221,7 @@ class Pool extends EventEmitter {
    * @returns {Promise<void>}
    */
   async end(options) {
-    const { timeoutMs = 0 } = callOptions(options, ['timeoutMs']);
+    const { timeoutMs = 0 } = callOptions(options, END);
     this.#ended ??= this.#end(timeoutMs);
     await this.#ended;
   }
@@ -237,11 +229,9 @@ class Pool extends EventEmitter {
   /** @param {number} timeoutMs */
   async #end(timeoutMs) {
     this.#closed = true;
-    forgotten.unregister(this);
     this.#listeners.close();
-    const { link, pool } = this.#runner;
-    await link.ask(OP.END, pool, { timeoutMs });
-    link.forgetPool(pool);
+    const { link, corePool } = this.#runner;
+    await link.closePool(corePool, timeoutMs);
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {

@@ -5,9 +5,8 @@
 // Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
 // that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
 
-const { NONE, callOptions } = require('./call-options.js');
 const { OP, FLAG } = require('../core/numbers.js');
-const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo } = require('./copy/index.js');
+const { copyFrom, copyTo } = require('./copy/index.js');
 const {
   AcquireTimeoutError,
   HyperionError,
@@ -22,21 +21,13 @@ const { exec, execOptions } = require('./exec.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
 const { underSignal } = require('../core/statement-runner.js');
-
-/** @type {Record<string, string>} */
-const ISOLATION = {
-  'read uncommitted': 'READ UNCOMMITTED',
-  'read committed': 'READ COMMITTED',
-  'repeatable read': 'REPEATABLE READ',
-  serializable: 'SERIALIZABLE',
-};
-const BEGIN_OPTIONS = ['isolation', 'readOnly', 'deferrable', 'timeoutMs', 'signal'];
-const TRANSACTION_OPTIONS = [...BEGIN_OPTIONS, 'retries'];
+const { ISOLATION, LOAD, NONE, TRANSACTION, UNLOAD, callOptions } = require('../options/call-options.js');
 
 /** Before a transaction is tried again, at least. */
 const FIRST_PAUSE_MS = 5;
 
 /**
+ * What is not asked for is left to the server: an explicit READ WRITE would override its default.
  * @param {Record<string, any>} options checked
  */
 function beginSql({ isolation, readOnly, deferrable }) {
@@ -47,44 +38,17 @@ function beginSql({ isolation, readOnly, deferrable }) {
   return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
 }
 
-/**
- * @param {unknown} options
- * @param {readonly string[]} known
- */
-function transactionOptions(options, known) {
-  // What is not asked for is left to the server: an explicit READ WRITE would override its default.
-  const given = callOptions(options ?? {}, known);
-  const { isolation, retries } = given;
-  if (
-    isolation !== undefined &&
-    !(typeof isolation === 'string' && Object.hasOwn(ISOLATION, isolation.toLowerCase()))
-  ) {
-    const names = Object.keys(ISOLATION).map((name) => `'${name}'`);
-    throw new ParameterError(`isolation must be one of ${names.join(', ')}`);
-  }
-  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
-    throw new ParameterError('retries must be an integer from 0');
-  }
-  return given;
-}
-
 /** @param {number} timeoutMs */
 function timedOut(timeoutMs) {
   const error = new QueryTimeoutError(`transaction timed out after ${timeoutMs} ms and was rolled back`, '57014');
   return Object.assign(error, { outcome: 'not-applied' });
 }
 
-/**
- * What a transaction needs to be ended when nobody has it any more: nothing that would keep it alive.
- * @typedef {{ runner: import('../core/statement-runner.js').StatementRunner, id: number }} Remains
- */
-const forgotten = new FinalizationRegistry((/** @type {Remains} */ { runner, id }) => {
-  runner.link.tell(OP.ABANDON, 0, runner.pool, 0, id);
-});
-
 class Transaction {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
+  /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction} */
+  #handle;
   #id;
   /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
   #state = 'open';
@@ -96,16 +60,16 @@ class Transaction {
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
-   * @param {number} id
+   * @param {import('../../index.js').Transaction} handle
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
    * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
    */
-  constructor(runner, id, poolIsClosed, limits) {
+  constructor(runner, handle, poolIsClosed, limits) {
     this.#runner = runner;
-    this.#id = id;
+    this.#handle = handle;
+    this.#id = handle.id;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
-    forgotten.register(this, { runner, id }, this);
   }
 
   #check() {
@@ -139,7 +103,7 @@ class Transaction {
    * Runs a statement in the transaction.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('./call-options.js').QueryOptions} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
     this.#check();
@@ -182,7 +146,7 @@ class Transaction {
   async copyFrom(target, source, options) {
     this.#check();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    return copyFrom(this.#runner, this.#id, target, source, this.#limited(copyOptions(options, LOAD_OPTIONS)));
+    return copyFrom(this.#runner, this.#id, target, source, this.#limited(callOptions(options, LOAD)));
   }
 
   /**
@@ -192,7 +156,7 @@ class Transaction {
    */
   copyTo(target, options) {
     this.#check();
-    return copyTo(this.#runner, this.#id, target, this.#limited(copyOptions(options, UNLOAD_OPTIONS)));
+    return copyTo(this.#runner, this.#id, target, this.#limited(callOptions(options, UNLOAD)));
   }
 
   /**
@@ -202,13 +166,13 @@ class Transaction {
    */
   async #end(operation, state, { timeoutMs = 0, signal }) {
     this.#state = state;
-    forgotten.unregister(this);
     const { link, pool } = this.#runner;
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
     const details = { transaction: this.#id, timeoutMs, flags };
     try {
       if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
       await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
+      this.#handle.finish();
     } catch (error) {
       this.#state = 'rolled back';
       throw located(error);
@@ -257,18 +221,18 @@ addRowExpectations(Transaction);
  * @param {number} flags
  */
 function open(runner, options, poolIsClosed, flags) {
-  const { link, pool } = runner;
+  const { link, pool, corePool } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
-  const id = link.nextTransaction();
+  const handle = corePool.transaction();
   const details = {
-    transaction: id,
+    transaction: handle.id,
     flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
     timeoutMs,
     text: beginSql(options),
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  return { begun, transaction: () => new Transaction(runner, id, poolIsClosed, { until, timeoutMs, signal }) };
+  return { begun, transaction: () => new Transaction(runner, handle, poolIsClosed, { until, timeoutMs, signal }) };
 }
 
 /**
@@ -359,7 +323,7 @@ async function attempt(runner, callback, options) {
  */
 async function transaction(runner, callback, options, presets) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
-  const checked = transactionOptions(options, TRANSACTION_OPTIONS);
+  const checked = callOptions(options, TRANSACTION);
   const { retries = presets.retries } = checked;
   let pause = 0;
   let paused = 0;
@@ -381,4 +345,4 @@ async function transaction(runner, callback, options, presets) {
   }
 }
 
-module.exports = { BEGIN_OPTIONS, Transaction, begin, beginSql, transaction, transactionOptions };
+module.exports = { Transaction, begin, beginSql, transaction };

@@ -1,8 +1,8 @@
 'use strict';
 
-// The native addon, or an error that says what to do. It comes in a package of its own for each platform, an optional dependency
-// of this one: npm installs the one that fits, and says nothing when it installs none. index.js, which napi generates, looks for
-// it, and reports all places where it looked at; this file turns that into the one package that should have been there.
+// Loads the native add-on, or throws an error that says what to do. Each platform has its add-on in a package of its own, which is
+// an optional dependency of this package: npm installs the one that fits, and does not report when it installs none. index.js, which
+// napi generates, looks for the add-on and reports every place where it looked; this file names the one package that is missing.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -22,14 +22,14 @@ function libcOf() {
     /** @type {unknown} */ (process.report)
   );
   const before = report.excludeNetwork;
-  report.excludeNetwork = true; // it would look up the names of all sockets
+  report.excludeNetwork = true; // Otherwise the report looks up the host names of all sockets.
   const { header } = report.getReport();
   report.excludeNetwork = before;
   return header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }
 
 /**
- * The end of the name of the package for a machine, as napi names them.
+ * The end of the name of a machine's package, as napi names it.
  * @param {Machine} machine
  */
 function suffixOf({ platform, arch, libc }) {
@@ -39,7 +39,7 @@ function suffixOf({ platform, arch, libc }) {
 
 /**
  * Why the places that were found could not be loaded; empty when none was found.
- * @param {unknown} error index.js's: each place where it looked is the cause of the one after
+ * @param {unknown} error of index.js: each place where it looked is the cause of the next one's error
  */
 function refusals(error) {
   /** @type {string[]} */
@@ -51,10 +51,10 @@ function refusals(error) {
 }
 
 /**
- * What a user reads when there is no addon.
+ * The message when the add-on cannot be loaded.
  * @param {{ name: string, version: string, optionalDependencies?: Record<string, string> }} manifest
  * @param {Machine} machine
- * @param {unknown} error index.js's
+ * @param {unknown} error of index.js
  * @param {string | undefined} named the file of NAPI_RS_NATIVE_LIBRARY_PATH
  */
 function explain({ name, version, optionalDependencies = {} }, machine, error, named) {
@@ -83,11 +83,11 @@ function explain({ name, version, optionalDependencies = {} }, machine, error, n
 const readManifest = () => JSON.parse(fs.readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8'));
 
 /**
- * Refuses an add-on that talks in other numbers. It and this package are two packages, and an install may mix their versions.
- * @param {{ Channel?: { numbers?: () => string } }} addon
+ * Refuses an add-on with other numbers. It and this package are two packages, and an install may mix their versions.
+ * @param {{ Environment?: { numbers?: () => string } }} addon
  */
 function checkVersion(addon) {
-  const theirs = JSON.parse(addon.Channel?.numbers?.() ?? '{}');
+  const theirs = JSON.parse(addon.Environment?.numbers?.() ?? '{}');
   if (theirs.protocolVersion === PROTOCOL_VERSION) return;
   const { name, version } = readManifest();
   const wanted = `${name}-${suffixOf(thisMachine())}`;
@@ -101,7 +101,7 @@ function checkVersion(addon) {
 /** @returns {typeof import('../../index.js')} */
 function load() {
   const addon = find();
-  checkVersion(/** @type {{ Channel?: { numbers?: () => string } }} */ (addon));
+  checkVersion(addon);
   return addon;
 }
 

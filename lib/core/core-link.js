@@ -2,11 +2,11 @@
 
 // This environment's link to the core: work goes out as frames, finished work comes back in batches.
 //
-// Every piece of work that somebody waits for has a Call under a small number. Calls are numbered from a free list, so
+// Every piece of work that a caller waits for has a Call under a small number. Calls are numbered from a free list, so
 // the table stays as small as the work in flight. Frames leave once per microtask checkpoint; batches are taken when
 // the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
 
-const { Channel: Core } = require('./binding.js').load();
+const { Environment, Pool } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
 const { constructorFor } = require('../values/json.js');
 const { FrameWriter } = require('./frame-writer.js');
@@ -16,7 +16,7 @@ const { Shape } = require('../values/shapes.js');
 const SLICE_MS = 4;
 const INBOX_BYTES = 256 << 10;
 
-/** Somebody who waits for the core. */
+/** A piece of work that the caller waits for. */
 class Call {
   /**
    * @param {(call: Call) => void} resolve
@@ -31,13 +31,13 @@ class Call {
     this.node = -1;
     /** @type {Shape | null} */
     this.shape = null;
-    /** Why its rows could not be read. @type {unknown} */
+    /** The error of reading its rows. @type {unknown} */
     this.failure = null;
-    /** Whether its statement takes objects by their members. */
+    /** Whether a parameter of its statement takes an object by its members. */
     this.structure = false;
     /** Rows as arrays of their values. */
     this.asArrays = false;
-    /** Takes the rows as they come, if somebody does. @type {((rows: object[]) => void) | null} */
+    /** Takes the rows of a stream as they come. @type {((rows: object[]) => void) | null} */
     this.onRows = null;
     /** Lets a load go on. @type {((pieces: number, bytes: number, columns: string) => void) | null} */
     this.onGrant = null;
@@ -74,7 +74,7 @@ class Inbox {
 }
 
 /**
- * What a pool wants to hear from the core.
+ * Takes what the core reports of a pool.
  * @typedef {object} Listener
  * @property {(event: Record<string, unknown>) => void} onEvent
  * @property {(request: number) => void} onPassword
@@ -82,7 +82,7 @@ class Inbox {
 
 class CoreLink {
   constructor() {
-    this.core = new Core(() => this.drain());
+    this.core = new Environment(() => this.drain());
     this.frames = new FrameWriter((buffer, length) => this.core.submit(buffer, length));
     /** Constructors of JSON objects, by the numbers of their shapes. @type {import('../values/json.js').Construct[]} */
     this.objects = [];
@@ -100,36 +100,37 @@ class CoreLink {
       this.flushing = false;
       this.frames.flush();
     };
-    /** Keeps the process alive while, and only while, somebody waits. */
+    /** Keeps the process alive while, and only while, work is in flight. */
     this.alive = setInterval(() => {}, 0x7fff_ffff);
     this.alive.unref();
     /** @type {Map<number, WeakRef<Listener>>} */
-    this.pools = new Map();
-    this.lastPool = 0;
-    this.lastTransaction = 0;
+    this.listeners = new Map();
   }
 
   /**
-   * Opens a pool; returns its number.
+   * Opens a pool, which the core closes when its handle is collected.
    * @param {string} options JSON for the core
    * @param {Listener} listener held weakly
    */
   openPool(options, listener) {
-    const pool = ++this.lastPool;
-    this.core.open(pool, options);
-    this.pools.set(pool, new WeakRef(listener));
+    for (const [id, held] of this.listeners) if (held.deref() === undefined) this.listeners.delete(id);
+    const pool = Pool.open(this.core, options);
+    this.listeners.set(pool.id, new WeakRef(listener));
     return pool;
   }
 
-  /** @param {number} pool */
-  forgetPool(pool) {
-    this.pools.delete(pool);
-    this.core.forget(pool);
-  }
-
-  nextTransaction() {
-    this.lastTransaction = (this.lastTransaction % 0x7fff_ffff) + 1;
-    return this.lastTransaction;
+  /**
+   * Resolves when a pool has closed.
+   * @param {import('../../index.js').Pool} pool
+   * @param {number} timeoutMs after which the work in flight is cancelled; 0: never
+   */
+  async closePool(pool, timeoutMs) {
+    await new Promise((resolve, reject) => {
+      // Work that was asked for before goes first.
+      this.frames.flush();
+      pool.close(this.register(new Call(resolve, reject)), timeoutMs);
+    });
+    this.listeners.delete(pool.id);
   }
 
   /**
@@ -144,12 +145,12 @@ class CoreLink {
     return id;
   }
 
-  /** Something is in flight that keeps the process alive, */
+  /** Keeps the process alive for one more piece of work in flight. */
   hold() {
     if (this.inFlight++ === 0) this.alive.ref();
   }
 
-  /** and is not any more. */
+  /** The counterpart of hold(). */
   letGo() {
     if (--this.inFlight === 0) this.alive.unref();
   }
@@ -171,7 +172,7 @@ class CoreLink {
   }
 
   /**
-   * A frame without parameters that nobody waits for.
+   * A frame without parameters that has no answer.
    * @param {number} operation
    * @param {number} id
    * @param {number} pool
@@ -203,7 +204,7 @@ class CoreLink {
   }
 
   /**
-   * A frame that somebody waits for, without parameters.
+   * A frame without parameters whose answer the caller waits for.
    * @param {number} operation
    * @param {number} pool
    * @param {{ transaction?: number, flags?: number, timeoutMs?: number, text?: string }} [details]
@@ -267,7 +268,7 @@ class CoreLink {
               if (call.asArrays) shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows));
               else shape.read(inbox, rows, call.rows);
             } catch (error) {
-              // A parser of the user's own. Never a part of a result for one that cannot be read.
+              // A parser of the user failed. A result that cannot be read is not delivered in part.
               call.failure ??= error;
             }
             if (call.onRows !== null) {
@@ -337,10 +338,10 @@ class CoreLink {
         break;
       }
       case MESSAGE.EVENT:
-        this.pools.get(id)?.deref()?.onEvent(JSON.parse(text));
+        this.listeners.get(id)?.deref()?.onEvent(JSON.parse(text));
         break;
       case MESSAGE.PASSWORD:
-        this.pools.get(id)?.deref()?.onPassword(number);
+        this.listeners.get(id)?.deref()?.onPassword(number);
         break;
       default: {
         const error = new HyperionError(`internal error: a message of the unknown kind ${kind}`, 'ERR_INTERNAL');
@@ -353,7 +354,7 @@ class CoreLink {
   }
 
   /**
-   * Nobody can say whose message or frame it was: all who wait are told, so that nobody waits for ever.
+   * Rejects all calls: it is not known which one a message or frame belonged to, and none may wait for ever.
    * @param {Error} error
    */
   failAll(error) {

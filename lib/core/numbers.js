@@ -2,13 +2,13 @@
 
 // The numbers in which JavaScript and the core talk: operations, flags, kinds of messages, sizes of heads.
 //
-// src/binding/numbers.rs has the same table; test/unit/numbers.test.js compares both. What each member means is told there.
+// src/binding/numbers.rs has the same table; test/unit/numbers.test.js compares both. The Rust file says what each member means.
 
 /**
- * Raise it, here and in src/binding/numbers.rs, with every change of the table or of what its members mean: the main package and
- * the add-on are two packages, and of two versions one must not take the other's frames.
+ * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
+ * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 2;
 
 /** What a frame asks for. */
 const OP = {
@@ -18,21 +18,19 @@ const OP = {
   BEGIN: 4,
   COMMIT: 5,
   ROLLBACK: 6,
-  ABANDON: 7,
-  CANCEL: 8,
-  PASSWORD: 9,
-  END: 10,
-  PANIC: 11,
-  CREDIT: 12,
-  BATCH: 13,
-  LOAD: 14,
-  DATA: 15,
-  END_DATA: 16,
-  UNLOAD: 17,
-  LISTEN: 18,
-  UNLISTEN: 19,
-  SCRIPT: 20,
-  NOTICES: 21,
+  CANCEL: 7,
+  PASSWORD: 8,
+  PANIC: 9,
+  CREDIT: 10,
+  BATCH: 11,
+  LOAD: 12,
+  DATA: 13,
+  END_DATA: 14,
+  UNLOAD: 15,
+  LISTEN: 16,
+  UNLISTEN: 17,
+  SCRIPT: 18,
+  NOTICES: 19,
 };
 
 /** Bits of a frame's flags. */
@@ -53,8 +51,8 @@ const MESSAGE = {
 };
 
 /**
- * Bits beside the kind. ANEW: the rows of earlier messages do not count, the statement was run again. STRUCTURE: the statement
- * takes objects by their members.
+ * Bits beside the kind. ANEW: the statement was run again, so the rows of earlier messages are dropped. STRUCTURE: a parameter of
+ * the statement takes an object by its members.
  */
 const MESSAGE_FLAG = { ANEW: 256, STRUCTURE: 512 };
 

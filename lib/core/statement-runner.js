@@ -9,8 +9,14 @@ const { aborted, AbortError, ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
 
-/** A piece of a stream has at most so many rows; it ends at 32 KiB in any case. */
-const BATCH_SIZE = 1000;
+/**
+ * @typedef {object} QueryOptions
+ * @property {number} [timeoutMs]
+ * @property {AbortSignal} [signal]
+ * @property {boolean} [readOnly]
+ * @property {'object' | 'array'} [rowMode]
+ * @property {object} [types]
+ */
 
 /** Signals whose limit of listeners was lifted. @type {WeakSet<AbortSignal>} */
 const manyListeners = new WeakSet();
@@ -55,13 +61,15 @@ async function underSignal(link, pool, signal, start) {
 class StatementRunner {
   /**
    * @param {import('./core-link.js').CoreLink} link
-   * @param {number} pool
+   * @param {import('../../index.js').Pool} corePool
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
    */
-  constructor(link, pool, statements, { hosts, logger, logParameters, types }) {
+  constructor(link, corePool, statements, { hosts, logger, logParameters, types }) {
     this.link = link;
-    this.pool = pool;
+    this.corePool = corePool;
+    /** The pool's number in frames. */
+    this.pool = corePool.id;
     this.statements = statements;
     this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
@@ -249,7 +257,7 @@ class StatementRunner {
         flags,
         length,
         options.timeoutMs ?? 0,
-        options.batchSize ?? BATCH_SIZE,
+        options.batchSize ?? 0,
       );
       try {
         for (let i = 0; i < length; i++) frames.value(values[i], i + 1);

@@ -6,9 +6,8 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { integer, kindOf, nonEmpty, plainObject } = require('./validate.js');
+const { filled, integer, kindOf, nonEmpty, plainObject, refuseUnknown } = require('./validate.js');
 const { OptionError } = require('../errors.js');
-const { didYouMean } = require('./did-you-mean.js');
 const keywords = require('./keywords.js');
 
 /** @typedef {{ host: string, port: number, address: string | null }} Host `address`: where `host` is, not looked up */
@@ -112,7 +111,22 @@ function portList(ports) {
 
 // --- the option
 
-const PROPERTIES = ['host', 'port', 'address'];
+/** @type {import('./validate.js').Rows} */
+const HOST = {
+  host: {
+    type: 'string',
+    check: filled,
+    preset: 'it must be given',
+    text: 'a name, an IP address or the folder of a socket',
+  },
+  port: { type: 'number', check: port, preset: 'the option `port`', text: 'its port' },
+  address: {
+    type: 'string',
+    check: address,
+    preset: 'what its name leads to',
+    text: 'the IP address at which `host` is: nothing is looked up, and `host` is what a certificate must name',
+  },
+};
 
 /**
  * @param {unknown} value
@@ -125,11 +139,7 @@ function listed(value) {
     const name = `hosts[${index}]`;
     if (typeof item === 'string') return parseHost(item, name);
     const object = plainObject(name, item);
-    for (const key of Object.keys(object)) {
-      if (!PROPERTIES.includes(key)) {
-        throw new OptionError(`${name}: unknown property '${key}'${didYouMean(key, PROPERTIES)}`);
-      }
-    }
+    refuseUnknown(object, HOST, { path: name });
     const parsed = parseHost(nonEmpty(`${name}.host`, object.host), `${name}.host`);
     return {
       host: parsed.host,
@@ -165,4 +175,4 @@ function address(value, name) {
   throw new OptionError(`${name} must be an IP address${typeof value === 'string' ? '' : `, not ${kindOf(value)}`}`);
 }
 
-module.exports = { SOCKET_FOLDERS, isSocket, port, resolveHosts };
+module.exports = { HOST, SOCKET_FOLDERS, isSocket, port, resolveHosts };

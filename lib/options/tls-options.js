@@ -10,11 +10,10 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { kindOf, nonEmpty, oneOf, plainObject } = require('./validate.js');
+const { boolean, choice, filled, kindOf, nonEmpty, oneOf, plainObject, refuseUnknown } = require('./validate.js');
 const { OptionError } = require('../errors.js');
 const { homeFile } = require('./files.js');
 const { NEGOTIATIONS, SSL_MODES } = require('./keywords.js');
-const { didYouMean } = require('./did-you-mean.js');
 
 /** @typedef {import('./keywords.js').Said} Said */
 /** @typedef {{ pem: string } | { path: string }} File */
@@ -31,12 +30,6 @@ const LABELS = {
 };
 
 /** @param {unknown} value @param {string} name */
-function boolean(value, name) {
-  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
-  return value;
-}
-
-/** @param {unknown} value @param {string} name */
 function source(value, name) {
   if (value instanceof Uint8Array) return { pem: Buffer.from(value).toString('latin1') };
   if (typeof value !== 'string') {
@@ -45,19 +38,71 @@ function source(value, name) {
   return nonEmpty(name, value).includes('-----BEGIN') ? { pem: value } : { path: path.resolve(value) };
 }
 
-/** @type {Record<string, (value: any, name: string) => unknown>} */
-const PROPERTIES = {
-  mode: (value, name) => oneOf(name, value, SSL_MODES),
-  ca: (value, name) => (value === 'system' ? { system: true } : source(value, name)),
-  cert: source,
-  key: source,
-  crl: source,
-  servername: (value, name) => nonEmpty(name, value),
-  rejectUnauthorized: boolean,
-  negotiation: (value, name) => oneOf(name, value, NEGOTIATIONS),
-  sni: boolean,
-  minVersion: (value, name) => oneOf(name, value, VERSIONS),
-  maxVersion: (value, name) => oneOf(name, value, VERSIONS),
+/** @type {import('./validate.js').Rows} */
+const SSL = {
+  mode: {
+    type: 'SslMode',
+    preset: "`'verify-full'`, whatever a connection string says; with `rejectUnauthorized: false` `'require'`",
+    check: choice(SSL_MODES),
+    text: 'how much the connection is protected',
+  },
+  ca: {
+    type: 'string | Uint8Array',
+    preset: "the file ~/.postgresql/root.crt where it exists; for verify-full, the system's roots",
+    check: (value, name) => (value === 'system' ? { system: true } : source(value, name)),
+    text: "whom to trust: PEM text, a path, or `'system'` for the system's roots (with verify-full alone)",
+    more: 'Where there is a CA, the chain is verified in every mode.',
+  },
+  cert: {
+    type: 'string | Uint8Array',
+    preset: '~/.postgresql/postgresql.crt where it exists',
+    check: source,
+    text: 'the certificate of the client: PEM text or a path',
+  },
+  key: {
+    type: 'string | Uint8Array',
+    preset: '~/.postgresql/postgresql.key',
+    check: source,
+    text: 'the private key of the client, not encrypted: PEM text or a path',
+    more: 'A file that others may read (more than 0600, or 0640 if root owns it) is refused: {@link OptionError}.',
+  },
+  crl: {
+    type: 'string | Uint8Array',
+    preset: '~/.postgresql/root.crl where it exists',
+    check: source,
+    text: 'certificates that were revoked: PEM text or a path',
+  },
+  servername: {
+    type: 'string',
+    preset: "the host's",
+    check: filled,
+    text: "the name that is sent and verified instead of the host's",
+  },
+  rejectUnauthorized: {
+    type: 'boolean',
+    preset: 'as `mode` says',
+    check: boolean,
+    text: '`false`: nothing is verified, and whoever is in between can read and change everything',
+  },
+  negotiation: {
+    type: "'postgres' | 'direct'",
+    preset: "`'postgres'`",
+    check: choice(NEGOTIATIONS),
+    text: "`'direct'`: TLS from the first byte, which saves a round trip; PostgreSQL 17+, mode `'require'` or stronger",
+  },
+  sni: { type: 'boolean', preset: '`true`', check: boolean, text: "whether the server's name is sent" },
+  minVersion: {
+    type: "'TLSv1.2' | 'TLSv1.3'",
+    preset: "`'TLSv1.2'`, the least there is",
+    check: choice(VERSIONS),
+    text: 'the oldest version of TLS',
+  },
+  maxVersion: {
+    type: "'TLSv1.2' | 'TLSv1.3'",
+    preset: "`'TLSv1.3'`",
+    check: choice(VERSIONS),
+    text: 'the newest version of TLS',
+  },
 };
 
 /**
@@ -78,11 +123,9 @@ function explicit(given) {
     return put('mode', 'verify-full', 'ssl');
   }
   const object = plainObject('ssl', given);
-  for (const name of Object.keys(object)) {
-    if (!Object.hasOwn(PROPERTIES, name)) {
-      throw new OptionError(`unknown option 'ssl.${name}'${didYouMean(name, Object.keys(PROPERTIES), {}, 'ssl.')}`);
-    }
-    if (object[name] !== undefined) put(name, PROPERTIES[name](object[name], `ssl.${name}`));
+  refuseUnknown(object, SSL, { path: 'ssl' });
+  for (const [name, value] of Object.entries(object)) {
+    if (value !== undefined) put(name, SSL[name].check(value, `ssl.${name}`));
   }
   const { mode, rejectUnauthorized } = object;
   if (mode === undefined) put('mode', rejectUnauthorized === false ? 'require' : 'verify-full');
@@ -248,4 +291,4 @@ const isOpen = ({ mode, uid }) => (mode & (uid === 0 ? 0o037 : 0o077)) !== 0;
 /** Text without a PEM's BEGIN is taken for a path, and may be a key all the same. @param {string} file */
 const shown = (file) => (/[A-Za-z0-9+/=]{60}|[\r\n]/.test(file) ? '' : `: "${file}"`);
 
-module.exports = { isOpen, resolveTls };
+module.exports = { SSL, isOpen, resolveTls };

@@ -3,6 +3,20 @@
 // Checks of options, each with an error that names the option and prints no value that may be a secret.
 
 const { OptionError } = require('../errors.js');
+const { didYouMean } = require('./did-you-mean.js');
+
+/**
+ * An option, or a member of one: what the check, docs/configuration.md and client.d.ts are made of (scripts/options.js).
+ * @typedef {object} Row
+ * @property {string} type as TypeScript writes it
+ * @property {unknown} [value] its default; none: another option, the environment or the server has it
+ * @property {string} [preset] how documentation writes the default, where the value does not say it
+ * @property {(value: any, name: string) => unknown} check throws an OptionError, or returns what the pool works with
+ * @property {string} text what it is: a sentence, without a full stop
+ * @property {string} [more] more sentences, for client.d.ts
+ * @property {string} [link] where docs/configuration.md says more
+ */
+/** @typedef {Readonly<Record<string, Row>>} Rows */
 
 /** The largest delay a timer takes. */
 const MAX_MS = 0x7fff_ffff;
@@ -65,4 +79,84 @@ function plainObject(name, value) {
   return /** @type {Record<string, unknown>} */ (value);
 }
 
-module.exports = { MAX_MS, integer, kindOf, nonEmpty, oneOf, plainObject, string };
+/**
+ * Refuses a member that no row describes, with the nearest known name. All objects with options are read through it.
+ * @param {Readonly<Record<string, unknown>>} given
+ * @param {Readonly<Record<string, unknown>>} rows
+ * @param {{ path?: string, elsewhere?: Record<string, string>, hint?: string }} [more] `path`: the option whose members these
+ *   are; `elsewhere`: names that other clients use; `hint`: what helps when no known name is near
+ */
+function refuseUnknown(given, rows, { path = '', elsewhere = {}, hint = '' } = {}) {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(rows, name)) continue;
+    const prefix = path === '' ? '' : `${path}.`;
+    throw new OptionError(
+      `unknown option '${prefix}${name}'${didYouMean(name, Object.keys(rows), elsewhere, prefix) || hint}`,
+    );
+  }
+}
+
+/**
+ * The members of an option that is an object, each checked by its row; what is missing has its default.
+ * @param {string} name
+ * @param {unknown} value
+ * @param {Rows} rows
+ * @returns {Record<string, any>}
+ */
+function members(name, value, rows) {
+  const given = plainObject(name, value);
+  refuseUnknown(given, rows, { path: name });
+  return Object.fromEntries(
+    Object.entries(rows).map(([member, row]) => [
+      member,
+      given[member] === undefined ? row.value : row.check(given[member], `${name}.${member}`),
+    ]),
+  );
+}
+
+// Checks as rows have them: the value first.
+
+/** @param {number} least @param {number} most */
+const count = (least, most) => /** @param {unknown} value @param {string} name */ (value, name) =>
+  integer(name, value, least, most);
+/** @param {number} least */
+const ms = (least) => count(least, MAX_MS);
+/** @param {readonly string[]} choices */
+const choice = (choices) => /** @param {unknown} value @param {string} name */ (value, name) =>
+  oneOf(name, value, choices);
+/** @param {unknown} value @param {string} name */
+const filled = (value, name) => nonEmpty(name, value);
+/** @param {unknown} value @param {string} name */
+const text = (value, name) => string(name, value);
+/** @param {unknown} value @param {string} name */
+function boolean(value, name) {
+  if (typeof value !== 'boolean') throw new OptionError(`${name} must be a boolean, not ${kindOf(value)}`);
+  return value;
+}
+/** @param {unknown} value @param {string} name */
+function fn(value, name) {
+  if (typeof value !== 'function') throw new OptionError(`${name} must be a function, not ${kindOf(value)}`);
+  return value;
+}
+/** Checked elsewhere, together with other options. @param {unknown} value */
+const later = (value) => value;
+
+module.exports = {
+  MAX_MS,
+  boolean,
+  choice,
+  count,
+  filled,
+  fn,
+  integer,
+  kindOf,
+  later,
+  members,
+  ms,
+  nonEmpty,
+  oneOf,
+  plainObject,
+  refuseUnknown,
+  string,
+  text,
+};

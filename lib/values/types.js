@@ -7,7 +7,7 @@
 // JavaScript must know the types of a statement's parameters, and asks the core for them once (lib/core/statement-runner.js).
 
 const { OptionError, ParameterError } = require('../errors.js');
-const { oneOf, plainObject } = require('../options/validate.js');
+const { oneOf, plainObject, refuseUnknown } = require('../options/validate.js');
 
 /** The first of each is the default. */
 const CHOICES = {
@@ -16,6 +16,9 @@ const CHOICES = {
   date: ['string', 'date'],
   json: ['parse', 'string'],
 };
+
+/** What the option `types` may have. */
+const MEMBERS = { ...CHOICES, parsers: null, serializers: null };
 
 /** @typedef {(text: string) => unknown} Parser */
 /** @typedef {(value: any) => string | null | undefined} Serializer */
@@ -100,11 +103,7 @@ class Types {
    */
   with(value) {
     const given = plainObject('types', value);
-    for (const name of Object.keys(given)) {
-      if (!Object.hasOwn(CHOICES, name) && name !== 'parsers' && name !== 'serializers') {
-        throw new OptionError(`types: unknown type '${name}': a parser for it goes into types.parsers`);
-      }
-    }
+    refuseUnknown(given, MEMBERS, { path: 'types', hint: ': a parser for a type goes into types.parsers' });
     const choices = Object.entries(CHOICES).map(([name, known]) => [
       name,
       given[name] === undefined ? this.choices[name] : oneOf(`types.${name}`, given[name], known),
@@ -171,4 +170,4 @@ const defaults = Object.entries(CHOICES).map(([name, [first]]) => [name, first])
 /** The types of a pool without the option. */
 const DEFAULT_TYPES = new Types(Object.fromEntries(defaults), new Map(), new Map());
 
-module.exports = { DEFAULT_TYPES, Types, parserOf };
+module.exports = { DEFAULT_TYPES, MEMBERS, Types, parserOf };

@@ -43,24 +43,6 @@ exports.circles = [
     'codec/param_sql',
     'param_array param_json',
   ),
-  ...into(
-    'a part of a cluster knows the whole',
-    'cluster',
-    'cluster/mod',
-    'connect login manners monitor notices view report socket',
-  ),
-  ...into('a connection belongs to a node, and a node counts its connections', 'cluster', 'cluster/conn', 'node'),
-  ...into('a node holds the watch over itself', 'cluster', 'cluster/monitor', 'node'),
-  ...into('the files of TLS options are read by what they configure', 'cluster/tls', 'cluster/tls', 'files'),
-  ...into(
-    'a side of the conversation knows what both sides know',
-    'cluster/wire',
-    'cluster/wire/mod',
-    'inbound outbound',
-  ),
-  ...into('what is too long is so in both directions', 'cluster/wire', 'cluster/wire/inbound', 'lineage'),
-  ...into('an attempt reports to the view, and the view makes attempts', 'cluster', 'cluster/view', 'connect'),
-  ...into('the pulse is felt by the thread that it belongs to', 'engine', 'engine', 'pulse'),
 ];
 
 /** @param {string} why @param {string} names between spaces */
@@ -68,8 +50,6 @@ const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => 
 
 /** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
 exports.types = {
-  ...named('being renamed in src/query and src/pool', 'Answer Batch Command Items Listening Object Opened Progress'),
-  ...named('being renamed in src/query and src/pool', 'State Step Target Verdict'),
-  ...named('being renamed in the layers below', 'Failed Fit Refused Route Watch'),
+  ...named('being renamed in src/query', 'Command Items Object Step Target Verdict'),
   ...named('present in src/codec', 'Binary Decimal Item'),
 };

@@ -28,8 +28,8 @@ impl Frame<'_> {
         String::from_utf8_lossy(self.payload).into_owned()
     }
 
-    /// A batch: the SQL of its BEGIN, if it has one, and its statements, each with a head of four words (id, statement,
-    /// number of parameters, bytes of the parameters).
+    /// A batch: the SQL of its BEGIN (empty if it has none) and its statements, each with a head of four words (id,
+    /// statement, number of parameters, bytes of the parameters).
     pub(super) fn items(&self) -> Option<(String, Vec<Item<'_>>)> {
         let length = self.extra as usize;
         let begin = String::from_utf8_lossy(self.payload.get(..length)?).into_owned();
@@ -64,12 +64,12 @@ fn word(head: &[u8], index: usize) -> i32 {
 /// A frame that cannot be carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable {
-    /// The number of the caller's promise; none: the frame has no end, so nothing in it can be believed.
+    /// The number of the call. None when the frame has no end: then nothing in it can be trusted.
     pub(super) id: Option<u32>,
     pub(super) reason: String,
 }
 
-/// Reads frames off a buffer, until its end or the first one that has no end.
+/// Reads the frames of a buffer, until its end or the first frame that has no end.
 pub(super) fn read(bytes: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Unreadable>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_and_what_follows_is_read() {
+    fn an_unreadable_frame_is_reported_and_the_next_one_is_read() {
         let mut bytes = frame([77, 42, 0, 0, 0, 0, 0, 0, 3, 0], b"abc");
         bytes.extend(frame([3, 43, 0, 0, 0, 1 << 20, 0, 0, 0, 0], b""));
         bytes.extend(frame([3, 44, 0, 0, 0, 0, -1, 0, 0, 0], b""));

@@ -1,16 +1,16 @@
 //! The numbers in which JavaScript and the core talk: operations, flags, kinds of messages, sizes of heads.
 //!
-//! lib/core/numbers.js has the same table. test/unit/numbers.test.js compares both: the core shows its own by [`table`].
+//! lib/core/numbers.js has the same table, and test/unit/numbers.test.js compares it with the JSON of [`table`].
 
 use serde_json::{Value, json};
 
 use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTURE};
 
-/// Raise it, here and in lib/core/numbers.js, with every change of this table or of what its members mean: the main package and
-/// the add-on are two packages, and of two versions one must not take the other's frames.
-const PROTOCOL_VERSION: u32 = 1;
+/// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
+/// classes: the main package and the add-on are two packages, and an install may mix their versions.
+const PROTOCOL_VERSION: u32 = 2;
 
-/// An enum, and its members by name and number.
+/// Declares the enum, and a table of its members by name.
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
         /// What a frame asks for.
@@ -26,7 +26,7 @@ macro_rules! operations {
 operations! {
     /// The payload is the text of statement number `statement`.
     Define = 1,
-    /// Statement number `statement` is not used any more.
+    /// Forget statement number `statement`.
     Forget = 2,
     /// Run a statement; the payload is its parameters.
     Query = 3,
@@ -34,36 +34,32 @@ operations! {
     Begin = 4,
     Commit = 5,
     Rollback = 6,
-    /// Nobody uses the transaction any more.
-    Abandon = 7,
     /// The signal of work number `id` fired.
-    Cancel = 8,
+    Cancel = 7,
     /// The answer to password request number `id`.
-    Password = 9,
-    /// End the pool.
-    End = 10,
+    Password = 8,
     /// Panic, for a test.
-    Panic = 11,
+    Panic = 9,
     /// The reader of stream number `id` takes `extra` more pieces.
-    Credit = 12,
+    Credit = 10,
     /// Run several statements in one flight; see `Frame::items`. `extra` is the length of the BEGIN ahead of them.
-    Batch = 13,
-    /// Load a table; the payload says, as JSON, which.
-    Load = 14,
-    /// Data of load number `id`: the values of `count` rows, or the bytes as they are.
-    Data = 15,
-    /// The data of load number `id` is complete, or (with [`FAILED`]) must not stay.
-    EndData = 16,
-    /// Unload; the payload is the SQL.
-    Unload = 17,
+    Batch = 11,
+    /// Load a table, which the payload names as JSON.
+    Load = 12,
+    /// Data of load number `id`: the values of `count` rows, or bytes that are sent unchanged.
+    Data = 13,
+    /// The data of load number `id` is complete, or (with [`FAILED`]) is to be discarded.
+    EndData = 14,
+    /// Unload a table or query; the payload is the SQL.
+    Unload = 15,
     /// Listen to the channel that is the payload.
-    Listen = 18,
-    /// Listen no more to the channel that is the payload.
-    Unlisten = 19,
-    /// Run a script by the simple protocol; the payload is its text, with how its values are wanted ahead of it.
-    Script = 20,
-    /// Whether somebody listens to notices: `count` is 1, or 0.
-    Notices = 21,
+    Listen = 16,
+    /// Stop listening to the channel that is the payload.
+    Unlisten = 17,
+    /// Run a script by the simple protocol; the payload is its definition, as that of a statement.
+    Script = 18,
+    /// Whether JavaScript listens to notices: `count` is 1, or 0.
+    Notices = 19,
 }
 
 impl Operation {
@@ -72,17 +68,17 @@ impl Operation {
     }
 }
 
-/// The statement is a declared read.
+/// The caller declared that the statement only reads.
 pub(super) const READ_ONLY: i32 = 1;
 /// The work has a signal.
 pub(super) const HAS_SIGNAL: i32 = 2;
 /// The transaction belongs to a callback, which ends it.
 pub(super) const MANAGED: i32 = 4;
-/// The password function failed, and the payload says why; or the source of a load did.
+/// The password function failed, and the payload is the reason; or the source of a load failed.
 pub(super) const FAILED: i32 = 8;
-/// The rows are read as they come; `extra` says how many make a piece at most.
+/// The rows are delivered as they come, in pieces of `extra` rows at most.
 pub(super) const STREAM: i32 = 16;
-/// The statement is not to be run: the types of its parameters are wanted.
+/// The statement is not run: its caller asks for the types of its parameters.
 pub(super) const DESCRIBE: i32 = 32;
 /// The statement's route is a read: a standby if one is up, else the primary.
 pub(super) const READ_ROUTE: i32 = 64;
@@ -97,7 +93,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("ReadRoute", READ_ROUTE),
 ];
 
-/// The flags among these that have no meaning; 0: all have one.
+/// The flags among these that have no meaning.
 pub(super) fn unknown_flags(flags: i32) -> i32 {
     FLAGS.iter().fold(flags, |rest, (_, flag)| rest & !flag)
 }

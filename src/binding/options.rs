@@ -1,4 +1,4 @@
-//! A pool's options as lib/options/options.js hands them over: complete, checked, and in JSON.
+//! A pool's options as lib/options/options.js writes them: complete, checked, and in JSON.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(super) struct PoolOptions {
     hosts: Vec<HostOption>,
     user: String,
     database: String,
-    /// One for each host; missing when a function is to be asked.
+    /// One for each host; missing: JavaScript's function is asked.
     passwords: Option<Vec<Option<String>>>,
     pub(super) mode: Mode,
     pool_size: usize,
@@ -38,7 +38,7 @@ pub(super) struct PoolOptions {
     pipeline_depth: usize,
     application_name: String,
     options: BTreeMap<String, String>,
-    /// More of them, as a server's command line has them.
+    /// More options, written as on a server's command line.
     startup_options: String,
     /// Missing: connections are not encrypted.
     ssl: Option<Encryption>,
@@ -48,12 +48,12 @@ pub(super) struct PoolOptions {
     keep_alive: Option<KeepAliveOption>,
     tcp_user_timeout_ms: u64,
     pub(super) types: TypeOptions,
-    /// Missing: nobody looks at the nodes in the background.
+    /// Missing: the nodes are not observed in the background.
     monitor: Option<MonitorOptions>,
     /// Bytes of a result at most.
     #[serde(default)]
     max_result_bytes: Option<usize>,
-    /// Whether statements have names; missing: unless a pooler stands in between.
+    /// Whether statements have names; missing: they have unless a pooler is recognised.
     #[serde(default)]
     prepare: Option<bool>,
     #[serde(default)]
@@ -84,7 +84,7 @@ struct MonitorOptions {
     node_timeout_ms: u64,
 }
 
-/// Whether a login has to be bound to the TLS session under it.
+/// Whether a login has to be bound to its TLS session.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Binding {
@@ -113,7 +113,7 @@ struct KeepAliveOption {
 struct HostOption {
     host: String,
     port: u16,
-    /// Where it is, if its name is not to be looked up.
+    /// Its address, if the name is not to be looked up.
     address: Option<IpAddr>,
 }
 
@@ -124,17 +124,17 @@ pub(super) struct TypeOptions {
     numeric: String,
     date: String,
     json: String,
-    /// By the type's name or the digits of its oid: the number of JavaScript's function.
+    /// The numbers of JavaScript's functions, by the name or the oid of their type.
     parsers: HashMap<String, u32>,
 }
 
-/// Reads the JSON. The text names no values: there is a password among them.
+/// Reads the JSON. The error names no values, because passwords are among them.
 pub(super) fn parse(json: &str) -> Result<PoolOptions, String> {
     serde_json::from_str(json).map_err(|error| format!("options: line {} column {}", error.line(), error.column()))
 }
 
 impl PoolOptions {
-    /// How to get into the nodes.
+    /// How to connect and log in to the nodes.
     pub(super) fn access(&mut self, password: Password) -> Access {
         Access {
             config: self.config(),
@@ -167,7 +167,7 @@ impl PoolOptions {
             config.host(&host.host).port(host.port);
         }
         config.user(&self.user).dbname(&self.database).application_name(&self.application_name);
-        // What is below tokio-postgres is ready (`cluster::socket::Ready`): there is nothing to negotiate.
+        // TLS is done before tokio-postgres gets the socket, so it has nothing to negotiate.
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         config.channel_binding(match self.channel_binding {
             Binding::Disable => ChannelBinding::Disable,
@@ -177,7 +177,7 @@ impl PoolOptions {
         let timeout = self.statement_timeout_ms.map(|ms| ("statement_timeout".to_owned(), ms.to_string()));
         let own = self.options.iter().map(|(name, value)| (name.clone(), value.clone()));
         let raw = Some(self.startup_options.clone()).filter(|raw| !raw.is_empty());
-        // The last one of a name counts.
+        // The server applies the last setting of a name.
         let settings: Vec<_> =
             raw.into_iter().chain(own.chain(timeout).map(|(name, value)| setting(&name, &value))).collect();
         if !settings.is_empty() {
@@ -196,7 +196,7 @@ impl PoolOptions {
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
             statements: self.statement_cache_size,
-            // Where each use is cleared up after, nobody comes behind another.
+            // A connection that is reset after each use takes one statement at a time.
             depth: match self.reset.mode {
                 ResetMode::Changes | ResetMode::None => self.pipeline_depth,
                 ResetMode::Discard | ResetMode::Sql => 1,
@@ -247,7 +247,7 @@ impl From<TypeOptions> for Types {
     }
 }
 
-/// The definition of a statement: its SQL, or how its values are wanted, a NUL and its SQL, in which there is none.
+/// The definition of a statement: its SQL, which contains no NUL, or its own type options as JSON, a NUL and its SQL.
 pub(super) fn split_definition(text: &str) -> (Option<Types>, String) {
     let Some((types, sql)) = text.split_once('\0') else { return (None, text.to_owned()) };
     (serde_json::from_str::<TypeOptions>(types).ok().map(Into::into), sql.to_owned())

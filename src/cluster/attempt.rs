@@ -1,8 +1,8 @@
 //! One connection to one node, and races of attempts.
 //!
-//! Every attempt at a node has one deadline over TCP, login and role check, so a node that accepts and stays silent
-//! costs its own attempt and nothing else. Attempts race with staggered starts; the first suitable one wins, and what every
-//! other said is kept for the error.
+//! Every attempt has one deadline for TCP, login and probe together, so a node that accepts and stays silent delays no
+//! other attempt. Attempts race with staggered starts; the first suitable one wins, and the failures of the others are
+//! kept for the error.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::cluster::cluster::Cluster;
 use crate::cluster::node::Node;
 use crate::connection::authentication::log_in;
 use crate::connection::connection::Connection;
-use crate::connection::failure::{HostFailure, Progress};
+use crate::connection::failure::{ConnectProgress, HostFailure};
 use crate::connection::probe::Probe;
 
 /// The next attempt starts this long after the one before it, or at once when that has failed.
 const STAGGER: Duration = Duration::from_millis(100);
-/// How long a second-best node waits for a better one to answer.
-const FALLBACK_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a node that is only a fallback waits for a better one to answer.
+const FALLBACK_WAIT: Duration = Duration::from_millis(200);
 
-/// One connection to `node`, within connectTimeoutMs: of all the addresses its name has, the first that `suits`, else the
-/// first that answers. (A name may stand for all servers of a cluster.)
+/// One connection to `node`, within connectTimeoutMs: to the first address of its name that `suits`, else to the first
+/// that answers. (A name may have the addresses of all servers of a cluster.)
 pub(crate) async fn open(
     cluster: &Cluster,
     config: &Config,
     node: &Arc<Node>,
     suits: impl Fn(&Probe) -> bool,
 ) -> Result<(Connection, Probe), HostFailure> {
-    let stage = Progress::default();
+    let stage = ConnectProgress::default();
     let login = async {
         let addresses = node.endpoint.addresses().await.map_err(|error| HostFailure::Unreachable(error.to_string()))?;
         let attempts = addresses
@@ -49,9 +49,9 @@ pub(crate) async fn open(
     timeout(cluster.connect_timeout, login).await.unwrap_or_else(|_| silent())
 }
 
-/// Runs attempts with staggered starts until one gives what `is_best` likes. The first other success is kept and used
-/// when nothing better comes in time. A failure that is final ends the race. Attempts that lose are dropped, which
-/// closes their sockets.
+/// Runs attempts with staggered starts until the result of one `is_best`. The first other result is kept, and returned
+/// when no better one comes in time. A final failure ends the race. Attempts that lose are dropped, which closes their
+/// sockets.
 pub(super) async fn race<T, F>(attempts: Vec<F>, is_best: impl Fn(&T) -> bool) -> Result<T, Vec<HostFailure>>
 where
     F: Future<Output = Result<T, HostFailure>>,
@@ -79,7 +79,7 @@ where
                 }
                 None => {}
             },
-            () = sleep(if fallback.is_some() { FALLBACK_PATIENCE } else { STAGGER }), if !running.is_empty() => {
+            () = sleep(if fallback.is_some() { FALLBACK_WAIT } else { STAGGER }), if !running.is_empty() => {
                 if fallback.is_some() {
                     break;
                 }

@@ -1,4 +1,4 @@
-//! A list of hosts as one pool sees it: what all parts of the cluster share.
+//! A list of hosts as one pool sees it: the state that all parts of the cluster share.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::cluster::balance::{self, Candidate};
-use crate::cluster::node::{Node, State};
+use crate::cluster::node::{Node, NodeState};
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::cluster::session_policy::SessionPolicy;
@@ -33,28 +33,28 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Arc<Node>>,
     /// The routes on which the pool has statements run.
     routes: Mutex<Vec<Route>>,
-    /// Who looks at each node in the background.
+    /// The watch over each node, in the order of the nodes.
     pub(super) watches: Vec<Arc<Watch<Cluster>>>,
     pub(super) connect_timeout: Duration,
     pub(super) config: Config,
-    /// The same under another application_name: what the monitor's connections are called.
+    /// The configuration of the monitor's connections: it has an application_name of its own.
     pub(super) monitor_config: Config,
     pub(super) connector: Connector,
     /// Hosts are tried in random order.
     at_random: bool,
-    /// A node was found once that suits a statement of the pool.
+    /// The pool has had a connection to a suitable node.
     pub(super) served: AtomicBool,
-    /// How the monitor looks; none: it does not.
+    /// How often the monitor checks the nodes; None: never.
     pub(super) monitor_interval: Option<MonitorInterval>,
     pub(super) topology: Mutex<Topology>,
-    /// A node has answered, or has failed to.
-    pub(super) heard: Notify,
-    /// Where the next search starts, so that pools over equal nodes spread.
+    /// A node has answered or failed.
+    pub(super) node_answered: Notify,
+    /// Where the next search starts, so that connections spread over equal nodes.
     rotation: AtomicUsize,
     pub(super) discovery: tokio::sync::Mutex<()>,
-    /// A suitable node has appeared: whoever waits may try again.
+    /// A suitable node has appeared: waiting tasks may try again.
     pub(crate) appeared: Notify,
-    /// Connections to some node were retired: idle ones are to be dropped.
+    /// Connections to a node were retired: the pool must drop the idle ones.
     pub(crate) retired: Notify,
     pub(crate) policy: SessionPolicy,
 }
@@ -106,7 +106,7 @@ impl Cluster {
             at_random,
             served: AtomicBool::new(false),
             monitor_interval,
-            heard: Notify::new(),
+            node_answered: Notify::new(),
             rotation: AtomicUsize::new(0),
             discovery: tokio::sync::Mutex::default(),
             appeared: Notify::new(),
@@ -119,7 +119,7 @@ impl Cluster {
         self.connect_timeout
     }
 
-    /// How often a connection that must not be silently dead shows that it lives.
+    /// How often a connection that waits for notifications is checked.
     pub(crate) fn heartbeat(&self) -> Duration {
         self.monitor_interval.unwrap_or_default().interval()
     }
@@ -129,32 +129,32 @@ impl Cluster {
         self.monitor_interval.unwrap_or_default().node_timeout
     }
 
-    /// Whether somebody listens to notices: until then they go no further.
+    /// Whether JavaScript has a listener for notices: they are dropped otherwise.
     pub(crate) fn want_notices(&self, wanted: bool) {
         self.connector.want_notices(wanted);
     }
 
-    /// Tells the pool's listeners of something.
+    /// Sends an event of the pool to JavaScript.
     pub(crate) fn announce(&self, event: Value) {
-        // Rare enough not to wait.
+        // Such an event is too rare to wait for room.
         drop(self.connector.announce(event));
     }
 
-    /// The same where there is much to tell: waits while JavaScript is behind.
+    /// Sends an event of which there may be many: waits while JavaScript is behind.
     pub(crate) async fn announce_in_time(&self, event: Value) {
         if let Some(room) = self.connector.announce(event) {
             room.await;
         }
     }
 
-    /// Tells the pool's listeners of an error that no caller is told.
+    /// Sends JavaScript an error that no caller gets.
     pub(crate) fn announce_error(&self, code: &str, message: &str, node: &str) {
         self.announce(
             json!({ "event": "error", "class": "HyperionError", "code": code, "message": message, "node": node }),
         );
     }
 
-    /// From now on the pool has statements run on this route, too.
+    /// From now on the pool uses this route, too.
     pub(crate) fn serve(&self, route: Route) {
         let mut routes = lock(&self.routes);
         if !routes.contains(&route) {
@@ -162,17 +162,17 @@ impl Cluster {
         }
     }
 
-    /// Whether a route of the pool is so.
-    pub(super) fn has_route(&self, is_so: impl Fn(Route) -> bool) -> bool {
+    /// Whether `matches` is true of a route of the pool.
+    pub(super) fn has_route(&self, matches: impl Fn(Route) -> bool) -> bool {
         let routes = lock(&self.routes).clone();
-        routes.into_iter().any(is_so)
+        routes.into_iter().any(matches)
     }
 
     /// The node to connect to on `route`, when one is known to suit.
     pub(super) fn target(&self, route: Route) -> Option<Arc<Node>> {
         let suits = |node: &&Arc<Node>| {
             let seen = lock(&node.status);
-            let is_up = seen.state == State::Up || (seen.state == State::Fenced && !route.must_write());
+            let is_up = seen.state == NodeState::Up || (seen.state == NodeState::Fenced && !route.must_write());
             is_up
                 && !node.suspect.load(Ordering::Relaxed)
                 && seen.role.is_some_and(|role| fit(route, role) == Fit::Good)
@@ -184,7 +184,7 @@ impl Cluster {
         Some(self.nodes[chosen].clone())
     }
 
-    /// Which of these nodes is to get the next statement, or connection.
+    /// Which of these nodes gets the next statement or connection.
     pub(crate) fn choose(&self, candidates: &[Candidate]) -> Option<usize> {
         match candidates {
             [] => None,
@@ -195,18 +195,19 @@ impl Cluster {
         }
     }
 
-    /// What a choice on `route` knows of a node.
+    /// A node as a candidate for `route`.
     pub(crate) fn candidate(&self, node: usize, route: Route) -> Candidate {
         let node = &self.nodes[node];
         let role = lock(&node.status).role;
         candidate(node, role.map_or(Fit::No, |role| fit(route, role)))
     }
 
-    /// Whether nobody knows a node that suits `route`, not even as the second best.
+    /// Whether no known node suits `route`, not even as a fallback.
     pub(crate) fn lacks_node(&self, route: Route) -> bool {
         let is_up = |node: &Arc<Node>| {
             let seen = lock(&node.status);
-            matches!(seen.state, State::Up | State::Fenced) && seen.role.is_some_and(|role| fit(route, role) != Fit::No)
+            matches!(seen.state, NodeState::Up | NodeState::Fenced)
+                && seen.role.is_some_and(|role| fit(route, role) != Fit::No)
         };
         let found = |node: &Arc<Node>| is_up(node) && self.objection_to(node, route).is_none();
         !self.nodes.iter().any(found)
@@ -217,7 +218,7 @@ impl Cluster {
         self.has_route(|route| self.lacks_node(route))
     }
 
-    /// Whether a better node than this connection's is up.
+    /// Whether a node is up that suits `route` better than this connection's.
     pub(crate) fn has_better_than(&self, conn: &Connection, route: Route) -> bool {
         fit(route, conn.role()) == Fit::Fallback && self.target(route).is_some()
     }
@@ -237,11 +238,11 @@ impl Cluster {
             // The known primary stays where it is.
             shuffle(&mut nodes[usize::from(primary.is_some())..]);
         }
-        nodes.sort_by_key(|node| lock(&node.status).state == State::Down);
+        nodes.sort_by_key(|node| lock(&node.status).state == NodeState::Down);
         nodes
     }
 
-    /// Why a node whose role suits `route` is not to be used for it all the same.
+    /// Why a node must not be used for `route` although its role suits.
     pub(super) fn objection_to(&self, node: &Node, route: Route) -> Option<String> {
         let (role, timeline, refused) = {
             let seen = lock(&node.status);
@@ -254,12 +255,12 @@ impl Cluster {
         self.deposed(timeline).or_else(|| self.rival(node, route))
     }
 
-    /// Why a primary on `timeline` is none any more.
+    /// Why a primary on `timeline` is deposed, if it is.
     pub(super) fn deposed(&self, timeline: Option<u32>) -> Option<String> {
         lock(&self.topology).deposed(timeline)
     }
 
-    /// Of two primaries on the same timeline the one in use stays.
+    /// Why a second primary on the same timeline must not be used: the one in use stays.
     pub(super) fn rival(&self, node: &Node, route: Route) -> Option<String> {
         let primary = lock(&self.topology).primary?;
         let other = Some(primary).filter(|other| route.wants_primary() && *other != node.endpoint.index)?;
@@ -273,7 +274,7 @@ fn candidate(node: &Node, fit: Fit) -> Candidate {
     Candidate { node: endpoint.index, fit, in_flight: endpoint.in_flight(), connections: endpoint.connections() }
 }
 
-/// Fisher and Yates.
+/// Shuffles by Fisher and Yates.
 fn shuffle<T>(items: &mut [T]) {
     for last in (1..items.len()).rev() {
         items.swap(last, (random() * (last + 1) as f64) as usize);

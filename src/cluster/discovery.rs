@@ -16,8 +16,10 @@ use crate::connection::connection::Connection;
 use crate::connection::failure::{ConnectFailure, HostFailure};
 use crate::engine::lock;
 
-/// What appears during a search is likely to be what the search is just finding.
+/// A node that appears during a search has probably been found by the search itself, which gets this much time to
+/// finish.
 const HEAD_START: Duration = Duration::from_millis(20);
+
 impl Cluster {
     /// A connection to a node that suits `route`.
     pub(crate) async fn connect(&self, route: Route) -> Result<Connection, ConnectFailure> {
@@ -29,7 +31,7 @@ impl Cluster {
 async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Result<(Connection, Fit), HostFailure> {
     let result = match open(cluster, &cluster.config, node, |probe| fit(route, probe.role) == Fit::Good).await {
         Ok((conn, probe)) => {
-            // Of several servers with one name, the node is the one that the monitor looks at.
+            // If several servers have the node's name, only the one that the monitor checks counts as the node.
             if node.is_watched_at(conn.address()) {
                 cluster.observe(node, Observation::Alive(probe));
             }
@@ -48,16 +50,16 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Res
             cluster.served.store(true, Ordering::Relaxed);
             lock(&node.status).refusal = None;
         }
-        // Seen already.
+        // The probe was observed above.
         Err(HostFailure::Unsuitable(_)) => {}
         Err(failure) => cluster.observe(node, Observation::Failed(failure.clone())),
     }
     result
 }
 
-/// A connection to a node that suits `route`. However many callers need one, the hosts are searched once at a time.
+/// A connection to a node that suits `route`. Only one search runs at a time, however many callers need a connection.
 pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connection, ConnectFailure> {
-    cluster.begin();
+    cluster.note_search_began();
     let mut tried = None;
     loop {
         // The usual case: the node is known.
@@ -65,17 +67,17 @@ pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connectio
             tokio::select! {
                 opened = open_suitable(cluster, &node, route) => match opened {
                     Ok((conn, _)) => return Ok(conn),
-                    Err(failure) if failure.is_final() => return Err(give_up(failure)),
+                    Err(failure) if failure.is_final() => return Err(connect_failure(failure)),
                     Err(_) => {}
                 },
-                // It would not answer any more.
+                // The node is down: the attempt would never end.
                 () = node.endpoint.breaks() => {}
             }
             tried = Some(node.endpoint.index);
             continue;
         }
         let Ok(_searching) = cluster.discovery.try_lock() else {
-            // Somebody searches already: what that finds is ours too.
+            // Another task searches already: this one uses the node that it finds.
             drop(cluster.discovery.lock().await);
             if cluster.target(route).is_none_or(|node| tried == Some(node.endpoint.index)) {
                 return Err(ConnectFailure::NoNode);
@@ -84,14 +86,14 @@ pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connectio
         };
         return tokio::select! {
             found = search(cluster, route) => found,
-            conn = whoever_appears(cluster, route) => Ok(conn),
+            conn = connect_to_appearing_node(cluster, route) => Ok(conn),
         };
     }
 }
 
-/// A connection to a node that turns out to suit while the hosts are searched. The search may be waiting for a silent host, and
-/// has heard the others say that they do not suit when they did not yet.
-async fn whoever_appears(cluster: &Cluster, route: Route) -> Connection {
+/// A connection to a node that becomes suitable while the hosts are searched. The search may be waiting for a silent
+/// host and have dropped this node before, because it did not suit then.
+async fn connect_to_appearing_node(cluster: &Cluster, route: Route) -> Connection {
     loop {
         let appeared = cluster.appeared.notified();
         if let Some(node) = cluster.target(route) {
@@ -104,8 +106,8 @@ async fn whoever_appears(cluster: &Cluster, route: Route) -> Connection {
     }
 }
 
-/// What follows from a failure that is final.
-fn give_up(failure: HostFailure) -> ConnectFailure {
+/// The error for a final failure.
+fn connect_failure(failure: HostFailure) -> ConnectFailure {
     match failure {
         HostFailure::Refused(error) => ConnectFailure::Refused(error),
         HostFailure::Password(failed) => ConnectFailure::Password(failed),
@@ -114,27 +116,27 @@ fn give_up(failure: HostFailure) -> ConnectFailure {
     }
 }
 
-/// The failure that ends the matter when no host could be used.
-fn last_word(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
+/// The error when no host could be used.
+fn final_failure(failures: Vec<HostFailure>, served: bool) -> ConnectFailure {
     let is_untrusted = |failure: &HostFailure| matches!(failure, HostFailure::Untrusted(_));
-    // A certificate does not get better by waiting. But the others may: one that is down comes up, and in a pool that
-    // had a node a standby is promoted.
+    // An untrusted server stays untrusted. But another host may become suitable: one that is down may come up, and a
+    // standby may be promoted if the pool has had a primary.
     let others_are_hopeless = failures.iter().all(|failure| match failure {
         HostFailure::Untrusted(_) => true,
         HostFailure::Unsuitable(_) => !served,
         _ => false,
     });
     let ends = |failure: &HostFailure| failure.is_final() || (others_are_hopeless && is_untrusted(failure));
-    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, give_up)
+    failures.into_iter().find(ends).map_or(ConnectFailure::NoNode, connect_failure)
 }
 
-/// Races all hosts.
+/// Races attempts at all hosts.
 async fn search(cluster: &Cluster, route: Route) -> Result<Connection, ConnectFailure> {
     let nodes = cluster.in_order(route).into_iter();
     let attempts = nodes.map(|node| async move { open_suitable(cluster, &node, route).await }).collect();
     match race(attempts, |(_, fit)| *fit == Fit::Good).await {
         Ok((conn, _)) => Ok(conn),
-        Err(failures) => Err(last_word(failures, cluster.served.load(Ordering::Relaxed))),
+        Err(failures) => Err(final_failure(failures, cluster.served.load(Ordering::Relaxed))),
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
     use crate::error::Distrust;
 
     #[test]
-    fn when_a_bad_certificate_ends_the_matter() {
+    fn when_a_bad_certificate_is_the_error() {
         let bad = || HostFailure::Untrusted(Box::new(Distrust::tls("db1".into(), 5432, None, "bad".into())));
         let down = || HostFailure::Unreachable("refused".into());
         let standby = || HostFailure::Unsuitable("is a standby".into());
@@ -161,8 +163,8 @@ mod tests {
         ];
         for (name, failures, expected) in table {
             for (served, ends) in [false, true].into_iter().zip(expected) {
-                let word = last_word(failures.clone(), served);
-                assert_eq!(matches!(word, ConnectFailure::Untrusted(_)), ends, "{name}, served before: {served}");
+                let failure = final_failure(failures.clone(), served);
+                assert_eq!(matches!(failure, ConnectFailure::Untrusted(_)), ends, "{name}, served before: {served}");
             }
         }
     }

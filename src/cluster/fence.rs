@@ -1,8 +1,8 @@
-//! A write was refused as read-only (25006): is that the cluster's doing, or the user's own?
+//! Finds out why a write was refused as read-only (25006): by the cluster, or by the user's own settings.
 //!
 //! `default_transaction_read_only` may be on because a manager fenced the node (`ALTER SYSTEM` and a reload), or
-//! because somebody ran `SET` in this very session, which the server reports in the same way. `pg_settings.source`
-//! tells them apart.
+//! because the user ran `SET` in this session, which the server reports in the same way. `pg_settings.source`
+//! distinguishes the two.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use crate::cluster::observation::Observation;
 use crate::connection::connection::{Connection, Sequence};
 use crate::connection::probe::{Probe, Role, cell};
 
-/// Whose doing it is.
+/// Why the write was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The node is fenced, or a standby: go elsewhere.
+    /// The node is fenced, or a standby: the statement belongs on another node.
     Fenced,
-    /// The session or the transaction was made read-only by its user.
+    /// The user made the session or the transaction read-only.
     Own,
 }
 
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'";
 
-/// Asks the connection on which `refused` was answered with 25006. A node that turns out to be fenced loses all its
-/// connections at once.
+/// Asks the session in which the statement `refused` got 25006. If its node is fenced, the pool drops all connections
+/// to it at once.
 pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> Verdict {
     let asked = timeout(cluster.connect_timeout(), conn.client.simple_query(QUESTION)).await;
     let Ok(Ok(messages)) = asked else { return Verdict::Fenced };
@@ -53,7 +53,7 @@ fn verdict(role: Role, source: Option<&str>, changed_meanwhile: bool) -> Verdict
     match role {
         Role { in_recovery: true, .. } => Verdict::Fenced,
         Role { read_only: true, .. } if !set_by_user => Verdict::Fenced,
-        // Fenced when the statement ran, and lifted again since.
+        // The fence was lifted after the statement had run.
         Role { read_only: false, .. } if changed_meanwhile => Verdict::Fenced,
         _ => Verdict::Own,
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verdicts() {
+    fn a_read_only_session_is_the_users_own_only_if_the_user_set_it() {
         use Verdict::{Fenced, Own};
         let role = |in_recovery, read_only| Role { in_recovery, read_only };
         let table = [

@@ -4,15 +4,15 @@
 //! - `role`: which node suits which route (pure functions)
 //! - `balance`: which of several nodes that suit (pure functions, one strategy a file)
 //! - `node`: one host and what was last seen of it
-//! - `session_policy`: how sessions behave: how large results may be, how statements are named, what is reset
+//! - `session_policy`: how large results may be, whether statements have names, what is reset
 //! - `topology`: what is known of the cluster as a whole: the primary, timelines, positions
-//! - `watch`: who looks at a server in the background, shared by pools
+//! - `watch`: the monitor of one server, shared by the pools that use the server
 //! - `cluster`: a list of hosts as one pool sees it
-//! - `attempt`: one connection to one node
-//! - `observation`: what follows from what was seen of a node: the only place that changes a node's state
+//! - `attempt`: one attempt to connect to one node, and races of attempts
+//! - `observation`: what follows from an answer or a failure of a node: the only place that changes a node's state
 //! - `discovery`: from a list of hosts to one suitable connection
-//! - `fence`: is a read-only answer the cluster's doing or the user's own
-//! - `monitor`: the background task that looks at a node
+//! - `fence`: why a write was refused as read-only: by the cluster, or by the user's own settings
+//! - `monitor`: the background task that checks a node
 //! - `status`: what is known of the nodes, for `nodes()` and for errors
 
 mod attempt;

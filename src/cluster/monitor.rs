@@ -1,9 +1,9 @@
-//! Looks at a node in the background, over one light connection for all pools that have it (`watch`).
+//! Checks a node in the background, over one connection for all pools that use the node (`watch`).
 //!
-//! It looks every second while all is well; every 100 ms while one of the pools knows no node to use; at once when a
-//! connection breaks, an attempt fails or a fence is seen ([`Endpoint::request_check`]). A node that answers nothing for
-//! `node_timeout` (no look of ours, no statement of anybody's) is down, and what runs on it is released: TCP alone would
-//! let it hang for minutes.
+//! The monitor probes the node every second while all is well, every 100 ms while one of the pools has no usable node,
+//! and at once when a connection breaks, an attempt fails or a fence is seen ([`Endpoint::request_check`]). A node that
+//! answers neither a probe nor a statement for `node_timeout` counts as down, and its running statements fail: by TCP
+//! alone they would hang for minutes.
 //!
 //! [`Endpoint::request_check`]: crate::connection::endpoint::Endpoint::request_check
 
@@ -22,35 +22,35 @@ use crate::cluster::node::Node;
 use crate::cluster::observation::Observation;
 use crate::cluster::watch::{MonitorInterval, Watch};
 use crate::connection::connection::Connection;
-use crate::connection::failure::{HostFailure, Stage};
+use crate::connection::failure::{ConnectStage, HostFailure};
 use crate::connection::probe::Probe;
 use crate::engine::{clock, lock, random};
 
-/// How long closing waits for the sockets to be closed.
+/// How long closing a pool waits until its sockets are closed.
 const CLOSING: Duration = Duration::from_secs(1);
 const INTERVAL_WITHOUT_NODE: Duration = Duration::from_millis(100);
-/// Requests for a look closer together than this are one.
+/// Requests for a check that are closer together than this count as one.
 const QUIET: Duration = Duration::from_millis(10);
-/// A deadline that passed by more than this was not watched: our own process was stopped, not the node.
+/// If a deadline is noticed later than this, this process itself was stopped, not the node.
 const ASLEEP: Duration = Duration::from_millis(200);
-/// What the node said meanwhile is read in this time.
+/// How long the node then gets, so that an answer that came meanwhile is read.
 const AWAKENING: Duration = Duration::from_millis(250);
 
 /// One of the pools that share a watch, with its node.
 type Sharer = (Arc<Cluster>, Arc<Node>);
 
 impl Cluster {
-    /// Starts looking at the nodes in the background, if the pool wants that.
+    /// Starts to check the nodes in the background, if the pool has a monitor.
     pub(crate) fn watch(self: &Arc<Self>) {
         if self.monitor_interval.is_some() {
-            self.begin();
+            self.note_search_began();
             for (node, watch) in self.watches.iter().enumerate() {
-                join(watch, self, node);
+                join_watch(watch, self, node);
             }
         }
     }
 
-    /// Stops looking, and resolves when every connection that nobody has any more is closed.
+    /// Stops checking the nodes, and resolves when the pool's connections are closed.
     pub(crate) async fn close(self: &Arc<Self>) {
         let mut links: Vec<_> = self.nodes.iter().flat_map(|node| node.endpoint.links()).collect();
         for watch in &self.watches {
@@ -60,28 +60,28 @@ impl Cluster {
     }
 }
 
-/// The pool wants to know what is seen.
-fn join(watch: &Arc<Watch<Cluster>>, cluster: &Arc<Cluster>, node: usize) {
+/// Adds the pool to those that get the watch's observations.
+fn join_watch(watch: &Arc<Watch<Cluster>>, cluster: &Arc<Cluster>, node: usize) {
     let mut state = lock(&watch.state);
     state.pools.push((Arc::downgrade(cluster), node));
-    // The I/O thread may have ended, and with it the task, when its last environment did.
+    // The I/O thread ends with the last environment, and the task with it.
     if state.task.as_ref().is_none_or(JoinHandle::is_finished)
         && let Some(monitor_interval) = cluster.monitor_interval
     {
-        state.task = Some(tokio::spawn(look_out(Arc::downgrade(watch), watch.wake_up(), monitor_interval)));
+        state.task = Some(tokio::spawn(monitor_server(Arc::downgrade(watch), watch.wake_up(), monitor_interval)));
     } else {
         watch.wake_up().notify_one();
     }
 }
 
-async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_interval: MonitorInterval) {
+async fn monitor_server(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_interval: MonitorInterval) {
     let mut conn: Option<Connection> = None;
-    // Whose name and password the connection has.
+    // The pool whose user and password the connection has.
     let mut owner: Weak<Cluster> = Weak::new();
-    // When the node answered last; none: it did not when it was asked last.
+    // When the node answered last; None: it did not answer the last probe.
     let mut answered = None;
     loop {
-        // Between two looks the watch and its pools may be dropped: they are held only while looking.
+        // The watch and its pools are held only during a check, so that they can be dropped between two checks.
         let Some(strong) = watch.upgrade() else { return };
         let Some(pools) = strong.pools() else { return };
         let pools: Vec<Sharer> =
@@ -92,7 +92,7 @@ async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_int
             owner = Arc::downgrade(&pools[0].0);
             &pools[0]
         });
-        let seen = match look(&pools, chosen, &mut conn, answered, monitor_interval).await {
+        let seen = match check_node(&pools, chosen, &mut conn, answered, monitor_interval).await {
             Ok(probe) => {
                 answered = Some(Instant::now());
                 Observation::Alive(probe)
@@ -107,7 +107,7 @@ async fn look_out(watch: Weak<Watch<Cluster>>, wake_up: Arc<Notify>, monitor_int
             node.watch_at(conn.as_ref().map(Connection::address));
             cluster.observe(node, seen.clone());
             if cluster.is_unsettled() && matches!(seen, Observation::Alive(_)) {
-                // A pool that only looks must not wait for a node that is frozen either.
+                // A pool without connections must not wait for a frozen node either.
                 let cluster = cluster.clone();
                 drop(tokio::spawn(async move { cluster.settled().await }));
             }
@@ -132,8 +132,8 @@ async fn broken(conn: Option<&Connection>) {
     }
 }
 
-/// One look, which ends in an answer or when the node has been silent for too long.
-async fn look(
+/// One check. It ends with an answer, or when the node has been silent for too long.
+async fn check_node(
     pools: &[Sharer],
     owner: &Sharer,
     conn: &mut Option<Connection>,
@@ -152,15 +152,15 @@ async fn look(
             return probed;
         }
         let now = Instant::now();
-        let heard = pools.iter().map(|(_, node)| node.endpoint.last_answer()).max().unwrap_or(0);
-        let silence = Duration::from_micros(clock().saturating_sub(heard));
+        let last_answer = pools.iter().map(|(_, node)| node.endpoint.last_answer()).max().unwrap_or(0);
+        let silence = Duration::from_micros(clock().saturating_sub(last_answer));
         if now.duration_since(deadline) > ASLEEP {
             deadline = now + AWAKENING;
-        } else if heard > 0 && silence < monitor_interval.node_timeout {
-            // It is only this connection's backend that says nothing.
+        } else if last_answer > 0 && silence < monitor_interval.node_timeout {
+            // The node answers statements: only the backend of this connection is silent.
             deadline = now + monitor_interval.node_timeout.saturating_sub(silence);
         } else {
-            return Err(HostFailure::Silent(now.duration_since(answered), Stage::Asking));
+            return Err(HostFailure::Silent(now.duration_since(answered), ConnectStage::Asking));
         }
     }
 }
@@ -171,13 +171,13 @@ async fn probe((cluster, node): &Sharer, conn: &mut Option<Connection>) -> Resul
     {
         return Ok(probe);
     }
-    // A broken connection may have been one backend's end: only a new one tells whether the node is gone.
+    // One backend may have ended: only a new connection shows whether the node is down.
     let (opened, probe) = open(cluster, &cluster.monitor_config, node, Probe::is_writable).await?;
     *conn = Some(opened);
     Ok(probe)
 }
 
-/// ±10 %, so that many processes do not ask at the same moment.
+/// The interval ±10 %, so that many processes do not probe at the same moment.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + 0.2 * random())
 }

@@ -1,4 +1,4 @@
-//! One node of the cluster: where it is, and what is known of it right now.
+//! One node of the cluster, and what was last seen of it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -11,18 +11,18 @@ use crate::engine::lock;
 
 /// Whether a node can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Nobody has asked it yet.
+pub(crate) enum NodeState {
+    /// It was not asked yet.
     #[default]
     Unknown,
     Up,
-    /// It answers nothing, or refuses connections.
+    /// It does not answer, or refuses connections.
     Down,
     /// It is a primary that accepts no writes (`default_transaction_read_only`), or a deposed one.
     Fenced,
 }
 
-impl State {
+impl NodeState {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -42,18 +42,19 @@ pub(crate) struct Lag {
 /// What was last seen of a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeStatus {
-    pub(crate) state: State,
-    /// None too while it is refused for belonging to another cluster.
+    pub(crate) state: NodeState,
+    /// None: it has not answered, or is refused because it belongs to another cluster.
     pub(crate) role: Option<Role>,
     pub(crate) timeline: Option<u32>,
     /// Round trip of the last probe.
     pub(crate) latency: Option<Duration>,
     /// A primary's write position, a standby's replay position.
     pub(crate) lsn: Option<u64>,
-    /// None: a primary, or no primary was seen yet.
+    /// None: the node is a primary, or no primary was seen yet.
     pub(crate) lag: Option<Lag>,
     pub(crate) last_error: Option<String>,
-    /// Why the last attempt of the pool to connect failed, if it did: a server that is full serves the monitor.
+    /// Why the pool's last attempt to connect has failed. The monitor may still reach a server that accepts no more
+    /// connections.
     pub(crate) refusal: Option<String>,
 }
 
@@ -72,11 +73,11 @@ impl NodeStatus {
 pub(crate) struct Node {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) status: Mutex<NodeStatus>,
-    /// A connection attempt failed and nobody has seen it alive since: do not choose it first.
+    /// An attempt to connect has failed, and the node has not answered since: it is not the first choice.
     pub(crate) suspect: AtomicBool,
-    /// What it said before it was known which cluster the nodes belong to.
+    /// Its answer from the time before the topology was settled.
     pub(crate) early: Mutex<Option<Probe>>,
-    /// Where the monitor's connection goes.
+    /// The address of the monitor's connection.
     watched: Mutex<Option<Address>>,
 }
 
@@ -91,12 +92,12 @@ impl Node {
         }
     }
 
-    /// The monitor looks at this address of it.
+    /// Notes the address of the monitor's connection.
     pub(crate) fn watch_at(&self, address: Option<&Address>) {
         *lock(&self.watched) = address.cloned();
     }
 
-    /// Whether what is seen at this address is seen of the node: another may be another server's.
+    /// Whether an answer from this address is the node's: another address of its name may be another server.
     pub(crate) fn is_watched_at(&self, address: &Address) -> bool {
         lock(&self.watched).as_ref().is_none_or(|watched| watched == address)
     }

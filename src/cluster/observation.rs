@@ -1,11 +1,12 @@
-//! What follows from what was seen of a node: which node is the primary, which is not to be used, what the pool is told.
+//! What follows from an answer or a failure of a node: which node is the primary, which must not be used, which events
+//! the pool sends.
 //! [`Cluster::observe`] is the only place that changes a node's state.
 //!
-//! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster and
-//! is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other was
-//! deposed and does not know it. (A standby that follows a higher timeline is evidence, too.) No node can tell by itself,
-//! so nothing is decided until each has answered or failed once, or has been silent for longer than an answer should take
-//! (it may be frozen): see [`Cluster::settled`].
+//! Two questions come first. *Which cluster is it?* A host with another system identifier belongs to another cluster
+//! and is never used. *Which of two nodes that accept writes is the primary?* The one on the higher timeline: the other
+//! was deposed and does not know it. (A standby that follows a higher timeline is evidence, too.) No node alone can
+//! tell, so nothing is decided until each has answered or failed once, or has been silent for longer than an answer
+//! should take (it may be frozen): see [`Cluster::settled`].
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::cluster::attempt::open;
 use crate::cluster::cluster::Cluster;
-use crate::cluster::node::{Node, NodeStatus, State};
+use crate::cluster::node::{Node, NodeState, NodeStatus};
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::connection::failure::HostFailure;
@@ -32,26 +33,26 @@ use crate::error::ClientError;
 /// Something seen of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Observation {
-    /// It answered.
+    /// The node answered.
     Alive(Probe),
-    /// A connection attempt of the pool failed; that alone does not condemn the node.
+    /// An attempt of the pool to connect failed. That alone does not make the node down.
     Failed(HostFailure),
-    /// The monitor failed to reach it.
+    /// The monitor could not reach the node.
     Lost(HostFailure),
 }
 
-/// The first answers of healthy nodes come within this of each other, or of twice the time the first one took.
+/// Added to twice the time of the first answer, this is how long healthy nodes take to answer at most.
 const SETTLING: Duration = Duration::from_millis(100);
 
-fn has_been_heard(node: &Arc<Node>) -> bool {
-    lock(&node.early).is_some() || lock(&node.status).state != State::Unknown
+fn has_answered_or_failed(node: &Arc<Node>) -> bool {
+    lock(&node.early).is_some() || lock(&node.status).state != NodeState::Unknown
 }
 
 impl Cluster {
-    /// Takes note of something seen, and does what follows from it.
+    /// Notes an observation of a node, and does what follows from it.
     pub(crate) fn observe(&self, node: &Arc<Node>, observation: Observation) {
         if let Observation::Failed(failure) | Observation::Lost(failure) = &observation {
-            self.tell_of_distrust(node, failure);
+            self.announce_distrust(node, failure);
         }
         match observation {
             Observation::Alive(probe) => {
@@ -61,7 +62,7 @@ impl Cluster {
                     topology.settled
                 };
                 if settled {
-                    self.alive(node, probe);
+                    self.apply_answer(node, probe);
                 } else {
                     *lock(&node.early) = Some(probe);
                 }
@@ -71,8 +72,8 @@ impl Cluster {
                 let reason = Some(failure.describe());
                 seen.refusal.clone_from(&reason);
                 seen.last_error = reason;
-                if seen.state == State::Unknown {
-                    seen.state = State::Down;
+                if seen.state == NodeState::Unknown {
+                    seen.state = NodeState::Down;
                 }
                 drop(seen);
                 if failure.is_of_the_node() {
@@ -80,26 +81,26 @@ impl Cluster {
                 }
                 node.endpoint.request_check();
             }
-            Observation::Lost(failure) => self.lost(node, &failure),
+            Observation::Lost(failure) => self.apply_loss(node, &failure),
         }
-        if self.nodes.iter().all(has_been_heard) {
+        if self.nodes.iter().all(has_answered_or_failed) {
             self.settle();
         }
-        self.heard.notify_waiters();
+        self.node_answered.notify_waiters();
     }
 
     /// The nodes are being asked.
-    pub(super) fn begin(&self) {
-        lock(&self.topology).begin();
+    pub(super) fn note_search_began(&self) {
+        lock(&self.topology).note_search_began();
     }
 
-    /// Whether nothing is decided yet.
+    /// Whether it is still open which cluster and which primary it is.
     pub(crate) fn is_unsettled(&self) -> bool {
         !lock(&self.topology).settled
     }
 
-    /// Resolves when enough is known to use the node that has just answered: every other one has been heard, or has had
-    /// about twice the time of the first to answer.
+    /// Resolves when enough is known to use the node that has just answered: every other node has answered or failed,
+    /// or has had about twice the time of the first answer.
     pub(crate) async fn settled(&self) {
         let (began, answered) = {
             let topology = lock(&self.topology);
@@ -109,23 +110,23 @@ impl Cluster {
             }
             (topology.began.unwrap_or(now), topology.answered.unwrap_or(now))
         };
-        let cancellation = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
-        let deadline = (began + cancellation).into();
+        let wait = ((answered - began) * 2 + SETTLING).min(self.connect_timeout);
+        let deadline = (began + wait).into();
         if self.monitor_interval.is_some() {
-            let all_heard = async {
+            let all_known = async {
                 loop {
-                    let heard = self.heard.notified();
+                    let heard = self.node_answered.notified();
                     if lock(&self.topology).settled {
                         return;
                     }
                     heard.await;
                 }
             };
-            let _ = timeout_at(deadline, all_heard).await;
+            let _ = timeout_at(deadline, all_known).await;
         } else {
-            // Nobody else looks at the others.
-            let unheard = self.nodes.iter().filter(|node| !has_been_heard(node));
-            let looks = unheard.map(|node| async move {
+            // Without a monitor no other task asks the remaining nodes.
+            let unknown = self.nodes.iter().filter(|node| !has_answered_or_failed(node));
+            let checks = unknown.map(|node| async move {
                 let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
                     Ok((_, probe)) => Observation::Alive(probe),
                     Err(failure) => Observation::Failed(failure),
@@ -133,15 +134,15 @@ impl Cluster {
                 self.observe(node, seen);
             });
             tokio::select! {
-                _ = join_all(looks) => {}
+                _ = join_all(checks) => {}
                 () = sleep_until(deadline) => {}
             }
         }
         self.settle();
     }
 
-    /// Decides which cluster it is (the one most nodes belong to; of two with as many nodes, that of the first host), and
-    /// then looks at what was seen.
+    /// Decides which cluster it is (the one that most nodes belong to; of two with as many nodes that of the first
+    /// host), and then processes the answers that came before.
     fn settle(&self) {
         let mut topology = lock(&self.topology);
         if std::mem::replace(&mut topology.settled, true) {
@@ -153,7 +154,7 @@ impl Cluster {
         for identity in &identities {
             *votes.entry(*identity).or_insert(0) += 1;
         }
-        // Of several with as many votes max_by_key takes the last.
+        // max_by_key returns the last of several with as many votes.
         let ours = identities.iter().rev().max_by_key(|identity| votes[*identity]).copied();
         let timeline = |node: &Arc<Node>| {
             lock(&node.early).filter(|probe| probe.identity.is_none_or(|own| Some(own) == ours))?.timeline
@@ -162,16 +163,16 @@ impl Cluster {
         topology.highest_timeline = self.nodes.iter().filter_map(timeline).max().unwrap_or(0);
         drop(topology);
         let mut early: Vec<_> = self.nodes.iter().filter_map(|node| Some((node, lock(&node.early).take()?))).collect();
-        // Standbys are measured against the primary.
+        // The primary comes first: the lag of the standbys is computed from its position.
         early.sort_by_key(|(_, probe)| probe.role.in_recovery);
         for (node, probe) in early {
-            self.alive(node, probe);
+            self.apply_answer(node, probe);
         }
     }
 
-    fn alive(&self, node: &Arc<Node>, probe: Probe) {
-        if let Some(reason) = self.foreign(node, &probe) {
-            return self.refuse(node, reason);
+    fn apply_answer(&self, node: &Arc<Node>, probe: Probe) {
+        if let Some(reason) = self.identity_objection(node, &probe) {
+            return self.exclude_node(node, reason);
         }
         let known = lock(&node.status).clone();
         let was_primary = known.role.is_some_and(|role| !role.in_recovery);
@@ -183,9 +184,9 @@ impl Cluster {
         }
         let deposed = if is_primary { self.deposed(timeline) } else { None };
         let writable = deposed.is_none() && probe.role.is_writable();
-        let state = if is_primary && !writable { State::Fenced } else { State::Up };
+        let state = if is_primary && !writable { NodeState::Fenced } else { NodeState::Up };
         let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.topology).lag(lsn)) };
-        let sighting = NodeStatus {
+        let status = NodeStatus {
             state,
             role: Some(probe.role),
             timeline,
@@ -196,15 +197,15 @@ impl Cluster {
             refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
         };
         node.suspect.store(false, Ordering::Relaxed);
-        *lock(&node.status) = sighting;
+        *lock(&node.status) = status;
         if was_primary && is_primary && known.timeline < timeline {
-            // Another server answers under this name.
+            // Another server answers under this name now.
             node.endpoint.break_connections();
         }
         if known.state != state || known.role.is_none() || was_primary != is_primary {
-            self.tell_node(node, state);
-            if state == State::Fenced && known.state != State::Fenced {
-                self.tell("fenced", node, json!({}));
+            self.announce_node_state(node, state);
+            if state == NodeState::Fenced && known.state != NodeState::Fenced {
+                self.announce_node_event("fenced", node, json!({}));
                 if self.has_route(Route::must_write) {
                     node.endpoint.retire_connections();
                     self.retired.notify_one();
@@ -226,14 +227,14 @@ impl Cluster {
         }
     }
 
-    /// Why a node that answers so is none of the cluster's.
-    fn foreign(&self, node: &Node, probe: &Probe) -> Option<String> {
+    /// Why a node with this answer does not belong to the cluster.
+    fn identity_objection(&self, node: &Node, probe: &Probe) -> Option<String> {
         let mut topology = lock(&self.topology);
         let Some(theirs) = probe.identity else {
-            // Asked, and not told.
+            // The session was asked, but cannot read the system identifier.
             if probe.latency.is_some() && self.nodes.len() > 1 && !std::mem::replace(&mut topology.warned, true) {
                 drop(topology);
-                self.tell("unidentified", node, json!({}));
+                self.announce_node_event("unidentified", node, json!({}));
             }
             return None;
         };
@@ -242,34 +243,34 @@ impl Cluster {
             .then(|| format!("belongs to another cluster: its system identifier is {theirs}, the others' is {ours}"))
     }
 
-    /// Why a connection on which `node` has said so is not to be used for `route`, even if its role suits.
+    /// Why a connection with this probe must not be used for `route`, even if its role suits.
     pub(crate) fn objection(&self, node: &Node, probe: &Probe, route: Route) -> Option<String> {
-        self.foreign(node, probe).or_else(|| {
+        self.identity_objection(node, probe).or_else(|| {
             let timeline = probe.timeline.filter(|_| !probe.role.in_recovery)?;
             self.deposed(Some(timeline)).or_else(|| self.rival(node, route))
         })
     }
 
-    /// Takes a node that is none of the cluster's out of use.
-    fn refuse(&self, node: &Arc<Node>, reason: String) {
-        let sighting = NodeStatus { state: State::Down, last_error: Some(reason), ..NodeStatus::default() };
-        let before = std::mem::replace(&mut *lock(&node.status), sighting);
-        if before.state != State::Down || before.role.is_some() {
+    /// Takes a node of another cluster out of use.
+    fn exclude_node(&self, node: &Arc<Node>, reason: String) {
+        let status = NodeStatus { state: NodeState::Down, last_error: Some(reason), ..NodeStatus::default() };
+        let before = std::mem::replace(&mut *lock(&node.status), status);
+        if before.state != NodeState::Down || before.role.is_some() {
             self.lost_primary(node);
             node.endpoint.break_connections();
             self.retired.notify_one();
-            self.tell_node(node, State::Down);
+            self.announce_node_state(node, NodeState::Down);
         }
     }
 
-    fn lost(&self, node: &Arc<Node>, failure: &HostFailure) {
+    fn apply_loss(&self, node: &Arc<Node>, failure: &HostFailure) {
         let gone = failure.is_of_the_node();
         let mut seen = lock(&node.status);
         seen.last_error = Some(failure.describe());
         let was = seen.state;
-        // A server that refuses the monitor (too many connections, starting up) may still serve those it has.
-        if gone || was == State::Unknown {
-            seen.state = State::Down;
+        // A server that refuses the monitor (too many connections, starting up) may still serve its other connections.
+        if gone || was == NodeState::Unknown {
+            seen.state = NodeState::Down;
             seen.latency = None;
             seen.lag = None;
         }
@@ -282,7 +283,7 @@ impl Cluster {
             self.retired.notify_one();
         }
         if changed {
-            self.tell_node(node, State::Down);
+            self.announce_node_state(node, NodeState::Down);
         }
     }
 
@@ -302,18 +303,22 @@ impl Cluster {
         drop(topology);
         let Some(old) = from.filter(|old| *old != node.endpoint.index).map(|old| &self.nodes[old]) else {
             if from.is_none() {
-                self.tell("primary", node, json!({ "from": null, "to": node.endpoint.label(), "downMs": down }));
+                self.announce_node_event(
+                    "primary",
+                    node,
+                    json!({ "from": null, "to": node.endpoint.label(), "downMs": down }),
+                );
             }
             return;
         };
         if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
-            // It may not know yet (frozen, cut off, its manager dead). What runs there would be lost, or hang for want of
-            // a standby.
+            // The old primary may not know yet (frozen, cut off, its manager dead). Statements there would be lost, or
+            // hang because they wait for a standby.
             old.endpoint.break_connections();
             self.retired.notify_one();
             old.endpoint.request_check();
         }
-        self.tell(
+        self.announce_node_event(
             "primary",
             node,
             json!({ "from": old.endpoint.label(), "to": node.endpoint.label(), "downMs": down }),
@@ -326,31 +331,32 @@ impl Cluster {
             topology.primary = None;
             topology.lost_at = Some(Instant::now());
             drop(topology);
-            // Whichever node is promoted is to be seen at once.
+            // The node that is promoted must be noticed at once.
             for node in &self.nodes {
                 node.endpoint.request_check();
             }
         }
     }
 
-    /// A server that is not to be trusted is somebody's to look after, even if others will do: told once for each reason.
-    fn tell_of_distrust(&self, node: &Node, failure: &HostFailure) {
+    /// Sends an event for an untrusted server, even if other hosts serve, because an administrator should know of it.
+    /// Once for each reason.
+    fn announce_distrust(&self, node: &Node, failure: &HostFailure) {
         let HostFailure::Untrusted(distrust) = failure else { return };
         if lock(&node.status).last_error.as_deref() != Some(&failure.describe()) {
             let mut event = ClientError::Untrusted(distrust.clone()).to_object(0);
-            // It is nobody's statement.
+            // The error belongs to no statement.
             event.retain(|key, _| key != "attempts" && key != "outcome");
             event.insert("event".into(), json!("error"));
             self.announce(Value::Object(event));
         }
     }
 
-    fn tell_node(&self, node: &Node, state: State) {
+    fn announce_node_state(&self, node: &Node, state: NodeState) {
         let role = lock(&node.status).role_name();
-        self.tell("node", node, json!({ "state": state.name(), "role": role }));
+        self.announce_node_event("node", node, json!({ "state": state.name(), "role": role }));
     }
 
-    fn tell(&self, event: &str, node: &Node, mut detail: Value) {
+    fn announce_node_event(&self, event: &str, node: &Node, mut detail: Value) {
         detail["event"] = json!(event);
         detail["host"] = json!(node.endpoint.host_name());
         detail["port"] = json!(node.endpoint.port);

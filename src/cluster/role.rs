@@ -1,4 +1,4 @@
-//! Which node suits which route: pure functions over what a node says of itself.
+//! Which node suits which route: pure functions over a node's role.
 
 use crate::cluster::route::{ReadFrom, Route};
 use crate::connection::probe::Role;
@@ -6,15 +6,15 @@ use crate::connection::probe::Role;
 /// How well a node suits a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fit {
-    /// Use it.
+    /// It suits.
     Good,
-    /// Use it when nothing better is up.
+    /// It is used when no better node is up.
     Fallback,
-    /// Do not use it.
+    /// It is not used.
     No,
 }
 
-/// The rule "does a node of this role suit this route".
+/// How well a node of this role suits a route.
 pub(crate) fn fit(route: Route, role: Role) -> Fit {
     let suits = match route {
         Route::Primary => role.is_writable(),
@@ -28,7 +28,7 @@ pub(crate) fn fit(route: Route, role: Role) -> Fit {
     if suits { Fit::Good } else { Fit::No }
 }
 
-/// Why a node does not suit, in the words of NoPrimaryError.
+/// Why a node of this role does not suit a route, for NoPrimaryError.
 pub(crate) fn misfit(route: Route, role: Role) -> &'static str {
     match (role.in_recovery, role.read_only) {
         (true, _) => "is a standby (in recovery)",

@@ -1,15 +1,15 @@
 //! Which node a statement is to run on.
 //!
-//! Every statement carries a [`Route`]. The public option `mode` is nothing but the route of the calls that name none.
+//! Every statement carries a [`Route`]. The public option `mode` is the route of the calls that name none.
 
 use serde::Deserialize;
 
 /// Which node a statement is to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The primary that accepts writes: the fence matters.
+    /// The primary that accepts writes. The fence matters.
     Primary,
-    /// A node to read from: nobody has promised that it accepts writes.
+    /// A node to read from. It need not accept writes.
     Read { from: ReadFrom },
 }
 
@@ -56,7 +56,7 @@ impl From<Mode> for Route {
 }
 
 impl Route {
-    /// How an error message calls the node that could not be found.
+    /// The name of the missing node in error messages.
     pub(crate) fn wanted(self) -> &'static str {
         match self {
             Self::Primary => "writable primary",
@@ -72,7 +72,7 @@ impl Route {
         matches!(self, Self::Read { from: ReadFrom::ReadOnly | ReadFrom::Standby })
     }
 
-    /// Whether one node alone can be right, so that of two primaries only one is.
+    /// Whether only the primary is right, so that of two primaries one must be chosen.
     pub(crate) fn wants_primary(self) -> bool {
         matches!(self, Self::Primary | Self::Read { from: ReadFrom::Primary })
     }

@@ -1,24 +1,24 @@
-//! How a pool's sessions behave beyond what PostgreSQL's protocol says: how large a result may be, whether statements are
-//! named, and what a session is cleared of between two users.
+//! How a pool treats its sessions: how large a result may be, whether statements have names, and what is reset between
+//! two users of a session.
 
 #[derive(Debug, Default)]
 pub(crate) struct SessionPolicy {
     /// Bytes of a result at most.
     pub(crate) result_limit: Option<usize>,
-    /// Whether statements are prepared under names; none: unless a pooler stands in between.
+    /// Whether statements have names; None: they have, unless there is a pooler.
     pub(crate) prepare: Option<bool>,
     pub(crate) reset: Reset,
 }
 
-/// What is undone between two users of a connection.
+/// What is reset between two users of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reset {
-    /// Settings, when they were changed.
+    /// Settings, if they were changed.
     #[default]
     Changes,
     Nothing,
-    /// All that a session can hold, each time.
+    /// Everything (DISCARD ALL), each time.
     Discard,
-    /// What this SQL undoes, each time.
+    /// This SQL runs each time.
     Sql(String),
 }

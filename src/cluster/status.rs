@@ -1,4 +1,4 @@
-//! What is known of the nodes, in words and numbers.
+//! What is known of the nodes, for `nodes()` and for errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cluster::cluster::Cluster;
-use crate::cluster::node::{Lag, Node, State};
+use crate::cluster::node::{Lag, Node, NodeState};
 use crate::cluster::role::misfit;
 use crate::cluster::route::Route;
 use crate::engine::lock;
 use crate::error::HostReason;
 
 impl Cluster {
-    /// What every host last said, for NoPrimaryError.
+    /// Why no host suits, for NoPrimaryError.
     pub(crate) fn reasons(&self, route: Route) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let seen = lock(&node.status).clone();
-            let role = seen.role.filter(|_| seen.state != State::Down);
+            let role = seen.role.filter(|_| seen.state != NodeState::Down);
             let error = seen.last_error.or(seen.refusal);
             let objection = role.filter(|_| error.is_none()).and_then(|_| self.objection_to(node, route));
             let reason = match (error.or(objection), role) {
@@ -30,7 +30,7 @@ impl Cluster {
         self.nodes.iter().map(reason_of).collect()
     }
 
-    /// Why the hosts that were tried last gave no connection, for AcquireTimeoutError.
+    /// Why the last attempts to connect have failed, for AcquireTimeoutError.
     pub(crate) fn refusals(&self) -> Vec<HostReason> {
         let reason_of = |node: &Arc<Node>| {
             let reason = lock(&node.status).refusal.clone()?;
@@ -46,7 +46,7 @@ impl Cluster {
     }
 }
 
-/// What is known of a node, in the order in which a person wants to read it.
+/// A node as `nodes()` returns it. The order of the members is for people who read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeReport {

@@ -5,27 +5,28 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::node::Lag;
 
-/// Positions of the primary that are kept to tell by how much time a standby is behind.
+/// How many positions of the primary are kept, to compute by how much time a standby is behind.
 const POSITIONS: usize = 600;
+
 /// What is known of the cluster as a whole.
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) primary: Option<usize>,
-    /// The last one there was, for the event.
+    /// The previous primary, for the event.
     pub(super) last: Option<usize>,
     pub(super) lost_at: Option<Instant>,
-    /// The highest timeline a node was ever seen on.
+    /// The highest timeline that any node had.
     pub(super) highest_timeline: u32,
     /// The cluster's system identifier.
     pub(super) identity: Option<u64>,
-    /// Whether enough nodes have been heard to decide anything.
+    /// Whether enough nodes have answered to decide which is the primary.
     pub(super) settled: bool,
     /// When the nodes were first asked, and when the first one answered.
     pub(super) began: Option<Instant>,
     pub(super) answered: Option<Instant>,
-    /// The primary's write position, each time it was seen to have moved.
+    /// The primary's write positions, each with the time when it was first seen.
     pub(super) positions: VecDeque<(Instant, u64)>,
-    /// It was said that a node does not tell which cluster it belongs to.
+    /// The event for a node that does not name its cluster was sent.
     pub(super) warned: bool,
 }
 
@@ -46,7 +47,7 @@ impl Topology {
     }
 
     /// The nodes are being asked.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn note_search_began(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
@@ -58,7 +59,7 @@ impl Topology {
         self.positions.push_back((Instant::now(), lsn));
     }
 
-    /// How far a standby that is at `lsn` now is behind what was seen of the primary before.
+    /// How far a standby that is at `lsn` now is behind the positions of the primary.
     pub(super) fn lag(&self, lsn: u64) -> Option<Lag> {
         let (_, newest) = self.positions.back()?;
         let since = self.positions.iter().find(|(_, position)| *position > lsn);
@@ -66,7 +67,7 @@ impl Topology {
         Some(Lag { bytes: newest.saturating_sub(lsn), time })
     }
 
-    /// Why a primary on `timeline` is none any more.
+    /// Why a primary on `timeline` is deposed, if it is.
     pub(super) fn deposed(&self, timeline: Option<u32>) -> Option<String> {
         let highest = self.highest_timeline;
         let own = timeline.filter(|own| *own < highest)?;

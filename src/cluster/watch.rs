@@ -1,8 +1,8 @@
-//! Who looks at a server in the background, shared by the pools that have it.
+//! The monitor of one server, shared by the pools that use the server.
 //!
-//! A [`Watch`] belongs to a server as a user sees it (host, port, user, database, settings: being read-only may depend on all
-//! of them). Pools that agree in these share it, and each draws its own conclusions (`observation`). `P` is the pool's view
-//! of its cluster; what a watch does is in `monitor`.
+//! A [`Watch`] belongs to a server as one user sees it: whether it is read-only may depend on user, database and
+//! settings. Pools that agree in all of these share the watch, and each draws its own conclusions (`observation`). `P`
+//! is the pool's view of its cluster; `monitor` has the task that checks the server.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -18,11 +18,11 @@ use crate::connection::require_auth::Requirement;
 use crate::connection::tls::Encryption;
 use crate::engine::lock;
 
-/// How the monitor looks (the public option `monitor`).
+/// How often the monitor checks a node (the public option `monitor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MonitorInterval {
     pub(crate) interval: Duration,
-    /// How long a node may be silent.
+    /// How long a node may be silent before it counts as down.
     pub(crate) node_timeout: Duration,
 }
 
@@ -33,19 +33,19 @@ impl Default for MonitorInterval {
 }
 
 impl MonitorInterval {
-    /// Often enough to see a silence of `node_timeout` in time.
+    /// Short enough to notice a silence of `node_timeout` in time.
     pub(crate) fn interval(self) -> Duration {
         self.interval.min(self.node_timeout / 3)
     }
 }
 
-/// What two pools must agree in to share a watch.
+/// What two pools must have in common to share a watch.
 #[derive(Debug, PartialEq, Eq)]
 struct Key {
     host: String,
     address: Option<IpAddr>,
     port: u16,
-    /// What one pool trusts need not be what another does.
+    /// Which servers a pool trusts, and how it proves who it is.
     trust: (Option<Encryption>, ChannelBinding, Requirement),
     user: Option<String>,
     database: Option<String>,
@@ -54,7 +54,7 @@ struct Key {
     monitor_interval: Option<MonitorInterval>,
 }
 
-/// All watches that some pool has.
+/// All watches of the process.
 #[derive(Debug)]
 pub(super) struct Watches<P>(Mutex<Vec<(Key, Weak<Watch<P>>)>>);
 
@@ -63,7 +63,7 @@ impl<P> Watches<P> {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// The watch there is over this server, or a new one, which does not look before somebody joins.
+    /// The existing watch over this server, or a new one, which checks nothing until a pool joins it.
     pub(super) fn of(
         &self,
         (host, address, port): (&Host, Option<IpAddr>, u16),
@@ -105,7 +105,7 @@ pub(super) struct WatchState<P> {
     /// The pools that share the watch, each with the place of the server in its list of hosts.
     pub(super) pools: Vec<(Weak<P>, usize)>,
     pub(super) task: Option<JoinHandle<()>>,
-    /// Of the connection that looks.
+    /// The link of the monitor's connection.
     pub(super) link: Weak<Link>,
 }
 
@@ -116,13 +116,13 @@ impl<P> Default for WatchState<P> {
 }
 
 impl<P> Watch<P> {
-    /// What asks the watch for a look at once.
+    /// Its notification makes the monitor check the server at once.
     pub(super) fn wake_up(&self) -> Arc<Notify> {
         self.wake_up.clone()
     }
 
-    /// The pool has ended. When it was the last one nobody looks any more; then this returns the connection that did, which
-    /// is being closed.
+    /// The pool has ended. With the last pool the monitor ends, too; then this returns the link of its connection,
+    /// which is being closed.
     pub(super) async fn leave(&self, pool: &Arc<P>) -> Option<Arc<Link>> {
         let (task, link) = {
             let mut state = lock(&self.state);
@@ -130,7 +130,7 @@ impl<P> Watch<P> {
                 .pools
                 .retain(|(other, _)| other.strong_count() > 0 && !std::ptr::eq(other.as_ptr(), Arc::as_ptr(pool)));
             if !state.pools.is_empty() {
-                // The connection may be that pool's.
+                // The connection may be logged in as that pool.
                 self.wake_up.notify_one();
                 return None;
             }
@@ -141,7 +141,7 @@ impl<P> Watch<P> {
         link
     }
 
-    /// The pools that are left, each with the place of the server in its list; none: the task that looks may end.
+    /// The pools that still use the watch, each with the place of the server in its list; None: the monitor may end.
     pub(super) fn pools(&self) -> Option<Vec<(Arc<P>, usize)>> {
         let mut state = lock(&self.state);
         state.pools.retain(|(pool, _)| pool.strong_count() > 0);

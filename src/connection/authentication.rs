@@ -1,8 +1,8 @@
-//! Logging in: the ways to reach an address, the password, and what becomes of one that is refused.
+//! The login: the ways to reach an address, the password, and what happens after the server has refused it.
 //!
-//! A wrong password must not be tried by every connection that a pool would like to have, and again each second by the
-//! monitor: there are servers that lock an account after a few. So until a login has succeeded one attempt goes ahead of
-//! the others, and a password that was refused rests for a while, longer each time.
+//! A wrong password must not be tried by every connection that a pool wants to open, and again each second by the
+//! monitor: some servers lock an account after a few failures. So until a login has succeeded one attempt goes ahead of
+//! the others, and a password that was refused is not tried again for a while, longer each time.
 
 use std::error::Error as _;
 use std::fmt;
@@ -22,23 +22,23 @@ use tokio_postgres::Config;
 use crate::connection::connection::Connection;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::failure::describe;
-use crate::connection::failure::{HostFailure, NoPassword, Progress, Stage};
+use crate::connection::failure::{ConnectProgress, ConnectStage, HostFailure, NoPassword};
 use crate::connection::notices::{EventSink, Notices, Room};
 use crate::connection::pooler::StatementNaming;
 use crate::connection::probe::Probe;
-use crate::connection::require_auth::{Refused as Broken, Requirement, gate};
+use crate::connection::require_auth::{Requirement, UnacceptableLogin, gate};
 use crate::connection::socket::{Address, Liveness, Ready, Socket};
 use crate::connection::tls::{Encryption, SocketFailure, Tls, TlsFailure, Way};
 use crate::engine::lock;
 use crate::error::{Distrust, ServerError};
-use crate::protocol::{StreamObservers, Wire};
+use crate::protocol::{ServerStream, StreamObservers};
 
-/// How to get into the nodes.
+/// How to log in to the nodes.
 #[derive(Debug)]
 pub(crate) struct Access {
-    /// Its hosts and ports are the nodes.
+    /// The hosts and ports in it are the nodes.
     pub(crate) config: Config,
-    /// Where to connect to a host, where that is not to be looked up (libpq's hostaddr).
+    /// For each host its IP address, if the name is not to be looked up (libpq's hostaddr).
     pub(crate) addresses: Vec<Option<IpAddr>>,
     pub(crate) password: Password,
     /// None: connections are not encrypted.
@@ -55,7 +55,7 @@ pub(crate) type AskPassword =
 
 /// Where passwords come from.
 pub(crate) enum Password {
-    /// One for each host, as far as known (`~/.pgpass` can differ by host).
+    /// For each host the password, if one is known (`~/.pgpass` can have different ones).
     PerHost(Vec<Option<String>>),
     /// The user's function, called for each new connection.
     Ask(AskPassword),
@@ -67,24 +67,24 @@ impl fmt::Debug for Password {
     }
 }
 
-/// How long the others wait for the first login. One that takes longer is at a server that is frozen, or far away.
+/// How long the other attempts wait for the first login. If that takes longer, its server is frozen or far away.
 const TRIAL: Duration = Duration::from_millis(250);
-/// How long a refused password rests at first, and at most.
+/// How long a refused password is not tried again: at first, and at most.
 const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// The password, and what is known of it.
+/// The password, and whether servers accept it.
 struct Credentials {
     password: Password,
     requirement: Requirement,
-    /// A login has succeeded since one was last refused.
+    /// A login has succeeded since the last one was refused.
     proven: AtomicBool,
     trial: tokio::sync::Mutex<()>,
-    refused: Mutex<Option<Refused>>,
+    refused: Mutex<Option<RefusedPassword>>,
 }
 
 /// A password that the server refused.
-struct Refused {
+struct RefusedPassword {
     password: String,
     error: Box<ServerError>,
     rests: Duration,
@@ -108,7 +108,7 @@ impl Credentials {
         }
     }
 
-    /// The password for a host, if it is known before anybody is asked.
+    /// The password for a host, if it is known without asking JavaScript.
     fn known(&self, host: usize) -> Option<&str> {
         match &self.password {
             Password::PerHost(passwords) => passwords.get(host)?.as_deref(),
@@ -116,14 +116,14 @@ impl Credentials {
         }
     }
 
-    async fn get(&self, host: usize) -> Result<Option<String>, NoPassword> {
+    async fn password_for(&self, host: usize) -> Result<Option<String>, NoPassword> {
         match &self.password {
             Password::PerHost(_) => Ok(self.known(host).map(str::to_owned)),
             Password::Ask(ask) => ask().await.map(Some),
         }
     }
 
-    /// Fails while this password is not to be tried again.
+    /// Fails while this password must not be tried again.
     fn check(&self, password: Option<&str>) -> Result<(), HostFailure> {
         match &*lock(&self.refused) {
             Some(refused) if password == Some(&refused.password) && Instant::now() < refused.until => {
@@ -133,21 +133,21 @@ impl Credentials {
         }
     }
 
-    /// Waits for whoever tries the password first. The guard is to be kept until the login has ended.
-    async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    /// Waits for the attempt that tries the password first. The caller keeps the guard until its login has ended.
+    async fn wait_for_turn(&self) -> Option<MutexGuard<'_, ()>> {
         if self.proven.load(Ordering::Relaxed) {
             return None;
         }
         timeout(TRIAL, self.trial.lock()).await.ok()
     }
 
-    fn accepted(&self) {
+    fn note_accepted(&self) {
         if !self.proven.swap(true, Ordering::Relaxed) {
             *lock(&self.refused) = None;
         }
     }
 
-    fn refused(&self, password: Option<String>, error: &ServerError) {
+    fn note_refused(&self, password: Option<String>, error: &ServerError) {
         let Some(password) = password.filter(|_| error.code == WRONG_PASSWORD) else { return };
         self.proven.store(false, Ordering::Relaxed);
         let mut refused = lock(&self.refused);
@@ -156,7 +156,7 @@ impl Credentials {
             _ => FIRST_REST,
         };
         let until = Instant::now() + rests;
-        *refused = Some(Refused { password, error: Box::new(error.clone()), rests, until });
+        *refused = Some(RefusedPassword { password, error: Box::new(error.clone()), rests, until });
     }
 }
 
@@ -164,7 +164,7 @@ const WRONG_PASSWORD: &str = "28P01";
 /// pg_hba.conf has no line for this host, user, database and encryption.
 const NO_ENTRY: &str = "28000";
 
-/// What all logins of a pool have in common.
+/// What all logins of a pool share.
 pub(crate) struct Connector {
     credentials: Credentials,
     tls: Arc<Tls>,
@@ -172,7 +172,7 @@ pub(crate) struct Connector {
     /// Bytes of a row at most.
     result_limit: Option<usize>,
     event_sink: EventSink,
-    /// Somebody listens to notices.
+    /// JavaScript has a listener for notices.
     notices: Arc<AtomicBool>,
 }
 
@@ -194,12 +194,12 @@ impl Connector {
         }
     }
 
-    /// Tells the pool's listeners of an event. Returns what to wait for where there is much to tell.
+    /// Sends an event of the pool to JavaScript. Returns what to wait for before the next one.
     pub(crate) fn announce(&self, event: Value) -> Room {
         (self.event_sink)(event)
     }
 
-    /// Whether somebody listens to notices: until then they go no further.
+    /// Whether JavaScript has a listener for notices: they are dropped otherwise.
     pub(crate) fn want_notices(&self, wanted: bool) {
         self.notices.store(wanted, Ordering::Relaxed);
     }
@@ -209,26 +209,26 @@ impl Connector {
     }
 }
 
-/// One connection to one address, encrypted or not, as sslmode has it.
+/// One connection to one address, encrypted or not, as sslmode demands.
 pub(crate) async fn log_in(
     connector: &Connector,
     config: &Config,
     endpoint: &Arc<Endpoint>,
     address: &Address,
-    progress: &Progress,
+    progress: &ConnectProgress,
 ) -> Result<(Connection, Probe), HostFailure> {
     let mut first = None;
     for &way in connector.tls.ways(address) {
         let (failure, is_about_encryption) = match attempt(connector, config, endpoint, (address, way), progress).await
         {
             Ok(found) => return Ok(found),
-            Err(Failed { failure, is_about_encryption }) => (failure, is_about_encryption),
+            Err(FailedAttempt { failure, is_about_encryption }) => (failure, is_about_encryption),
         };
         if !is_about_encryption {
             return Err(failure);
         }
         first = match (first, failure) {
-            // Where TLS failed, that a server refuses to do without is no news.
+            // The failure of TLS says more than the server's refusal of a connection without it.
             (Some(tls @ HostFailure::Untrusted(_)), HostFailure::Refused(_)) => Some(tls),
             (_, failure) => Some(failure),
         };
@@ -237,13 +237,14 @@ pub(crate) async fn log_in(
 }
 
 /// An attempt that failed.
-struct Failed {
+struct FailedAttempt {
     failure: HostFailure,
-    /// Another way may do. (libpq tries a wrong password again, too: that is an attempt more for whoever counts them.)
+    /// The attempt with or without encryption may succeed instead. (libpq also tries a
+    /// wrong password a second time; this client does not, because some servers count failed logins.)
     is_about_encryption: bool,
 }
 
-impl From<HostFailure> for Failed {
+impl From<HostFailure> for FailedAttempt {
     fn from(failure: HostFailure) -> Self {
         let is_about_encryption = match &failure {
             HostFailure::Untrusted(distrust) => distrust.is_tls(),
@@ -259,8 +260,8 @@ async fn attempt(
     config: &Config,
     endpoint: &Arc<Endpoint>,
     (address, way): (&Address, Way),
-    progress: &Progress,
-) -> Result<(Connection, Probe), Failed> {
+    progress: &ConnectProgress,
+) -> Result<(Connection, Probe), FailedAttempt> {
     let credentials = &connector.credentials;
     credentials.check(credentials.known(endpoint.index))?;
     let (socket, binding) =
@@ -268,17 +269,17 @@ async fn attempt(
             SocketFailure::Io(error) => HostFailure::Unreachable(error.to_string()).into(),
             SocketFailure::BrokenOff(error) => {
                 let failure = HostFailure::Unreachable(format!("the TLS handshake was broken off: {error}"));
-                Failed { failure, is_about_encryption: true }
+                FailedAttempt { failure, is_about_encryption: true }
             }
-            SocketFailure::Nonsense(reason) => HostFailure::Confused(reason).into(),
+            SocketFailure::Unreadable(reason) => HostFailure::Confused(reason).into(),
             SocketFailure::Tls(failure) => untrusted(distrust(endpoint, failure)).into(),
         })?;
     let mut config = config.clone();
-    progress.set(Stage::Password);
-    let password = credentials.get(endpoint.index).await.map_err(HostFailure::Password)?;
-    progress.set(Stage::Asking);
+    progress.set(ConnectStage::Password);
+    let password = credentials.password_for(endpoint.index).await.map_err(HostFailure::Password)?;
+    progress.set(ConnectStage::Asking);
     let turn = match password {
-        Some(_) => credentials.turn().await,
+        Some(_) => credentials.wait_for_turn().await,
         None => None,
     };
     credentials.check(password.as_deref())?;
@@ -287,19 +288,22 @@ async fn attempt(
     }
     let is_private = !matches!(socket, Socket::Tcp(_));
     let observers = StreamObservers { row_limit: connector.result_limit, ..StreamObservers::default() };
-    let stream =
-        Wire::new(socket, &observers).gated(gate(credentials.requirement.clone(), is_private, binding.is_some()));
+    let stream = ServerStream::new(socket, &observers).gated(gate(
+        credentials.requirement.clone(),
+        is_private,
+        binding.is_some(),
+    ));
     let (client, connection) = match config.connect_raw(stream, Ready { binding }).await {
         Ok(connected) => connected,
         Err(error) => {
-            let failure = refusal(endpoint, error);
+            let failure = login_failure(endpoint, error);
             if let HostFailure::Refused(error) = &failure {
-                credentials.refused(password, error);
+                credentials.note_refused(password, error);
             }
             return Err(failure.into());
         }
     };
-    credentials.accepted();
+    credentials.note_accepted();
     drop(turn);
     let notices = connector.notices_of(endpoint);
     let place = (address.clone(), way, connector.tls.clone());
@@ -317,26 +321,26 @@ fn distrust(endpoint: &Endpoint, TlsFailure { subject, reason }: TlsFailure) -> 
     Distrust::tls(endpoint.host_name(), endpoint.port, subject, reason)
 }
 
-/// Why we broke the login off, if we did.
-fn broken_off(error: &tokio_postgres::Error) -> Option<Broken> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Broken>().cloned()
+/// Why the client has ended the login, if it has.
+fn broken_off(error: &tokio_postgres::Error) -> Option<UnacceptableLogin> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<UnacceptableLogin>().cloned()
 }
 
 /// Why a login failed.
-fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
+fn login_failure(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
     if error.as_db_error().is_some() {
         return error.into();
     }
     if let Some(failure) = TlsFailure::in_stream(&error) {
-        // With TLS 1.3 the server says what it thinks of a client certificate after the handshake.
+        // With TLS 1.3 the server refuses a client certificate only after the handshake.
         return untrusted(distrust(endpoint, failure));
     }
-    if let Some(Broken(reason)) = broken_off(&error) {
+    if let Some(UnacceptableLogin(reason)) = broken_off(&error) {
         return untrusted(Distrust::authentication(endpoint.host_name(), endpoint.port, reason));
     }
     let text = describe(&error);
     if text.contains("password missing") {
-        // tokio-postgres has no code for it, the server would have.
+        // tokio-postgres has no code for this error, so it gets the code of a server's.
         let message = "the server asks for a password, and none was given".to_owned();
         let error = ServerError { code: WRONG_PASSWORD.into(), message, ..ServerError::default() };
         return HostFailure::Refused(Box::new(error));
@@ -351,7 +355,7 @@ fn refusal(endpoint: &Endpoint, error: tokio_postgres::Error) -> HostFailure {
 mod tests {
     use super::*;
 
-    fn wrong() -> ServerError {
+    fn wrong_password() -> ServerError {
         ServerError { code: WRONG_PASSWORD.into(), ..ServerError::default() }
     }
 
@@ -359,23 +363,23 @@ mod tests {
     fn a_refused_password_rests_and_another_does_not() {
         let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
         assert!(credentials.check(Some("one")).is_ok());
-        credentials.refused(Some("one".into()), &wrong());
+        credentials.note_refused(Some("one".into()), &wrong_password());
         assert!(credentials.check(Some("one")).is_err());
         assert!(credentials.check(Some("two")).is_ok(), "a token that was renewed");
         assert!(credentials.check(None).is_ok());
         lock(&credentials.refused).as_mut().expect("refused").until = Instant::now();
-        assert!(credentials.check(Some("one")).is_ok(), "it may be right by now");
-        credentials.refused(Some("one".into()), &wrong());
+        assert!(credentials.check(Some("one")).is_ok(), "the password may be right by now");
+        credentials.note_refused(Some("one".into()), &wrong_password());
         assert_eq!(lock(&credentials.refused).as_ref().expect("refused").rests, FIRST_REST * 2);
-        credentials.accepted();
+        credentials.note_accepted();
         assert!(lock(&credentials.refused).is_none());
     }
 
     #[test]
-    fn what_is_no_wrong_password_does_not_make_it_rest() {
+    fn only_a_wrong_password_makes_the_password_rest() {
         let credentials = Credentials::new(Password::PerHost(vec![Some("one".into())]), Requirement::default());
         let error = ServerError { code: NO_ENTRY.into(), ..ServerError::default() };
-        credentials.refused(Some("one".into()), &error);
+        credentials.note_refused(Some("one".into()), &error);
         assert!(credentials.check(Some("one")).is_ok());
     }
 }

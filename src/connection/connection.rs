@@ -1,10 +1,10 @@
-//! One connection: the client, the task that drives it, and what that task sees.
+//! One open connection, and the task that drives it.
 //!
-//! We drive `tokio_postgres::Connection` ourselves, for two reasons. After each poll the parameters the server reports
-//! (`default_transaction_read_only`, `in_hot_standby`; PostgreSQL 14 and later) are copied into flags: the server
-//! sends them just before the ReadyForQuery of the first response after a change, and on our single thread the flags
-//! are set before the statement's own task sees the end of its response. And notices arrive only here: 57P02, the
-//! 57P01 of an immediate stop, and the warning that a commit was not replicated.
+//! This file drives `tokio_postgres::Connection` itself, for two reasons. After each poll it copies the parameters that
+//! the server reports (`default_transaction_read_only`, `in_hot_standby`; PostgreSQL 14 and later) into flags: the
+//! server sends them just before the ReadyForQuery of the first response after a change, and on the single I/O thread
+//! the flags are set before the statement's own task sees the end of its response. And notices arrive only here: 57P02,
+//! the 57P01 of an immediate stop, and the warning that a commit was not replicated.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,24 +17,24 @@ use tokio::time::sleep;
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use crate::connection::endpoint::Endpoint;
-use crate::connection::failure::Progress;
+use crate::connection::failure::ConnectProgress;
 use crate::connection::failure::{describe, violation};
 use crate::connection::link::Link;
 use crate::connection::notices::Notices;
-use crate::connection::probe::{Probe, Role, Told, Untold, ask};
+use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_probe};
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{clock, lock};
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
-use crate::protocol::{SessionState, StreamObservers, Wire};
+use crate::protocol::{ServerStream, SessionState, StreamObservers};
 
 /// A statement's place in the order in which its connection's statements were sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sequence {
     number: u64,
     changes: u32,
-    /// When it was sent, by [`clock`].
+    /// When the statement was sent, by [`clock`].
     sent: u64,
 }
 
@@ -43,18 +43,18 @@ pub(crate) struct Sequence {
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// Where cancel requests go, and how.
+    /// Where cancel requests go, and whether they are encrypted.
     address: Address,
     way: Way,
     tls: Arc<Tls>,
     pub(crate) created: Instant,
     generation: u64,
-    /// Whether the session's parameters tell its role: PostgreSQL 14 and later.
+    /// Whether the server reports the session's role: PostgreSQL 14 and later.
     reports_role: bool,
     /// Whether the session began with a `statement_timeout`.
     limits_statements: AtomicBool,
-    /// Whether the session may ask which cluster it is.
-    may_ask: AtomicBool,
+    /// Whether the session may read the cluster's system identifier.
+    may_read_control: AtomicBool,
     pub(crate) responses: Arc<ResponseObserver>,
     pub(crate) result_formats: Arc<ResultFormats>,
     pub(crate) session_state: Arc<SessionState>,
@@ -67,14 +67,14 @@ impl Drop for Connection {
     }
 }
 
-/// Notifications that may wait to be handed on.
+/// How many notifications may wait for the listener.
 const NOTIFICATIONS: usize = 1_000;
 
-/// How long after an answer the flags are taken as fresh. An idle session is told nothing.
+/// How long after an answer, in microseconds, the flags count as fresh. The server reports nothing to an idle session.
 const FRESH: u64 = 100_000;
 
 impl Connection {
-    /// Takes over a connection that has just logged in, and starts its driver. It is broken with the others of its node
+    /// Takes over a connection that has just logged in, and starts the task that drives it. The endpoint can break it
     /// only after [`Self::join`].
     pub(crate) fn start(
         client: Client,
@@ -99,7 +99,7 @@ impl Connection {
             generation,
             reports_role,
             limits_statements: AtomicBool::new(false),
-            may_ask: AtomicBool::new(true),
+            may_read_control: AtomicBool::new(true),
             responses,
             result_formats,
             session_state,
@@ -107,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// From now on it is one of its node's connections.
+    /// Registers it with its endpoint, which can break all its connections.
     pub(crate) fn join(&self) {
         self.endpoint.register(&self.link);
     }
@@ -120,28 +120,28 @@ impl Connection {
         &self.link
     }
 
-    /// What the node says of itself, in one flight.
-    pub(crate) async fn probe(&self) -> Result<Probe, Untold> {
-        let Told { probe, limits_statements, may_ask, pid } =
-            ask(&self.client, self.may_ask.load(Ordering::Relaxed)).await?;
+    /// Asks the node for its role, timeline and position, in one flight.
+    pub(crate) async fn probe(&self) -> Result<Probe, ProbeFailure> {
+        let ProbeAnswer { probe, limits_statements, may_read_control, pid } =
+            send_probe(&self.client, self.may_read_control.load(Ordering::Relaxed)).await?;
         if self.session_state.pid() != pid {
             self.link.pooled.store(true, Ordering::Relaxed);
         }
-        self.may_ask.store(may_ask, Ordering::Relaxed);
+        self.may_read_control.store(may_read_control, Ordering::Relaxed);
         self.limits_statements.store(limits_statements, Ordering::Relaxed);
         self.link.set_role(probe.role);
         self.answered();
         Ok(probe)
     }
 
-    /// What other sessions tell the channels that this one will listen to.
+    /// The notifications of the channels that this session will listen to.
     pub(crate) fn notifications(&self) -> Receiver<Notification> {
         let (sender, receiver) = channel(NOTIFICATIONS);
         let _ = self.link.listener.set(sender);
         receiver
     }
 
-    /// The role as last reported.
+    /// The role that the server reported last.
     pub(crate) fn role(&self) -> Role {
         Role {
             in_recovery: self.link.in_recovery.load(Ordering::Relaxed),
@@ -159,7 +159,8 @@ impl Connection {
         self.reports_role && !self.is_pooled()
     }
 
-    /// Whether a pooler stands between us and the server: who answered was not who we logged in to.
+    /// Whether a pooler stands between the client and the server: the process that answered is not the one that the
+    /// login named.
     pub(crate) fn is_pooled(&self) -> bool {
         self.link.pooled.load(Ordering::Relaxed)
     }
@@ -174,12 +175,12 @@ impl Connection {
         self.link.closed.load(Ordering::Relaxed) || self.client.is_closed()
     }
 
-    /// Whether it, or all connections to its node, were retired since it was made.
+    /// Whether it, or all connections to its node, were retired since it was opened.
     pub(crate) fn is_retired(&self) -> bool {
         self.link.spent.load(Ordering::Relaxed) || self.generation != self.endpoint.generation()
     }
 
-    /// Lets what runs end, and takes no more.
+    /// Lets running statements end, and takes no more.
     pub(crate) fn retire(&self) {
         self.link.spent.store(true, Ordering::Relaxed);
     }
@@ -189,36 +190,36 @@ impl Connection {
         self.link.ended().await;
     }
 
-    /// Closes the socket under whatever runs.
+    /// Closes the socket without waiting for running statements.
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);
         self.link.cut();
     }
 
-    /// Whether it broke because the server did not keep to the protocol.
+    /// Whether it broke because the server broke the protocol.
     pub(crate) fn is_confused(&self) -> bool {
         self.link.confused.load(Ordering::Relaxed)
     }
 
-    /// The same, for this reason.
+    /// Closes the socket without waiting for running statements, and keeps the reason.
     pub(crate) fn break_off(&self, reason: String) {
         lock(&self.link.reason).get_or_insert(reason);
         self.cut();
     }
 
-    /// How long ago its last statement was answered.
+    /// How long ago the last statement was answered.
     pub(crate) fn idle_for(&self) -> Duration {
         Duration::from_micros(clock().saturating_sub(self.link.answered.load(Ordering::Relaxed)))
     }
 
-    /// Asks the server to cancel what runs, and waits until the request is over: the server closes its socket when the
-    /// signal has been sent. Before that nothing else may run here, or the cancel could hit it.
+    /// Asks the server to cancel the running statement, and waits until the server has closed the request's socket: it
+    /// has then sent the signal. No other statement may run before that, because the signal could cancel it.
     pub(crate) async fn cancel(&self) -> Result<(), String> {
         let (mut socket, _) =
-            self.tls.connect(&self.endpoint, &self.address, self.way, &Progress::default()).await.map_err(
+            self.tls.connect(&self.endpoint, &self.address, self.way, &ConnectProgress::default()).await.map_err(
                 |failure| match failure {
                     SocketFailure::Io(error) | SocketFailure::BrokenOff(error) => error.to_string(),
-                    SocketFailure::Nonsense(reason) => reason,
+                    SocketFailure::Unreadable(reason) => reason,
                     SocketFailure::Tls(failure) => failure.reason,
                 },
             )?;
@@ -230,41 +231,41 @@ impl Connection {
         Ok(())
     }
 
-    /// Why it broke, as far as the server or the kernel said.
+    /// Why it broke, as far as the server or the kernel has said.
     pub(crate) fn loss_reason(&self) -> String {
         lock(&self.link.reason).clone().unwrap_or_else(|| "connection closed".into())
     }
 
-    /// To be called when a statement is about to be sent.
+    /// Must be called just before a statement is sent.
     pub(crate) fn sending(&self) -> Sequence {
         let number = self.link.sent.fetch_add(1, Ordering::Relaxed) + 1;
         Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
     }
 
-    /// The place of the statement that was sent last, as of now.
+    /// The place of the statement that was sent last.
     pub(crate) fn position(&self) -> Sequence {
         let number = self.link.sent.load(Ordering::Relaxed);
         Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
     }
 
-    /// To be called when a statement was answered.
+    /// Must be called when a statement was answered.
     pub(crate) fn answered(&self) {
         let now = clock();
         self.link.answered.store(now, Ordering::Relaxed);
-        self.endpoint.answered(now);
+        self.endpoint.note_answer(now);
     }
 
-    /// The same, for one whose time counts: how long the server was busy with it, in microseconds. What it waited in
-    /// the pipe behind others is not its own time.
+    /// Like [`Self::answered`]. Returns how long the server was busy with the statement, in microseconds, without the
+    /// time that the statement waited behind others on the connection.
     pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
-        self.endpoint.answered(now);
+        self.endpoint.note_answer(now);
         now - sequence.sent.max(before)
     }
 
-    /// Whether the server warned that this statement's commit was not replicated. Statements that were in the pipe
-    /// before it count too: better an "unknown" too many than a lost write called success.
+    /// Whether the server warned that this statement's commit was not replicated. Earlier statements in flight count,
+    /// too: an "unknown" too many is better than a lost write that is called a success.
     pub(crate) fn is_unreplicated(&self, sequence: Sequence) -> bool {
         sequence.number <= self.link.unreplicated.load(Ordering::Relaxed)
     }
@@ -274,20 +275,20 @@ impl Connection {
         sequence.changes != self.link.changes.load(Ordering::Relaxed)
     }
 
-    /// The server ended the session in answer to this statement: those behind it were never looked at.
+    /// The server ended the session in answer to this statement: it has not read the statements behind it.
     pub(crate) fn session_ended_at(&self, sequence: Sequence) {
         let _ = self.link.refused_after.compare_exchange(0, sequence.number, Ordering::Relaxed, Ordering::Relaxed);
         self.cut();
     }
 
-    /// Whether the statement stood in the pipe behind one with which the server ended the session.
+    /// Whether the server ended the session before it read this statement.
     pub(crate) fn was_never_looked_at(&self, sequence: Sequence) -> bool {
         let after = self.link.refused_after.load(Ordering::Relaxed);
         after != 0 && sequence.number > after
     }
 }
 
-type Driven = tokio_postgres::Connection<Wire<Socket>, Bound<Wire<Socket>>>;
+type Driven = tokio_postgres::Connection<ServerStream<Socket>, Bound<ServerStream<Socket>>>;
 
 fn reported_role(connection: &Driven) -> Option<Role> {
     let read_only = connection.parameter("default_transaction_read_only")? == "on";
@@ -295,8 +296,8 @@ fn reported_role(connection: &Driven) -> Option<Role> {
     Some(Role { in_recovery, read_only })
 }
 
-/// How long a connection that nobody has any more may take to close.
-const POLITENESS: Duration = Duration::from_secs(1);
+/// How long a connection that was dropped may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>, notices: Notices) {
     let driven = async {
@@ -312,12 +313,12 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
             });
             match message.await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
-                    link.notice(&notice);
-                    notices.tell(&notice).await;
+                    link.note_notice(&notice);
+                    notices.forward(&notice).await;
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {
                     if let Some(listener) = link.listener.get() {
-                        // Who is behind is waited for: more stays in the server.
+                        // Waits for a slow listener: further notifications stay in the server.
                         let _ = listener.send(notification).await;
                     }
                 }
@@ -333,12 +334,12 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
     let reason = tokio::select! {
         reason = driven => reason,
         () = link.cut.notified() => Some("cut by the client: the node was lost".to_owned()),
-        // Closing politely takes an answer to whatever is still asked; a frozen node has none.
-        () = async { link.dropped.notified().await; sleep(POLITENESS).await } => Some("closed".to_owned()),
+        // An orderly close waits for the responses that are due; a frozen node sends none.
+        () = async { link.dropped.notified().await; sleep(CLOSE_TIMEOUT).await } => Some("closed".to_owned()),
     };
-    // The flag is set before the responses' channels close, so whoever sees them closed sees the reason too.
+    // The reason is set before the channels of the responses close, so that their receivers find it.
     let broke = reason.is_some();
-    link.end(reason);
+    link.mark_closed(reason);
     drop(connection);
     if broke {
         endpoint.request_check();

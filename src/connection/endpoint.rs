@@ -1,5 +1,5 @@
-//! One host of a pool's list, as its connections know it: where it is, which of its connections are still good, and when
-//! it last answered. The cluster keeps what is known of the node itself (`cluster::node`).
+//! One host of a pool's list, as its connections know it: its address, which of its connections may still be used, and
+//! when it last answered. The cluster keeps the state of the node itself (`cluster::node`).
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,18 +12,18 @@ use crate::connection::link::Link;
 use crate::connection::socket::Address;
 use crate::engine::lock;
 
-/// Where a node is, and its connections.
+/// The address of a node, and its connections.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     /// Its place in the pool's list of hosts.
     pub(crate) index: usize,
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// Its address, if its name is not to be looked up.
+    /// The IP address to use instead of looking up the host's name (libpq's hostaddr).
     address: Option<IpAddr>,
     /// Connections of an older generation are not used again.
     generation: AtomicU64,
-    /// When a statement was last answered, by [`crate::engine::clock`]: a sign of life.
+    /// When the node last answered a statement, by [`crate::engine::clock`].
     last_answer: AtomicU64,
     /// Statements of the pool that run on the node.
     in_flight: AtomicUsize,
@@ -52,13 +52,13 @@ impl Endpoint {
         }
     }
 
-    /// Asks the monitor to look at the node at once.
+    /// Asks the monitor to check the node at once.
     pub(crate) fn request_check(&self) {
         self.check.notify_one();
     }
 
     /// The node has answered a statement.
-    pub(super) fn answered(&self, now: u64) {
+    pub(super) fn note_answer(&self, now: u64) {
         self.last_answer.store(now, Ordering::Relaxed);
     }
 
@@ -110,7 +110,7 @@ impl Endpoint {
         if host.contains(':') { format!("[{host}]:{}", self.port) } else { format!("{host}:{}", self.port) }
     }
 
-    /// All addresses of the host, looked up anew each time: names move at a failover.
+    /// All addresses of the host. The name is looked up each time, because a failover may change its addresses.
     pub(crate) async fn addresses(&self) -> std::io::Result<Vec<Address>> {
         if let Some(address) = self.address {
             return Ok(vec![Address::Tcp((address, self.port).into())]);
@@ -129,12 +129,12 @@ impl Endpoint {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// From now on no idle connection to this node is used again; what runs goes on.
+    /// From now on no idle connection to this node is used again; running work goes on.
     pub(crate) fn retire_connections(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Breaks every connection to this node, running statements and all, and attempts to make one.
+    /// Breaks every connection to this node, with its running statements, and every attempt to open one.
     pub(crate) fn break_connections(&self) {
         self.retire_connections();
         self.broken.notify_waiters();

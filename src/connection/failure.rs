@@ -3,41 +3,40 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::connection::probe::Untold;
 use crate::engine::lock;
 use crate::error::{ClientError, Distrust, Outcome, ServerError};
 use crate::protocol::Violation;
 
-/// What helps where a pooler takes no settings.
+/// The hint for a pooler that takes no settings.
 const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
     leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
 
 /// Why one host could not be used.
 #[derive(Clone, Debug)]
 pub(crate) enum HostFailure {
-    /// No TCP connection, or it broke.
+    /// There was no connection, or it broke.
     Unreachable(String),
-    /// What it sent is not PostgreSQL's protocol.
+    /// The server does not speak PostgreSQL's protocol.
     Confused(String),
-    /// It took longer than connectTimeoutMs.
-    Silent(Duration, Stage),
+    /// The attempt took longer than connectTimeoutMs.
+    Silent(Duration, ConnectStage),
     /// The server refused: 28P01, 53300, 57P03, ...
     Refused(Box<ServerError>),
-    /// It is up, but not what the pool needs.
+    /// The node is up, but does not suit the statement's route.
     Unsuitable(String),
     /// The `password` function failed.
     Password(NoPassword),
-    /// It is not shown to be what the pool trusts.
+    /// The server has not proven its identity.
     Untrusted(Box<Distrust>),
 }
 
 impl HostFailure {
-    /// Other hosts and other moments would say the same: there is no point in going on. All nodes of a physical
-    /// cluster share roles and databases.
+    /// Whether other hosts and later attempts would fail in the same way, because all nodes of a physical cluster share
+    /// roles and databases.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: a setting among the startup
-            // options that the server does not know or take.
+            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: the server does not know or
+            // accept a setting in `options`.
             Self::Refused(error) if error.is_about_startup() => true,
             Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
@@ -45,7 +44,7 @@ impl HostFailure {
         }
     }
 
-    /// The node does not do what a server does, whoever asks.
+    /// Whether the node itself has failed, so that all other connections to it would fail, too.
     pub(crate) fn is_of_the_node(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Confused(_) | Self::Silent(..))
     }
@@ -56,9 +55,9 @@ impl HostFailure {
             Self::Silent(waited, stage) => {
                 let ms = waited.as_millis();
                 match stage {
-                    Stage::Asking => format!("no answer within {ms} ms"),
-                    Stage::Handshake => format!("no answer within {ms} ms (in the TLS handshake)"),
-                    Stage::Password => {
+                    ConnectStage::Asking => format!("no answer within {ms} ms"),
+                    ConnectStage::Handshake => format!("no answer within {ms} ms (in the TLS handshake)"),
+                    ConnectStage::Password => {
                         format!("the password function gave no answer within {ms} ms (connectTimeoutMs)")
                     }
                 }
@@ -73,18 +72,18 @@ impl HostFailure {
 /// Why no host could be used.
 #[derive(Clone, Debug)]
 pub(crate) enum ConnectFailure {
-    /// Trying again may help.
+    /// Another attempt may succeed.
     NoNode,
-    /// It would not: wrong password, no such database.
+    /// Another attempt would fail, too: wrong password, no such database.
     Refused(Box<ServerError>),
     /// The `password` function failed.
     Password(NoPassword),
-    /// Nothing is left to hope for from hosts that are to be trusted.
+    /// A server has not proven its identity, and no other host can serve.
     Untrusted(Box<Distrust>),
 }
 
 impl ConnectFailure {
-    /// The error for those who wait, where trying again would not help.
+    /// The error for the waiting statements, if another attempt cannot succeed.
     pub(crate) fn hopeless(&self) -> Option<ClientError> {
         match self {
             Self::NoNode => None,
@@ -93,15 +92,6 @@ impl ConnectFailure {
                 Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
             }
             Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
-        }
-    }
-}
-
-impl From<Untold> for HostFailure {
-    fn from(untold: Untold) -> Self {
-        match untold {
-            Untold::Failed(error) => error.into(),
-            Untold::Nonsense => Self::Confused(untold.to_string()),
         }
     }
 }
@@ -126,17 +116,17 @@ impl From<tokio_postgres::Error> for HostFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NoPassword {
     pub(crate) reason: String,
-    /// By which JavaScript knows the error itself; 0: it was none of its own.
+    /// The number by which JavaScript finds the error of its function; 0: the function has not thrown one.
     pub(crate) request: u32,
 }
 
-/// What an attempt waits for, for the error when it waits too long.
+/// What an attempt waits for: the error for a timeout names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The server: to accept, to answer, to log us in, to say what it is.
+pub(crate) enum ConnectStage {
+    /// The server: for the connection, the login, or the probe.
     #[default]
     Asking,
-    /// The server, in the middle of a TLS handshake.
+    /// The server, in a TLS handshake.
     Handshake,
     /// The `password` function.
     Password,
@@ -144,19 +134,19 @@ pub(crate) enum Stage {
 
 /// How far an attempt has come.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Stage>);
+pub(crate) struct ConnectProgress(Mutex<ConnectStage>);
 
-impl Progress {
-    pub(crate) fn get(&self) -> Stage {
+impl ConnectProgress {
+    pub(crate) fn get(&self) -> ConnectStage {
         *lock(&self.0)
     }
 
-    pub(crate) fn set(&self, stage: Stage) {
+    pub(crate) fn set(&self, stage: ConnectStage) {
         *lock(&self.0) = stage;
     }
 }
 
-/// An error with its causes, which tokio-postgres leaves out of its own message.
+/// An error with its causes: tokio-postgres leaves them out of its own message.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
@@ -176,7 +166,7 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// How the server broke the protocol, if it is that.
+/// How the server broke the protocol, if that is the error.
 pub(crate) fn violation(error: &tokio_postgres::Error) -> Option<&Violation> {
     std::error::Error::source(error)?.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()
 }

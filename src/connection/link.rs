@@ -11,7 +11,7 @@ use tokio_postgres::error::DbError;
 use crate::connection::probe::Role;
 use crate::engine::lock;
 
-/// What is known about a connection, shared by its driver, its users and its node.
+/// What is known of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
     pub(super) read_only: AtomicBool,
@@ -19,30 +19,30 @@ pub(crate) struct Link {
     /// Counts how often the server reported a change of role or writability.
     pub(super) changes: AtomicU32,
     pub(super) closed: AtomicBool,
-    /// Not to be used again, though what runs may end.
+    /// The connection takes no more statements; running ones may end.
     pub(super) spent: AtomicBool,
     /// The server broke the protocol.
     pub(super) confused: AtomicBool,
-    /// A pooler stands between us and the server: what is reported of parameters is the pooler's.
+    /// A pooler stands between the client and the server: the reported parameters are the pooler's.
     pub(super) pooled: AtomicBool,
     pub(super) cut: Notify,
     pub(super) dropped: Notify,
     pub(super) ended: Notify,
-    /// Statements sent so far; each takes its number from here.
+    /// How many statements were sent: the number of the last one.
     pub(super) sent: AtomicU64,
-    /// Statements up to this number may have been committed without being replicated.
+    /// Statements up to this number may have committed without being replicated.
     pub(super) unreplicated: AtomicU64,
-    /// Statements after this number were never looked at by the server; 0 = no such point.
+    /// The server has read no statement after this number; 0: it has read all.
     pub(super) refused_after: AtomicU64,
     /// When the last statement was answered, in microseconds of [`clock`].
     pub(super) answered: AtomicU64,
     pub(super) reason: Mutex<Option<String>>,
-    /// Where notifications go, if anybody listens.
+    /// Where notifications go, if the connection is a listener's.
     pub(super) listener: OnceLock<Sender<Notification>>,
 }
 
 impl Link {
-    /// Closes the socket under whatever runs.
+    /// Closes the socket without waiting for running statements.
     pub(crate) fn cut(&self) {
         self.cut.notify_one();
     }
@@ -65,9 +65,9 @@ impl Link {
         }
     }
 
-    pub(super) fn notice(&self, notice: &DbError) {
-        // syncrep.c: the statement goes on to succeed, but its commit is only local. The text may be translated; the
-        // name of the C function is not.
+    pub(super) fn note_notice(&self, notice: &DbError) {
+        // syncrep.c: the statement will succeed, but its commit is only local. The message may be translated, the name
+        // of the C function is not.
         if notice.routine() == Some("SyncRepWaitForLSN") {
             self.unreplicated.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    pub(super) fn end(&self, reason: Option<String>) {
+    pub(super) fn mark_closed(&self, reason: Option<String>) {
         if let Some(reason) = reason {
             lock(&self.reason).get_or_insert(reason);
         }

@@ -2,13 +2,13 @@
 //!
 //! - `socket`: TCP and Unix sockets, addresses, keepalives
 //! - `tls`: encryption
-//! - `require_auth`: what a server may ask for before it has proven its identity
+//! - `require_auth`: which authentication a server may ask for
 //! - `authentication`: the login: encryption, password
 //! - `connection`: an open connection and the task that drives it
-//! - `link`: what is known of a connection, shared with the endpoint it leads to
+//! - `link`: what is known of a connection, shared with its endpoint
 //! - `endpoint`: one host of a pool's list, as its connections know it
 //! - `pooler`: recognises a connection pooler and names statements accordingly
-//! - `probe`: what a node says of itself when it is asked
+//! - `probe`: asks a node for its role, timeline and position
 //! - `notices`: the server's notices on their way to JavaScript
 //! - `failure`: why a host could not be used
 

@@ -1,4 +1,4 @@
-//! Notices of the server on their way to JavaScript. While nobody listens they end here.
+//! Notices of the server on their way to JavaScript. They are dropped here while JavaScript has no listener.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,24 +10,25 @@ use tokio_postgres::error::DbError;
 
 use crate::error::notice_event;
 
-/// What happened in the cluster, as the pool's events tell it.
+/// Sends an event of the pool to JavaScript.
 pub(crate) type EventSink = Arc<dyn Fn(Value) -> Room + Send + Sync>;
 
-/// What to wait for before more is told, where there is much to tell; None: there is room.
+/// What to wait for before the next event, if JavaScript is behind; None: there is room.
 pub(crate) type Room = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Where a connection's notices go.
 pub(crate) struct Notices {
     pub(crate) event_sink: EventSink,
-    /// Somebody listens.
+    /// JavaScript has a listener for notices.
     pub(crate) wanted: Arc<AtomicBool>,
-    /// The node's name, which goes with each.
+    /// The node's name, which each event has.
     pub(crate) node: String,
 }
 
 impl Notices {
-    /// Tells of a notice. Waits while JavaScript is behind: notices pile up in the server, not here.
-    pub(crate) async fn tell(&self, notice: &DbError) {
+    /// Sends a notice to JavaScript. Waits while JavaScript is behind, so that notices pile up in the server and not
+    /// here.
+    pub(crate) async fn forward(&self, notice: &DbError) {
         if self.wanted.load(Ordering::Relaxed)
             && let Some(room) = (self.event_sink)(notice_event(notice, &self.node))
         {

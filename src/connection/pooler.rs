@@ -1,9 +1,9 @@
-//! Recognises a connection pooler between the client and the server, and decides how statements are named there.
+//! Recognises a connection pooler between the client and the server, and decides how statements are named.
 //!
-//! A pooler such as PgBouncer may give a session another server from one transaction to the next. That server does not know
-//! the statements that were prepared before, or knows another client's by the same name: PgBouncer before 1.21 let two
-//! processes that both said "s1" have each other's results. A pooler shows in the process that answers: it is not the
-//! process that the login named ([`Connection::is_pooled`]).
+//! A pooler such as PgBouncer may give a session another server connection for each transaction. That server connection
+//! does not know the statements that were prepared before, or knows another client's by the same name: with PgBouncer
+//! before 1.21 two processes that both used the name "s1" got each other's results. A pooler is recognised by the
+//! process that answers: it is not the process that the login named ([`Connection::is_pooled`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,18 +13,18 @@ use crate::connection::connection::Connection;
 use crate::connection::notices::EventSink;
 use crate::protocol::Naming;
 
-/// How statements are named, in view of a pooler.
+/// How the statements of a pool are named.
 #[derive(Debug, Default)]
 pub(crate) struct StatementNaming {
-    /// Whether statements are prepared under names; none: unless a pooler stands in between.
+    /// Whether statements have names; None: they have, unless there is a pooler.
     prepare: Option<bool>,
-    /// The pool was told that a pooler stands in between.
-    told: AtomicBool,
+    /// The pool has announced that there is a pooler.
+    announced: AtomicBool,
 }
 
 impl StatementNaming {
     pub(crate) fn new(prepare: Option<bool>) -> Self {
-        Self { prepare, told: AtomicBool::new(false) }
+        Self { prepare, announced: AtomicBool::new(false) }
     }
 
     /// Decides under which names a new connection's statements are prepared.
@@ -34,10 +34,10 @@ impl StatementNaming {
             (Some(true), true) => Naming::Prefixed,
             (_, false) => Naming::AsTheyAre,
         };
-        conn.session_state.name(naming);
-        if self.prepare.is_none() && conn.is_pooled() && !self.told.swap(true, Ordering::Relaxed) {
+        conn.session_state.set_naming(naming);
+        if self.prepare.is_none() && conn.is_pooled() && !self.announced.swap(true, Ordering::Relaxed) {
             let node = conn.endpoint.label();
-            // Rare enough not to wait.
+            // Such an event is too rare to wait for room.
             drop(event_sink(json!({
                 "event": "notice", "severity": "WARNING", "code": "01000", "node": node,
                 "message": "a connection pooler stands between the client and the server: statements are sent without names",

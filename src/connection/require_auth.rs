@@ -1,19 +1,19 @@
-//! Keeps watch over a login: what the server may ask for before it is shown to be ours.
+//! Which authentication a server may ask for before it has proven its identity (the option `requireAuth`).
 //!
-//! tokio-postgres answers whatever it is asked, a request for the password in clear text included. So each Authentication
-//! message is judged before it sees it (PostgreSQL docs, 54.2.1 "Start-up" and 54.7 "Message Formats"). All else that a login
-//! must not be is the `wire`'s to see.
+//! tokio-postgres answers every request, even one for the password in clear text. So each Authentication message is
+//! judged here before tokio-postgres reads it (PostgreSQL docs, 54.2.1 "Start-up" and 54.7 "Message Formats").
+//! `protocol` checks the other messages of a login.
 
 use std::io;
 
 use crate::protocol::{Gate, Violation};
 
-/// The ways to log in that a server may ask for (libpq's require_auth).
+/// The authentication methods that a server may ask for (libpq's require_auth).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requirement {
-    /// None: any.
+    /// None: any method.
     pub(crate) methods: Option<Vec<String>>,
-    /// The methods are those that it may not ask for.
+    /// `methods` are those that the server may not ask for.
     pub(crate) negated: bool,
 }
 
@@ -26,12 +26,12 @@ impl Requirement {
         self.methods.is_none() || self.names(method) != self.negated
     }
 
-    /// Whether the user has said that a password in clear text will do.
+    /// Whether the user has named this method as one that is allowed.
     fn asks_for(&self, method: &str) -> bool {
         self.names(method) && !self.negated
     }
 
-    /// In libpq's words.
+    /// In libpq's syntax.
     fn describe(&self) -> String {
         let sign = if self.negated { "!" } else { "" };
         let methods = self.methods.iter().flatten();
@@ -39,17 +39,17 @@ impl Requirement {
     }
 }
 
-/// The server is not to be logged in to as it wants.
+/// The server asks for an authentication that is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) struct UnacceptableLogin(pub(crate) String);
 
-/// AuthenticationXxx by their numbers.
+/// The numbers of AuthenticationOk, AuthenticationSASL and AuthenticationSASLContinue.
 const OK: u32 = 0;
 const SASL: u32 = 10;
 const SASL_CONTINUE: u32 = 11;
 
-/// A method's name as require_auth has it.
+/// A method's name in require_auth.
 fn method(code: u32) -> Option<&'static str> {
     Some(match code {
         3 => "password",
@@ -61,28 +61,29 @@ fn method(code: u32) -> Option<&'static str> {
     })
 }
 
-/// More rounds of SCRAM's hash than anybody asks for; each costs the thread that serves all connections about a microsecond.
+/// More iterations of SCRAM's hash than any server asks for. Each takes the I/O thread, which serves all connections,
+/// about a microsecond.
 const MOST_ITERATIONS: u32 = 100_000;
 
-/// A login as it goes on.
+/// The state of one login.
 #[derive(Debug)]
-struct Watch {
+struct LoginCheck {
     requirement: Requirement,
-    /// Nobody reads along: TLS, or a socket of this machine.
+    /// Nobody else can read the stream: TLS, or a Unix-domain socket.
     is_private: bool,
-    /// A login can be bound to the TLS session.
+    /// The login can be bound to the TLS session.
     can_bind: bool,
-    /// The server has asked for something.
+    /// The server has asked for an authentication.
     was_asked: bool,
 }
 
 /// Judges the Authentication messages of one login.
 pub(crate) fn gate(requirement: Requirement, is_private: bool, can_bind: bool) -> Gate {
-    let mut watch = Watch { requirement, is_private, can_bind, was_asked: false };
-    Box::new(move |request| watch.judge(request))
+    let mut check = LoginCheck { requirement, is_private, can_bind, was_asked: false };
+    Box::new(move |request| check.judge(request))
 }
 
-impl Watch {
+impl LoginCheck {
     fn judge(&mut self, request: &[u8]) -> io::Result<()> {
         let Some((code, rest)) = request.split_first_chunk::<4>() else {
             return Err(violation("the server sent a request for authentication without its kind".into()));
@@ -90,7 +91,7 @@ impl Watch {
         let code = u32::from_be_bytes(*code);
         let wanted = || format!("(requireAuth is '{}')", self.requirement.describe());
         if code == OK {
-            // With a client certificate, too: that is no method of this list.
+            // Also with a client certificate: it is no method of require_auth.
             if self.was_asked || self.requirement.permits("none") {
                 return Ok(());
             }
@@ -118,7 +119,8 @@ impl Watch {
         Ok(())
     }
 
-    /// tokio-postgres would answer by SCRAM-SHA-256 although only the variant was offered that it cannot use.
+    /// Whether tokio-postgres can use an offered mechanism: it would answer with SCRAM-SHA-256 even if only
+    /// SCRAM-SHA-256-PLUS was offered and the login cannot be bound.
     fn can_answer(&self, offered: &[u8]) -> bool {
         offered.split(|&byte| byte == 0).any(|mechanism| match mechanism {
             b"SCRAM-SHA-256" => true,
@@ -129,14 +131,14 @@ impl Watch {
 }
 
 fn refused(reason: impl Into<String>) -> io::Error {
-    io::Error::other(Refused(reason.into()))
+    io::Error::other(UnacceptableLogin(reason.into()))
 }
 
 fn violation(reason: String) -> io::Error {
     io::Error::other(Violation(reason))
 }
 
-/// `i=` of a server-first-message (RFC 5802, section 5.1); one that does not fit counts as the most there is.
+/// `i=` of a server-first-message (RFC 5802, section 5.1); a number that cannot be read counts as the largest.
 fn iterations(message: &[u8]) -> Option<u32> {
     let digits = message.split(|&byte| byte == b',').find_map(|part| part.strip_prefix(b"i="))?;
     Some(std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX))
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_may_ask_for() {
+    fn which_requests_the_requirement_permits() {
         let one = |code| vec![ask(code, b"")];
         let (ok, password, md5, gss) = (one(0), one(3), one(5), one(7));
         let scram = [ask(10, b"SCRAM-SHA-256\0\0"), ask(11, b"r=x,s=y,i=4096"), ask(12, b"v=z"), ask(0, b"")];
@@ -191,13 +193,14 @@ mod tests {
         for (text, is_private, requests, permitted) in table {
             let mut gate = gate(require(text), is_private, false);
             let refused = requests.iter().find_map(|request| gate(request).err());
-            let is_ours = refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<Refused>()).is_some();
+            let is_ours =
+                refused.as_ref().and_then(|error| error.get_ref()?.downcast_ref::<UnacceptableLogin>()).is_some();
             assert_eq!((refused.is_none(), is_ours), (permitted, !permitted), "'{text}' {is_private} {requests:?}");
         }
     }
 
     #[test]
-    fn what_is_no_login() {
+    fn a_malformed_request_breaks_the_protocol() {
         for request in [ask(11, b"r=x,s=y,i=100001"), ask(11, b"r=x,i=99999999999999999999"), b"abc".to_vec()] {
             let error = gate(Requirement::default(), true, true)(&request).expect_err("refused");
             assert!(error.get_ref().and_then(|inner| inner.downcast_ref::<Violation>()).is_some(), "{request:?}");

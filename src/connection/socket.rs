@@ -1,4 +1,4 @@
-//! The byte stream under a connection: TCP, encrypted or not, or a Unix-domain socket where the platform has them.
+//! The byte stream under a connection: TCP, with TLS or without, or a Unix-domain socket where the platform has them.
 
 use std::convert::Infallible;
 use std::future;
@@ -24,22 +24,22 @@ pub(crate) enum Address {
     Unix(std::path::PathBuf),
 }
 
-/// How a dead peer is noticed: all there is without the monitor.
+/// How the kernel notices a dead peer: without the monitor nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Liveness {
     pub(crate) keep_alive: Option<KeepAlive>,
-    /// How long the peer's kernel may owe an acknowledgement; none: as the kernel has it. Not short: Linux counts as
-    /// silent, too, a server that acknowledges all and reads nothing for so long, as one does in a load that waits for a
-    /// lock. A node that says nothing at all is the monitor's to notice, in seconds.
+    /// How long the peer's kernel may owe an acknowledgement; None: the kernel's default. It must not be short: Linux
+    /// also counts a peer as silent that acknowledges everything and reads nothing, as a server does in a load that
+    /// waits for a lock. The monitor notices a silent node within seconds.
     pub(crate) unacknowledged: Option<Duration>,
 }
 
-/// When an idle connection asks its peer's kernel for a sign of life, and how often it asks again.
+/// When the kernel probes the peer of an idle connection, and how often it repeats the probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeepAlive {
     pub(crate) idle: Option<Duration>,
     pub(crate) interval: Option<Duration>,
-    /// Questions without an answer that make the peer count as dead.
+    /// After so many probes without an answer the peer counts as dead.
     pub(crate) count: Option<u32>,
 }
 
@@ -58,7 +58,7 @@ impl Socket {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                liveness.watch(&stream)?;
+                liveness.apply_to(&stream)?;
                 Ok(Self::Tcp(stream))
             }
             #[cfg(unix)]
@@ -68,8 +68,8 @@ impl Socket {
 }
 
 impl Liveness {
-    /// Has the kernel watch the peer.
-    fn watch(self, stream: &TcpStream) -> io::Result<()> {
+    /// Sets the socket's options.
+    fn apply_to(self, stream: &TcpStream) -> io::Result<()> {
         let socket = SockRef::from(stream);
         if let Some(KeepAlive { idle, interval, count }) = self.keep_alive {
             let mut wanted = TcpKeepalive::new();
@@ -97,7 +97,7 @@ fn with_retries(wanted: TcpKeepalive, count: u32) -> TcpKeepalive {
     wanted.with_retries(count)
 }
 
-/// Windows counts to ten, and takes no other number.
+/// Windows always sends ten probes.
 #[cfg(not(unix))]
 fn with_retries(wanted: TcpKeepalive, _: u32) -> TcpKeepalive {
     wanted
@@ -134,8 +134,9 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A stream that its borrower cannot close: a pooler takes a cancel request whose sender is gone for withdrawn, so what has
-/// sent one must not close its half (tokio-postgres does) before the other side has. PgBouncer 1.18 even dies of it.
+/// A stream that its borrower cannot close. A pooler drops a cancel request whose sender has closed the connection, so
+/// the sender (tokio-postgres) must not close its half before the pooler has closed its own. PgBouncer 1.18 even
+/// crashes.
 #[derive(Debug)]
 pub(crate) struct KeptOpen<'a>(pub(crate) &'a mut Socket);
 
@@ -159,11 +160,11 @@ impl AsyncWrite for KeptOpen<'_> {
     }
 }
 
-/// Tells tokio-postgres that its stream is ready as it is, with TLS or without. (It would negotiate by itself, but below what
-/// we look at.)
+/// Tells tokio-postgres that its stream is ready, with TLS or without. (If tokio-postgres negotiated TLS itself,
+/// [`crate::protocol::ServerStream`] would only see encrypted bytes.)
 #[derive(Debug)]
 pub(crate) struct Ready {
-    /// What binds a login to the TLS session under it, if there is one: `tls-server-end-point`.
+    /// The hash that binds a login to the TLS session, if there is one (`tls-server-end-point`).
     pub(crate) binding: Option<Vec<u8>>,
 }
 
@@ -180,7 +181,7 @@ where
     }
 }
 
-/// A stream, and what a login by it is bound to.
+/// A stream, and the hash to which a login on it is bound.
 #[derive(Debug)]
 pub(crate) struct Bound<S> {
     stream: S,
@@ -218,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_watches_the_peer_too() {
+    fn the_socket_options_are_set() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,9 +1,10 @@
-//! Staying awake while there is much to do.
+//! Keeps the I/O thread awake while there is much to do.
 //!
 //! A thread that sleeps takes 25 to 50 us to wake, and a statement that is alone in flight wakes the I/O thread twice:
-//! that is as much as all the rest of its way. So after each sign of life the thread goes on looking for a moment before it
-//! sleeps, and lets every other thread go first at each look. It does so only while that pays: when most waits have ended
-//! within the moment, and nobody else keeps the processor busy. Measured with one statement in flight: half the latency at the same CPU time for each statement.
+//! that is as much time as all other steps of the statement take together. So after each activity the thread polls for
+//! 100 us before it sleeps, and yields to all other threads at each poll. It does so only while that pays: when most
+//! waits have ended within that time, and no other thread keeps the processor busy. Measured with one statement in
+//! flight: half the latency at the same CPU time for each statement.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -11,78 +12,82 @@ use tokio::sync::Notify;
 
 use crate::engine::clock;
 
-/// How long to look, in microseconds. Twice what a small statement takes on a server in the same rack.
+/// How long to poll, in microseconds: twice the time of a small statement on a server in the same rack.
 const MOMENT: u64 = 100;
-/// When giving way has taken longer, in microseconds, the one that went first wants the processor for itself: a thread that
-/// sleeps gets it back sooner than one that gives way.
+/// A yield that took longer, in microseconds, has run another thread that wants the processor for itself: a thread that
+/// sleeps gets the processor back sooner than one that yields.
 const AWAY: u64 = 500;
-/// So long, in microseconds, it is not tried again then; twice as long each time, up to the longest pause.
+/// How long, in microseconds, the thread does not poll after such a yield; the pause doubles each time, up to the
+/// longest.
 const PAUSE: u64 = 10_000;
 const LONGEST_PAUSE: u64 = 100_000;
-/// After so many looks without that, the pause is short again.
-const GOOD_LOOKS: u32 = 2_000;
-/// The whole of a share.
+/// After so many polls without such a yield the pause is short again.
+const GOOD_POLLS: u32 = 2_000;
+/// A share of 100 %.
 const ALL: u32 = 1 << 16;
-/// The share of waits that must have been short.
+/// The share of waits that must be short.
 const MOST: u32 = ALL / 8 * 5;
 
-/// When there was a sign of life last, and how often it comes soon after the one before.
+/// When there was activity last, and how often it comes soon after the one before.
 #[derive(Debug)]
 pub(crate) struct AdaptiveSpin {
-    last: AtomicU64,
-    /// The share of waits that were short, the last ones counting most.
+    last_activity: AtomicU64,
+    /// The share of waits that were short; the last ones count most.
     short: AtomicU32,
-    /// Not before this time is it worth trying again.
+    /// The thread does not poll before this time.
     resumes: AtomicU64,
-    beat: Notify,
+    activity: Notify,
 }
 
+/// Of the I/O thread.
+pub(crate) static ADAPTIVE_SPIN: AdaptiveSpin = AdaptiveSpin::new();
+
 impl AdaptiveSpin {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
-            last: AtomicU64::new(0),
+            last_activity: AtomicU64::new(0),
             short: AtomicU32::new(0),
             resumes: AtomicU64::new(0),
-            beat: Notify::const_new(),
+            activity: Notify::const_new(),
         }
     }
 
-    /// A sign of life.
-    pub(crate) fn beat(&self) {
+    /// To be called when JavaScript hands in work, or is woken to take some.
+    pub(crate) fn note_activity(&self) {
         let now = clock();
-        let waited = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
-        let short = updated(self.short.load(Ordering::Relaxed), waited < MOMENT);
+        let waited = now.saturating_sub(self.last_activity.swap(now, Ordering::Relaxed));
+        let short = updated_share(self.short.load(Ordering::Relaxed), waited < MOMENT);
         self.short.store(short, Ordering::Relaxed);
         if short > MOST && now >= self.resumes.load(Ordering::Relaxed) {
-            self.beat.notify_one();
+            self.activity.notify_one();
         }
     }
 
     fn is_fresh(&self) -> bool {
-        clock().saturating_sub(self.last.load(Ordering::Relaxed)) < MOMENT
+        clock().saturating_sub(self.last_activity.load(Ordering::Relaxed)) < MOMENT
     }
 
     /// Keeps the thread on which it is polled awake. Never ends.
     pub(super) async fn stay_awake(&self) {
         if std::thread::available_parallelism().map_or(1, usize::from) == 1 {
-            // Whoever could end the wait needs the only processor.
+            // The thread that could end the wait needs the only processor.
             std::future::pending::<()>().await;
         }
-        let (mut pause, mut looks) = (PAUSE, 0);
+        let (mut pause, mut polls) = (PAUSE, 0);
         loop {
-            self.beat.notified().await;
+            self.activity.notified().await;
             while self.is_fresh() {
                 let before = clock();
                 std::thread::yield_now();
                 let after = clock();
                 if after - before > AWAY {
                     self.resumes.store(after + pause, Ordering::Relaxed);
-                    (pause, looks) = ((pause * 2).min(LONGEST_PAUSE), 0);
+                    (pause, polls) = ((pause * 2).min(LONGEST_PAUSE), 0);
                     break;
                 }
-                looks += 1;
-                if looks == GOOD_LOOKS {
-                    (pause, looks) = (PAUSE, 0);
+                polls += 1;
+                if polls == GOOD_POLLS {
+                    (pause, polls) = (PAUSE, 0);
                 }
                 tokio::task::yield_now().await;
             }
@@ -90,7 +95,7 @@ impl AdaptiveSpin {
     }
 }
 
-fn updated(short: u32, is_short: bool) -> u32 {
+fn updated_share(short: u32, is_short: bool) -> u32 {
     short - short / 8 + if is_short { ALL / 8 } else { 0 }
 }
 
@@ -99,10 +104,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stays_awake_while_most_waits_are_short() {
-        let after = |waits: &[bool]| waits.iter().fold(0, |short, &is_short| updated(short, is_short));
+    fn the_thread_stays_awake_while_most_waits_are_short() {
+        let after = |waits: &[bool]| waits.iter().fold(0, |short, &is_short| updated_share(short, is_short));
         let often = |pattern: &[bool]| pattern.repeat(50);
-        // waits, whether it stays awake
+        // Whether each wait was short, and whether the thread stays awake.
         let table = [
             (often(&[true]), true),
             (often(&[true, true, true, false]), true),

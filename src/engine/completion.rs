@@ -1,7 +1,7 @@
 //! The queue of finished work, from the I/O thread to one JavaScript environment.
 //!
-//! Results are appended to packed [`Batch`]es; the first one after a drain wakes JavaScript once, and one drain settles
-//! everything that is ready.
+//! Results are appended to packed [`CompletionBatch`]es; the first one after a drain wakes JavaScript once, and one
+//! drain settles everything that is ready.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 
 use crate::engine::{ADAPTIVE_SPIN, Packed, lock};
 
-/// What a message of the completion queue says; lib/core/numbers.js has the same numbers.
+/// The kind of a message in the completion queue; lib/core/numbers.js has the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Kind {
-    /// The statement is finished: its last rows, and how many rows it counted in all.
+    /// The statement is finished: its last rows, and the number of its rows in all.
     Done = 0,
-    /// Some rows; more will follow.
+    /// Some rows; more follow.
     Rows = 1,
     /// The statement failed; the text is the error as JSON.
     Error = 2,
@@ -30,7 +30,8 @@ pub(crate) enum Kind {
     Password = 6,
     /// A new shape of JSON objects, number `shape`; the text describes it as JSON. Always comes before its first use.
     JsonShape = 7,
-    /// A load may send `rows` pieces more; `row_count` bytes have gone to the server. The first one's text names the columns.
+    /// A load may send `rows` pieces more; `row_count` bytes have gone to the server. The text of a load's first grant
+    /// names the columns.
     Grant = 8,
     /// `rows` bytes of an unload.
     Bytes = 9,
@@ -52,12 +53,12 @@ impl Kind {
     ];
 }
 
-/// One message: what it is about, and its place in the batch's buffers (filled in by the queue).
+/// One message; the queue adds its place in the batch's buffers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message {
     pub(crate) kind: Kind,
     pub(crate) id: u32,
-    /// The rows of earlier messages do not count: the statement is being run again.
+    /// The rows of the statement's earlier messages do not count: it runs again.
     pub(crate) anew: bool,
     /// The statement takes objects by their members, not as JSON.
     pub(crate) structure: bool,
@@ -66,7 +67,7 @@ pub(crate) struct Message {
     pub(crate) shape: u32,
     /// Rows the statement returned or changed in all; with [`Kind::Done`].
     pub(crate) row_count: u64,
-    /// Index of the node that served it; -1 when none did.
+    /// Index of the node that served the statement; -1: none did.
     pub(crate) node: i32,
 }
 
@@ -76,27 +77,27 @@ impl Message {
     }
 }
 
-/// Set in a head's first word for [`Message::anew`].
+/// The bit for [`Message::anew`] in a head's first word.
 pub(crate) const MESSAGE_ANEW: i32 = 256;
-/// The same for [`Message::structure`].
+/// The bit for [`Message::structure`] in a head's first word.
 pub(crate) const MESSAGE_STRUCTURE: i32 = 512;
 /// Words (i32) of a message's head in the batch; see `write_to`.
 pub(crate) const HEAD_WORDS: usize = 12;
 /// Words of a batch's own head.
 pub(crate) const BATCH_WORDS: usize = 8;
-/// Small results are merged up to this size. A string cut out of a batch's text keeps all of that text alive, so this
-/// is also what one kept value may pin at most.
+/// Small results are merged up to this size. A JavaScript string that is cut out of a batch's text keeps that whole
+/// text alive, so this is also how much memory one kept value can pin.
 const MERGE_BYTES: usize = 8 << 10;
-/// Undelivered bytes above which producers wait: the memory a slow JavaScript thread can cost.
+/// Producers wait while more bytes than this are undelivered: it bounds the memory that a slow JavaScript thread costs.
 const HIGH_WATER: usize = 4 << 20;
 
 #[derive(Debug, Default)]
-struct Batch {
+struct CompletionBatch {
     heads: Vec<i32>,
     contents: Packed,
 }
 
-impl Batch {
+impl CompletionBatch {
     fn push(&mut self, message: &Message, contents: &Packed) {
         self.head(message, contents.utf16);
         self.contents.append(contents);
@@ -162,9 +163,9 @@ impl Batch {
 
 #[derive(Debug, Default)]
 struct Queue {
-    current: Batch,
-    full: VecDeque<Batch>,
-    spare: Option<Batch>,
+    current: CompletionBatch,
+    full: VecDeque<CompletionBatch>,
+    spare: Option<CompletionBatch>,
     bytes: usize,
     signalled: bool,
     closed: bool,
@@ -173,8 +174,9 @@ struct Queue {
 /// Finished work on its way to one JavaScript environment.
 pub(crate) struct CompletionQueue {
     queue: Mutex<Queue>,
-    /// JavaScript is to be woken.
+    /// Tells [`CompletionQueue::announce`] to wake JavaScript.
     ready: Notify,
+    /// JavaScript has caught up.
     room: Notify,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -188,7 +190,7 @@ impl std::fmt::Debug for CompletionQueue {
 /// What [`CompletionQueue::take_into`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Nothing is waiting; the next push wakes JavaScript again.
+    /// The queue is empty; the next push wakes JavaScript again.
     Nothing,
     /// A batch was written.
     Batch,
@@ -202,7 +204,7 @@ impl CompletionQueue {
         Self { queue: Mutex::default(), ready: Notify::new(), room: Notify::new(), wake }
     }
 
-    /// Appends a message. Large contents become a batch of their own without being copied; `contents` comes back empty.
+    /// Appends a message and leaves `contents` empty. Large contents become a batch of their own without being copied.
     pub(crate) fn push(&self, message: &Message, contents: &mut Packed) {
         let mut queue = lock(&self.queue);
         if queue.closed {
@@ -217,7 +219,7 @@ impl CompletionQueue {
         }
         queue.bytes += size;
         if large {
-            let mut batch = Batch::default();
+            let mut batch = CompletionBatch::default();
             batch.head(message, contents.utf16);
             batch.contents = std::mem::take(contents);
             queue.full.push_back(batch);
@@ -230,15 +232,15 @@ impl CompletionQueue {
         }
     }
 
-    /// Wakes JavaScript when there is something to take, until the environment is gone. What becomes ready together is
-    /// announced once: this task runs after those that were ready before it.
+    /// Wakes JavaScript when there is something to take, until the environment is gone. What becomes ready together
+    /// wakes JavaScript once: this task runs after the tasks that were ready before it.
     pub(crate) async fn announce(&self) {
         loop {
             self.ready.notified().await;
             if lock(&self.queue).closed {
                 return;
             }
-            ADAPTIVE_SPIN.beat();
+            ADAPTIVE_SPIN.note_activity();
             (self.wake)();
         }
     }
@@ -249,7 +251,7 @@ impl CompletionQueue {
         self.push(message, &mut Packed { text: text.into_bytes(), utf16, ..Packed::default() });
     }
 
-    /// Resolves when JavaScript has caught up enough for more rows to be produced.
+    /// Resolves when the queue may take more rows.
     pub(crate) async fn has_room(&self) {
         loop {
             let notified = self.room.notified();
@@ -260,7 +262,7 @@ impl CompletionQueue {
         }
     }
 
-    /// Whether JavaScript is behind.
+    /// Whether producers should wait: JavaScript is behind.
     pub(crate) fn is_full(&self) -> bool {
         let queue = lock(&self.queue);
         queue.bytes >= HIGH_WATER && !queue.closed
@@ -297,7 +299,7 @@ impl CompletionQueue {
         Taken::Batch
     }
 
-    /// Drops what is queued and all that will come: the environment is gone.
+    /// Drops what is queued and ignores later messages: the environment is gone.
     pub(crate) fn close(&self) {
         let mut queue = lock(&self.queue);
         *queue = Queue { closed: true, ..Queue::default() };
@@ -339,7 +341,7 @@ mod tests {
 
     /// Lets the announcing task run once.
     fn announce(queue: &CompletionQueue) {
-        assert!(queue.announce().now_or_never().is_none(), "it goes on until the queue is closed");
+        assert!(queue.announce().now_or_never().is_none(), "the task goes on until the queue is closed");
     }
 
     #[test]
@@ -365,7 +367,7 @@ mod tests {
         assert_eq!(wakes.load(Ordering::SeqCst), 2);
         queue.push_text(&Message::new(Kind::Done, 10), String::new());
         announce(&queue);
-        assert_eq!(wakes.load(Ordering::SeqCst), 2, "it has been woken, and has not looked yet");
+        assert_eq!(wakes.load(Ordering::SeqCst), 2, "JavaScript has been woken, and has not taken anything yet");
     }
 
     #[test]

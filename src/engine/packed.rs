@@ -1,13 +1,13 @@
-//! Packed values on their way to JavaScript. A file of its own, because the fuzz target has it too (fuzz/).
+//! Packed values on their way to JavaScript. The fuzz target (fuzz/) includes this file by itself.
 
-/// The packed contents of one or more messages; `codec::pack` says what the buffers hold, and fills them.
+/// The packed contents of one or more messages. `codec::pack` fills the buffers, and describes what they hold.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     pub(crate) slots: Vec<u64>,
     pub(crate) aux: Vec<u64>,
     pub(crate) bin: Vec<u8>,
     pub(crate) text: Vec<u8>,
-    /// Length of `text` in UTF-16 code units, JavaScript's measure.
+    /// Length of `text` in UTF-16 code units, as JavaScript counts.
     pub(crate) utf16: u32,
 }
 

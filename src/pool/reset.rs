@@ -46,12 +46,12 @@ impl Session {
             Reset::Discard => DISCARD,
             Reset::Sql(sql) => sql,
         };
-        conn.session_state.take_changes();
+        conn.session_state.begin_reset();
         let failure = match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
             Ok(Ok(())) => {
                 conn.answered();
                 let own = if matches!(cluster.policy.reset, Reset::Sql(_)) { u32::MAX } else { OWN_CHANGES };
-                return conn.session_state.are_undone(own);
+                return conn.session_state.end_reset(own);
             }
             Ok(Err(_)) if conn.is_closed() => return,
             Ok(Err(error)) => describe(&error),

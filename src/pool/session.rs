@@ -46,7 +46,7 @@ impl Session {
 
     /// Whether one task has it, and the server answers the last that this one has sent.
     pub(crate) fn has_one_user(&self) -> bool {
-        self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_the_last()
+        self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_last_message()
     }
 
     /// Whether nothing more may be sent down behind what it has.

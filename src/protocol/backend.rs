@@ -1,89 +1,64 @@
-//! What comes in: cut into messages, checked, and seen before tokio-postgres sees it.
-//!
-//! The limits are libpq's (fe-protocol3.c, `VALID_LONG_MESSAGE_TYPE`; auth.c and fe-connect.c for the login), tighter where
-//! the protocol gives an exact length. They matter because tokio-postgres collects a message before it looks at it.
+//! What the server sends: split into messages, checked, and shown to the observers before tokio-postgres reads it.
 
 use std::io;
 use std::sync::atomic::Ordering;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use crate::protocol::pending_responses::{Due, Fit};
-use crate::protocol::{COLUMNS_CHANGED, Core, TOO_LARGE, Violation};
+use crate::protocol::conversation::Conversation;
+use crate::protocol::limits::{LOGIN, SHORT, SIMPLE_ROWS, lengths};
+use crate::protocol::message::error_response;
+use crate::protocol::pending_responses::{Due, Received};
+use crate::protocol::violation::Violation;
 
+/// The SQLSTATE of an error that stands in place of a row that was too large.
+pub(crate) const TOO_LARGE: &str = "HY001";
+/// The SQLSTATE of an error that stands in place of rows whose columns are not those of the prepared statement.
+pub(crate) const COLUMNS_CHANGED: &str = "HY002";
+
+/// Bytes of a message's type and length.
 const HEAD: usize = 5;
-/// All that a server may send before it is ready: it could go on for ever otherwise.
-const LOGIN: usize = 1 << 20;
-/// What PostgreSQL itself can make.
-const HUGE: usize = 1 << 30;
-/// What nobody has a reason to make larger, but that may be long.
-pub(crate) const LONG: usize = 16 << 20;
-const SHORT: usize = 30_000;
-/// What a simple query of ours may be answered with: what we ask takes a line.
-const TOLD: usize = 1 << 20;
-/// 1,664 columns, the most there are, with names of 500 bytes.
-const COLUMNS: usize = 1 << 20;
-/// 65,535 parameters.
-const PARAMETERS: usize = 4 + 2 + 4 * 65_535;
 
-/// The shortest and the longest message of a type, as its length is written; None: there is no such type.
-fn lengths(kind: u8, login: bool) -> Option<(usize, usize)> {
-    Some(match kind {
-        b'R' if login => (8, 2000),
-        b'K' if login => (12, 264),
-        b'E' | b'N' | b'S' if login => (5, SHORT),
-        b'Z' => (5, 5),
-        _ if login => return None,
-        b'D' | b'd' => (4, HUGE),
-        b'E' | b'N' | b'A' => (4, LONG),
-        b'T' => (6, COLUMNS),
-        b't' => (6, PARAMETERS),
-        b'C' | b'S' | b'G' | b'H' => (5, SHORT),
-        b'1' | b'2' | b'3' | b'I' | b'n' | b's' | b'c' => (4, 4),
-        _ => return None,
-    })
-}
+/// Judges the body of each authentication request before tokio-postgres reads it. An error ends the login.
+pub(crate) type Gate = Box<dyn FnMut(&[u8]) -> Result<(), io::Error> + Send>;
 
-/// What becomes of a message.
+/// What is done with a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Route {
+enum Disposition {
     #[default]
     Pass,
     Drop,
-    /// It depends on its body.
+    /// Its body decides.
     Hold,
     /// It is too large: an error takes its place.
     Replace,
 }
 
-/// Where in the stream of messages it is.
-#[derive(Debug, Default)]
-pub(crate) struct Backend {
+/// The messages of the server: how far they are read, and what of them goes on.
+#[derive(Default)]
+pub(super) struct Backend {
     /// The server has said that it is ready.
     ready: bool,
     /// Bytes of the login so far.
     login: usize,
     head: [u8; HEAD],
-    /// Bytes of a head that are there.
+    /// Bytes of the head that have come.
     have: usize,
-    /// Bytes of a body that are still to come.
+    /// Bytes of the body that are still to come.
     left: usize,
-    route: Route,
+    disposition: Disposition,
+    /// The body is collected in `kept`.
     keeps: bool,
     kept: Vec<u8>,
     /// A row of this result was replaced.
     replaced: bool,
-    /// Bytes of rows that a simple query of ours was answered with.
-    told: usize,
-}
-
-/// The ErrorResponse that takes the place of something.
-fn error_response(code: &str, message: &str) -> Vec<u8> {
-    let fields = format!("SERROR\0VERROR\0C{code}\0M{message}\0\0");
-    let mut bytes = vec![b'E'];
-    bytes.put_u32(fields.len() as u32 + 4);
-    bytes.extend_from_slice(fields.as_bytes());
-    bytes
+    /// Bytes of rows that answered a simple query of this client.
+    simple_rows: usize,
+    pub(super) gate: Option<Gate>,
+    /// Bytes that tokio-postgres has not read yet, because a message ahead of them was changed or held.
+    pub(super) held: BytesMut,
+    /// Ends the connection once `held` has been read.
+    pub(super) fault: Option<io::Error>,
 }
 
 fn violation(reason: String) -> io::Error {
@@ -91,16 +66,17 @@ fn violation(reason: String) -> io::Error {
 }
 
 /// A type byte, for a person.
-fn shown(kind: u8) -> String {
+fn display_type(kind: u8) -> String {
     if kind.is_ascii_graphic() { format!("'{}'", char::from(kind)) } else { format!("0x{kind:02x}") }
 }
 
-/// A command tag after which the session may not be what it was.
+/// Whether a command with this tag may have changed the session.
 fn changes_session(tag: &[u8]) -> bool {
     matches!(tag, b"SET\0" | b"RESET\0" | b"DISCARD ALL\0")
 }
 
-/// Where what passes goes: it stays where it is, until something was taken out.
+/// The bytes that go on to tokio-postgres. They stay in the buffer where they are until the first byte is left out or
+/// replaced; what follows is copied to `held`.
 struct Passed<'a> {
     chunk: &'a [u8],
     in_place: usize,
@@ -117,82 +93,81 @@ impl Passed<'_> {
     }
 }
 
-impl Core {
-    /// Takes what has come. Returns how much of it goes on as it is; what follows that is in `held`.
-    pub(crate) fn take(&mut self, chunk: &[u8]) -> usize {
+impl Backend {
+    /// Reads the bytes that came. Returns how many of them go on unchanged; what follows them is in `held`.
+    pub(super) fn receive(&mut self, chunk: &[u8], conversation: &mut Conversation) -> usize {
         let mut passed = Passed { chunk, in_place: 0, edited: false };
-        if let Err(fault) = self.walk(&mut passed) {
+        if let Err(fault) = self.read_messages(&mut passed, conversation) {
             self.fault = Some(fault);
         }
         passed.in_place
     }
 
-    fn walk(&mut self, passed: &mut Passed<'_>) -> io::Result<()> {
+    fn read_messages(&mut self, passed: &mut Passed<'_>, conversation: &mut Conversation) -> io::Result<()> {
         let chunk = passed.chunk;
         let mut at = 0;
         while at < chunk.len() {
-            if self.backend.left > 0 {
-                at = self.go_on(at, passed)?;
+            if self.left > 0 {
+                at = self.continue_body(at, passed, conversation)?;
                 continue;
             }
             let begin = at;
             let mut head_passed = false;
             let head = match chunk[at..].first_chunk::<HEAD>() {
-                Some(head) if self.backend.have == 0 => {
+                Some(head) if self.have == 0 => {
                     at += HEAD;
                     *head
                 }
                 _ => {
                     at += self.fill_head(&chunk[at..]);
-                    if self.withholds(self.backend.head[0]) {
+                    if self.withholds(self.head[0], conversation) {
                         passed.edited = true;
                     } else {
                         passed.add(begin, at, &mut self.held);
                         head_passed = true;
                     }
-                    if self.backend.have < HEAD {
+                    if self.have < HEAD {
                         continue;
                     }
-                    self.backend.have = 0;
-                    self.backend.head
+                    self.have = 0;
+                    self.head
                 }
             };
             let [kind, a, b, c, d] = head;
             let length = u32::from_be_bytes([a, b, c, d]) as usize;
-            let (mut route, keeps) = self.begin(kind, length).map_err(violation)?;
+            let (mut disposition, keeps) = self.begin_message(kind, length, conversation).map_err(violation)?;
             let end = at + length - 4;
             if end > chunk.len() {
                 // The rest comes later.
-                let backend = &mut self.backend;
-                (backend.head, backend.left, backend.route, backend.keeps) = (head, length - 4, route, keeps);
-                backend.kept.clear();
-                match route {
-                    Route::Pass if head_passed => {}
-                    Route::Pass if at - begin == HEAD => passed.add(begin, at, &mut self.held),
-                    Route::Pass => self.held.extend_from_slice(&head),
-                    Route::Replace => {
+                (self.head, self.left, self.disposition, self.keeps) = (head, length - 4, disposition, keeps);
+                self.kept.clear();
+                match disposition {
+                    Disposition::Pass if head_passed => {}
+                    Disposition::Pass if at - begin == HEAD => passed.add(begin, at, &mut self.held),
+                    Disposition::Pass => self.held.extend_from_slice(&head),
+                    Disposition::Replace => {
                         passed.edited = true;
                         self.replace(length);
                     }
-                    Route::Drop | Route::Hold => passed.edited = true,
+                    Disposition::Drop | Disposition::Hold => passed.edited = true,
                 }
                 continue;
             }
-            if keeps && !self.end(kind, &chunk[at..end], route)? {
-                route = Route::Drop;
+            if keeps && !self.end_message(kind, &chunk[at..end], disposition, conversation)? {
+                disposition = Disposition::Drop;
             }
-            match route {
-                Route::Pass | Route::Hold if head_passed => passed.add(at, end, &mut self.held),
-                Route::Pass | Route::Hold if at - begin == HEAD => passed.add(begin, end, &mut self.held),
-                Route::Pass | Route::Hold => {
+            match disposition {
+                Disposition::Pass | Disposition::Hold if head_passed => passed.add(at, end, &mut self.held),
+                Disposition::Pass | Disposition::Hold if at - begin == HEAD => passed.add(begin, end, &mut self.held),
+                Disposition::Pass | Disposition::Hold => {
                     self.held.extend_from_slice(&head);
                     passed.add(at, end, &mut self.held);
                 }
-                Route::Replace => {
+                Disposition::Replace => {
                     passed.edited = true;
                     self.replace(length);
                 }
-                Route::Drop => passed.edited = true,
+                Disposition::Drop => passed.edited = true,
             }
             at = end;
         }
@@ -200,125 +175,144 @@ impl Core {
     }
 
     fn fill_head(&mut self, bytes: &[u8]) -> usize {
-        let backend = &mut self.backend;
-        let taken = (HEAD - backend.have).min(bytes.len());
-        backend.head[backend.have..backend.have + taken].copy_from_slice(&bytes[..taken]);
-        backend.have += taken;
+        let taken = (HEAD - self.have).min(bytes.len());
+        self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+        self.have += taken;
         taken
     }
 
-    /// More of a body.
-    fn go_on(&mut self, at: usize, passed: &mut Passed<'_>) -> io::Result<usize> {
-        let backend = &mut self.backend;
-        let end = at + backend.left.min(passed.chunk.len() - at);
-        if backend.keeps {
-            backend.kept.extend_from_slice(&passed.chunk[at..end]);
+    /// Reads more of a body.
+    fn continue_body(
+        &mut self,
+        at: usize,
+        passed: &mut Passed<'_>,
+        conversation: &mut Conversation,
+    ) -> io::Result<usize> {
+        let end = at + self.left.min(passed.chunk.len() - at);
+        if self.keeps {
+            self.kept.extend_from_slice(&passed.chunk[at..end]);
         }
-        if backend.route == Route::Pass {
+        if self.disposition == Disposition::Pass {
             passed.add(at, end, &mut self.held);
         } else {
             passed.edited = true;
         }
-        backend.left -= end - at;
-        if backend.left == 0 && backend.keeps {
-            let (route, head, kept) = (backend.route, backend.head, std::mem::take(&mut backend.kept));
-            if self.end(head[0], &kept, route)? && route == Route::Hold {
+        self.left -= end - at;
+        if self.left == 0 && self.keeps {
+            let (disposition, head, kept) = (self.disposition, self.head, std::mem::take(&mut self.kept));
+            if self.end_message(head[0], &kept, disposition, conversation)? && disposition == Disposition::Hold {
                 self.held.extend_from_slice(&head);
                 self.held.extend_from_slice(&kept);
             }
             if kept.capacity() <= SHORT {
-                self.backend.kept = kept;
+                self.kept = kept;
             }
         }
         Ok(end)
     }
 
-    /// Whether a message of this type may not go on before it is known how long it is.
-    fn withholds(&self, kind: u8) -> bool {
+    /// Whether a message of this type may not go on before its length is known.
+    fn withholds(&self, kind: u8, conversation: &Conversation) -> bool {
         match kind {
-            b'D' => self.row_limit.is_some(),
-            b'R' => !self.backend.ready,
-            b'1' => self.pending.next() == Some(Due::OwnParsed),
-            b'T' | b'n' => self.pending.next() == Some(Due::OwnColumns),
+            b'D' => conversation.row_limit.is_some(),
+            b'R' => !self.ready,
+            b'1' => conversation.pending.next() == Some(Due::ParsedAgain),
+            b'T' | b'n' => conversation.pending.next() == Some(Due::ColumnsAgain),
             _ => false,
         }
     }
 
-    /// A message begins. Returns what becomes of it, and whether its body is needed.
-    fn begin(&mut self, kind: u8, length: usize) -> Result<(Route, bool), String> {
-        let login = !self.backend.ready;
+    /// A message begins. Returns what is done with it, and whether its body is needed here.
+    fn begin_message(
+        &mut self,
+        kind: u8,
+        length: usize,
+        conversation: &mut Conversation,
+    ) -> Result<(Disposition, bool), String> {
+        let login = !self.ready;
         let Some((shortest, longest)) = lengths(kind, login) else {
             let when = if login { " during the login" } else { "" };
-            return Err(format!("the server sent a message of an unknown type ({}){when}", shown(kind)));
+            return Err(format!("the server sent a message of an unknown type ({}){when}", display_type(kind)));
         };
         if !(shortest..=longest).contains(&length) {
-            return Err(format!("the server sent a message of type {} of {length} bytes", shown(kind)));
+            return Err(format!("the server sent a message of type {} of {length} bytes", display_type(kind)));
         }
         if login {
-            self.backend.login += length + 1;
-            if self.backend.login > LOGIN {
+            self.login += length + 1;
+            if self.login > LOGIN {
                 return Err(format!("the server sent more than {LOGIN} bytes before it was ready"));
             }
-            let route = if kind == b'R' && self.gate.is_some() { Route::Hold } else { Route::Pass };
-            return Ok((route, matches!(kind, b'R' | b'K' | b'S' | b'Z')));
+            let disposition = if kind == b'R' && self.gate.is_some() { Disposition::Hold } else { Disposition::Pass };
+            return Ok((disposition, matches!(kind, b'R' | b'K' | b'S' | b'Z')));
         }
-        let listens = self.responses.is_listening();
-        let route = match self.pending.take(kind) {
-            Fit::Surplus => {
-                return Err(format!("the server sent a message of type {} that nothing had asked for", shown(kind)));
+        let listens = conversation.responses.is_listening();
+        let disposition = match conversation.pending.accept(kind) {
+            Received::Unexpected => {
+                return Err(format!(
+                    "the server sent a message of type {} that nothing had asked for",
+                    display_type(kind)
+                ));
             }
-            Fit::Free => return Ok((Route::Pass, kind == b'S')),
-            Fit::Refuses { parsed, own, lookups } => {
-                self.frontend.refused(parsed, own);
-                self.type_depth.refused(lookups);
+            Received::Asynchronous => return Ok((Disposition::Pass, kind == b'S')),
+            Received::Error { parses, again, lookups } => {
+                conversation.unnamed.parses_failed(parses, again);
+                conversation.type_depth.lookups_failed(lookups);
                 if listens {
-                    self.responses.error();
+                    conversation.responses.error_received();
                 }
-                return Ok((Route::Pass, false));
+                return Ok((Disposition::Pass, false));
             }
-            Fit::Answers(due) => match (kind, due) {
-                (b'D', Due::Lookup) => return Ok((Route::Pass, true)),
+            Received::Response(due) => match (kind, due) {
+                (b'D', Due::Lookup) => return Ok((Disposition::Pass, true)),
                 (b'D', Due::SimpleRows) if !listens => {
-                    self.backend.told += length;
-                    return if self.backend.told > TOLD {
+                    self.simple_rows += length;
+                    return if self.simple_rows > SIMPLE_ROWS {
                         Err("the server does not come to an end with a short answer".to_owned())
                     } else {
-                        Ok((Route::Pass, false))
+                        Ok((Disposition::Pass, false))
                     };
                 }
-                (b'D', _) if self.row_limit.is_some_and(|limit| length - 4 > limit) => {
-                    return Ok((Route::Replace, false));
+                (b'D', _) if conversation.row_limit.is_some_and(|limit| length - 4 > limit) => {
+                    return Ok((Disposition::Replace, false));
                 }
-                (b'D', _) => return Ok((Route::Pass, false)),
-                (_, Due::OwnParsed) => Route::Drop,
+                (b'D', _) => return Ok((Disposition::Pass, false)),
+                (_, Due::ParsedAgain) => Disposition::Drop,
                 (_, Due::Parsed) => {
-                    self.frontend.parsed();
-                    Route::Pass
+                    conversation.unnamed.parse_answered();
+                    Disposition::Pass
                 }
-                (_, Due::OwnColumns) => Route::Hold,
+                (_, Due::ColumnsAgain) => Disposition::Hold,
                 (b'C' | b'I', Due::Lookup) => {
-                    self.type_depth.answered();
-                    Route::Pass
+                    conversation.type_depth.lookup_answered();
+                    Disposition::Pass
                 }
-                _ => Route::Pass,
+                _ => Disposition::Pass,
             },
         };
         let keeps = match kind {
             b'C' | b'Z' => true,
-            b'T' | b'n' | b't' => listens || route == Route::Hold || self.frontend.wants_description(),
+            b'T' | b'n' | b't' => {
+                listens || disposition == Disposition::Hold || conversation.unnamed.wants_description()
+            }
             b'I' | b'G' | b'H' => listens,
             _ => false,
         };
-        Ok((route, keeps))
+        Ok((disposition, keeps))
     }
 
-    /// A message is complete whose body was needed. Returns whether it goes on, if that depends on it.
-    fn end(&mut self, kind: u8, body: &[u8], route: Route) -> io::Result<bool> {
+    /// A message whose body was needed is complete. Returns whether it goes on, if its body decides.
+    fn end_message(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        disposition: Disposition,
+        conversation: &mut Conversation,
+    ) -> io::Result<bool> {
         match kind {
-            b'S' => self.session_state.report(body, !self.backend.ready).map_err(violation)?,
+            b'S' => conversation.session_state.note_parameter(body, !self.ready).map_err(violation)?,
             b'K' => {
                 if let Some(pid) = body.first_chunk() {
-                    self.session_state.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
+                    conversation.session_state.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
                 }
             }
             b'R' => {
@@ -326,45 +320,45 @@ impl Core {
                     gate(body)?;
                 }
             }
-            b'D' => self.type_depth.row(body).map_err(violation)?,
+            b'D' => conversation.type_depth.row_received(body).map_err(violation)?,
             b'C' => {
-                self.backend.replaced = false;
-                self.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
+                self.replaced = false;
+                conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if changes_session(body) {
-                    self.session_state.change();
+                    conversation.session_state.note_change();
                 }
             }
             b'Z' => {
-                let is_status = if self.backend.ready { matches!(body, b"I" | b"T" | b"E") } else { body == b"I" };
+                let is_status = if self.ready { matches!(body, b"I" | b"T" | b"E") } else { body == b"I" };
                 if !is_status {
                     return Err(violation("the server is ready in a state that cannot be".into()));
                 }
-                self.backend.ready = true;
-                self.backend.replaced = false;
-                self.backend.told = 0;
-                self.session_state.ready(body != b"I");
-                let flights = self.session_state.flights.load(Ordering::Relaxed);
-                self.session_state.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
+                self.ready = true;
+                self.replaced = false;
+                self.simple_rows = 0;
+                conversation.session_state.set_in_block(body != b"I");
+                let flights = conversation.session_state.flights.load(Ordering::Relaxed);
+                conversation.session_state.flights.store(flights.saturating_sub(1), Ordering::Relaxed);
             }
-            b't' => self.frontend.parameters(body),
-            b'T' | b'n' if route == Route::Hold => {
-                if !self.frontend.has_same_columns(body) {
+            b't' => conversation.unnamed.set_parameters(body),
+            b'T' | b'n' if disposition == Disposition::Hold => {
+                if !conversation.unnamed.has_same_columns(body) {
                     self.held.extend_from_slice(&error_response(COLUMNS_CHANGED, "the columns have changed"));
                 }
                 return Ok(false);
             }
-            b'T' | b'n' => self.frontend.columns(body),
+            b'T' | b'n' => conversation.unnamed.set_columns(body),
             _ => {}
         }
-        if self.responses.is_listening() {
-            self.responses.message(kind, body);
+        if conversation.responses.is_listening() {
+            conversation.responses.message_received(kind, body);
         }
         Ok(true)
     }
 
-    /// Puts an error where a row of this length was.
+    /// Puts an error in place of a row of this length.
     fn replace(&mut self, length: usize) {
-        if !std::mem::replace(&mut self.backend.replaced, true) {
+        if !std::mem::replace(&mut self.replaced, true) {
             let message = format!("a row of {} bytes", length - 4);
             self.held.extend_from_slice(&error_response(TOO_LARGE, &message));
         }

@@ -1,19 +1,19 @@
-//! What the server still owes: which answers belong to what was sent.
+//! Which responses the server owes, and for which message each of them is.
 //!
-//! tokio-postgres gives each answer, up to its ReadyForQuery, to whoever asked next. A server that sends one ReadyForQuery
-//! or one CommandComplete too many would move all later answers by one place: somebody's COMMIT would have succeeded
-//! because of another's. So each message that goes out leaves here what must come for it, in order, and each that comes
-//! in must be the next of these (PostgreSQL docs, 54.2 "Message Flow").
+//! tokio-postgres hands all responses up to a ReadyForQuery to the request that is next in its queue. One ReadyForQuery
+//! or CommandComplete too many would move all later responses by one place: a COMMIT would seem to succeed because
+//! another one did. So each message that is sent adds the responses it asks for to this queue, and each message that
+//! comes must be the next of them (PostgreSQL docs, 54.2 "Message Flow").
 
 use std::collections::VecDeque;
 
-/// An answer that is owed.
+/// A response that is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// ParseComplete.
     Parsed,
-    /// The same for a Parse that tokio-postgres knows nothing of.
-    OwnParsed,
+    /// ParseComplete for a Parse that tokio-postgres has not sent.
+    ParsedAgain,
     /// BindComplete.
     Bound,
     /// CloseComplete.
@@ -22,46 +22,47 @@ pub(crate) enum Due {
     Parameters,
     /// RowDescription or NoData.
     Columns,
-    /// The same for a Describe that tokio-postgres knows nothing of.
-    OwnColumns,
+    /// RowDescription or NoData for a Describe that tokio-postgres has not sent.
+    ColumnsAgain,
     /// Rows and a CommandComplete, or a COPY.
     Result,
-    /// The same for a look-up of a type.
+    /// Rows and a CommandComplete for the look-up of a type.
     Lookup,
-    /// The answers to a simple query; none has come.
+    /// The responses to a simple query; none has come.
     Simple,
-    /// At least one has.
+    /// The responses to a simple query; at least one has come.
     SimpleBegun,
-    /// Columns have been named, and their rows are to come.
+    /// The responses to a simple query; a RowDescription has come, and its rows are to come.
     SimpleRows,
     /// ReadyForQuery.
     Ready,
 }
 
-/// What is to be done with a message that is due.
+/// What a message that came is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// It answers this.
-    Answers(Due),
-    /// An error: so many statements were not parsed, were not run again by their text, and so many look-ups failed.
-    Refuses { parsed: usize, own: usize, lookups: usize },
-    /// It comes when it likes.
-    Free,
-    /// Nothing had asked for it.
-    Surplus,
+pub(crate) enum Received {
+    /// The response that was due.
+    Response(Due),
+    /// An ErrorResponse. The numbers say how many of the responses that it replaces were those to a Parse of
+    /// tokio-postgres, to a repeated Parse and to a look-up.
+    Error { parses: usize, again: usize, lookups: usize },
+    /// A message that may come at any time: NoticeResponse, ParameterStatus, NotificationResponse.
+    Asynchronous,
+    /// Nothing asked for it.
+    Unexpected,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct PendingResponses {
     due: VecDeque<Due>,
-    /// What has been sent does not end with Sync or a simple query.
+    /// The last message that was sent was neither a Sync nor a simple query.
     open: bool,
-    /// The server skips what is sent until the next Sync.
+    /// The server ignores messages until the next Sync.
     skipping: bool,
 }
 
 impl PendingResponses {
-    /// Something was sent for which this is owed.
+    /// A message was sent that asks for this response.
     pub(crate) fn owe(&mut self, due: Due) {
         let ends = matches!(due, Due::Ready | Due::Simple);
         self.open = !ends;
@@ -76,17 +77,17 @@ impl PendingResponses {
         self.due.front().copied()
     }
 
-    /// A message of this type has come.
-    pub(crate) fn take(&mut self, kind: u8) -> Fit {
+    /// A message of this type came.
+    pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
-            Bound, Closed, Columns, Lookup, OwnColumns, OwnParsed, Parameters, Parsed, Ready, Result, Simple,
+            Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters, Parsed, ParsedAgain, Ready, Result, Simple,
             SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
-                b'E' => self.refuse(),
-                b'N' | b'S' | b'A' => Fit::Free,
-                _ => Fit::Surplus,
+                b'E' => self.skip_to_sync(),
+                b'N' | b'S' | b'A' => Received::Asynchronous,
+                _ => Received::Unexpected,
             };
         };
         let pops = match (kind, next) {
@@ -97,30 +98,30 @@ impl PendingResponses {
                 self.due[0] = SimpleRows;
                 false
             }
-            (b'1', Parsed | OwnParsed)
+            (b'1', Parsed | ParsedAgain)
             | (b'2', Bound)
             | (b'3', Closed)
             | (b't', Parameters)
-            | (b'T' | b'n', Columns | OwnColumns)
+            | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
             | (b'Z', Ready | SimpleBegun) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
                 false
             }
-            (b'E', _) => return self.refuse(),
-            (b'N' | b'S' | b'A', _) => return Fit::Free,
-            _ => return Fit::Surplus,
+            (b'E', _) => return self.skip_to_sync(),
+            (b'N' | b'S' | b'A', _) => return Received::Asynchronous,
+            _ => return Received::Unexpected,
         };
         if pops {
             self.due.pop_front();
         }
-        Fit::Answers(next)
+        Received::Response(next)
     }
 
-    /// After an error the server answers nothing more until the Sync behind it.
-    fn refuse(&mut self) -> Fit {
-        let (mut parsed, mut own, mut lookups) = (0, 0, 0);
+    /// An error came: the server answers nothing more up to the next Sync.
+    fn skip_to_sync(&mut self) -> Received {
+        let (mut parses, mut again, mut lookups) = (0, 0, 0);
         loop {
             match self.due.front_mut() {
                 Some(Due::Ready | Due::SimpleBegun) => break,
@@ -128,8 +129,8 @@ impl PendingResponses {
                     *simple = Due::SimpleBegun;
                     break;
                 }
-                Some(Due::Parsed) => parsed += 1,
-                Some(Due::OwnColumns) => own += 1,
+                Some(Due::Parsed) => parses += 1,
+                Some(Due::ColumnsAgain) => again += 1,
                 Some(Due::Lookup) => lookups += 1,
                 Some(_) => {}
                 None => {
@@ -139,7 +140,7 @@ impl PendingResponses {
             }
             self.due.pop_front();
         }
-        Fit::Refuses { parsed, own, lookups }
+        Received::Error { parses, again, lookups }
     }
 }
 
@@ -147,7 +148,7 @@ impl PendingResponses {
 mod tests {
     use super::*;
 
-    /// What one letter of a client's message leaves to be answered.
+    /// Sends messages of the client, one letter each.
     fn send(expected: &mut PendingResponses, letters: &str) {
         for letter in letters.chars() {
             let owed: &[Due] = match letter {
@@ -166,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn conversations() {
-        // Sent, come, and how many of these were due.
+    fn each_message_must_be_the_next_that_is_owed() {
+        // What is sent, what comes, and the place of the first message that nothing asked for.
         let table = [
             ("prepare and run", "PDSBES", "1tTZ2DDCZ", None),
             ("a command without rows", "PDSBES", "1tnZ2CZ", None),
@@ -200,7 +201,7 @@ mod tests {
         for (name, sent, come, surplus_at) in table {
             let mut expected = PendingResponses::default();
             send(&mut expected, sent);
-            let at = come.bytes().position(|kind| expected.take(kind) == Fit::Surplus);
+            let at = come.bytes().position(|kind| expected.accept(kind) == Received::Unexpected);
             assert_eq!(at, surplus_at, "{name}");
             if surplus_at.is_none() {
                 assert_eq!(expected.next(), None, "{name}: all was answered");
@@ -209,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_before_all_has_been_sent() {
+    fn after_an_error_messages_up_to_the_sync_ask_for_nothing() {
         let mut expected = PendingResponses::default();
         send(&mut expected, "B");
-        assert_eq!(expected.take(b'E'), Fit::Refuses { parsed: 0, own: 0, lookups: 0 });
+        assert_eq!(expected.accept(b'E'), Received::Error { parses: 0, again: 0, lookups: 0 });
         send(&mut expected, "ESBES");
         for kind in *b"Z2CZ" {
-            assert_ne!(expected.take(kind), Fit::Surplus, "{}", char::from(kind));
+            assert_ne!(expected.accept(kind), Received::Unexpected, "{}", char::from(kind));
         }
         assert_eq!(expected.next(), None);
     }

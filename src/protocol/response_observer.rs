@@ -1,13 +1,11 @@
-//! Hears what the server sends and tokio-postgres keeps to itself.
+//! Observes the server's messages that tokio-postgres does not hand on.
 //!
-//! Of a script: the columns and the command tag of each result, whether a transaction is open at the end, and that it wants
-//! to copy. Of a COPY: at once when the server refuses it although its data is still on its way.
+//! Of a script it collects the columns and the command tag of each result and the transaction status at the end, and
+//! signals at once that the script copies. Of a COPY FROM STDIN it signals at once that the server has failed: the
+//! server sends its error with the first wrong row and then ignores the rest of the data, while tokio-postgres reads
+//! the error only when all data was sent. A load from an endless source would never see it.
 //!
-//! The server sends its error with the row that is wrong, then skips what follows until the client ends its message
-//! stream. tokio-postgres looks at the answer only when the data is complete: a load from an endless source would never
-//! learn of it.
-//!
-//! So what comes in is looked at here while somebody listens (`wire` cuts it into messages).
+//! `backend` calls this only while there is a listener.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,31 +14,31 @@ use tokio::sync::Notify;
 
 use crate::engine::lock;
 
-/// What is heard on one connection.
+/// The observer of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseObserver {
     is_listening: AtomicBool,
-    has_heard: AtomicBool,
-    place: Mutex<Place>,
-    heard: Notify,
+    has_signal: AtomicBool,
+    subject: Mutex<Subject>,
+    signal: Notify,
 }
 
-/// What is listened to.
+/// What the listener wants to know of.
 #[derive(Debug, Default)]
-struct Place {
-    /// CopyInResponse has come.
+struct Subject {
+    /// A CopyInResponse has come.
     in_copy: bool,
-    /// A script runs.
+    /// The answers to a script, if one runs.
     script: Option<Answers>,
 }
 
-/// What a script was answered, its rows apart.
+/// The answers to a script, without their rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
-    pub(crate) results: Vec<Answer>,
+    pub(crate) results: Vec<StatementAnswer>,
     /// The columns of the result that has begun.
     columns: Option<Vec<u8>>,
-    /// As the last ReadyForQuery has it.
+    /// The transaction status of the last ReadyForQuery.
     pub(crate) block: Block,
     pub(crate) copies: Copies,
 }
@@ -55,20 +53,20 @@ pub(crate) enum Block {
     Failed,
 }
 
-/// Data outside of rows.
+/// Whether a statement copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Copies {
     #[default]
     Nothing,
-    /// The server waits for some.
+    /// The server waits for data.
     In,
-    /// The server sends some.
+    /// The server sends data.
     Out,
 }
 
 /// The answer to one statement.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct StatementAnswer {
     /// The body of its RowDescription, if it has rows.
     pub(crate) columns: Option<Vec<u8>>,
     /// `INSERT 0 1`, `SELECT 5`; nothing for an empty statement.
@@ -76,13 +74,13 @@ pub(crate) struct Answer {
 }
 
 impl Answers {
-    /// A message that was heard. Returns whether somebody should know at once.
+    /// Adds a message. Returns whether the listener must know of it at once.
     fn add(&mut self, kind: u8, body: &[u8]) -> bool {
         match kind {
             b'T' => self.columns = Some(body.to_vec()),
             b'C' | b'I' => {
                 let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned();
-                self.results.push(Answer { columns: self.columns.take(), tag });
+                self.results.push(StatementAnswer { columns: self.columns.take(), tag });
             }
             b'Z' => {
                 self.block = match *body {
@@ -100,68 +98,68 @@ impl Answers {
 }
 
 impl ResponseObserver {
-    /// Listens until the guard is dropped. What was asked before must have been answered.
-    pub(crate) fn listen(self: &Arc<Self>) -> Listening {
-        self.begin(None)
+    /// Listens to a COPY until the guard is dropped. All earlier statements must have been answered.
+    pub(crate) fn listen(self: &Arc<Self>) -> ResponseListener {
+        self.start_listening(None)
     }
 
-    /// The same for a script.
-    pub(crate) fn listen_to_script(self: &Arc<Self>) -> Listening {
-        self.begin(Some(Answers::default()))
+    /// Listens to a script until the guard is dropped. All earlier statements must have been answered.
+    pub(crate) fn listen_to_script(self: &Arc<Self>) -> ResponseListener {
+        self.start_listening(Some(Answers::default()))
     }
 
-    fn begin(self: &Arc<Self>, script: Option<Answers>) -> Listening {
-        *lock(&self.place) = Place { script, ..Place::default() };
-        self.has_heard.store(false, Ordering::Relaxed);
+    fn start_listening(self: &Arc<Self>, script: Option<Answers>) -> ResponseListener {
+        *lock(&self.subject) = Subject { script, ..Subject::default() };
+        self.has_signal.store(false, Ordering::Relaxed);
         self.is_listening.store(true, Ordering::Relaxed);
-        Listening(self.clone())
+        ResponseListener(self.clone())
     }
 
     pub(crate) fn is_listening(&self) -> bool {
         self.is_listening.load(Ordering::Relaxed)
     }
 
-    /// A message that is no error.
-    pub(crate) fn message(&self, kind: u8, body: &[u8]) {
-        let mut place = lock(&self.place);
-        place.in_copy |= kind == b'G';
-        if place.script.as_mut().is_some_and(|script| script.add(kind, body)) {
-            self.tell();
+    /// A message came that is no error.
+    pub(crate) fn message_received(&self, kind: u8, body: &[u8]) {
+        let mut subject = lock(&self.subject);
+        subject.in_copy |= kind == b'G';
+        if subject.script.as_mut().is_some_and(|script| script.add(kind, body)) {
+            self.signal_listener();
         }
     }
 
-    /// An ErrorResponse.
-    pub(crate) fn error(&self) {
-        if lock(&self.place).in_copy {
-            self.tell();
+    /// An ErrorResponse came.
+    pub(crate) fn error_received(&self) {
+        if lock(&self.subject).in_copy {
+            self.signal_listener();
         }
     }
 
-    fn tell(&self) {
-        self.has_heard.store(true, Ordering::Relaxed);
-        self.heard.notify_one();
+    fn signal_listener(&self) {
+        self.has_signal.store(true, Ordering::Relaxed);
+        self.signal.notify_one();
     }
 }
 
-/// An ear that listens.
+/// Makes the observer listen until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Listening(Arc<ResponseObserver>);
+pub(crate) struct ResponseListener(Arc<ResponseObserver>);
 
-impl Listening {
-    /// What the script was answered so far.
+impl ResponseListener {
+    /// The answers to the script so far.
     pub(crate) fn answers(&self) -> Answers {
-        lock(&self.0.place).script.clone().unwrap_or_default()
+        lock(&self.0.subject).script.clone().unwrap_or_default()
     }
 
-    /// Resolves when the server has sent an error since CopyInResponse, or a script copies.
-    pub(crate) async fn heard(&self) {
-        while !self.0.has_heard.load(Ordering::Relaxed) {
-            self.0.heard.notified().await;
+    /// Resolves when the server has sent an error after a CopyInResponse, or a script copies.
+    pub(crate) async fn signalled(&self) {
+        while !self.0.has_signal.load(Ordering::Relaxed) {
+            self.0.signal.notified().await;
         }
     }
 }
 
-impl Drop for Listening {
+impl Drop for ResponseListener {
     fn drop(&mut self) {
         self.0.is_listening.store(false, Ordering::Relaxed);
     }

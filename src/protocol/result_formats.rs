@@ -1,8 +1,8 @@
-//! Asks for some columns of a result as text, which tokio-postgres cannot: it asks for everything in binary.
+//! Asks for some columns of a result as text. tokio-postgres asks for all columns in binary.
 //!
-//! Some types have no binary form (aclitem, contrib's seg and isn), and the server refuses the whole statement then;
-//! of others the binary form does not say enough (a regclass is a number). So the formats of the result's columns are
-//! changed in the Bind message on its way out (`wire`), of statements for which it was [asked](Formats::ask).
+//! Some types have no binary form (aclitem, contrib's seg and isn): the server would refuse the whole statement. The
+//! binary form of others does not say enough (a regclass is a number). So `frontend` changes the formats in the Bind
+//! message of the statements that were registered by [`ResultFormats::ask`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::engine::lock;
 
-/// The statements of one connection that are not run as tokio-postgres has it.
+/// The statements of one connection that run in another way than tokio-postgres asks for.
 #[derive(Debug, Default)]
 pub(crate) struct ResultFormats {
     /// By the statement's name.
@@ -21,24 +21,24 @@ pub(crate) struct ResultFormats {
 /// How a statement is run.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
-    /// For each column whether it is text; none: all are binary.
+    /// For each column whether it is text; empty: all are binary.
     pub(crate) text: Vec<bool>,
     /// It is a COPY FROM STDIN.
     pub(crate) loads: bool,
 }
 
 impl ResultFormats {
-    /// From now on the statement's columns come as asked, until what is returned is dropped.
+    /// Asks for the statement's columns in these formats until the guard is dropped.
     pub(crate) fn ask(self: &Arc<Self>, name: String, text: Vec<bool>) -> Asked {
-        self.want(name, Wanted { text, loads: false })
+        self.register(name, Wanted { text, loads: false })
     }
 
-    /// From now on the statement begins a load: its flight does not end with a Sync.
+    /// The statement begins a load, until the guard is dropped: a Flush takes the place of its Sync.
     pub(crate) fn ask_for_load(self: &Arc<Self>, name: String) -> Asked {
-        self.want(name, Wanted { text: Vec::new(), loads: true })
+        self.register(name, Wanted { text: Vec::new(), loads: true })
     }
 
-    fn want(self: &Arc<Self>, name: String, wanted: Wanted) -> Asked {
+    fn register(self: &Arc<Self>, name: String, wanted: Wanted) -> Asked {
         lock(&self.asked).insert(name.clone(), Arc::new(wanted));
         self.is_asked.store(true, Ordering::Relaxed);
         Asked { name, result_formats: self.clone() }
@@ -53,7 +53,7 @@ impl ResultFormats {
     }
 }
 
-/// A statement for which it was asked.
+/// Keeps a statement registered until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Asked {
     name: String,

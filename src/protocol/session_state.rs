@@ -1,4 +1,4 @@
-//! What the wire knows of a session, and how it is to send: shared by the stream and by whoever has the connection.
+//! What is known of a session, and how its statements are named. The stream and the users of the connection share it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::engine::{lock, random};
 
-/// Parameters that a server reports: PostgreSQL 18 has 16.
+/// The most parameters that a server may report: PostgreSQL 18 reports 16.
 const REPORTED: usize = 256;
 
 /// A parameter as the server reported it at the login, or when it was last reset, and as it reports it now.
@@ -16,8 +16,8 @@ struct Reported {
     current: Vec<u8>,
 }
 
-/// Reported parameters that are not the session's own to change, or with which others deal.
-fn is_the_servers(name: &[u8]) -> bool {
+/// Whether a session cannot change a reported parameter, or another part of the client watches it (the fence).
+fn belongs_to_server(name: &[u8]) -> bool {
     matches!(
         name,
         b"in_hot_standby"
@@ -29,58 +29,58 @@ fn is_the_servers(name: &[u8]) -> bool {
     )
 }
 
-/// Under which names statements are prepared.
+/// The names under which statements are prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
-    /// Those of tokio-postgres.
+    /// The names that tokio-postgres gives.
     AsTheyAre,
-    /// The same with a prefix that no other process has.
+    /// The names of tokio-postgres with a prefix that no other process has.
     Prefixed,
-    /// Without any: they are sent anew with each run.
+    /// No names: a statement's text is sent again each time it runs.
     None,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct SessionState {
-    /// The process that the server said it is; 0: it did not.
+    /// The process of the server, by its BackendKeyData; 0: the server sent none.
     pub(crate) pid: AtomicU32,
-    /// What has made the session another than it was at its beginning, counted.
+    /// Counts what has changed the session since it was new or last reset.
     changes: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
-    /// A transaction is open.
+    /// A transaction block is open.
     in_block: AtomicBool,
-    /// Transactions that have been open, counted.
+    /// Counts the transaction blocks that were opened.
     blocks: AtomicU32,
-    /// The last command that was carried out was ROLLBACK, whatever was asked for.
+    /// The last command tag was ROLLBACK, which a COMMIT gets, too, after an error.
     pub(crate) rolled_back: AtomicBool,
-    /// Answers, each up to its ReadyForQuery, that are to come for what has been sent.
+    /// How many ReadyForQuery the server still owes.
     pub(crate) flights: AtomicU32,
     naming: AtomicU8,
 }
 
 impl SessionState {
-    /// The process that the server said it is, when the session began.
+    /// The process of the server, as the login named it.
     pub(crate) fn pid(&self) -> Option<u32> {
         Some(self.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
     }
 
-    /// How much has changed in the session.
+    /// Counts what has changed the session since it was new or last reset.
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::Relaxed)
     }
 
-    /// To what there was before nothing has been added that lasts.
+    /// Sets the count back to `before`: what ran since then changed nothing beyond its transaction (SET LOCAL).
     pub(crate) fn changes_are(&self, before: u32) {
         self.changes.store(before, Ordering::Relaxed);
     }
 
-    /// All of it, to be undone; more may be added meanwhile.
-    pub(crate) fn take_changes(&self) -> u32 {
+    /// Returns the count and sets it to 0: a reset begins. Other statements may change the session meanwhile.
+    pub(crate) fn begin_reset(&self) -> u32 {
         self.changes.swap(0, Ordering::Relaxed)
     }
 
-    /// It is undone. `own`: what that itself added.
-    pub(crate) fn are_undone(&self, own: u32) {
+    /// The reset has ended. Its own commands counted as `own` changes, which are taken off again.
+    pub(crate) fn end_reset(&self, own: u32) {
         self.changes_are(self.changes().saturating_sub(own));
         for reported in lock(&self.parameters).values_mut() {
             reported.initial.clone_from(&reported.current);
@@ -92,37 +92,39 @@ impl SessionState {
         self.in_block.load(Ordering::Relaxed)
     }
 
-    /// How many transactions have been open so far: more than before a BEGIN once that has begun one, even if it is over.
+    /// Counts the transaction blocks that were opened: the count grows with a successful BEGIN, even if its block is
+    /// over.
     pub(crate) fn blocks(&self) -> u32 {
         self.blocks.load(Ordering::Relaxed)
     }
 
-    /// The status that comes with ReadyForQuery.
-    pub(crate) fn ready(&self, in_block: bool) {
+    /// Notes the status of a ReadyForQuery.
+    pub(crate) fn set_in_block(&self, in_block: bool) {
         if in_block && !self.in_block.swap(in_block, Ordering::Relaxed) {
             self.blocks.fetch_add(1, Ordering::Relaxed);
         }
         self.in_block.store(in_block, Ordering::Relaxed);
     }
 
-    /// Whether what was answered last has rolled back.
+    /// Whether the last command rolled back.
     pub(crate) fn has_rolled_back(&self) -> bool {
         self.rolled_back.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn change(&self) {
+    pub(crate) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The body of a ParameterStatus. What functions change (`set_config`) has no command tag; some of it shows here.
-    pub(crate) fn report(&self, body: &[u8], is_login: bool) -> Result<(), String> {
+    /// Notes the body of a ParameterStatus. A change by a function (`set_config`) has no command tag, but of a reported
+    /// parameter it shows here.
+    pub(crate) fn note_parameter(&self, body: &[u8], is_login: bool) -> Result<(), String> {
         let mut texts = body.split(|&byte| byte == 0);
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
         let mut parameters = lock(&self.parameters);
         if let Some(known) = parameters.get_mut(name) {
             value.clone_into(&mut known.current);
-            if known.current != known.initial && !is_login && !is_the_servers(name) {
-                self.change();
+            if known.current != known.initial && !is_login && !belongs_to_server(name) {
+                self.note_change();
             }
         } else {
             if parameters.len() >= REPORTED {
@@ -133,8 +135,8 @@ impl SessionState {
         Ok(())
     }
 
-    /// Whether what is being answered is the last thing that was sent.
-    pub(crate) fn answers_the_last(&self) -> bool {
+    /// Whether the response that is being read answers the last message that was sent.
+    pub(crate) fn answers_last_message(&self) -> bool {
         self.flights.load(Ordering::Relaxed) <= 1
     }
 
@@ -146,8 +148,8 @@ impl SessionState {
         }
     }
 
-    /// To be called before a statement is prepared.
-    pub(crate) fn name(&self, naming: Naming) {
+    /// Must be called before the first statement is prepared.
+    pub(crate) fn set_naming(&self, naming: Naming) {
         let number = match naming {
             Naming::AsTheyAre => 0,
             Naming::Prefixed => 1,
@@ -157,7 +159,7 @@ impl SessionState {
     }
 }
 
-/// What this process's statements are called by when others have statements, too.
+/// The prefix of this process for the names of its statements, for a server that other clients share.
 pub(crate) fn prefix() -> &'static str {
     static PREFIX: OnceLock<String> = OnceLock::new();
     PREFIX.get_or_init(|| {

@@ -252,7 +252,7 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
     let ended = tokio::select! {
         biased;
         ended = read(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
-        () = responses.heard() => Err(None),
+        () = responses.signalled() => Err(None),
     };
     session.conn.answered();
     let answers = responses.answers();

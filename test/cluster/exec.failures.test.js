@@ -5,11 +5,10 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { endings, test, failureOf, ownCluster, range, sleep, until, useCluster } = require('../support/helpers');
+const { endings, test, failureOf, ownCluster, named, range, sleep, until, useCluster } = require('../support/helpers');
 
 const db = useCluster({ nodes: 3 });
 
-const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
 
 /** @param {string} table */
 const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);

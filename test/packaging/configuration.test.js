@@ -1,13 +1,15 @@
 'use strict';
 
-// docs/configuration.md, client.d.ts and the README name the options, defaults and keywords that are in the code, no more and no
-// less. (errors.contract.test.js does the same for errors.)
+// docs/configuration.md and client.d.ts have the options, defaults and keywords that are in the code, no more and no less. (errors.contract.test.js does the same for errors.)
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { KEYWORDS } = require('../../lib/options/keywords.js');
-const { OPTIONS, forCore, parseOptions } = require('../../lib/options/options.js');
+const { forCore, parseOptions } = require('../../lib/options/options.js');
+const { refuseUnknown } = require('../../lib/options/validate.js');
+const { MEMBERS } = require('../../lib/values/types.js');
+const { INTERFACES, differences, withMembers, withTable } = require('../../scripts/options.js');
 const { test } = require('../support/helpers.js');
 
 /** @param {string[]} parts */
@@ -49,112 +51,76 @@ test('docs/configuration.md says what is refused', () => {
   }
 });
 
-/** The properties of an interface in client.d.ts, each with its comment. @param {string} name */
-function properties(name) {
-  const types = textOf('client.d.ts');
-  const [, parents = '', body = ''] =
-    new RegExp(`\nexport interface ${name}(?: extends ([^{]+))? \\{\n([\\s\\S]*?)\n\\}`).exec(types) ?? [];
-  assert.ok(body, `client.d.ts has no interface ${name}`);
-  /** @type {Map<string, string>} */
-  const found = new Map();
-  for (const [, parent, omitted = ''] of parents.matchAll(/(?:Omit<)?(\w+)(?:, ([^>]*)>)?/g)) {
-    for (const [property, comment] of properties(parent)) {
-      if (!omitted.includes(`'${property}'`)) found.set(property, comment);
-    }
+test('client.d.ts and docs/configuration.md say of each option what its row says (npm run options)', () => {
+  assert.deepEqual(differences(), []);
+});
+
+/** @param {(rows: any) => void} change @param {string} file @returns {string} the first line that differs then */
+function differenceAfter(change, file) {
+  const row = /** @type {any} */ (INTERFACES.PoolOptions).poolSize;
+  const before = { ...row };
+  change(row);
+  try {
+    const [found = ''] = differences().filter((line) => line.startsWith(file));
+    return found;
+  } finally {
+    Object.assign(row, before);
   }
-  for (const [, comment = '', property] of body.matchAll(/(?: {2}\/\*\*([\s\S]*?)\*\/\n)? {2}(\w+)\?: /g)) {
-    found.set(property, comment.replaceAll(/\s*\n\s*\*\s?/g, ' ').trim());
-  }
-  return found;
 }
 
-/** How a default is written. @param {unknown} value */
-const literal = (value) => (typeof value === 'string' ? `'${value}'` : String(value));
-
-/** Options whose default says more than their value in OPTIONS. @type {Record<string, string>} */
-const IN_WORDS = {
-  monitor: '{ intervalMs: 1000, nodeTimeoutMs: 3000 }',
-  keepAlive: '{ idleMs: 10000, intervalMs: 5000 }',
-  options: '{}',
-};
-
-/** What a table or comment must have as the default; null: it comes from elsewhere, or there is none. @param {string} name */
-function defaultOf(name) {
-  if (Object.hasOwn(IN_WORDS, name)) return IN_WORDS[name];
-  const { value } = OPTIONS[name];
-  return value === undefined || value === '' || typeof value === 'object' ? null : literal(value);
+for (const file of ['client.d.ts', 'docs/configuration.md']) {
+  test(`a default that was changed in the row of an option is missed in ${file}`, () => {
+    assert.match(
+      differenceAfter((row) => {
+        row.value = 11;
+      }, file),
+      /11/,
+    );
+  });
 }
 
-test('the README has every option, with its default', () => {
-  const rows = table(textOf('README.md'), 'option ').flatMap(([names, preset]) =>
-    bare(names)
-      .split(', ')
-      .map((name) => [name, bare(preset)]),
-  );
-  assert.deepEqual(rows.map(([name]) => name).sort(), Object.keys(OPTIONS).sort());
-  for (const [name, preset] of rows) {
-    const expected = defaultOf(name);
-    if (expected !== null)
-      assert.ok(preset.startsWith(expected) || preset.endsWith(expected), `${name}: ${preset}, not ${expected}`);
-    assert.ok(preset, name);
+test('an interface that client.d.ts does not have, and a table that the page does not have, are errors', () => {
+  assert.throws(() => withMembers('export interface Host {\n}\n'), /no 'export interface SslOptions {'/);
+  assert.throws(() => withTable('# Configuration\n'), /no table of options/);
+});
+
+test('every default of an option passes its own check', () => {
+  for (const [name, row] of Object.entries(INTERFACES.PoolOptions)) {
+    if (row.value !== undefined) assert.doesNotThrow(() => row.check(row.value, name), name);
   }
 });
 
-test('client.d.ts has every option, with its default', () => {
-  const options = properties('PoolOptions');
-  assert.deepEqual([...options.keys()].sort(), Object.keys(OPTIONS).sort());
-  for (const [name, comment] of options) {
-    assert.match(comment, /[Dd]efault/, `${name}: its comment says no default`);
-    const expected = defaultOf(name);
-    if (expected !== null)
-      assert.ok(bare(comment).includes(expected), `${name}: the default ${expected} is not in: ${comment}`);
-  }
-});
-
-test('client.d.ts says of every time that it is milliseconds by its name, and of no other number', () => {
-  const names = ['PoolOptions', 'QueryOptions', 'ExecOptions', 'BatchOptions', 'BeginOptions', 'MonitorOptions'];
-  for (const name of names.flatMap((one) => [...properties(one).keys()])) {
+test('every option that is a time says by its name that it is milliseconds', () => {
+  for (const name of Object.values(INTERFACES).flatMap((rows) => Object.keys(rows))) {
     assert.doesNotMatch(name, /(Timeout|Lifetime|Interval|idle|Delay|Seconds|S)$/, name);
   }
 });
 
-test('client.d.ts has the parts of options that are objects', () => {
+test('the core is told every member of an option that is an object', () => {
   const core = JSON.parse(forCore(parseOptions({ ssl: true }, { HOME: '/nowhere' }), { HOME: '/nowhere' }));
   for (const [name, part] of /** @type {const} */ ([
     ['MonitorOptions', core.monitor],
     ['KeepAliveOptions', core.keepAlive],
     ['SslOptions', { ...core.ssl, rejectUnauthorized: true }],
-    ['TypeChoices', core.types],
+    ['Host', core.hosts[0]],
   ])) {
     assert.ok(part, name);
-    const written = [...properties(name).keys()].sort();
-    if (name === 'TypeChoices')
-      for (const choice of ['int8', 'numeric', 'date', 'json']) assert.ok(written.includes(choice));
-    else assert.deepEqual(written, Object.keys(part).sort(), name);
+    assert.deepEqual(Object.keys(INTERFACES[name]).sort(), Object.keys(part).sort(), name);
   }
 });
 
-/** The names in a list of the code, and in those that it takes in. @param {string} file @param {string} list @returns {string[]} */
-function listed(file, list) {
-  const [, names] = new RegExp(`\nconst ${list} = \\[([^\\]]*)\\];`).exec(textOf('lib', file)) ?? [];
-  assert.ok(names, `lib/${file} has no ${list}`);
-  const taken = [...names.matchAll(/\.\.\.(\w+)/g)].flatMap(([, other]) => listed(file, other));
-  return [...taken, ...[...names.matchAll(/'(\w+)'/g)].map(([, name]) => name)];
-}
+test('client.d.ts has the members of the option types', () => {
+  const [, body = ''] = /\nexport interface TypeChoices \{\n([\s\S]*?)\n\}/.exec(textOf('client.d.ts')) ?? [];
+  assert.deepEqual([...body.matchAll(/^ {2}(\w+)\?: /gm)].map(([, name]) => name).sort(), Object.keys(MEMBERS).sort());
+});
 
-for (const [name, file, list] of [
-  ['QueryOptions', 'api/call-options.js', 'KNOWN'],
-  ['StreamOptions', 'api/call-options.js', 'STREAM_OPTIONS'],
-  ['BatchOptions', 'api/batch.js', 'OPTIONS'],
-  ['ExecOptions', 'api/exec.js', 'OPTIONS'],
-  ['CopyFromOptions', 'api/copy/options.js', 'LOAD_OPTIONS'],
-  ['CopyToOptions', 'api/copy/options.js', 'UNLOAD_OPTIONS'],
-  ['BeginOptions', 'api/transaction.js', 'BEGIN_OPTIONS'],
-  ['TransactionOptions', 'api/transaction.js', 'TRANSACTION_OPTIONS'],
-]) {
-  test(`client.d.ts has the options of a call: ${name}`, () => {
-    const options = properties(name);
-    assert.deepEqual([...options.keys()].sort(), listed(file, list).sort());
-    for (const [option, comment] of options) assert.ok(comment, `${name}.${option} has no comment`);
+for (const [name, rows] of Object.entries(INTERFACES)) {
+  test(`${name}: a member that no row describes is refused, with the nearest known name`, () => {
+    const [known] = Object.keys(rows);
+    const given = { [`${known}x`]: 1 };
+    assert.throws(() => refuseUnknown(given, rows), {
+      code: 'ERR_INVALID_OPTION',
+      message: `unknown option '${known}x': did you mean '${known}'?`,
+    });
   });
 }

@@ -15,23 +15,22 @@ const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
 const lock = require('../../package-lock.json');
 
-/** The package, file by file. Who adds one to lib/ adds it here, and so knows that it will be published. */
-const PUBLISHED = `
-  LICENSE README.md package.json
-  client.d.ts client.js index.d.ts index.js
-  lib/api/batch.js lib/api/call-options.js lib/api/copy/index.js lib/api/copy/load.js lib/api/copy/log.js lib/api/copy/options.js
-  lib/api/copy/row-writer.js lib/api/copy/source.js lib/api/copy/target.js lib/api/copy/unload.js
-  lib/api/exec.js lib/api/listen.js lib/api/pool.js lib/api/row-expectations.js
-  lib/api/sql.js lib/api/stream.js lib/api/transaction.js lib/cli/arguments.js lib/cli/changes.js lib/cli/doctor.js
-  lib/cli/examination.js lib/cli/findings.js lib/cli/format.js lib/cli/index.js lib/cli/machine.js lib/cli/screen.js
-  lib/cli/status.js lib/cli/table.js lib/cli/topology.js lib/cli/wait-for-nodes.js lib/cli/watch.js lib/core/binding.js
-  lib/core/core-link.js lib/core/frame-writer.js lib/core/numbers.js lib/core/statement-runner.js lib/core/statements.js lib/errors.js
-  lib/options/conninfo.js lib/options/did-you-mean.js lib/options/files.js lib/options/hosts.js lib/options/keywords.js
-  lib/options/options.js lib/options/pgpass.js lib/options/require-auth.js lib/options/service.js
-  lib/options/session-env.js lib/options/tls-options.js lib/options/validate.js lib/values/json.js lib/values/params.js
-  lib/values/rows.js lib/values/shapes.js lib/values/types.js`
-  .trim()
-  .split(/\s+/);
+/** The files that a file requires, at any remove, and the file itself. @param {string} file @param {Set<string>} [found] */
+function required(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, name] of fs.readFileSync(path.join(ROOT, file), 'utf8').matchAll(/require\('(\.[^']+)'\)/g)) {
+    if (name.endsWith('.js')) required(path.posix.join(path.posix.dirname(file), name), found);
+  }
+  return found;
+}
+
+/** What the package must have: nothing is published that no program can reach. */
+const PUBLISHED = [
+  ...['LICENSE', 'README.md', 'package.json', 'client.d.ts', 'index.d.ts', 'index.js'],
+  ...required('client.js'),
+  ...required('lib/cli/index.js'),
+].filter((file, index, all) => all.indexOf(file) === index);
 
 /**
  * @param {string} command

@@ -270,7 +270,7 @@ describe('options that are wrong', () => {
   before(makeTypes);
   const bad = { message: /./ };
   for (const [types, message] of /** @type {[any, RegExp][]} */ ([
-    [{ int9: 'number' }, /types: unknown type 'int9'/],
+    [{ int9: 'number' }, /unknown option .types.int9.: did you mean .types.int8./],
     [{ int8: 'float' }, /types\.int8 must be one of/],
     [{ parsers: [] }, /types\.parsers must be an object/],
     [{ parsers: { int8: 'number' } }, /types\.parsers\.int8 must be a function/],

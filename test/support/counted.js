@@ -25,8 +25,8 @@ async function counted(t, options) {
       .filter((line) => line.includes(` ${applicationName} `) && line.includes('duration:'));
     from = log.length;
     const statements = lines.map((line) => line.replace(/^.*? {1,2}duration: [\d.]+ ms {1,2}/, '')).filter(Boolean);
-    // The monitor looks at the node once a second, on a connection of its own.
-    return statements.filter((line) => !line.includes('pg_is_in_recovery()'));
+    // The monitor asks on a connection of its own: once which cluster it is, and every second for the role of the node.
+    return statements.filter((line) => !/pg_is_in_recovery\(\)|pg_control_system\(\)/.test(line));
   };
   return { own, pool, sent };
 }

@@ -251,6 +251,9 @@ async function isPending(promise) {
   return (await Promise.race([promise.catch(() => {}), Promise.resolve(open)])) === open;
 }
 
+/** A name of its own, to find a pool's sessions by. @param {string} purpose */
+const named = (purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
+
 /** Numbers from 0. @param {number} count */
 const range = (count) => Array.from({ length: count }, (_, i) => i);
 
@@ -262,6 +265,7 @@ module.exports = {
   inChild,
   isPending,
   loginOf,
+  named,
   ownCluster,
   poolFor,
   printedBy,

@@ -5,12 +5,19 @@
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const fs = require('node:fs');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { describe } = require('node:test');
 const { promisify } = require('node:util');
+const { setFlagsFromString } = require('node:v8');
+const { runInNewContext } = require('node:vm');
+const { Environment, Pool, Transaction } = require('../../index.js');
 const { explain, suffixOf, thisMachine } = require('../../lib/core/binding.js');
-const { test } = require('../support/helpers.js');
+const { CoreLink } = require('../../lib/core/core-link.js');
+const { OP } = require('../../lib/core/numbers.js');
+const { forCore, parseOptions } = require('../../lib/options/options.js');
+const { sleep, test, until } = require('../support/helpers.js');
 
 const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
@@ -118,5 +125,126 @@ describe('the package without its addon', () => {
     assert.equal(code, 'ERR_NO_BINDING');
     assert.match(message, /is there, but could not be loaded: /);
     assert.ok(message.includes(file), message);
+  });
+});
+
+/**
+ * A pool whose only host accepts connections and never answers: what it is given waits.
+ * @param {import('node:test').TestContext} t
+ */
+async function waitingPool(t) {
+  /** @type {net.Socket[]} */
+  const sockets = [];
+  const server = net.createServer((socket) => sockets.push(socket.on('error', () => {})));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const { port } = /** @type {net.AddressInfo} */ (server.address());
+  const link = new CoreLink();
+  const options = forCore(parseOptions({ hosts: [{ host: '127.0.0.1', port }], user: 'u', password: 'p', ssl: false }));
+  const listener = { onEvent: () => {}, onPassword: () => {} };
+  const pool = link.openPool(options, listener);
+  t.after(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await link.closePool(pool, 1).catch(() => {});
+  });
+  return { link, pool, options, listener };
+}
+
+/** A handle of a transaction whose BEGIN waits for a connection. @param {CoreLink} link @param {Pool} pool */
+function begun(link, pool) {
+  const handle = pool.transaction();
+  link.ask(OP.BEGIN, pool.id, { transaction: handle.id, text: 'BEGIN' }).catch(() => {});
+  return handle;
+}
+
+/**
+ * How the core refuses a piece of work; undefined when it has accepted it, which then waits.
+ * @param {Promise<unknown>} asked
+ * @returns {Promise<string | undefined>} the error's code
+ */
+const refusalOf = (asked) =>
+  Promise.race([
+    asked.then(
+      () => 'none',
+      (error) => error.code,
+    ),
+    sleep(50),
+  ]);
+
+function collectGarbage() {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+}
+
+describe('the classes of the add-on', () => {
+  test('Pool and Transaction: only the core makes them', () => {
+    for (const Class of [Pool, Transaction]) assert.throws(() => Reflect.construct(Class, []), /constructor/);
+    assert.throws(() => Pool.open(/** @type {any} */ ({}), '{}'));
+    assert.throws(() => Pool.open(new Environment(() => {}), '{}'), /options: line 1/);
+  });
+
+  test('Pool: each pool and each transaction of an environment has a number of its own', async (t) => {
+    const { link, pool, options, listener } = await waitingPool(t);
+    const other = link.openPool(options, listener);
+    assert.deepEqual([pool.id, other.id], [1, 2]);
+    assert.deepEqual(
+      [pool, other, pool].map((one) => one.transaction().id),
+      [1, 2, 3],
+    );
+  });
+
+  test('Pool: status() and nodes() tell of an open pool, and of nothing once it has closed', async (t) => {
+    const { link, pool } = await waitingPool(t);
+    assert.deepEqual(pool.status(), [0, 0, 0, 0]);
+    assert.equal(JSON.parse(pool.nodes()).length, 1);
+    begun(link, pool);
+    await until('BEGIN waits', () => pool.status()[2] === 1);
+    await link.closePool(pool, 1);
+    assert.deepEqual([pool.status(), pool.nodes()], [[0, 0, 0, 0], '[]']);
+  });
+
+  test('a frame for an unknown pool or a closed pool is refused with ERR_POOL_CLOSED', async (t) => {
+    const { link, pool } = await waitingPool(t);
+    const refused = { code: 'ERR_POOL_CLOSED' };
+    await assert.rejects(link.ask(OP.BEGIN, 99, { transaction: 1, text: 'BEGIN' }), refused);
+    await link.closePool(pool, 1);
+    await assert.rejects(link.ask(OP.BEGIN, pool.id, { transaction: 1, text: 'BEGIN' }), refused);
+    await assert.rejects(link.closePool(pool, 1), refused);
+  });
+
+  test('Pool: close() waits for work that was written before it', async (t) => {
+    const { link, pool } = await waitingPool(t);
+    const asked = link.ask(OP.BEGIN, pool.id, { transaction: pool.transaction().id, text: 'BEGIN' });
+    const closed = link.closePool(pool, 0);
+    assert.deepEqual(await Promise.all([asked, closed].map(refusalOf)), [undefined, undefined]);
+  });
+
+  test('Transaction: a handle that is collected abandons its transaction, unless it was finished', async (t) => {
+    const { link, pool } = await waitingPool(t);
+    // Refused when the core does not have the transaction any more.
+    const use = (/** @type {number} */ transaction) =>
+      refusalOf(link.ask(OP.SCRIPT, pool.id, { transaction, text: 'SELECT 1' }));
+    const held = begun(link, pool);
+    const [dropped, finished] = (() => {
+      const handles = [begun(link, pool), begun(link, pool)];
+      handles[1].finish();
+      // A second call changes nothing.
+      handles[1].finish();
+      return handles.map(({ id }) => id);
+    })();
+    await until('the transaction is abandoned', async () => {
+      collectGarbage();
+      return (await use(dropped)) === 'ERR_TRANSACTION_ENDED';
+    });
+    assert.deepEqual(await Promise.all([finished, held.id].map(use)), [undefined, undefined]);
+  });
+
+  test('Pool: a pool that is collected is closed', async (t) => {
+    const { link, options, listener } = await waitingPool(t);
+    const id = (() => link.openPool(options, listener).id)();
+    await until('the pool is closed', async () => {
+      collectGarbage();
+      return (await refusalOf(link.ask(OP.LISTEN, id, { text: 'channel' }))) === 'ERR_POOL_CLOSED';
+    });
   });
 });

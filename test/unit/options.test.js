@@ -12,7 +12,8 @@ const { describe } = require('node:test');
 const { resolveHosts } = require('../../lib/options/hosts.js');
 const { KEYWORDS } = require('../../lib/options/keywords.js');
 const { distance, nearest } = require('../../lib/options/did-you-mean.js');
-const { OPTIONS, parseOptions } = require('../../lib/options/options.js');
+const { parseOptions } = require('../../lib/options/options.js');
+const { POOL } = require('../../lib/options/pool-rows.js');
 const { FOLDER, HOME, core, refused, shown } = require('../support/configured.js');
 const { test } = require('../support/helpers.js');
 
@@ -178,7 +179,11 @@ describe('hosts', () => {
     ['host=a:5433', {}, /host must not contain a port/],
     ['', { PGHOST: '@abstract' }, /PGHOST must not contain '@'/],
     [{ hosts: [{ host: 'a', address: 'db' }] }, {}, /hosts\[0\]\.address must be an IP address/],
-    [{ hosts: [{ host: 'a', addres: '::1' }] }, {}, /hosts\[0\]: unknown property 'addres': did you mean 'address'/],
+    [
+      { hosts: [{ host: 'a', addres: '::1' }] },
+      {},
+      /unknown option 'hosts\[0\].addres': did you mean 'hosts\[0\].address'/,
+    ],
   ]);
   for (const [given, env, message] of WRONG) {
     test(`refused: ${shown(given)} ${shown(env)}`, () => refused(given === '' ? {} : given, env, message));
@@ -310,6 +315,6 @@ test('a parsed connection string is not kept', () => {
 
 test('every option of a keyword is there', () => {
   for (const [keyword, { option, inner }] of Object.entries(KEYWORDS)) {
-    if (option !== undefined && !inner) assert.ok(Object.hasOwn(OPTIONS, option.split('.')[0]), keyword);
+    if (option !== undefined && !inner) assert.ok(Object.hasOwn(POOL, option.split('.')[0]), keyword);
   }
 });

@@ -4,7 +4,6 @@
 
 const { Load } = require('./load.js');
 const { logCopy } = require('./log.js');
-const { LOAD_OPTIONS, UNLOAD_OPTIONS, copyOptions } = require('./options.js');
 const { parseTarget, unloadSql } = require('./target.js');
 const { Unload } = require('./unload.js');
 
@@ -32,4 +31,4 @@ function copyTo(runner, transaction, target, options) {
   return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
 }
 
-module.exports = { LOAD_OPTIONS, UNLOAD_OPTIONS, copyFrom, copyOptions, copyTo };
+module.exports = { copyFrom, copyTo };

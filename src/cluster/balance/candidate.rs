@@ -5,11 +5,11 @@ use crate::cluster::role::Fit;
 /// A node that a statement could run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// Its place in the pool's list of hosts.
+    /// The node's place in the pool's list of hosts.
     pub(crate) node: usize,
     pub(crate) fit: Fit,
-    /// Statements of this pool that run on it.
+    /// Statements of this pool that run on the node.
     pub(crate) in_flight: usize,
-    /// Connections of this pool to it.
+    /// Connections of this pool to the node.
     pub(crate) connections: usize,
 }

@@ -7,7 +7,7 @@ pub(crate) fn choose(candidates: &[Candidate], turn: usize) -> Option<usize> {
     let count = candidates.len();
     let start = turn.checked_rem(count)?;
     let in_turn = (0..count).map(|step| &candidates[(start + step) % count]);
-    // Of several equal ones min_by_key takes the first.
+    // min_by_key returns the first of several equal candidates.
     let best = in_turn.min_by_key(|candidate| (candidate.fit, candidate.in_flight, candidate.connections));
     best.map(|candidate| candidate.node)
 }

@@ -1,7 +1,7 @@
-//! Which of the nodes that suit a statement gets it.
+//! Chooses one of the nodes that suit a statement.
 //!
-//! A strategy is a pure function over candidates, one file each; it knows neither connections nor clocks, so that a table
-//! tests it. The caller has already left out the nodes that do not suit (`role`, `topology`).
+//! A strategy is a pure function over candidates, one file each; it knows neither connections nor clocks, so that a
+//! table tests it. The caller has already left out the nodes that do not suit (`role`, `topology`).
 //!
 //! - `candidate`: what a strategy knows of a node
 //! - `least_in_flight`: the node with the fewest statements in flight
@@ -14,5 +14,5 @@ pub(crate) use candidate::Candidate;
 /// Chooses one of the candidates and returns its `node`. `turn` counts the choices: equal candidates take turns by it.
 pub(crate) type Strategy = fn(candidates: &[Candidate], turn: usize) -> Option<usize>;
 
-/// What a pool uses whose options say nothing else.
+/// The strategy of all pools.
 pub(crate) const DEFAULT: Strategy = least_in_flight::choose;

@@ -8,7 +8,7 @@ use crate::cluster::route::Mode;
 use crate::cluster::session_policy::SessionPolicy;
 use crate::cluster::watch::MonitorInterval;
 use crate::connection::authentication::{Access, Password};
-use crate::connection::failure::Stage;
+use crate::connection::failure::ConnectStage;
 use crate::connection::probe::Role;
 use crate::connection::require_auth::Requirement;
 use crate::connection::socket::Liveness;
@@ -16,15 +16,15 @@ use crate::connection::socket::Liveness;
 struct Seen {
     cluster: Cluster,
     route: Route,
-    told: Arc<Mutex<Vec<String>>>,
+    events: Arc<Mutex<Vec<String>>>,
 }
 
-/// One that has not been looked at. Each test has a user of its own, so that none shares another's watch.
+/// A cluster of which no node has answered. Each test has a user of its own, so that no two share a watch.
 fn unseen(user: &str, mode: Mode) -> Seen {
     let mut config = Config::new();
     config.user(user).host("a").host("b").host("c").port(5432);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let sink = told.clone();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let sink = events.clone();
     let event_sink = move |event: Value| -> crate::connection::notices::Room {
         let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
         lock(&sink).push(format!("{} {} {} {}", text("event"), text("host"), text("state"), text("to")));
@@ -43,10 +43,10 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     };
     let (monitor_interval, policy) = (Some(MonitorInterval::default()), SessionPolicy::default());
     let cluster = Cluster::new(access, route, timeout, monitor_interval, policy, Arc::new(event_sink));
-    Seen { cluster, route, told }
+    Seen { cluster, route, events }
 }
 
-/// One of which nobody has to be waited for.
+/// A cluster that is settled already.
 fn cluster(user: &str, mode: Mode) -> Seen {
     let seen = unseen(user, mode);
     seen.cluster.settle();
@@ -116,7 +116,7 @@ fn a_switchover_seen_step_by_step() {
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(1), "the old primary, writable again, is deposed");
     assert_eq!(
-        *lock(&seen.told),
+        *lock(&seen.events),
         [
             "node a up -",
             "primary a - a:5432",
@@ -135,19 +135,22 @@ fn of_two_that_accept_writes_the_one_on_the_higher_timeline_is_the_primary() {
     seen.see(0, primary(1));
     let before = seen.generation(0);
     seen.see(2, primary(2));
-    assert_eq!(seen.target(), Some(2), "though the other was first and did not go away");
-    assert_ne!(seen.generation(0), before, "what runs on the other is cut");
+    assert_eq!(seen.target(), Some(2), "although the other answered first and is still up");
+    assert_ne!(seen.generation(0), before, "the connections to the other are broken");
     seen.see(0, primary(1));
     assert_eq!((seen.target(), seen.state(0)), (Some(2), "fenced"));
     assert_eq!(seen.reason(0), "is a deposed primary: its timeline is 1, another node's 2");
     seen.see(2, lost());
     seen.see(0, primary(1));
-    assert_eq!(seen.target(), None, "nor when it is the only one left");
+    assert_eq!(seen.target(), None, "a deposed primary is not used even if no other node is up");
     for mode in [Mode::Primary, Mode::Any, Mode::ReadOnly] {
-        assert!(seen.cluster.objection_to(&seen.cluster.nodes[0], mode.into()).is_some(), "for nobody: {mode:?}");
+        assert!(
+            seen.cluster.objection_to(&seen.cluster.nodes[0], mode.into()).is_some(),
+            "it is used in no mode: {mode:?}"
+        );
     }
     seen.see(0, primary(3));
-    assert_eq!(seen.target(), Some(0), "until it is promoted itself");
+    assert_eq!(seen.target(), Some(0), "it is used again when it is promoted itself");
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn a_standby_that_follows_a_higher_timeline_deposes_a_primary_too() {
     let seen = cluster("follower", Mode::ReadWrite);
     seen.see(0, primary(1));
     seen.see(1, answer((true, false), 2, 100, Some(OURS)));
-    assert_eq!(seen.target(), None, "the new primary is not to be seen, but there is one");
+    assert_eq!(seen.target(), None, "there is a new primary, although it was not seen yet");
     seen.see(2, primary(2));
     assert_eq!(seen.target(), Some(2));
 }
@@ -168,17 +171,21 @@ fn of_two_on_the_same_timeline_the_one_in_use_stays() {
     seen.see(1, primary(1));
     assert_eq!(seen.target(), Some(1));
     assert_eq!(seen.reason(0), "is a primary on the same timeline as b:5432, which is in use");
-    assert_eq!(lock(&seen.told).iter().filter(|told| told.starts_with("primary")).count(), 1, "no to and fro");
+    assert_eq!(
+        lock(&seen.events).iter().filter(|event| event.starts_with("primary")).count(),
+        1,
+        "the primary does not change back and forth"
+    );
     seen.see(1, lost());
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(0), "they may be two names of one server");
 }
 
 #[test]
-fn nothing_is_decided_before_every_node_was_heard() {
+fn nothing_is_decided_before_every_node_has_answered_or_failed() {
     let seen = unseen("settling", Mode::ReadWrite);
     seen.see(0, primary(1));
-    assert_eq!((seen.target(), lock(&seen.told).len()), (None, 0));
+    assert_eq!((seen.target(), lock(&seen.events).len()), (None, 0));
     seen.see(1, lost());
     assert_eq!(seen.target(), None);
     seen.see(2, primary(2));
@@ -189,7 +196,7 @@ fn nothing_is_decided_before_every_node_was_heard() {
 #[test]
 fn a_host_of_another_cluster_is_refused_by_name() {
     let at = |identity| answer((false, false), 9, 100, Some(identity));
-    // What each node answers, in the order of the list; who is refused.
+    // The identity that each node answers with, in the order of the list, and whether the node is refused.
     let table = [
         ("the odd one", [OURS, OURS, 5], [false, false, true]),
         ("the odd one, first in the list", [5, OURS, OURS], [true, false, false]),
@@ -215,7 +222,7 @@ fn a_host_of_another_cluster_is_refused_by_name() {
     seen.see(1, primary(2));
     assert_eq!(seen.target(), Some(1), "its timeline, 9, deposes nobody");
     seen.see(2, answer((false, false), 3, 100, None));
-    assert_eq!(seen.target(), Some(2), "who does not tell is taken as one of ours");
+    assert_eq!(seen.target(), Some(2), "a node without an identity counts as one of the cluster");
 }
 
 #[test]
@@ -235,7 +242,7 @@ fn a_lost_node_is_not_chosen_and_its_connections_are_retired() {
     seen.see(0, primary(1));
     seen.see(0, Observation::Lost(HostFailure::Refused(Box::default())));
     assert_eq!(seen.target(), Some(0), "refusing the monitor is not being dead");
-    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), Stage::Asking)));
+    seen.see(0, Observation::Failed(HostFailure::Silent(Duration::from_secs(1), ConnectStage::Asking)));
     assert_eq!(seen.target(), None, "suspect");
     seen.see(0, primary(1));
     assert_eq!(seen.target(), Some(0));
@@ -250,7 +257,7 @@ fn standbys_are_preferred_and_the_primary_is_second_best() {
     let seen = cluster("prefer", Mode::PreferStandby);
     seen.see(0, primary(1));
     assert_eq!(seen.target(), None);
-    assert!(!seen.cluster.lacks_node(seen.route), "it will do");
+    assert!(!seen.cluster.lacks_node(seen.route), "the primary is a fallback");
     seen.see(2, standby());
     assert_eq!(seen.target(), Some(2));
 }
@@ -261,7 +268,7 @@ fn a_standby_is_behind_by_what_was_seen_of_the_primary_before() {
     let at = |in_recovery, lsn| answer((in_recovery, false), 1, lsn, Some(OURS));
     let lag = |node: usize| lock(&seen.cluster.nodes[node].status).lag;
     seen.see(1, at(true, 50));
-    assert_eq!(lag(1), None, "behind what?");
+    assert_eq!(lag(1), None, "no primary was seen yet");
     seen.see(0, at(false, 100));
     seen.see(1, at(true, 100));
     assert_eq!(lag(1), Some(Lag::default()));
@@ -275,5 +282,5 @@ fn a_standby_is_behind_by_what_was_seen_of_the_primary_before() {
     assert!(behind.time >= Duration::from_millis(20), "{behind:?}");
     seen.see(0, at(false, 300));
     seen.see(1, at(true, 300));
-    assert_eq!(lag(1), Some(Lag::default()), "an idle primary leaves nobody behind");
+    assert_eq!(lag(1), Some(Lag::default()), "no standby is behind an idle primary");
 }

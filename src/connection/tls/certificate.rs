@@ -1,5 +1,4 @@
-//! What is read in a server's certificate: whose it is, for which names, when it is valid, and the hash that binds a login
-//! to it.
+//! Reads a server's certificate: its subject, its names, when it is valid, and the hash that binds a login to it.
 
 use std::net::IpAddr;
 
@@ -14,30 +13,30 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// A certificate that could be read.
+/// The certificate of a server, or a CA's.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf {
     /// `CN=db1,O=Example`, as RFC 4514 writes it.
     pub(crate) subject: String,
-    /// The issuer has the same name: it was signed with its own key, or says so.
+    /// The issuer has the same name, so it is, or claims to be, signed with its own key.
     pub(crate) self_issued: bool,
     names: Names,
     not_before: u64,
     not_after: u64,
-    /// The key, and the algorithm it is for: as in the certificate, in DER.
+    /// The key and its algorithm, in DER, as the certificate has them.
     pub(crate) key: Vec<u8>,
     pub(crate) key_algorithm: Vec<u8>,
-    /// What was signed, how, and the signature.
+    /// The signed part, the signature and its algorithm.
     signed: Vec<u8>,
     signature: Vec<u8>,
     signing_algorithm: Vec<u8>,
     signature_algorithm: ObjectIdentifier,
-    /// Who signed it, and whom it names itself, in DER.
+    /// The names of issuer and subject, in DER.
     issuer: Vec<u8>,
     own_name: Vec<u8>,
 }
 
-/// The names a certificate is for.
+/// The names that a certificate is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Names {
     dns: Vec<String>,
@@ -46,7 +45,7 @@ struct Names {
 }
 
 impl Leaf {
-    /// None: it cannot be read.
+    /// None: the certificate cannot be read.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
         let signed = &certificate.tbs_certificate;
@@ -68,7 +67,7 @@ impl Leaf {
         })
     }
 
-    /// Whether it is valid at this time; the reason when it is not.
+    /// Fails with the reason if the certificate is not valid at this time.
     pub(crate) fn check_time(&self, now: UnixTime) -> Result<(), &'static str> {
         match now.as_secs() {
             now if now > self.not_after => Err(EXPIRED),
@@ -101,8 +100,8 @@ impl Leaf {
         if all.is_empty() { "no name".to_owned() } else { all.join(", ") }
     }
 
-    /// `tls-server-end-point` (RFC 5929, section 4): the certificate's hash by its own signature's hash function, SHA-256
-    /// in place of MD5 and SHA-1. None where there is no such function (Ed25519).
+    /// `tls-server-end-point` (RFC 5929, section 4): the certificate's hash by its own signature's hash function,
+    /// SHA-256 in place of MD5 and SHA-1. None where there is no such function (Ed25519).
     pub(crate) fn end_point(&self, der: &[u8]) -> Option<Vec<u8>> {
         let function = match self.signature_algorithm.to_string().as_str() {
             // md5WithRSAEncryption, sha1WithRSAEncryption, sha256WithRSAEncryption, ecdsa-with-SHA1, ecdsa-with-SHA256
@@ -124,7 +123,7 @@ impl Leaf {
 pub(crate) const EXPIRED: &str = "has expired";
 pub(crate) const NOT_YET: &str = "is not valid yet";
 
-/// What is inside a SEQUENCE: rustls has an algorithm's identifier without its wrapping.
+/// The content of a SEQUENCE: rustls has an algorithm's identifier without the SEQUENCE around it.
 fn content_of(der: &[u8]) -> Option<&[u8]> {
     match *der.get(1)? {
         short if short < 0x80 => der.get(2..),
@@ -161,8 +160,8 @@ fn address_of(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 impl Names {
-    /// As libpq has it (fe-secure-common.c, fe-secure-openssl.c): any alternative name that fits will do; the common name
-    /// counts only where no alternative is of the host's own kind (name or address).
+    /// As in libpq (fe-secure-common.c, fe-secure-openssl.c) any alternative name that covers the host is enough. The
+    /// common name counts only if no alternative name is of the host's own kind (name or address).
     fn include(&self, host: &str) -> bool {
         let address = host.parse::<IpAddr>().ok();
         let same_address = |bytes: &Vec<u8>| address.is_some() && address_of(bytes) == address;
@@ -214,7 +213,7 @@ mod tests {
             (names(&["*.com"], &[], None), "example.com", false),
             (names(&["db*.example.com"], &[], None), "db1.example.com", false),
             (names(&["*.0.0.1"], &[], None), "127.0.0.1", false),
-            // The common name is the last resort, and only of a kind that has no other name.
+            // The common name counts only without an alternative name of the host's kind.
             (names(&[], &[], Some("db1")), "db1", true),
             (names(&["other"], &[], Some("db1")), "db1", false),
             (names(&[], &[[10, 0, 0, 1]], Some("db1")), "db1", true),

@@ -1,11 +1,10 @@
-//! Certificates, keys and revocation lists, from text or from files; a file is read again when it has changed.
+//! Certificates, keys and revocation lists, from texts or files. A file is read again when it has changed.
 
 use std::fs;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use serde::Deserialize;
 use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -14,36 +13,18 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use crate::connection::tls::certificate::Leaf;
+use crate::connection::tls::encryption::{Authority, Encryption, Source, Version};
 use crate::connection::tls::verify::{Judge, Trust};
-use crate::connection::tls::{Authority, Encryption, Version};
-
-/// Where something in PEM is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Source {
-    Pem(Secret),
-    Path(String),
-}
-
-/// A text that no debugging output shows: there may be a key in it.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-pub(crate) struct Secret(String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 impl Source {
     fn read(&self, what: &str) -> Result<Vec<u8>, String> {
         match self {
-            Self::Pem(text) => Ok(text.0.clone().into_bytes()),
+            Self::Pem(text) => Ok(text.expose().to_owned().into_bytes()),
             Self::Path(path) => fs::read(path).map_err(|error| format!("the {what} {path} cannot be read: {error}")),
         }
     }
 
-    /// All that is in it, at least one.
+    /// All items of this kind in it, at least one.
     fn all<T: PemObject>(&self, what: &str) -> Result<Vec<T>, String> {
         let text = self.read(what)?;
         let found: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();
@@ -64,7 +45,7 @@ impl Source {
     }
 }
 
-/// Never with the text itself.
+/// An error that does not contain the text itself, because it may have a key.
 fn unreadable(what: &str, error: &PemError) -> String {
     match error {
         PemError::NoItemsFound => format!("there is no {what} in what was given as one"),
@@ -72,7 +53,7 @@ fn unreadable(what: &str, error: &PemError) -> String {
     }
 }
 
-/// What tells that a file has changed.
+/// What shows that a file has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FileState {
     Text,
@@ -80,7 +61,7 @@ enum FileState {
     Missing(io::ErrorKind),
 }
 
-/// All that files are read for.
+/// The certificates and keys, ready for handshakes.
 #[derive(Clone, Debug)]
 pub(crate) struct Material {
     config: Arc<ClientConfig>,
@@ -88,7 +69,7 @@ pub(crate) struct Material {
     made_of: Vec<FileState>,
 }
 
-/// The files as they are now.
+/// The current states of all sources.
 fn states(encryption: &Encryption) -> Vec<FileState> {
     let authority = match &encryption.ca {
         Some(Authority::Source(source)) => Some(source),
@@ -132,7 +113,7 @@ impl Material {
             }
             _ => builder.with_no_client_auth(),
         };
-        // The server keeps no sessions (be-secure-openssl.c), and one that is resumed shows no certificate.
+        // A server keeps no sessions (be-secure-openssl.c), and in a resumed session it sends no certificate.
         config.resumption = Resumption::disabled();
         config.enable_sni = encryption.sni;
         // PostgreSQL docs, 54.2.11 "SSL Session Encryption": needed with direct TLS, and harmless without.
@@ -140,7 +121,7 @@ impl Material {
         Ok(Self { config: Arc::new(config), trust, made_of })
     }
 
-    /// For one handshake, with its own judge.
+    /// The configuration for one handshake, with its own judge.
     pub(crate) fn config(&self, judge: Arc<Judge>) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
         config.dangerous().set_certificate_verifier(judge);
@@ -169,7 +150,7 @@ fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String>
             if valid.is_empty() {
                 return Err("the CA certificate has expired, or is not valid yet".into());
             }
-            // As OpenSSL has it, a chain ends at a certificate that is signed by nobody else.
+            // As in OpenSSL a chain ends at a certificate that no other CA has signed.
             let (roots, intermediates) =
                 valid.into_iter().partition(|certificate| Leaf::read(certificate).is_none_or(|read| read.self_issued));
             (Arc::new(roots), Arc::new(intermediates))
@@ -181,7 +162,7 @@ fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String>
         return Err("there is no CA certificate that can be used".into());
     }
     if added == 0 {
-        // Each is signed by another, which is missing: no chain can end here.
+        // Another CA has signed each of them, and none of these is here: no chain can end.
         return Ok(Trust { chain: None, roots, intermediates, has_lists: lists.is_some() });
     }
     let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::new(default_provider()));
@@ -193,7 +174,7 @@ fn trust(authority: &Authority, lists: Option<&Source>) -> Result<Trust, String>
     Ok(Trust { chain: Some(chain), roots, intermediates, has_lists: lists.is_some() })
 }
 
-/// Those of the operating system, read once: there are many.
+/// The CAs of the operating system. They are read once, because there are many.
 fn system_roots() -> Arc<Vec<CertificateDer<'static>>> {
     static ROOTS: OnceLock<Arc<Vec<CertificateDer<'static>>>> = OnceLock::new();
     ROOTS.get_or_init(|| Arc::new(rustls_native_certs::load_native_certs().certs)).clone()

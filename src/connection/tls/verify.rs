@@ -1,9 +1,9 @@
-//! Whether a server is who it should be, as libpq decides it: the chain is verified as soon as there is a CA, the name only
-//! with verify-full.
+//! Decides as libpq does whether to trust a server: the chain is verified as soon as there is a CA, the name only with
+//! verify-full.
 //!
-//! The chain is webpki's to judge. What is added here is what people run PostgreSQL with and webpki does not take: a
-//! self-signed certificate that is its own CA, one that is marked as a CA's, one of X.509 version 1 (which OpenSSL before 3.2
-//! makes by the recipe in PostgreSQL's docs), and names in the subject's CN.
+//! webpki verifies the chain. This file adds what PostgreSQL servers have and webpki refuses: a self-signed certificate
+//! that is its own CA, a certificate that is marked as a CA's, one of X.509 version 1 (which OpenSSL before 3.2 makes
+//! by the recipe in PostgreSQL's docs), and names in the subject's CN.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,25 +18,25 @@ use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, Other
 use crate::connection::tls::certificate::{EXPIRED, Leaf, NOT_YET};
 use crate::engine::lock;
 
-/// Whom to trust.
+/// The CAs to trust.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
-    /// None: there is no root.
+    /// None: there is no root certificate.
     pub(crate) chain: Option<Arc<WebPkiServerVerifier>>,
-    /// The CAs themselves.
+    /// The root certificates themselves.
     pub(crate) roots: Arc<Vec<CertificateDer<'static>>>,
-    /// CAs that another has signed: they are no end of a chain, but may be in the middle of one.
+    /// CAs that another CA has signed: a chain cannot end at them, but may contain them.
     pub(crate) intermediates: Arc<Vec<CertificateDer<'static>>>,
-    /// There are revocation lists: nothing is trusted that they do not cover.
+    /// There are revocation lists: a certificate that they do not cover is not trusted.
     pub(crate) has_lists: bool,
 }
 
-/// What one handshake has to prove, and what it has shown.
+/// Verifies the server of one handshake, and keeps the certificate that it has sent.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// None: any certificate will do.
+    /// None: any certificate is accepted.
     trust: Option<Trust>,
-    /// The name it has to be for.
+    /// The name that the certificate must be for; None: any.
     host: Option<String>,
     algorithms: WebPkiSupportedAlgorithms,
     shown: Mutex<Option<Leaf>>,
@@ -48,7 +48,7 @@ impl Judge {
         Self { trust, host, algorithms, shown: Mutex::default() }
     }
 
-    /// The certificate the server has shown.
+    /// The certificate that the server has sent.
     pub(crate) fn shown(&self) -> Option<Leaf> {
         lock(&self.shown).clone()
     }
@@ -72,7 +72,7 @@ impl Judge {
             let intermediates: Vec<_> = intermediates.iter().chain(trust.intermediates.iter()).cloned().collect();
             let chain = trust.chain.as_ref().ok_or(CertificateError::UnknownIssuer)?;
             match chain.verify_server_cert(end_entity, &intermediates, name, ocsp, now) {
-                // The chain is looked at first, and the name below.
+                // webpki has accepted the chain; the name is checked below.
                 Ok(_)
                 | Err(Error::InvalidCertificate(
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -91,15 +91,14 @@ impl Judge {
         }
     }
 
-    /// For what webpki does not take: whether a trusted CA itself has signed it. What revocation lists say of it nobody could
-    /// tell.
+    /// Whether a trusted CA itself has signed a certificate that webpki refuses. Not with revocation lists, which only
+    /// webpki can read.
     fn is_signed_by_root(&self, trust: &Trust, leaf: &Leaf) -> bool {
         let mut roots = trust.roots.iter().filter_map(|root| Leaf::read(root));
         !trust.has_lists && roots.any(|root| leaf.is_signed_by(&root, self.algorithms.all))
     }
 
-    /// A handshake's signature where the certificate itself is nothing webpki would read (version 1): the server must own
-    /// its key.
+    /// Checks that the server owns the key of a certificate that webpki cannot read (version 1).
     fn check_signature(&self, message: &[u8], dss: &DigitallySignedStruct) -> Result<(), Error> {
         let leaf = self.shown().ok_or(CertificateError::BadEncoding)?;
         let schemes = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
@@ -131,7 +130,7 @@ impl ServerCertVerifier for Judge {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls12_signature(message, cert, dss, &self.algorithms) {
-            // webpki does not read it at all. What it is worth has been judged before.
+            // webpki cannot read this certificate. `check` has accepted it before.
             Err(Error::InvalidCertificate(CertificateError::Other(other))) if is_unusual(&other) => {
                 self.check_signature(message, dss)?;
             }
@@ -147,7 +146,7 @@ impl ServerCertVerifier for Judge {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match verify_tls13_signature(message, cert, dss, &self.algorithms) {
-            // webpki does not read it at all. What it is worth has been judged before.
+            // webpki cannot read this certificate. `check` has accepted it before.
             Err(Error::InvalidCertificate(CertificateError::Other(other))) if is_unusual(&other) => {
                 self.check_signature(message, dss)?;
             }
@@ -161,7 +160,7 @@ impl ServerCertVerifier for Judge {
     }
 }
 
-/// webpki's names for a certificate of version 1, and for one that is marked as a CA's.
+/// webpki's errors for a certificate of version 1, and for one that is marked as a CA's.
 const VERSION_1: &str = "UnsupportedCertVersion";
 const OF_A_CA: &str = "CaUsedAsEndEntity";
 
@@ -177,7 +176,7 @@ fn objection(reason: &'static str) -> Error {
     CertificateError::Other(OtherError(Arc::new(Objection(reason)))).into()
 }
 
-/// What is wrong with a certificate, as the end of a sentence about it.
+/// What is wrong with a certificate, as the end of a sentence that begins with its subject.
 pub(crate) fn describe(error: &CertificateError, leaf: Option<&Leaf>, host: &str) -> String {
     use CertificateError as E;
     match error {

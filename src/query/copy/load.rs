@@ -20,7 +20,7 @@ use crate::connection::probe::cell;
 use crate::error::{ClientError, ServerError};
 use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
-use crate::protocol::response_observer::Listening;
+use crate::protocol::response_observer::ResponseListener;
 use crate::protocol::result_formats::Asked;
 use crate::query::execute::look_up;
 use crate::query::failure::{Failure, failure};
@@ -147,14 +147,14 @@ impl<'a> Load<'a> {
         promise: &mut Promise,
         pieces: &mut UnboundedReceiver<Piece>,
         flow: &FlowControl,
-        responses: &Listening,
+        responses: &ResponseListener,
     ) -> Result<Transfer, Failure> {
         loop {
             let piece = tokio::select! {
                 biased;
                 () = flow.closed() => Piece::Failed,
                 () = self.session.conn.ended() => return Err(lost()),
-                () = responses.heard() => return Err(self.refused().await),
+                () = responses.signalled() => return Err(self.refused().await),
                 piece = pieces.recv() => piece.unwrap_or(Piece::Failed),
             };
             match piece {

@@ -3,17 +3,18 @@ use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::protocol::session_state::Naming;
 
-/// A server that sends what is there in pieces, and takes at most so many bytes at a time, not each time it is asked.
+/// A server that sends and accepts at most `piece` bytes at a time, and refuses every other write as pending.
 #[derive(Debug)]
-struct Stage {
+struct FakeServer {
     comes: VecDeque<u8>,
     took: Vec<u8>,
     piece: usize,
-    sulks: bool,
+    defers: bool,
 }
 
-impl AsyncRead for Stage {
+impl AsyncRead for FakeServer {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let length = self.piece.min(self.comes.len()).min(buf.remaining());
         let piece: Vec<u8> = self.comes.drain(..length).collect();
@@ -22,10 +23,10 @@ impl AsyncRead for Stage {
     }
 }
 
-impl AsyncWrite for Stage {
+impl AsyncWrite for FakeServer {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.sulks = !self.sulks;
-        if self.sulks {
+        self.defers = !self.defers;
+        if self.defers {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -77,7 +78,7 @@ fn columns(name: &str, oid: u32, format: u16) -> Vec<u8> {
 
 const BINARY: &[u8] = &[0, 1, 0, 1];
 
-/// A login that went well.
+/// A successful login.
 fn login() -> Vec<u8> {
     [
         message(b'R', &[0, 0, 0, 0]),
@@ -88,14 +89,14 @@ fn login() -> Vec<u8> {
     .concat()
 }
 
-/// What tokio-postgres sends and the server answers, in turn.
+/// What tokio-postgres sends, and what the server answers.
 type Act<'a> = (&'a [u8], &'a [u8]);
 
 /// Plays the acts in pieces. Returns what the server got, what tokio-postgres got, and how it ended.
 fn play(observers: &StreamObservers, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>, Vec<u8>, Option<String>) {
     let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let stage = Stage { comes: VecDeque::new(), took: Vec::new(), piece, sulks: false };
-    let mut wire = Wire::new(stage, observers);
+    let stage = FakeServer { comes: VecDeque::new(), took: Vec::new(), piece, defers: false };
+    let mut wire = ServerStream::new(stage, observers);
     let mut got = Vec::new();
     let mut ended = None;
     rt.block_on(async {
@@ -103,7 +104,7 @@ fn play(observers: &StreamObservers, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>
             wire.write_all(sent).await.unwrap();
             wire.flush().await.unwrap();
             wire.stream.comes.extend(*answer);
-            // What is there now; the stage's end is not the end.
+            // All that the server has sent so far: it may send more with the next act.
             if let Err(error) = wire.read_to_end(&mut got).await {
                 ended = Some(error.to_string());
                 break;
@@ -114,7 +115,7 @@ fn play(observers: &StreamObservers, piece: usize, acts: &[Act<'_>]) -> (Vec<u8>
 }
 
 #[test]
-fn what_is_right_passes_as_it_is() {
+fn correct_messages_pass_unchanged() {
     let asked = [parse("s1", "SELECT", &[]), message(b'D', b"Ss1\0"), message(b'S', b"")].concat();
     let described = [message(b'1', b""), message(b't', &[0, 0]), columns("n", 23, 0), message(b'Z', b"I")].concat();
     let run = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
@@ -138,11 +139,11 @@ fn what_is_right_passes_as_it_is() {
 }
 
 #[test]
-fn rubbish_breaks_the_connection_at_once() {
+fn a_malformed_message_breaks_the_connection_at_once() {
     let head = |kind: u8, length: u32| [&[kind][..], &length.to_be_bytes()].concat();
     let query = message(b'Q', b"SELECT 1\0");
     let short = message(b'D', &vec![0; 60_000]);
-    // Before the login is over or behind it, what comes, and what is said of it.
+    // Whether the login is over, what comes, and the error that follows.
     let table = [
         (false, head(b'R', 0x7fff_ffff), "type 'R' of 2147483647 bytes"),
         (false, head(b'R', 4), "type 'R' of 4 bytes"),
@@ -179,7 +180,7 @@ fn rubbish_breaks_the_connection_at_once() {
 }
 
 #[test]
-fn what_came_before_the_rubbish_is_still_heard() {
+fn messages_before_a_malformed_one_still_arrive() {
     let good = [message(b'T', &[0, 0]), message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat();
     let comes = [good.clone(), message(b'Z', b"I")].concat();
     let acts: &[Act<'_>] = &[(&startup(), &login()), (&message(b'Q', b"x\0"), &comes)];
@@ -207,13 +208,13 @@ fn a_row_that_is_too_large_is_replaced_by_an_error() {
 }
 
 #[test]
-fn a_gate_sees_the_login_first() {
+fn a_gate_judges_the_login_before_tokio_postgres_reads_it() {
     for piece in PIECES {
         let rt = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let comes = [message(b'N', b"\0"), message(b'R', &[0, 0, 0, 3])].concat().into();
-        let stage = Stage { comes, took: Vec::new(), piece, sulks: false };
+        let stage = FakeServer { comes, took: Vec::new(), piece, defers: false };
         let refuse = |body: &[u8]| if body == [0, 0, 0, 3] { Err(io::Error::other("no")) } else { Ok(()) };
-        let mut wire = Wire::new(stage, &StreamObservers::default()).gated(Box::new(refuse));
+        let mut wire = ServerStream::new(stage, &StreamObservers::default()).gated(Box::new(refuse));
         let mut got = Vec::new();
         let ended = rt.block_on(wire.read_to_end(&mut got)).unwrap_err();
         assert_eq!((got, ended.to_string().as_str()), (message(b'N', b"\0"), "no"), "pieces of {piece} bytes");
@@ -221,7 +222,7 @@ fn a_gate_sees_the_login_first() {
 }
 
 #[test]
-fn an_ear_hears_a_script_however_it_comes() {
+fn a_listener_gets_the_answers_to_a_script_in_pieces_of_any_size() {
     use crate::protocol::response_observer::{Block, Copies};
     let comes = [
         message(b'C', b"SET\0"),
@@ -249,23 +250,23 @@ fn an_ear_hears_a_script_however_it_comes() {
 }
 
 #[test]
-fn an_ear_hears_an_error_after_copy_in_response_only() {
+fn a_listener_is_signalled_by_an_error_only_after_copy_in_response() {
     let load = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
     let error = message(b'E', b"SERROR\0\0");
     let begun = [message(b'2', b""), message(b'G', b"\0\0\0")].concat();
     for piece in PIECES {
-        for (comes, hears) in [([begun.clone(), error.clone()].concat(), true), (error.clone(), false)] {
+        for (comes, expected) in [([begun.clone(), error.clone()].concat(), true), (error.clone(), false)] {
             let observers = StreamObservers::default();
             let responses = observers.responses.listen();
             play(&observers, piece, &[(&startup(), &login()), (&load, &comes)]);
-            let heard = futures_util::FutureExt::now_or_never(responses.heard()).is_some();
-            assert_eq!(heard, hears, "pieces of {piece} bytes");
+            let signalled = futures_util::FutureExt::now_or_never(responses.signalled()).is_some();
+            assert_eq!(signalled, expected, "pieces of {piece} bytes");
         }
     }
 }
 
 #[test]
-fn the_formats_of_the_asked_statement_change_and_nothing_else() {
+fn only_the_formats_of_the_registered_statement_change() {
     let observers = StreamObservers::default();
     let asked = observers.result_formats.ask("s7".into(), vec![true, false]);
     let sync = message(b'S', b"");
@@ -300,7 +301,7 @@ fn a_load_begins_with_a_flush() {
 }
 
 #[test]
-fn statements_without_names() {
+fn statements_without_names_are_parsed_again_with_each_bind() {
     let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
     let prepare = [parse("s1", "SELECT $1", &[]), message(b'D', b"Ss1\0"), sync.clone()].concat();
     let prepared =
@@ -338,7 +339,7 @@ fn statements_without_names() {
     .concat();
     for piece in PIECES {
         let observers = StreamObservers::default();
-        observers.session_state.name(Naming::None);
+        observers.session_state.set_naming(Naming::None);
         let (took, got, ended) = play(&observers, piece, acts);
         assert_eq!(ended, None, "pieces of {piece} bytes");
         assert_eq!(took, expected_sent, "pieces of {piece} bytes");
@@ -347,9 +348,9 @@ fn statements_without_names() {
 }
 
 #[test]
-fn statements_with_names_of_their_own() {
+fn names_get_the_prefix_of_the_process() {
     let observers = StreamObservers::default();
-    observers.session_state.name(Naming::Prefixed);
+    observers.session_state.set_naming(Naming::Prefixed);
     let prefix = crate::protocol::session_state::prefix();
     let of = |name: &str| {
         let described = |kind| message(kind, format!("S{name}\0").as_bytes());
@@ -363,9 +364,9 @@ fn statements_with_names_of_their_own() {
 }
 
 proptest::proptest! {
-    /// Whatever comes, it ends: with rubbish that is told, or by itself. Nothing is said to tokio-postgres that did not come.
+    /// The stream ends whatever comes, and tokio-postgres gets nothing that did not come.
     #[test]
-    fn any_rubbish(messages in proptest::collection::vec((0_u8..128, proptest::collection::vec(0_u8..4, 0..20), -2_i32..3), 0..12), piece in 1_usize..9) {
+    fn any_bytes_end(messages in proptest::collection::vec((0_u8..128, proptest::collection::vec(0_u8..4, 0..20), -2_i32..3), 0..12), piece in 1_usize..9) {
         let mut comes = login();
         for (kind, body, lie) in messages {
             let mut bytes = message(kind, &body);
@@ -376,7 +377,7 @@ proptest::proptest! {
         let run = [bind("s1", BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat();
         let observers = StreamObservers { row_limit: Some(10), ..StreamObservers::default() };
         for naming in [Naming::AsTheyAre, Naming::None] {
-            observers.session_state.name(naming);
+            observers.session_state.set_naming(naming);
             let (_, got, _) = play(&observers, piece, &[(&[startup(), run.clone()].concat(), &comes)]);
             proptest::prop_assert!(got.len() <= comes.len() + 200);
         }

@@ -1,0 +1,139 @@
+'use strict';
+
+// `npm run options`: writes what client.d.ts and docs/configuration.md say of each option, out of the rows in lib/options/ and
+// lib/values/types.js. So an option is its row, its user and its test. With `--check` nothing is written, and what differs is
+// named; test/packaging/configuration.test.js does that.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const calls = require('../lib/options/call-options.js');
+const { HOST } = require('../lib/options/hosts.js');
+const { KEEP_ALIVE, MONITOR, POOL } = require('../lib/options/pool-rows.js');
+const { SSL } = require('../lib/options/tls-options.js');
+
+/** @typedef {import('../lib/options/validate.js').Row} Row */
+/** @typedef {import('../lib/options/validate.js').Rows} Rows */
+
+const ROOT = path.join(__dirname, '..');
+const WIDTH = 118;
+
+/** The interfaces of client.d.ts whose members are written from rows. @type {Record<string, Rows>} */
+const INTERFACES = {
+  Host: HOST,
+  SslOptions: SSL,
+  KeepAliveOptions: KEEP_ALIVE,
+  MonitorOptions: MONITOR,
+  PoolOptions: POOL,
+  QueryOptions: calls.QUERY,
+  ExecOptions: calls.EXEC,
+  StreamOptions: calls.STREAM,
+  BatchOptions: calls.BATCH,
+  CopyFromOptions: calls.LOAD,
+  CopyToOptions: calls.UNLOAD,
+  BeginOptions: calls.BEGIN,
+  TransactionOptions: calls.TRANSACTION,
+  EndOptions: calls.END,
+};
+
+/** Members that must be given. */
+const REQUIRED = new Set([HOST.host]);
+
+/** How a default is written. @param {Row} row */
+function presetOf({ value, preset }) {
+  if (preset !== undefined) return preset;
+  return typeof value === 'number' ? String(value) : `\`${typeof value === 'string' ? `'${value}'` : value}\``;
+}
+
+/** @param {string} text */
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Words in lines. @param {string} text @param {number} width */
+function wrapped(text, width) {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.length - 1;
+    if (lines[last] !== '' && lines[last].length + 1 + word.length > width) lines.push(word);
+    else lines[last] += lines[last] === '' ? word : ` ${word}`;
+  }
+  return lines;
+}
+
+/** A member of an interface, with its comment. @param {string} name @param {Row} row */
+function member(name, row) {
+  const isRequired = REQUIRED.has(row);
+  const sentences = [`${capital(row.text)}.`, ...(row.more ? [row.more] : [])];
+  if (!isRequired) sentences.push(`Default: ${presetOf(row)}.`);
+  const comment = sentences.join(' ');
+  const short = `  /** ${comment} */`;
+  const lines =
+    short.length <= WIDTH + 2
+      ? [short]
+      : ['  /**', ...wrapped(comment, WIDTH - 5).map((line) => `   * ${line}`), '   */'];
+  return [...lines, `  ${name}${isRequired ? '' : '?'}: ${row.type};`].join('\n');
+}
+
+/** @param {string} types the text of client.d.ts */
+function withMembers(types) {
+  let text = types;
+  for (const [name, rows] of Object.entries(INTERFACES)) {
+    const start = text.indexOf(`export interface ${name} {\n`);
+    if (start === -1) throw new Error(`client.d.ts has no 'export interface ${name} {'`);
+    const end = text.indexOf('\n}', start);
+    const body = Object.entries(rows).map(([option, row]) => member(option, row));
+    text = `${text.slice(0, start)}export interface ${name} {\n${body.join('\n')}${text.slice(end)}`;
+  }
+  return text;
+}
+
+/** A table as Biome formats it. @param {string[][]} rows */
+function table(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const line = (/** @type {string[]} */ cells) =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`;
+  const [head, ...rest] = rows.map(line);
+  return [head, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...rest].join('\n');
+}
+
+/** @param {string} page the text of docs/configuration.md */
+function withTable(page) {
+  const start = page.indexOf('\n| option ') + 1;
+  if (start === 0) throw new Error('docs/configuration.md has no table of options');
+  const end = page.indexOf('\n\n', start);
+  const rows = Object.entries(/** @type {Rows} */ (POOL)).map(([name, row]) => [
+    `\`${name}\``,
+    presetOf(row),
+    row.text + (row.link === undefined ? '' : `: see ${row.link}`),
+  ]);
+  return page.slice(0, start) + table([['option', 'default', 'meaning'], ...rows]) + page.slice(end);
+}
+
+/** The files, as they should be. @type {Record<string, (text: string) => string>} */
+const FILES = { 'client.d.ts': withMembers, 'docs/configuration.md': withTable };
+
+/** The first line of each file that is not as the rows say. */
+function differences() {
+  return Object.entries(FILES).flatMap(([file, write]) => {
+    const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
+    const [is, should] = [text.split('\n'), write(text).split('\n')];
+    const at = should.findIndex((line, index) => line !== is[index]);
+    return at === -1 ? [] : [`${file}:${at + 1} should be: ${should[at].trim()}`];
+  });
+}
+
+function main() {
+  if (process.argv.includes('--check')) {
+    const found = differences();
+    for (const one of found) console.error(`${one} (npm run options writes it)`);
+    process.exitCode = found.length === 0 ? 0 : 1;
+    return;
+  }
+  for (const [file, write] of Object.entries(FILES)) {
+    const full = path.join(ROOT, file);
+    const text = fs.readFileSync(full, 'utf8');
+    fs.writeFileSync(full, write(text));
+  }
+}
+
+if (require.main === module) main();
+
+module.exports = { INTERFACES, differences, withMembers, withTable };

@@ -1,0 +1,48 @@
+//! What both directions of a stream share.
+
+use std::sync::Arc;
+
+use crate::protocol::pending_responses::PendingResponses;
+use crate::protocol::response_observer::ResponseObserver;
+use crate::protocol::result_formats::ResultFormats;
+use crate::protocol::session_state::SessionState;
+use crate::protocol::type_depth::TypeDepth;
+use crate::protocol::unnamed_statements::UnnamedStatements;
+
+/// What a stream shares with the users of its connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StreamObservers {
+    pub(crate) responses: Arc<ResponseObserver>,
+    pub(crate) result_formats: Arc<ResultFormats>,
+    pub(crate) session_state: Arc<SessionState>,
+    /// Bytes of a row at most.
+    pub(crate) row_limit: Option<usize>,
+}
+
+/// What both directions of a stream share.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    pub(super) pending: PendingResponses,
+    pub(super) type_depth: TypeDepth,
+    pub(super) unnamed: UnnamedStatements,
+    pub(super) responses: Arc<ResponseObserver>,
+    pub(super) result_formats: Arc<ResultFormats>,
+    pub(super) session_state: Arc<SessionState>,
+    /// Bytes of a row at most.
+    pub(super) row_limit: Option<usize>,
+}
+
+impl Conversation {
+    pub(super) fn new(observers: &StreamObservers) -> Self {
+        let StreamObservers { responses, result_formats, session_state, row_limit } = observers.clone();
+        Self {
+            pending: PendingResponses::default(),
+            type_depth: TypeDepth::default(),
+            unnamed: UnnamedStatements::default(),
+            responses,
+            result_formats,
+            session_state,
+            row_limit,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The stream to a server that tokio-postgres reads and writes.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::protocol::backend::{Backend, Gate};
+use crate::protocol::conversation::{Conversation, StreamObservers};
+use crate::protocol::frontend::{Frontend, Outgoing};
+
+/// The stream to a server that tokio-postgres reads and writes.
+pub(crate) struct ServerStream<S> {
+    stream: S,
+    backend: Backend,
+    frontend: Frontend,
+    conversation: Conversation,
+}
+
+impl<S: fmt::Debug> fmt::Debug for ServerStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerStream").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl<S> ServerStream<S> {
+    pub(crate) fn new(stream: S, observers: &StreamObservers) -> Self {
+        Self {
+            stream,
+            backend: Backend::default(),
+            frontend: Frontend::default(),
+            conversation: Conversation::new(observers),
+        }
+    }
+
+    /// Has `gate` judge each authentication request before tokio-postgres reads it.
+    pub(crate) fn gated(mut self, gate: Gate) -> Self {
+        self.backend.gate = Some(gate);
+        self
+    }
+}
+
+impl<S: AsyncWrite + Unpin> ServerStream<S> {
+    /// Writes the changed messages that are not written yet.
+    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.frontend.changed.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.frontend.changed))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.frontend.changed.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ServerStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if !this.backend.held.is_empty() {
+                let length = this.backend.held.len().min(buf.remaining());
+                buf.put_slice(&this.backend.held[..length]);
+                this.backend.held.advance(length);
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(fault) = this.backend.fault.take() {
+                return Poll::Ready(Err(fault));
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let came = buf.filled().len() - before;
+            if came == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.backend.receive(&buf.filled()[before..], &mut this.conversation);
+            buf.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_changed(cx))?;
+        match this.frontend.prepare(buf, &mut this.conversation)? {
+            Outgoing::Unchanged(length) => {
+                let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..length]))?;
+                this.frontend.written(written);
+                Poll::Ready(Ok(written))
+            }
+            Outgoing::Changed(length) => {
+                // They count as written: what is left of them goes ahead of everything else.
+                if let Poll::Ready(Err(error)) = this.poll_changed(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Ok(length))
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_changed(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_changed(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
