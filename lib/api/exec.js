@@ -91,7 +91,7 @@ async function exec(runner, transaction, script, options) {
       const id = link.register(call);
       const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
       const text = types === undefined ? sql : `${types.core}\0${sql}`;
-      link.tellText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
+      link.sendText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
       sent = call;
       started(call);
     });

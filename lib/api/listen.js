@@ -118,7 +118,7 @@ class Listeners {
       link.hold();
     } else {
       listening.delete(pool);
-      link.letGo();
+      link.unhold();
     }
   }
 

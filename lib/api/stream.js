@@ -124,7 +124,7 @@ class RowStream {
     }
     if (!this.#ended && this.#call !== undefined && this.#call.id !== 0) {
       const { link, pool } = this.#runner;
-      link.tell(OP.CANCEL, this.#call.id, pool);
+      link.sendFrame(OP.CANCEL, this.#call.id, pool);
     }
     await this.#settled;
     this.#pieces = [];

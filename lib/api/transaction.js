@@ -2,8 +2,8 @@
 
 // A transaction: one connection from BEGIN to COMMIT or ROLLBACK.
 //
-// Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
-// that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
+// Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. A transaction
+// that was not ended is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
 const { copyFrom, copyTo } = require('./copy/index.js');
@@ -23,7 +23,7 @@ const { runner, unfold } = require('./sql.js');
 const { underSignal } = require('../core/statement-runner.js');
 const { ISOLATION, LOAD, NONE, TRANSACTION, UNLOAD, callOptions } = require('../options/call-options.js');
 
-/** Before a transaction is tried again, at least. */
+/** The shortest pause before a transaction is tried again. */
 const FIRST_PAUSE_MS = 5;
 
 /**
@@ -72,7 +72,8 @@ class Transaction {
     this.#limits = limits;
   }
 
-  #check() {
+  /** Refuses a call after the end. */
+  #checkOpen() {
     if (this.#poolIsClosed())
       throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
     if (this.#state !== 'open') {
@@ -81,10 +82,10 @@ class Transaction {
   }
 
   /**
-   * The limits of one call: its own, and what is left of the transaction's.
+   * The options of one call with the limits that are left of the transaction's.
    * @param {Record<string, any>} options
    */
-  #limited(options) {
+  #withLimits(options) {
     const { until, timeoutMs, signal } = this.#limits;
     if (until === Infinity && signal === undefined) return options;
     if (signal?.aborted) throw aborted(signal);
@@ -106,8 +107,8 @@ class Transaction {
    * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
-    this.#check();
-    const checked = this.#limited(callOptions(options));
+    this.#checkOpen();
+    const checked = this.#withLimits(callOptions(options));
     const [text, values] = unfold(sql, params);
     try {
       return await this.#runner.query(text, values, checked, this.#id);
@@ -116,21 +117,21 @@ class Transaction {
     }
   }
 
-  /** Runs a template in the transaction: what is interpolated is a parameter, never text. */
+  /** Runs a template in the transaction: an interpolated value becomes a parameter, never text. */
   get sql() {
     return this.#sql;
   }
 
   /**
-   * Runs several statements by the simple protocol in the transaction.
+   * Runs a script by the simple protocol in the transaction.
    * @param {string} script
    * @param {object} [options]
    */
   async exec(script, options) {
-    this.#check();
+    this.#checkOpen();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
     try {
-      return await exec(this.#runner, this.#id, script, this.#limited(execOptions(options)));
+      return await exec(this.#runner, this.#id, script, this.#withLimits(execOptions(options)));
     } catch (error) {
       if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') this.#state = 'ended by its script';
       throw error;
@@ -144,9 +145,9 @@ class Transaction {
    * @param {object} [options]
    */
   async copyFrom(target, source, options) {
-    this.#check();
+    this.#checkOpen();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    return copyFrom(this.#runner, this.#id, target, source, this.#limited(callOptions(options, LOAD)));
+    return copyFrom(this.#runner, this.#id, target, source, this.#withLimits(callOptions(options, LOAD)));
   }
 
   /**
@@ -155,8 +156,8 @@ class Transaction {
    * @param {object} [options]
    */
   copyTo(target, options) {
-    this.#check();
-    return copyTo(this.#runner, this.#id, target, this.#limited(callOptions(options, UNLOAD)));
+    this.#checkOpen();
+    return copyTo(this.#runner, this.#id, target, this.#withLimits(callOptions(options, UNLOAD)));
   }
 
   /**
@@ -181,12 +182,12 @@ class Transaction {
 
   /** Commits. Resolves only when the server has said so. */
   async commit() {
-    this.#check();
+    this.#checkOpen();
     let limits;
     try {
-      limits = this.#limited(NONE);
+      limits = this.#withLimits(NONE);
     } catch (error) {
-      // Too late: what is not committed now never is.
+      // Too late for COMMIT: the transaction is rolled back.
       await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
       throw error;
     }
@@ -195,7 +196,7 @@ class Transaction {
 
   /** Undoes everything. */
   async rollback() {
-    this.#check();
+    this.#checkOpen();
     await this.#end(OP.ROLLBACK, 'rolled back', NONE);
   }
 
@@ -213,8 +214,8 @@ class Transaction {
 addRowExpectations(Transaction);
 
 /**
- * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when
- * its first statement is answered, since BEGIN travels with that.
+ * Asks the core for a transaction. `begun` resolves when it has a connection; for a callback's transaction (FLAG.MANAGED) when its
+ * first statement is answered, because BEGIN is sent with that.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
@@ -271,7 +272,7 @@ function watchLimits({ timeoutMs = 0, signal }) {
       signal.addEventListener('abort', onAbort, { once: true });
     }
   });
-  // Nobody may be left to hear it.
+  // The caller may not wait for it any more: no unhandled rejection.
   over.catch(() => {});
   const stop = () => {
     clearTimeout(timer);
@@ -291,7 +292,7 @@ function watchLimits({ timeoutMs = 0, signal }) {
 async function attempt(runner, callback, options) {
   if (options.signal?.aborted) throw aborted(options.signal);
   const { over, stop, fail } = watchLimits(options);
-  // A callback's transaction is ended by us, so the pool's end waits for it.
+  // attempt() ends a callback's transaction, so the pool waits for that when it ends.
   const { begun, transaction } = open(runner, options, () => false, FLAG.MANAGED);
   /** @type {unknown} */
   let refused;
@@ -318,7 +319,7 @@ async function attempt(runner, callback, options) {
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: Transaction) => Promise<T> | T} callback
  * @param {unknown} options
- * @param {{ retries: number, patienceMs: number }} presets the pool's, and how long it waits in all between the tries
+ * @param {{ retries: number, patienceMs: number }} presets of the pool; patienceMs: the longest sum of all pauses
  * @returns {Promise<T>}
  */
 async function transaction(runner, callback, options, presets) {
@@ -331,12 +332,12 @@ async function transaction(runner, callback, options, presets) {
     try {
       return await attempt(runner, callback, checked);
     } catch (error) {
-      // For a connection the pool has already waited acquireTimeoutMs.
+      // The pool has waited for a connection for acquireTimeoutMs already.
       const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
       const again = error instanceof HyperionError && error.retryable && !hasWaited;
       if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
       if (!again || tries > retries) throw error;
-      // Decorrelated jitter: those who failed together do not come back together.
+      // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
       pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
       paused += pause;
       if (paused > presets.patienceMs) throw error;

@@ -42,7 +42,7 @@ async function underSignal(link, pool, signal, start) {
   let running;
   const cancel = () => {
     // A settled call has no number any more.
-    if (running !== undefined && running.id !== 0) link.tell(OP.CANCEL, running.id, pool);
+    if (running !== undefined && running.id !== 0) link.sendFrame(OP.CANCEL, running.id, pool);
   };
   signal.addEventListener('abort', cancel, { once: true });
   try {

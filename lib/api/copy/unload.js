@@ -69,7 +69,7 @@ class Unload extends Readable {
             this.#call = call;
             // The reader may be destroyed at any time, so the core must be able to cancel.
             const flags = FLAG.STREAM | FLAG.HAS_SIGNAL;
-            link.tellText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
+            link.sendText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
             started(call);
           }),
       );
@@ -102,7 +102,7 @@ class Unload extends Readable {
   _destroy(error, callback) {
     const { link, pool } = this.#runner;
     if (this.#call !== undefined && this.#call.id !== 0) {
-      link.tell(OP.CANCEL, this.#call.id, pool);
+      link.sendFrame(OP.CANCEL, this.#call.id, pool);
       this.#settled?.then(() => callback(error));
     } else {
       callback(error);
