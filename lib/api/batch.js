@@ -7,7 +7,7 @@
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
-const { underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/under-signal.js');
 const { BATCH, MODES_OF_BEGIN, callOptions } = require('../options/call-options.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');

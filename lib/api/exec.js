@@ -9,9 +9,9 @@ const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
-const { underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/under-signal.js');
 const { EXEC, callOptions } = require('../options/call-options.js');
-const { controlOf, scriptTokens } = require('../core/statements.js');
+const { controlOf, scriptTokens } = require('../core/sql-tokens.js');
 
 /** @param {unknown} options */
 const execOptions = (options) => callOptions(options, EXEC);

@@ -14,10 +14,11 @@ const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { addRowExpectations } = require('./row-expectations.js');
+const { runTransaction } = require('./run-transaction.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
-const { begin, transaction } = require('./transaction.js');
+const { begin } = require('./transaction.js');
 
 let warned = false;
 
@@ -173,7 +174,10 @@ class Pool extends EventEmitter {
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
     const { transactionRetries, acquireTimeoutMs } = this.#options;
-    return transaction(this.#runner, callback, options, { retries: transactionRetries, patienceMs: acquireTimeoutMs });
+    return runTransaction(this.#runner, callback, options, {
+      retries: transactionRetries,
+      patienceMs: acquireTimeoutMs,
+    });
   }
 
   /**

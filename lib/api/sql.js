@@ -7,7 +7,7 @@
 // so it finds equal texts of different places, too.
 
 const { ParameterError } = require('../errors.js');
-const { scriptTokens } = require('../core/statements.js');
+const { scriptTokens } = require('../core/sql-tokens.js');
 
 /** The protocol counts parameters in 16 bits. */
 const MOST_PARAMETERS = 65_535;

@@ -7,27 +7,15 @@
 
 const { OP, FLAG } = require('../core/numbers.js');
 const { copyFrom, copyTo } = require('./copy/index.js');
-const {
-  AcquireTimeoutError,
-  HyperionError,
-  NoPrimaryError,
-  ParameterError,
-  PoolClosedError,
-  QueryTimeoutError,
-  aborted,
-  located,
-} = require('../errors.js');
+const { HyperionError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
-const { underSignal } = require('../core/statement-runner.js');
-const { ISOLATION, LOAD, NONE, TRANSACTION, UNLOAD, callOptions } = require('../options/call-options.js');
-
-/** The shortest pause before a transaction is tried again. */
-const FIRST_PAUSE_MS = 5;
+const { underSignal } = require('../core/under-signal.js');
+const { ISOLATION, LOAD, NONE, UNLOAD, callOptions } = require('../options/call-options.js');
 
 /**
- * What is not asked for is left to the server: an explicit READ WRITE would override its default.
+ * The BEGIN of a transaction. A mode that is not given is left out: an explicit READ WRITE would override the server's default.
  * @param {Record<string, any>} options checked
  */
 function beginSql({ isolation, readOnly, deferrable }) {
@@ -38,7 +26,7 @@ function beginSql({ isolation, readOnly, deferrable }) {
   return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
 }
 
-/** @param {number} timeoutMs */
+/** The error of a transaction whose timeoutMs has passed. @param {number} timeoutMs */
 function timedOut(timeoutMs) {
   const error = new QueryTimeoutError(`transaction timed out after ${timeoutMs} ms and was rolled back`, '57014');
   return Object.assign(error, { outcome: 'not-applied' });
@@ -221,7 +209,7 @@ addRowExpectations(Transaction);
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
  */
-function open(runner, options, poolIsClosed, flags) {
+function openTransaction(runner, options, poolIsClosed, flags) {
   const { link, pool, corePool } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
@@ -237,12 +225,13 @@ function open(runner, options, poolIsClosed, flags) {
 }
 
 /**
+ * Begins a transaction, which the caller ends.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  */
 async function begin(runner, options, poolIsClosed) {
-  const { begun, transaction } = open(runner, options, poolIsClosed, 0);
+  const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0);
   try {
     await begun;
   } catch (error) {
@@ -251,99 +240,4 @@ async function begin(runner, options, poolIsClosed) {
   return transaction();
 }
 
-/**
- * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch, `fail` ends it at once.
- * @param {Record<string, any>} options
- */
-function watchLimits({ timeoutMs = 0, signal }) {
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  /** @type {(() => void) | undefined} */
-  let onAbort;
-  /** @type {(error: unknown) => void} */
-  let fail = () => {};
-  const over = new Promise((_, reject) => {
-    fail = reject;
-    if (timeoutMs > 0) {
-      timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
-    }
-    if (signal !== undefined) {
-      onAbort = () => reject(aborted(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-    }
-  });
-  // The caller may not wait for it any more: no unhandled rejection.
-  over.catch(() => {});
-  const stop = () => {
-    clearTimeout(timer);
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  };
-  return { over, stop, fail };
-}
-
-/**
- * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
- * @template T
- * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: Transaction) => Promise<T> | T} callback
- * @param {Record<string, any>} options checked
- * @returns {Promise<T>}
- */
-async function attempt(runner, callback, options) {
-  if (options.signal?.aborted) throw aborted(options.signal);
-  const { over, stop, fail } = watchLimits(options);
-  // attempt() ends a callback's transaction, so the pool waits for that when it ends.
-  const { begun, transaction } = open(runner, options, () => false, FLAG.MANAGED);
-  /** @type {unknown} */
-  let refused;
-  begun.catch((error) => {
-    refused = error;
-    fail(error);
-  });
-  const tx = transaction();
-  try {
-    const result = await Promise.race([callback(tx), over]);
-    stop();
-    if (!tx.ended) await tx.commit();
-    return /** @type {T} */ (result);
-  } catch (error) {
-    if (!tx.ended) await tx.rollback().catch(() => {});
-    throw error === refused ? located(error) : error;
-  } finally {
-    stop();
-  }
-}
-
-/**
- * @template T
- * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: Transaction) => Promise<T> | T} callback
- * @param {unknown} options
- * @param {{ retries: number, patienceMs: number }} presets of the pool; patienceMs: the longest sum of all pauses
- * @returns {Promise<T>}
- */
-async function transaction(runner, callback, options, presets) {
-  if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
-  const checked = callOptions(options, TRANSACTION);
-  const { retries = presets.retries } = checked;
-  let pause = 0;
-  let paused = 0;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await attempt(runner, callback, checked);
-    } catch (error) {
-      // The pool has waited for a connection for acquireTimeoutMs already.
-      const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
-      const again = error instanceof HyperionError && error.retryable && !hasWaited;
-      if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
-      if (!again || tries > retries) throw error;
-      // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
-      pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
-      paused += pause;
-      if (paused > presets.patienceMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-}
-
-module.exports = { Transaction, begin, beginSql, transaction };
+module.exports = { Transaction, begin, beginSql, openTransaction, timedOut };

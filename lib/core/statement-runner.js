@@ -2,12 +2,12 @@
 
 // Sends statements and waits for their results, for a pool and for its transactions.
 
-const { setMaxListeners } = require('node:events');
 const { Call } = require('./core-link.js');
 const { FLAG, OP } = require('./numbers.js');
-const { aborted, AbortError, ParameterError } = require('../errors.js');
+const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
+const { underSignal } = require('./under-signal.js');
 
 /**
  * @typedef {object} QueryOptions
@@ -17,45 +17,6 @@ const { toRows } = require('../values/rows.js');
  * @property {'object' | 'array'} [rowMode]
  * @property {object} [types]
  */
-
-/** Signals whose limit of listeners was lifted. @type {WeakSet<AbortSignal>} */
-const manyListeners = new WeakSet();
-
-/**
- * Runs `start`, which sends work to the core, and cancels the work when the signal fires.
- * @template T
- * @param {import('./core-link.js').CoreLink} link
- * @param {number} pool
- * @param {AbortSignal | undefined} signal
- * @param {(started: (call: Call) => void) => Promise<T>} start
- * @returns {Promise<T>}
- */
-async function underSignal(link, pool, signal, start) {
-  if (signal === undefined) return start(() => {});
-  if (signal.aborted) throw aborted(signal);
-  if (signal instanceof EventTarget && !manyListeners.has(signal)) {
-    // One signal may end many statements: Node must not warn of a leak.
-    manyListeners.add(signal);
-    setMaxListeners(0, signal);
-  }
-  /** @type {Call | undefined} */
-  let running;
-  const cancel = () => {
-    // A settled call has no number any more.
-    if (running !== undefined && running.id !== 0) link.sendFrame(OP.CANCEL, running.id, pool);
-  };
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    return await start((call) => {
-      running = call;
-    });
-  } catch (error) {
-    if (error instanceof AbortError) error.cause = signal.reason;
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-  }
-}
 
 /** Sends statements for one pool. */
 class StatementRunner {
@@ -325,4 +286,4 @@ class StatementRunner {
   }
 }
 
-module.exports = { StatementRunner, underSignal };
+module.exports = { StatementRunner };

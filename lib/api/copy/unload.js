@@ -5,7 +5,7 @@
 const { Readable } = require('node:stream');
 const { Call } = require('../../core/core-link.js');
 const { FLAG, OP } = require('../../core/numbers.js');
-const { underSignal } = require('../../core/statement-runner.js');
+const { underSignal } = require('../../core/under-signal.js');
 const { located } = require('../../errors.js');
 const { logCopy } = require('./log.js');
 
