@@ -3,7 +3,7 @@ use postgres_types::{Field, Format, IsNull, Kind, Type};
 
 use super::{custom, hex, type_named};
 use crate::codec::Param::{self, Array, BigInt, BigIntText, Bool, Bytes, Date, Int, Json, Null, Number};
-use crate::codec::param::Object;
+use crate::codec::encode::param::Object;
 use crate::codec::{Catalog, ParamError, Target, read_params};
 
 /// 2024-01-01T00:01:00.123Z.

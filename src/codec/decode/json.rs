@@ -10,9 +10,9 @@
 //! (which UTF-8 cannot hold), and objects of shapes that JavaScript does not know (one of them inside a document that is
 //! known otherwise is parsed by itself). So is all that is not JSON: `JSON.parse` says what is wrong with it.
 
-use super::decode::DecodeError;
-use super::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
-use super::pack::{Packer, utf16_len};
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::decode::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
+use crate::codec::pack::{Packer, utf16_len};
 
 /// Longer documents are parsed: packed they can be four times as large, and a text must have fewer than 2^16 units.
 const MAX_BYTES: usize = 16 << 10;
@@ -24,18 +24,18 @@ const MAX_RAW: usize = 1;
 /// High halves of values that are no plain numbers; the numbers are a contract with lib/values/json.js.
 mod tag {
     /// Plus the length in UTF-16 code units (below 2^16); the low half is the start.
-    pub(super) const TEXT: u32 = 0xFFF8_0000;
+    pub(in crate::codec) const TEXT: u32 = 0xFFF8_0000;
     /// Plus the number of the shape; the low half is the index of the block in `aux`.
-    pub(super) const OBJECT: u32 = 0xFFF9_0000;
+    pub(in crate::codec) const OBJECT: u32 = 0xFFF9_0000;
     /// Like `TEXT`; JavaScript parses it.
-    pub(super) const RAW: u32 = 0xFFFA_0000;
+    pub(in crate::codec) const RAW: u32 = 0xFFFA_0000;
     /// An i32 in the low half.
-    pub(super) const INT: u32 = 0xFFFB_0000;
+    pub(in crate::codec) const INT: u32 = 0xFFFB_0000;
     /// The low half is the index of the block in `aux`.
-    pub(super) const ARRAY: u32 = 0xFFFB_0001;
-    pub(super) const NULL: u32 = 0xFFFB_0002;
-    pub(super) const FALSE: u32 = 0xFFFB_0003;
-    pub(super) const TRUE: u32 = 0xFFFB_0004;
+    pub(in crate::codec) const ARRAY: u32 = 0xFFFB_0001;
+    pub(in crate::codec) const NULL: u32 = 0xFFFB_0002;
+    pub(in crate::codec) const FALSE: u32 = 0xFFFB_0003;
+    pub(in crate::codec) const TRUE: u32 = 0xFFFB_0004;
 }
 
 fn tagged(tag: u32, low: u32) -> u64 {

@@ -1,6 +1,6 @@
 //! A cursor over one binary value. Everything on PostgreSQL's wire is big-endian.
 
-use super::decode::DecodeError;
+use crate::codec::decode::decoder::DecodeError;
 
 /// The whole value as exactly `N` bytes.
 #[inline]

@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use postgres_types::{Kind, Type};
 use serde_json::{Value, json};
 
-use super::array::ArrayDecoder;
-use super::catalog::{Catalog, is_foreign};
-use super::datetime::{self, Zone};
-use super::float::{float4_to_f64, put_i64};
-use super::pack::{Packer, SlotKind};
-use super::param::type_name;
-use super::read::fixed;
-use super::record::{Attribute, RecordDecoder};
-use super::shown::Shown;
-use super::{array_text, from_text, hstore, net, numeric};
+use crate::codec::catalog::{Catalog, is_foreign};
+use crate::codec::decode::array::ArrayDecoder;
+use crate::codec::decode::datetime::Zone;
+use crate::codec::decode::record::{Attribute, RecordDecoder};
+use crate::codec::decode::{datetime, hstore, net, numeric};
+use crate::codec::encode::param::type_name;
+use crate::codec::float::{float4_to_f64, put_i64};
+use crate::codec::pack::{Packer, SlotKind};
+use crate::codec::reader::fixed;
+use crate::codec::text::text_output::Shown;
+use crate::codec::text::{array_text, text_format};
 
 /// How int8 arrives in JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -203,7 +204,7 @@ impl Decoder {
     }
 
     /// The decoder of a type.
-    pub(super) fn for_type(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
+    pub(in crate::codec) fn for_type(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
         if let Some(parser) = types.parser(ty) {
             return Self::Parsed(parser, Box::new(Self::for_type(ty, &Types::default(), catalog)));
         }
@@ -273,7 +274,7 @@ impl Decoder {
     }
 
     /// Whether the value, or one within it, can be had as text only.
-    pub(super) fn is_printed(&self) -> bool {
+    pub(in crate::codec) fn is_printed(&self) -> bool {
         match self {
             Self::Printed => true,
             Self::Array(array) => array.element.is_printed(),
@@ -378,13 +379,13 @@ impl Decoder {
             Self::Record(record) => record.decode(raw, out),
             Self::Hstore => out.text_with(|text| hstore::write_json(raw, text)),
             Self::Parsed(_, inner) => out.text_with(|text| array_text::write_value(inner, raw, text)),
-            Self::FromText(inner) => from_text::decode(inner, raw, out),
+            Self::FromText(inner) => text_format::decode(inner, raw, out),
             _ => out.text_with(|text| self.write_text(raw, text)),
         }
     }
 
     /// Those types that arrive as text but are not text on the wire.
-    pub(super) fn write_text(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(in crate::codec) fn write_text(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Int8(_) => put_i64(out, i64::from_be_bytes(fixed(raw)?)),
             Self::Numeric(_) => numeric::write(raw, out)?,
@@ -405,7 +406,7 @@ fn int_slot(value: i32) -> u64 {
 }
 
 /// The text after the version byte of jsonb (`jsonb_send`) and jsonpath.
-pub(super) fn versioned(raw: &[u8]) -> Result<&[u8], DecodeError> {
+pub(in crate::codec) fn versioned(raw: &[u8]) -> Result<&[u8], DecodeError> {
     match raw {
         [1, text @ ..] => Ok(text),
         [] => Err(DecodeError::Truncated),

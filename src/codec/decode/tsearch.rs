@@ -1,8 +1,8 @@
 //! Text search: tsvector and tsquery, as src/backend/utils/adt/tsvector.c and tsquery.c send and print them.
 
-use super::decode::DecodeError;
-use super::float::put_u64;
-use super::read::Reader;
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::float::put_u64;
+use crate::codec::reader::Reader;
 
 /// A lexeme in single quotes; quotes and backslashes doubled.
 fn put_lexeme(lexeme: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -18,7 +18,7 @@ fn put_lexeme(lexeme: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-pub(super) fn write_tsvector(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_tsvector(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     for index in 0..reader.count()? {
         if index > 0 {
@@ -79,7 +79,7 @@ enum Step {
 }
 
 /// As `infix` in tsquery.c, but with a stack of its own: a query of ten thousand terms is ten thousand levels deep.
-pub(super) fn write_tsquery(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_tsquery(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let count = reader.count()?;
     // An item has at least two bytes.

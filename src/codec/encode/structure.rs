@@ -3,9 +3,9 @@
 use bytes::{BufMut, BytesMut};
 use postgres_types::{Field, Kind, Type};
 
-use super::catalog::Catalog;
-use super::param::{Param, ParamError, Target, type_name};
-use super::param_array::escape;
+use crate::codec::catalog::Catalog;
+use crate::codec::encode::array::escape;
+use crate::codec::encode::param::{Param, ParamError, Target, type_name};
 
 /// Whether a parameter of this type, or a value within it, takes an object by its members. Any other takes it as JSON.
 pub(crate) fn takes_structure(ty: &Type, catalog: &Catalog) -> bool {
@@ -16,7 +16,7 @@ pub(crate) fn takes_structure(ty: &Type, catalog: &Catalog) -> bool {
     }
 }
 
-pub(super) fn is_hstore(ty: &Type) -> bool {
+pub(in crate::codec) fn is_hstore(ty: &Type) -> bool {
     ty.name() == "hstore" && *ty.kind() == Kind::Simple
 }
 
@@ -44,7 +44,7 @@ fn put_quoted(value: &Param<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<(
 }
 
 /// `("1","a",)`: attributes that the object does not have are NULL, members that are no attributes are refused.
-pub(super) fn put_composite(
+pub(in crate::codec) fn put_composite(
     members: &Members<'_>,
     fields: &[Field],
     to: Target<'_>,
@@ -67,7 +67,7 @@ pub(super) fn put_composite(
 }
 
 /// `["1","5")` of `{ lower, upper, bounds }`: no bound is none, `bounds` is `'[)'` by default.
-pub(super) fn put_range(
+pub(in crate::codec) fn put_range(
     members: &Members<'_>,
     subtype: &Type,
     to: Target<'_>,
@@ -93,7 +93,7 @@ pub(super) fn put_range(
 }
 
 /// `{[1,5),[7,9)}`: each range an object or a text.
-pub(super) fn put_multirange(
+pub(in crate::codec) fn put_multirange(
     items: &[Param<'_>],
     subtype: &Type,
     to: Target<'_>,
@@ -115,7 +115,11 @@ pub(super) fn put_multirange(
 }
 
 /// `"key"=>"value", "key"=>NULL`.
-pub(super) fn put_hstore(members: &Members<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(in crate::codec) fn put_hstore(
+    members: &Members<'_>,
+    to: Target<'_>,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
     for (index, (key, value)) in members.iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');

@@ -2,25 +2,25 @@
 
 use bytes::BufMut;
 
-use super::decode::DecodeError;
-use super::float::put_u64;
-use super::read::{Reader, fixed};
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::float::put_u64;
+use crate::codec::reader::{Reader, fixed};
 
 /// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
-pub(super) const EPOCH_DAYS: i64 = 10_957;
-pub(super) const DAY_US: i64 = 86_400_000_000;
+pub(in crate::codec) const EPOCH_DAYS: i64 = 10_957;
+pub(in crate::codec) const DAY_US: i64 = 86_400_000_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// A day of the proleptic Gregorian calendar; year 0 is 1 BC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Civil {
-    pub(super) year: i64,
-    pub(super) month: u8,
-    pub(super) day: u8,
+pub(in crate::codec) struct Civil {
+    pub(in crate::codec) year: i64,
+    pub(in crate::codec) month: u8,
+    pub(in crate::codec) day: u8,
 }
 
 /// The day that is `days` after 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-pub(super) fn civil(days: i64) -> Civil {
+pub(in crate::codec) fn civil(days: i64) -> Civil {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -36,7 +36,7 @@ pub(super) fn civil(days: i64) -> Civil {
 }
 
 /// The inverse of [`civil`].
-pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(in crate::codec) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -76,19 +76,19 @@ fn put_iso_year(out: &mut impl BufMut, year: i64) {
 }
 
 /// `YYYY-MM-DD` with the year as in [`put_iso_year`].
-pub(super) fn put_iso_date(out: &mut impl BufMut, date: Civil) {
+pub(in crate::codec) fn put_iso_date(out: &mut impl BufMut, date: Civil) {
     put_iso_year(out, date.year);
     put_month_and_day(out, date);
 }
 
 /// `YYYY-MM-DD`; the caller adds ` BC` at the very end for years below 1 (see [`is_bc`]).
-pub(super) fn put_server_date(out: &mut impl BufMut, date: Civil) {
+pub(in crate::codec) fn put_server_date(out: &mut impl BufMut, date: Civil) {
     let year = if is_bc(date) { 1 - date.year } else { date.year };
     put_padded(out, year.unsigned_abs(), 4);
     put_month_and_day(out, date);
 }
 
-pub(super) fn is_bc(date: Civil) -> bool {
+pub(in crate::codec) fn is_bc(date: Civil) -> bool {
     date.year <= 0
 }
 
@@ -117,13 +117,13 @@ fn put_fraction(out: &mut impl BufMut, mut micros: u64) {
 }
 
 /// `HH:MM:SS[.ffffff]` as the server prints a time.
-pub(super) fn put_server_time(out: &mut impl BufMut, micros: u64) {
+pub(in crate::codec) fn put_server_time(out: &mut impl BufMut, micros: u64) {
     put_clock(out, micros / 1_000_000);
     put_fraction(out, micros % 1_000_000);
 }
 
 /// The words for the two infinities of a timestamp or date, which are its largest and smallest value.
-pub(super) fn infinity<T: PartialEq>(value: &T, min: &T, max: &T) -> Option<(&'static [u8], f64)> {
+pub(in crate::codec) fn infinity<T: PartialEq>(value: &T, min: &T, max: &T) -> Option<(&'static [u8], f64)> {
     if value == max {
         Some((b"infinity", f64::INFINITY))
     } else if value == min {
@@ -134,19 +134,19 @@ pub(super) fn infinity<T: PartialEq>(value: &T, min: &T, max: &T) -> Option<(&'s
 }
 
 /// Day (counted from 1970) and microseconds of the day of microseconds since 2000.
-pub(super) fn split_timestamp(micros: i64) -> (i64, u64) {
+pub(in crate::codec) fn split_timestamp(micros: i64) -> (i64, u64) {
     (micros.div_euclid(DAY_US) + EPOCH_DAYS, micros.rem_euclid(DAY_US).unsigned_abs())
 }
 
 /// Whether a timestamp is written with the `Z` of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Zone {
+pub(in crate::codec) enum Zone {
     Utc,
     None,
 }
 
 /// A timestamp as ISO 8601: three digits of a second, six where there are microseconds.
-pub(super) fn write_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let micros = i64::from_be_bytes(fixed(raw)?);
     if let Some((word, _)) = infinity(&micros, &i64::MIN, &i64::MAX) {
         out.extend_from_slice(word);
@@ -177,7 +177,7 @@ pub(super) fn write_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) -> Resu
 }
 
 /// A timestamp as the server prints it with `DateStyle = ISO`, `TimeZone = UTC`.
-pub(super) fn write_server_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_server_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let micros = i64::from_be_bytes(fixed(raw)?);
     if let Some((word, _)) = infinity(&micros, &i64::MIN, &i64::MAX) {
         out.extend_from_slice(word);
@@ -198,7 +198,7 @@ pub(super) fn write_server_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8>) 
 }
 
 /// A date as the server prints it with `DateStyle = ISO`.
-pub(super) fn write_server_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_server_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let days = i32::from_be_bytes(fixed(raw)?);
     if let Some((word, _)) = infinity(&days, &i32::MIN, &i32::MAX) {
         out.extend_from_slice(word);
@@ -213,7 +213,7 @@ pub(super) fn write_server_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Dec
 }
 
 /// Milliseconds since 1970 of a timestamp, rounded down.
-pub(super) fn timestamp_ms(raw: &[u8]) -> Result<f64, DecodeError> {
+pub(in crate::codec) fn timestamp_ms(raw: &[u8]) -> Result<f64, DecodeError> {
     let micros = i64::from_be_bytes(fixed(raw)?);
     Ok(match infinity(&micros, &i64::MIN, &i64::MAX) {
         Some((_, value)) => value,
@@ -222,7 +222,7 @@ pub(super) fn timestamp_ms(raw: &[u8]) -> Result<f64, DecodeError> {
 }
 
 /// A date as ISO 8601.
-pub(super) fn write_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let days = i32::from_be_bytes(fixed(raw)?);
     match infinity(&days, &i32::MIN, &i32::MAX) {
         Some((word, _)) => out.extend_from_slice(word),
@@ -232,7 +232,7 @@ pub(super) fn write_date(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
 }
 
 /// Milliseconds since 1970 of the start of a date in UTC.
-pub(super) fn date_ms(raw: &[u8]) -> Result<f64, DecodeError> {
+pub(in crate::codec) fn date_ms(raw: &[u8]) -> Result<f64, DecodeError> {
     let days = i32::from_be_bytes(fixed(raw)?);
     Ok(match infinity(&days, &i32::MIN, &i32::MAX) {
         Some((_, value)) => value,
@@ -249,13 +249,13 @@ fn time_of_day(micros: i64) -> Result<u64, DecodeError> {
 }
 
 /// A time as the server prints it.
-pub(super) fn write_time(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_time(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     put_server_time(out, time_of_day(i64::from_be_bytes(fixed(raw)?))?);
     Ok(())
 }
 
 /// A timetz as the server prints it (`EncodeTimezone` in datetime.c).
-pub(super) fn write_timetz(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_timetz(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let micros = time_of_day(reader.i64()?)?;
     let west = reader.i32()?;
@@ -280,7 +280,7 @@ pub(super) fn write_timetz(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeEr
 }
 
 /// An interval in `IntervalStyle = postgres` (`EncodeInterval` in datetime.c).
-pub(super) fn write_interval(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_interval(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let micros = reader.i64()?;
     let days = reader.i32()?;

@@ -3,13 +3,13 @@
 use bytes::{BufMut, BytesMut};
 use postgres_types::Type;
 
-use super::float::{put_i64, put_js_number};
-use super::net::hex;
-use super::param::{Object, Param, ParamError};
-use super::param_sql::{date_ms, put_json_date};
+use crate::codec::decode::net::hex;
+use crate::codec::encode::param::{Object, Param, ParamError};
+use crate::codec::encode::write::{date_ms, put_json_date};
+use crate::codec::float::{put_i64, put_js_number};
 
 /// The JSON text of an array.
-pub(super) fn put_array(items: &[Param<'_>], ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(in crate::codec) fn put_array(items: &[Param<'_>], ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
     out.put_u8(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -44,7 +44,7 @@ fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Para
 }
 
 /// The JSON text of an object.
-pub(super) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(in crate::codec) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
     if let Some(json) = object.json {
         out.put_slice(json.as_bytes());
         return Ok(());
@@ -63,7 +63,7 @@ pub(super) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> 
 }
 
 /// A JSON string (ECMA-262, `QuoteJSONString`).
-pub(super) fn put_string(text: &str, out: &mut impl BufMut) {
+pub(in crate::codec) fn put_string(text: &str, out: &mut impl BufMut) {
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

@@ -2,13 +2,14 @@
 
 use postgres_types::{Kind, Type};
 
-use super::catalog::Catalog;
-use super::decode::{DecodeError, Decoder, Types, versioned};
-use super::float::{put_i64, put_u64};
-use super::net::Network;
-use super::pack::MAX_TEXT;
-use super::read::{Reader, fixed};
-use super::{array_text, datetime, geometry, net, range, tsearch};
+use crate::codec::catalog::Catalog;
+use crate::codec::decode::decoder::{DecodeError, Decoder, Types, versioned};
+use crate::codec::decode::net::Network;
+use crate::codec::decode::{datetime, geometry, net, range, tsearch};
+use crate::codec::float::{put_i64, put_u64};
+use crate::codec::pack::MAX_TEXT;
+use crate::codec::reader::{Reader, fixed};
+use crate::codec::text::array_text;
 
 /// A type that is shown as the server shows it.
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ pub(crate) enum Shown {
 
 impl Shown {
     /// None for other types, and for ranges of what only the server can print.
-    pub(super) fn for_type(ty: &Type, catalog: &Catalog) -> Option<Self> {
+    pub(in crate::codec) fn for_type(ty: &Type, catalog: &Catalog) -> Option<Self> {
         Some(match *ty {
             Type::TIMETZ => Self::Timetz,
             Type::INTERVAL => Self::Interval,
@@ -89,7 +90,7 @@ impl Shown {
     }
 
     /// Writes the value as the server's output function does.
-    pub(super) fn write(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(in crate::codec) fn write(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Timetz => datetime::write_timetz(raw, out),
             Self::Interval => datetime::write_interval(raw, out),
@@ -134,7 +135,7 @@ fn member_decoder(member: &Type, catalog: &Catalog) -> Option<Box<Decoder>> {
     (!decoder.is_printed() && !decoder.has_unknown()).then(|| Box::new(decoder))
 }
 
-pub(super) fn put_utf8(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn put_utf8(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     if !raw.is_ascii() && std::str::from_utf8(raw).is_err() {
         return Err(DecodeError::NotUtf8);
     }
@@ -234,7 +235,7 @@ fn write_snapshot(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
 }
 
 /// Text in double quotes, a backslash before quotes and backslashes.
-pub(super) fn put_quoted(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn put_quoted(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     std::str::from_utf8(raw).map_err(|_| DecodeError::NotUtf8)?;
     out.push(b'"');
     for &byte in raw {
@@ -248,7 +249,7 @@ pub(super) fn put_quoted(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
 }
 
 /// Text in double quotes, quotes and backslashes doubled, as ranges and records have it.
-pub(super) fn put_doubled(text: &[u8], out: &mut Vec<u8>) {
+pub(in crate::codec) fn put_doubled(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in text {
         if matches!(byte, b'"' | b'\\') {

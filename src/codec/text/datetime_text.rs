@@ -1,10 +1,10 @@
 //! Reading dates and times as text.
 
-use super::datetime::{DAY_US, EPOCH_DAYS, days};
-use super::decode::DecodeError;
+use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS, days};
+use crate::codec::decode::decoder::DecodeError;
 
 /// Dates and times in the one form of ISO 8601 that no setting of the server touches.
-pub(super) struct Clock;
+pub(in crate::codec) struct Clock;
 
 impl Clock {
     /// `width` digits.
@@ -18,7 +18,7 @@ impl Clock {
     }
 
     /// `YYYY-MM-DD` as days since 1970.
-    pub(super) fn date(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    pub(in crate::codec) fn date(bytes: &[u8]) -> Option<(i64, &[u8])> {
         let (year, rest) = Self::number(bytes, 4)?;
         if year == 0 { None } else { Self::month_and_day(year, rest) }
     }
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// `HH:MM:SS` with up to six more digits, as microseconds.
-    pub(super) fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    pub(in crate::codec) fn time(bytes: &[u8]) -> Option<(i64, &[u8])> {
         let (hours, rest) = Self::number(bytes, 2)?;
         let (minutes, rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
         let (seconds, mut rest) = Self::number(rest.strip_prefix(b":")?, 2)?;
@@ -59,7 +59,7 @@ impl Clock {
     }
 
     /// `Z`, `+HH`, `+HH:MM` or `+HH:MM:SS`, as microseconds to the east.
-    pub(super) fn zone(bytes: &[u8]) -> Option<i64> {
+    pub(in crate::codec) fn zone(bytes: &[u8]) -> Option<i64> {
         let (sign, rest) = match bytes {
             b"Z" => return Some(0),
             [b'+', rest @ ..] => (1, rest),
@@ -82,7 +82,7 @@ impl Clock {
         is_zone.then_some(sign * ((hours * 60 + minutes) * 60 + seconds) * 1_000_000)
     }
 
-    pub(super) fn nothing(bytes: &[u8]) -> Option<i64> {
+    pub(in crate::codec) fn nothing(bytes: &[u8]) -> Option<i64> {
         bytes.is_empty().then_some(0)
     }
 }
@@ -125,7 +125,7 @@ fn unknown_style() -> DecodeError {
 }
 
 /// A timestamp, with or without a zone, as the server prints it: microseconds since 2000.
-pub(super) fn read_timestamp(raw: &[u8]) -> Result<i64, DecodeError> {
+pub(in crate::codec) fn read_timestamp(raw: &[u8]) -> Result<i64, DecodeError> {
     match raw {
         b"infinity" => Ok(i64::MAX),
         b"-infinity" => Ok(i64::MIN),
@@ -134,7 +134,7 @@ pub(super) fn read_timestamp(raw: &[u8]) -> Result<i64, DecodeError> {
 }
 
 /// A date as the server prints it: days since 2000.
-pub(super) fn read_date(raw: &[u8]) -> Result<i32, DecodeError> {
+pub(in crate::codec) fn read_date(raw: &[u8]) -> Result<i32, DecodeError> {
     match raw {
         b"infinity" => return Ok(i32::MAX),
         b"-infinity" => return Ok(i32::MIN),
@@ -150,7 +150,7 @@ pub(super) fn read_date(raw: &[u8]) -> Result<i32, DecodeError> {
 /// A date or timestamp in ISO 8601's expanded form (`+012345-06-07`, `-000043-03-15T12:00:00Z`, `0000-12-31`), which is
 /// how JavaScript gets those before the year 1 and after 9999, as the server writes it. None for any other text: the
 /// server refuses every text that is rewritten here, so no value can change its meaning.
-pub(super) fn expanded(text: &str) -> Option<String> {
+pub(in crate::codec) fn expanded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (sign, digits) = match bytes {
         [sign @ (b'+' | b'-'), rest @ ..] => {

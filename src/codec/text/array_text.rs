@@ -1,16 +1,16 @@
 //! Values within values: any type, and arrays, as the server's output functions print them.
 
-use super::array::{ArrayDecoder, Header};
-use super::datetime::{self, Zone};
-use super::decode::{DecodeError, Decoder, versioned};
-use super::float::{put_i64, put_pg_float4, put_pg_float8, put_u64};
-use super::hstore;
-use super::net::{hex, uuid};
-use super::read::{Reader, fixed};
-use super::shown::{put_quoted, put_utf8};
+use crate::codec::decode::array::{ArrayDecoder, Header};
+use crate::codec::decode::datetime::Zone;
+use crate::codec::decode::decoder::{DecodeError, Decoder, versioned};
+use crate::codec::decode::net::{hex, uuid};
+use crate::codec::decode::{datetime, hstore};
+use crate::codec::float::{put_i64, put_pg_float4, put_pg_float8, put_u64};
+use crate::codec::reader::{Reader, fixed};
+use crate::codec::text::text_output::{put_quoted, put_utf8};
 
 /// Writes a value of any type as the server prints it with `DateStyle = ISO`, `TimeZone = UTC`, `bytea_output = hex`.
-pub(super) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     match decoder {
         Decoder::Bool => out.push(if fixed::<1>(raw)? == [0] { b'f' } else { b't' }),
         Decoder::Int2 => put_i64(out, i16::from_be_bytes(fixed(raw)?).into()),
@@ -43,7 +43,7 @@ pub(super) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> R
 }
 
 /// int2vector, oidvector: `1 2 3`.
-pub(super) fn write_vector(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_vector(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let header = Header::read(&mut reader)?;
     for index in 0..header.total {

@@ -1,8 +1,8 @@
 //! Geometric types, as src/backend/utils/adt/geo_ops.c sends and prints them.
 
-use super::decode::DecodeError;
-use super::float::put_pg_float8;
-use super::read::Reader;
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::float::put_pg_float8;
+use crate::codec::reader::Reader;
 
 /// `x,y`.
 fn put_pair(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -31,26 +31,26 @@ fn put_points(reader: &mut Reader<'_>, count: usize, out: &mut Vec<u8>) -> Resul
     Ok(())
 }
 
-pub(super) fn write_point(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_point(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     put_point(&mut reader, out)?;
     reader.end()
 }
 
-pub(super) fn write_box(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_box(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     put_points(&mut reader, 2, out)?;
     reader.end()
 }
 
-pub(super) fn write_lseg(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_lseg(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     out.push(b'[');
     write_box(raw, out)?;
     out.push(b']');
     Ok(())
 }
 
-pub(super) fn write_path(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_path(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let (open, close) = if reader.u8()? == 0 { (b'[', b']') } else { (b'(', b')') };
     let count = reader.count()?;
@@ -60,7 +60,7 @@ pub(super) fn write_path(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
     reader.end()
 }
 
-pub(super) fn write_polygon(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_polygon(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let count = reader.count()?;
     out.push(b'(');
@@ -70,7 +70,7 @@ pub(super) fn write_polygon(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeE
 }
 
 /// `{A,B,C}`.
-pub(super) fn write_line(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_line(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     out.push(b'{');
     put_pair(&mut reader, out)?;
@@ -81,7 +81,7 @@ pub(super) fn write_line(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
 }
 
 /// `<(x,y),r>`.
-pub(super) fn write_circle(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_circle(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     out.push(b'<');
     put_point(&mut reader, out)?;

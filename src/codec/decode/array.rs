@@ -1,34 +1,34 @@
 //! Arrays: the wire form (`array_send` in src/backend/utils/adt/arrayfuncs.c) to an array block.
 
-use super::decode::{DecodeError, Decoder};
-use super::float::put_i64;
-use super::pack::{Packer, mask_words};
-use super::read::Reader;
+use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::float::put_i64;
+use crate::codec::pack::{Packer, mask_words};
+use crate::codec::reader::Reader;
 
 /// `MAXDIM` in utils/array.h.
-pub(super) const MAX_DIMENSIONS: usize = 6;
+pub(in crate::codec) const MAX_DIMENSIONS: usize = 6;
 
 /// How to decode an array: its elements, and the type they must have on the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct ArrayDecoder {
-    pub(super) element: Decoder,
-    pub(super) element_oid: u32,
+    pub(in crate::codec) element: Decoder,
+    pub(in crate::codec) element_oid: u32,
     /// What stands between the elements in text.
-    pub(super) delimiter: u8,
+    pub(in crate::codec) delimiter: u8,
 }
 
 /// What stands before the elements.
-pub(super) struct Header {
+pub(in crate::codec) struct Header {
     element_oid: u32,
     dimensions: [usize; MAX_DIMENSIONS],
     lower_bounds: [i32; MAX_DIMENSIONS],
     ndim: usize,
     /// The number of elements; no more than the bytes that follow can hold.
-    pub(super) total: usize,
+    pub(in crate::codec) total: usize,
 }
 
 impl Header {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(in crate::codec) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let ndim = reader.count()?;
         let _has_nulls = reader.i32()?;
         let element_oid = reader.u32()?;
@@ -51,12 +51,12 @@ impl Header {
         Ok(Self { element_oid, dimensions, lower_bounds, ndim, total })
     }
 
-    pub(super) fn dimensions(&self) -> &[usize] {
+    pub(in crate::codec) fn dimensions(&self) -> &[usize] {
         &self.dimensions[..self.ndim]
     }
 
     /// `[0:2][1:3]=` when not all lower bounds are 1, as `array_out` has it.
-    pub(super) fn put_bounds(&self, out: &mut Vec<u8>) {
+    pub(in crate::codec) fn put_bounds(&self, out: &mut Vec<u8>) {
         if self.lower_bounds[..self.ndim].iter().all(|&bound| bound == 1) {
             return;
         }
@@ -72,7 +72,7 @@ impl Header {
 }
 
 impl ArrayDecoder {
-    pub(super) fn check(&self, header: &Header) -> Result<(), DecodeError> {
+    pub(in crate::codec) fn check(&self, header: &Header) -> Result<(), DecodeError> {
         if header.element_oid == self.element_oid {
             Ok(())
         } else {
@@ -80,7 +80,7 @@ impl ArrayDecoder {
         }
     }
 
-    pub(super) fn decode(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
+    pub(in crate::codec) fn decode(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
         let block = out.aux.len();
         let result = self.decode_block(raw, out);
         if result.is_err() {

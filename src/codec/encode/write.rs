@@ -3,15 +3,17 @@
 use bytes::{BufMut, BytesMut};
 use postgres_types::{Format, IsNull, Kind, Type};
 
-use super::clock::expanded;
-use super::datetime::{DAY_US, EPOCH_DAYS, civil, is_bc, put_iso_date, put_server_date, put_server_time};
-use super::float::{put_i64, put_js_number};
-use super::param::{Param, ParamError, Target};
-use super::param_structure::is_hstore;
-use super::{param_array, param_json, param_structure};
+use crate::codec::decode::datetime::{
+    DAY_US, EPOCH_DAYS, civil, is_bc, put_iso_date, put_server_date, put_server_time,
+};
+use crate::codec::encode::param::{Param, ParamError, Target};
+use crate::codec::encode::structure::is_hstore;
+use crate::codec::encode::{array, json, structure};
+use crate::codec::float::{put_i64, put_js_number};
+use crate::codec::text::datetime_text::expanded;
 
 /// The type a value is read as: a domain's base, however many domains deep.
-pub(super) fn base(ty: &Type) -> &Type {
+pub(in crate::codec) fn base(ty: &Type) -> &Type {
     let mut ty = ty;
     while let Kind::Domain(inner) = ty.kind() {
         ty = inner;
@@ -20,7 +22,7 @@ pub(super) fn base(ty: &Type) -> &Type {
 }
 
 /// Types that take any scalar as JavaScript's `String(value)`.
-pub(super) fn is_text(ty: &Type) -> bool {
+pub(in crate::codec) fn is_text(ty: &Type) -> bool {
     matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::CSTRING)
         || (ty.name() == "citext" && *ty.kind() == Kind::Simple)
 }
@@ -69,7 +71,7 @@ enum Binary {
 
 impl Param<'_> {
     /// Whether this goes in binary; everything else is text that the server reads as it would any literal.
-    pub(super) fn is_binary(&self, base: &Type) -> bool {
+    pub(in crate::codec) fn is_binary(&self, base: &Type) -> bool {
         match self {
             Self::Null => true,
             Self::Bool(_) => *base == Type::BOOL,
@@ -108,7 +110,7 @@ impl Param<'_> {
         if overflows || underflows { Err(self.does_not_fit(ty)) } else { Ok(narrow) }
     }
 
-    pub(super) fn write_binary(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+    pub(in crate::codec) fn write_binary(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
         let value = match (self, base) {
             (Self::Bytes(bytes), _) => {
                 out.put_slice(bytes);
@@ -145,7 +147,7 @@ impl Param<'_> {
     }
 
     /// The value as the server reads it from text; what array elements and everything not binary are sent as.
-    pub(super) fn write_text(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+    pub(in crate::codec) fn write_text(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
         let ty = to.ty;
         let base = base(ty);
         match self {
@@ -163,25 +165,25 @@ impl Param<'_> {
             Self::Int(_) | Self::Number(_) | Self::BigInt(_) | Self::BigIntText(_) => {
                 self.write_number(ty, base, out)?;
             }
-            Self::Bytes(bytes) if *base == Type::BYTEA => param_array::put_hex(bytes, out),
+            Self::Bytes(bytes) if *base == Type::BYTEA => array::put_hex(bytes, out),
             Self::Date(ms) => self.write_date(ty, base, *ms, out)?,
             Self::Json(text) if is_json(base) || is_text(base) => put_text(text, out)?,
             Self::Object(object) => match base.kind() {
-                _ if is_json(base) || is_text(base) => param_json::put_object(object, ty, out)?,
-                Kind::Composite(fields) => param_structure::put_composite(&object.members, fields, to, out)?,
-                Kind::Range(subtype) => param_structure::put_range(&object.members, subtype, to, out)?,
-                _ if is_hstore(base) => param_structure::put_hstore(&object.members, to, out)?,
+                _ if is_json(base) || is_text(base) => json::put_object(object, ty, out)?,
+                Kind::Composite(fields) => structure::put_composite(&object.members, fields, to, out)?,
+                Kind::Range(subtype) => structure::put_range(&object.members, subtype, to, out)?,
+                _ if is_hstore(base) => structure::put_hstore(&object.members, to, out)?,
                 _ => return Err(self.cannot_send(ty)),
             },
             Self::Array(items) => match base.kind() {
-                _ if is_json(base) => param_json::put_array(items, ty, out)?,
+                _ if is_json(base) => json::put_array(items, ty, out)?,
                 _ if matches!(*base, Type::INT2_VECTOR | Type::OID_VECTOR) => {
-                    param_array::put_vector(items, to, base, out)?;
+                    array::put_vector(items, to, base, out)?;
                 }
-                Kind::Array(member) => param_array::put_array(items, to, member, out)?,
-                Kind::Multirange(subtype) => param_structure::put_multirange(items, subtype, to, out)?,
+                Kind::Array(member) => array::put_array(items, to, member, out)?,
+                Kind::Multirange(subtype) => structure::put_multirange(items, subtype, to, out)?,
                 _ => match to.catalog.range_of(base).map(Type::kind) {
-                    Some(Kind::Range(subtype)) => param_structure::put_multirange(items, subtype, to, out)?,
+                    Some(Kind::Range(subtype)) => structure::put_multirange(items, subtype, to, out)?,
                     _ => return Err(self.cannot_send(ty)),
                 },
             },
@@ -248,7 +250,7 @@ fn put_text(text: &str, out: &mut BytesMut) -> Result<(), ParamError> {
 }
 
 /// A Date's time value: an integer of at most 8.64e15 (ECMA-262, `TimeClip`).
-pub(super) fn date_ms(ms: f64) -> Result<i64, ParamError> {
+pub(in crate::codec) fn date_ms(ms: f64) -> Result<i64, ParamError> {
     if ms.abs() <= 8.64e15 { Ok(ms.floor() as i64) } else { Err(ParamError::InvalidDate) }
 }
 
@@ -268,7 +270,7 @@ fn put_iso(ms: i64, out: &mut BytesMut) {
 }
 
 /// As toISOString within quotes.
-pub(super) fn put_json_date(ms: i64, out: &mut BytesMut) {
+pub(in crate::codec) fn put_json_date(ms: i64, out: &mut BytesMut) {
     out.put_u8(b'"');
     put_iso(ms, out);
     out.put_u8(b'"');

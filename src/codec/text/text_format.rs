@@ -7,18 +7,18 @@
 
 use std::borrow::Cow;
 
-use super::array::{ArrayDecoder, MAX_DIMENSIONS};
-use super::clock;
-use super::decode::{DecodeError, Decoder, Int8As, NumericAs};
-use super::float::float4_to_f64;
-use super::hstore;
-use super::pack::{Packer, mask_words};
+use crate::codec::decode::array::{ArrayDecoder, MAX_DIMENSIONS};
+use crate::codec::decode::decoder::{DecodeError, Decoder, Int8As, NumericAs};
+use crate::codec::decode::hstore;
+use crate::codec::float::float4_to_f64;
+use crate::codec::pack::{Packer, mask_words};
+use crate::codec::text::datetime_text;
 
 /// Decodes one cell that is not NULL.
 ///
 /// # Errors
 /// When it is no value of the type, or printed in another style.
-pub(super) fn decode(decoder: &Decoder, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
+pub(in crate::codec) fn decode(decoder: &Decoder, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
     match decoder {
         Decoder::Bool => match raw {
             b"t" | b"true" => Ok(1),
@@ -33,9 +33,9 @@ pub(super) fn decode(decoder: &Decoder, raw: &[u8], out: &mut Packer) -> Result<
         Decoder::Int8(Int8As::Number) => Ok((number::<i64>(raw)? as f64).to_bits()),
         Decoder::Bytea => out.push_bytea(&bytea(raw)?),
         Decoder::Timestamptz(_) | Decoder::Timestamp(_) => {
-            decoder.decode(&clock::read_timestamp(raw)?.to_be_bytes(), out)
+            decoder.decode(&datetime_text::read_timestamp(raw)?.to_be_bytes(), out)
         }
-        Decoder::Date(_) => decoder.decode(&clock::read_date(raw)?.to_be_bytes(), out),
+        Decoder::Date(_) => decoder.decode(&datetime_text::read_date(raw)?.to_be_bytes(), out),
         Decoder::Void => Ok(0),
         Decoder::Hstore => out.text_with(|text| hstore::write_json_of_text(raw, text)),
         Decoder::Array(array) => decode_array(array, raw, out),
@@ -84,7 +84,7 @@ fn bytea(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
 
 /// Reads up to the closing quote: a backslash, or a quote before a quote, stands for the letter behind it. Returns what
 /// follows as well.
-pub(super) fn unquote(quoted: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeError> {
+pub(in crate::codec) fn unquote(quoted: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeError> {
     let unfinished = DecodeError::Truncated;
     let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\');
     let first = quoted.iter().position(is_special).ok_or_else(|| unfinished.clone())?;

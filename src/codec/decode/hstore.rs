@@ -1,10 +1,10 @@
 //! hstore: as JSON for JavaScript, which makes an object of it, and as the server prints it (contrib/hstore/hstore_io.c).
 
-use super::decode::DecodeError;
-use super::from_text::unquote;
-use super::param_json::put_string;
-use super::read::Reader;
-use super::shown::put_quoted;
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::encode::json::put_string;
+use crate::codec::reader::Reader;
+use crate::codec::text::text_format::unquote;
+use crate::codec::text::text_output::put_quoted;
 
 /// The pairs of the wire's form (`hstore_send`).
 fn pairs(raw: &[u8], mut each: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
@@ -17,7 +17,7 @@ fn pairs(raw: &[u8], mut each: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), De
 }
 
 /// `"key"=>"value", "key"=>NULL` (`hstore_out`).
-pub(super) fn write(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let from = out.len();
     pairs(raw, |key, value| {
         if out.len() > from {
@@ -50,7 +50,7 @@ fn put_member(key: &[u8], value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(),
 }
 
 /// A JSON object of strings and nulls.
-pub(super) fn write_json(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_json(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     out.push(b'{');
     pairs(raw, |key, value| put_member(key, value, out))?;
     out.push(b'}');
@@ -58,7 +58,7 @@ pub(super) fn write_json(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
 }
 
 /// The same from what the server prints.
-pub(super) fn write_json_of_text(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_json_of_text(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let broken = || DecodeError::Invalid("an hstore that is not written as one");
     out.push(b'{');
     let mut rest = raw;

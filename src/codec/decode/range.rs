@@ -1,9 +1,9 @@
 //! Ranges and multiranges, as src/backend/utils/adt/rangetypes.c and multirangetypes.c send and print them.
 
-use super::array_text::write_value;
-use super::decode::{DecodeError, Decoder};
-use super::read::Reader;
-use super::shown::put_doubled;
+use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::reader::Reader;
+use crate::codec::text::array_text::write_value;
+use crate::codec::text::text_output::put_doubled;
 
 // utils/rangetypes.h.
 const EMPTY: u8 = 0x01;
@@ -12,7 +12,7 @@ const UPPER_INCLUSIVE: u8 = 0x04;
 const LOWER_ABSENT: u8 = 0x08 | 0x20;
 const UPPER_ABSENT: u8 = 0x10 | 0x40;
 
-pub(super) fn write_range(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_range(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let flags = reader.u8()?;
     if flags & EMPTY != 0 {
@@ -31,7 +31,7 @@ pub(super) fn write_range(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> R
     reader.end()
 }
 
-pub(super) fn write_multirange(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_multirange(element: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     out.push(b'{');
     for index in 0..reader.count()? {

@@ -2,9 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::decode::DecodeError;
-use super::float::POW10;
-use super::read::Reader;
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::float::POW10;
+use crate::codec::reader::Reader;
 
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
@@ -117,13 +117,13 @@ fn decimal_digits(group: u16) -> [u8; 4] {
 }
 
 /// Every digit as the server prints it.
-pub(super) fn write(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     Numeric::read(raw)?.write(out);
     Ok(())
 }
 
 /// The nearest f64; `scratch` is text space that is left as it was.
-pub(super) fn to_f64(raw: &[u8], scratch: &mut Vec<u8>) -> Result<f64, DecodeError> {
+pub(in crate::codec) fn to_f64(raw: &[u8], scratch: &mut Vec<u8>) -> Result<f64, DecodeError> {
     let numeric = Numeric::read(raw)?;
     if let Some((_, value)) = numeric.special() {
         return Ok(value);
@@ -143,7 +143,7 @@ const MAX_DIGITS: usize = 1000;
 
 /// Decimal text (`-12.50`, `1.5e-7`, `NaN`) as `numeric_in` would read it. False: it is not of that form, or too long, and
 /// nothing was written.
-pub(super) fn put(text: &[u8], out: &mut BytesMut) -> bool {
+pub(in crate::codec) fn put(text: &[u8], out: &mut BytesMut) -> bool {
     if text == b"NaN" {
         // No digits, weight 0, NaN, scale 0.
         out.put_slice(&[0, 0, 0, 0, 0xC0, 0, 0, 0]);

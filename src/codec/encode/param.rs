@@ -5,7 +5,7 @@ use std::fmt;
 use postgres_types::{Field, Kind, Type};
 use serde_json::{Value, json};
 
-use super::catalog::Catalog;
+use crate::codec::catalog::Catalog;
 
 /// How deep arrays may nest: more than PostgreSQL's six dimensions, for JSON's sake, and little enough for any stack.
 const MAX_DEPTH: usize = 64;
@@ -50,8 +50,8 @@ pub(crate) struct Object<'a> {
 /// What a parameter is written for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
-    pub(super) ty: &'a Type,
-    pub(super) catalog: &'a Catalog,
+    pub(in crate::codec) ty: &'a Type,
+    pub(in crate::codec) catalog: &'a Catalog,
 }
 
 impl<'a> Target<'a> {
@@ -60,7 +60,7 @@ impl<'a> Target<'a> {
     }
 
     /// The same database's type `ty`.
-    pub(super) fn with<'b>(self, ty: &'b Type) -> Target<'b>
+    pub(in crate::codec) fn with<'b>(self, ty: &'b Type) -> Target<'b>
     where
         'a: 'b,
     {
@@ -271,7 +271,7 @@ pub(crate) fn read_params(bytes: &[u8], count: usize) -> Result<Vec<Param<'_>>, 
 }
 
 /// A type's name as the user knows it: `int4[]`, not `_int4`.
-pub(super) fn type_name(ty: &Type) -> String {
+pub(in crate::codec) fn type_name(ty: &Type) -> String {
     match ty.kind() {
         Kind::Array(member) if ty.name().starts_with('_') => format!("{}[]", type_name(member)),
         _ => ty.name().to_owned(),
@@ -280,7 +280,7 @@ pub(super) fn type_name(ty: &Type) -> String {
 
 impl Param<'_> {
     /// What JavaScript calls it.
-    pub(super) fn js_type(&self) -> &'static str {
+    pub(in crate::codec) fn js_type(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "boolean",
@@ -296,15 +296,15 @@ impl Param<'_> {
         }
     }
 
-    pub(super) fn cannot_send(&self, ty: &Type) -> ParamError {
+    pub(in crate::codec) fn cannot_send(&self, ty: &Type) -> ParamError {
         ParamError::CannotSend { value: self.js_type(), ty: type_name(ty) }
     }
 
-    pub(super) fn does_not_fit(&self, ty: &Type) -> ParamError {
+    pub(in crate::codec) fn does_not_fit(&self, ty: &Type) -> ParamError {
         ParamError::DoesNotFit { value: self.js_type(), ty: type_name(ty) }
     }
 
-    pub(super) fn is_no(&self, ty: &Type) -> ParamError {
+    pub(in crate::codec) fn is_no(&self, ty: &Type) -> ParamError {
         ParamError::IsNo { value: self.js_type(), ty: type_name(ty) }
     }
 }

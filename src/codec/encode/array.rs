@@ -3,13 +3,13 @@
 use bytes::{BufMut, BytesMut};
 use postgres_types::{Kind, Type};
 
-use super::array::MAX_DIMENSIONS;
-use super::net::hex;
-use super::param::{Param, ParamError, Target, type_name};
-use super::param_sql::base;
+use crate::codec::decode::array::MAX_DIMENSIONS;
+use crate::codec::decode::net::hex;
+use crate::codec::encode::param::{Param, ParamError, Target, type_name};
+use crate::codec::encode::write::base;
 
 /// bytea in hex format.
-pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
+pub(in crate::codec) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
     out.reserve(2 + bytes.len() * 2);
     out.put_slice(b"\\x");
     for &byte in bytes {
@@ -18,7 +18,7 @@ pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
 }
 
 /// int2vector and oidvector: `1 2 3`.
-pub(super) fn put_vector(
+pub(in crate::codec) fn put_vector(
     items: &[Param<'_>],
     to: Target<'_>,
     vector: &Type,
@@ -38,7 +38,7 @@ pub(super) fn put_vector(
 }
 
 /// An array literal; `member` is the type of its elements.
-pub(super) fn put_array(
+pub(in crate::codec) fn put_array(
     items: &[Param<'_>],
     to: Target<'_>,
     member: &Type,
@@ -125,7 +125,7 @@ impl Literal<'_> {
 }
 
 /// Puts a backslash before each quote and backslash in what was written since `from`.
-pub(super) fn escape(out: &mut BytesMut, from: usize) {
+pub(in crate::codec) fn escape(out: &mut BytesMut, from: usize) {
     let special = |byte: &u8| matches!(byte, b'"' | b'\\');
     let extra = out[from..].iter().filter(|byte| special(byte)).count();
     if extra == 0 {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_types::{Kind, Type};
 
-use super::catalog::Catalog;
-use super::clock::Clock;
-use super::datetime::{DAY_US, EPOCH_DAYS};
-use super::numeric;
-use super::param::{Items, Param, ParamError, Target};
-use super::param_sql::{base, date_ms, is_text};
-use super::param_structure::takes_structure;
+use crate::codec::catalog::Catalog;
+use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS};
+use crate::codec::decode::numeric;
+use crate::codec::encode::param::{Items, Param, ParamError, Target};
+use crate::codec::encode::structure::takes_structure;
+use crate::codec::encode::write::{base, date_ms, is_text};
+use crate::codec::text::datetime_text::Clock;
 
 /// How the rows of one COPY are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,24 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::array_text::write_value;
-use super::decode::{DecodeError, Decoder};
-use super::from_text;
-use super::pack::{Packer, mask_words};
-use super::read::Reader;
-use super::shown::put_doubled;
+use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::pack::{Packer, mask_words};
+use crate::codec::reader::Reader;
+use crate::codec::text::array_text::write_value;
+use crate::codec::text::text_format;
+use crate::codec::text::text_output::put_doubled;
 
 /// One attribute of a composite type.
 #[derive(Debug, Clone)]
 pub(crate) struct Attribute {
-    pub(super) name: String,
-    pub(super) oid: u32,
-    pub(super) decoder: Decoder,
+    pub(in crate::codec) name: String,
+    pub(in crate::codec) oid: u32,
+    pub(in crate::codec) decoder: Decoder,
 }
 
 /// How to decode a composite type: its attributes in their order, those that were dropped left out.
 #[derive(Debug, Clone)]
-pub(crate) struct RecordDecoder(pub(super) Vec<Attribute>);
+pub(crate) struct RecordDecoder(pub(in crate::codec) Vec<Attribute>);
 
 impl RecordDecoder {
     /// Appends an empty record block; returns where it starts, and where its slots do.
@@ -54,7 +54,7 @@ impl RecordDecoder {
         Ok(values)
     }
 
-    pub(super) fn decode(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
+    pub(in crate::codec) fn decode(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
         let values = self.values(raw)?;
         let (block, _) = self.begin(out);
         for (index, (attribute, value)) in self.0.iter().zip(values).enumerate() {
@@ -65,7 +65,7 @@ impl RecordDecoder {
     }
 
     /// The same from the text that the server prints.
-    pub(super) fn decode_text(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
+    pub(in crate::codec) fn decode_text(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
         let mut values = split(raw)?;
         // Nothing between the parentheses is one NULL, or no attribute at all.
         if self.0.is_empty() && matches!(values[..], [None]) {
@@ -76,14 +76,14 @@ impl RecordDecoder {
         }
         let (block, _) = self.begin(out);
         for (index, (attribute, value)) in self.0.iter().zip(values).enumerate() {
-            let slot = value.map(|value| from_text::decode(&attribute.decoder, &value, out)).transpose()?;
+            let slot = value.map(|value| text_format::decode(&attribute.decoder, &value, out)).transpose()?;
             self.set(block, index, slot, out);
         }
         Ok(block as u64)
     }
 
     /// As `record_out` prints it.
-    pub(super) fn write(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    pub(in crate::codec) fn write(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         out.push(b'(');
         for (index, (attribute, value)) in self.0.iter().zip(self.values(raw)?).enumerate() {
             if index > 0 {
@@ -115,7 +115,7 @@ fn split(raw: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, DecodeError> {
     let mut rest = inner;
     loop {
         let (value, after) = if let Some(quoted) = rest.strip_prefix(b"\"") {
-            let (value, after) = from_text::unquote(quoted)?;
+            let (value, after) = text_format::unquote(quoted)?;
             (Some(value), after)
         } else {
             let end = rest.iter().position(|&byte| byte == b',').unwrap_or(rest.len());

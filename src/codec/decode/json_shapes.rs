@@ -22,11 +22,11 @@ const MANY_IN_VAIN: u32 = 256;
 const SAMPLE: u32 = 17;
 
 /// Ends a key in a list of keys; no byte of UTF-8.
-pub(super) const KEY_END: u8 = 0xFF;
+pub(in crate::codec) const KEY_END: u8 = 0xFF;
 
 /// What a member held when its shape was met: no part of the shape, but what compiled code had best look for first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Member {
+pub(in crate::codec) enum Member {
     Text,
     Int,
     Number,
@@ -59,13 +59,13 @@ pub(crate) struct NewJsonShape {
 
 /// Keys and values of the objects and arrays that are not complete yet, used again for each document.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) keys: Vec<u8>,
-    pub(super) values: Vec<u64>,
+pub(in crate::codec) struct Scratch {
+    pub(in crate::codec) keys: Vec<u8>,
+    pub(in crate::codec) values: Vec<u64>,
 }
 
 impl Scratch {
-    pub(super) fn clear(&mut self) {
+    pub(in crate::codec) fn clear(&mut self) {
         self.keys.clear();
         self.values.clear();
     }
@@ -82,7 +82,7 @@ pub(crate) struct JsonShapes {
     new: Vec<NewJsonShape>,
     /// Documents in a row that were, or would have been, tried in vain.
     in_vain: u32,
-    pub(super) scratch: Scratch,
+    pub(in crate::codec) scratch: Scratch,
 }
 
 impl JsonShapes {
@@ -92,7 +92,7 @@ impl JsonShapes {
     }
 
     /// Whether to try the next document.
-    pub(super) fn is_worth_trying(&mut self) -> bool {
+    pub(in crate::codec) fn is_worth_trying(&mut self) -> bool {
         if self.in_vain < MANY_IN_VAIN || self.in_vain.is_multiple_of(SAMPLE) {
             return true;
         }
@@ -101,12 +101,16 @@ impl JsonShapes {
     }
 
     /// Takes note of a document that was tried.
-    pub(super) fn tried(&mut self, success: bool) {
+    pub(in crate::codec) fn tried(&mut self, success: bool) {
         self.in_vain = if success { 0 } else { self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN) };
     }
 
     /// The number of the shape with these keys, each ended by [`KEY_END`]; None when JavaScript had better parse.
-    pub(super) fn find(&mut self, keys: &[u8], members: impl ExactSizeIterator<Item = Member>) -> Option<u16> {
+    pub(in crate::codec) fn find(
+        &mut self,
+        keys: &[u8],
+        members: impl ExactSizeIterator<Item = Member>,
+    ) -> Option<u16> {
         if let Some(id) = self.known.get(keys) {
             return Some(*id);
         }

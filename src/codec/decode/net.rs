@@ -1,17 +1,17 @@
 //! Network addresses, and uuid.
 
-use super::decode::DecodeError;
-use super::float::put_u64;
-use super::read::{Reader, fixed};
+use crate::codec::decode::decoder::DecodeError;
+use crate::codec::float::put_u64;
+use crate::codec::reader::{Reader, fixed};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-pub(super) fn hex(byte: u8) -> [u8; 2] {
+pub(in crate::codec) fn hex(byte: u8) -> [u8; 2] {
     [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
-pub(super) fn uuid(raw: &[u8]) -> Result<[u8; 36], DecodeError> {
+pub(in crate::codec) fn uuid(raw: &[u8]) -> Result<[u8; 36], DecodeError> {
     let bytes: [u8; 16] = fixed(raw)?;
     let mut text = [b'-'; 36];
     let mut at = 0;
@@ -26,7 +26,7 @@ pub(super) fn uuid(raw: &[u8]) -> Result<[u8; 36], DecodeError> {
 }
 
 /// A macaddr (6 bytes) or macaddr8 (8 bytes).
-pub(super) fn write_macaddr<const N: usize>(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_macaddr<const N: usize>(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     for (index, byte) in fixed::<N>(raw)?.into_iter().enumerate() {
         if index > 0 {
             out.push(b':');
@@ -38,13 +38,13 @@ pub(super) fn write_macaddr<const N: usize>(raw: &[u8], out: &mut Vec<u8>) -> Re
 
 /// Which of the two types: cidr always shows its mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Network {
+pub(in crate::codec) enum Network {
     Inet,
     Cidr,
 }
 
 /// inet and cidr (`network_send` in network.c; text as src/port/inet_net_ntop.c).
-pub(super) fn write_network(raw: &[u8], kind: Network, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::codec) fn write_network(raw: &[u8], kind: Network, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     let [family, bits, _is_cidr, len] = reader.array()?;
     let address = reader.take(usize::from(len))?;
