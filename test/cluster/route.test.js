@@ -28,7 +28,7 @@ function poolWithReads(t) {
   const read = (sql) =>
     new Promise((resolve, reject) => {
       const statement = ++statements;
-      link.tellText(OP.DEFINE, 0, number, statement, 0, 0, 0, sql);
+      link.sendText(OP.DEFINE, 0, number, statement, 0, 0, 0, sql);
       const id = link.register(new Call(resolve, reject));
       link.frames.open(OP.QUERY, id, number, statement, 0, FLAG.READ_ROUTE, 0, 0, 1000);
       link.frames.close();

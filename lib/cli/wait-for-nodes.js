@@ -1,6 +1,6 @@
 'use strict';
 
-// Waits until a pool has looked at all of its nodes.
+// Waits until a pool has asked all of its nodes.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { isSeen } = require('./topology.js');
@@ -8,16 +8,16 @@ const { isSeen } = require('./topology.js');
 /** @typedef {import('./topology.js').Node} Node */
 
 const EVERY_MS = 20;
-/** The pool's own limit, which is the same, comes first: it has decided by then what the nodes amount to. */
+/** The pool has the same limit. With this grace it has judged the nodes before this file gives up. */
 const GRACE_MS = 500;
 
 /**
- * The nodes, when each has been looked at or time is up.
+ * Resolves with the nodes when the pool knows each of them, or after the time limit.
  * @param {import('../../client.js').Pool} pool
  * @param {number} timeoutMs
  * @returns {Promise<Node[]>}
  */
-async function seen(pool, timeoutMs) {
+async function waitForNodes(pool, timeoutMs) {
   const until = performance.now() + timeoutMs + GRACE_MS;
   for (;;) {
     /** @type {Node[]} */
@@ -30,4 +30,4 @@ async function seen(pool, timeoutMs) {
   }
 }
 
-module.exports = { seen };
+module.exports = { waitForNodes };

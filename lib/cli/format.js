@@ -1,17 +1,17 @@
 'use strict';
 
-// How one value reads. '-' stands for what is not known.
+// Formats single values. '-' stands for a value that is not known.
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /**
- * `host:port`, as the pool's events have it.
+ * `host:port`, as in the pool's events.
  * @param {{ host: string, port: number }} node
  */
 const label = ({ host, port }) => printable(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 /**
- * What a server says may hold anything: a line stays a line, and a terminal gets no commands.
+ * Replaces control characters: a text of a server may contain line breaks and commands for the terminal.
  * @param {string} text
  */
 const printable = (text) => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').trim();
