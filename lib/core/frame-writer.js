@@ -17,7 +17,7 @@ const HEAD_BYTES = WORDS.FRAME * 4;
 const ITEM_HEAD_BYTES = WORDS.ITEM * 4;
 /** Strings up to this length are tried as ASCII, byte by byte, which is faster than a call into the runtime. */
 const SHORT = 48;
-/** What a parameter is; the numbers are a contract with src/codec/param.rs. */
+/** What a parameter is; the numbers are a contract with src/codec/encode/param.rs. */
 const TAG = {
   NULL: 0,
   FALSE: 1,

@@ -1,6 +1,6 @@
 'use strict';
 
-// JSON documents that the core has taken apart (src/codec/json.rs): what JSON.parse would have made of them.
+// JSON documents that the core has taken apart (src/codec/decode/json.rs): what JSON.parse would have made of them.
 //
 // An object arrives as the number of its shape and a block of one 8-byte value for each key. For each shape a constructor
 // is compiled: an object literal, so that all objects of a shape share one hidden class. What a key holds is no part of
@@ -9,7 +9,7 @@
 
 const { HyperionError } = require('../errors.js');
 
-/** High halves of values that are no plain numbers; a contract with src/codec/json.rs. Text, object and raw are ranges. */
+/** High halves of values that are no plain numbers; a contract with src/codec/decode/json.rs. Text, object and raw are ranges. */
 const TEXT = 0xfff8_0000 | 0;
 const OBJECT = 0xfff9_0000 | 0;
 const RAW = 0xfffa_0000 | 0;
@@ -115,7 +115,7 @@ function documentExpression(slot) {
 
 /**
  * The expression that reads one member in compiled code; `b` is the first half word of the block.
- * @param {string} member what it held when the shape was met, as src/codec/json_shapes.rs has it
+ * @param {string} member what it held when the shape was met, as src/codec/decode/json_shapes.rs has it
  * @param {number} index
  */
 function memberExpression(member, index) {

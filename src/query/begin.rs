@@ -218,7 +218,7 @@ async fn open(
     let changes = conn.session_state.changes();
     let ended = with_cancellation(conn, cancellation, Box::pin(work).as_mut()).await;
     if statement.text.settings_change == SettingsChange::Local && opening.state == BeginState::Open {
-        conn.session_state.changes_are(changes);
+        conn.session_state.restore_changes(changes);
     }
     match opening.state {
         BeginState::Open => {}

@@ -163,7 +163,7 @@ async fn query(
     let work = pin!(execute(context, session, statement, promise, Ahead::Nothing, true));
     let ended = settled(session, with_cancellation(&session.conn, cancellation, work).await);
     if statement.text.settings_change == SettingsChange::Local {
-        session.conn.session_state.changes_are(changes);
+        session.conn.session_state.restore_changes(changes);
     }
     ended
 }
