@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_statements_set() {
+    fn the_first_words_say_which_settings_change() {
         use SettingsChange::{Local, None, Session};
         let table = [
             ("SET x = 1", Session),
