@@ -1,6 +1,6 @@
 'use strict';
 
-// The error classes of the public API, and how they are made out of what the core reports (src/error.rs).
+// The error classes of the public API, and how they are made of the reports of the core (src/error.rs).
 
 /** Base of all errors of this package. */
 class HyperionError extends Error {
@@ -22,7 +22,7 @@ class HyperionError extends Error {
   }
 }
 
-/** The server said no; `code` is the SQLSTATE. */
+/** The server reported an error; `code` is the SQLSTATE. */
 class DatabaseError extends HyperionError {}
 /** No node that suits the pool could be used in time; `nodes` has each host's reason. */
 class NoPrimaryError extends HyperionError {}
@@ -35,7 +35,7 @@ class QueryTimeoutError extends HyperionError {}
 /** The signal fired; `cause` is its reason. */
 class AbortError extends HyperionError {}
 
-/** A node's TLS or certificate is not to be trusted; `host`, `port`, `reason`, and `subject` of the certificate shown. */
+/** The TLS or the certificate of a node is not trusted; `host`, `port`, `reason`, and `subject` of the certificate shown. */
 class TlsError extends HyperionError {}
 
 /** The pool has ended. */
@@ -53,7 +53,7 @@ class OptionError extends HyperionError {
   }
 }
 
-/** A parameter does not fit; nothing was sent. */
+/** A parameter is wrong; nothing was sent. */
 class ParameterError extends HyperionError {
   /**
    * @param {string} message
@@ -97,7 +97,7 @@ const CLASSES = {
   TlsError,
 };
 
-/** Errors that the core knows by a number: what `password` functions threw. The oldest are forgotten. */
+/** Errors of `password` functions, which the core knows by a number. The oldest are forgotten. */
 const causes = new Map();
 const MOST_CAUSES = 1_000;
 
@@ -111,7 +111,7 @@ function rememberCause(request, error) {
 }
 
 /**
- * An error out of the core's JSON: `class`, `code`, `message`, and fields that become the error's own.
+ * Makes an error of the core's JSON: `class`, `code`, `message`, and fields that become properties of the error.
  * @param {string} json
  * @returns {HyperionError}
  */
@@ -138,8 +138,8 @@ function aborted(signal, outcome = 'not-applied') {
 }
 
 /**
- * Gives an error from the core the stack of whoever waits for it. To be called in the `catch` of an async function
- * that awaited the core: there V8 knows the chain of awaits up to the user's line. Costs nothing while all goes well.
+ * Gives an error of the core the stack of its caller. Must be called in the `catch` of an async function that awaited the core:
+ * there V8 knows the chain of awaits up to the user's line. Costs nothing without an error.
  * @template T
  * @param {T} error
  * @returns {T}

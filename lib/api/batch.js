@@ -1,13 +1,13 @@
 'use strict';
 
-// Several statements in one flight: each for itself, or all in one transaction.
+// Several statements in one round trip: each for itself, or all in one transaction.
 //
 // A batch is one frame (src/binding/frames.rs): a mistake in one of its statements is found before any of it is sent.
 
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
-const { underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/under-signal.js');
 const { BATCH, MODES_OF_BEGIN, callOptions } = require('../options/call-options.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
@@ -17,13 +17,13 @@ const { beginSql } = require('./transaction.js');
 /** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
 
 /**
- * Runs `check`, and names the statement in its error.
+ * Runs `check`; a ParameterError of it names the statement.
  * @template T
  * @param {number} index
  * @param {() => T} check
  * @returns {T}
  */
-function naming(index, check) {
+function checkStatement(index, check) {
   try {
     return check();
   } catch (error) {
@@ -33,6 +33,7 @@ function naming(index, check) {
 }
 
 /**
+ * Checks the statements, and makes them known to the core.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {unknown} statements
  * @param {import('../values/types.js').Types | undefined} types
@@ -41,7 +42,7 @@ function readItems(runner, statements, types) {
   if (!Array.isArray(statements)) throw new ParameterError('statements must be an array of [sql, params]');
   const different = new Set();
   const items = statements.map((entry, index) =>
-    naming(index, () => {
+    checkStatement(index, () => {
       const [given, own, ...rest] =
         typeof entry === 'string' || entry instanceof Sql ? [entry] : Array.isArray(entry) ? entry : [undefined];
       const [sql, params] = unfold(given, own);
@@ -50,7 +51,7 @@ function readItems(runner, statements, types) {
       return { sql, params: listOf(params) };
     }),
   );
-  // The texts must all be known to the core at once.
+  // The core must know all texts at the same time.
   const most = runner.statements.capacity >> 1;
   if (different.size > most) {
     throw new ParameterError(
@@ -58,22 +59,22 @@ function readItems(runner, statements, types) {
     );
   }
   return items.map(({ sql, params }, index) =>
-    naming(index, () => ({ statement: runner.statements.get(sql, types), params })),
+    checkStatement(index, () => ({ statement: runner.statements.get(sql, types), params })),
   );
 }
 
 /**
- * Asks the core about the parameters, for serializers.
+ * Asks the core for the types of all parameters, so that serializers can be chosen.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
  * @param {Record<string, any>} given
  */
-async function learnAll(runner, items, given) {
-  for (const { statement, params } of items) if (params.length > 0) await runner.learn(statement, given, 0);
+async function learnAllParameters(runner, items, given) {
+  for (const { statement, params } of items) if (params.length > 0) await runner.learnParameters(statement, given, 0);
 }
 
 /**
- * The values that are written.
+ * The statements with the values that are written for their parameters.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
  * @returns {Item[]}
@@ -82,11 +83,11 @@ function writable(runner, items) {
   return items.map(({ statement, params }, index) => ({
     statement,
     params,
-    values: naming(index, () => normalize(runner.serialize(statement, params), statement.takesStructure)),
+    values: checkStatement(index, () => normalize(runner.serialize(statement, params), statement.takesStructure)),
   }));
 }
 
-/** @param {unknown} transaction */
+/** The BEGIN of the option `transaction`; empty without one. @param {unknown} transaction */
 function beginOf(transaction) {
   if (transaction === undefined || transaction === false) return '';
   try {
@@ -112,7 +113,7 @@ function batchOptions(options) {
 }
 
 /**
- * Writes the frame. Returns a promise for each statement, and one for the end of all; that one fails at once when nothing
+ * Writes the frame. Returns a promise for each statement, and `ended` for the whole batch, which rejects at once when nothing
  * was sent.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Item[]} items
@@ -130,7 +131,7 @@ function submit(runner, items, given, begin) {
         const call = new Call(
           (call) => resolve(toRows(call, statement)),
           (error) => {
-            if (error instanceof ParameterError) statement.unlearn();
+            if (error instanceof ParameterError) statement.forgetParameters();
             reject(error);
           },
         );
@@ -149,7 +150,7 @@ function submit(runner, items, given, begin) {
       try {
         frames.ascii(begin);
         for (const [index, { statement, values }] of items.entries()) {
-          naming(index, () => frames.item(calls[index].id, statement.id, values));
+          checkStatement(index, () => frames.item(calls[index].id, statement.id, values));
         }
       } catch (error) {
         frames.abandon();
@@ -165,41 +166,42 @@ function submit(runner, items, given, begin) {
 }
 
 /**
- * Tells the logger of each statement as it ends.
+ * Reports each statement to the logger when it ends.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Item[]} items
  * @param {Promise<any>[]} results
  * @param {Call[]} calls
  */
-function log(runner, items, results, calls) {
+function logEach(runner, items, results, calls) {
   const started = performance.now();
   for (const [index, result] of results.entries()) {
     const { statement, params } = items[index];
-    const given = runner.parameters(params);
-    const tell = (/** @type {object} */ end) =>
-      runner.tell(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
+    const given = runner.loggedParameters(params);
+    const report = (/** @type {object} */ end) =>
+      runner.callLogger(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
     result.then(
-      ({ rowCount }) => tell({ rowCount }),
-      (error) => tell({ error }),
+      ({ rowCount }) => report({ rowCount }),
+      (error) => report({ error }),
     );
   }
 }
 
 /**
+ * Runs a batch.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {unknown} statements
  * @param {unknown} options
- * @returns {Promise<any[]>} of results; outside a transaction each as Promise.allSettled has it
+ * @returns {Promise<any[]>} the results; outside a transaction each as Promise.allSettled returns it
  */
 async function batch(runner, statements, options) {
   const { given, begin } = batchOptions(options);
   const types = given.types === undefined ? undefined : runner.types.with(given.types);
   const known = readItems(runner, statements, types);
   if (known.length === 0) return [];
-  if ((types ?? runner.types).serializers.size > 0) await learnAll(runner, known, given);
+  if ((types ?? runner.types).serializers.size > 0) await learnAllParameters(runner, known, given);
   const items = writable(runner, known);
   const { results, sent, ended } = submit(runner, items, given, begin);
-  if (runner.logger !== undefined && sent.isSent) log(runner, items, results, sent.calls);
+  if (runner.logger !== undefined && sent.isSent) logEach(runner, items, results, sent.calls);
   const settled = Promise.allSettled(results);
   try {
     await ended;

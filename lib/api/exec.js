@@ -2,16 +2,16 @@
 
 // Scripts: several statements by the simple protocol (src/query/script.rs).
 //
-// A result arrives as its rows, then a message with its command tag; so the call collects rows, and what it has collected
-// becomes a result when the tag comes.
+// The rows of a result arrive first, then a message with its command tag. So the call collects rows, and makes a result of them
+// when the tag arrives.
 
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { ParameterError, located } = require('../errors.js');
 const { asRows } = require('../values/rows.js');
-const { underSignal } = require('../core/statement-runner.js');
+const { underSignal } = require('../core/under-signal.js');
 const { EXEC, callOptions } = require('../options/call-options.js');
-const { controlOf, scriptTokens } = require('../core/statements.js');
+const { controlOf, scriptTokens } = require('../core/sql-tokens.js');
 
 /** @param {unknown} options */
 const execOptions = (options) => callOptions(options, EXEC);
@@ -29,16 +29,16 @@ function checkScript(script) {
 }
 
 /**
- * Refuses a script that would begin or end the transaction it runs in. What cannot be seen here (a procedure that
- * commits), the core sees afterwards.
+ * Refuses a script that would begin or end the transaction it runs in. A procedure that commits is found by the core, after it
+ * has run.
  * @param {string} script
  */
-function refuseControl(script) {
-  // Most scripts need no closer look, which takes some 50 ms a megabyte.
+function refuseTransactionControl(script) {
+  // Most scripts contain none of these words. Reading their tokens would take some 50 ms a megabyte.
   if (!/\b(?:begin|start|commit|end|abort|rollback)\b/i.test(script)) return;
   /** @type {string[]} */
   let words = [];
-  // The depth within a function's body of SQL, BEGIN ATOMIC ... END, which has semicolons of its own.
+  // The depth within the SQL body of a function, BEGIN ATOMIC ... END, which has semicolons of its own.
   let body = 0;
   let before = '';
   const check = () => {
@@ -62,7 +62,7 @@ function refuseControl(script) {
 }
 
 /**
- * Runs a script; an array of its results.
+ * Runs a script; resolves with an array of its results.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {number} transaction 0: none
  * @param {unknown} script
@@ -70,16 +70,16 @@ function refuseControl(script) {
  */
 async function exec(runner, transaction, script, options) {
   const sql = checkScript(script);
-  if (transaction !== 0) refuseControl(sql);
+  if (transaction !== 0) refuseTransactionControl(sql);
   const { link, pool } = runner;
   const { signal, timeoutMs = 0 } = options;
   const types = options.types === undefined ? undefined : runner.types.with(options.types);
-  const started = performance.now();
+  const startedAt = performance.now();
   /** @type {object[][]} */
   const results = [];
   /** @type {Call | undefined} */
   let sent;
-  const run = (/** @type {(call: Call) => void} */ tell) =>
+  const run = (/** @type {(call: Call) => void} */ started) =>
     new Promise((resolve, reject) => {
       const call = new Call(resolve, reject);
       call.asArrays = options.rowMode === 'array';
@@ -91,19 +91,20 @@ async function exec(runner, transaction, script, options) {
       const id = link.register(call);
       const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
       const text = types === undefined ? sql : `${types.core}\0${sql}`;
-      link.tellText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
+      link.sendText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
       sent = call;
-      tell(call);
+      started(call);
     });
-  const end = (/** @type {object} */ how) => runner.tell(sql, performance.now() - started, sent?.node ?? -1, how);
+  const report = (/** @type {object} */ how) =>
+    runner.callLogger(sql, performance.now() - startedAt, sent?.node ?? -1, how);
   try {
     await underSignal(link, pool, signal, run);
     if (runner.logger !== undefined) {
-      end({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
+      report({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
     }
     return results;
   } catch (error) {
-    if (runner.logger !== undefined) end({ error });
+    if (runner.logger !== undefined) report({ error });
     throw located(error);
   }
 }

@@ -1,13 +1,13 @@
 'use strict';
 
-// LISTEN and NOTIFY: who wants to hear what. The connection is the core's (src/query/listen.rs), one for all channels.
+// LISTEN and NOTIFY: the handlers of each channel. The core holds the connection (src/query/listen.rs), one for all channels.
 //
-// While somebody listens the process stays alive and the pool is not collected, as with an open server socket.
+// While there is a subscription, the process stays alive and the pool is not collected, as with an open server socket.
 
 const { OP } = require('../core/numbers.js');
 const { ParameterError, PoolClosedError, located } = require('../errors.js');
 
-/** NAMEDATALEN - 1: LISTEN would cut a longer name short, and pg_notify refuse it. */
+/** NAMEDATALEN - 1: LISTEN would truncate a longer name, and pg_notify would refuse it. */
 const CHANNEL_BYTES = 63;
 /** NOTIFY_PAYLOAD_MAX_LENGTH - 1 of a server with its usual block size. */
 const PAYLOAD_BYTES = 7_999;
@@ -41,7 +41,7 @@ function checkPayload(payload) {
   return payload;
 }
 
-/** Pools that somebody listens on. @type {Set<object>} */
+/** Pools with subscriptions, which must not be collected. @type {Set<object>} */
 const listening = new Set();
 
 /** One handler on one channel. */
@@ -57,7 +57,7 @@ class Subscription {
     this.#end = end;
   }
 
-  /** The handler is not called any more. */
+  /** Ends the subscription: its handler is not called again. */
   async unlisten() {
     await this.#end();
   }
@@ -67,19 +67,19 @@ class Subscription {
   }
 }
 
-/** What one pool listens to. */
+/** The subscriptions of one pool. */
 class Listeners {
   #runner;
   #pool;
   /** Subscriptions by channel. @type {Map<string, Map<Subscription, Handler>>} */
   #channels = new Map();
-  /** The last order for each channel: the next one waits for it. @type {Map<string, Promise<unknown>>} */
-  #orders = new Map();
+  /** The last LISTEN or UNLISTEN of each channel: the next one waits for it. @type {Map<string, Promise<unknown>>} */
+  #commands = new Map();
   #closed = false;
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
-   * @param {import('node:events').EventEmitter} pool held while somebody listens
+   * @param {import('node:events').EventEmitter} pool held while there are subscriptions
    */
   constructor(runner, pool) {
     this.#runner = runner;
@@ -87,28 +87,28 @@ class Listeners {
   }
 
   /**
-   * Gives the core an order about a channel, after those before it.
+   * Sends a LISTEN or UNLISTEN of a channel, after the earlier ones of that channel.
    * @param {number} operation
    * @param {string} channel
    */
-  async #order(operation, channel) {
+  async #sendCommand(operation, channel) {
     const { link, pool } = this.#runner;
-    const before = this.#orders.get(channel);
-    const order = (async () => {
+    const before = this.#commands.get(channel);
+    const command = (async () => {
       await before?.catch(() => {});
       if (this.#closed) throw new PoolClosedError();
       await link.ask(operation, pool, { text: channel });
     })();
-    this.#orders.set(channel, order);
+    this.#commands.set(channel, command);
     try {
-      await order;
+      await command;
     } finally {
-      if (this.#orders.get(channel) === order) this.#orders.delete(channel);
+      if (this.#commands.get(channel) === command) this.#commands.delete(channel);
     }
   }
 
-  /** Holds the process and the pool while somebody listens. */
-  #hold() {
+  /** Keeps the process and the pool alive while there are subscriptions. */
+  #updateHold() {
     const pool = this.#pool.deref();
     const { link } = this.#runner;
     const wanted = this.#channels.size > 0;
@@ -118,7 +118,7 @@ class Listeners {
       link.hold();
     } else {
       listening.delete(pool);
-      link.letGo();
+      link.unhold();
     }
   }
 
@@ -134,20 +134,21 @@ class Listeners {
     const handlers = this.#channels.get(name) ?? new Map();
     handlers.set(subscription, checkHandler(handler));
     this.#channels.set(name, handlers);
-    this.#hold();
+    this.#updateHold();
     try {
-      // The server does not mind being told twice, and whoever asks wants to know that it listens.
-      await this.#order(OP.LISTEN, name);
+      // Also for a channel that has handlers: LISTEN twice is no error, and the caller waits for the server's confirmation.
+      await this.#sendCommand(OP.LISTEN, name);
     } catch (error) {
       handlers.delete(subscription);
       if (handlers.size === 0 && this.#channels.get(name) === handlers) this.#channels.delete(name);
-      this.#hold();
+      this.#updateHold();
       throw located(error);
     }
     return subscription;
   }
 
   /**
+   * Ends some subscriptions of a channel.
    * @param {string} channel
    * @param {(subscription: Subscription, handler: Handler) => boolean} which
    */
@@ -159,14 +160,14 @@ class Listeners {
     }
     if (handlers.size > 0) return;
     this.#channels.delete(channel);
-    this.#hold();
+    this.#updateHold();
     if (this.#closed) return;
-    // Nobody hears it any more, confirmed or not.
-    await this.#order(OP.UNLISTEN, channel).catch(() => {});
+    // No handler is called any more, whether the server confirms it or not.
+    await this.#sendCommand(OP.UNLISTEN, channel).catch(() => {});
   }
 
   /**
-   * Ends one handler's, one channel's or all subscriptions.
+   * Ends the subscriptions of one handler, of one channel, or all.
    * @param {unknown} [channel]
    * @param {unknown} [handler]
    */
@@ -177,10 +178,10 @@ class Listeners {
   }
 
   /**
-   * Calls the handlers of a channel. What one of them throws, or rejects with, is told as an `error` event.
+   * Calls the handlers of a channel. An error of a handler becomes an `error` event of the pool.
    * @param {{ channel: string, payload: string }} notification
    */
-  hear(notification) {
+  dispatch(notification) {
     const failed = (/** @type {unknown} */ error) => this.#pool.deref()?.emit('error', error);
     for (const handler of [...(this.#channels.get(notification.channel)?.values() ?? [])]) {
       try {
@@ -192,11 +193,11 @@ class Listeners {
     }
   }
 
-  /** The pool ends. */
+  /** Ends all subscriptions with the pool. */
   close() {
     this.#closed = true;
     this.#channels.clear();
-    this.#hold();
+    this.#updateHold();
   }
 }
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// The pool: the public face of everything. What it does itself is small: check, hand on, tell.
+// The pool: checks calls, hands them to the files that do the work, and emits what the core reports.
 
 const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
@@ -13,15 +13,16 @@ const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
-const { withSingles } = require('./row-expectations.js');
+const { addRowExpectations } = require('./row-expectations.js');
+const { runTransaction } = require('./run-transaction.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
-const { begin, transaction } = require('./transaction.js');
+const { begin } = require('./transaction.js');
 
 let warned = false;
 
-/** Once a process: what is missing is a right that a service may well have revoked. */
+/** Warns once in a process: an operator may have revoked the right on purpose. */
 function warnUnidentified() {
   if (warned) return;
   warned = true;
@@ -32,10 +33,10 @@ function warnUnidentified() {
 }
 
 /**
- * The checks go deeper than a stack is long: it begins with who called us.
+ * Checks the options. The stack of an error begins at the caller of createPool: the checks are deeper than a stack trace is long.
  * @param {unknown} options
  */
-function parsed(options) {
+function checkOptions(options) {
   try {
     return parseOptions(options);
   } catch (error) {
@@ -50,8 +51,8 @@ class Pool extends EventEmitter {
   /** Held here, because the link holds it weakly. @type {import('../core/core-link.js').Listener} */
   #listener;
   #closed = false;
-  /** Notices go no further than the core until somebody listens. */
-  #hearsNotices = false;
+  /** Whether the core sends notices: only while `notice` has listeners. */
+  #receivesNotices = false;
   /** @type {Listeners} */
   #listeners;
   /** @type {Promise<void> | undefined} */
@@ -61,7 +62,7 @@ class Pool extends EventEmitter {
   /** @param {unknown} [options] */
   constructor(options) {
     super();
-    this.#options = parsed(options);
+    this.#options = checkOptions(options);
     const link = shared();
     this.#listener = {
       onEvent: (event) => this.#onEvent(event),
@@ -70,8 +71,8 @@ class Pool extends EventEmitter {
     const corePool = link.openPool(forCore(this.#options), this.#listener);
     const pool = corePool.id;
     const statements = new Statements(this.#options.statementCacheSize * 4, {
-      define: ({ id, key }) => link.tellText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
-      forget: ({ id }) => link.tell(OP.FORGET, 0, pool, id),
+      define: ({ id, key }) => link.sendText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
+      forget: ({ id }) => link.sendFrame(OP.FORGET, 0, pool, id),
     });
     this.#runner = new StatementRunner(link, corePool, statements, this.#options);
     this.#listeners = new Listeners(this.#runner, this);
@@ -94,13 +95,13 @@ class Pool extends EventEmitter {
     }
   }
 
-  /** Runs a template: what is interpolated is a parameter, never text. */
+  /** Runs a template: an interpolated value becomes a parameter, never text. */
   get sql() {
     return this.#sql;
   }
 
   /**
-   * The rows of a statement as they come: an async iterable for `for await`.
+   * The rows of a statement as they arrive: an async iterable for `for await`.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
    * @param {import('../core/statement-runner.js').QueryOptions & { batchSize?: number }} [options]
@@ -126,7 +127,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Runs several statements by the simple protocol: migrations, dumps.
+   * Runs a script by the simple protocol: migrations, dumps.
    * @param {string} script
    * @param {object} [options]
    */
@@ -157,7 +158,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Begins a transaction, which its caller ends.
+   * Begins a transaction, which the caller ends.
    * @param {object} [options]
    */
   async begin(options) {
@@ -173,7 +174,10 @@ class Pool extends EventEmitter {
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
     const { transactionRetries, acquireTimeoutMs } = this.#options;
-    return transaction(this.#runner, callback, options, { retries: transactionRetries, patienceMs: acquireTimeoutMs });
+    return runTransaction(this.#runner, callback, options, {
+      retries: transactionRetries,
+      patienceMs: acquireTimeoutMs,
+    });
   }
 
   /**
@@ -196,7 +200,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Tells everybody who listens to a channel.
+   * Sends a notification to all who listen to a channel.
    * @param {string} channel
    * @param {string} [payload]
    */
@@ -204,7 +208,7 @@ class Pool extends EventEmitter {
     await this.query('SELECT pg_catalog.pg_notify($1, $2)', [checkChannel(channel), checkPayload(payload)]);
   }
 
-  /** How many connections there are, and what they do. */
+  /** The number of connections, and what they do. */
   status() {
     const [size, inUse, waiting, pipelined] = this.#runner.corePool.status();
     return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
@@ -216,7 +220,7 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Takes no more work, waits for what runs, and closes every connection.
+   * Accepts no more work, waits for the work in flight, and closes every connection.
    * @param {{ timeoutMs?: number }} [options]
    * @returns {Promise<void>}
    */
@@ -238,22 +242,22 @@ class Pool extends EventEmitter {
     await this.end();
   }
 
-  /** @param {boolean} wanted */
-  #wantNotices(wanted) {
-    if (this.#closed || this.#hearsNotices === wanted) return;
-    this.#hearsNotices = wanted;
+  /** Asks the core for notices, or to stop them. @param {boolean} wanted */
+  #requestNotices(wanted) {
+    if (this.#closed || this.#receivesNotices === wanted) return;
+    this.#receivesNotices = wanted;
     const { link, pool } = this.#runner;
     link.frames.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
     link.frames.close();
     link.flushSoon();
   }
 
-  /** @param {Record<string, unknown>} told */
+  /** @param {Record<string, unknown>} report of the core */
   #onEvent({ event, ...detail }) {
-    // Outside of the core's delivery: a listener that throws must not take other results with it.
+    // Not during the delivery of a batch: a listener that throws must not prevent other results.
     process.nextTick(() => {
       if (event === 'notification') {
-        this.#listeners.hear(/** @type {any} */ (detail));
+        this.#listeners.dispatch(/** @type {any} */ (detail));
       } else if (event === 'unidentified') {
         warnUnidentified();
       } else if (event === 'error') {
@@ -262,9 +266,9 @@ class Pool extends EventEmitter {
         const { since, until, ...rest } = /** @type {any} */ (detail);
         this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
       } else {
-        const heard = this.emit(/** @type {string} */ (event), detail);
-        // Here, because listeners may leave without a word: removeAllListeners().
-        if (event === 'notice' && !heard) this.#wantNotices(false);
+        const hasListeners = this.emit(/** @type {string} */ (event), detail);
+        // Here, because listeners can be removed without a call of off(): removeAllListeners().
+        if (event === 'notice' && !hasListeners) this.#requestNotices(false);
       }
     });
   }
@@ -284,11 +288,11 @@ class Pool extends EventEmitter {
       text = error instanceof Error ? error.message : String(error);
       this.emit('error', error);
     }
-    link.tellText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
+    link.sendText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
   }
 
   /**
-   * An `error` event that nobody listens to does nothing: an idle pool must not end the process.
+   * An `error` event without listeners does nothing: an idle pool must not end the process.
    * @param {string | symbol} event
    * @param {...any} rest
    */
@@ -297,13 +301,13 @@ class Pool extends EventEmitter {
     return super.emit(event, ...rest);
   }
 
-  // What all ways to listen come down to.
+  // once() and the other methods that add a listener call one of these three.
   /**
    * @param {string | symbol} event
    * @param {(...args: any[]) => void} listener
    */
   on(event, listener) {
-    if (event === 'notice') this.#wantNotices(true);
+    if (event === 'notice') this.#requestNotices(true);
     return super.on(event, listener);
   }
 
@@ -320,11 +324,11 @@ class Pool extends EventEmitter {
    * @param {(...args: any[]) => void} listener
    */
   prependListener(event, listener) {
-    if (event === 'notice') this.#wantNotices(true);
+    if (event === 'notice') this.#requestNotices(true);
     return super.prependListener(event, listener);
   }
 
-  /** Shows the state, and no password, key or connection string. */
+  /** Shows the state, but no password, key or connection string. */
   [Symbol.for('nodejs.util.inspect.custom')]() {
     const { hosts, user, database, mode } = this.#options;
     const list = hosts.map((/** @type {any} */ { host, port }) => `${host}:${port}`);
@@ -336,7 +340,7 @@ class Pool extends EventEmitter {
   }
 }
 
-withSingles(Pool);
+addRowExpectations(Pool);
 
 /**
  * Opens a pool over the nodes of a cluster. Connects when it is first used.

@@ -1,27 +1,27 @@
 'use strict';
 
-// How many rows a caller expects: one(), maybeOne(), many(), value() of a pool and of a transaction. The statement has run
-// whatever the answer is.
+// one(), maybeOne(), many() and value() of a pool and of a transaction: how many rows the caller expects. When another number of
+// rows arrives, the statement has run all the same.
 
 const { NoRowsError, TooManyRowsError, located } = require('../errors.js');
 
 /** @typedef {any[] & { fields: readonly { name: string }[] }} Result */
 
-/** @param {Result} rows */
-function atMostOne(rows) {
+/** Throws if there are several rows. @param {Result} rows */
+function checkAtMostOne(rows) {
   if (rows.length > 1) throw new TooManyRowsError(`expected one row, the statement returned ${rows.length}`);
 }
 
 /** The only row. @param {Result} rows */
 function one(rows) {
-  atMostOne(rows);
+  checkAtMostOne(rows);
   if (rows.length === 0) throw new NoRowsError('expected one row, the statement returned none');
   return rows[0];
 }
 
 /** The only row, or null. @param {Result} rows */
 function maybeOne(rows) {
-  atMostOne(rows);
+  checkAtMostOne(rows);
   return rows.length === 0 ? null : rows[0];
 }
 
@@ -41,10 +41,10 @@ function value(rows) {
 }
 
 /**
- * Gives a class that has query() the others.
+ * Adds one(), maybeOne(), many() and value() to a class that has query().
  * @param {{ prototype: { query(...given: any[]): Promise<any> } }} Class
  */
-function withSingles({ prototype }) {
+function addRowExpectations({ prototype }) {
   for (const [name, check] of Object.entries({ one, maybeOne, many, value })) {
     /** @this {typeof prototype} @param {...any} given as query() takes it */
     const method = async function (...given) {
@@ -58,4 +58,4 @@ function withSingles({ prototype }) {
   }
 }
 
-module.exports = { withSingles };
+module.exports = { addRowExpectations };

@@ -1,17 +1,17 @@
 'use strict';
 
-// Safe SQL out of template literals: what is interpolated is a parameter, never text.
+// Safe SQL from template literals: an interpolated value becomes a parameter, never text.
 //
-// A template's parts are text, values and fragments. The text of a template without fragments is put together once and kept
-// by its strings, which the engine makes once for each place in the source; equal texts are equal strings anyway, so the
-// statement cache of the pool finds them.
+// The parts of a template are text, values and fragments. The text of a template without fragments is built once and kept by the
+// array of its strings, which the engine makes once for each place in the source. The pool's cache of statements goes by the text,
+// so it finds equal texts of different places, too.
 
 const { ParameterError } = require('../errors.js');
-const { scriptTokens } = require('../core/statements.js');
+const { scriptTokens } = require('../core/sql-tokens.js');
 
-/** What the protocol can count. */
+/** The protocol counts parameters in 16 bits. */
 const MOST_PARAMETERS = 65_535;
-/** NAMEDATALEN - 1: the server would cut the rest off and say nothing. */
+/** NAMEDATALEN - 1: the server would truncate a longer name silently. */
 const LONGEST_NAME = 63;
 
 /** Pieces of SQL around values: `chunks[0] value chunks[1] value ... chunks[n]`. Immutable. */
@@ -24,7 +24,7 @@ class Sql {
   /**
    * @param {readonly string[]} chunks one more than there are values
    * @param {readonly unknown[]} values
-   * @param {string} [text] if it is known
+   * @param {string} [text] of chunks, if it is known
    */
   constructor(chunks, values, text) {
     this.#chunks = chunks;
@@ -49,7 +49,7 @@ class Sql {
     return { chunks: sql.#chunks, values: sql.#values };
   }
 
-  /** Shows no values: they may be secrets. */
+  /** Does not show the values: they may be secrets. */
   [Symbol.for('nodejs.util.inspect.custom')]() {
     return `Sql(${JSON.stringify(this.text)}, ${this.#values.length} values)`;
   }
@@ -62,7 +62,7 @@ function textOf(chunks) {
   return text;
 }
 
-/** Collects text and values. */
+/** Builds a fragment of text and parts. */
 class Builder {
   constructor() {
     this.chunks = [''];
@@ -71,16 +71,16 @@ class Builder {
   }
 
   /** @param {string} text */
-  text(text) {
+  addText(text) {
     this.chunks[this.chunks.length - 1] += text;
     return this;
   }
 
-  /** A fragment or a value. @param {unknown} part @param {string} name for the error */
-  add(part, name) {
+  /** Adds a fragment or a value. @param {unknown} part @param {string} name for the error */
+  addPart(part, name) {
     if (part instanceof Sql) {
       const { chunks, values } = Sql.parts(part);
-      this.text(chunks[0]);
+      this.addText(chunks[0]);
       for (let i = 0; i < values.length; i++) {
         this.values.push(values[i]);
         this.chunks.push(chunks[i + 1]);
@@ -92,11 +92,11 @@ class Builder {
     return this;
   }
 
-  /** A list of them. @param {readonly unknown[]} parts @param {string} name @param {Sql} between */
-  list(parts, name, between = COMMA) {
+  /** Adds fragments or values with something between them. @param {readonly unknown[]} parts @param {string} name @param {Sql} between */
+  addList(parts, name, between = COMMA) {
     for (let i = 0; i < parts.length; i++) {
-      if (i > 0) this.add(between, '');
-      this.add(parts[i], `${name}[${i}]`);
+      if (i > 0) this.addPart(between, '');
+      this.addPart(parts[i], `${name}[${i}]`);
     }
     return this;
   }
@@ -122,11 +122,11 @@ function checkValue(value, name) {
   return value;
 }
 
-/** What is known of a place in the source. @type {WeakMap<readonly string[], { text: string }>} */
+/** The text of each template of the source, by its strings. @type {WeakMap<readonly string[], { text: string }>} */
 const templates = new WeakMap();
 
 /**
- * The strings of a template, checked once.
+ * The text of a template. Its strings are checked once.
  * @param {any} strings
  */
 function template(strings) {
@@ -138,7 +138,7 @@ function template(strings) {
   for (const [index, part] of strings.entries()) {
     if (part === undefined) throw new ParameterError(`sql: an invalid escape in part ${index} of the template`);
   }
-  // Placeholders of the author's own would be taken for ours. In strings, comments and names they are only text.
+  // A $1 of the author would be taken for the first interpolated value. In strings, comments and names it is only text.
   let before = '';
   for (const token of scriptTokens(strings.join(' ? '))) {
     if (before === '$' && /^\d$/.test(token)) {
@@ -152,15 +152,16 @@ function template(strings) {
 }
 
 /**
- * A fragment: text with parameters.
+ * Makes a fragment of a template: text with parameters.
  * @param {readonly string[]} strings
  * @param {...unknown} parts
  */
 function tag(strings, ...parts) {
   const { text } = template(strings);
   if (parts.some((part) => part instanceof Sql)) {
-    const builder = new Builder().text(strings[0]);
-    for (let i = 0; i < parts.length; i++) builder.add(parts[i], `sql: interpolation ${i + 1}`).text(strings[i + 1]);
+    const builder = new Builder().addText(strings[0]);
+    for (let i = 0; i < parts.length; i++)
+      builder.addPart(parts[i], `sql: interpolation ${i + 1}`).addText(strings[i + 1]);
     return builder.end();
   }
   for (let i = 0; i < parts.length; i++) checkValue(parts[i], `sql: interpolation ${i + 1}`);
@@ -186,7 +187,7 @@ function quoted(name) {
 const fixed = (text) => new Sql([text], []);
 const COMMA = fixed(', ');
 
-/** A name, with those it is in ahead of it: `id('schema', 'table')`. @param {...string} names */
+/** A quoted name, after the names that qualify it: `id('schema', 'table')`. @param {...string} names */
 function id(...names) {
   if (names.length === 0) throw new ParameterError('sql.id needs a name');
   return fixed(names.map(quoted).join('.'));
@@ -202,15 +203,15 @@ function join(parts, separator = COMMA) {
   if (parts.length === 0) throw new ParameterError('sql.join: the array is empty');
   if (!(separator instanceof Sql))
     throw new ParameterError('sql.join: the separator must be a fragment, as sql` and `');
-  return new Builder().list(parts, 'sql.join', separator).end();
+  return new Builder().addList(parts, 'sql.join', separator).end();
 }
 
 /** @param {unknown} value */
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Rows for an INSERT. Arrays: `($1, $2), ($3, $4)`. Objects: `("a", "b") values ($1, $2), ($3, $4)`, with the columns
- * named, or those of the first row.
+ * Rows for an INSERT. Arrays: `($1, $2), ($3, $4)`. Objects: `("a", "b") values ($1, $2), ($3, $4)`, with the columns that are
+ * given, or else those of the first row.
  * @param {readonly any[]} rows
  * @param {readonly string[]} [columns]
  */
@@ -227,26 +228,26 @@ function values(rows, columns) {
       if (row.length !== length) {
         throw new ParameterError(`sql.values: row ${index} has ${row.length} values, row 0 has ${length}`);
       }
-      putRow(builder, row, index);
+      addRow(builder, row, index);
     }
     return builder.end();
   }
   if (!isObject(rows[0])) throw new ParameterError('sql.values: row 0 is neither an array nor an object');
   const names = columns ?? Object.keys(rows[0]);
   if (!Array.isArray(names) || names.length === 0) throw new ParameterError('sql.values: there are no columns');
-  builder.text(`(${names.map(quoted).join(', ')}) values `);
+  builder.addText(`(${names.map(quoted).join(', ')}) values `);
   for (const [index, row] of rows.entries()) {
     if (!isObject(row)) throw new ParameterError(`sql.values: row ${index} is no object, as row 0 is`);
     for (const name of names) {
       if (!Object.hasOwn(row, name))
         throw new ParameterError(`sql.values: row ${index} has no ${JSON.stringify(name)}`);
     }
-    // Whoever names columns has chosen; else one too many is a mistake.
+    // Without chosen columns, a property that the first row does not have is a mistake.
     const extra = columns === undefined ? Object.keys(row).find((key) => !names.includes(key)) : undefined;
     if (extra !== undefined) {
       throw new ParameterError(`sql.values: row ${index} has ${JSON.stringify(extra)}, row 0 has not`);
     }
-    putRow(
+    addRow(
       builder,
       names.map((name) => row[name]),
       index,
@@ -256,11 +257,11 @@ function values(rows, columns) {
 }
 
 /** @param {Builder} builder @param {readonly unknown[]} row @param {number} index */
-function putRow(builder, row, index) {
+function addRow(builder, row, index) {
   builder
-    .text(index === 0 ? '(' : ', (')
-    .list(row, `sql.values: row ${index}`)
-    .text(')');
+    .addText(index === 0 ? '(' : ', (')
+    .addList(row, `sql.values: row ${index}`)
+    .addText(')');
 }
 
 /** `"a" = $1, "b" = $2`, for an UPDATE. @param {Record<string, unknown>} object */
@@ -270,12 +271,12 @@ function set(object) {
   if (entries.length === 0) throw new ParameterError('sql.set: the object has no properties');
   const builder = new Builder();
   for (const [index, [name, value]] of entries.entries()) {
-    builder.text(`${index > 0 ? ', ' : ''}${quoted(name)} = `).add(value, `sql.set: ${JSON.stringify(name)}`);
+    builder.addText(`${index > 0 ? ', ' : ''}${quoted(name)} = `).addPart(value, `sql.set: ${JSON.stringify(name)}`);
   }
   return builder.end();
 }
 
-/** Text as it is: nothing in it is escaped. @param {string} text */
+/** A fragment of text that is not escaped. @param {string} text */
 function raw(text) {
   if (typeof text !== 'string') throw new ParameterError('sql.raw needs a string');
   return fixed(text);
@@ -285,7 +286,7 @@ const HELPERS = Object.freeze({ id, join, values, set, raw });
 const sql = Object.freeze(Object.assign(tag, HELPERS));
 
 /**
- * The tag of a pool or a transaction, which runs what it is given; with the helpers.
+ * The tag of a pool or a transaction: runs its template. It has the helpers of `sql`.
  * @param {(fragment: Sql) => Promise<any>} run
  */
 function runner(run) {
@@ -295,7 +296,7 @@ function runner(run) {
 }
 
 /**
- * The text and the parameters of what a method was given: a text, or a fragment, which brings its own.
+ * The text and the parameters of a statement: of a fragment its own, else those that were given beside the text.
  * @param {unknown} given
  * @param {unknown} params
  * @returns {[sql: any, params: any]}

@@ -1,10 +1,10 @@
 'use strict';
 
-// A result read as it comes: rows arrive in pieces, and a piece is asked for only when one has been taken, so a result
-// of any size needs the memory of a few pieces. What is not read stays on the server.
+// A result that is read row by row: rows arrive in pieces, and the core sends another piece when one has been read. So a result of
+// any size needs the memory of a few pieces, and the server keeps the rest.
 //
-// It begins with the first next(). Leaving the loop early cancels the statement on the server, and the connection is back
-// in the pool when the loop has been left.
+// The statement is sent with the first next(). Leaving the loop early cancels it on the server, and the loop has ended only when
+// the connection is back in the pool.
 
 const { OP } = require('../core/numbers.js');
 const { located } = require('../errors.js');
@@ -33,18 +33,19 @@ class RowStream {
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
-   * @param {(reader: object) => Promise<object[]>} start sends the statement, its rows going to `reader`
+   * @param {(reader: object) => Promise<object[]>} start sends the statement; its rows go to `reader`
    */
   constructor(runner, start) {
     this.#runner = runner;
     this.#start = start;
   }
 
+  /** Sends the statement. */
   #begin() {
     const reader = {
       onRows: (/** @type {object[]} */ rows) => {
         this.#pieces.push(rows);
-        this.#serve();
+        this.#settleWaiters();
       },
       onCall: (/** @type {import('../core/core-link.js').Call} */ call) => {
         this.#call = call;
@@ -53,25 +54,25 @@ class RowStream {
     const finish = (/** @type {unknown} */ error) => {
       this.#ended = true;
       this.#error = error;
-      this.#serve();
+      this.#settleWaiters();
     };
     this.#settled = this.#start(reader).then(() => finish(undefined), finish);
   }
 
-  /** The next row that is here, or undefined. */
-  #take() {
+  /** The next row that has arrived, or undefined. */
+  #shiftRow() {
     if (this.#at === this.#piece.length) {
       const next = this.#pieces.shift();
       if (next === undefined) return undefined;
       this.#piece = next;
       this.#at = 0;
-      this.#grant();
+      this.#grantPiece();
     }
     return this.#piece[this.#at++];
   }
 
-  /** A piece was taken: another may come. */
-  #grant() {
+  /** Lets the core send another piece. */
+  #grantPiece() {
     const { link, pool } = this.#runner;
     if (this.#call === undefined || this.#call.id === 0) return;
     link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, 1);
@@ -79,10 +80,10 @@ class RowStream {
     link.flushSoon();
   }
 
-  /** Gives what is here to those who wait. */
-  #serve() {
+  /** Settles the next() calls for which rows, or the end, have arrived. */
+  #settleWaiters() {
     while (this.#waiters.length > 0) {
-      const value = this.#take();
+      const value = this.#shiftRow();
       if (value === undefined && !this.#ended) return;
       const { resolve, reject } = /** @type {Waiter} */ (this.#waiters.shift());
       if (value !== undefined) {
@@ -91,17 +92,17 @@ class RowStream {
         resolve({ value: undefined, done: true });
       } else {
         reject(this.#error);
-        // Told once; after that the stream is simply over.
+        // Only the first call rejects; the later ones are done.
         this.#error = undefined;
       }
     }
   }
 
-  async #wait() {
+  async #waitForRow() {
     try {
       return await new Promise((resolve, reject) => {
         this.#waiters.push({ resolve, reject });
-        this.#serve();
+        this.#settleWaiters();
       });
     } catch (error) {
       throw located(error);
@@ -111,11 +112,11 @@ class RowStream {
   /** @returns {Promise<IteratorResult<unknown>>} */
   next() {
     if (this.#settled === undefined) this.#begin();
-    const value = this.#waiters.length === 0 ? this.#take() : undefined;
-    return value === undefined ? this.#wait() : Promise.resolve({ value, done: false });
+    const value = this.#waiters.length === 0 ? this.#shiftRow() : undefined;
+    return value === undefined ? this.#waitForRow() : Promise.resolve({ value, done: false });
   }
 
-  /** Leaves: cancels what still runs, and waits until its connection is free. */
+  /** Ends the stream early: cancels the statement, and waits until its connection is free. */
   async return() {
     if (this.#settled === undefined) {
       this.#settled = Promise.resolve();
@@ -123,7 +124,7 @@ class RowStream {
     }
     if (!this.#ended && this.#call !== undefined && this.#call.id !== 0) {
       const { link, pool } = this.#runner;
-      link.tell(OP.CANCEL, this.#call.id, pool);
+      link.sendFrame(OP.CANCEL, this.#call.id, pool);
     }
     await this.#settled;
     this.#pieces = [];

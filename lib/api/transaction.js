@@ -2,32 +2,20 @@
 
 // A transaction: one connection from BEGIN to COMMIT or ROLLBACK.
 //
-// Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. One
-// that its owner forgot is rolled back when it is collected as garbage, or when the pool ends.
+// Its queries run one after another in the order of the calls. It ends exactly once; after that every call is refused. A transaction
+// that was not ended is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
 const { copyFrom, copyTo } = require('./copy/index.js');
-const {
-  AcquireTimeoutError,
-  HyperionError,
-  NoPrimaryError,
-  ParameterError,
-  PoolClosedError,
-  QueryTimeoutError,
-  aborted,
-  located,
-} = require('../errors.js');
+const { HyperionError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
-const { withSingles } = require('./row-expectations.js');
+const { addRowExpectations } = require('./row-expectations.js');
 const { runner, unfold } = require('./sql.js');
-const { underSignal } = require('../core/statement-runner.js');
-const { ISOLATION, LOAD, NONE, TRANSACTION, UNLOAD, callOptions } = require('../options/call-options.js');
-
-/** Before a transaction is tried again, at least. */
-const FIRST_PAUSE_MS = 5;
+const { underSignal } = require('../core/under-signal.js');
+const { ISOLATION, LOAD, NONE, UNLOAD, callOptions } = require('../options/call-options.js');
 
 /**
- * What is not asked for is left to the server: an explicit READ WRITE would override its default.
+ * The BEGIN of a transaction. A mode that is not given is left out: an explicit READ WRITE would override the server's default.
  * @param {Record<string, any>} options checked
  */
 function beginSql({ isolation, readOnly, deferrable }) {
@@ -38,7 +26,7 @@ function beginSql({ isolation, readOnly, deferrable }) {
   return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
 }
 
-/** @param {number} timeoutMs */
+/** The error of a transaction whose timeoutMs has passed. @param {number} timeoutMs */
 function timedOut(timeoutMs) {
   const error = new QueryTimeoutError(`transaction timed out after ${timeoutMs} ms and was rolled back`, '57014');
   return Object.assign(error, { outcome: 'not-applied' });
@@ -72,7 +60,8 @@ class Transaction {
     this.#limits = limits;
   }
 
-  #check() {
+  /** Refuses a call after the end. */
+  #checkOpen() {
     if (this.#poolIsClosed())
       throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
     if (this.#state !== 'open') {
@@ -81,10 +70,10 @@ class Transaction {
   }
 
   /**
-   * The limits of one call: its own, and what is left of the transaction's.
+   * The options of one call with the limits that are left of the transaction's.
    * @param {Record<string, any>} options
    */
-  #limited(options) {
+  #withLimits(options) {
     const { until, timeoutMs, signal } = this.#limits;
     if (until === Infinity && signal === undefined) return options;
     if (signal?.aborted) throw aborted(signal);
@@ -106,8 +95,8 @@ class Transaction {
    * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   async query(sql, params, options) {
-    this.#check();
-    const checked = this.#limited(callOptions(options));
+    this.#checkOpen();
+    const checked = this.#withLimits(callOptions(options));
     const [text, values] = unfold(sql, params);
     try {
       return await this.#runner.query(text, values, checked, this.#id);
@@ -116,21 +105,21 @@ class Transaction {
     }
   }
 
-  /** Runs a template in the transaction: what is interpolated is a parameter, never text. */
+  /** Runs a template in the transaction: an interpolated value becomes a parameter, never text. */
   get sql() {
     return this.#sql;
   }
 
   /**
-   * Runs several statements by the simple protocol in the transaction.
+   * Runs a script by the simple protocol in the transaction.
    * @param {string} script
    * @param {object} [options]
    */
   async exec(script, options) {
-    this.#check();
+    this.#checkOpen();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
     try {
-      return await exec(this.#runner, this.#id, script, this.#limited(execOptions(options)));
+      return await exec(this.#runner, this.#id, script, this.#withLimits(execOptions(options)));
     } catch (error) {
       if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') this.#state = 'ended by its script';
       throw error;
@@ -144,9 +133,9 @@ class Transaction {
    * @param {object} [options]
    */
   async copyFrom(target, source, options) {
-    this.#check();
+    this.#checkOpen();
     if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    return copyFrom(this.#runner, this.#id, target, source, this.#limited(callOptions(options, LOAD)));
+    return copyFrom(this.#runner, this.#id, target, source, this.#withLimits(callOptions(options, LOAD)));
   }
 
   /**
@@ -155,8 +144,8 @@ class Transaction {
    * @param {object} [options]
    */
   copyTo(target, options) {
-    this.#check();
-    return copyTo(this.#runner, this.#id, target, this.#limited(callOptions(options, UNLOAD)));
+    this.#checkOpen();
+    return copyTo(this.#runner, this.#id, target, this.#withLimits(callOptions(options, UNLOAD)));
   }
 
   /**
@@ -181,12 +170,12 @@ class Transaction {
 
   /** Commits. Resolves only when the server has said so. */
   async commit() {
-    this.#check();
+    this.#checkOpen();
     let limits;
     try {
-      limits = this.#limited(NONE);
+      limits = this.#withLimits(NONE);
     } catch (error) {
-      // Too late: what is not committed now never is.
+      // Too late for COMMIT: the transaction is rolled back.
       await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
       throw error;
     }
@@ -195,7 +184,7 @@ class Transaction {
 
   /** Undoes everything. */
   async rollback() {
-    this.#check();
+    this.#checkOpen();
     await this.#end(OP.ROLLBACK, 'rolled back', NONE);
   }
 
@@ -210,17 +199,17 @@ class Transaction {
   }
 }
 
-withSingles(Transaction);
+addRowExpectations(Transaction);
 
 /**
- * Asks for a transaction. `begun` resolves when its connection is there; for a callback's transaction (FLAG.MANAGED) when
- * its first statement is answered, since BEGIN travels with that.
+ * Asks the core for a transaction. `begun` resolves when it has a connection; for a callback's transaction (FLAG.MANAGED) when its
+ * first statement is answered, because BEGIN is sent with that.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
  */
-function open(runner, options, poolIsClosed, flags) {
+function openTransaction(runner, options, poolIsClosed, flags) {
   const { link, pool, corePool } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
@@ -236,12 +225,13 @@ function open(runner, options, poolIsClosed, flags) {
 }
 
 /**
+ * Begins a transaction, which the caller ends.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
  */
 async function begin(runner, options, poolIsClosed) {
-  const { begun, transaction } = open(runner, options, poolIsClosed, 0);
+  const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0);
   try {
     await begun;
   } catch (error) {
@@ -250,99 +240,4 @@ async function begin(runner, options, poolIsClosed) {
   return transaction();
 }
 
-/**
- * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch, `fail` ends it at once.
- * @param {Record<string, any>} options
- */
-function watchLimits({ timeoutMs = 0, signal }) {
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  /** @type {(() => void) | undefined} */
-  let onAbort;
-  /** @type {(error: unknown) => void} */
-  let fail = () => {};
-  const over = new Promise((_, reject) => {
-    fail = reject;
-    if (timeoutMs > 0) {
-      timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
-    }
-    if (signal !== undefined) {
-      onAbort = () => reject(aborted(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-    }
-  });
-  // Nobody may be left to hear it.
-  over.catch(() => {});
-  const stop = () => {
-    clearTimeout(timer);
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  };
-  return { over, stop, fail };
-}
-
-/**
- * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
- * @template T
- * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: Transaction) => Promise<T> | T} callback
- * @param {Record<string, any>} options checked
- * @returns {Promise<T>}
- */
-async function attempt(runner, callback, options) {
-  if (options.signal?.aborted) throw aborted(options.signal);
-  const { over, stop, fail } = watchLimits(options);
-  // A callback's transaction is ended by us, so the pool's end waits for it.
-  const { begun, transaction } = open(runner, options, () => false, FLAG.MANAGED);
-  /** @type {unknown} */
-  let refused;
-  begun.catch((error) => {
-    refused = error;
-    fail(error);
-  });
-  const tx = transaction();
-  try {
-    const result = await Promise.race([callback(tx), over]);
-    stop();
-    if (!tx.ended) await tx.commit();
-    return /** @type {T} */ (result);
-  } catch (error) {
-    if (!tx.ended) await tx.rollback().catch(() => {});
-    throw error === refused ? located(error) : error;
-  } finally {
-    stop();
-  }
-}
-
-/**
- * @template T
- * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: Transaction) => Promise<T> | T} callback
- * @param {unknown} options
- * @param {{ retries: number, patienceMs: number }} presets the pool's, and how long it waits in all between the tries
- * @returns {Promise<T>}
- */
-async function transaction(runner, callback, options, presets) {
-  if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
-  const checked = callOptions(options, TRANSACTION);
-  const { retries = presets.retries } = checked;
-  let pause = 0;
-  let paused = 0;
-  for (let tries = 1; ; tries++) {
-    try {
-      return await attempt(runner, callback, checked);
-    } catch (error) {
-      // For a connection the pool has already waited acquireTimeoutMs.
-      const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
-      const again = error instanceof HyperionError && error.retryable && !hasWaited;
-      if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
-      if (!again || tries > retries) throw error;
-      // Decorrelated jitter: those who failed together do not come back together.
-      pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
-      paused += pause;
-      if (paused > presets.patienceMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
-  }
-}
-
-module.exports = { Transaction, begin, beginSql, transaction };
+module.exports = { Transaction, begin, beginSql, openTransaction, timedOut };

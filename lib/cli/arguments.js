@@ -1,7 +1,7 @@
 'use strict';
 
-// What was asked on the command line. A mistake is a UsageError that names the argument. Values are not repeated in
-// messages: one may be a password in the wrong place.
+// Reads the command line. A mistake is a UsageError that names the argument. Messages do not repeat values: one may be a password
+// in the wrong place.
 
 const { parseArgs } = require('node:util');
 
@@ -33,7 +33,7 @@ doctor: 0 when nothing is wrong, 1 when something is.`;
 /** @type {readonly string[]} */
 const COMMANDS = ['status', 'watch', 'doctor'];
 
-/** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the only commands that have it */
+/** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the commands that have it, if not all */
 const OPTIONS = {
   hosts: { type: 'string' },
   port: { type: 'string' },
@@ -50,12 +50,12 @@ const OPTIONS = {
 
 const TIMEOUT_MS = 5_000;
 const INTERVAL_MS = 1_000;
-/** Less is no time to answer, and only makes a terminal busy. */
+/** A shorter time is too short for an answer, and for a terminal to be read. */
 const LEAST_MS = 100;
-/** The largest delay a timer takes. */
+/** The largest delay of a timer. */
 const MAX_MS = 0x7fff_ffff;
 
-/** The command line is wrong; the message says where. */
+/** The command line is wrong. */
 class UsageError extends Error {}
 
 /**
@@ -73,7 +73,7 @@ class UsageError extends Error {}
  * @returns {Arguments}
  */
 function readArguments(args) {
-  // Not strict: its messages repeat values.
+  // Not strict: the messages of parseArgs repeat values.
   const { values, tokens } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true });
   const words = [];
   const seen = new Set();
@@ -98,9 +98,9 @@ function readArguments(args) {
   const intervalMs = integer('interval', given.interval, LEAST_MS) ?? INTERVAL_MS;
   const port = integer('port', given.port, 1, 65_535);
   const { hosts, user, database, sslmode } = given;
-  // createPool says what is wrong with it.
+  // createPool refuses an unknown mode.
   const ssl = /** @type {import('../../client.js').SslMode | undefined} */ (sslmode);
-  // A node may take as long to answer as we wait for it, and is looked at as often as it is shown.
+  // The monitor gives a node as long as this command waits, and asks it as often as it is shown.
   const pace =
     command !== 'watch'
       ? { connectTimeoutMs: timeoutMs, monitor: { nodeTimeoutMs: timeoutMs } }

@@ -1,17 +1,17 @@
 'use strict';
 
-// `doctor`: everything that must be right for a pool to work, looked at one after another, from this machine to the settings of
-// the servers. What is wrong is said with its cure. It works where the addon does not load and where no server answers.
+// `doctor`: checks everything that a pool needs, from this machine to the settings of the servers, and names a cure for what is
+// wrong. It also works where the add-on does not load and where no server answers.
 //
-// machine.js and examination.js look, findings.js judges, this file conducts and prints.
+// machine.js and examination.js collect facts, findings.js judges them, this file runs them and prints the findings.
 
 const { OptionError } = require('../errors.js');
 const { parseOptions } = require('../options/options.js');
-const { examine, knock } = require('./examination.js');
+const { checkPort, examineServer } = require('./examination.js');
 const judge = require('./findings.js');
-const { addon, loaded, machine } = require('./machine.js');
-const { seen } = require('./seen.js');
-const { label } = require('./words.js');
+const { describeMachine, findAddon, loadClient } = require('./machine.js');
+const { waitForNodes } = require('./wait-for-nodes.js');
+const { label } = require('./format.js');
 
 /** @typedef {import('./findings.js').Finding} Finding */
 
@@ -27,39 +27,39 @@ const INDENT = `${MARGIN}       `;
  * @returns {Promise<number>} the exit code
  */
 async function doctor({ pool, timeoutMs, json }, { out, isScreen, colors }) {
-  const seenByUs = await withWarnings(() => look(pool, timeoutMs));
-  const wrong = seenByUs.findings.filter(({ level }) => level === 'wrong').length;
+  const report = await withWarnings(() => inspectCluster(pool, timeoutMs));
+  const wrong = report.findings.filter(({ level }) => level === 'wrong').length;
   const text = json
-    ? JSON.stringify({ ok: wrong === 0, ...seenByUs }, null, 2)
-    : pageOf(seenByUs.findings, { columns: (isScreen && out.columns) || 80, colors }).join('\n');
+    ? JSON.stringify({ ok: wrong === 0, ...report }, null, 2)
+    : pageOf(report.findings, { columns: (isScreen && out.columns) || 80, colors }).join('\n');
   out.write(`${text}\n`);
   return wrong === 0 ? 0 : 1;
 }
 
-/** What is a finding of its own, better told. */
-const TOLD = 'HYPERION_NO_SYSTEM_IDENTIFIER';
+/** The code of a warning that is a finding of its own, with more detail. */
+const OWN_FINDING = 'HYPERION_NO_SYSTEM_IDENTIFIER';
 
 /**
- * What Node would print across the page, e.g. that others may read the password file, is a finding, too.
+ * Makes findings of warnings that Node would print between them, e.g. that others may read the password file.
  * @param {() => Promise<{ findings: Finding[] } & Record<string, unknown>>} work
  */
 async function withWarnings(work) {
   /** @type {string[]} */
-  const heard = [];
+  const messages = [];
   const others = process.listeners('warning');
   process.removeAllListeners('warning').on('warning', (/** @type {NodeJS.ErrnoException} */ { message, code }) => {
-    if (code !== TOLD) heard.push(message.replace(/^hyperiondb-client: /, ''));
+    if (code !== OWN_FINDING) messages.push(message.replace(/^hyperiondb-client: /, ''));
   });
   try {
     const found = await work();
-    // Node tells them a turn later.
+    // Node emits a warning one turn later.
     await new Promise((resolve) => setImmediate(resolve));
-    const told = [...new Set(heard)].map((text) => ({
+    const warnings = [...new Set(messages)].map((text) => ({
       level: /** @type {const} */ ('note'),
       subject: 'settings',
       text,
     }));
-    return { ...found, findings: [...found.findings, ...told] };
+    return { ...found, findings: [...found.findings, ...warnings] };
   } finally {
     process.removeAllListeners('warning');
     for (const other of others) process.on('warning', other);
@@ -67,12 +67,13 @@ async function withWarnings(work) {
 }
 
 /**
+ * Collects facts and findings.
  * @param {import('../../client.js').PoolOptions} given
  * @param {number} timeoutMs
  */
-async function look(given, timeoutMs) {
-  const here = machine();
-  const { client, addon: binary } = loaded(addon(here, process.env));
+async function inspectCluster(given, timeoutMs) {
+  const here = describeMachine();
+  const { client, addon: binary } = loadClient(findAddon(here, process.env));
   const findings = [...judge.machineFindings(here), ...judge.addonFindings(binary)];
   const base = { machine: here, addon: binary };
   const { options, problem } = optionsOf(given);
@@ -82,16 +83,18 @@ async function look(given, timeoutMs) {
   }
   findings.push(...judge.optionFindings(options));
   if (client === null) {
-    const knocks = await Promise.all(options.hosts.map((/** @type {any} */ host) => knock(host, timeoutMs)));
-    findings.push(...knocks.map(knockFinding));
+    const ports = await Promise.all(options.hosts.map((/** @type {any} */ host) => checkPort(host, timeoutMs)));
+    findings.push(...ports.map(portFinding));
     return { ...base, nodes: [], servers: [], findings };
   }
   const pool = client.createPool({ ...given, mode: 'any', applicationName: 'hyperiondb-client doctor' });
-  // Failures of the background are in what the nodes say.
+  // Nodes report failures of the background in their lastError.
   try {
     const [nodes, servers] = await Promise.all([
-      seen(pool, timeoutMs),
-      Promise.all(options.hosts.map((/** @type {any} */ host) => examine(client.createPool, given, host, timeoutMs))),
+      waitForNodes(pool, timeoutMs),
+      Promise.all(
+        options.hosts.map((/** @type {any} */ host) => examineServer(client.createPool, given, host, timeoutMs)),
+      ),
     ]);
     findings.push(...judge.clusterFindings(nodes), ...judge.togetherFindings(servers));
     for (const node of nodes) {
@@ -114,8 +117,8 @@ function optionsOf(given) {
   }
 }
 
-/** @param {{ node: string, error: string | null }} knocked @returns {Finding} */
-function knockFinding({ node: subject, error }) {
+/** Without the add-on. @param {{ node: string, error: string | null }} port @returns {Finding} */
+function portFinding({ node: subject, error }) {
   if (error === null)
     return { level: 'note', subject, text: 'somebody listens there; more is not known without the addon' };
   const cure = judge.cureOf(error);
@@ -123,7 +126,7 @@ function knockFinding({ node: subject, error }) {
 }
 
 /**
- * A paragraph a subject, in the order in which they came up; no line is wider than there is room.
+ * The findings as lines, a paragraph for each subject in the order of the findings; no line is wider than the room.
  * @param {Finding[]} findings
  * @param {{ columns: number, colors: boolean }} room
  */
@@ -144,8 +147,8 @@ function paragraph({ level, text, cure }, width, colors) {
   const [word, color] = LEVELS[level];
   const padding = ' '.repeat(INDENT.length - MARGIN.length - word.length);
   const shown = colors ? `\x1b[${color}m${word}\x1b[0m` : word;
-  const [first, ...others] = wrapped(text, width - INDENT.length);
-  const remedy = cure ? wrapped(cure, width - INDENT.length - 3) : [];
+  const [first, ...others] = wrapText(text, width - INDENT.length);
+  const remedy = cure ? wrapText(cure, width - INDENT.length - 3) : [];
   return [
     `${MARGIN}${shown}${padding}${first}`,
     ...others.map((line) => INDENT + line),
@@ -153,8 +156,8 @@ function paragraph({ level, text, cure }, width, colors) {
   ];
 }
 
-/** At spaces; a word that is longer than a line is cut. @param {string} text @param {number} width */
-function wrapped(text, width) {
+/** Breaks a text into lines at spaces; a word that is longer than a line is cut. @param {string} text @param {number} width */
+function wrapText(text, width) {
   const lines = [''];
   for (const word of text.split(' ').flatMap((one) => one.match(new RegExp(`.{1,${width}}`, 'gu')) ?? [])) {
     const line = lines[lines.length - 1];

@@ -1,19 +1,19 @@
 'use strict';
 
-// The other side: what each server says of itself, over one connection to each. It changes nothing there.
+// What each server reports of itself, over one connection to each. Nothing is changed there.
 
 const net = require('node:net');
-const { label } = require('./words.js');
+const { label } = require('./format.js');
 
 /** @typedef {import('../../client.js').PoolOptions} PoolOptions */
 /** @typedef {import('../../client.js').Pool} Pool */
 /** @typedef {{ host: string, port: number, address?: string | null }} Host */
 
 /**
- * What is asked; everything in one statement that any role may run. What a role may not see is null.
+ * One statement that any role may run. What a role may not see is null.
  *
- * pg_stat_database counts all connections for everybody; pg_stat_activity hides what others do. In pg_stat_ssl one's own
- * session is always visible.
+ * Every role sees all connections in pg_stat_database, but not those of others in pg_stat_activity. A role always sees its own
+ * session in pg_stat_ssl.
  */
 const QUESTION = `
   SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
@@ -31,7 +31,7 @@ const QUESTION = `
        FROM pg_catalog.pg_stat_replication) AS standbys,
     (SELECT json_object_agg(name, setting) FROM pg_catalog.pg_settings WHERE name = ANY ($1)) AS settings`;
 
-/** Those that matter to a client or to what a failover loses. */
+/** Settings that matter to a client, or to what a failover loses. */
 const SETTINGS = [
   'default_transaction_read_only',
   'fsync',
@@ -45,26 +45,27 @@ const SETTINGS = [
   'wal_level',
 ];
 
-/** Looks at a clock; the quickest of so many is the most exact. */
-const LOOKS = 3;
+/** The clock is read so many times; the fastest answer is the most exact. */
+const CLOCK_READS = 3;
 
 /**
  * @typedef {object} Server
  * @property {string} node `host:port`
  * @property {string | null} error why it could not be asked
  * @property {Record<string, any>} said the columns of QUESTION
- * @property {string[]} notices what server and pool had to say of it, e.g. that there is a pooler
- * @property {{ aheadMs: number, exactMs: number } | null} clock how far it is ahead of this machine's, give or take
+ * @property {string[]} notices of the server and the pool, e.g. that there is a pooler
+ * @property {{ aheadMs: number, exactMs: number } | null} clock how far it is ahead of this machine's, and the possible error
  */
 
 /**
+ * Asks a server for its settings and its clock.
  * @param {(options: PoolOptions) => Pool} createPool
  * @param {PoolOptions} options
  * @param {Host} host
  * @param {number} timeoutMs
  * @returns {Promise<Server>}
  */
-async function examine(createPool, options, { host, port, address }, timeoutMs) {
+async function examineServer(createPool, options, { host, port, address }, timeoutMs) {
   const node = label({ host, port });
   const pool = createPool({
     ...options,
@@ -81,7 +82,7 @@ async function examine(createPool, options, { host, port, address }, timeoutMs) 
     const call = { timeoutMs, readOnly: true };
     const said = await pool.one(QUESTION, [SETTINGS], call);
     let clock = null;
-    for (let look = 0; look < LOOKS; look++) {
+    for (let read = 0; read < CLOCK_READS; read++) {
       const before = Date.now();
       const at = await pool.value('SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::float8', [], call);
       const after = Date.now();
@@ -103,12 +104,12 @@ function reasonOf(error) {
 }
 
 /**
- * Whether somebody listens there: all that can be said without the addon.
+ * Whether a port accepts connections: all that can be found out without the add-on.
  * @param {Host} host
  * @param {number} timeoutMs
  * @returns {Promise<{ node: string, error: string | null }>}
  */
-function knock({ host, port, address }, timeoutMs) {
+function checkPort({ host, port, address }, timeoutMs) {
   const node = label({ host, port });
   const to = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host: address ?? host, port };
   return new Promise((resolve) => {
@@ -123,4 +124,4 @@ function knock({ host, port, address }, timeoutMs) {
   });
 }
 
-module.exports = { examine, knock };
+module.exports = { checkPort, examineServer };

@@ -1,25 +1,25 @@
 'use strict';
 
-// What is to be said about all that was seen: pure functions, so that every judgement is a line of a table in
-// test/unit/doctor.findings.test.js. A finding that is wrong has a cure.
+// Judges the facts that `doctor` has collected: pure functions, so that every judgement is a line of a table in
+// test/unit/doctor.findings.test.js. A finding of the level `wrong` has a cure where one is known.
 
 const { isSeen, verdict, writable } = require('./topology.js');
-const { bytes, duration, label, printable } = require('./words.js');
+const { bytes, duration, label, printable } = require('./format.js');
 
 /** @typedef {import('./topology.js').Node} Node */
 /** @typedef {import('./machine.js').Machine} Machine */
 /** @typedef {import('./machine.js').Addon} Addon */
 /** @typedef {import('./examination.js').Server} Server */
-/** @typedef {'ok' | 'note' | 'wrong'} Level `note`: fit to know, and no reason to worry a script */
-/** @typedef {{ level: Level, subject: string, text: string, cure?: string }} Finding `subject`: its paragraph */
+/** @typedef {'ok' | 'note' | 'wrong'} Level `note`: worth knowing, but does not change the exit code */
+/** @typedef {{ level: Level, subject: string, text: string, cure?: string }} Finding `subject`: the title of its paragraph */
 
 const [OLDEST, NEWEST] = [13, 18];
 const LEAST_NODE = 20;
-/** More than that, and what two machines write down cannot be put in order. */
+/** With a larger difference, the logs of two machines cannot be put in order. */
 const CLOCK_MS = 1_000;
-/** A standby that is further behind is no help at a failover. */
+/** A standby that is further behind does not help at a failover. */
 const LAG_MS = 30_000;
-/** Of the connections that there are. */
+/** From this share of used connections on, the level is `wrong`. */
 const FULL = 0.8;
 
 /** @param {string} subject @returns {Record<Level, (text: string, cure?: string) => Finding>} */
@@ -59,7 +59,7 @@ function addonFindings({ target, package: name, path, bytes: size, error }) {
 }
 
 /**
- * What the pool would be told.
+ * The settings of the pool.
  * @param {Record<string, any>} options as parseOptions made them
  * @returns {Finding[]}
  */
@@ -85,7 +85,7 @@ function optionFindings({ user, database, hosts, ssl }) {
   ];
 }
 
-/** What to do about the reason for which a node cannot be used; the first that fits. @type {[RegExp, string][]} */
+/** Cures by the reason for which a node cannot be used; the first that matches counts. @type {[RegExp, string][]} */
 const CURES = [
   [/refused/i, 'nobody listens there: is PostgreSQL running, and is this address in listen_addresses?'],
   [/password authentication failed|28P01/, 'check the user, and PGPASSWORD or the password file'],
@@ -152,7 +152,7 @@ function nodeFindings(node) {
 function serverFindings({ node: subject, error, said, clock, notices }, node) {
   const { ok, note, wrong } = about(subject);
   if (error !== null) {
-    // What keeps the pool from it was said already.
+    // nodeFindings has the reason of a node that is down.
     return node && node.state !== 'down' ? [wrong(`could not be asked: ${printable(error)}`, cureOf(error))] : [];
   }
   const major = Math.floor(said.versionNumber / 10_000);
@@ -180,7 +180,7 @@ function clockFindings(subject, clock) {
   if (clock === null) return [];
   const { ok, wrong } = about(subject);
   const { aheadMs, exactMs } = clock;
-  // Milliseconds are what this machine's clock is read in.
+  // Date.now() has whole milliseconds.
   const give = Math.max(1, Math.round(exactMs));
   if (Math.abs(aheadMs) <= CLOCK_MS + exactMs) return [ok(`clock as here, ${signed(aheadMs)} ms (+-${give})`)];
   return [
@@ -265,7 +265,7 @@ function settingFindings(subject, { settings, walReceiver, standbys, isMonitor }
   return found;
 }
 
-/** What the servers are to one another. @param {Server[]} servers @returns {Finding[]} */
+/** Differences between the servers. @param {Server[]} servers @returns {Finding[]} */
 function togetherFindings(servers) {
   const { wrong, note } = about('cluster');
   const asked = servers.filter(({ error }) => error === null);

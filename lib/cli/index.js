@@ -3,14 +3,15 @@
 
 // `hyperiondb-client status | watch | doctor`: a cluster on the command line.
 //
-// cli/: arguments.js (what was asked), status.js (one look), watch.js (the live picture, or a line a change), doctor.js (what
-// is wrong; with machine.js, examination.js, findings.js), seen.js (waits for the first look), topology.js (what the nodes amount to), table.js, changes.js and words.js (how it reads), screen.js (the terminal).
+// arguments.js reads the command line. status.js, watch.js and doctor.js are the commands; doctor.js uses machine.js, examination.js and
+// findings.js. wait-for-nodes.js waits until all nodes are known, topology.js judges them. table.js, changes.js and format.js make text,
+// screen.js draws it in a terminal.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const { USAGE, UsageError, readArguments } = require('./arguments.js');
 
-/** Wrong usage, or whatever else kept it from looking: nothing is said about the cluster. */
+/** The exit code for wrong usage and other failures, which say nothing about the cluster. */
 const COULD_NOT_LOOK = 2;
 
 /**
@@ -24,12 +25,12 @@ async function run(asked) {
   const { stdin, stdout, env } = process;
   const isScreen = stdout.isTTY === true && env.TERM !== 'dumb';
   const surroundings = { input: stdin, out: stdout, isScreen, colors: isScreen && color && !env.NO_COLOR };
-  // It opens pools itself, where that is possible.
+  // doctor opens its pools itself, if the add-on loads.
   if (command === 'doctor') return require('./doctor.js').doctor(asked, surroundings);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {
-    const { look } = command === 'status' ? require('./status.js') : require('./watch.js');
-    return await look(pool, asked, surroundings);
+    const show = command === 'status' ? require('./status.js').showStatus : require('./watch.js').watchNodes;
+    return await show(pool, asked, surroundings);
   } finally {
     await pool.end();
   }
@@ -47,7 +48,7 @@ function print(text) {
 
 /** @param {import('../../client.js').PoolOptions} options */
 function openPool(options) {
-  // Not before it is needed: --help works without the native addon.
+  // Required late: --help works without the native add-on.
   const { createPool, OptionError } = require('../../client.js');
   try {
     return createPool(options);
@@ -57,19 +58,19 @@ function openPool(options) {
 }
 
 /** @param {unknown} error */
-function failed(error) {
+function reportFailure(error) {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`hyperiondb-client: ${message}\n${error instanceof UsageError ? `\n${USAGE}\n` : ''}`);
   return COULD_NOT_LOOK;
 }
 
 process.stdout.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-  // Whoever read has seen enough, or the terminal is gone: nothing to complain about.
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') process.exit(failed(error));
+  // The reader has closed the pipe, or the terminal was closed: no failure.
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') process.exit(reportFailure(error));
 });
 Promise.resolve()
   .then(() => run(readArguments(process.argv.slice(2))))
-  .catch(failed)
+  .catch(reportFailure)
   .then((code) => {
     process.exitCode = code;
   });

@@ -1,6 +1,6 @@
 'use strict';
 
-// This side of the connection: what runs here, and where the native addon is. Nothing of it loads the addon.
+// This machine: what runs here, and where the native add-on is. Only loadClient() loads the add-on.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -21,7 +21,7 @@ const NAME = 'hyperiondb-client';
  */
 
 /** @returns {Machine} */
-function machine() {
+function describeMachine() {
   return {
     package: JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')).version,
     node: process.version,
@@ -36,12 +36,12 @@ function machine() {
 function libc() {
   if (process.platform !== 'linux') return null;
   const report = /** @type {any} */ (process.report);
-  report.excludeNetwork = true; // it would look up the names of all sockets
+  report.excludeNetwork = true; // Otherwise the report looks up the host names of all sockets.
   const { header } = report.getReport();
   return header.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : 'musl';
 }
 
-/** As packages and files of addons are called: `linux-x64-gnu`. @param {Machine} machine */
+/** The machine in the names of add-ons' packages and files: `linux-x64-gnu`. @param {Machine} machine */
 function target({ platform, arch, libc: c }) {
   const abi = platform === 'win32' ? '-msvc' : c === null ? '' : c === 'musl' ? '-musl' : '-gnu';
   return `${platform}-${arch}${abi}`;
@@ -56,13 +56,13 @@ function target({ platform, arch, libc: c }) {
  * @property {string | null} error why it does not load
  */
 
-/** Where Node finds it, as index.js looks for it. @param {Machine} here @param {NodeJS.ProcessEnv} env @returns {Addon} */
-function addon(here, env) {
+/** The add-on's file, in the places where index.js looks for it. @param {Machine} here @param {NodeJS.ProcessEnv} env @returns {Addon} */
+function findAddon(here, env) {
   const name = target(here);
   const found = [
     env.NAPI_RS_NATIVE_LIBRARY_PATH,
     path.join(ROOT, `${NAME}.${name}.node`),
-    resolved(`${NAME}-${name}`),
+    resolvePackage(`${NAME}-${name}`),
   ].find((file) => file && fs.existsSync(file));
   return {
     target: name,
@@ -74,7 +74,7 @@ function addon(here, env) {
 }
 
 /** @param {string} name */
-function resolved(name) {
+function resolvePackage(name) {
   try {
     return require.resolve(name, { paths: [ROOT] });
   } catch {
@@ -82,8 +82,8 @@ function resolved(name) {
   }
 }
 
-/** The public API with the addon loaded, or what keeps it from loading. @param {Addon} addon */
-function loaded(addon) {
+/** Loads the public API with the add-on; `client` is null when that fails. @param {Addon} addon */
+function loadClient(addon) {
   try {
     return { client: require('../../client.js'), addon };
   } catch (error) {
@@ -92,7 +92,7 @@ function loaded(addon) {
 }
 
 /**
- * What the system said, where index.js only says that nothing was found: it has every attempt in its chain of causes.
+ * The error of the system. index.js reports only that nothing was found; every attempt is in its chain of causes.
  * @param {unknown} error
  */
 function reasonOf(error) {
@@ -101,4 +101,4 @@ function reasonOf(error) {
   return messages.find((message) => !/^Cannot find /.test(message)) ?? messages[0] ?? String(error);
 }
 
-module.exports = { addon, loaded, machine };
+module.exports = { describeMachine, findAddon, loadClient };

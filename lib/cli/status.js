@@ -1,20 +1,21 @@
 'use strict';
 
-// One look at the cluster.
+// `status`: the nodes of the cluster, once.
 
-const { seen } = require('./seen.js');
+const { waitForNodes } = require('./wait-for-nodes.js');
 const { fullTable } = require('./table.js');
 const { exitCode, verdict, writable } = require('./topology.js');
-const { label } = require('./words.js');
+const { label } = require('./format.js');
 
 /**
+ * Prints the nodes.
  * @param {import('../../client.js').Pool} pool
  * @param {import('./arguments.js').Arguments} asked
  * @param {{ out: NodeJS.WritableStream, colors: boolean }} surroundings
  * @returns {Promise<number>} the exit code
  */
-async function look(pool, { timeoutMs, json }, { out, colors }) {
-  const nodes = await seen(pool, timeoutMs);
+async function showStatus(pool, { timeoutMs, json }, { out, colors }) {
+  const nodes = await waitForNodes(pool, timeoutMs);
   const [primary = null] = writable(nodes).map(label);
   const text = json
     ? JSON.stringify({ nodes, primary }, null, 2)
@@ -23,4 +24,4 @@ async function look(pool, { timeoutMs, json }, { out, colors }) {
   return exitCode(nodes);
 }
 
-module.exports = { look };
+module.exports = { showStatus };

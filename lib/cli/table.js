@@ -1,16 +1,16 @@
 'use strict';
 
-// The nodes as lines of text, in the order given.
+// The nodes as lines of text.
 
 const { isSeen } = require('./topology.js');
-const { bytes, duration, label, printable } = require('./words.js');
+const { bytes, duration, label, printable } = require('./format.js');
 
 /** @typedef {import('./topology.js').Node} Node */
 /**
  * @typedef {object} Column
  * @property {string} title
  * @property {(node: Node) => string} cell
- * @property {number} [least] characters that are kept free for it, so that the table stands still while values change
+ * @property {number} [least] its minimum width, so that the table does not move while values change
  * @property {boolean} [right]
  */
 
@@ -26,14 +26,14 @@ const COLUMN = {
 };
 const ERROR = { title: 'last error', cell: errorOf };
 
-/** What a narrow terminal can do without; the first goes first. */
+/** The columns that are left out in a narrow terminal, the first one first. */
 const DISPENSABLE = [COLUMN.latency, COLUMN.lsn, COLUMN.timeline, COLUMN.lag];
 const GAP = '  ';
 
 /** @type {Record<string, number>} SGR codes: green, red, yellow */
 const COLORS = { up: 32, down: 31, fenced: 33 };
 
-/** Only of a standby that is there: a primary has none, and of others the last known would be too small. @param {Node} node */
+/** The lag of a standby that is up. A primary has none, and the last known lag of a node that is not up is too small. @param {Node} node */
 function lag({ role, state, lagBytes, lagMs }) {
   if (role !== 'standby' || state !== 'up') return '-';
   return [bytes(lagBytes), duration(lagMs)].filter((text) => text !== '-').join(', ') || '-';
@@ -45,7 +45,7 @@ function errorOf({ lastError }) {
 }
 
 /**
- * A head and one line a node, as wide as they need to be.
+ * A head and one line for each node, as wide as necessary.
  * @param {Node[]} nodes
  * @param {boolean} colors
  */
@@ -55,7 +55,7 @@ function fullTable(nodes, colors) {
 }
 
 /**
- * The same in lines of at most `width` characters. A node's last error has a line of its own below it.
+ * A table of lines with at most `width` characters. The last error of a node has a line of its own below the node.
  * @param {Node[]} nodes
  * @param {number} width
  * @param {boolean} colors

@@ -1,12 +1,12 @@
 'use strict';
 
-// What the nodes amount to: pure functions over what pool.nodes() says.
+// Judges the nodes that pool.nodes() returns: pure functions.
 
-const { label } = require('./words.js');
+const { label } = require('./format.js');
 
 /** @typedef {import('../../client.js').NodeStatus} Node */
 
-/** Whether somebody has looked at it yet; before that its state means nothing. @param {Node} node */
+/** Whether the pool has asked the node; before that, its state has no meaning. @param {Node} node */
 const isSeen = ({ role, lastError }) => role !== 'unknown' || lastError !== null;
 
 /**
@@ -18,7 +18,7 @@ function writable(nodes) {
   return primaries.sort((a, b) => (b.timeline ?? 0) - (a.timeline ?? 0));
 }
 
-/** The exit code of a command that saw this. @param {Node[]} nodes */
+/** The exit code of a command that has seen these nodes. @param {Node[]} nodes */
 const exitCode = (nodes) => (writable(nodes).length > 0 ? 0 : 1);
 
 /**

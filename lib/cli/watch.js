@@ -1,8 +1,8 @@
 'use strict';
 
-// The cluster live: a picture in a terminal, or a line a change where there is none.
+// `watch`: the cluster live, as a table in a terminal, or as a line for each change where there is no terminal.
 
-const { tellChanges } = require('./changes.js');
+const { reportChanges } = require('./changes.js');
 const { Screen } = require('./screen.js');
 const { fittedTable } = require('./table.js');
 const { exitCode, isSeen, verdict } = require('./topology.js');
@@ -13,21 +13,22 @@ const { exitCode, isSeen, verdict } = require('./topology.js');
 
 const RECENT = 8;
 const HELP = 'q or Ctrl-C ends it';
-/** Ctrl-C is a character like any other while the terminal is raw. */
+/** In raw mode the terminal sends Ctrl-C as a character. */
 const QUIT = ['q', 'Q', '\x03'];
 const ESCAPE = '\x1b';
 const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
 
 /**
+ * Shows the nodes until the user ends it.
  * @param {import('../../client.js').Pool} pool
  * @param {import('./arguments.js').Arguments} asked
  * @param {Surroundings} surroundings
- * @returns {Promise<number>} the exit code, as status would have it at the end
+ * @returns {Promise<number>} the exit code of `status` at the end
  */
-async function look(pool, { intervalMs }, { input, out, isScreen, colors }) {
-  const stop = isScreen ? live(pool, intervalMs, out, colors) : log(pool, out);
+async function watchNodes(pool, { intervalMs }, { input, out, isScreen, colors }) {
+  const stop = isScreen ? drawLive(pool, intervalMs, out, colors) : printChanges(pool, out);
   try {
-    await toldToEnd(isScreen ? input : undefined, out);
+    await untilStopped(isScreen ? input : undefined, out);
   } finally {
     pool.removeAllListeners();
     stop();
@@ -36,25 +37,25 @@ async function look(pool, { intervalMs }, { input, out, isScreen, colors }) {
 }
 
 /**
- * Resolves at the first sign that nobody wants to see more.
+ * Resolves at a key or a signal that ends the command, and when the terminal or the pipe was closed.
  * @param {NodeJS.ReadStream | undefined} keyboard
  * @param {NodeJS.WritableStream} out
  */
-async function toldToEnd(keyboard, out) {
+async function untilStopped(keyboard, out) {
   /** @type {() => void} */
   let end = () => {};
   const ended = new Promise((resolve) => {
     end = () => resolve(undefined);
   });
   const onKeys = (/** @type {Buffer} */ keys) => {
-    // Function keys come as an escape and letters.
+    // A function key is an escape and letters.
     const text = keys.toString('latin1');
     if (!text.startsWith(ESCAPE) && QUIT.some((key) => text.includes(key))) end();
   };
   for (const signal of SIGNALS) process.on(signal, end);
   out.on('error', end);
   if (keyboard?.isTTY) {
-    // A terminal that was closed reads as an end or as an error, also later.
+    // A terminal that was closed emits an end or an error, perhaps later.
     keyboard.on('error', end).once('end', end);
     keyboard.setRawMode(true).on('data', onKeys);
   }
@@ -70,36 +71,36 @@ async function toldToEnd(keyboard, out) {
  * @param {import('node:tty').WriteStream} out
  * @param {boolean} colors
  */
-function live(pool, intervalMs, out, colors) {
+function drawLive(pool, intervalMs, out, colors) {
   const screen = new Screen(out);
   /** @type {Change[]} */
   const changes = [];
   const draw = () => screen.draw(picture(pool.nodes(), changes, new Date(), { ...sizeOf(screen), colors }));
-  const tell = (/** @type {string} */ text) => {
+  const report = (/** @type {string} */ text) => {
     changes.push({ at: new Date(), text });
     changes.splice(0, changes.length - RECENT);
     draw();
   };
-  tellChanges(pool, tell);
-  const giveWarningsBack = takeWarnings(tell);
+  reportChanges(pool, report);
+  const restoreWarnings = redirectWarnings(report);
   const timer = setInterval(draw, intervalMs);
   out.on('resize', draw);
   draw();
   return () => {
     clearInterval(timer);
     out.off('resize', draw);
-    giveWarningsBack();
+    restoreWarnings();
     screen.end();
   };
 }
 
 /**
- * What Node would print across the picture, e.g. that others may read the password file.
- * @param {(text: string) => void} tell
+ * Reports warnings that Node would print across the picture, e.g. that others may read the password file.
+ * @param {(text: string) => void} report
  */
-function takeWarnings(tell) {
+function redirectWarnings(report) {
   const others = process.listeners('warning');
-  process.removeAllListeners('warning').on('warning', ({ message }) => tell(message));
+  process.removeAllListeners('warning').on('warning', ({ message }) => report(message));
   return () => {
     process.removeAllListeners('warning');
     for (const other of others) process.on('warning', other);
@@ -113,15 +114,15 @@ const sizeOf = ({ columns, rows }) => ({ columns, rows });
  * @param {import('../../client.js').Pool} pool
  * @param {NodeJS.WritableStream} out
  */
-function log(pool, out) {
-  tellChanges(pool, (text) => out.write(`${new Date().toISOString()}  ${text}\n`));
-  // A pool with nothing in flight does not keep the process alive.
+function printChanges(pool, out) {
+  reportChanges(pool, (text) => out.write(`${new Date().toISOString()}  ${text}\n`));
+  // A pool without work in flight does not keep the process alive.
   const hold = setInterval(() => {}, 0x7fff_ffff);
   return () => clearInterval(hold);
 }
 
 /**
- * The picture, no more than `rows` lines of it; what matters most stands first.
+ * The lines of the picture, at most `rows`; the most important ones come first.
  * @param {Node[]} nodes
  * @param {Change[]} changes
  * @param {Date} now
@@ -147,4 +148,4 @@ function picture(nodes, changes, now, { columns, rows, colors }) {
 /** @param {Date} date */
 const timeOf = (date) => date.toTimeString().slice(0, 8);
 
-module.exports = { look, picture };
+module.exports = { picture, watchNodes };

@@ -1,10 +1,10 @@
 'use strict';
 
-// This environment's link to the core: work goes out as frames, finished work comes back in batches.
+// The link of an environment (main thread or worker) to the core: sends work as frames, and receives finished work in batches.
 //
 // Every piece of work that a caller waits for has a Call under a small number. Calls are numbered from a free list, so
-// the table stays as small as the work in flight. Frames leave once per microtask checkpoint; batches are taken when
-// the core wakes us, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
+// the table stays as small as the work in flight. Frames are sent once per microtask checkpoint. Batches are read when the core
+// wakes JavaScript, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
 
 const { Environment, Pool } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
@@ -35,11 +35,11 @@ class Call {
     this.failure = null;
     /** Whether a parameter of its statement takes an object by its members. */
     this.structure = false;
-    /** Rows as arrays of their values. */
+    /** Whether rows are arrays of their values. */
     this.asArrays = false;
     /** Takes the rows of a stream as they come. @type {((rows: object[]) => void) | null} */
     this.onRows = null;
-    /** Lets a load go on. @type {((pieces: number, bytes: number, columns: string) => void) | null} */
+    /** Called when the core grants pieces of a load; also with the types of parameters, and after each result of a script. @type {((pieces: number, bytes: number, columns: string) => void) | null} */
     this.onGrant = null;
     /** Takes a piece of an unload. @type {((bytes: Buffer) => void) | null} */
     this.onBytes = null;
@@ -48,7 +48,7 @@ class Call {
 }
 
 /**
- * Node's own methods, which its public types leave out: a piece of the buffer as a string.
+ * Methods of Node's buffers that its public types leave out: a part of the buffer as a string.
  * @typedef {Buffer<ArrayBuffer> & Record<'latin1Slice' | 'utf8Slice', (from: number, to: number) => string>} Readable
  */
 
@@ -126,7 +126,7 @@ class CoreLink {
    */
   async closePool(pool, timeoutMs) {
     await new Promise((resolve, reject) => {
-      // Work that was asked for before goes first.
+      // Frames that were written before must arrive first.
       this.frames.flush();
       pool.close(this.register(new Call(resolve, reject)), timeoutMs);
     });
@@ -134,7 +134,7 @@ class CoreLink {
   }
 
   /**
-   * Gives a call its number. To be followed by a frame with that number.
+   * Gives a call its number. A frame with that number must follow.
    * @param {Call} call
    */
   register(call) {
@@ -151,19 +151,19 @@ class CoreLink {
   }
 
   /** The counterpart of hold(). */
-  letGo() {
+  unhold() {
     if (--this.inFlight === 0) this.alive.unref();
   }
 
-  /** @param {Call} call */
+  /** Frees the number of a call that has ended. @param {Call} call */
   release(call) {
     this.calls[call.id] = undefined;
     this.free.push(call.id);
     call.id = 0;
-    this.letGo();
+    this.unhold();
   }
 
-  /** Frames were written: they leave when the current burst of JavaScript has ended. */
+  /** Sends the frames that were written at the end of the microtask checkpoint. */
   flushSoon() {
     if (!this.flushing) {
       this.flushing = true;
@@ -172,21 +172,21 @@ class CoreLink {
   }
 
   /**
-   * A frame without parameters that has no answer.
+   * Sends a frame without parameters that has no answer.
    * @param {number} operation
    * @param {number} id
    * @param {number} pool
    * @param {number} [statement]
    * @param {number} [transaction]
    */
-  tell(operation, id, pool, statement = 0, transaction = 0) {
+  sendFrame(operation, id, pool, statement = 0, transaction = 0) {
     this.frames.open(operation, id, pool, statement, transaction, 0, 0, 0);
     this.frames.close();
     this.flushSoon();
   }
 
   /**
-   * A frame whose payload is a text.
+   * Sends a frame whose payload is a text.
    * @param {number} operation
    * @param {number} id
    * @param {number} pool
@@ -196,7 +196,7 @@ class CoreLink {
    * @param {number} timeoutMs
    * @param {string} text
    */
-  tellText(operation, id, pool, statement, transaction, flags, timeoutMs, text) {
+  sendText(operation, id, pool, statement, transaction, flags, timeoutMs, text) {
     this.frames.open(operation, id, pool, statement, transaction, flags, 0, timeoutMs);
     this.frames.text(text);
     this.frames.closeText();
@@ -204,7 +204,7 @@ class CoreLink {
   }
 
   /**
-   * A frame without parameters whose answer the caller waits for.
+   * Sends a frame without parameters, and waits for its answer.
    * @param {number} operation
    * @param {number} pool
    * @param {{ transaction?: number, flags?: number, timeoutMs?: number, text?: string }} [details]
@@ -216,11 +216,11 @@ class CoreLink {
       const call = new Call(resolve, reject);
       const id = this.register(call);
       started?.(call);
-      this.tellText(operation, id, pool, 0, transaction, flags, timeoutMs, text);
+      this.sendText(operation, id, pool, 0, transaction, flags, timeoutMs, text);
     });
   }
 
-  /** Settles what is finished. */
+  /** Reads finished work, and settles its calls. */
   drain() {
     const until = performance.now() + SLICE_MS;
     for (;;) {

@@ -2,10 +2,9 @@
 
 // The submission buffer: frames of work for the core (src/binding/frames.rs), written as plain memory.
 //
-// A frame is a head of ten i32 words and a payload padded to 8 bytes. Frames pile up until the microtask queue runs, and
-// leave in one call. Whoever writes a frame calls open(), then the payload's writers, then close(); nothing else may
-// write in between, so no code of the user's may run there: params.js has called it all before. A frame that does not
-// fit gets a larger buffer for itself.
+// A frame is a head of ten i32 words and a payload padded to 8 bytes. Frames are collected until the microtask queue runs, and are
+// sent in one call. A caller calls open(), then the methods that write the payload, then close(). Nothing else may write in between,
+// so no code of the user may run there: lib/values/params.js has run it before. A frame that does not fit gets a larger buffer.
 
 const { isDate } = require('node:util').types;
 const { ParameterError } = require('../errors.js');
@@ -15,9 +14,9 @@ const { WORDS } = require('./numbers.js');
 const CAPACITY = 1 << 20;
 const HEAD_BYTES = WORDS.FRAME * 4;
 const ITEM_HEAD_BYTES = WORDS.ITEM * 4;
-/** Strings up to this length are tried as ASCII, byte by byte, which is faster than a call into the runtime. */
+/** Strings up to this length are copied byte by byte while they are ASCII, which is faster than a call into the runtime. */
 const SHORT = 48;
-/** What a parameter is; the numbers are a contract with src/codec/param.rs. */
+/** The kinds of parameters; the numbers are a contract with src/codec/encode/param.rs. */
 const TAG = {
   NULL: 0,
   FALSE: 1,
@@ -38,7 +37,7 @@ const MIN_I64 = -(2n ** 63n);
 const MAX_I64 = 2n ** 63n - 1n;
 
 /**
- * Node's own methods, which its public types leave out: write a text, return the bytes written.
+ * Methods of Node's buffers that its public types leave out: they write a text and return the number of bytes.
  * @typedef {Buffer<ArrayBuffer> & Record<'utf8Write' | 'latin1Write', (text: string, offset: number, length: number) => number>} Writable
  */
 
@@ -58,7 +57,7 @@ class FrameWriter {
     this.f64 = new Float64Array(this.home.buffer, 0, 0);
     this.i64 = new BigInt64Array(this.home.buffer, 0, 0);
     this.use(this.home);
-    /** End of what is written. */
+    /** The end of what was written. */
     this.at = 0;
     /** Where the open frame starts. */
     this.start = 0;
@@ -102,7 +101,7 @@ class FrameWriter {
   }
 
   /**
-   * How many parameters the open frame has, or rows, when it was not known before.
+   * Sets the number of parameters or rows of the open frame, if it was not known before.
    * @param {number} count
    */
   setCount(count) {
@@ -110,7 +109,7 @@ class FrameWriter {
   }
 
   /**
-   * Bytes as the payload, or as its next part; the frame has no other then, and is to be flushed alone.
+   * Writes bytes as the payload or its next part. The frame has no other payload, and must be flushed alone.
    * @param {Uint8Array} bytes
    */
   raw(bytes) {
@@ -126,7 +125,7 @@ class FrameWriter {
     if (this.buffer !== this.home) this.flush();
   }
 
-  /** Forgets the open frame: one of its values cannot be sent. */
+  /** Drops the open frame: one of its values cannot be sent. */
   abandon() {
     this.at = this.start;
     if (this.buffer !== this.home) this.flush();
@@ -153,7 +152,7 @@ class FrameWriter {
   makeRoom(bytes) {
     const { start } = this;
     if (start > 0) {
-      // What is complete leaves first; the open frame moves to the front.
+      // The complete frames are sent; the open frame moves to the front.
       const open = Buffer.from(this.buffer.subarray(start, this.at));
       this.at = start;
       this.flush();
@@ -169,7 +168,7 @@ class FrameWriter {
   }
 
   /**
-   * A text as the whole payload.
+   * Writes a text as the whole payload.
    * @param {string} text
    */
   text(text) {
@@ -183,7 +182,7 @@ class FrameWriter {
   }
 
   /**
-   * A text of ASCII ahead of other payload.
+   * Writes a text of ASCII before other payload.
    * @param {string} text
    */
   ascii(text) {
@@ -193,14 +192,14 @@ class FrameWriter {
   }
 
   /**
-   * A statement of a batch.
+   * Writes a statement of a batch.
    * @param {number} id
    * @param {number} statement
    * @param {readonly unknown[]} values
    */
   item(id, statement, values) {
     this.reserve(ITEM_HEAD_BYTES);
-    // The open frame may move to another buffer meanwhile.
+    // Relative to the start: the open frame may move to another buffer while the values are written.
     const head = this.at - this.start;
     this.at += ITEM_HEAD_BYTES;
     const from = this.at - this.start;
@@ -231,7 +230,7 @@ class FrameWriter {
   }
 
   /**
-   * One parameter, or one element of an array parameter.
+   * Writes a parameter, or an element of an array parameter.
    * @param {unknown} value
    * @param {number} number of the parameter, for the error
    */
@@ -304,7 +303,7 @@ class FrameWriter {
         return;
       }
     }
-    // An unpaired surrogate has no UTF-8 form: it would arrive as another character.
+    // An unpaired surrogate has no UTF-8 form: another character would be sent.
     if (!value.isWellFormed()) {
       throw new ParameterError(`parameter $${number}: string contains an unpaired surrogate, which UTF-8 cannot hold`);
     }
@@ -346,7 +345,7 @@ class FrameWriter {
   }
 
   /**
-   * Its JSON or nothing, then the members.
+   * Writes the JSON or nothing, then the members.
    * @param {Structure} structure
    * @param {number} number
    */

@@ -1,13 +1,13 @@
 'use strict';
 
-// Sending a statement and waiting for it: what a pool and a transaction have in common.
+// Sends statements and waits for their results, for a pool and for its transactions.
 
-const { setMaxListeners } = require('node:events');
 const { Call } = require('./core-link.js');
 const { FLAG, OP } = require('./numbers.js');
-const { aborted, AbortError, ParameterError } = require('../errors.js');
+const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
+const { underSignal } = require('./under-signal.js');
 
 /**
  * @typedef {object} QueryOptions
@@ -17,45 +17,6 @@ const { toRows } = require('../values/rows.js');
  * @property {'object' | 'array'} [rowMode]
  * @property {object} [types]
  */
-
-/** Signals that were told to expect many listeners. @type {WeakSet<AbortSignal>} */
-const manyListeners = new WeakSet();
-
-/**
- * Runs `start`, which hands work to the core, under an AbortSignal.
- * @template T
- * @param {import('./core-link.js').CoreLink} link
- * @param {number} pool
- * @param {AbortSignal | undefined} signal
- * @param {(started: (call: Call) => void) => Promise<T>} start
- * @returns {Promise<T>}
- */
-async function underSignal(link, pool, signal, start) {
-  if (signal === undefined) return start(() => {});
-  if (signal.aborted) throw aborted(signal);
-  if (signal instanceof EventTarget && !manyListeners.has(signal)) {
-    // One signal may well end many statements: no warning about a leak.
-    manyListeners.add(signal);
-    setMaxListeners(0, signal);
-  }
-  /** @type {Call | undefined} */
-  let running;
-  const cancel = () => {
-    // Settled calls have no number any more.
-    if (running !== undefined && running.id !== 0) link.tell(OP.CANCEL, running.id, pool);
-  };
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    return await start((call) => {
-      running = call;
-    });
-  } catch (error) {
-    if (error instanceof AbortError) error.cause = signal.reason;
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cancel);
-  }
-}
 
 /** Sends statements for one pool. */
 class StatementRunner {
@@ -78,11 +39,12 @@ class StatementRunner {
     this.logParameters = logParameters === true;
     /** @type {import('../values/types.js').Types} */
     this.types = types;
-    /** Statements of transactions that wait to be sent, each transaction's last. @type {Map<number, Promise<unknown>>} */
+    /** For each transaction, the last of its statements that wait to be sent. @type {Map<number, Promise<unknown>>} */
     this.turns = new Map();
   }
 
   /**
+   * Runs a statement, and reports it to the logger.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options checked
@@ -90,11 +52,13 @@ class StatementRunner {
    * @returns {Promise<object[]>}
    */
   query(sql, params, options, transaction) {
-    if (this.logger !== undefined) return this.logged(sql, params, options, transaction);
+    if (this.logger !== undefined) return this.queryWithLog(sql, params, options, transaction);
     return this.send(sql, params, options, transaction, undefined);
   }
 
   /**
+   * Sends a statement: at once, or later when the types of its parameters must be learned first, or earlier statements of its
+   * transaction wait for that.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options
@@ -135,7 +99,7 @@ class StatementRunner {
   }
 
   /**
-   * The same once the types of the statement's parameters are known. In a transaction what comes later waits, too.
+   * Sends a statement when the types of its parameters are known. Later statements of its transaction wait for it.
    * @param {import('./statements.js').Statement} statement
    * @param {unknown} params
    * @param {Record<string, any>} options
@@ -144,16 +108,16 @@ class StatementRunner {
    * @returns {Promise<object[]>}
    */
   sendLater(statement, params, options, transaction, sent) {
-    // What the caller's array holds now is what is sent.
+    // A copy: the caller may change the array meanwhile.
     const given = [...listOf(params)];
     const before = this.turns.get(transaction);
     const ready = (async () => {
       await before;
-      if (given.length > 0) await this.learn(statement, options, transaction);
+      if (given.length > 0) await this.learnParameters(statement, options, transaction);
     })();
     const result = ready.then(() => this.sendNow(statement, given, options, transaction, sent));
     if (transaction !== 0) {
-      // Sent, or failed: the next one may go.
+      // The next statement may be sent, also when this one has failed.
       const turn = ready.then(
         () => {},
         () => {},
@@ -165,31 +129,31 @@ class StatementRunner {
   }
 
   /**
-   * Asks the core for the types of the statement's parameters, if a serializer may be meant for one.
+   * Chooses the serializers of a statement's parameters. If there are any serializers, the core is asked for the types.
    * @param {import('./statements.js').Statement} statement
    * @param {Record<string, any>} options
    * @param {number} transaction
    */
-  async learn(statement, options, transaction) {
+  async learnParameters(statement, options, transaction) {
     const types = statement.types ?? this.types;
     if (types.serializers.size === 0 || statement.serializers !== undefined) return;
-    let told = '[]';
+    let described = '[]';
     const { timeoutMs, signal } = options;
     const run = (/** @type {(call: Call) => void} */ started) =>
       this.submit(statement, [], { timeoutMs, signal, readOnly: true, describe: true }, transaction, (call) => {
         call.onGrant = (_pieces, _bytes, text) => {
-          told = text;
+          described = text;
         };
         started(call);
       });
     await underSignal(this.link, this.pool, signal, run);
-    statement.serializers = JSON.parse(told).map((/** @type {import('../values/types.js').Type} */ type) =>
+    statement.serializers = JSON.parse(described).map((/** @type {import('../values/types.js').Type} */ type) =>
       types.serializer(type),
     );
   }
 
   /**
-   * The parameters as their serializers make them.
+   * Applies the serializers to the parameters.
    * @param {import('./statements.js').Statement} statement whose serializers are known
    * @param {unknown} params
    * @returns {unknown}
@@ -208,7 +172,7 @@ class StatementRunner {
     });
   }
 
-  /** Resolves when everything that waits in a transaction has been sent. @param {number} transaction */
+  /** Resolves when all waiting statements of a transaction have been sent. @param {number} transaction */
   async sentAll(transaction) {
     while (this.turns.has(transaction)) await this.turns.get(transaction);
   }
@@ -228,8 +192,8 @@ class StatementRunner {
       const call = new Call(
         (call) => resolve(toRows(call, statement)),
         (error) => {
-          // The types of its parameters may have changed.
-          if (error instanceof ParameterError) statement.unlearn();
+          // The types of the parameters may have changed.
+          if (error instanceof ParameterError) statement.forgetParameters();
           reject(error);
         },
       );
@@ -240,7 +204,7 @@ class StatementRunner {
       if (reader !== undefined) {
         call.onRows = reader.onRows;
         reader.onCall(call);
-        // Its reader may leave at any time.
+        // The reader may end the stream at any time, so the core must be able to cancel.
         flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
       }
       if (options.describe) flags |= FLAG.DESCRIBE;
@@ -275,13 +239,13 @@ class StatementRunner {
    * @param {Record<string, any>} options
    * @param {number} transaction
    */
-  async logged(sql, params, options, transaction) {
+  async queryWithLog(sql, params, options, transaction) {
     const started = performance.now();
     /** @type {Call | undefined} */
     let sent;
-    const given = this.parameters(params);
+    const given = this.loggedParameters(params);
     const end = (/** @type {object} */ how) =>
-      this.tell(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
+      this.callLogger(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
     try {
       const rows = await this.send(sql, params, options, transaction, (call) => {
         sent = call;
@@ -295,31 +259,31 @@ class StatementRunner {
   }
 
   /**
-   * What the logger is told of parameters: nothing, unless that is wanted.
+   * The parameters for the logger: none without the option `logParameters`.
    * @param {unknown} params
    * @returns {{ parameters?: unknown[] }}
    */
-  parameters(params) {
-    // As they are now: the caller's array may hold others when the statement ends.
+  loggedParameters(params) {
+    // A copy: the caller may change the array before the statement ends.
     return this.logParameters ? { parameters: Array.isArray(params) ? [...params] : [] } : {};
   }
 
   /**
-   * Tells the logger of a statement that has ended.
+   * Reports a statement that has ended to the logger.
    * @param {string} sql
    * @param {number} durationMs
    * @param {number} node its index; -1: none
-   * @param {object} how
+   * @param {object} how rowCount or error, and parameters
    */
-  tell(sql, durationMs, node, how) {
+  callLogger(sql, durationMs, node, how) {
     try {
       const result = /** @type {unknown} */ (this.logger?.({ sql, durationMs, ...how, node: this.nodes[node] }));
-      // An async logger's rejection is swallowed too.
+      // A rejection of an async logger is ignored, too.
       if (result instanceof Promise) result.catch(() => {});
     } catch {
-      // A logger's mistake is not the statement's.
+      // An error of the logger does not fail the statement.
     }
   }
 }
 
-module.exports = { StatementRunner, underSignal };
+module.exports = { StatementRunner };

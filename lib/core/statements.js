@@ -1,189 +1,37 @@
 'use strict';
 
-// The texts of a pool's statements. A text crosses to the core once and is a small number from then on; the least
-// recently used ones are forgotten on both sides.
+// The statements of a pool. The text of a statement is sent to the core once, and from then on stands for a small number. The least
+// recently used statements are forgotten on both sides.
 
 const { ParameterError } = require('../errors.js');
-
-// Strings and quoted names are not matched as a whole: the expression's stack is too small for a long one.
-const TOKEN =
-  /\s+|--[^\r\n]*|\/\*|[Ee]'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|./gsy;
-
-/**
- * The end of a comment that begins before `from`. PostgreSQL's comments nest.
- * @param {string} sql
- * @param {number} from
- */
-function commentEnd(sql, from) {
-  const edge = /\/\*|\*\//g;
-  edge.lastIndex = from;
-  for (let depth = 1; depth > 0; ) {
-    const found = edge.exec(sql);
-    if (found === null) return sql.length;
-    depth += found[0] === '/*' ? 1 : -1;
-  }
-  return edge.lastIndex;
-}
-
-/**
- * The end of a string or a quoted name that begins before `from`. A doubled quote reads as two strings side by side.
- * @param {string} sql
- * @param {number} from
- * @param {string} quote
- * @param {boolean} escapes whether a backslash takes the next character along
- */
-function quoteEnd(sql, from, quote, escapes) {
-  let end = sql.indexOf(quote, from);
-  if (escapes) {
-    const edge = /['\\]/g;
-    edge.lastIndex = from;
-    let found = edge.exec(sql);
-    while (found?.[0] === '\\') {
-      edge.lastIndex++;
-      found = edge.exec(sql);
-    }
-    end = found === null ? -1 : found.index;
-  }
-  return end === -1 ? sql.length : end + 1;
-}
-
-/**
- * The words and signs of a script, words in upper case; what may stand between them (white space, comments) is left out,
- * and so are strings and quoted names.
- * @param {string} sql
- */
-function* scriptTokens(sql) {
-  for (let at = 0; at < sql.length; ) {
-    TOKEN.lastIndex = at;
-    const [token] = /** @type {RegExpExecArray} */ (TOKEN.exec(sql));
-    at += token.length;
-    if (token === '/*') {
-      at = commentEnd(sql, at);
-    } else if (/^[Ee]?['"]$/.test(token)) {
-      // What follows E'...' at once goes on by the same rules.
-      const escapes = token.length > 1;
-      do at = quoteEnd(sql, at, token.slice(-1), escapes);
-      while (escapes && sql[at] === "'" && ++at);
-    } else if (/^\$.*\$$/s.test(token)) {
-      // A string between two equal marks.
-      const end = sql.indexOf(token, at);
-      at = end === -1 ? sql.length : end + token.length;
-    } else if (/^[A-Za-z_\u0080-\uffff]/.test(token)) {
-      yield token.toUpperCase();
-    } else if (token.length === 1 && !/\s/.test(token)) {
-      yield token;
-    }
-  }
-}
-
-/**
- * The same of one statement, without semicolons.
- * @param {string} sql
- */
-function* tokens(sql) {
-  for (const token of scriptTokens(sql)) if (token !== ';') yield token;
-}
-
-/**
- * The first words of a statement, at most `count`.
- * @param {string} sql
- * @param {number} count
- */
-function leadingWords(sql, count) {
-  const words = [];
-  for (const token of tokens(sql)) {
-    if (!/^[A-Z_]/.test(token)) break;
-    if (words.push(token) === count) break;
-  }
-  return words;
-}
-
-/**
- * Why a statement may not go through query(): it would begin or end a transaction behind the pool's back. Only the
- * leading words count, as for the server.
- * @param {string} sql
- */
-function transactionControl(sql) {
-  return controlOf(leadingWords(sql, 4));
-}
-
-/** @param {string[]} words the first four */
-function controlOf([first, second, third, fourth]) {
-  switch (first) {
-    case 'BEGIN':
-      return 'use begin() or transaction()';
-    case 'START':
-      return second === 'TRANSACTION' ? 'use begin() or transaction()' : null;
-    case 'COMMIT':
-    case 'END':
-    case 'ABORT':
-      return second === 'PREPARED' ? null : 'use commit() or rollback() of the transaction';
-    case 'ROLLBACK': {
-      const afterWork = second === 'WORK' || second === 'TRANSACTION' ? third : second;
-      if (second === 'PREPARED' || afterWork === 'TO' || fourth === 'TO') return null;
-      return 'use rollback() of the transaction';
-    }
-    default:
-      return null;
-  }
-}
-
-/** Statements that return another tag than the word they begin with. @type {Record<string, string>} */
-const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBACK' };
-
-const AFTER_WITH = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'VALUES', 'TABLE']);
-
-/**
- * The word with which the server reports the statement's completion (`SELECT`, `INSERT`, ...). The driver underneath
- * keeps only the count of that report, so it is read off the text; after WITH, off the first of the statement words
- * outside parentheses.
- * @param {string} sql
- */
-function commandOf(sql) {
-  let depth = 0;
-  let afterWith = false;
-  for (const token of tokens(sql)) {
-    if (token === '(') {
-      if (!afterWith) return 'SELECT';
-      depth++;
-    } else if (token === ')') {
-      depth--;
-    } else if (!afterWith) {
-      if (token !== 'WITH') return TAGS[token] ?? token;
-      afterWith = true;
-    } else if (depth === 0 && AFTER_WITH.has(token)) {
-      return TAGS[token] ?? token;
-    }
-  }
-  return afterWith ? 'SELECT' : '';
-}
+const { commandOf, leadingWords, transactionControl } = require('./sql-tokens.js');
 
 class Statement {
   /**
    * @param {number} id
    * @param {string} sql
-   * @param {import('../values/types.js').Types | undefined} types how its values are wanted, if not as the pool has it
+   * @param {import('../values/types.js').Types | undefined} types if others than those of the pool
    */
   constructor(id, sql, types) {
     this.id = id;
     this.sql = sql;
     this.types = types;
     this.used = 0;
-    /** Whether a parameter takes an object by its members; unknown before it was run. @type {boolean | undefined} */
+    /** Whether a parameter takes an object by its members; undefined before the first result. @type {boolean | undefined} */
     this.takesStructure = undefined;
-    /** What its parameters go through; unknown before somebody asked. @type {(((value: any) => unknown) | null)[] | undefined} */
+    /** The serializers of its parameters; undefined before their types were asked for. @type {(((value: any) => unknown) | null)[] | undefined} */
     this.serializers = undefined;
     /** @type {string | null} */
     this.tag = null;
   }
 
-  /** The name in the table of statements. */
+  /** The key in the table of statements. */
   get key() {
     return this.types === undefined ? this.sql : `${this.types.core}\0${this.sql}`;
   }
 
-  /** What was learned of its parameters may be out of date. */
-  unlearn() {
+  /** Forgets what was learned of its parameters, which may be out of date. */
+  forgetParameters() {
     this.takesStructure = undefined;
     this.serializers = undefined;
   }
@@ -209,7 +57,7 @@ class Statements {
   }
 
   /**
-   * The statement of this text, known to the core.
+   * The statement of a text; a new one is made known to the core.
    * @param {string} sql
    * @param {import('../values/types.js').Types} [types]
    */
@@ -239,7 +87,7 @@ class Statements {
     return statement;
   }
 
-  /** Forgets the tenth that was not used for the longest time. */
+  /** Forgets the least recently used tenth. */
   forgetOldest() {
     const oldest = [...this.bySql.values()].sort((a, b) => a.used - b.used);
     for (const statement of oldest.slice(0, Math.ceil(this.capacity / 10))) {
@@ -249,4 +97,4 @@ class Statements {
   }
 }
 
-module.exports = { Statements, Statement, controlOf, scriptTokens, tokens };
+module.exports = { Statement, Statements };

@@ -138,23 +138,15 @@ function parseOptions(given = {}, env = process.env) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const {
-    logger: _logger,
-    logParameters: _logged,
-    transactionRetries: _retries,
-    passfile: _passfile,
-    password,
-    pipeline,
-    loadBalanceHosts,
-    ...rest
-  } = options;
+  const { password, pipeline, loadBalanceHosts, ...others } = options;
+  const rest = Object.entries(others).filter(([name]) => !OPTIONS[name]?.local);
   let passwords = null;
   if (typeof password !== 'function') {
     // An empty one is none, and the server takes none that is empty.
     passwords = password ? options.hosts.map(() => password) : passwordsFromFile(options, env);
   }
   return JSON.stringify({
-    ...rest,
+    ...Object.fromEntries(rest),
     pipelineDepth: pipeline.depth,
     loadBalanceHosts: loadBalanceHosts === 'random',
     passwords,

@@ -169,6 +169,7 @@ const POOL = {
     more: 'What the function throws is the `cause` of ERR_PASSWORD.',
   },
   passfile: {
+    local: true,
     type: 'string',
     preset: '`PGPASSFILE`, `~/.pgpass`',
     check: filled,
@@ -304,6 +305,7 @@ const POOL = {
       'waits for the kernel (a minute or more) or its own `timeoutMs`.',
   },
   transactionRetries: {
+    local: true,
     type: 'number',
     value: 0,
     check: count(0, 1_000_000),
@@ -332,6 +334,7 @@ const POOL = {
     more: 'By default int8 is a BigInt, numeric and times are strings, json is parsed.',
   },
   logger: {
+    local: true,
     type: '(event: LogEvent) => void',
     preset: 'none',
     check: fn,
@@ -339,6 +342,7 @@ const POOL = {
     more: 'What it throws is swallowed.',
   },
   logParameters: {
+    local: true,
     type: 'boolean',
     value: false,
     check: boolean,

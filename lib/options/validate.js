@@ -12,6 +12,7 @@ const { didYouMean } = require('./did-you-mean.js');
  * @property {unknown} [value] its default; none: another option, the environment or the server has it
  * @property {string} [preset] how documentation writes the default, where the value does not say it
  * @property {(value: any, name: string) => unknown} check throws an OptionError, or returns what the pool works with
+ * @property {true} [local] the core is not told: JavaScript alone works with it
  * @property {string} text what it is: a sentence, without a full stop
  * @property {string} [more] more sentences, for client.d.ts
  * @property {string} [link] where docs/configuration.md says more

@@ -1,15 +1,15 @@
 'use strict';
 
-// JSON documents that the core has taken apart (src/codec/json.rs): what JSON.parse would have made of them.
+// Makes values of the JSON documents that the core has parsed (src/codec/decode/json.rs), equal to those of JSON.parse.
 //
 // An object arrives as the number of its shape and a block of one 8-byte value for each key. For each shape a constructor
-// is compiled: an object literal, so that all objects of a shape share one hidden class. What a key holds is no part of
-// the shape; the code looks first for what it held when the shape was met. Hosts that forbid code generation from strings
-// get a plain loop.
+// is compiled: an object literal, so that all objects of a shape share one hidden class. The type of a value is not part of
+// the shape; the code checks first for the type that it had in the first object of the shape. Where code generation from strings
+// is forbidden, a plain loop is used.
 
 const { HyperionError } = require('../errors.js');
 
-/** High halves of values that are no plain numbers; a contract with src/codec/json.rs. Text, object and raw are ranges. */
+/** High halves of slots that hold no plain number; a contract with src/codec/decode/json.rs. TEXT, OBJECT and RAW begin ranges. */
 const TEXT = 0xfff8_0000 | 0;
 const OBJECT = 0xfff9_0000 | 0;
 const RAW = 0xfffa_0000 | 0;
@@ -42,14 +42,14 @@ const TRUE = INT + 4;
  */
 
 /**
- * A document that was not taken apart.
+ * Parses a document that the core has not parsed.
  * @param {string} text
  */
 function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    // Not its message: that quotes the document.
+    // Without the message of JSON.parse, which quotes the document.
     const error = new HyperionError('the server sent a JSON document that is none', 'ERR_DECODE');
     throw Object.assign(error, { outcome: 'applied' });
   }
@@ -92,7 +92,7 @@ function readArray(place, at) {
 }
 
 /**
- * A whole document. With a high half that is not negative, the slot is that of a text the core did not take apart.
+ * Reads a whole document. A slot whose high half is not negative holds a text that the core has not parsed.
  * @param {Place} place
  * @param {number} slot
  * @returns {unknown}
@@ -104,7 +104,7 @@ function readDocument(place, slot) {
 }
 
 /**
- * The same in compiled code.
+ * The expression that reads a whole document in compiled code.
  * @param {string} slot
  */
 function documentExpression(slot) {
@@ -115,7 +115,7 @@ function documentExpression(slot) {
 
 /**
  * The expression that reads one member in compiled code; `b` is the first half word of the block.
- * @param {string} member what it held when the shape was met, as src/codec/json_shapes.rs has it
+ * @param {string} member the type of its value in the first object of the shape; a letter of src/codec/decode/json_shapes.rs
  * @param {number} index
  */
 function memberExpression(member, index) {
@@ -139,15 +139,16 @@ function memberExpression(member, index) {
   }
 }
 
-/** A computed key: in a literal, a plain `__proto__` would set the prototype. @param {string} name */
+/** A key of an object literal. `__proto__` is computed: a plain one would set the prototype. @param {string} name */
 const key = (name) => (name === '__proto__' ? '["__proto__"]' : JSON.stringify(name));
 
 /**
+ * Sets a property, also `__proto__`.
  * @param {Record<string, unknown>} object
  * @param {string} name
  * @param {unknown} value
  */
-function put(object, name, value) {
+function setProperty(object, name, value) {
   if (name === '__proto__') {
     Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
   } else {
@@ -182,13 +183,13 @@ function interpret(keys) {
   return (place, at) => {
     /** @type {Record<string, unknown>} */
     const object = {};
-    for (let i = 0; i < keys.length; i++) put(object, keys[i], readValue(place, at + i));
+    for (let i = 0; i < keys.length; i++) setProperty(object, keys[i], readValue(place, at + i));
     return object;
   };
 }
 
 /**
- * The constructor of objects with these keys; of equal ones the last counts, as in JSON.parse.
+ * The constructor of objects with these keys. Of equal keys the last counts, as in JSON.parse.
  * @param {string[]} keys
  * @param {string} members
  */
@@ -201,4 +202,4 @@ function constructorFor(keys, members) {
   }
 }
 
-module.exports = { constructorFor, documentExpression, key, put, readDocument };
+module.exports = { constructorFor, documentExpression, key, readDocument, setProperty };

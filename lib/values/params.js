@@ -1,10 +1,9 @@
 'use strict';
 
-// Parameters before they are written: checked, and with everything that can run the user's own code (toJSON, getters)
-// behind them. What is left are numbers, strings, booleans, BigInts, nulls, Dates, byte arrays, Json, Structure, and arrays of
-// these.
+// Normalizes parameters before they are written: checks them, and runs all code of the user (toJSON, getters). The result has only
+// numbers, strings, booleans, BigInts, nulls, Dates, byte arrays, Json, Structure, and arrays of these.
 
-// By what they are, not by class: values of another realm (vm, test runners) have classes of their own.
+// Not instanceof: values of another realm (vm, test runners) have classes of their own.
 const { isBoxedPrimitive, isDate, isUint8Array } = require('node:util').types;
 const { ParameterError } = require('../errors.js');
 
@@ -17,12 +16,12 @@ class Json {
 }
 
 /**
- * An object by its members, for a composite, a range or an hstore. What the parameter's type is is known to the core alone,
- * so the JSON goes with it until a statement is known to need only that.
+ * An object by its members, for a composite, a range or an hstore. Only the core knows the type of the parameter, so the JSON is sent
+ * beside the members, until a statement is known to need only the JSON.
  */
 class Structure {
   /**
-   * @param {Json | null} json null: the members say it all
+   * @param {Json | null} json null: it has none, or needs none
    * @param {[key: string, value: unknown][]} members
    */
   constructor(json, members) {
@@ -31,14 +30,14 @@ class Structure {
   }
 }
 
-/** PostgreSQL's arrays have at most 6 dimensions; nested JSON may go deeper, but not without end. */
+/** PostgreSQL's arrays have at most 6 dimensions. Nested JSON may be deeper, up to this limit. */
 const DEEPEST = 64;
 
-/** Thrown by what cannot be said by members. */
+/** Thrown for an object that cannot be sent by its members. */
 const NO_STRUCTURE = Symbol('no structure');
 
 /**
- * A member, or an element of one.
+ * Normalizes a member, or an element of one.
  * @param {any} value
  * @param {number} depth
  * @returns {unknown}
@@ -58,7 +57,7 @@ function memberOf(value, depth) {
 }
 
 /**
- * Those that JSON has too.
+ * The members of an object that its JSON has, too.
  * @param {Record<string, unknown>} object
  * @param {number} depth
  */
@@ -84,7 +83,7 @@ function unsendable(cause, number) {
 }
 
 /**
- * The members beside the JSON, if they can be said.
+ * The object by its members, beside its JSON; the JSON alone if the members cannot be sent.
  * @param {Record<string, unknown>} value
  * @param {Json | null} json
  * @param {number} number
@@ -101,19 +100,19 @@ function toStructure(value, json, number) {
 /**
  * @param {any} value
  * @param {number} number of the parameter, for the error
- * @param {boolean} withMembers whether the type may take them
+ * @param {boolean} withMembers whether the type of the parameter may take members
  */
 function toJson(value, number, withMembers) {
   let text;
   try {
     text = JSON.stringify(value);
   } catch (cause) {
-    // BigInts have no JSON of their own; the core writes all their digits.
+    // A BigInt has no JSON in JavaScript. The core writes its digits.
     const structure = typeof value.toJSON === 'function' ? null : toStructure(value, null, number);
     if (structure === null) throw unsendable(cause, number);
     return structure;
   }
-  // toJSON may say that there is nothing.
+  // toJSON may return undefined.
   if (text === undefined) return null;
   const json = new Json(text.toWellFormed());
   const isPlain = withMembers && typeof value.toJSON !== 'function' && !isBoxedPrimitive(value);
@@ -121,10 +120,11 @@ function toJson(value, number, withMembers) {
 }
 
 /**
+ * Normalizes one parameter, or an element of an array.
  * @param {unknown} value
- * @param {number} number
- * @param {boolean} withMembers
- * @param {number} depth
+ * @param {number} number of the parameter, for the error
+ * @param {boolean} withMembers whether the type of the parameter may take members
+ * @param {number} depth of arrays
  * @returns {unknown}
  */
 function normalizeOne(value, number, withMembers, depth = 0) {
@@ -139,7 +139,7 @@ function normalizeOne(value, number, withMembers, depth = 0) {
 }
 
 /**
- * The parameters of one statement, as an array. The caller's is not changed.
+ * The parameters of a statement, as an array.
  * @param {unknown} params
  * @returns {readonly unknown[]}
  */
@@ -150,9 +150,9 @@ function listOf(params) {
 }
 
 /**
- * The same, ready to be written.
+ * Normalizes the parameters of a statement. The caller's array is not changed.
  * @param {unknown} params
- * @param {boolean | undefined} takesStructure whether one of them takes an object by its members, if that is known
+ * @param {boolean | undefined} takesStructure whether a parameter takes an object by its members; undefined: not known
  * @returns {readonly unknown[]}
  */
 function normalize(params, takesStructure) {

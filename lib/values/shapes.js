@@ -1,10 +1,10 @@
 'use strict';
 
-// From packed slots to row objects.
+// Makes row objects of packed slots.
 //
-// The core describes each row shape once (names and kinds of its columns) and calls it by number from then on. For each
-// shape a constructor is compiled: a function that reads the slots of n rows straight into object literals, so that
-// all rows of a shape share one hidden class. Hosts that forbid code generation from strings get a plain loop.
+// The core describes each row shape once (names and kinds of its columns), and refers to it by a number from then on. For each
+// shape a constructor is compiled: a function that reads the slots of n rows into object literals, so that all rows of a shape
+// share one hidden class. Where code generation from strings is forbidden, a plain loop is used.
 //
 // A row is ceil(columns / 64) words of null mask (64 bits each), then one 8-byte slot a column; see src/codec/pack.rs.
 
@@ -12,7 +12,7 @@ const { HyperionError } = require('../errors.js');
 const json = require('./json.js');
 const { parserOf } = require('./types.js');
 
-/** What a slot holds; the numbers are a contract with src/codec/pack.rs. */
+/** The kinds of slots; the numbers are a contract with src/codec/pack.rs. */
 const KIND = {
   BOOL: 0,
   INT: 1,
@@ -32,12 +32,12 @@ const WIDEST_COMPILED = 256;
 
 /** @typedef {json.Place} Place */
 /**
- * How slots of a type are read (Decoder::describe in src/codec/decode.rs).
+ * How slots of a type are read (Decoder::describe in src/codec/decode/decoder.rs).
  * @typedef {object} Read
  * @property {number} kind
  * @property {Read} [of] of an array's elements
  * @property {(Read & { name: string })[]} [fields] of a composite
- * @property {number} [parser] the number of the user's own, which gets the text
+ * @property {number} [parser] the number of the user's parser, which gets the text
  */
 /**
  * @typedef {object} Column
@@ -52,7 +52,7 @@ const WIDEST_COMPILED = 256;
 const toDate = (ms) => (Number.isFinite(ms) ? new Date(ms) : ms);
 
 /**
- * A copy: what stays in the batch's buffer is overwritten by the next one.
+ * Copies the bytes: the next batch overwrites the buffer.
  * @param {Place} place
  * @param {number} slot
  */
@@ -68,7 +68,7 @@ function cutText({ i32, text, textAt }, slot) {
   return text.slice(textAt + i32[slot * 2], textAt + i32[slot * 2 + 1]);
 }
 
-/** Reads one slot of each kind that has no parts. @type {Reader[]} */
+/** The readers of the kinds that have no parts. @type {Reader[]} */
 const READ = [];
 READ[KIND.BOOL] = (place, slot) => place.i32[slot * 2] === 1;
 READ[KIND.INT] = (place, slot) => place.i32[slot * 2];
@@ -107,7 +107,7 @@ const isParsed = ({ of, fields, parser }) =>
   parser !== undefined || (of !== undefined && isParsed(of)) || (fields?.some(isParsed) ?? false);
 
 /**
- * The same for a column. The user's own code may throw: its error tells where.
+ * The function that reads the slots of a column. An error of the user's parser gets the name of the column.
  * @param {Column} column
  * @returns {Reader}
  */
@@ -129,7 +129,7 @@ function columnReader({ name, read, typeName }) {
 }
 
 /**
- * A record block: null mask, then a slot for each attribute.
+ * Reads a record block: null mask, then a slot for each attribute.
  * @param {Place} place
  * @param {number} at
  * @param {{ name: string, read: Reader }[]} members
@@ -140,13 +140,13 @@ function readRecord(place, at, members) {
   const object = {};
   for (let i = 0; i < members.length; i++) {
     const isNull = place.i32[at * 2 + (i >> 5)] & (1 << (i & 31));
-    json.put(object, members[i].name, isNull ? null : members[i].read(place, first + i));
+    json.setProperty(object, members[i].name, isNull ? null : members[i].read(place, first + i));
   }
   return object;
 }
 
 /**
- * An array block: number of dimensions, their lengths, null mask, elements row by row.
+ * Reads an array block: number of dimensions, their lengths, null mask, elements row by row.
  * @param {Place} place
  * @param {number} at
  * @param {Reader} read of an element
@@ -246,7 +246,7 @@ function interpret(columns, readers) {
       const object = {};
       for (let i = 0; i < columns.length; i++) {
         const isNull = i32[o * 2 + (i >> 5)] & (1 << (i & 31));
-        json.put(object, columns[i].name, isNull ? null : readers[i](place, o + words + i));
+        json.setProperty(object, columns[i].name, isNull ? null : readers[i](place, o + words + i));
       }
       rows.push(object);
     }
@@ -259,7 +259,7 @@ function interpret(columns, readers) {
  */
 function constructorFor(columns, readers) {
   if (columns.length === 0) {
-    // SELECT without a list: rows that have nothing in them.
+    // A SELECT without columns: its rows are empty.
     return /** @param {Place} _ @param {number} count @param {object[]} rows */ (_, count, rows) => {
       for (let row = 0; row < count; row++) rows.push({});
     };
@@ -284,7 +284,7 @@ class Shape {
   }
 
   /**
-   * The same as arrays of values: for `rowMode: 'array'`.
+   * Reads rows as arrays of values, for `rowMode: 'array'`.
    * @param {Place} place
    * @param {number} count
    * @param {unknown[][]} rows

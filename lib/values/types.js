@@ -1,10 +1,10 @@
 'use strict';
 
-// How values arrive, and how they are sent, where the user has a say: the option `types` of a pool, and of a single call.
+// The option `types` of a pool and of a single call: how values are returned, and how they are sent.
 //
-// Parsers get a value's text, as the server prints it, when its row is read; a shape (shapes.js) holds those it needs.
-// The core knows a parser by a number. Serializers make the text that is sent for a parameter of a type; so JavaScript
-// has to know the types of a statement's parameters, for which the core is asked once (session.js).
+// A parser gets the text of a value, as the server prints it, when its row is read; a shape (lib/values/shapes.js) holds the parsers
+// that it needs. The core knows a parser by a number. A serializer makes the text that is sent for a parameter of a type. For that,
+// JavaScript must know the types of a statement's parameters, and asks the core for them once (lib/core/statement-runner.js).
 
 const { OptionError, ParameterError } = require('../errors.js');
 const { oneOf, plainObject, refuseUnknown } = require('../options/validate.js');
@@ -23,22 +23,22 @@ const MEMBERS = { ...CHOICES, parsers: null, serializers: null };
 /** @typedef {(text: string) => unknown} Parser */
 /** @typedef {(value: any) => string | null | undefined} Serializer */
 /**
- * A type as the core describes it (src/codec/param.rs).
+ * A type as the core describes it (src/codec/types.rs).
  * @typedef {object} Type
  * @property {number} oid
  * @property {string} schema
  * @property {string} name
- * @property {string} shown `int4[]` where `name` is `_int4`
+ * @property {string} shown the name in SQL: `int4[]` where `name` is `_int4`
  * @property {Type} [of] of an array's elements
  * @property {Type} [base] of a domain
  * @property {{ name: string, type: Type }[]} [fields] of a composite
  */
 
-/** The numbers by which the core knows parsers. @type {WeakMap<Parser, number>} */
+/** The numbers of parsers. @type {WeakMap<Parser, number>} */
 const numbers = new WeakMap();
-/** Back again. A parser lives as long as the options it was given in. @type {Map<number, WeakRef<Parser>>} */
+/** The parsers by their numbers. A parser lives as long as the options that have it. @type {Map<number, WeakRef<Parser>>} */
 const parsers = new Map();
-const gone = new FinalizationRegistry((/** @type {number} */ number) => parsers.delete(number));
+const collected = new FinalizationRegistry((/** @type {number} */ number) => parsers.delete(number));
 let lastNumber = 0;
 
 /** @param {Parser} parser */
@@ -48,7 +48,7 @@ function numberOf(parser) {
     number = ++lastNumber;
     numbers.set(parser, number);
     parsers.set(number, new WeakRef(parser));
-    gone.register(parser, number);
+    collected.register(parser, number);
   }
   return number;
 }
@@ -61,7 +61,7 @@ const parserOf = (number) => parsers.get(number)?.deref();
  * @template {Function} F
  * @param {string} name of the option
  * @param {unknown} given
- * @param {ReadonlyMap<string, F>} inherited those of the pool; null takes one away
+ * @param {ReadonlyMap<string, F>} inherited those of the pool; null removes one
  * @returns {ReadonlyMap<string, F>}
  */
 function functions(name, given, inherited) {
@@ -76,7 +76,7 @@ function functions(name, given, inherited) {
   return all;
 }
 
-/** How the values of a pool, or of one statement, arrive and are sent. Does not change. */
+/** How the values of a pool, or of one statement, are returned and sent. Immutable. */
 class Types {
   /**
    * @param {Record<string, string>} choices
@@ -87,7 +87,7 @@ class Types {
     this.choices = choices;
     this.parsers = parsers;
     this.serializers = serializers;
-    /** What the core is told; statements of equal text and equal types are one. */
+    /** The form for the core. Statements of equal text and equal types are one statement. */
     this.core = JSON.stringify(this);
   }
 
@@ -97,7 +97,7 @@ class Types {
   }
 
   /**
-   * These, with what is given instead.
+   * A copy in which what is given replaces what is there.
    * @param {unknown} value the option `types`
    * @returns {Types}
    */
@@ -116,7 +116,7 @@ class Types {
   }
 
   /**
-   * What makes of a value of the type what is sent; null: it is sent as it is.
+   * The function that is applied to a value of a type before it is sent; null: there is none.
    * @param {Type} type
    * @returns {((value: any) => unknown) | null}
    */
@@ -167,7 +167,7 @@ function serialized(serializer, value, type) {
 }
 
 const defaults = Object.entries(CHOICES).map(([name, [first]]) => [name, first]);
-/** What arrives as it does unless somebody says otherwise. */
+/** The types of a pool without the option. */
 const DEFAULT_TYPES = new Types(Object.fromEntries(defaults), new Map(), new Map());
 
 module.exports = { DEFAULT_TYPES, MEMBERS, Types, parserOf };

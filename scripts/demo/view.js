@@ -2,7 +2,7 @@
 
 // How a run looks: the live table, the plain line, the summary. Texts only; screen.js brings them to the terminal.
 
-const { bytes } = require('../../lib/cli/words.js');
+const { bytes } = require('../../lib/cli/format.js');
 const { PARTS, READERS, WRITERS } = require('./load.js');
 const { INDECISION_MS, TOTAL_MS } = require('./scenario.js');
 

@@ -10,43 +10,30 @@
 // PostgreSQL, BigInt, toISOString: the field's names are prose here.
 #![allow(clippy::doc_markdown)]
 
-mod array;
-mod array_text;
 mod catalog;
-mod clock;
-mod copy;
-mod datetime;
+mod choices;
 mod decode;
-mod described;
+mod encode;
+mod error;
 mod float;
-mod from_text;
-mod geometry;
-mod hstore;
-mod json;
-mod json_shapes;
-mod net;
-mod numeric;
 mod pack;
-mod param;
-mod param_array;
-mod param_json;
-mod param_sql;
-mod param_structure;
-mod range;
-mod read;
-mod record;
-mod shown;
-mod tsearch;
+mod reader;
+mod registry;
+mod text;
+mod types;
 
 pub(crate) use catalog::{Catalog, Foreign};
-pub(crate) use copy::{CopyColumn, CopyForm, CopyRow};
-pub(crate) use decode::{DateAs, DecodeError, Decoder, Int8As, JsonAs, NumericAs, TypeChoices, Types};
-pub(crate) use described::{Described, columns_of};
-pub(crate) use json::pack_document;
-pub(crate) use json_shapes::JsonShapes;
+pub(crate) use choices::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
+pub(crate) use decode::decoder::Decoder;
+pub(crate) use decode::json::pack_document;
+pub(crate) use decode::json_shapes::JsonShapes;
+pub(crate) use encode::copy::{CopyColumn, CopyForm, CopyRow};
+pub(crate) use encode::param::{Param, ParamReader, Target, read_params};
+pub(crate) use encode::structure::takes_structure;
+pub(crate) use error::{DecodeError, ParamError};
 pub(crate) use pack::Packer;
-pub(crate) use param::{Items as ParamReader, Param, ParamError, Target, describe_type, is_built_in, read_params};
-pub(crate) use param_structure::takes_structure;
+pub(crate) use text::row_description::{Described, columns_of};
+pub(crate) use types::{describe_type, is_built_in};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ const { Screen } = require('../../lib/cli/screen.js');
 const { fittedTable, fullTable } = require('../../lib/cli/table.js');
 const { exitCode, verdict } = require('../../lib/cli/topology.js');
 const { picture } = require('../../lib/cli/watch.js');
-const { bytes, duration, label, printable } = require('../../lib/cli/words.js');
+const { bytes, duration, label, printable } = require('../../lib/cli/format.js');
 const { ESC, SHOW_CURSOR, painted, run, shownBy } = require('../support/command.js');
 const { test, range } = require('../support/helpers.js');
 

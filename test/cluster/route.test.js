@@ -13,15 +13,22 @@ const db = useCluster({ nodes: 3 });
 
 /** @param {import('node:test').TestContext} t */
 function poolWithReads(t) {
-  const pool = db.pool(t, { poolSize: 4 });
   const link = shared();
-  const number = link.lastPool;
+  const { openPool } = link;
+  let number = 0;
+  // The pool keeps its handle to itself.
+  t.mock.method(link, 'openPool', (/** @type {string} */ options, /** @type {any} */ listener) => {
+    const core = openPool.call(link, options, listener);
+    number = core.id;
+    return core;
+  });
+  const pool = db.pool(t, { poolSize: 4 });
   let statements = 1_000_000;
   /** @param {string} sql @returns {Promise<Call>} */
   const read = (sql) =>
     new Promise((resolve, reject) => {
       const statement = ++statements;
-      link.tellText(OP.DEFINE, 0, number, statement, 0, 0, 0, sql);
+      link.sendText(OP.DEFINE, 0, number, statement, 0, 0, 0, sql);
       const id = link.register(new Call(resolve, reject));
       link.frames.open(OP.QUERY, id, number, statement, 0, FLAG.READ_ROUTE, 0, 0, 1000);
       link.frames.close();

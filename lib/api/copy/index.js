@@ -3,7 +3,7 @@
 // COPY: bulk load (copyFrom) and unload (copyTo).
 
 const { Load } = require('./load.js');
-const { logged } = require('./log.js');
+const { logCopy } = require('./log.js');
 const { parseTarget, unloadSql } = require('./target.js');
 const { Unload } = require('./unload.js');
 
@@ -17,7 +17,7 @@ const { Unload } = require('./unload.js');
  */
 async function copyFrom(runner, transaction, target, source, options) {
   const load = new Load(runner, parseTarget(target, 'FROM'), source, options);
-  return logged(runner, /** @type {string} */ (target), load, () => load.run(transaction));
+  return logCopy(runner, /** @type {string} */ (target), load, () => load.run(transaction));
 }
 
 /**

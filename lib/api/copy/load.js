@@ -10,7 +10,7 @@ const { setImmediate: nextTurn } = require('node:timers/promises');
 const { isUint8Array } = require('node:util').types;
 const { Call } = require('../../core/core-link.js');
 const { FLAG, OP } = require('../../core/numbers.js');
-const { underSignal } = require('../../core/statement-runner.js');
+const { underSignal } = require('../../core/under-signal.js');
 const { ParameterError, located } = require('../../errors.js');
 const { PIECE, RowWriter } = require('./row-writer.js');
 const { sourceOpener } = require('./source.js');
@@ -94,7 +94,7 @@ class Load {
             const id = link.register(call);
             this.#call = call;
             const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
-            link.tellText(OP.LOAD, id, pool, 0, transaction, flags, timeoutMs, JSON.stringify(this.#target));
+            link.sendText(OP.LOAD, id, pool, 0, transaction, flags, timeoutMs, JSON.stringify(this.#target));
             started(call);
           }),
       );
@@ -168,7 +168,7 @@ class Load {
   /** @param {number} flags FLAG.FAILED: the server discards the load */
   #endData(flags) {
     const { link, pool } = this.#runner;
-    if (this.#call.id !== 0) link.tellText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
+    if (this.#call.id !== 0) link.sendText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
   }
 
   /** Sends the whole source, then its end. */

@@ -11,18 +11,18 @@
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-async function logged(runner, sql, copy, work) {
+async function logCopy(runner, sql, copy, work) {
   if (runner.logger === undefined) return work();
   const started = performance.now();
-  const end = (/** @type {object} */ how) => runner.tell(sql, performance.now() - started, copy.node, how);
+  const report = (/** @type {object} */ how) => runner.callLogger(sql, performance.now() - started, copy.node, how);
   try {
     const result = await work();
-    end(result === undefined ? {} : { rowCount: result.rowCount });
+    report(result === undefined ? {} : { rowCount: result.rowCount });
     return result;
   } catch (error) {
-    end({ error });
+    report({ error });
     throw error;
   }
 }
 
-module.exports = { logged };
+module.exports = { logCopy };

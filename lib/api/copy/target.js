@@ -3,7 +3,7 @@
 // The target of a load or an unload: COPY statements as they are, or a table with its columns.
 
 const { ParameterError } = require('../../errors.js');
-const { tokens } = require('../../core/statements.js');
+const { tokens } = require('../../core/sql-tokens.js');
 
 const NAME = /"((?:[^"]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)/y;
 

@@ -5,9 +5,9 @@
 const { Readable } = require('node:stream');
 const { Call } = require('../../core/core-link.js');
 const { FLAG, OP } = require('../../core/numbers.js');
-const { underSignal } = require('../../core/statement-runner.js');
+const { underSignal } = require('../../core/under-signal.js');
 const { located } = require('../../errors.js');
-const { logged } = require('./log.js');
+const { logCopy } = require('./log.js');
 
 class Unload extends Readable {
   /** @type {import('../../core/statement-runner.js').StatementRunner} */
@@ -43,7 +43,7 @@ class Unload extends Readable {
 
   _read() {
     if (this.#settled === undefined) {
-      this.#settled = logged(this.#runner, this.#sql, this, () => this.#run()).then(
+      this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#run()).then(
         () => void this.push(null),
         (error) => void this.destroy(error),
       );
@@ -69,7 +69,7 @@ class Unload extends Readable {
             this.#call = call;
             // The reader may be destroyed at any time, so the core must be able to cancel.
             const flags = FLAG.STREAM | FLAG.HAS_SIGNAL;
-            link.tellText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
+            link.sendText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
             started(call);
           }),
       );
@@ -102,7 +102,7 @@ class Unload extends Readable {
   _destroy(error, callback) {
     const { link, pool } = this.#runner;
     if (this.#call !== undefined && this.#call.id !== 0) {
-      link.tell(OP.CANCEL, this.#call.id, pool);
+      link.sendFrame(OP.CANCEL, this.#call.id, pool);
       this.#settled?.then(() => callback(error));
     } else {
       callback(error);

@@ -15,10 +15,10 @@ mod text;
 
 use postgres_types::{Kind, Type};
 
-use super::decode::DecodeError;
-use super::pack::SlotKind;
-use super::record::{Attribute, RecordDecoder};
-use super::{Catalog, Decoder, Packer, TypeChoices, Types};
+use crate::codec::decode::record::{Attribute, RecordDecoder};
+use crate::codec::error::DecodeError;
+use crate::codec::pack::SlotKind;
+use crate::codec::{Catalog, Decoder, Packer, TypeChoices, Types};
 
 /// All types postgres-types knows by number.
 fn builtin_types() -> impl Iterator<Item = Type> {

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::params::{object, string};
 use super::{custom, decode_with, type_named};
-use crate::codec::array_text::write_value;
-use crate::codec::clock::{expanded, read_date, read_timestamp};
 use crate::codec::float::{put_js_number, put_pg_float4, put_pg_float8};
+use crate::codec::text::array_text::write_value;
+use crate::codec::text::datetime_text::{expanded, read_date, read_timestamp};
 use crate::codec::{Catalog, Decoder, Param, Target, Types};
 
 /// A type with one of its values in the wire's binary form.

@@ -1,0 +1,116 @@
+'use strict';
+
+// pool.transaction(): a callback between BEGIN and COMMIT, which is run again when its failure is `retryable`.
+
+const { FLAG } = require('../core/numbers.js');
+const {
+  AcquireTimeoutError,
+  HyperionError,
+  NoPrimaryError,
+  ParameterError,
+  aborted,
+  located,
+} = require('../errors.js');
+const { TRANSACTION, callOptions } = require('../options/call-options.js');
+const { openTransaction, timedOut } = require('./transaction.js');
+
+/** The shortest pause before a transaction is tried again. */
+const FIRST_PAUSE_MS = 5;
+
+/**
+ * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch, `fail` ends it at once.
+ * @param {Record<string, any>} options
+ */
+function watchLimits({ timeoutMs = 0, signal }) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  /** @type {(() => void) | undefined} */
+  let onAbort;
+  /** @type {(error: unknown) => void} */
+  let fail = () => {};
+  const over = new Promise((_, reject) => {
+    fail = reject;
+    if (timeoutMs > 0) {
+      timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
+    }
+    if (signal !== undefined) {
+      onAbort = () => reject(aborted(signal));
+      signal.addEventListener('abort', onAbort, { once: true });
+    }
+  });
+  // The caller may not wait for it any more: no unhandled rejection.
+  over.catch(() => {});
+  const stop = () => {
+    clearTimeout(timer);
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  };
+  return { over, stop, fail };
+}
+
+/**
+ * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
+ * @template T
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {(tx: import('./transaction.js').Transaction) => Promise<T> | T} callback
+ * @param {Record<string, any>} options checked
+ * @returns {Promise<T>}
+ */
+async function attempt(runner, callback, options) {
+  if (options.signal?.aborted) throw aborted(options.signal);
+  const { over, stop, fail } = watchLimits(options);
+  // attempt() ends a callback's transaction, so the pool waits for that when it ends.
+  const { begun, transaction } = openTransaction(runner, options, () => false, FLAG.MANAGED);
+  /** @type {unknown} */
+  let refused;
+  begun.catch((error) => {
+    refused = error;
+    fail(error);
+  });
+  const tx = transaction();
+  try {
+    const result = await Promise.race([callback(tx), over]);
+    stop();
+    if (!tx.ended) await tx.commit();
+    return /** @type {T} */ (result);
+  } catch (error) {
+    if (!tx.ended) await tx.rollback().catch(() => {});
+    throw error === refused ? located(error) : error;
+  } finally {
+    stop();
+  }
+}
+
+/**
+ * Runs a callback in a transaction, and again when its failure is `retryable`.
+ * @template T
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {(tx: import('./transaction.js').Transaction) => Promise<T> | T} callback
+ * @param {unknown} options
+ * @param {{ retries: number, patienceMs: number }} presets of the pool; patienceMs: the longest sum of all pauses
+ * @returns {Promise<T>}
+ */
+async function runTransaction(runner, callback, options, presets) {
+  if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
+  const checked = callOptions(options, TRANSACTION);
+  const { retries = presets.retries } = checked;
+  let pause = 0;
+  let paused = 0;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(runner, callback, checked);
+    } catch (error) {
+      // The pool has waited for a connection for acquireTimeoutMs already.
+      const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
+      const again = error instanceof HyperionError && error.retryable && !hasWaited;
+      if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
+      if (!again || tries > retries) throw error;
+      // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
+      pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
+      paused += pause;
+      if (paused > presets.patienceMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
+
+module.exports = { runTransaction };

@@ -1,0 +1,147 @@
+//! The shapes of JSON objects that JavaScript has compiled a constructor for.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use rustc_hash::FxBuildHasher;
+use serde_json::json;
+
+/// How many shapes an environment may have. The first ones stay: what comes when it is full is parsed.
+const MAX_SHAPES: usize = 256;
+/// Objects with more keys are parsed: the engine gives up optimising huge functions.
+const MAX_KEYS: usize = 128;
+/// How often a shape must be met before it is worth a constructor, which costs as much as some fifty calls of
+/// `JSON.parse`. Keys that are data (ids, dates) are met once.
+const WORTH_COMPILING: u8 = 16;
+/// Shapes that are being counted at a time.
+const CANDIDATES: usize = 1024;
+
+/// After so many documents in a row that had to be parsed, only one of `SAMPLE` is tried until one succeeds: an
+/// application whose keys are data shall not pay for being read twice. A prime, so that it meets every column in turn.
+const MANY_IN_VAIN: u32 = 256;
+const SAMPLE: u32 = 17;
+
+/// Ends a key in a list of keys; no byte of UTF-8.
+pub(in crate::codec) const KEY_END: u8 = 0xFF;
+
+/// What a member held when its shape was met: no part of the shape, but what compiled code had best look for first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::codec) enum Member {
+    Text,
+    Int,
+    Number,
+    Object,
+    Array,
+    Other,
+}
+
+impl Member {
+    /// As lib/values/json.js knows it.
+    fn letter(self) -> char {
+        match self {
+            Self::Text => 't',
+            Self::Int => 'i',
+            Self::Number => 'n',
+            Self::Object => 'o',
+            Self::Array => 'a',
+            Self::Other => '-',
+        }
+    }
+}
+
+/// A shape of which JavaScript must be told before it gets a value of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewJsonShape {
+    pub(crate) id: u32,
+    /// JSON: `keys`, and in `members` a letter for each of them.
+    pub(crate) description: String,
+}
+
+/// Keys and values of the objects and arrays that are not complete yet, used again for each document.
+#[derive(Debug, Default)]
+pub(in crate::codec) struct Scratch {
+    pub(in crate::codec) keys: Vec<u8>,
+    pub(in crate::codec) values: Vec<u64>,
+}
+
+impl Scratch {
+    pub(in crate::codec) fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+    }
+}
+
+/// The shapes of one environment. A shape is a list of keys in the document's order: duplicates and all, since an object
+/// literal takes the last of them just as `JSON.parse` does.
+#[derive(Debug, Default)]
+pub(crate) struct JsonShapes {
+    /// A quick hash will do: what collides on purpose collides with 256 others at most.
+    known: HashMap<Box<[u8]>, u16, FxBuildHasher>,
+    /// By their hash: the rest of it, and how often. One that comes to another's place takes it.
+    candidates: Vec<(u32, u8)>,
+    new: Vec<NewJsonShape>,
+    /// Documents in a row that were, or would have been, tried in vain.
+    in_vain: u32,
+    pub(in crate::codec) scratch: Scratch,
+}
+
+impl JsonShapes {
+    /// Shapes that were found since the last call.
+    pub(crate) fn take_new(&mut self) -> impl Iterator<Item = NewJsonShape> {
+        self.new.drain(..)
+    }
+
+    /// Whether to try the next document.
+    pub(in crate::codec) fn is_worth_trying(&mut self) -> bool {
+        if self.in_vain < MANY_IN_VAIN || self.in_vain.is_multiple_of(SAMPLE) {
+            return true;
+        }
+        self.in_vain = self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN);
+        false
+    }
+
+    /// Takes note of a document that was tried.
+    pub(in crate::codec) fn tried(&mut self, success: bool) {
+        self.in_vain = if success { 0 } else { self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN) };
+    }
+
+    /// The number of the shape with these keys, each ended by [`KEY_END`]; None when JavaScript had better parse.
+    pub(in crate::codec) fn find(
+        &mut self,
+        keys: &[u8],
+        members: impl ExactSizeIterator<Item = Member>,
+    ) -> Option<u16> {
+        if let Some(id) = self.known.get(keys) {
+            return Some(*id);
+        }
+        if self.known.len() >= MAX_SHAPES || members.len() > MAX_KEYS || !self.is_worth_compiling(keys) {
+            return None;
+        }
+        let names: Option<Vec<&str>> = keys
+            .split_inclusive(|byte| *byte == KEY_END)
+            .map(|key| std::str::from_utf8(key.strip_suffix(&[KEY_END])?).ok())
+            .collect();
+        let id = self.known.len() as u16;
+        let members: String = members.map(Member::letter).collect();
+        let description = json!({ "keys": names?, "members": members }).to_string();
+        self.known.insert(keys.into(), id);
+        self.new.push(NewJsonShape { id: id.into(), description });
+        if self.known.len() == MAX_SHAPES {
+            self.candidates = Vec::new();
+        }
+        Some(id)
+    }
+
+    /// Counts a shape that is not known.
+    fn is_worth_compiling(&mut self, keys: &[u8]) -> bool {
+        self.candidates.resize(CANDIDATES, (0, 0));
+        let hash = self.known.hasher().hash_one(keys);
+        let candidate = &mut self.candidates[hash as usize % CANDIDATES];
+        let rest = (hash >> 32) as u32;
+        if candidate.0 != rest {
+            *candidate = (rest, 0);
+        }
+        candidate.1 = candidate.1.saturating_add(1);
+        candidate.1 >= WORTH_COMPILING
+    }
+}

@@ -1,0 +1,148 @@
+//! JavaScript arrays as PostgreSQL's array literals (docs, 8.15.6 Array Input and Output Syntax).
+
+use bytes::{BufMut, BytesMut};
+use postgres_types::{Kind, Type};
+
+use crate::codec::decode::array::MAX_DIMENSIONS;
+use crate::codec::decode::net::hex;
+use crate::codec::encode::param::{Param, Target};
+use crate::codec::error::ParamError;
+use crate::codec::types::{base, type_name};
+
+/// bytea in hex format.
+pub(in crate::codec) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
+    out.reserve(2 + bytes.len() * 2);
+    out.put_slice(b"\\x");
+    for &byte in bytes {
+        out.put_slice(&hex(byte));
+    }
+}
+
+/// int2vector and oidvector: `1 2 3`.
+pub(in crate::codec) fn put_vector(
+    items: &[Param<'_>],
+    to: Target<'_>,
+    vector: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
+    let member = if *vector == Type::INT2_VECTOR { Type::INT2 } else { Type::OID };
+    for (index, item) in items.iter().enumerate() {
+        if !matches!(item, Param::Int(_) | Param::Number(_) | Param::BigInt(_) | Param::BigIntText(_)) {
+            return Err(item.cannot_send(to.ty));
+        }
+        if index > 0 {
+            out.put_u8(b' ');
+        }
+        item.write_text(to.with(&member), out)?;
+    }
+    Ok(())
+}
+
+/// An array literal; `member` is the type of its elements.
+pub(in crate::codec) fn put_array(
+    items: &[Param<'_>],
+    to: Target<'_>,
+    member: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
+    // A domain may be over an array: an array in an array of them is a value, not a dimension.
+    let element = base(member);
+    let is_vector = matches!(*element, Type::INT2_VECTOR | Type::OID_VECTOR);
+    let of_arrays = matches!(element.kind(), Kind::Array(_)) && !is_vector;
+    if items.is_empty() || (!of_arrays && items.iter().all(is_hollow)) {
+        out.put_slice(b"{}");
+        return Ok(());
+    }
+    let mut dimensions = Vec::new();
+    let mut level = Some(items);
+    while let Some(items) = level {
+        if dimensions.len() == MAX_DIMENSIONS {
+            return Err(ParamError::TooDeep { ty: type_name(to.ty) });
+        }
+        dimensions.push(items.len());
+        level = match items.first() {
+            Some(Param::Array(inner)) if !of_arrays => Some(inner),
+            _ => None,
+        };
+    }
+    Literal { ty: to.ty, member: to.with(member), delimiter: to.catalog.delimiter(member), of_arrays }.put(
+        items,
+        &dimensions,
+        out,
+    )
+}
+
+/// An array with no element at any depth.
+fn is_hollow(item: &Param<'_>) -> bool {
+    matches!(item, Param::Array(items) if items.iter().all(is_hollow))
+}
+
+struct Literal<'a> {
+    ty: &'a Type,
+    member: Target<'a>,
+    delimiter: u8,
+    of_arrays: bool,
+}
+
+impl Literal<'_> {
+    fn put(&self, items: &[Param<'_>], dimensions: &[usize], out: &mut BytesMut) -> Result<(), ParamError> {
+        let Some((&len, inner)) = dimensions.split_first() else {
+            return Err(self.ragged());
+        };
+        if items.len() != len {
+            return Err(self.ragged());
+        }
+        out.put_u8(b'{');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.put_u8(self.delimiter);
+            }
+            match item {
+                Param::Array(items) if !self.of_arrays => self.put(items, inner, out)?,
+                _ if !inner.is_empty() => return Err(self.ragged()),
+                Param::Null => out.put_slice(b"NULL"),
+                _ => self.put_element(item, out)?,
+            }
+        }
+        out.put_u8(b'}');
+        Ok(())
+    }
+
+    fn put_element(&self, item: &Param<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+        if matches!(item, Param::Bool(_) | Param::Int(_) | Param::Number(_) | Param::BigInt(_) | Param::BigIntText(_)) {
+            return item.write_text(self.member, out);
+        }
+        let from = out.len() + 1;
+        out.put_u8(b'"');
+        item.write_text(self.member, out)?;
+        escape(out, from);
+        out.put_u8(b'"');
+        Ok(())
+    }
+
+    fn ragged(&self) -> ParamError {
+        ParamError::Ragged { ty: type_name(self.ty) }
+    }
+}
+
+/// Puts a backslash before each quote and backslash in what was written since `from`.
+pub(in crate::codec) fn escape(out: &mut BytesMut, from: usize) {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let extra = out[from..].iter().filter(|byte| special(byte)).count();
+    if extra == 0 {
+        return;
+    }
+    let mut read = out.len();
+    out.put_bytes(0, extra);
+    let mut write = out.len();
+    // From the end, so that each byte moves once and nothing is copied aside.
+    while read > from {
+        read -= 1;
+        write -= 1;
+        out[write] = out[read];
+        if special(&out[read]) {
+            write -= 1;
+            out[write] = b'\\';
+        }
+    }
+}
