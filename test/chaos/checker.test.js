@@ -79,23 +79,23 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     ['lost', 'doubled', 'torn'],
     ({ truth, row }) => (truth.rows = truth.rows.toSpliced(2, 1, row(2))),
   ],
-  ['a row twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(1)])],
-  ['an unknown one twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(4), row(4)])],
-  ['a row that was denied', ['denied'], ({ truth, row }) => (truth.rows = [...truth.rows, row(3)])],
+  ['a row is there twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(1)])],
+  ['an unknown write is there twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(4), row(4)])],
+  ['a row of a write that was not applied', ['denied'], ({ truth, row }) => (truth.rows = [...truth.rows, row(3)])],
   [
-    'a row that was denied, on the deposed node',
+    'a row of a write that was not applied, on the deposed node',
     ['denied'],
     ({ truth, row }) => (truth.deposed = [{ node: 'old:1', rows: [row(3)] }]),
   ],
-  ['half of an unknown one', ['torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(3, 1))],
-  ["nobody's row", ['strange'], ({ truth, row }) => (truth.rows = [...truth.rows, row(99)])],
+  ['half of an unknown transaction is there', ['torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(3, 1))],
+  ['a row that nobody wrote', ['strange'], ({ truth, row }) => (truth.rows = [...truth.rows, row(99)])],
   [
-    'lost on the old primary, and applied again on the new one',
+    'a write was lost on the old primary, and applied again on the new one',
     ['moved'],
     ({ truth, row }) => (truth.rows = truth.rows.toSpliced(0, 1, row(1, 1, '00000002'))),
   ],
   [
-    'acknowledged by the old primary when the new one was known',
+    'a write was acknowledged by the old primary when the new one was known',
     ['deposed'],
     ({ write, truth, row }) => {
       write(60, { timeline: '00000001' });
@@ -103,7 +103,7 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     },
   ],
   [
-    'sent to the old primary when the pool had told of the new one',
+    'a write was sent to the old primary after the event for the new one',
     ['misdirected'],
     ({ history, truth, row, write }) => {
       write(46, { fate: 'unknown', error: lost });
@@ -111,17 +111,17 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
       assert.equal(history.primaries.length, 2);
     },
   ],
-  ['a write nobody answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
-  ['a stream nobody answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
+  ['a write was never answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
+  ['a stream was never answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
   [
-    'more unknown than in flight',
+    'more writes are unknown than were in flight',
     ['unexplained'],
     ({ write }) => {
       for (const id of [70, 71]) write(id, { fate: 'unknown', error: lost });
     },
   ],
   [
-    'unknown, and nothing had happened',
+    'a write is unknown without any fault',
     ['unexplained'],
     ({ history }) => {
       history.strikes = [];
@@ -146,45 +146,45 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     ['unread'],
     ({ history }) => Object.assign(history.reads[0], { fate: 'not-applied', error: refused }),
   ],
-  ['an acknowledged write was not seen', ['stale'], ({ history }) => (history.reads[0].found = 0)],
-  ['half a transaction was seen', ['stale'], ({ history }) => (history.reads[1].found = 1)],
-  ['what was denied was seen', ['stale'], ({ history }) => (history.reads[2].found = 1)],
+  ['a read missed an acknowledged write', ['stale'], ({ history }) => (history.reads[0].found = 0)],
+  ['a read saw half a transaction', ['stale'], ({ history }) => (history.reads[1].found = 1)],
+  ['a read saw a write that was not applied', ['stale'], ({ history }) => (history.reads[2].found = 1)],
   ['a stream was short', ['misread'], ({ history }) => (history.streams[0].got = 99)],
   ['a stream gave a row twice', ['misread'], ({ history }) => (history.streams[2].wrong = '{"i":29}')],
   ['a stream was longer', ['misread'], ({ history }) => (history.streams[0].got = 101)],
   ['a stream that was left was short', ['misread'], ({ history }) => (history.streams[1].got = 9)],
-  ['a notification came twice', ['repeated'], ({ hear }) => hear(1, 1)],
+  ['a notification arrived twice', ['repeated'], ({ hear }) => hear(1, 1)],
   [
-    'notifications came in another order',
+    'notifications arrived in another order',
     ['disordered'],
     ({ history }) => history.received.unshift(.../** @type {any} */ (history.received.splice(2, 1))),
   ],
-  ['a notification did not come', ['missed'], ({ history }) => history.received.splice(1, 1)],
+  ['a notification did not arrive', ['missed'], ({ history }) => history.received.splice(1, 1)],
   [
-    'another channel had the gap',
+    'a notification did not arrive, and the gap was that of another channel',
     ['missed'],
     ({ history }) => {
       history.gaps[0].channels = ['b'];
     },
   ],
   [
-    'the gap was over when it was sent',
+    'a notification did not arrive that was sent after the gap',
     ['missed'],
     ({ history }) => {
       history.gaps[0].until = 1490;
     },
   ],
   [
-    'the gap began when it had been acknowledged',
+    'a notification did not arrive that was acknowledged before the gap',
     ['missed'],
     ({ history }) => {
       history.gaps[0].since = 1520;
     },
   ],
-  ['something came that nobody sent', ['forged'], ({ hear }) => hear(0, 77)],
-  ['what was denied came', ['forged'], ({ hear }) => hear(0, 3)],
-  ['something came to the wrong channel', ['forged'], ({ hear }) => hear(0, 6, 'a')],
-  ['something came after unlisten()', ['unasked'], ({ hear }) => hear(1, 5, 'a', 1310)],
+  ['a notification arrived that nobody sent', ['forged'], ({ hear }) => hear(0, 77)],
+  ['a notification arrived that was not sent', ['forged'], ({ hear }) => hear(0, 3)],
+  ['a notification arrived on the wrong channel', ['forged'], ({ hear }) => hear(0, 6, 'a')],
+  ['a notification arrived after unlisten()', ['unasked'], ({ hear }) => hear(1, 5, 'a', 1310)],
   ['a channel is deaf', ['deaf'], ({ history }) => history.deaf.push('a')],
 ]);
 

@@ -128,7 +128,7 @@ test('cli: wrong usage has exit code 2, the reason and the usage on stderr, noth
   }
 });
 
-test('cli --help and --version', async () => {
+test('cli --help prints the usage, and --version the version', async () => {
   const help = await run(['--help']);
   assert.deepEqual([help.code, help.err, help.lines[0].split(' ')[0]], [0, '', 'Usage:']);
   assert.deepEqual(

@@ -108,7 +108,7 @@ test('cli status of a healthy cluster lists the nodes in the order given', async
   assert.equal(lines.at(-1), `${primary} accepts writes.`);
 });
 
-test('cli status with a connection string', async () => {
+test('cli status takes a connection string', async () => {
   const { user, password, database, hosts } = db.cluster;
   const login = `${encodeURIComponent(user)}:${encodeURIComponent(password)}`;
   const { code, err, lines } = await run(['status', `postgres://${login}@${hosts.join()}/${database}`]);

@@ -150,7 +150,7 @@ test('doctor --json has all that was seen, and no password', async () => {
   assert.ok(!out.includes(db.cluster.password));
 });
 
-test('doctor as a role with few rights, and with a wrong password', async () => {
+test('doctor names the right that a role lacks, and a wrong password without showing it', async () => {
   await db.sql(`CREATE ROLE plain LOGIN PASSWORD 's3cret'; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public`);
   const hosts = db.cluster.hosts.join();
   const env = { PGUSER: 'plain', PGDATABASE: db.cluster.database };

@@ -135,7 +135,7 @@ describe('the entrance of a test node', { skip }, () => {
     assert.equal(row.started, started, 'it was not restarted');
   });
 
-  test('test node: client certificates', async (t) => {
+  test('test node: pg_hba.conf may demand client certificates', async (t) => {
     const tls = { ...pki.servers.good, ca: pki.ca.pem };
     const cluster = await clusterFor(t, { nodes: 1, tls, hba: ['hostssl all app all cert'] });
     const node = /** @type {LocalNode} */ (cluster.primary());

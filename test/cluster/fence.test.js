@@ -161,7 +161,7 @@ describe('a fence and idle connections', () => {
     assert.deepEqual(names(ports), names(FIRST.map(() => next.port)));
   });
 
-  test('fence without a promotion: statements wait, and none runs on the fenced node', async (t) => {
+  test('fence: until another node is promoted statements wait, and none runs on the fenced node', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 20_000, poolSize: 3 });
     await pool.query('CREATE TABLE waits (id int4)');
     await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
@@ -198,7 +198,7 @@ describe('a fence and idle connections', () => {
     await pool.query('DROP TABLE waits');
   });
 
-  test('fence without any promotion: ERR_NO_PRIMARY within acquireTimeoutMs, with the reason', async (t) => {
+  test('fence: when no node is promoted, ERR_NO_PRIMARY comes within acquireTimeoutMs, with the reason', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 500 });
     await pool.query('SELECT 1');
     await sleep(250);

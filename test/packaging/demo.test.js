@@ -24,7 +24,7 @@ const refused = Object.assign(new Error('refused'), { code: '25006', outcome: 'n
 
 /** What is done to an honest run, the exit code, and the figures of the verdict that must change. */
 const CASES = [
-  ['nothing', () => {}, 0, { acknowledged: 5, present: 5, lost: 0, duplicated: 0 }],
+  ['an honest run', () => {}, 0, { acknowledged: 5, present: 5, lost: 0, duplicated: 0 }],
   ['an acknowledged row is missing', ({ rows }) => rows.splice(0, 1), 1, { lost: 1, present: 4, torn: 0 }],
   ['an acknowledged transaction is missing', ({ rows }) => rows.splice(2, 3), 1, { lost: 3, torn: 0 }],
   ['a part of an acknowledged transaction is missing', ({ rows }) => rows.splice(3, 1), 1, { lost: 1, torn: 1 }],

@@ -46,9 +46,10 @@ for (const block of written('sql')) {
   });
 }
 
-for (const block of written('json')) test(nameOf(block), () => JSON.parse(block.text));
+for (const block of written('json')) test(`docs: json block is JSON: ${nameOf(block)}`, () => JSON.parse(block.text));
 
-for (const block of written('sh')) test(nameOf(block), () => checkShell(block.text));
+for (const block of written('sh'))
+  test(`docs: commands of a sh block exist: ${nameOf(block)}`, () => checkShell(block.text));
 
 test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 }, async (t) => {
   const folder = fs.mkdtempSync(path.join(__dirname, 'docs', 'ts-'));

@@ -196,7 +196,7 @@ const CASES = {
 };
 
 for (const [name, { script, does = ASK, options = {}, mostMb = MOST_MB, says }] of Object.entries(CASES)) {
-  test(`hostile server, memory: ${name}`, async (t) => {
+  test(`hostile server, the client's memory stays bounded: ${name}`, async (t) => {
     const server = await FakeServer.open(script);
     t.after(() => server.close());
     const code = `

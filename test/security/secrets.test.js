@@ -131,21 +131,21 @@ const at = (/** @type {number} */ port) => ({ host: '127.0.0.1', port, user: db.
 
 describe('secrets: a password given in each way', () => {
   for (const [way, given] of Object.entries(WAYS)) {
-    test(`secrets: no password in the error when no server is there: ${way}`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the error when no server is there`, async (t) => {
       const { options, env } = given(t, at(await freePort()));
       const text = await witness({ options, work: 'anything' }, env);
       assert.ok(codes(text).includes('query ERR_NO_PRIMARY'), text);
       assertSecretless(text);
     });
 
-    test(`secrets: no password in the error when it is wrong: ${way}`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the error when it is wrong`, async (t) => {
       const { options, env } = given(t, at(db.cluster.primary().port));
       const text = await witness({ options, work: 'anything' }, env);
       assert.ok(codes(text).includes('query 28P01'), text);
       assertSecretless(text);
     });
 
-    test(`secrets: no password in the errors when the server ends the session and refuses others: ${way}`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the errors when the server ends the session and refuses others`, async (t) => {
       const role = `leaver_${crypto.randomUUID().slice(0, 8)}`;
       await db.sql(`CREATE ROLE ${role} LOGIN PASSWORD '${SECRET.replaceAll("'", "''")}'`);
       await db.sql(`ALTER ROLE ${role} CONNECTION LIMIT 20`);
@@ -169,7 +169,7 @@ describe('secrets: createPool fails', () => {
     .toString();
   /** @type {[string, any][]} */
   const WRONG = [
-    ['an unknown option beside it', { password: '@secret', nonsense: '@secret' }],
+    ['an unknown option beside the password', { password: '@secret', nonsense: '@secret' }],
     ['a password that is an object', { password: { value: '@secret' } }],
     ['a password that is an array', { password: ['@secret'] }],
     ['a password that is a symbol', { password: '@symbol' }],
@@ -189,7 +189,7 @@ describe('secrets: createPool fails', () => {
     ['a session setting of a strange name', { options: { '@secret': 1, 'a b': '@secret' } }],
   ];
   for (const [how, options] of WRONG) {
-    test(`secrets: createPool refuses it and shows no secret: ${how}`, async () => {
+    test(`secrets: createPool refuses ${how}, and shows no secret`, async () => {
       const text = await witness({ options, work: 'anything' });
       assert.match(text, /^failed: createPool ERR_INVALID_OPTION$/m);
       assertSecretless(text);

@@ -139,7 +139,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE aborted');
   });
 
-  test('signal aborted in the tick of the call', async (t) => {
+  test('signal aborted in the tick of the call: the statement is not applied', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE same_tick (id int)');
     const controller = new AbortController();
@@ -152,7 +152,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE same_tick');
   });
 
-  test('signal aborted while the statement waits for a connection', async (t) => {
+  test('signal aborted while the statement waits for a connection: it is never sent', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE waiting (id int)');
     const tx = await pool.begin();
@@ -168,7 +168,7 @@ describe('signal', () => {
     await pool.query('DROP TABLE waiting');
   });
 
-  test('signal aborted while the statement runs', async (t) => {
+  test('signal aborted while the statement runs: it is cancelled, and the connection goes on', async (t) => {
     const applicationName = named('abort');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -190,7 +190,7 @@ describe('signal', () => {
     assert.deepStrictEqual(await other, [{ v: 2 }]);
   });
 
-  test('signal may be of AbortSignal.timeout and AbortSignal.any', async (t) => {
+  test('signal may be one of AbortSignal.timeout() and AbortSignal.any()', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(
       pool.query('SELECT pg_sleep(30)', [], { signal: AbortSignal.any([AbortSignal.timeout(50)]) }),

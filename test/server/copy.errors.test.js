@@ -55,7 +55,7 @@ describe('copyFrom: a load that is given up', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }]);
   });
 
-  test('copyFrom that a signal or timeoutMs ends, in every phase: no row stays, and the source is left', async (t) => {
+  test('copyFrom that a signal or timeoutMs ends, in every phase: no row stays, and the source is closed', async (t) => {
     const { pool, table } = await withTable(db, t, 'id int4', { poolSize: 1 });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
     const before = watched([[1]], undefined, {});

@@ -12,7 +12,7 @@ const { countOf, textOf, withTable } = require('../support/copies');
 const db = useCluster({ nodes: 1, synchronous: false });
 
 describe('copyFrom: rows', () => {
-  test('copyFrom: 100,000 rows from a generator, while the event loop goes on', async (t) => {
+  test('copyFrom: 100,000 rows from a generator arrive, while the event loop goes on', async (t) => {
     const { pool, table } = await withTable(db, t, 'id int4, name text, at timestamptz, doc jsonb');
     /** @type {{ rows: number, bytes: number }[]} */
     const progress = [];
@@ -131,7 +131,7 @@ describe('copyFrom: rows', () => {
     assert.equal(await countOf(pool, table), 502);
   });
 
-  test('copyFrom: a row that the server refuses ends the load at once, and the source is left', async (t) => {
+  test('copyFrom: a row that the server refuses ends the load at once, and the source is closed', async (t) => {
     const { pool, table } = await withTable(db, t, 'id int4 PRIMARY KEY');
     for (const target of [table, `COPY ${table} FROM STDIN`]) {
       let left = false;
@@ -168,7 +168,7 @@ describe('copyFrom: rows', () => {
     assert.equal(await countOf(pool, table), 0);
   });
 
-  test('copyFrom: large values', async (t) => {
+  test('copyFrom: values of 50 MB arrive', async (t) => {
     const { pool, table } = await withTable(db, t, 'a text, b bytea');
     const text = 'é'.repeat(25_000_000);
     const bytes = Buffer.alloc(50_000_000, 9);
@@ -191,7 +191,7 @@ describe('copyFrom: rows', () => {
     assert.equal(got[0].m, require('node:crypto').createHash('md5').update(bytes).digest('hex'));
   });
 
-  test('copyFrom into a table with a deferred constraint or a trigger that drops rows, and into a view', async (t) => {
+  test('copyFrom: a deferred constraint fails the load, and a trigger may drop rows of it', async (t) => {
     const { pool, table } = await withTable(db, t, 'id int4, parent int4');
     await pool.query(`ALTER TABLE ${table} ADD PRIMARY KEY (id)`);
     await pool.query(`ALTER TABLE ${table} ADD FOREIGN KEY (parent) REFERENCES ${table} DEFERRABLE INITIALLY DEFERRED`);

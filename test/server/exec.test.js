@@ -142,7 +142,7 @@ describe('exec(): an array with the rows of each statement', () => {
     );
   });
 
-  test('exec(): values of a type that is dropped, changed or created by the end of the script', async (t) => {
+  test('exec(): values of a type that the script itself creates, drops or renames are read', async (t) => {
     const pool = db.pool(t);
     const [, rows] = await pool.exec(
       "CREATE TYPE brief AS ENUM ('a'); SELECT 'a'::brief AS v, 1 AS n; DROP TYPE brief",
@@ -255,7 +255,7 @@ describe('exec(): what a script changes in its session', () => {
 });
 
 describe('exec(): size', () => {
-  test('exec() of 1000 statements', async (t) => {
+  test('exec() of 1000 statements has 1000 results', async (t) => {
     const results = await db.pool(t).exec(
       range(1000)
         .map((i) => `SELECT ${i} AS v`)
@@ -267,7 +267,7 @@ describe('exec(): size', () => {
     );
   });
 
-  test('exec() of 10 MB of text, sent and returned, also in a transaction', async (t) => {
+  test('exec() sends and returns 10 MB of text, also in a transaction', async (t) => {
     const pool = db.pool(t);
     const text = 'é;COMMIT;'.repeat(1 << 20);
     const script = `SELECT length('${text}') AS n; SELECT '${text}' AS text`;
@@ -281,7 +281,7 @@ describe('exec(): size', () => {
     }
   });
 
-  test('exec() with many rows in several results', async (t) => {
+  test('exec() returns many rows in several results', async (t) => {
     const script = range(3)
       .map((i) => `SELECT g, repeat('x', 100) AS t FROM generate_series(1, 30000 + ${i}) g`)
       .join(';');

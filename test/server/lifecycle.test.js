@@ -51,14 +51,14 @@ describe('end()', () => {
     assert.equal((await failureOf(pool.query('SELECT 1'))).code, 'ERR_POOL_CLOSED');
   });
 
-  test('end() of a pool that was never used', async (t) => {
+  test('end() of a pool that was never used resolves', async (t) => {
     const pool = db.pool(t);
     await pool.end();
     const nowhere = createPool({ hosts: 'nowhere.invalid', user: 'u' });
     await nowhere.end();
   });
 
-  test('end() while the pool is still looking for a node', async () => {
+  test('end() while the pool is still looking for a node waits for the statements that fail', async () => {
     const pool = createPool({ hosts: '127.0.0.1:1', user: 'u', password: 'p', acquireTimeoutMs: 300 });
     const waiting = failureOf(pool.query('SELECT 1'));
     const ended = pool.end();

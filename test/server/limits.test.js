@@ -32,7 +32,7 @@ describe('maxResultBytes: a result that is too large', () => {
     ['one row', ONE],
     ['many rows', MANY],
   ]) {
-    test(`maxResultBytes: ${what} beyond the limit are ERR_RESULT_TOO_LARGE, and the same connection goes on`, async (t) => {
+    test(`maxResultBytes: a result of ${what} beyond the limit is ERR_RESULT_TOO_LARGE, and the same connection goes on`, async (t) => {
       const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
       const pid = await pidOf(pool);
       for (const _ of range(3)) {
@@ -161,7 +161,9 @@ describe('maxResultBytes: memory', () => {
     ['200 MB in small rows', "SELECT i, repeat('x', 180) AS v FROM generate_series(1, 1000000) i", 60],
   ];
   for (const [what, sql, megabytes] of HUGE) {
-    test(`maxResultBytes: ${what} beyond the limit takes next to no memory`, { timeout: 180_000 }, async () => {
+    test(`maxResultBytes: a result beyond the limit takes next to no memory: ${what}`, {
+      timeout: 180_000,
+    }, async () => {
       const [line] = await printedBy(
         db,
         `

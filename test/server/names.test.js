@@ -73,7 +73,7 @@ describe('column names', () => {
     });
   }
 
-  test('column names: all of them in one row, in every way to read rows', async (t) => {
+  test('column names: all of them in one row are properties, in every way to read rows', async (t) => {
     const pool = db.pool(t);
     same((await pool.query(`SELECT ${LIST}`))[0], ROW);
     for await (const row of pool.stream(`SELECT ${LIST} FROM generate_series(1, 3)`)) same(row, ROW);
@@ -109,11 +109,11 @@ describe('column names', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS a, 2 AS a', [], { rowMode: 'array' }), [[1, 2]]);
   });
 
-  test('column names: a column without a name', async (t) => {
+  test('column names: a column without a name is "?column?"', async (t) => {
     assert.deepStrictEqual(await db.pool(t).query('SELECT 1, 2 AS "?column?"'), [{ '?column?': 2 }]);
   });
 
-  test('column names: all of them where code generation is forbidden', async () => {
+  test('column names: all of them are properties where code generation is forbidden', async () => {
     const lines = await printedBy(
       db,
       `const pool = createPool(options);

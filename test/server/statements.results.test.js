@@ -158,7 +158,7 @@ describe('results of query()', () => {
   });
 
   for (const columns of [31, 32, 33, 63, 64, 65, 128, 256, 257, 1_600]) {
-    test(`results: ${columns} columns, every other one NULL`, async (t) => {
+    test(`results: ${columns} columns, every other one NULL, are read`, async (t) => {
       const pool = db.pool(t);
       const list = range(columns)
         .map((i) => `CASE WHEN (g + ${i}) % 2 = 0 THEN ${i} END AS c${i}`)
@@ -174,7 +174,7 @@ describe('results of query()', () => {
     });
   }
 
-  test('results: 1,600 columns of a table, of mixed types', async (t) => {
+  test('results: 1,600 columns of a table, of mixed types, are read', async (t) => {
     const pool = db.pool(t);
     const types = ['int4', 'text', 'bool', 'float8'];
     await pool.query(
@@ -213,7 +213,7 @@ describe('results of query()', () => {
 });
 
 describe('size of statements and results', () => {
-  test('size: 100,000 rows, while the event loop goes on', async (t) => {
+  test('size: 100,000 rows are read, while the event loop goes on', async (t) => {
     const pool = db.pool(t);
     let ticks = 0;
     const timer = setInterval(() => {
@@ -249,7 +249,7 @@ describe('size of statements and results', () => {
     assert.ok(ticks > 3, `${ticks} timer ticks meanwhile`);
   });
 
-  test('size: a row of 50 MB', async (t) => {
+  test('size: a row of 50 MB is read', async (t) => {
     const pool = db.pool(t);
     const size = 50_000_000;
     const [{ ascii }] = await pool.query("SELECT repeat('0123456789', $1::int4 / 10) AS ascii", [size]);
@@ -267,7 +267,7 @@ describe('size of statements and results', () => {
     assert.equal(last, 'z');
   });
 
-  test('size: large and small results side by side', async (t) => {
+  test('size: large and small results side by side are read', async (t) => {
     const pool = db.pool(t, { poolSize: 3 });
     const answers = await Promise.all(
       range(60).map((i) =>
@@ -280,7 +280,7 @@ describe('size of statements and results', () => {
     });
   });
 
-  test('size: a statement of more than 1 MB', async (t) => {
+  test('size: a statement of more than 1 MB is sent', async (t) => {
     const pool = db.pool(t);
     const filler = 'x'.repeat(1_500_000);
     assert.deepStrictEqual(await pool.query(`SELECT length('${filler}') AS v`), [{ v: 1_500_000 }]);
@@ -302,7 +302,7 @@ describe('size of statements and results', () => {
     (1 << 20) + 1,
     5_000_000,
   ]) {
-    test(`size: a parameter of ${size} bytes among small ones`, async (t) => {
+    test(`size: a parameter of ${size} bytes among small ones is sent`, async (t) => {
       const pool = db.pool(t);
       const sql = 'SELECT $1::int4 AS before, $2::text AS big, $3::int4 AS after';
       for (const big of ['a'.repeat(size), 'é'.repeat(size / 2), '😀'.repeat(size / 4)]) {
@@ -323,7 +323,7 @@ describe('size of statements and results', () => {
     });
   }
 
-  test('size: 50 MB of parameters', async (t) => {
+  test('size: 50 MB of parameters are sent', async (t) => {
     const pool = db.pool(t);
     const text = 'é'.repeat(10_000_000);
     const bytes = Buffer.alloc(30_000_000, 7);
@@ -354,7 +354,7 @@ describe('size of statements and results', () => {
     });
   }
 
-  test('size: arrays of 100,000 elements', async (t) => {
+  test('size: arrays of 100,000 elements are sent and read', async (t) => {
     const pool = db.pool(t);
     const numbers = range(100_000);
     assert.deepStrictEqual(await pool.query('SELECT $1::int4[] AS v', [numbers]), [{ v: numbers }]);

@@ -177,7 +177,7 @@ describe("stream() with rowMode 'array'", () => {
     assert.equal((await failureOf(pool.query(sql, [], { rowMode: 'list' }))).code, 'ERR_INVALID_PARAM');
   });
 
-  test("stream() with rowMode 'array' of 1,600 columns", async (t) => {
+  test("stream() with rowMode 'array' gives 1,600 columns", async (t) => {
     const pool = db.pool(t);
     const [row] = await pool.query(`SELECT ${range(1600).join()}`, [], { rowMode: 'array' });
     assert.deepStrictEqual(row, range(1600));

@@ -121,7 +121,7 @@ describe('begin()', () => {
     assert.deepEqual(await idsIn(db, table), [1, 2]);
   });
 
-  test('begin(): savepoints', async (t) => {
+  test('begin(): ROLLBACK TO SAVEPOINT undoes a part of the transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(db, t);
     const tx = await pool.begin();
@@ -172,7 +172,7 @@ describe('begin()', () => {
     }
   });
 
-  test('begin(): large results, and errors in the middle of them', async (t) => {
+  test('begin(): large results arrive, and an error in the middle of one leaves the connection usable', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const tx = await pool.begin();
     assert.equal((await tx.query("SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")).length, 20_000);

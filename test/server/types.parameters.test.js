@@ -238,7 +238,7 @@ describe('parameters of each type', () => {
     }
   });
 
-  test('parameters: types that the server infers from the statement', async (t) => {
+  test('parameters: each has the type that the server infers from the statement', async (t) => {
     const pool = db.pool(t);
     await pool.query(
       'CREATE TABLE inferred (a int4, b int8, c numeric, d text, e jsonb, f timestamptz, g bytea, h int4[], i bool, j float8)',
