@@ -25,10 +25,5 @@ exports.circles = [
   why: 'arrays, ranges and records are made of values of any type, arrays, ranges and records among them',
 }));
 
-/** @param {string} why @param {string} names between spaces */
-const named = (why, names) => Object.fromEntries(names.split(' ').map((name) => [name, why]));
-
-/** Names that several types of src/ have, with the reason. @type {Record<string, string>} */
-exports.types = {
-  ...named('being renamed in src/query', 'Command Target'),
-};
+/** Names that several types of src/ have, each with the reason. @type {Record<string, string>} */
+exports.types = {};

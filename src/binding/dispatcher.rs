@@ -17,7 +17,7 @@ use crate::query::copy::Piece;
 use crate::query::flow_control::FlowControl;
 use crate::query::listen;
 use crate::query::promise::Promise;
-use crate::query::transaction::Command;
+use crate::query::transaction::TransactionCommand;
 
 /// What JavaScript asks of the I/O thread.
 #[derive(Debug)]
@@ -147,8 +147,10 @@ impl Dispatcher {
             Operation::Query => pool.query(frame, promise(), cancellation.clone()),
             Operation::Batch => pool.batch(frame, promise(), cancellation.clone(), &self.queue),
             Operation::Begin => pool.begin(frame, promise(), cancellation.clone()),
-            Operation::Commit => pool.end_transaction(frame, Command::Commit(promise(), cancellation.clone())),
-            Operation::Rollback => pool.end_transaction(frame, Command::Rollback(promise())),
+            Operation::Commit => {
+                pool.end_transaction(frame, TransactionCommand::Commit(promise(), cancellation.clone()));
+            }
+            Operation::Rollback => pool.end_transaction(frame, TransactionCommand::Rollback(promise())),
             Operation::Load => {
                 if let Some(pieces) = pool.load(frame, promise(), cancellation.clone()) {
                     self.loads.retain(|_, load| !load.is_closed());
@@ -158,8 +160,8 @@ impl Dispatcher {
             Operation::Unload => pool.unload(frame, promise(), cancellation.clone()),
             Operation::Script => pool.script(frame, promise(), cancellation.clone()),
             Operation::Notices => pool.want_notices(frame.count > 0),
-            Operation::Listen => pool.listener(listen::Command::Listen(frame.text(), promise())),
-            Operation::Unlisten => pool.listener(listen::Command::Unlisten(frame.text(), promise())),
+            Operation::Listen => pool.listener(listen::ListenCommand::Listen(frame.text(), promise())),
+            Operation::Unlisten => pool.listener(listen::ListenCommand::Unlisten(frame.text(), promise())),
             Operation::Password => pool.password(frame),
             Operation::Panic => pool.panic(promise()),
             Operation::Cancel | Operation::Credit | Operation::Data | Operation::EndData => {}

@@ -33,7 +33,7 @@ use crate::query::promise::Promise;
 use crate::query::script::Script;
 use crate::query::single::Query;
 use crate::query::statement::Statement;
-use crate::query::transaction::Command;
+use crate::query::transaction::TransactionCommand;
 
 /// What JavaScript's thread may ask of a pool at any time. Weak, because the objects of JavaScript may outlive the I/O thread.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ fn ask(pool: u32, queue: &Arc<CompletionQueue>, requests: &PasswordRequests) -> 
 #[derive(Debug)]
 struct OpenTransaction {
     /// Its drop rolls the transaction back once the commands before it are done.
-    commands: UnboundedSender<Command>,
+    commands: UnboundedSender<TransactionCommand>,
     /// A callback ends the transaction, and closing the pool waits for that.
     managed: bool,
 }
@@ -135,7 +135,7 @@ pub(super) struct RunningPool {
     texts: HashMap<u32, Arc<StatementText>>,
     transactions: HashMap<u32, OpenTransaction>,
     /// Started by the first LISTEN.
-    listener: Option<UnboundedSender<listen::Command>>,
+    listener: Option<UnboundedSender<listen::ListenCommand>>,
 }
 
 impl RunningPool {
@@ -179,7 +179,7 @@ impl RunningPool {
             let query = Query { call, statement };
             self.router.submit(Job::Query(Box::new(query)));
         } else {
-            self.command(frame, Command::Query { promise, statement, cancellation });
+            self.command(frame, TransactionCommand::Query { promise, statement, cancellation });
         }
     }
 
@@ -258,7 +258,7 @@ impl RunningPool {
         if frame.transaction == 0 {
             self.router.submit(Job::Script(script));
         } else {
-            self.command(frame, Command::Script(script));
+            self.command(frame, TransactionCommand::Script(script));
         }
     }
 
@@ -276,11 +276,11 @@ impl RunningPool {
         if frame.transaction == 0 {
             self.router.submit(Job::Copy(copy));
         } else {
-            self.command(frame, Command::Copy(copy));
+            self.command(frame, TransactionCommand::Copy(copy));
         }
     }
 
-    fn command(&self, frame: &Frame<'_>, command: Command) {
+    fn command(&self, frame: &Frame<'_>, command: TransactionCommand) {
         let unsent = match self.transactions.get(&frame.transaction) {
             Some(transaction) => transaction.commands.send(command).err().map(|error| error.0),
             None => Some(command),
@@ -290,13 +290,13 @@ impl RunningPool {
         }
     }
 
-    pub(super) fn listener(&mut self, command: listen::Command) {
+    pub(super) fn listener(&mut self, command: listen::ListenCommand) {
         let listener = self.listener.get_or_insert_with(|| listen::start(&self.context));
         // Its task runs as long as this sender exists.
         let _ = listener.send(command);
     }
 
-    pub(super) fn end_transaction(&mut self, frame: &Frame<'_>, command: Command) {
+    pub(super) fn end_transaction(&mut self, frame: &Frame<'_>, command: TransactionCommand) {
         self.command(frame, command);
         self.transactions.remove(&frame.transaction);
     }

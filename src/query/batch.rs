@@ -1,8 +1,8 @@
 //! Several statements in one flight: each for itself, or all in one transaction.
 //!
-//! All that must be prepared is prepared first, in one flight of its own. In a transaction BEGIN, the statements and
-//! COMMIT travel together: whatever fails on the server aborts the transaction, and the COMMIT behind it rolls it back.
-//! What could fail before it is sent, the parameters, is tried beforehand.
+//! What is not prepared yet is prepared first, in one flight. In a transaction BEGIN, the statements and COMMIT travel
+//! together: a statement that fails on the server aborts the transaction, and the COMMIT behind it rolls back. Parameters
+//! can fail before they are sent, so all of them are encoded once before BEGIN goes.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -28,30 +28,30 @@ use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, 
 use crate::query::single::Query;
 use crate::query::statement::{Statement, check_params};
 
-/// How many times a batch is run anew because DDL beside it wore out a plan.
+/// How many times a batch runs because DDL at the same time makes its plans useless.
 const PLANS: usize = 5;
 
 /// Statements that travel together.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// Of the whole: its limits, and who hears of its end.
+    /// The limits of the whole batch, and the promise of its end.
     pub(crate) call: Call,
     pub(crate) items: Items,
 }
 
-/// Boxed, because that is how a single one runs.
+/// Boxed, as `Query::run` takes them.
 pub(crate) type Queries = Vec<Box<Query>>;
 
 #[derive(Debug)]
 pub(crate) enum Items {
-    /// Each for itself; each has an answer of its own.
+    /// Each statement for itself, with an answer of its own.
     Each(Queries),
     /// In one transaction that begins with this SQL.
     Transaction(String, Vec<(Promise, Statement)>),
 }
 
 impl Batch {
-    /// With whom it may share its connection.
+    /// With which tasks it may share its connection.
     pub(crate) fn sharing(&self) -> Sharing {
         match &self.items {
             Items::Each(items) if !self.call.cancellation.is_limited() => {
@@ -65,12 +65,12 @@ impl Batch {
         }
     }
 
-    /// Tells everybody the same error.
+    /// Rejects all promises with the same error.
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
         self.fail_at(None, error, node);
     }
 
-    /// `culprit`: the statement of a transaction whose error it is.
+    /// `culprit`: the index of the statement that has failed; the promises of the others settle without an error of their own.
     fn fail_at(self, culprit: Option<usize>, error: &ClientError, node: Option<usize>) {
         let attempts = self.call.attempts;
         match self.items {
@@ -115,7 +115,7 @@ impl Batch {
         let node = session.conn.endpoint.index;
         let given_up = Arc::<OnceLock<GivenUp>>::default();
         let work = async {
-            // What cannot be prepared says so when it is run.
+            // A statement that cannot be prepared gets its error when it runs.
             drop(plans_of(&context, session, items.iter().map(|query| &query.statement)).await);
             let run = |mut query: Box<Query>| {
                 query.call.cancellation.given_up = Some(given_up.clone());
@@ -132,7 +132,7 @@ impl Batch {
                 let _ = given_up.set(why);
                 match give_up(&session.conn, work.as_mut()).await {
                     Some(ends) => ends,
-                    // The connection is cut: what is left hears so.
+                    // The connection is cut, which ends the other statements.
                     None => work.await,
                 }
             }
@@ -207,7 +207,7 @@ impl Batch {
             Err(Broken::Again | Broken::Outdated) => {
                 session.conn.retire();
                 for (promise, _) in items {
-                    promise.start_anew();
+                    promise.start_again();
                 }
                 self.again(session).await
             }
@@ -215,17 +215,17 @@ impl Batch {
     }
 }
 
-/// Why a transaction in one flight came to nothing.
+/// Why a transaction in one flight failed.
 enum Broken {
-    /// Certainly not applied; another connection may do better.
+    /// It was not applied, and may run again on another connection.
     Again,
-    /// Certainly not applied; new plans may do better.
+    /// It was not applied, and may run again when its statements are prepared anew.
     Outdated,
-    /// With the number of the statement whose error it is.
+    /// With the index of the statement that has failed, if one has.
     Failed(Option<usize>, ClientError),
 }
 
-/// The plans of these statements, by their texts. What the connection has not prepared yet is prepared in one flight.
+/// The plans of these statements, by the numbers of their texts. Missing ones are prepared in one flight.
 async fn plans_of(
     context: &Context,
     session: &Session,
@@ -253,7 +253,7 @@ async fn plans_of(
 fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
     for (promise, statement) in items {
         session.prepared.remove(statement.text.id);
-        promise.start_anew();
+        promise.start_again();
     }
 }
 
@@ -277,12 +277,12 @@ async fn transact(
     for (index, (_, statement)) in items.iter().enumerate() {
         let Some(plan) = plans.get(&statement.text.id) else { continue };
         if let Err(error) = check_params(statement, plan) {
-            // The types of the parameters may have changed.
+            // The types of the parameters may have changed since the statement was prepared.
             return Err(if may_be_outdated { Broken::Outdated } else { Broken::Failed(Some(index), error) });
         }
     }
     let mut opening = Opening::new(sql);
-    // A read-only transaction on a fenced node would succeed: better to hear of the fence first.
+    // A transaction that only reads would succeed on a fenced node: the answer to BEGIN brings news of a fence.
     let may_be_fenced = session.route.must_write() && conn.is_stale();
     if limited || may_be_fenced || !opening.may_go_together(conn) {
         opening.alone(context, session).await.map_err(|failure| unsent(session, None, failure))?;
@@ -297,7 +297,8 @@ async fn transact(
             Some(Box::pin(async move { run(context, session, plan, statement, promise, &mut Ahead::Nothing).await }))
         })
         .collect();
-    // Each is sent when it is first polled; COMMIT must not go before any of them, and not at all if one did not go.
+    // A statement is sent when its future is first polled. COMMIT must be sent after all of them, and not at all if one
+    // of them was not sent.
     let mut results: Vec<Option<Result<Finished, Failure>>> = Vec::new();
     let mut begun = None;
     poll_fn(|cx| {
@@ -341,7 +342,7 @@ fn unsent(session: &Session, culprit: Option<usize>, failure: Failure) -> Broken
     }
 }
 
-/// What the answers to BEGIN, to the statements and to COMMIT come to.
+/// The result of a transaction, from the answers to BEGIN, to the statements and to COMMIT.
 async fn settle(
     context: &Context,
     session: &Session,
@@ -374,7 +375,7 @@ async fn settle(
             Err(failure) => failure,
         };
         let (cause, phase, sequence) = match failure {
-            // All has run, and COMMIT too if it was not refused.
+            // All statements have run; COMMIT says whether they last.
             Failure::Client(ClientError::TooLarge { limit, .. }) if committed.is_err() => {
                 let outcome = match &committed {
                     Err(Failure::Run { cause, phase, .. }) => verdict(cause, *phase, Work::Commit).outcome(),
@@ -392,7 +393,7 @@ async fn settle(
         if may_run_again(context, session, verdict, sequence).await {
             return Err(Broken::Again);
         }
-        // A connection that was lost is nobody's fault.
+        // No statement is to blame for a lost connection.
         let culprit = (!matches!(cause, Cause::Lost)).then_some(index);
         return Err(Broken::Failed(culprit, run_error(cause, session, verdict.outcome())));
     }

@@ -1,12 +1,13 @@
-//! The begin of a transaction.
+//! The begin of a transaction, until its first statement is answered.
 //!
 //! BEGIN waits for the transaction's first statement and travels with it in one flight. The two are separate messages
-//! to the server, so if BEGIN alone were refused, the statement would take effect outside of any transaction. What could
-//! do that is a cancel or a timeout that hits just BEGIN, or a standby that does not like its options: so they go one after
-//! the other where the statement is limited, where the session has a `statement_timeout`, and where the statement must be
-//! prepared first. BEGIN's own answer is always looked at.
+//! to the server, so if BEGIN alone were refused, the statement would take effect outside of any transaction. A cancel
+//! or a timeout can hit just BEGIN, and a standby can refuse its options. So they go one after the other if the statement
+//! has limits, if the session has a `statement_timeout`, and if the statement must be prepared first. The answer to BEGIN
+//! is always checked.
 //!
-//! Until its first statement is answered, a transaction can move to another connection without anybody noticing.
+//! Until its first statement is answered, a transaction can begin again on another connection: its caller has seen
+//! nothing of it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,7 +28,7 @@ use crate::query::opening::{BeginState, Opening, begin};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
 use crate::query::statement::Statement;
-use crate::query::transaction::{Command, lost, refuse_all, serve, settled};
+use crate::query::transaction::{TransactionCommand, lost, refuse_all, serve, settled};
 
 /// A transaction that is to begin.
 #[derive(Debug)]
@@ -35,15 +36,15 @@ pub(crate) struct Begin {
     pub(crate) call: Call,
     /// `BEGIN ...` with its options.
     pub(crate) sql: String,
-    pub(crate) commands: UnboundedReceiver<Command>,
-    /// The first command, when the connection it came to was of no use.
-    pub(crate) first: Option<Command>,
-    /// Nobody waits for the connection alone: the caller hears of it with the first statement's answer.
+    pub(crate) commands: UnboundedReceiver<TransactionCommand>,
+    /// The first command, if the connection that got it was lost.
+    pub(crate) first: Option<TransactionCommand>,
+    /// The caller does not wait for the connection; the answer to the first statement tells it.
     pub(crate) managed: bool,
 }
 
 impl Begin {
-    /// Tells everybody that there will be no transaction.
+    /// Rejects what the transaction was asked for: there will be none.
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
         let is_in_use = self.managed || self.call.promise.is_settled();
         if let Some(first) = self.first {
@@ -51,7 +52,7 @@ impl Begin {
         }
         self.call.fail(error, node);
         if is_in_use {
-            // What its user wants of it meanwhile is answered too.
+            // Commands may follow until the caller has seen the error.
             drop(tokio::spawn(refuse_all(self.commands, error.clone())));
         }
     }
@@ -67,19 +68,19 @@ impl Begin {
             let command = match self.first.take() {
                 Some(first) => first,
                 None => {
-                    let command = self.commands.recv().await.unwrap_or(Command::Abandon);
+                    let command = self.commands.recv().await.unwrap_or(TransactionCommand::Abandon);
                     self.call.renew();
                     command
                 }
             };
             let step = match command {
-                // Nothing was sent, so there is nothing to end.
-                Command::Commit(promise, _) | Command::Rollback(promise) => {
+                // Nothing was sent, so nothing is to be ended.
+                TransactionCommand::Commit(promise, _) | TransactionCommand::Rollback(promise) => {
                     Step::Over(Box::new(move || promise.done_empty(node)))
                 }
-                Command::Abandon => Step::Over(Box::new(|| ())),
+                TransactionCommand::Abandon => Step::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,
-                Command::Query { promise, statement, cancellation } => {
+                TransactionCommand::Query { promise, statement, cancellation } => {
                     self.first_statement(session, promise, statement, cancellation).await
                 }
                 command => self.first_other(session, command).await,
@@ -129,15 +130,17 @@ impl Begin {
                 Step::Begun { aborted: spoils }
             }
             Opened::Again => {
-                promise.start_anew();
-                Step::Again(Command::Query { promise, statement, cancellation })
+                promise.start_again();
+                Step::Again(TransactionCommand::Query { promise, statement, cancellation })
             }
-            Opened::Failed(error) => Step::Failed(error, Command::Query { promise, statement, cancellation }),
+            Opened::Failed(error) => {
+                Step::Failed(error, TransactionCommand::Query { promise, statement, cancellation })
+            }
         }
     }
 
-    /// A copy or a script: BEGIN goes ahead of it by itself.
-    async fn first_other(&self, session: &Arc<Session>, command: Command) -> Step {
+    /// Runs a copy or a script as the first command, after BEGIN has been answered.
+    async fn first_other(&self, session: &Arc<Session>, command: TransactionCommand) -> Step {
         if let Err(failure) = begin(&self.call.context, session, &self.sql).await {
             return match not_opened(session, Ended::Itself(Err(failure)), BeginState::Sent) {
                 Opened::Failed(error) => Step::Failed(error, command),
@@ -146,19 +149,19 @@ impl Begin {
         }
         let mut aborted = false;
         match command {
-            Command::Copy(copy) => copy.run_within(session, &mut aborted).await,
-            Command::Script(script) => script.run_within(session, &mut aborted).await,
+            TransactionCommand::Copy(copy) => copy.run_within(session, &mut aborted).await,
+            TransactionCommand::Script(script) => script.run_within(session, &mut aborted).await,
             other => return Step::Again(other),
         }
         Step::Begun { aborted }
     }
 
-    /// Tries again on another connection.
-    async fn again(mut self: Box<Self>, session: &Session, first: Command) -> After<Box<Self>> {
+    /// Gives the transaction back to be begun on another connection.
+    async fn again(mut self: Box<Self>, session: &Session, first: TransactionCommand) -> After<Box<Self>> {
         match &first {
-            Command::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
-            Command::Copy(copy) => self.call.cancellation = copy.call.cancellation.clone(),
-            Command::Script(script) => self.call.cancellation = script.call.cancellation.clone(),
+            TransactionCommand::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
+            TransactionCommand::Copy(copy) => self.call.cancellation = copy.call.cancellation.clone(),
+            TransactionCommand::Script(script) => self.call.cancellation = script.call.cancellation.clone(),
             _ => {}
         }
         self.first = Some(first);
@@ -169,25 +172,25 @@ impl Begin {
 
 /// What follows from the first command.
 enum Step {
-    /// It could not be sent; the next one is the first.
+    /// The command could not be sent; the next one is the first.
     Wait,
     /// The transaction ended before it began.
     Over(Answer),
-    /// The transaction is open. `aborted`: the command has spoilt it.
+    /// The transaction is open. `aborted`: the command has failed, so only ROLLBACK is possible.
     Begun { aborted: bool },
-    /// Nothing was applied, and another connection may do better.
-    Again(Command),
+    /// Nothing was applied: the command may run again on another connection.
+    Again(TransactionCommand),
     /// There will be no transaction.
-    Failed(ClientError, Command),
+    Failed(ClientError, TransactionCommand),
 }
 
 /// What came of BEGIN and the first statement.
 enum Opened {
-    /// The statement cannot be sent, and nothing was.
+    /// The statement cannot be sent, and nothing was sent.
     Not(ClientError),
-    /// The transaction is open; an error comes with whether it has spoilt the transaction.
+    /// The transaction is open. An error comes with whether it has aborted the transaction.
     Begun(Result<Finished, (ClientError, bool)>),
-    /// Nothing was applied, and another connection may do better.
+    /// Nothing was applied: the statement may run again on another connection.
     Again,
     /// There is no transaction.
     Failed(ClientError),
@@ -230,7 +233,7 @@ async fn open(
         }
         state => return not_opened(session, ended, state),
     }
-    // BEGIN's answer has brought the news of a fence.
+    // The answer to BEGIN has brought the news of a fence.
     if session.refuses_writes() {
         fence::judge(&context.cluster, conn, sequence).await;
         return Opened::Again;
@@ -241,7 +244,7 @@ async fn open(
 /// BEGIN has failed.
 fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> Opened {
     let failure = match ended {
-        // Whatever came of the BEGIN, this connection ends with it.
+        // The connection is closed, and with it whatever BEGIN has opened.
         Ended::GivenUp(given_up, _) => return Opened::Failed(given_up.error(Outcome::NotApplied)),
         Ended::Itself(Ok(_)) => return Opened::Failed(lost(session, Outcome::Unknown)),
         Ended::Itself(Err(failure)) => failure,

@@ -77,10 +77,10 @@ impl Call {
         self.retried = false;
     }
 
-    /// The time for another connection counts from the first failure.
-    /// A second failure is followed by a pause: it may be the server's habit.
+    /// Prepares another attempt. The time to find a connection counts from the first failure. From the second failure on
+    /// there is a pause: the server may fail each time.
     pub(crate) async fn prepare_retry(&mut self, session: &Session) {
-        self.promise.start_anew();
+        self.promise.start_again();
         self.lost = Some((session.conn.endpoint.label(), session.conn.loss_reason()));
         if self.attempts > 1 {
             tokio::select! {

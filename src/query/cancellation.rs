@@ -1,8 +1,8 @@
-//! Ending a statement before it ends by itself.
+//! Cancels statements whose time is over or whose caller has given up.
 //!
 //! A cancel request hits whatever its backend is running, so a statement that can be cancelled has its connection to
-//! itself, and the connection rests until the request is over. The server has the last word: a statement may have
-//! finished, or be committed but not replicated, when the cancel arrives.
+//! itself, and the connection rests until the request is over. What the server answers last
+//! counts: a statement may have finished, or be committed but not replicated, when the cancel request arrives.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,12 +17,13 @@ use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome};
 use crate::query::flow_control::FlowControl;
 
-/// How long to wait for the server's last word.
+/// How long to wait for the last answer of the server.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// A server that has not begun the statement yet ignores the request: it is repeated after this, then after twice as long.
+/// A server that has not begun the statement yet ignores a cancel request, so it is repeated: after this time, then
+/// after twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The caller's end of an AbortSignal.
+/// An AbortSignal of the caller.
 #[derive(Debug, Default)]
 pub(crate) struct Abort {
     fired: AtomicBool,
@@ -40,18 +41,18 @@ impl Abort {
     }
 }
 
-/// When a statement is to be given up.
+/// When a statement is to be cancelled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancellation {
     pub(crate) expires: Option<(Instant, u64)>,
     pub(crate) abort: Option<Arc<Abort>>,
-    /// The reader of the rows, for whom the statement must not wait once it is given up.
+    /// The credit of the reader of the rows: a statement that is cancelled does not wait for it.
     pub(crate) flow: Option<Arc<FlowControl>>,
-    /// Why the batch it belongs to was given up.
+    /// Why the batch of the statement was cancelled.
     pub(super) given_up: Option<Arc<OnceLock<GivenUp>>>,
 }
 
-/// Why it was given up.
+/// Why a statement is cancelled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GivenUp {
     TimedOut { timeout_ms: u64 },
@@ -73,12 +74,12 @@ impl Cancellation {
         Self { expires, abort, flow: None, given_up: None }
     }
 
-    /// Whether it can end at all.
+    /// Whether there is a limit at all.
     pub(crate) fn is_limited(&self) -> bool {
         self.expires.is_some() || self.abort.is_some()
     }
 
-    /// Whether it has ended.
+    /// The limit that has been reached, if one has.
     pub(crate) fn has_ended(&self, now: Instant) -> Option<GivenUp> {
         if self.abort.as_ref().is_some_and(|abort| abort.has_fired()) {
             return Some(GivenUp::Aborted);
@@ -86,7 +87,7 @@ impl Cancellation {
         self.expires.filter(|(at, _)| *at <= now).map(|(_, timeout_ms)| GivenUp::TimedOut { timeout_ms })
     }
 
-    /// Whether the batch it belongs to was given up.
+    /// Why the batch of the statement was cancelled, if it was.
     pub(super) fn was_given_up(&self) -> Option<GivenUp> {
         self.given_up.as_ref()?.get().copied()
     }
@@ -120,13 +121,13 @@ impl Cancellation {
 pub(crate) enum Ended<T> {
     /// By itself.
     Itself(T),
-    /// It was given up, and this is the server's last word; none: the server did not say, and the connection is cut.
+    /// It was cancelled. With the last answer of the server; None: there was none, and the connection is cut.
     GivenUp(GivenUp, Option<T>),
 }
 
-/// Runs `work`, which has `conn` to itself, and cancels it on the server when patience ends.
+/// Runs `work`, which has `conn` to itself, and cancels it on the server when a limit is reached.
 ///
-/// It takes the work by reference: a future that is moved is copied, and the path without limits is the hot one.
+/// `work` comes by reference: moving a future copies it, and work without limits is the common case.
 pub(crate) async fn with_cancellation<T>(
     conn: &Connection,
     cancellation: &Cancellation,
@@ -151,7 +152,7 @@ pub(crate) async fn with_cancellation<T>(
     Ended::GivenUp(given_up, give_up(conn, work).await)
 }
 
-/// Cancels `work` on the server until it ends. None: it does not, and the connection is cut.
+/// Sends cancel requests until `work` ends. None: the server stays silent, and the connection is cut.
 pub(super) async fn give_up<T>(conn: &Connection, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let deadline = tokio::time::Instant::now() + LAST_WORD;
     let mut pause = FIRST_PAUSE;
@@ -159,7 +160,7 @@ pub(super) async fn give_up<T>(conn: &Connection, mut work: Pin<&mut impl Future
         let (last_word, cancelled) = tokio::join!(timeout(pause, work.as_mut()), timeout_at(deadline, conn.cancel()));
         let silent = last_word.is_err() && tokio::time::Instant::now() >= deadline;
         if silent || !matches!(cancelled, Ok(Ok(()))) {
-            // A request that is still on its way could hit the next statement.
+            // A cancel request that is still on its way could hit the next statement.
             conn.cut();
         }
         if last_word.is_ok() || silent {

@@ -22,17 +22,17 @@ const PIECE: usize = 32 << 10;
 /// Why rows could not be had.
 pub(super) enum Collect {
     Lost(tokio_postgres::Error),
-    /// It is we who do not take its rows.
+    /// The client refuses its rows.
     Ours(ClientError),
 }
 
-/// Whether an error stands where a row was that is larger than a result may be.
+/// Whether the protocol layer has replaced a row that is larger than a result may be by this error.
 pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == TOO_LARGE)
 }
 
-/// Reads the rest of a result that is too large, and throws it away. Where nobody else can be hit the server is told to
-/// stop. Its last word says what came of the statement.
+/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is cancelled.
+/// The last answer of the server says what the statement has done.
 async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
     let rest = async {
         let mut last_word = Ok(());
@@ -57,7 +57,7 @@ async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, promise: &
     ClientError::TooLarge { limit, outcome: outcome_of(last_word) }
 }
 
-/// What came of a statement whose result was too large.
+/// What a statement whose result was too large has done.
 pub(super) fn outcome_of(last_word: Option<Result<(), tokio_postgres::Error>>) -> Outcome {
     match last_word {
         Some(Ok(())) => Outcome::Applied,
@@ -79,7 +79,7 @@ pub(super) async fn collect(
     let mut stream = pin!(rows);
     let shapes = &context.shapes;
     let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
-    // A stream holds but a piece at a time.
+    // A stream holds one piece at a time.
     let most = if promise.is_streaming() { usize::MAX } else { limit };
     let mut bytes = 0_usize;
     let mut packer = Packer::default();
@@ -101,8 +101,8 @@ pub(super) async fn collect(
         if bytes > most {
             return Err(Collect::Ours(Box::pin(throw_away(stream, session, promise, limit)).await));
         }
-        // After an unreadable row, or when nobody listens any more, the rest is only read to its end.
-        if unreadable.is_some() || promise.is_deaf() {
+        // After a row that cannot be read, or when the reader has left, the rest is read and dropped.
+        if unreadable.is_some() || promise.reader_has_left() {
             continue;
         }
         if let Err(error) = pack(&row, prepared, shapes, &mut packer) {

@@ -1,4 +1,4 @@
-//! The end of a transaction: COMMIT and ROLLBACK, and whether the server has done what it says.
+//! The end of a transaction: COMMIT and ROLLBACK, and whether the server has done what it was told.
 
 use tokio::time::timeout;
 
@@ -8,7 +8,7 @@ use crate::query::Context;
 use crate::query::failure::{Failure, failure};
 use crate::query::retry_policy::{Cause, Phase};
 
-/// COMMIT is answered with success by a server that in truth rolled back, when the transaction was aborted.
+/// A server answers COMMIT of an aborted transaction with success and the tag ROLLBACK.
 fn aborted() -> ServerError {
     ServerError {
         code: "25P02".into(),
@@ -22,13 +22,13 @@ pub(super) fn aborted_error() -> ClientError {
     ClientError::Database { error: Box::new(aborted()), outcome: Outcome::NotApplied }
 }
 
-/// ROLLBACK. A server that does not answer it in time loses its connection, and with that it rolls back as well. Returns
-/// whether it has answered.
+/// Rolls back. Returns whether the server has confirmed it in time; if not, the caller cuts the connection, and the server
+/// rolls back because of that.
 pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
     timeout(context.acquire_timeout, end(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
 }
 
-/// COMMIT or ROLLBACK. It is sent when the future is first polled.
+/// Runs COMMIT or ROLLBACK, which is sent when the future is first polled.
 pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;

@@ -23,21 +23,21 @@ use crate::query::retry_policy::{Cause, Phase, plan_is_outdated};
 use crate::query::statement::{Statement, bind};
 use crate::query::type_lookup::catalog_with;
 
-/// How many plans a statement may wear out when DDL goes on beside it.
+/// How many times a statement is prepared because DDL at the same time makes its plan useless.
 const PLANS: usize = 5;
 
 /// What travels ahead of a statement in the same flight.
 #[derive(Debug)]
 pub(super) enum Ahead<'a, 'b> {
     Nothing,
-    /// `SHOW transaction_read_only`: what the server last reported of the fence may be out of date.
+    /// `SHOW transaction_read_only`: the last report of the server about a fence may be out of date.
     Show,
-    /// The BEGIN of the statement's transaction.
+    /// BEGIN of the transaction of the statement.
     Begin(&'a mut Opening<'b>),
 }
 
-/// Runs a statement to its end. A plan that DDL has made useless is prepared again, unless in a transaction, where the
-/// first error has already spoilt everything.
+/// Runs a statement to its end. A plan that DDL has made useless is prepared again, but not in a transaction, which the
+/// first error has aborted.
 pub(super) async fn execute(
     context: &Context,
     session: &Session,
@@ -57,7 +57,7 @@ pub(super) async fn execute(
                 if let Ahead::Begin(opening) = &mut ahead {
                     Box::pin(opening.alone(context, session)).await?;
                 }
-                // Boxed, like all that is rare here: each statement carries the room for it.
+                // Boxed, like everything rare here, since the future of each statement has the size of all its parts.
                 Box::pin(prepare(context, session, &statement.text)).await?
             }
         };
@@ -73,14 +73,14 @@ pub(super) async fn execute(
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
-        // Preparing has brought news of the fence by the way, unless the server does not report it.
+        // The answer to Parse has brought the news of a fence, if the server reports it.
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }
         match run(context, session, &plan, statement, promise, &mut ahead).await {
             Err(Failure::Run { cause, phase, .. })
                 if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
-            // The types of the parameters may have changed; if they have not, the second answer is the same.
+            // The types of the parameters may have changed; if not, the second attempt fails in the same way.
             Err(Failure::Client(ClientError::InvalidParam(_))) if !fresh => {}
             Err(Failure::Client(error)) if error.is_outdated() => {
                 // The statement has run; the next one looks the types up again.
@@ -131,7 +131,7 @@ pub(super) async fn look_up(
     Ok((statement, catalog))
 }
 
-/// Tells the pool once of each type whose values arrive as bytes because nobody knows them.
+/// Announces each type once whose values arrive as bytes because no decoder knows it.
 fn announce_unknown_types(context: &Context, prepared: &Prepared) {
     for (column, decoder) in prepared.statement.columns().iter().zip(&prepared.decoders) {
         let ty = column.type_();
@@ -161,7 +161,7 @@ pub(super) async fn run(
     let conn = &session.conn;
     promise.was_sent = true;
     let start = conn.client.query_raw(&prepared.statement, params);
-    // Polled in this order, both are written before the connection's task runs: one flight.
+    // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
         Ahead::Begin(opening) if opening.is_unsent() => {
             let begin = opening.ahead(session);
@@ -197,7 +197,7 @@ pub(super) async fn run(
     let finished = collect(rows, prepared, context, session, promise).await;
     let busy_us = session.conn.answered_in(sequence);
     match finished {
-        // What did not write has nothing to be replicated.
+        // A statement that only reads has nothing to replicate.
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
@@ -210,14 +210,14 @@ pub(super) async fn run(
     }
 }
 
-/// The statement began on a node that was read-only, so it wrote nothing, and its rows may be old: they are dropped.
+/// The statement began on a node that was read-only. It wrote nothing, and its rows, which may be old, are dropped.
 async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence) -> Result<Finished, Failure> {
     read_to_the_end(rows).await;
     session.conn.answered();
     let role = session.conn.role();
     let lifted = session.conn.role_changed_since(sequence) && !role.read_only && !role.in_recovery;
     if lifted {
-        // The fence was lifted between the SHOW and the statement's end: it may have written after all.
+        // The fence was lifted between SHOW and the end of the statement, so the statement may have written.
         let reason = "the node became writable under the statement".into();
         let node = session.conn.endpoint.label();
         return Err(Failure::Client(ClientError::ConnectionLost { node, reason, outcome: Outcome::Unknown }));

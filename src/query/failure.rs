@@ -33,7 +33,7 @@ impl From<ClientError> for Failure {
     }
 }
 
-/// An error of tokio-postgres as one of ours.
+/// The failure that an error of tokio-postgres means.
 pub(crate) async fn failure(
     session: &Session,
     error: tokio_postgres::Error,
@@ -69,7 +69,7 @@ pub(crate) async fn failure(
     } else {
         session.conn.break_off(describe(&error));
     }
-    // Let the statement ahead of this one say first why the session ended.
+    // The statement ahead of this one learns first why the session has ended.
     tokio::task::yield_now().await;
     // Another connection would get the same answer.
     if phase == Phase::NotSent && (!is_closed || session.conn.is_confused()) {
@@ -117,14 +117,14 @@ pub(super) fn database_error(mut error: Box<ServerError>, session: &Session, out
     ClientError::Database { error, outcome }
 }
 
-/// The error for work that was given up, by the last word of the server about it (None: there was none).
+/// The error for work that was cancelled, from the last answer of the server (None: there was none).
 pub(crate) fn cancelled_error<T>(given_up: GivenUp, last_word: Option<Result<T, Failure>>, work: Work) -> ClientError {
     let outcome = match last_word {
         Some(Ok(_)) => work.outcome_of_success(),
         None | Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => work.outcome_of_silence(),
         Some(Err(Failure::Client(error))) => return error,
         Some(Err(Failure::Run { cause, phase, .. })) => match (verdict(&cause, phase, work).outcome(), cause) {
-            // It failed by itself before the request to cancel it arrived.
+            // It failed before the cancel request arrived.
             (outcome, Cause::Server(error)) if error.code != CANCELLED && outcome != Outcome::Unknown => {
                 return ClientError::Database { error, outcome };
             }

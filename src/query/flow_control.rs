@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// The reader's end is a frame that grants more; the writer's end waits for it. Without credit the statement's rows stay
-/// in the socket, and the server waits.
+/// The reader grants more by a frame, for which the writer waits. Without credit the rows of the statement stay in the
+/// socket, and the server waits.
 #[derive(Debug, Default)]
 pub(crate) struct FlowControl {
     credit: AtomicU32,
-    /// Nobody reads any more: what still comes is to be dropped.
+    /// The reader has left: what still comes is dropped.
     closed: AtomicBool,
     changed: Notify,
-    /// Rows in a piece at most.
+    /// The most rows of a piece.
     pub(crate) piece_rows: u32,
-    /// What it belongs to ends by itself, without the server's help, when it is closed.
+    /// The work ends without a cancel request when this is closed: a load, which then gets no more data.
     pub(crate) ends_itself: bool,
 }
 
@@ -23,18 +23,18 @@ impl FlowControl {
         Self { credit: AtomicU32::new(credit), piece_rows, ..Self::default() }
     }
 
-    /// That of a load, which JavaScript feeds.
+    /// The credit of a load, whose data JavaScript sends.
     pub(crate) fn of_load() -> Self {
         Self { ends_itself: true, ..Self::default() }
     }
 
-    /// The reader has taken `pieces`.
+    /// Grants `pieces` more.
     pub(crate) fn grant(&self, pieces: u32) {
         self.credit.fetch_add(pieces, Ordering::Relaxed);
         self.changed.notify_one();
     }
 
-    /// The reader has gone.
+    /// Notes that the reader has left.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.changed.notify_one();
@@ -51,8 +51,8 @@ impl FlowControl {
         }
     }
 
-    /// Takes credit for one piece, waiting for it if there is none; at once when nobody reads any more.
-    pub(crate) async fn take(&self) {
+    /// Uses credit for one piece, and waits for it if there is none; does not wait when the reader has left.
+    pub(crate) async fn use_credit(&self) {
         while !self.is_closed() {
             let taken = self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |credit| credit.checked_sub(1));
             if taken.is_ok() {

@@ -1,10 +1,10 @@
 //! LISTEN that survives failovers: one connection to the primary for all channels of a pool.
 //!
-//! NOTIFY is neither replicated nor logged, so what is sent between two connections is lost; nothing can be done but to say
-//! so (the event `gap`). A session proves that it is alive, and on a primary, by a heartbeat: an old primary that
-//! lives on, fenced or cut off, would keep it open and silent. Everything that was notified before a heartbeat was sent
-//! has arrived when it is answered, because the server sends what is pending ahead of its ReadyForQuery. A gap begins with
-//! the last such heartbeat and ends when the server has confirmed the new LISTEN.
+//! NOTIFY is neither replicated nor logged, so what is sent between two connections is lost; the event `gap` says so. A
+//! heartbeat shows that the session is alive and on a primary: an old primary that still runs, fenced or cut off, would keep
+//! the session open and silent. When a heartbeat is answered, every notification from before it has arrived, because the
+//! server sends what is pending ahead of its ReadyForQuery. A gap begins with the last such heartbeat and ends when the
+//! server has confirmed the new LISTEN.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -26,9 +26,9 @@ use crate::error::{ClientError, Outcome, ServerError};
 use crate::query::Context;
 use crate::query::promise::Promise;
 
-/// What a pool wants of its listener.
+/// What a pool asks of its listener.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum ListenCommand {
     Listen(String, Promise),
     Unlisten(String, Promise),
 }
@@ -53,20 +53,20 @@ struct Gap {
 struct Listener {
     cluster: Arc<Cluster>,
     acquire_timeout: Duration,
-    commands: UnboundedReceiver<Command>,
+    commands: UnboundedReceiver<ListenCommand>,
     /// Channels whose LISTEN was confirmed once.
     channels: BTreeSet<String>,
     wishes: Vec<Wish>,
     gap: Option<Gap>,
-    /// Pauses after connections that were soon lost.
+    /// The pauses after connections that were lost soon.
     losses: Backoff,
 }
 
-/// A connection that has listened for so long was none of a kind that is lost at once.
+/// A connection that has listened for this long counts as good: the next one is opened without a pause.
 const STEADY: Duration = Duration::from_secs(1);
 
-/// Starts a pool's listener. It ends, and its connection with it, when the sender is dropped.
-pub(crate) fn start(context: &Context) -> UnboundedSender<Command> {
+/// Starts the listener of a pool. It ends and closes its connection when the sender is dropped.
+pub(crate) fn start(context: &Context) -> UnboundedSender<ListenCommand> {
     let (sender, commands) = unbounded_channel();
     let listener = Listener {
         cluster: context.cluster.clone(),
@@ -112,12 +112,12 @@ impl Listener {
             while self.channels.is_empty() && self.wishes.is_empty() {
                 self.gap = None;
                 let command = self.commands.recv().await.ok_or(Over)?;
-                self.note(command);
+                self.carry_out_later(command);
             }
             if let Some((conn, notifications)) = self.connect().await? {
                 let began = Instant::now();
-                self.stay(conn, notifications).await?;
-                // A server that confirms and then ends the session each time is not to be asked at once for ever.
+                self.announce_until_lost(conn, notifications).await?;
+                // A server may confirm LISTEN and then end the session, each time: the pause keeps it from being asked at once.
                 if began.elapsed() < STEADY {
                     sleep(self.losses.next()).await;
                 } else {
@@ -127,21 +127,21 @@ impl Listener {
         }
     }
 
-    /// Takes a command while there is no connection.
-    fn note(&mut self, command: Command) {
+    /// Carries out a command while there is no connection.
+    fn carry_out_later(&mut self, command: ListenCommand) {
         match command {
-            Command::Listen(channel, promise) => {
+            ListenCommand::Listen(channel, promise) => {
                 let deadline = Instant::now() + self.acquire_timeout;
                 self.wishes.push(Wish { channel, promise, deadline });
             }
-            Command::Unlisten(channel, promise) => {
+            ListenCommand::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
                 promise.done_empty(0);
             }
         }
     }
 
-    /// A connection on which the server has confirmed all channels; none: nobody wants one any more.
+    /// A connection on which the server has confirmed all channels; None: no channel is left.
     async fn connect(&mut self) -> Result<Option<Listening>, Over> {
         let mut backoff = Backoff::default();
         loop {
@@ -162,16 +162,16 @@ impl Listener {
                             Ok(listening) => return Ok(Some(listening)),
                             Err(failure) => break failure,
                         },
-                        () = expired => self.give_up_on_expired(),
+                        () = expired => self.reject_expired(),
                         command = self.commands.recv() => {
-                            self.note(command.ok_or(Over)?);
+                            self.carry_out_later(command.ok_or(Over)?);
                             break None;
                         }
                     }
                 }
             };
             if let Some(error) = failure {
-                // Waiting does not mend it; those who listened already go on trying.
+                // Another attempt cannot help a new LISTEN. The channels of earlier ones are tried again.
                 for wish in self.wishes.drain(..) {
                     wish.promise.fail(&error, 1, None);
                 }
@@ -181,14 +181,14 @@ impl Listener {
             }
             tokio::select! {
                 () = sleep(backoff.next()) => {}
-                // One that appears from now on: the attempt that failed has made its own node appear.
+                // A node that appears from now on; the failed attempt itself has made its own node appear.
                 () = cluster.appeared.notified() => {}
             }
-            self.give_up_on_expired();
+            self.reject_expired();
         }
     }
 
-    fn give_up_on_expired(&mut self) {
+    fn reject_expired(&mut self) {
         let (now, acquire_timeout) = (Instant::now(), self.acquire_timeout);
         for wish in self.wishes.extract_if(.., |wish| wish.deadline <= now) {
             let error = ClientError::NoPrimary {
@@ -200,8 +200,12 @@ impl Listener {
         }
     }
 
-    /// Hands on what is notified, until the connection is of no use any more.
-    async fn stay(&mut self, conn: Connection, mut notifications: Receiver<Notification>) -> Result<(), Over> {
+    /// Announces notifications until the connection is lost or no channel is left.
+    async fn announce_until_lost(
+        &mut self,
+        conn: Connection,
+        mut notifications: Receiver<Notification>,
+    ) -> Result<(), Over> {
         self.confirmed(&conn);
         let cluster = self.cluster.clone();
         let alive = AtomicU64::new(now());
@@ -209,7 +213,7 @@ impl Listener {
             let mut silent = pin!(heartbeats(&cluster, &conn, &alive));
             loop {
                 tokio::select! {
-                    Some(notification) = notifications.recv() => self.hand_on(&conn, &notification).await,
+                    Some(notification) = notifications.recv() => self.announce_notification(&conn, &notification).await,
                     reason = silent.as_mut() => break reason,
                     () = conn.ended() => break conn.loss_reason(),
                     command = self.commands.recv() => {
@@ -224,18 +228,18 @@ impl Listener {
                 }
             }
         };
-        // What had arrived before the end.
+        // Notifications that had arrived before the end.
         while let Ok(notification) = notifications.try_recv() {
-            self.hand_on(&conn, &notification).await;
+            self.announce_notification(&conn, &notification).await;
         }
         conn.cut();
         let since = alive.load(Ordering::Relaxed);
-        // Of two gaps without a connection between them that heard anything the first one counts.
+        // If a gap is still open, it goes on: no connection has listened since it began.
         self.gap.get_or_insert(Gap { since, from: conn.endpoint.label(), reason });
         Ok(())
     }
 
-    /// The server listens to everything: whoever waits for that is told, and everybody is told of the gap.
+    /// The server has confirmed all channels: resolves the promises of those who wait, and announces the gap.
     fn confirmed(&mut self, conn: &Connection) {
         if let Some(Gap { since, from, reason }) = self.gap.take()
             && !self.channels.is_empty()
@@ -259,12 +263,12 @@ impl Listener {
     async fn carry_out(
         &mut self,
         conn: &Connection,
-        command: Command,
+        command: ListenCommand,
         notifications: &mut Receiver<Notification>,
     ) -> Result<(), String> {
         let (sql, channel, promise) = match command {
-            Command::Listen(channel, promise) => (listen_to(std::iter::once(&channel)), Some(channel), promise),
-            Command::Unlisten(channel, promise) => {
+            ListenCommand::Listen(channel, promise) => (listen_to(std::iter::once(&channel)), Some(channel), promise),
+            ListenCommand::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
                 (format!("UNLISTEN {}", quoted(&channel)), None, promise)
             }
@@ -273,8 +277,8 @@ impl Listener {
         let outcome = loop {
             tokio::select! {
                 outcome = answer.as_mut() => break outcome,
-                // They stand before the answer.
-                Some(notification) = notifications.recv() => self.hand_on(conn, &notification).await,
+                // Notifications come ahead of the answer.
+                Some(notification) = notifications.recv() => self.announce_notification(conn, &notification).await,
             }
         };
         let lost = match outcome {
@@ -284,7 +288,7 @@ impl Listener {
                 return Ok(());
             }
             Ok(Err(error)) => match error.as_db_error().map(ServerError::from) {
-                // FATAL: the session is over, not the wish.
+                // FATAL: the session has ended, and the channel is listened to on the next one.
                 Some(refusal) if !refusal.ends_session => {
                     let error = ClientError::Database { error: Box::new(refusal), outcome: Outcome::NotApplied };
                     promise.fail(&error, 1, Some(conn.endpoint.index));
@@ -295,13 +299,13 @@ impl Listener {
             Err(_) => "no answer to LISTEN".to_owned(),
         };
         match channel {
-            Some(channel) => self.note(Command::Listen(channel, promise)),
+            Some(channel) => self.carry_out_later(ListenCommand::Listen(channel, promise)),
             None => promise.done_empty(conn.endpoint.index),
         }
         Err(lost)
     }
 
-    async fn hand_on(&self, conn: &Connection, notification: &Notification) {
+    async fn announce_notification(&self, conn: &Connection, notification: &Notification) {
         if self.channels.contains(notification.channel()) {
             let event = json!({
                 "event": "notification",
@@ -315,13 +319,13 @@ impl Listener {
     }
 }
 
-/// A connection that listens, and what it hears.
+/// A connection that listens, and its notifications.
 type Listening = (Connection, Receiver<Notification>);
 
-/// A connection to the primary that listens. An error comes only when waiting would not help.
+/// Opens a connection to the primary and listens. An error comes only when another attempt cannot help.
 async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
     let conn = cluster.connect(Route::Primary).await.map_err(|failure| failure.hopeless())?;
-    // Before the server is asked: the first may come right behind its answer.
+    // Before LISTEN is sent: the first notification may come right behind the answer.
     let notifications = conn.notifications();
     match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
         Ok(Ok(())) => Ok((conn, notifications)),
@@ -329,7 +333,7 @@ async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<
     }
 }
 
-/// Asks the node again and again whether it is a primary; ends with the reason why the connection is of no use.
+/// Sends heartbeats; ends with the reason why the connection must be replaced.
 async fn heartbeats(cluster: &Cluster, conn: &Connection, alive: &AtomicU64) -> String {
     loop {
         sleep(cluster.heartbeat()).await;

@@ -1,4 +1,4 @@
-//! A BEGIN on its way: by itself, or in one flight with the statement behind it.
+//! BEGIN, sent by itself or in one flight with the statement behind it.
 
 use tokio_postgres::SimpleQueryMessage;
 
@@ -11,7 +11,7 @@ use crate::query::Context;
 use crate::query::failure::{Failure, failure};
 use crate::query::retry_policy::{Cause, Phase};
 
-/// A BEGIN on its way.
+/// A BEGIN, and how far it has come.
 #[derive(Debug)]
 pub(super) struct Opening<'a> {
     sql: &'a str,
@@ -21,11 +21,11 @@ pub(super) struct Opening<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BeginState {
     Unsent,
-    /// Sent by itself, and not answered with success.
+    /// Sent by itself, and not yet answered with success.
     Sent,
-    /// Sent together with the statement, and not answered with success.
+    /// Sent together with the statement, and not yet answered with success.
     SentTogether,
-    /// Refused, but the statement behind it was not.
+    /// Refused, while the statement behind it was not.
     Bypassed,
     Open,
 }
@@ -35,7 +35,7 @@ impl<'a> Opening<'a> {
         Self { sql, state: BeginState::Unsent }
     }
 
-    /// Whether nothing of the connection's stops it from travelling with a statement.
+    /// Whether the connection allows to send it together with a statement.
     pub(super) fn may_go_together(&self, conn: &Connection) -> bool {
         // A standby refuses some of BEGIN's options.
         let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
@@ -46,7 +46,7 @@ impl<'a> Opening<'a> {
         self.state == BeginState::Unsent
     }
 
-    /// Sends it, if it has not gone, and waits for its answer. A server that does not report its role (before 14) is
+    /// Sends it, unless it was sent, and waits for the answer. A server that does not report its role (before 14) is
     /// asked in the same flight whether it is read-only.
     pub(super) async fn alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
         if !self.is_unsent() {
@@ -69,7 +69,7 @@ impl<'a> Opening<'a> {
             return Err(failure(session, error, Phase::Sent, sequence).await);
         }
         if conn.session_state.blocks() == blocks {
-            // It says that it has begun one, and has not.
+            // The server has answered with success, and no transaction is open.
             conn.cut();
             return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
         }
@@ -81,7 +81,7 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Sends it ahead of a statement that is sent at once. The number it takes comes before the statement's.
+    /// Sends it ahead of a statement that is sent at once. Its sequence number is the one before that of the statement.
     pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.state = BeginState::SentTogether;
         let sequence = session.conn.sending();
@@ -102,13 +102,13 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// It was refused, and the statement was not.
+    /// Notes that it was refused, and the statement behind it was not.
     pub(super) fn was_bypassed(&mut self) {
         self.state = BeginState::Bypassed;
     }
 }
 
-/// BEGIN by itself.
+/// Runs BEGIN by itself.
 pub(super) async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
     Opening::new(sql).alone(context, session).await
 }

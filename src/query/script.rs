@@ -1,8 +1,8 @@
 //! Several statements by the simple protocol: what migrations and dumps are made of.
 //!
-//! The server runs them as one transaction, unless the script says BEGIN and COMMIT itself. What a script leaves in the
-//! session (SET, temporary tables, a search_path) is anybody's guess, so its connection is not used again; a transaction
-//! that it leaves open is rolled back.
+//! The server runs them as one transaction, unless the script has BEGIN and COMMIT in it. A script may leave anything in
+//! the session (SET, temporary tables, a search_path), so its connection is not used again; a transaction that it leaves
+//! open is rolled back.
 //!
 //! Values come as text, and tokio-postgres keeps the columns' types and the command tags to itself: the
 //! observer of the connection's responses has them. The types are looked up when the script is over, so its results are held until then.
@@ -43,7 +43,7 @@ const PIECE: usize = 32 << 10;
 pub(crate) struct Script {
     pub(crate) call: Call,
     pub(crate) sql: String,
-    /// How its values are wanted, if not as the pool has it.
+    /// How its values arrive, if not as the option `types` of the pool says.
     pub(crate) types: Option<Types>,
 }
 
@@ -59,7 +59,7 @@ impl Progress {
     }
 }
 
-/// Why a script failed, and what had run of it.
+/// Why a script has failed, and what had run of it.
 type Failed = (Failure, Progress);
 
 fn early(failure: Failure) -> Failed {
@@ -67,7 +67,7 @@ fn early(failure: Failure) -> Failed {
 }
 
 impl Script {
-    /// Outside a transaction.
+    /// Runs it outside of any transaction.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
@@ -112,7 +112,7 @@ impl Script {
         self.call.failed(refused(cause, progress, session, verdict.outcome()), Some(node))
     }
 
-    /// In its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
+    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
@@ -126,7 +126,7 @@ impl Script {
             Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
                 *aborted = *block == TransactionStatus::Failed;
             }
-            // Its results were unreadable, or nothing was sent: to the server all is well.
+            // The results could not be read, or nothing was sent: the transaction is not aborted.
             Ended::Itself(Err((Failure::Client(ClientError::TooLarge { outcome, .. }), _))) => {
                 *aborted |= *outcome != Outcome::Applied;
             }
@@ -156,7 +156,7 @@ impl Script {
     }
 }
 
-/// The error for a script that failed on the wire; the server's own says which statement it was.
+/// The error for a script that has failed on its connection; an error of the server says which statement it was.
 fn refused(cause: Cause, progress: Progress, session: &Session, outcome: Outcome) -> ClientError {
     match cause {
         Cause::Server(mut error) if !error.ends_session => {
@@ -191,7 +191,7 @@ async fn alone(
     let (answers, rows) = converse(context, session, sql).await?;
     if answers.transaction_status != TransactionStatus::Idle {
         let progress = Progress::of(&answers);
-        // Also undone when this fails: the connection is not used again.
+        // The connection is not used again, so the transaction is undone even if this fails.
         if !roll_back(context, session).await {
             session.conn.cut();
         }
@@ -199,7 +199,7 @@ async fn alone(
         let outcome = progress.outcome();
         return Err((ClientError::Script { code: "ERR_TRANSACTION_OPEN", reason, outcome }.into(), progress));
     }
-    // Whatever the script made of its session, and whatever becomes of it now: the script has run.
+    // The script has run, even if the types of its results cannot be looked up now.
     let known = known_types(session, &answers).await.unwrap_or_default();
     deliver(context, &answers, rows, types, &known, promise).await.map_err(|error| early(error.into()))
 }
@@ -217,15 +217,15 @@ async fn within(
     }
     let (answers, rows) = converse(context, session, sql).await?;
     if answers.transaction_status == TransactionStatus::Idle {
-        // What came next would be outside of any transaction.
+        // The next command of the caller would run outside of any transaction.
         session.conn.cut();
         let progress = Progress::of(&answers);
         let reason = "the script ended the transaction that it was run in".to_owned();
-        // What it did before is committed or rolled back, as it said.
+        // The script may have committed or rolled back.
         let outcome = Outcome::Unknown;
         return Err((ClientError::Script { code: "ERR_TRANSACTION_ENDED", reason, outcome }.into(), progress));
     }
-    // In a transaction that has failed nothing can be asked, and nothing but empty results comes.
+    // An aborted transaction cannot look types up, and has only empty results.
     let known = match answers.transaction_status {
         TransactionStatus::InTransaction => {
             let sequence = session.conn.sending();
@@ -240,13 +240,13 @@ async fn within(
     finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| early(error.into()))
 }
 
-/// The rows of a result, and their number or that of those changed.
+/// The rows of a result, and the number of rows returned or changed.
 type Returned = (Vec<SimpleQueryRow>, u64);
 
-/// Sends the script and holds the rows of each of its results.
+/// Sends the script and keeps the rows of each of its results.
 async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
     let responses = session.conn.responses.listen_to_script();
-    // Whatever it does to the session, nobody else gets it.
+    // Nothing else runs on the session: the script may change it.
     session.conn.retire();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
@@ -273,11 +273,11 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
             Err((failure(session, error, Phase::Begun, sequence).await, progress))
         }
         Err(_) => {
-            // It would wait for data for ever.
+            // The server would wait for data for ever.
             session.conn.cut();
             let reason = "COPY FROM STDIN and COPY TO STDOUT are not possible in a script: use copyFrom() or copyTo()";
-            // A server that sends may come to the script's end before it sees that nobody is there; one that waits for
-            // data undoes the transaction.
+            // A server that sends data may reach the end of the script before it sees that the connection is closed; a
+            // server that waits for data rolls back.
             let outcome = if answers.copy_state == CopyState::Out { Outcome::Unknown } else { progress.outcome() };
             let reason = reason.to_owned();
             Err((ClientError::Script { code: "ERR_COPY_IN_SCRIPT", reason, outcome }.into(), progress))
@@ -285,10 +285,10 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
     }
 }
 
-/// What a script has returned.
+/// The results of a script.
 enum Read {
     All(Vec<Returned>),
-    /// Too much, and what came of it; no word: the connection is cut.
+    /// More than maxResultBytes, with the last answer of the server; None: there was none, and the connection is cut.
     TooLarge {
         limit: usize,
         last_word: Option<Result<(), tokio_postgres::Error>>,
@@ -332,7 +332,7 @@ async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read
     Ok(Read::All(results))
 }
 
-/// As the server has sent it.
+/// The size of a row as the server has sent it.
 fn size_of_row(row: &SimpleQueryRow) -> usize {
     (0..row.len()).map(|column| 4 + row.try_get(column).ok().flatten().map_or(0, str::len)).sum()
 }

@@ -1,8 +1,8 @@
-//! A transaction that has begun, to its COMMIT or ROLLBACK.
+//! A transaction that is open, to its COMMIT or ROLLBACK.
 //!
-//! A transaction holds its connection from its begin on and takes its commands from a mailbox, one after another. However
-//! it ends (COMMIT, ROLLBACK, forgotten, pool closed), the connection goes back only when the server has confirmed
-//! that no transaction is open; else it is closed.
+//! A transaction has its connection to itself and runs its commands one after another. However it ends (COMMIT, ROLLBACK,
+//! its handle is dropped, the pool is closed), the connection is used again only if the server has confirmed that no
+//! transaction is open; if not, it is closed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::script::Script;
 use crate::query::statement::Statement;
 
-/// What a transaction's user wants next.
+/// What the caller asks of a transaction.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum TransactionCommand {
     Query {
         promise: Promise,
         statement: Statement,
@@ -36,29 +36,29 @@ pub(crate) enum Command {
     Script(Box<Script>),
     Commit(Promise, Cancellation),
     Rollback(Promise),
-    /// Nobody is left who could want anything.
+    /// The handle of the transaction was dropped.
     Abandon,
 }
 
-impl Command {
-    /// Tells the caller that the transaction is gone.
+impl TransactionCommand {
+    /// Rejects the command, because there is no transaction.
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
             Self::Query { promise, .. } | Self::Commit(promise, _) => promise.fail(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
             Self::Script(script) => script.call.fail(error, node),
-            // What was to be undone has been undone.
+            // There is nothing to roll back.
             Self::Rollback(promise) => promise.done_empty(0),
             Self::Abandon => {}
         }
     }
 }
 
-/// How the conversation with the transaction's user ended.
+/// How a transaction has ended.
 struct End {
-    /// The server confirmed that no transaction is open; if not, the connection is of no more use.
+    /// The server has confirmed that no transaction is open; if not, the connection is closed.
     confirmed: bool,
-    /// What whoever ended it is told.
+    /// Settles the promise of the command that has ended it.
     answer: Answer,
 }
 
@@ -76,17 +76,17 @@ impl End {
     }
 }
 
-/// Serves a transaction that has begun to its end. `aborted`: its first statement has failed.
+/// Runs the commands of an open transaction to its end. `aborted`: its first statement has failed.
 pub(super) async fn serve<T>(
     context: &Context,
     session: &Arc<Session>,
-    mut commands: UnboundedReceiver<Command>,
+    mut commands: UnboundedReceiver<TransactionCommand>,
     aborted: bool,
 ) -> After<T> {
     let End { confirmed, answer } = converse(context, session, &mut commands, aborted).await;
     if !confirmed {
         session.conn.cut();
-        // The user may still want something of it: that is refused without holding the connection's place.
+        // More commands may follow. They are rejected by a task of their own, since this one occupies the connection.
         drop(tokio::spawn(refuse_all(commands, lost(session, Outcome::NotApplied))));
     }
     After::Settled(answer)
@@ -97,12 +97,12 @@ pub(super) fn lost(session: &Session, outcome: Outcome) -> ClientError {
     ClientError::ConnectionLost { node: session.conn.endpoint.label(), reason, outcome }
 }
 
-/// `aborted` in PostgreSQL's sense: only ROLLBACK (or ROLLBACK TO) is possible. tokio-postgres does not show the status
-/// byte, but after a statement that succeeded the transaction cannot be in that state.
+/// Runs commands until one ends the transaction. `aborted` as PostgreSQL means it: only ROLLBACK (or ROLLBACK TO) is
+/// possible. After a statement that has succeeded, a transaction is not aborted.
 async fn converse(
     context: &Context,
     session: &Arc<Session>,
-    commands: &mut UnboundedReceiver<Command>,
+    commands: &mut UnboundedReceiver<TransactionCommand>,
     mut aborted: bool,
 ) -> End {
     loop {
@@ -111,11 +111,11 @@ async fn converse(
         }
         let command = tokio::select! {
             biased;
-            command = commands.recv() => command.unwrap_or(Command::Abandon),
+            command = commands.recv() => command.unwrap_or(TransactionCommand::Abandon),
             () = session.conn.ended() => return End::silent(false),
         };
         match command {
-            Command::Query { mut promise, statement, cancellation } => {
+            TransactionCommand::Query { mut promise, statement, cancellation } => {
                 let answer = query(context, session, &mut promise, &statement, &cancellation).await;
                 let node = session.conn.endpoint.index;
                 match answer {
@@ -129,26 +129,26 @@ async fn converse(
                     }
                 }
             }
-            Command::Copy(copy) => {
+            TransactionCommand::Copy(copy) => {
                 copy.run_within(session, &mut aborted).await;
             }
-            Command::Script(script) => script.run_within(session, &mut aborted).await,
-            Command::Commit(promise, _) if aborted => {
+            TransactionCommand::Script(script) => script.run_within(session, &mut aborted).await,
+            TransactionCommand::Commit(promise, _) if aborted => {
                 let ended = roll_back(context, session).await;
                 return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);
             }
-            Command::Commit(promise, cancellation) => return commit(session, promise, &cancellation).await,
-            Command::Rollback(promise) => {
+            TransactionCommand::Commit(promise, cancellation) => return commit(session, promise, &cancellation).await,
+            TransactionCommand::Rollback(promise) => {
                 let ended = roll_back(context, session).await;
-                // If the connection broke, the server has rolled back as well.
+                // If the connection is lost, the server has rolled back.
                 return End::done(ended, promise, session.conn.endpoint.index);
             }
-            Command::Abandon => return End::silent(roll_back(context, session).await),
+            TransactionCommand::Abandon => return End::silent(roll_back(context, session).await),
         }
     }
 }
 
-/// One statement. An error comes with whether it has spoilt the transaction.
+/// Runs a statement. An error comes with whether it has aborted the transaction.
 async fn query(
     context: &Context,
     session: &Session,
@@ -168,7 +168,7 @@ async fn query(
     ended
 }
 
-/// How a statement in a transaction ended.
+/// The result of a statement in a transaction. An error comes with whether it has aborted the transaction.
 pub(super) fn settled(
     session: &Session,
     ended: Ended<Result<Finished, Failure>>,
@@ -180,7 +180,7 @@ pub(super) fn settled(
             let spoils = !matches!(last_word, Some(Ok(_)));
             Err((cancelled_error(given_up, last_word, Work::InTransaction), spoils))
         }
-        // It has run, unless it was cancelled; nothing in a transaction is applied before COMMIT.
+        // The outcome says whether the statement was cancelled; in either case nothing is applied before COMMIT.
         Ended::Itself(Err(Failure::Client(ClientError::TooLarge { limit, outcome }))) => {
             Err((ClientError::TooLarge { limit, outcome: Outcome::NotApplied }, outcome != Outcome::Applied))
         }
@@ -199,7 +199,7 @@ pub(super) fn settled(
 async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation) -> End {
     let node = session.conn.endpoint.index;
     let failure = match with_cancellation(&session.conn, cancellation, pin!(end(session, "COMMIT"))).await {
-        // Given up, but the server had finished it: it is committed.
+        // The server had finished COMMIT before it was cancelled.
         Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
         Ended::GivenUp(given_up, last_word) => {
             let confirmed = last_word.is_some();
@@ -218,8 +218,8 @@ async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation
     }
 }
 
-/// Answers everything with an error, until nobody wants anything any more.
-pub(super) async fn refuse_all(mut commands: UnboundedReceiver<Command>, error: ClientError) {
+/// Rejects all commands until the caller has dropped its handle.
+pub(super) async fn refuse_all(mut commands: UnboundedReceiver<TransactionCommand>, error: ClientError) {
     while let Some(command) = commands.recv().await {
         command.refuse(&error, 0, None);
     }

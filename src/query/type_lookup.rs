@@ -17,14 +17,14 @@ FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_range r ON (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
 WHERE t.oid = ANY ($1)";
 
-/// How often what was told leads to more questions, at most.
+/// How often answers may lead to more questions.
 const ROUNDS: usize = 32;
 
-/// What is known of the types of this connection's database, all of `types` included.
+/// What is known of the types of the database, with all of `types` in it.
 pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Arc<Catalog>, Error> {
     let mut catalog = lock(&session.catalog).clone();
     let mut types = types.to_vec();
-    // A range's range and so on: of a real database there are two at most.
+    // A multirange leads to its range, and that to its element; a real database has no longer chain.
     for _ in 0..ROUNDS {
         let mut missing = Vec::new();
         for ty in &types {
@@ -47,7 +47,7 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
         }
         let known = Arc::make_mut(&mut catalog);
         for oid in missing {
-            // One that is gone meanwhile is not asked for again; its text is the safe choice.
+            // A type that was dropped meanwhile is not asked for again; its values arrive as text.
             known.add(oid, told.remove(&oid).unwrap_or(Foreign { sends: false, delimiter: b',', range: None }));
         }
         *lock(&session.catalog) = catalog.clone();
@@ -55,7 +55,7 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
     Ok(catalog)
 }
 
-/// The type with this oid: tokio-postgres looks up the types of a statement's parameters.
+/// The type with this oid: tokio-postgres looks it up as the type of a parameter.
 pub(super) async fn type_of(client: &Client, oid: u32) -> Result<Type, Error> {
     if let Some(ty) = Type::from_oid(oid) {
         return Ok(ty);

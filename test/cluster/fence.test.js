@@ -145,7 +145,9 @@ describe('a fence and idle connections', () => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const [old, next] = own.cluster.nodes;
-    const pools = FIRST.map(() => own.pool(t, { poolSize: 3, acquireTimeoutMs: 20_000 }));
+    // Without a monitor, and on one connection each: what is in flight on the old primary at the moment when the new one is
+    // seen is cut off (docs/failover.md), and that is another test's subject.
+    const pools = FIRST.map(() => own.pool(t, { poolSize: 1, monitor: false, acquireTimeoutMs: 20_000 }));
     await pools[0].query('CREATE TABLE idle (id int4)');
     for (const pool of pools) {
       await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));

@@ -72,12 +72,19 @@ describe('size and time', () => {
       const ask = (/** @type {number} */ i) => pool.query('SELECT $1::int4 AS v', [i]);
       for (let i = 0; i < 3; i++) await ask(i);
       sent();
-      await Promise.all(range(400).map(ask));
-      const deepest = Math.max(...sent().map((piece) => piece.split('E\0\0\0\x09\0').length - 1));
+      let asked = 0;
+      let deepest = 0;
+      // On a busy machine a statement may have taken so long that nothing is sent behind it: then once more.
+      await until('statements share the connection', async () => {
+        await Promise.all(range(400).map(ask));
+        asked += 400;
+        deepest = Math.max(deepest, ...sent().map((piece) => piece.split('E\0\0\0\x09\0').length - 1));
+        return deepest > 1 || most === 1;
+      });
       assert.ok(deepest <= most, `${deepest} in one piece`);
       const { pipelined } = pool.status();
       if (most === 1) assert.deepEqual([deepest, pipelined], [1, 0]);
-      else assert.ok(deepest > 1 && pipelined > 0 && pipelined < 400, `${deepest}, ${pipelined}`);
+      else assert.ok(pipelined > 0 && pipelined < asked, `${deepest}, ${pipelined}`);
     });
   }
 

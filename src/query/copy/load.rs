@@ -33,10 +33,10 @@ pub(super) const PIECES: u32 = 8;
 /// Bytes of one CopyData message at most.
 const MESSAGE: usize = 256 << 10;
 
-/// What a load goes into.
+/// The target of a load.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Target {
+pub(crate) struct LoadTarget {
     /// The whole `COPY ... FROM STDIN`: the data is ready as it is.
     sql: Option<String>,
     /// The quoted name of a table, for rows.
@@ -50,24 +50,24 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) enum Piece {
     Data(Vec<u8>, usize),
-    /// That was all.
+    /// The data is complete.
     End,
-    /// There will be no more, and what there was must not stay.
+    /// The source has failed: what was sent is undone.
     Failed,
 }
 
-/// How a load or an unload ended that met no error.
+/// How a load or an unload has ended that met no error of the server.
 #[derive(Debug)]
 pub(super) enum Transfer {
     Complete(Finished),
-    /// Its source failed or its caller gave up: it is undone.
+    /// Its source has failed or its caller has cancelled it: it is undone.
     Undone,
 }
 
-/// A load under way.
+/// A load that is running.
 pub(super) struct Load<'a> {
     session: &'a Session,
-    /// None: the data is ready as it is.
+    /// None: the data is sent as it is.
     rows: Option<Rows>,
     sink: Option<Sink>,
     /// Bytes sent to the server.
@@ -80,23 +80,23 @@ pub(super) struct Load<'a> {
 struct Sink {
     inner: Pin<Box<CopyInSink<Bytes>>>,
     _asked: Asked,
-    /// Dropped after the COPY, for its drop sends a message.
+    /// Dropped after the COPY, because its drop sends a message.
     _statement: Statement,
     sequence: Sequence,
 }
 
-/// What is needed to write rows.
+/// How rows are written.
 struct Rows {
     table: String,
     columns: Vec<CopyColumn>,
     form: CopyForm,
-    /// Rows written, and how many of them in an earlier COPY.
+    /// Rows written, and how many of them by earlier COPYs of the load.
     written: u64,
     before: u64,
 }
 
 impl<'a> Load<'a> {
-    pub(super) async fn open(session: &'a Session, target: &Target) -> Result<Self, Failure> {
+    pub(super) async fn open(session: &'a Session, target: &LoadTarget) -> Result<Self, Failure> {
         let mut load = Load { session, rows: None, sink: None, bytes: 0, loaded: 0 };
         if let Some(sql) = &target.sql {
             load.start(sql).await?;
@@ -162,9 +162,9 @@ impl<'a> Load<'a> {
                 Piece::End => break,
                 Piece::Data(data, rows) => {
                     let taken = async {
-                        // Flushed, for the next piece may be long in coming, and this one may be wrong.
+                        // Flushed: the next piece may come late, and the server may refuse this one.
                         if self.rows.is_some() {
-                            self.take_rows(&data, rows).await?;
+                            self.write_rows(&data, rows).await?;
                         } else {
                             self.send(data.into()).await?;
                         }
@@ -188,7 +188,7 @@ impl<'a> Load<'a> {
     }
 
     /// Writes rows as JavaScript encoded them.
-    async fn take_rows(&mut self, data: &[u8], count: usize) -> Result<(), Failure> {
+    async fn write_rows(&mut self, data: &[u8], count: usize) -> Result<(), Failure> {
         let mut reader = ParamReader::new(data);
         let mut out = BytesMut::with_capacity(data.len());
         for _ in 0..count {
@@ -234,7 +234,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Ends the COPY that is running, and waits until the server has it.
+    /// Ends the COPY that is running, and waits for the answer of the server.
     async fn finish(&mut self) -> Result<(), Failure> {
         let Some(mut sink) = self.sink.take() else { return Err(lost()) };
         let finished = sink.inner.as_mut().finish().await;
@@ -256,7 +256,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Fails the COPY that is running, if there is one, and waits until the server has heard it.
+    /// Fails the COPY that is running, if there is one, and waits until the server has ended it.
     pub(super) async fn undo(&mut self) {
         if self.sink.take().is_some() {
             let _ = self.session.conn.client.batch_execute("").await;
@@ -264,7 +264,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// A server's error with the number of its row among all.
+    /// Adds the number of the row among all rows of the load to an error of the server.
     pub(super) fn located(&self, failure: Failure) -> Failure {
         let Failure::Run { cause: Cause::Server(mut error), phase, sequence } = failure else { return failure };
         let before = self.rows.as_ref().map_or(0, |rows| rows.before);
@@ -287,7 +287,7 @@ impl Rows {
         format!("COPY {} ({}) FROM STDIN (FORMAT {format})", self.table, names.join(", "))
     }
 
-    /// One row; an error names its number and its column.
+    /// Writes one row; an error names its number and its column.
     fn put(&self, reader: &mut ParamReader<'_>, out: &mut BytesMut) -> Result<CopyRow, ClientError> {
         self.form.put(&self.columns, reader, out).map_err(|(column, error)| {
             let column = self.columns.get(column).map(|column| column.name.clone()).unwrap_or_default();
@@ -300,8 +300,8 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The columns of a table that are to be loaded. Preparing looks at no row and needs no right to read.
-async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
+/// The columns of a table that are loaded. To prepare a SELECT reads no row and needs no right to read the table.
+async fn describe(session: &Session, target: &LoadTarget) -> Result<Rows, Failure> {
     let list =
         target.columns.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "));
     let table = &target.table;
@@ -330,7 +330,7 @@ async fn describe(session: &Session, target: &Target) -> Result<Rows, Failure> {
     Ok(Rows { table: table.clone(), columns, form, written: 0, before: 0 })
 }
 
-/// The numbers of a table's generated columns.
+/// The numbers of the generated columns of a table.
 async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
     let sequence = session.conn.sending();
     let sql = format!(

@@ -26,11 +26,11 @@ use crate::query::opening::begin;
 use crate::query::promise::Promise;
 use crate::query::retry_policy::{Cause, Phase, Work, verdict};
 use load::{Load, PIECES, Transfer};
-pub(crate) use load::{Piece, Target};
+pub(crate) use load::{LoadTarget, Piece};
 
 #[derive(Debug)]
 enum Direction {
-    In { target: Target, pieces: UnboundedReceiver<Piece>, begun: bool },
+    In { target: LoadTarget, pieces: UnboundedReceiver<Piece>, begun: bool },
     Out { sql: String },
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    pub(crate) fn load(call: Call, target: Target, pieces: UnboundedReceiver<Piece>) -> Self {
+    pub(crate) fn load(call: Call, target: LoadTarget, pieces: UnboundedReceiver<Piece>) -> Self {
         Self { call, direction: Direction::In { target, pieces, begun: false } }
     }
 
@@ -50,7 +50,7 @@ impl Copy {
         Self { call, direction: Direction::Out { sql } }
     }
 
-    /// Whether it cannot be run again: its data has been taken, or handed over.
+    /// Whether it cannot run again: data of its source was used up, or data was handed to its reader.
     fn is_final(&self) -> bool {
         match self.direction {
             Direction::In { begun, .. } => begun,
@@ -58,7 +58,7 @@ impl Copy {
         }
     }
 
-    /// Runs in a transaction of its own.
+    /// Runs it in a transaction of its own.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
@@ -98,7 +98,7 @@ impl Copy {
         self.call.failed(not_applied(cause, session), Some(node))
     }
 
-    /// Runs in its caller's transaction. `aborted`: whether only ROLLBACK is possible there.
+    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
@@ -123,7 +123,8 @@ impl Copy {
     }
 }
 
-/// The error for a copy that failed before COMMIT. Whether the server could still say why it ended the session is chance.
+/// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why it has ended
+/// the session.
 fn not_applied(cause: Cause, session: &Session) -> ClientError {
     let outcome = Outcome::NotApplied;
     match cause {
@@ -134,12 +135,12 @@ fn not_applied(cause: Cause, session: &Session) -> ClientError {
     }
 }
 
-/// What a load whose source failed is answered; JavaScript tells its caller the source's own error.
+/// The error for a load whose source failed; JavaScript rejects with the error of the source instead.
 fn stopped() -> ClientError {
     ClientError::Aborted { outcome: Outcome::NotApplied }
 }
 
-/// What a copy that was given up comes to.
+/// The error for a copy that was cancelled.
 fn given_up_error(given_up: GivenUp, last_word: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
     match last_word {
         Some(Ok(Transfer::Undone)) => given_up.error(Outcome::NotApplied),
@@ -156,7 +157,7 @@ async fn alone(
     committing: &AtomicBool,
 ) -> Result<Transfer, Failure> {
     if let Err(failure) = begin(context, session, "BEGIN").await {
-        // Whatever came of it, this connection does not go back with it.
+        // A transaction may be open, so the connection is not used again.
         session.conn.cut();
         return Err(failure);
     }
@@ -170,7 +171,7 @@ async fn alone(
     transferred
 }
 
-/// In a transaction that is open.
+/// Runs the copy in a transaction that is open.
 async fn within(
     session: &Session,
     promise: &mut Promise,
@@ -185,7 +186,7 @@ async fn within(
     transfer(session, promise, direction, flow).await
 }
 
-/// To be called when all that was sent before has been answered.
+/// Runs the copy. All that was sent before must have been answered.
 async fn transfer(
     session: &Session,
     promise: &mut Promise,
