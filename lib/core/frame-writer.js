@@ -16,7 +16,7 @@ const HEAD_BYTES = WORDS.FRAME * 4;
 const ITEM_HEAD_BYTES = WORDS.ITEM * 4;
 /** Strings up to this length are copied byte by byte while they are ASCII, which is faster than a call into the runtime. */
 const SHORT = 48;
-/** The kinds of parameters; the numbers are a contract with src/codec/param.rs. */
+/** The kinds of parameters; the numbers are a contract with src/codec/encode/param.rs. */
 const TAG = {
   NULL: 0,
   FALSE: 1,

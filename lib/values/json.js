@@ -1,6 +1,6 @@
 'use strict';
 
-// Makes values of the JSON documents that the core has parsed (src/codec/json.rs), equal to those of JSON.parse.
+// Makes values of the JSON documents that the core has parsed (src/codec/decode/json.rs), equal to those of JSON.parse.
 //
 // An object arrives as the number of its shape and a block of one 8-byte value for each key. For each shape a constructor
 // is compiled: an object literal, so that all objects of a shape share one hidden class. The type of a value is not part of
@@ -9,7 +9,7 @@
 
 const { HyperionError } = require('../errors.js');
 
-/** High halves of slots that hold no plain number; a contract with src/codec/json.rs. TEXT, OBJECT and RAW begin ranges. */
+/** High halves of slots that hold no plain number; a contract with src/codec/decode/json.rs. TEXT, OBJECT and RAW begin ranges. */
 const TEXT = 0xfff8_0000 | 0;
 const OBJECT = 0xfff9_0000 | 0;
 const RAW = 0xfffa_0000 | 0;
@@ -115,7 +115,7 @@ function documentExpression(slot) {
 
 /**
  * The expression that reads one member in compiled code; `b` is the first half word of the block.
- * @param {string} member the type of its value in the first object of the shape; a letter of src/codec/json_shapes.rs
+ * @param {string} member the type of its value in the first object of the shape; a letter of src/codec/decode/json_shapes.rs
  * @param {number} index
  */
 function memberExpression(member, index) {

@@ -32,7 +32,7 @@ const WIDEST_COMPILED = 256;
 
 /** @typedef {json.Place} Place */
 /**
- * How slots of a type are read (Decoder::describe in src/codec/decode.rs).
+ * How slots of a type are read (Decoder::describe in src/codec/decode/decoder.rs).
  * @typedef {object} Read
  * @property {number} kind
  * @property {Read} [of] of an array's elements
