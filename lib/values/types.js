@@ -23,7 +23,7 @@ const MEMBERS = { ...CHOICES, parsers: null, serializers: null };
 /** @typedef {(text: string) => unknown} Parser */
 /** @typedef {(value: any) => string | null | undefined} Serializer */
 /**
- * A type as the core describes it (src/codec/encode/param.rs).
+ * A type as the core describes it (src/codec/types.rs).
  * @typedef {object} Type
  * @property {number} oid
  * @property {string} schema

@@ -20,7 +20,7 @@ use crate::connection::notices::Room;
 use crate::engine::{CompletionQueue, Kind, Message, lock};
 use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
-use crate::pool::router::{Router, Status};
+use crate::pool::router::{PoolStatus, Router};
 use crate::query::Context;
 use crate::query::batch::{Batch, Items};
 use crate::query::begin::Begin;
@@ -48,7 +48,7 @@ impl PoolView {
     }
 
     /// None once the pool has closed.
-    pub(super) fn status(&self) -> Option<Status> {
+    pub(super) fn status(&self) -> Option<PoolStatus> {
         self.router().map(|router| router.status())
     }
 
@@ -152,7 +152,7 @@ impl RunningPool {
 
     /// A signal fired: the work that waits for a connection checks whether it was cancelled.
     pub(super) fn look_again(&self) {
-        self.router.look_again();
+        self.router.wake_sweeper();
     }
 
     pub(super) fn define(&mut self, frame: &Frame<'_>) {

@@ -16,7 +16,7 @@ use crate::connection::probe::{Probe, Role, cell};
 
 /// Why the write was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ReadOnlyReason {
     /// The node is fenced, or a standby: the statement belongs on another node.
     Fenced,
     /// The user made the session or the transaction read-only.
@@ -28,34 +28,34 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
 
 /// Asks the session in which the statement `refused` got 25006. If its node is fenced, the pool drops all connections
 /// to it at once.
-pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> Verdict {
+pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> ReadOnlyReason {
     let asked = timeout(cluster.connect_timeout(), conn.client.simple_query(QUESTION)).await;
-    let Ok(Ok(messages)) = asked else { return Verdict::Fenced };
+    let Ok(Ok(messages)) = asked else { return ReadOnlyReason::Fenced };
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
     let text = |column: usize| row.and_then(|row| cell(row, column));
     let role = Role { in_recovery: text(0) == Some("t"), read_only: text(1) == Some("on") };
-    let verdict = verdict(role, text(2), conn.role_changed_since(refused));
-    if verdict == Verdict::Fenced {
+    let reason = reason_for(role, text(2), conn.role_changed_since(refused));
+    if reason == ReadOnlyReason::Fenced {
         conn.endpoint.request_check();
         if role.in_recovery || role.read_only {
             let probe = Probe { role, timeline: None, lsn: None, latency: None, identity: None };
             cluster.observe(&cluster.nodes[conn.endpoint.index], Observation::Alive(probe));
         }
     }
-    verdict
+    reason
 }
 
-fn verdict(role: Role, source: Option<&str>, changed_meanwhile: bool) -> Verdict {
+fn reason_for(role: Role, source: Option<&str>, changed_meanwhile: bool) -> ReadOnlyReason {
     let set_by_user = matches!(source, Some("session" | "user" | "database" | "database user" | "client"));
     match role {
-        Role { in_recovery: true, .. } => Verdict::Fenced,
-        Role { read_only: true, .. } if !set_by_user => Verdict::Fenced,
+        Role { in_recovery: true, .. } => ReadOnlyReason::Fenced,
+        Role { read_only: true, .. } if !set_by_user => ReadOnlyReason::Fenced,
         // The fence was lifted after the statement had run.
-        Role { read_only: false, .. } if changed_meanwhile => Verdict::Fenced,
-        _ => Verdict::Own,
+        Role { read_only: false, .. } if changed_meanwhile => ReadOnlyReason::Fenced,
+        _ => ReadOnlyReason::Own,
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_read_only_session_is_the_users_own_only_if_the_user_set_it() {
-        use Verdict::{Fenced, Own};
+        use ReadOnlyReason::{Fenced, Own};
         let role = |in_recovery, read_only| Role { in_recovery, read_only };
         let table = [
             (role(true, false), Some("default"), false, Fenced),
@@ -76,7 +76,7 @@ mod tests {
             (role(false, false), Some("default"), true, Fenced),
         ];
         for (role, source, changed, expected) in table {
-            assert_eq!(verdict(role, source, changed), expected, "{role:?} {source:?} {changed}");
+            assert_eq!(reason_for(role, source, changed), expected, "{role:?} {source:?} {changed}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! postgres-types takes a multirange for a type like any other, does not know by which letter a type's arrays are
 //! separated, and not whether the server can send a type in binary at all (contrib's seg and isn cannot).
 
+use crate::codec::types::{base, is_foreign};
 use std::collections::HashMap;
 
 use postgres_types::{Kind, Type};
@@ -53,19 +54,11 @@ impl Catalog {
     /// What separates the elements of an array of this type: of the built-in ones a semicolon for box alone
     /// (pg_type.dat).
     pub(super) fn delimiter(&self, member: &Type) -> u8 {
-        let mut base = member;
-        while let Kind::Domain(inner) = base.kind() {
-            base = inner;
-        }
+        let base = base(member);
         match self.0.get(&base.oid()) {
             Some(foreign) => foreign.delimiter,
             None if *base == Type::BOX => b';',
             None => b',',
         }
     }
-}
-
-/// Whether a simple type is somebody's own.
-pub(super) fn is_foreign(ty: &Type) -> bool {
-    *ty.kind() == Kind::Simple && ty.schema() != "pg_catalog"
 }

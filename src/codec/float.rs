@@ -34,13 +34,13 @@ impl Write for Small {
 }
 
 /// The decimal digits of a finite, positive number and the exponent of the first one: 12.5 is `125` and 1.
-struct Decimal {
+struct ShortestDigits {
     digits: [u8; 20],
     len: usize,
     exponent: i32,
 }
 
-impl Decimal {
+impl ShortestDigits {
     /// Reads the output of `{:e}`; 20 digits are more than any caller asks for.
     fn parse(scientific: &str) -> Self {
         let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
@@ -149,15 +149,15 @@ trait Float: fmt::LowerExp + Copy + PartialEq + FromStr {
     const EXACT_DIGITS: usize;
 
     /// The value rounded to this many significant digits.
-    fn rounded(self, digits: usize) -> Decimal {
+    fn rounded(self, digits: usize) -> ShortestDigits {
         let mut text = Small::default();
         // A sign, twenty digits, a point and an exponent always fit.
         let _ = write!(text, "{self:.*e}", digits.saturating_sub(1));
-        Decimal::parse(text.as_str())
+        ShortestDigits::parse(text.as_str())
     }
 
     /// Whether the decimal is read as this value.
-    fn is_read_from(self, decimal: &Decimal) -> bool {
+    fn is_read_from(self, decimal: &ShortestDigits) -> bool {
         let mut text = [0_u8; 48];
         let capacity = text.len();
         let mut rest = &mut text[..];
@@ -168,10 +168,10 @@ trait Float: fmt::LowerExp + Copy + PartialEq + FromStr {
 
     /// The shortest digits that are read as this value; of two that are equally near, the even one, as JavaScript and
     /// PostgreSQL have it and Rust does not.
-    fn shortest(self) -> Decimal {
+    fn shortest(self) -> ShortestDigits {
         let mut text = Small::default();
         let _ = write!(text, "{self:e}");
-        let shortest = Decimal::parse(text.as_str());
+        let shortest = ShortestDigits::parse(text.as_str());
         // With fewer digits there cannot be two.
         if shortest.len < Self::EXACT_DIGITS || shortest.last().is_multiple_of(2) {
             return shortest;
@@ -190,8 +190,8 @@ trait Float: fmt::LowerExp + Copy + PartialEq + FromStr {
 
     /// The shortest digits as PostgreSQL's Ryu finds them (src/common/d2s.c, f2s.c without `STRICTLY_SHORTEST`): it does
     /// not accept a decimal that lies exactly between two neighbours.
-    fn shortest_pg(self) -> Decimal {
-        let is_between = |decimal: &Decimal| decimal.exact_bits() == Some(Self::MANTISSA_BITS + 1);
+    fn shortest_pg(self) -> ShortestDigits {
+        let is_between = |decimal: &ShortestDigits| decimal.exact_bits() == Some(Self::MANTISSA_BITS + 1);
         let shortest = self.shortest();
         if !is_between(&shortest) {
             return shortest;
@@ -250,7 +250,7 @@ pub(super) fn put_pg_float4(out: &mut impl BufMut, value: f32) {
 }
 
 /// `plain_below`: from this exponent on the server prints an exponent.
-fn put_pg(out: &mut impl BufMut, value: f64, plain_below: i32, digits: impl FnOnce(f64) -> Decimal) {
+fn put_pg(out: &mut impl BufMut, value: f64, plain_below: i32, digits: impl FnOnce(f64) -> ShortestDigits) {
     if value.is_nan() {
         return out.put_slice(b"NaN");
     }

@@ -11,24 +11,29 @@
 #![allow(clippy::doc_markdown)]
 
 mod catalog;
+mod choices;
 mod decode;
 mod encode;
+mod error;
 mod float;
 mod pack;
 mod reader;
+mod registry;
 mod text;
+mod types;
 
 pub(crate) use catalog::{Catalog, Foreign};
-pub(crate) use decode::decoder::{DateAs, DecodeError, Decoder, Int8As, JsonAs, NumericAs, TypeChoices, Types};
+pub(crate) use choices::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
+pub(crate) use decode::decoder::Decoder;
 pub(crate) use decode::json::pack_document;
 pub(crate) use decode::json_shapes::JsonShapes;
 pub(crate) use encode::copy::{CopyColumn, CopyForm, CopyRow};
-pub(crate) use encode::param::{
-    Items as ParamReader, Param, ParamError, Target, describe_type, is_built_in, read_params,
-};
+pub(crate) use encode::param::{Param, ParamReader, Target, read_params};
 pub(crate) use encode::structure::takes_structure;
+pub(crate) use error::{DecodeError, ParamError};
 pub(crate) use pack::Packer;
 pub(crate) use text::row_description::{Described, columns_of};
+pub(crate) use types::{describe_type, is_built_in};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The packed form in which results cross to JavaScript: 64-bit slots, one text blob, one byte blob.
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 
 /// What a slot holds; the numbers are a contract with lib/ on the JavaScript side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

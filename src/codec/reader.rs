@@ -1,6 +1,6 @@
 //! A cursor over one binary value. Everything on PostgreSQL's wire is big-endian.
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 
 /// The whole value as exactly `N` bytes.
 #[inline]
@@ -84,5 +84,14 @@ impl<'a> Reader<'a> {
     /// Fails when something is left.
     pub(super) fn end(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.0.len())) }
+    }
+}
+
+/// The text after the version byte of jsonb (`jsonb_send`) and jsonpath.
+pub(in crate::codec) fn versioned(raw: &[u8]) -> Result<&[u8], DecodeError> {
+    match raw {
+        [1, text @ ..] => Ok(text),
+        [] => Err(DecodeError::Truncated),
+        _ => Err(DecodeError::Invalid("an unknown version of its format")),
     }
 }

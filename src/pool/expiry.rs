@@ -1,4 +1,4 @@
-//! Work that has waited for too long is told so.
+//! The sweeper fails the tasks that were cancelled or have waited for too long.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,32 +8,32 @@ use tokio::time::sleep_until;
 use crate::cluster::route::Route;
 use crate::engine::lock;
 use crate::error::ClientError;
-use crate::pool::router::{Router, State};
+use crate::pool::router::{Router, RouterState};
 use crate::pool::task::Task;
 
 impl<T: Task> Router<T> {
-    /// Makes sure that somebody looks at what waits at this time.
-    pub(super) fn watch(self: &Arc<Self>, state: &mut State<T>, wakes_at: Instant) {
+    /// Makes sure that the sweeper checks the waiting tasks at `next_check` at the latest.
+    pub(super) fn schedule_sweep(self: &Arc<Self>, state: &mut RouterState<T>, next_check: Instant) {
         match state.next_sweep {
             None => {
-                state.next_sweep = Some(wakes_at);
-                drop(tokio::spawn(self.clone().sweep()));
+                state.next_sweep = Some(next_check);
+                drop(tokio::spawn(self.clone().run_sweeper()));
             }
-            Some(at) if wakes_at < at => {
-                state.next_sweep = Some(wakes_at);
-                self.sweep.notify_one();
+            Some(at) if next_check < at => {
+                state.next_sweep = Some(next_check);
+                self.sweep_now.notify_one();
             }
             Some(_) => {}
         }
     }
 
-    /// Fails what has waited too long, as long as something waits.
-    async fn sweep(self: Arc<Self>) {
+    /// Runs until no task waits.
+    async fn run_sweeper(self: Arc<Self>) {
         loop {
             let Some(at) = lock(&self.state).next_sweep else { return };
             tokio::select! {
                 () = sleep_until(at.into()) => {}
-                () = self.sweep.notified() => {}
+                () = self.sweep_now.notified() => {}
             }
             let idle = self.fail_expired(Instant::now());
             if idle {
@@ -43,23 +43,23 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// True when nothing waits any more.
+    /// True: no task waits any more.
     fn fail_expired(&self, now: Instant) -> bool {
         let mut state = lock(&self.state);
         let mut failed = Vec::new();
         for pool in &mut state.routes {
             let shortage = Shortage {
                 route: pool.route,
-                // Busy connections that still suit would have come free: then the pool is too small. Else nothing suits.
-                of_nodes: !pool.active.iter().any(|active| active.session().is_usable()),
-                stunted: pool.stunted(),
+                // If a busy connection suits, the pool is too small; else no node suits.
+                no_node_suits: !pool.active.iter().any(|active| active.session().is_usable()),
+                reduced_size: pool.reduced_size(),
             };
-            failed.extend(pool.waiting.take_out(|task| match task.verdict(now) {
-                None if task.deadline() <= now => Some(self.out_of_time(task, shortage, now)),
-                verdict => verdict,
+            failed.extend(pool.waiting.remove_with_reason(|task| match task.rejection(now) {
+                None if task.deadline() <= now => Some(self.timeout_error(task, shortage, now)),
+                rejection => rejection,
             }));
         }
-        state.next_sweep = state.routes.iter().filter_map(|pool| pool.waiting.wakes_at()).min();
+        state.next_sweep = state.routes.iter().filter_map(|pool| pool.waiting.next_check()).min();
         let idle = state.next_sweep.is_none();
         drop(state);
         for (task, error) in failed {
@@ -68,23 +68,23 @@ impl<T: Task> Router<T> {
         idle
     }
 
-    fn out_of_time(&self, task: &T, shortage: Shortage, now: Instant) -> ClientError {
+    fn timeout_error(&self, task: &T, shortage: Shortage, now: Instant) -> ClientError {
         let waited_ms = now.duration_since(task.submitted()).as_millis() as u64;
-        if shortage.of_nodes {
+        if shortage.no_node_suits {
             let (wanted, nodes) = (shortage.route.wanted(), self.cluster.reasons(shortage.route));
             return ClientError::NoPrimary { wanted, waited_ms, nodes };
         }
-        let nodes = shortage.stunted.map_or_else(Vec::new, |_| self.cluster.refusals());
-        ClientError::AcquireTimeout { size: shortage.stunted.unwrap_or(self.limits.size), waited_ms, nodes }
+        let nodes = shortage.reduced_size.map_or_else(Vec::new, |_| self.cluster.refusals());
+        ClientError::AcquireTimeout { size: shortage.reduced_size.unwrap_or(self.limits.size), waited_ms, nodes }
     }
 }
 
-/// What work on a route has waited for in vain.
+/// Why the tasks of a route got no connection in time.
 #[derive(Clone, Copy)]
 struct Shortage {
     route: Route,
-    /// No node suits; else all connections are busy.
-    of_nodes: bool,
-    /// So many connections there are, because attempts to open more have failed.
-    stunted: Option<usize>,
+    /// True: no node suits. False: all connections are busy.
+    no_node_suits: bool,
+    /// See [`RoutePool::reduced_size`](crate::pool::route_pool::RoutePool::reduced_size).
+    reduced_size: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! How a pool gets more connections while work waits for them.
+//! How a pool opens more connections while tasks wait for them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,72 +14,72 @@ use crate::pool::session::Session;
 use crate::pool::task::Task;
 
 impl<T: Task> Router<T> {
-    /// Gets a connection for what waits on a route; as long as something waits.
-    pub(super) async fn acquire(self: Arc<Self>, route: Route) {
+    /// Tries to open a connection for a route, until an attempt succeeds or no task of the route waits.
+    pub(super) async fn acquire_connection(self: Arc<Self>, route: Route) {
         let mut backoff = Backoff::default();
         loop {
             let mut appeared = pin!(self.cluster.appeared.notified());
             appeared.as_mut().enable();
             let opened = self.cluster.connect(route).await;
-            if self.acquired(route, opened) {
+            if self.handle_attempt(route, opened) {
                 break;
             }
             tokio::select! {
                 () = sleep(backoff.next()) => {}
                 () = appeared => backoff = Backoff::default(),
             }
-            if self.nobody_waits(route) {
+            if self.end_attempt_if_unneeded(route) {
                 break;
             }
         }
         self.drained.notify_waiters();
     }
 
-    /// What follows from an attempt to get a connection. True: this attempt is over.
-    fn acquired(self: &Arc<Self>, route: Route, opened: Result<Connection, ConnectFailure>) -> bool {
+    /// Notes the result of an attempt to connect. False: the caller shall try again.
+    fn handle_attempt(self: &Arc<Self>, route: Route, opened: Result<Connection, ConnectFailure>) -> bool {
         let mut state = lock(&self.state);
         let closing = state.closing;
-        let pool = state.of(route);
+        let pool = state.route_pool(route);
         let failure = match opened {
             Ok(conn) => {
-                pool.acquiring -= 1;
-                pool.failing = false;
+                pool.attempts -= 1;
+                pool.last_attempt_failed = false;
                 let node = conn.endpoint.index;
                 let session = Session::new(conn, route, self.limits.max_lifetime, self.limits.statements);
-                // Idle for a moment: dispatch takes the idle ones first. A closed pool drops it.
+                // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));
-                self.dispatch(pool);
+                self.dispatch_waiting(pool);
                 return true;
             }
             Err(failure) => failure,
         };
         if let Some(refusal) = failure.hopeless().filter(|_| pool.active.is_empty()) {
-            pool.acquiring -= 1;
-            let waiting = pool.waiting.take_all();
+            pool.attempts -= 1;
+            let waiting = pool.waiting.drain();
             drop(state);
             for task in waiting {
                 task.fail(refusal.clone());
             }
             return true;
         }
-        pool.failing = true;
-        // One is enough to keep trying for all.
-        let needless = pool.acquiring > 1 || pool.waiting.is_empty() || (closing && pool.is_drained());
-        if needless {
-            pool.acquiring -= 1;
+        pool.last_attempt_failed = true;
+        // While attempts fail, one repeated attempt is enough for all waiting tasks.
+        let unneeded = pool.attempts > 1 || pool.waiting.is_empty() || (closing && pool.is_drained());
+        if unneeded {
+            pool.attempts -= 1;
         }
-        needless
+        unneeded
     }
 
-    /// Whether an attempt has nobody to try for any more; it is counted off then.
-    fn nobody_waits(&self, route: Route) -> bool {
+    /// Ends a repeated attempt if no task of the route waits any more. True: the attempt has ended.
+    fn end_attempt_if_unneeded(&self, route: Route) -> bool {
         let mut state = lock(&self.state);
-        let pool = state.of(route);
-        let nobody = pool.waiting.is_empty();
-        if nobody {
-            pool.acquiring -= 1;
-            pool.failing = false;
+        let pool = state.route_pool(route);
+        let unneeded = pool.waiting.is_empty();
+        if unneeded {
+            pool.attempts -= 1;
+            pool.last_attempt_failed = false;
         }
-        nobody
+        unneeded
     }
 }

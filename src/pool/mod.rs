@@ -1,17 +1,17 @@
 //! The pool of one cluster's connections.
 //!
-//! - `task`: work, as the pool sees it
-//! - `session`: a pooled connection and what belongs to it
-//! - `prepared`: statements, what connections have prepared of them, row shapes
-//! - `reset`: what one user of a connection has changed is undone before the next
-//! - `node_pool`: the connections of one route to one node, owned by deadpool (the fence check is its `pre_recycle` hook)
+//! - `task`: the trait of the work that needs a connection
+//! - `session`: a pooled connection with its prepared statements and its age limit
+//! - `prepared`: texts of statements, the statements that each connection has prepared, row shapes
+//! - `reset`: undoes what one user of a connection changed, before the next user has the connection
+//! - `node_pool`: the connections of one route to one node, owned by deadpool; its `pre_recycle` hook checks the fence
 //! - `active_connection`: a connection with work on it
-//! - `wait_queue`: the work that waits
+//! - `wait_queue`: the tasks that wait for a connection
 //! - `route_pool`: the part of a pool that serves one route
-//! - `router`: which work runs on which connection, and which waits
-//! - `growth`: how the pool gets more connections
-//! - `expiry`: work that has waited for too long
-//! - `shutdown`: how the pool ends
+//! - `router`: which task runs on which connection, and which task waits
+//! - `growth`: how the pool opens more connections
+//! - `expiry`: fails the tasks that have waited for too long
+//! - `shutdown`: how the pool closes
 
 mod active_connection;
 mod expiry;

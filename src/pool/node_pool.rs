@@ -1,8 +1,8 @@
-//! The connections of one route to one node. deadpool owns them: it knows which are idle and how many there are, and asks
-//! before it hands out one again.
+//! The connections of one route to one node. deadpool owns them: it knows which are idle and how many there are, and
+//! calls the `pre_recycle` hook before it hands out an idle connection.
 //!
-//! The cluster opens connections, not deadpool: which node answers may be the result of a race over all hosts. So a new
-//! connection is put here by [`NodePool::add`], and deadpool's `create` only takes it over.
+//! The cluster opens the connections, not deadpool, because a race over all hosts may decide which node is used.
+//! [`NodePool::add`] puts a new connection into a queue, and deadpool's `create` takes the connection from there.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,47 +18,46 @@ use crate::pool::session::Session;
 
 /// Hands new connections over to deadpool.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct SessionManager {
     opened: Mutex<VecDeque<Arc<Session>>>,
 }
 
-/// There is no new connection.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection was opened")]
-pub(super) struct NothingOpened;
+pub(super) struct NoNewSession;
 
-/// A connection taken out of the pool.
-pub(super) type Object = managed::Object<Manager>;
+/// A connection that is checked out. Its drop returns the connection to deadpool.
+pub(super) type PooledSession = managed::Object<SessionManager>;
 
-impl managed::Manager for Manager {
+impl managed::Manager for SessionManager {
     type Type = Arc<Session>;
-    type Error = NothingOpened;
+    type Error = NoNewSession;
 
-    async fn create(&self) -> Result<Arc<Session>, NothingOpened> {
-        lock(&self.opened).pop_front().ok_or(NothingOpened)
+    async fn create(&self) -> Result<Arc<Session>, NoNewSession> {
+        lock(&self.opened).pop_front().ok_or(NoNewSession)
     }
 
-    /// There is nothing to ask the server: the hook has checked the fence by what the server reports by itself.
-    async fn recycle(&self, session: &mut Arc<Session>, _: &Metrics) -> RecycleResult<NothingOpened> {
+    /// Sends no query: the hook has checked the fence by what the server reports without being asked.
+    async fn recycle(&self, session: &mut Arc<Session>, _: &Metrics) -> RecycleResult<NoNewSession> {
         if session.conn.is_closed() { Err(RecycleError::message("closed")) } else { Ok(()) }
     }
 }
 
-/// Nothing here ever waits: hooks do not, and a connection is opened before deadpool hears of it.
-const AT_ONCE: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
+/// A check-out never waits: hooks are synchronous, and connections are opened before deadpool creates their objects.
+const NO_WAIT: Timeouts = Timeouts { wait: Some(Duration::ZERO), create: None, recycle: None };
 
-/// The connections of one route to one node.
 #[derive(Debug)]
 pub(super) struct NodePool {
-    objects: managed::Pool<Manager>,
+    objects: managed::Pool<SessionManager>,
 }
 
 impl NodePool {
     pub(super) fn new(cluster: &Arc<Cluster>, size: usize) -> Result<Self, managed::BuildError> {
         let cluster = cluster.clone();
-        // The last one returned is the first one used: its flags are fresh, and the others may grow old and go.
+        // The connection that was returned last is used first: it has reported its state most recently, and connections
+        // that are not needed become old enough to be closed.
         let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(size) };
-        let objects = managed::Pool::builder(Manager::default())
+        let objects = managed::Pool::builder(SessionManager::default())
             .config(config)
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::sync_fn(move |session: &mut Arc<Session>, _| {
@@ -68,7 +67,7 @@ impl NodePool {
         Ok(Self { objects })
     }
 
-    /// Connections, idle or not.
+    /// The number of connections, idle or busy.
     pub(super) fn size(&self) -> usize {
         self.objects.status().size
     }
@@ -77,15 +76,16 @@ impl NodePool {
         self.objects.status().available > 0
     }
 
-    /// An idle connection, if there is one that is still good.
-    pub(super) fn check_out(&self) -> Option<Object> {
-        self.objects.timeout_get(&AT_ONCE).now_or_never()?.ok()
+    /// An idle connection, if there is one that may be used again.
+    pub(super) fn check_out(&self) -> Option<PooledSession> {
+        self.objects.timeout_get(&NO_WAIT).now_or_never()?.ok()
     }
 
-    /// Takes a new connection, which is idle then. False: the pool is closed.
+    /// Adds a new idle connection. False: the pool is closed.
     pub(super) fn add(&self, session: Arc<Session>) -> bool {
         lock(&self.objects.manager().opened).push_back(session);
-        // Idle ones come first; the new one comes when they are all out.
+        // deadpool creates an object for the new connection only after all idle ones are checked out. They return at
+        // the end.
         let mut out = Vec::new();
         while !lock(&self.objects.manager().opened).is_empty() {
             let Some(object) = self.check_out() else {
@@ -97,7 +97,7 @@ impl NodePool {
         true
     }
 
-    /// Closes the idle connections that `keep` does not want.
+    /// Closes the idle connections for which `keep` is false.
     pub(super) fn retain(&self, keep: impl Fn(&Arc<Session>) -> bool) {
         drop(self.objects.retain(|session, _| keep(session)));
     }

@@ -1,8 +1,9 @@
-//! Prepared statements: their texts, what each connection has prepared of them, and the shapes of their rows.
+//! Prepared statements: their texts, the statements that each connection has prepared, and the shapes of their rows.
 //!
-//! A statement's text crosses from JavaScript once and is a small integer from then on; so is the shape of a row (names
-//! and types of its columns). Shapes belong to the environment, not to the statement: two statements with equal
-//! columns share one, and one statement can have different shapes on different connections.
+//! The text of a statement crosses from JavaScript once; afterwards a small integer stands for it. The shape of a row
+//! (names and types of its columns) crosses to JavaScript in the same way. Shapes belong to the environment, not to the
+//! statement: two statements with equal columns share a shape, and one statement can have different shapes on different
+//! connections.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,39 +21,39 @@ use crate::protocol::result_formats::{Asked, ResultFormats};
 pub(crate) struct StatementText {
     pub(crate) id: u32,
     pub(crate) sql: String,
-    /// How its values are wanted, if not as the pool has it.
+    /// The option `types` of the statement. None: that of the pool.
     pub(crate) types: Option<Types>,
-    pub(crate) sets: Sets,
-    /// How long it usually takes, in microseconds: a moving average. 0 = never run.
-    usual_us: AtomicU32,
+    pub(crate) settings_change: SettingsChange,
+    /// A moving average of the statement's duration in microseconds. 0: the statement has never run.
+    average_us: AtomicU32,
 }
 
-/// What a statement changes of its session, by its first words.
+/// Which settings of its session a statement changes, by its first words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sets {
-    Nothing,
-    /// It is undone at the transaction's end.
-    Locally,
-    /// Whoever came behind it in the pipe would see it.
+pub(crate) enum SettingsChange {
+    None,
+    /// Settings of the present transaction (SET LOCAL).
+    Local,
+    /// Settings of the session: a statement of another caller that is pipelined behind this one would run with them.
     Session,
 }
 
-impl Sets {
+impl SettingsChange {
     fn of(sql: &str) -> Self {
         let (first, rest) = first_word(sql);
         let second = || first_word(rest).0;
         if first.eq_ignore_ascii_case("SET") {
             let local = ["LOCAL", "TRANSACTION", "CONSTRAINTS"];
-            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Locally } else { Self::Session }
+            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Local } else { Self::Session }
         } else if ["RESET", "DISCARD"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
             Self::Session
         } else {
-            Self::Nothing
+            Self::None
         }
     }
 }
 
-/// The first word of SQL, behind white space and comments, and what follows it.
+/// The first word of SQL after white space and comments, and the text after the word.
 fn first_word(sql: &str) -> (&str, &str) {
     let mut rest = sql;
     loop {
@@ -60,7 +61,7 @@ fn first_word(sql: &str) -> (&str, &str) {
         if let Some(comment) = rest.strip_prefix("--") {
             rest = comment.find('\n').map_or("", |end| &comment[end..]);
         } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = behind_comment(comment);
+            rest = skip_comment(comment);
         } else {
             let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
             return rest.split_at(end);
@@ -68,8 +69,8 @@ fn first_word(sql: &str) -> (&str, &str) {
     }
 }
 
-/// What follows a comment that has begun; they can be nested.
-fn behind_comment(mut rest: &str) -> &str {
+/// The text after a comment, which may have nested comments. `rest` begins after the opening `/*`.
+fn skip_comment(mut rest: &str) -> &str {
     let mut depth = 1;
     while depth > 0 {
         let Some(at) = rest.find(['*', '/']) else { return "" };
@@ -85,7 +86,6 @@ fn behind_comment(mut rest: &str) -> &str {
     rest
 }
 
-/// How long a statement takes, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     Unknown,
@@ -93,29 +93,28 @@ pub(crate) enum Pace {
     Slow,
 }
 
-/// A statement that usually takes longer has its connection to itself: nobody waits behind it.
+/// A statement with a longer average duration gets a connection to itself, so that no other statement waits behind it.
 const SLOW_US: u32 = 5_000;
 
 impl StatementText {
     pub(crate) fn new(id: u32, sql: String, types: Option<Types>) -> Self {
-        let sets = Sets::of(&sql);
-        Self { id, sql, types, sets, usual_us: AtomicU32::new(0) }
+        let settings_change = SettingsChange::of(&sql);
+        Self { id, sql, types, settings_change, average_us: AtomicU32::new(0) }
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        match self.usual_us.load(Ordering::Relaxed) {
+        match self.average_us.load(Ordering::Relaxed) {
             0 => Pace::Unknown,
             us if us > SLOW_US => Pace::Slow,
             _ => Pace::Quick,
         }
     }
 
-    /// Takes note of one run.
-    pub(crate) fn took(&self, us: u64) {
+    pub(crate) fn record_run(&self, us: u64) {
         let us = u32::try_from(us).unwrap_or(u32::MAX).max(1);
-        let before = self.usual_us.load(Ordering::Relaxed);
+        let before = self.average_us.load(Ordering::Relaxed);
         let average = if before == 0 { us } else { before - before / 8 + us / 8 };
-        self.usual_us.store(average, Ordering::Relaxed);
+        self.average_us.store(average, Ordering::Relaxed);
     }
 }
 
@@ -125,15 +124,15 @@ pub(crate) struct Prepared {
     pub(crate) statement: Statement,
     pub(crate) decoders: Vec<Decoder>,
     pub(crate) shape: Arc<Shape>,
-    /// What parameters of types that are not built in look like.
+    /// The types of parameters that are not built in.
     pub(crate) catalog: Arc<Catalog>,
-    /// Whether a parameter takes an object by its members, not as JSON.
+    /// Whether a parameter is a structure, which JavaScript sends as the members of an object, not as JSON.
     pub(crate) takes_structure: bool,
-    /// Some of its columns come as text.
-    _asked: Option<Asked>,
+    /// Asks the server for the text format of some columns, as long as this statement lives.
+    _text_format: Option<Asked>,
 }
 
-/// The columns of a row, as JavaScript knows them.
+/// The number under which JavaScript knows the names and types of a row's columns.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) id: u32,
@@ -149,13 +148,13 @@ impl Drop for Shape {
     }
 }
 
-/// The shapes one environment knows.
+/// The shapes that one environment knows.
 #[derive(Debug)]
 pub(crate) struct Shapes {
     queue: Arc<CompletionQueue>,
     known: Mutex<HashMap<String, Weak<Shape>>>,
     next: AtomicU32,
-    /// Those of JSON objects; they stay for good.
+    /// The shapes of JSON objects. They are never forgotten.
     json: Mutex<JsonShapes>,
 }
 
@@ -164,9 +163,13 @@ impl Shapes {
         Self { queue, known: Mutex::default(), next: AtomicU32::new(1), json: Mutex::default() }
     }
 
-    /// The shape of these columns; JavaScript is told of a new one before anything else about it.
-    pub(crate) fn of<'a>(&self, columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> Arc<Shape> {
-        let described = describe(columns, decoders);
+    /// The shape of these columns. A new shape is sent to JavaScript at once, so that it arrives before its rows.
+    pub(crate) fn shape_of<'a>(
+        &self,
+        columns: impl IntoIterator<Item = Field<'a>>,
+        decoders: &[Decoder],
+    ) -> Arc<Shape> {
+        let described = describe_columns(columns, decoders);
         let mut known = lock(&self.known);
         if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
             return shape;
@@ -180,7 +183,7 @@ impl Shapes {
         shape
     }
 
-    /// Packs a JSON document; JavaScript is told of new shapes in it before the rows can follow.
+    /// Packs a JSON document. Its new shapes are sent to JavaScript at once, so that they arrive before the rows.
     pub(crate) fn pack_document(&self, raw: &[u8], packer: &mut Packer) -> Result<u64, DecodeError> {
         let mut json = lock(&self.json);
         let slot = pack_document(raw, &mut json, packer);
@@ -199,7 +202,7 @@ pub(crate) struct Field<'a> {
     pub(crate) type_oid: u32,
     pub(crate) type_name: &'a str,
     pub(crate) type_modifier: i32,
-    /// The column of a table that it is, if it is one.
+    /// The table that the column comes from; None for an expression.
     pub(crate) table_oid: Option<u32>,
     pub(crate) column_number: Option<i16>,
 }
@@ -217,7 +220,7 @@ impl<'a> From<&'a Column> for Field<'a> {
     }
 }
 
-fn describe<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
+fn describe_columns<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
     let fields = columns.into_iter().zip(decoders).map(|(column, decoder)| {
         json!({
             "name": column.name,
@@ -233,7 +236,7 @@ fn describe<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decode
 }
 
 impl Prepared {
-    /// Finds a decoder for each column, and has those that need it sent as text.
+    /// Finds a decoder for each column. Columns whose decoder reads text are asked for in the text format.
     pub(crate) fn new(
         statement: Statement,
         types: &Types,
@@ -243,24 +246,24 @@ impl Prepared {
     ) -> Self {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
-        let shape = shapes.of(statement.columns().iter().map(Field::from), &decoders);
-        let asked = decoders
+        let shape = shapes.shape_of(statement.columns().iter().map(Field::from), &decoders);
+        let text_format = decoders
             .iter()
             .any(Decoder::reads_text)
             .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
-        Self { statement, decoders, shape, catalog, takes_structure, _asked: asked }
+        Self { statement, decoders, shape, catalog, takes_structure, _text_format: text_format }
     }
 }
 
-/// The name under which the server knows a statement. tokio-postgres tells it in its debugging output only:
-/// `Statement { name: "s7", ...`.
+/// The server's name of a statement. tokio-postgres shows it only in its debug output: `Statement { name: "s7", ...`.
 pub(crate) fn name_of(statement: &Statement) -> String {
-    let told = format!("{statement:?}");
-    told.split('"').nth(1).unwrap_or_default().to_owned()
+    let debug = format!("{statement:?}");
+    debug.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
-/// What one connection has prepared, the least recently used forgotten first. Forgetting closes it on the server.
+/// The statements that one connection has prepared. A full cache drops the least recently used one, which closes the
+/// statement on the server.
 #[derive(Debug)]
 pub(crate) struct PreparedCache {
     capacity: usize,
@@ -299,7 +302,7 @@ impl PreparedCache {
         entries.by_id.insert(id, (prepared, uses));
     }
 
-    /// Forgets everything: the types of the database have changed.
+    /// Must be called when the types of the database have changed.
     pub(crate) fn clear(&self) {
         lock(&self.entries).by_id.clear();
     }
@@ -314,26 +317,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_statements_set() {
-        use Sets::{Locally, Nothing, Session};
+    fn the_first_words_say_which_settings_change() {
+        use SettingsChange::{Local, None, Session};
         let table = [
             ("SET x = 1", Session),
             ("  \n-- SELECT\n /* a /* b */ c */ set session x to 1", Session),
             ("RESET ALL", Session),
             ("DISCARD ALL", Session),
             (";SET x = 1", Session),
-            ("SET LOCAL x = 1", Locally),
-            ("set/**/transaction read only", Locally),
-            ("SET CONSTRAINTS ALL DEFERRED", Locally),
-            ("SELECT 'SET'", Nothing),
-            ("SETTING", Nothing),
-            ("UPDATE t SET x = 1", Nothing),
-            ("/* SET", Nothing),
-            ("-- SET", Nothing),
-            ("", Nothing),
+            ("SET LOCAL x = 1", Local),
+            ("set/**/transaction read only", Local),
+            ("SET CONSTRAINTS ALL DEFERRED", Local),
+            ("SELECT 'SET'", None),
+            ("SETTING", None),
+            ("UPDATE t SET x = 1", None),
+            ("/* SET", None),
+            ("-- SET", None),
+            ("", None),
         ];
-        for (sql, sets) in table {
-            assert_eq!(Sets::of(sql), sets, "{sql}");
+        for (sql, change) in table {
+            assert_eq!(SettingsChange::of(sql), change, "{sql}");
         }
     }
 
@@ -341,15 +344,15 @@ mod tests {
     fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
         let text = StatementText::new(1, "select".into(), None);
         assert_eq!(text.pace(), Pace::Unknown);
-        text.took(100);
-        text.took(20_000);
+        text.record_run(100);
+        text.record_run(20_000);
         assert_eq!(text.pace(), Pace::Quick);
         for _ in 0..20 {
-            text.took(20_000);
+            text.record_run(20_000);
         }
         assert_eq!(text.pace(), Pace::Slow);
         for _ in 0..20 {
-            text.took(100);
+            text.record_run(100);
         }
         assert_eq!(text.pace(), Pace::Quick);
     }

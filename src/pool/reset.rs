@@ -1,8 +1,8 @@
-//! What a caller has changed in its session is undone before the next one has it.
+//! The pool undoes what a caller changed in a session, before the next caller has the session.
 //!
-//! The server tells of changes by its command tags (SET, RESET), and of some settings when they change by other means; a
-//! connection of which it has told nothing is left alone. What it cannot tell of (temporary tables, advisory locks,
-//! settings that functions make) needs `reset: 'discard'`.
+//! The server reports changes by its command tags (SET, RESET), and reports changes of some settings by
+//! ParameterStatus. A session without such a report is not reset. The server does not report temporary tables, advisory
+//! locks and most settings that functions make: these need `reset: 'discard'`.
 
 use tokio::time::timeout;
 
@@ -11,17 +11,17 @@ use crate::cluster::session_policy::Reset;
 use crate::connection::failure::describe;
 use crate::pool::session::Session;
 
-/// The first also ends SET ROLE, which RESET ALL does not.
+/// SET SESSION AUTHORIZATION DEFAULT also ends SET ROLE, which RESET ALL does not.
 const CHANGES: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL";
-/// DISCARD ALL without DEALLOCATE ALL: our own statements live on.
+/// DISCARD ALL without DEALLOCATE ALL, so that the pool's own prepared statements stay.
 const DISCARD: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
-/// Of both, the statements whose tags tell of a change.
+/// How many commands of CHANGES, and of DISCARD, have a tag that reports a change.
 const OWN_CHANGES: u32 = 2;
 
 impl Session {
-    /// Whether something is to be undone, now that a task has ended on it.
-    pub(super) fn needs_tidying(&self, cluster: &Cluster) -> bool {
+    /// Whether a reset is necessary after a task has ended.
+    pub(super) fn needs_reset(&self, cluster: &Cluster) -> bool {
         let session_state = &self.conn.session_state;
         match cluster.policy.reset {
             Reset::Changes => session_state.changes() > 0 || session_state.is_in_block(),
@@ -30,8 +30,8 @@ impl Session {
         }
     }
 
-    /// Undoes it.
-    pub(super) async fn tidy(&self, cluster: &Cluster) {
+    /// Resets the session, or closes its connection if that fails or a transaction was left open.
+    pub(super) async fn reset(&self, cluster: &Cluster) {
         let conn = &self.conn;
         if !self.is_usable() {
             return;

@@ -1,14 +1,16 @@
-//! Which statement runs on which connection, and which waits.
+//! The router decides which task runs on which connection, and which task waits.
 //!
-//! A statement carries its route. Of the nodes that suit the route one is chosen (`cluster::balance`), then a connection on it:
-//! an idle one; else, where the statement allows it, a busy one (pipelining), unless that one has been silent for a while;
-//! meanwhile the pool grows up to its size. Else the work waits, first come first served (`wait_queue`). For each task that
-//! needs a connection to itself (a transaction, a statement that can be cancelled) one busy connection is reserved: nothing
-//! more is sent down, so that it comes free. Statements that take long leave the last connection to the others, as long as
-//! there are such others.
+//! A task carries its route. The router chooses one of the nodes that suit the route (`cluster::balance`), then a
+//! connection to that node: an idle one; else, if the task allows it, a busy one (pipelining) that has not been silent
+//! for a while. Meanwhile the pool opens connections up to its size. A task that gets no connection waits, first come
+//! first served (`wait_queue`).
 //!
-//! deadpool owns the connections (`node_pool`); an [`ActiveConnection`] is one that is out of deadpool with work on it. When
-//! its last work ends and nothing waits, it goes back.
+//! For each waiting task that needs a connection to itself (a transaction, a statement that can be cancelled) the
+//! router reserves one busy connection: a reserved connection gets no more tasks, and so becomes idle. Long statements
+//! leave the last connection to quick statements, as long as quick statements arrive.
+//!
+//! deadpool owns the connections (`node_pool`). An [`ActiveConnection`] is checked out of deadpool and has work on it.
+//! It goes back when its last task has ended and no task waits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,132 +25,130 @@ use crate::cluster::route::Route;
 use crate::engine::{clock, lock};
 use crate::error::ClientError;
 use crate::pool::active_connection::ActiveConnection;
-use crate::pool::node_pool::{NodePool, Object};
+use crate::pool::node_pool::{NodePool, PooledSession};
 use crate::pool::route_pool::RoutePool;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
 
-/// How a pool behaves.
+/// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections of a route at most.
+    /// The most connections of one route.
     pub(crate) size: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_lifetime: Duration,
-    /// Statements a connection keeps prepared.
+    /// The most statements that a connection keeps prepared.
     pub(crate) statements: usize,
-    /// Statements on one connection at a time.
+    /// The most tasks on one connection at a time.
     pub(crate) depth: usize,
 }
 
 #[derive(Debug)]
-pub(super) struct State<T> {
+pub(super) struct RouterState<T> {
     /// One for each route in use, the pool's default first.
     pub(super) routes: Vec<RoutePool<T>>,
     pub(super) closing: bool,
-    /// When the sweeper looks next; none: it does not run.
+    /// When the sweeper runs next. None: no sweeper runs.
     pub(super) next_sweep: Option<Instant>,
 }
 
-impl<T: Task> State<T> {
-    /// The part of the pool that serves a route in use.
-    pub(super) fn of(&mut self, route: Route) -> &mut RoutePool<T> {
-        // A connection, or work that waited, is of a route in use. The first one is always there.
+impl<T: Task> RouterState<T> {
+    pub(super) fn route_pool(&mut self, route: Route) -> &mut RoutePool<T> {
+        // Every connection and every waiting task has a route in use, so the default (index 0) is never needed.
         let index = self.routes.iter().position(|pool| pool.route == route).unwrap_or_default();
         &mut self.routes[index]
     }
 }
 
-/// The public `status()`, readable from any thread.
+/// The result of the public `status()`, which any thread may call.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
+pub(crate) struct PoolStatus {
     pub(crate) size: usize,
     pub(crate) in_use: usize,
     pub(crate) waiting: usize,
     pub(crate) pipelined: u64,
 }
 
-/// The pool: connections, and the work that waits for them.
+/// The pool: its connections, and the tasks that wait for them.
 #[derive(Debug)]
 pub(crate) struct Router<T> {
     pub(crate) cluster: Arc<Cluster>,
     pub(super) limits: Limits,
-    pub(super) state: Mutex<State<T>>,
-    /// Wakes the sweeper.
-    pub(super) sweep: Notify,
-    /// Something ended: [`Self::close`] looks again.
+    pub(super) state: Mutex<RouterState<T>>,
+    /// Wakes the sweeper before its time.
+    pub(super) sweep_now: Notify,
+    /// Makes [`Self::close`] check again whether tasks are left.
     pub(super) drained: Notify,
-    /// How many tasks were sent down a connection that had others on it.
+    /// How many tasks were pipelined: they began on a connection that had other tasks.
     pipelined: AtomicU64,
 }
 
 impl<T: Task> Router<T> {
-    /// `route`: that of the calls that name none.
+    /// `route` is the default: the route of the calls that name none.
     pub(crate) fn new(cluster: Arc<Cluster>, route: Route, limits: Limits) -> Result<Arc<Self>, BuildError> {
         let routes = vec![RoutePool::new(&cluster, route, limits.size)?];
         cluster.serve(route);
-        let state = Mutex::new(State { routes, closing: false, next_sweep: None });
-        let (sweep, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Ok(Arc::new(Self { cluster, limits, state, sweep, drained, pipelined }))
+        let state = Mutex::new(RouterState { routes, closing: false, next_sweep: None });
+        let (sweep_now, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
+        Ok(Arc::new(Self { cluster, limits, state, sweep_now, drained, pipelined }))
     }
 
-    /// Starts the background work; on the I/O thread.
+    /// Starts the background work. Must be called on the I/O thread.
     pub(crate) fn start(self: &Arc<Self>) {
         self.cluster.watch();
-        drop(tokio::spawn(keep_house(Arc::downgrade(self))));
+        drop(tokio::spawn(close_stale_regularly(Arc::downgrade(self))));
     }
 
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> PoolStatus {
         let state = lock(&self.state);
         let sum = |of: fn(&RoutePool<T>) -> usize| state.routes.iter().map(of).sum::<usize>();
         let size = sum(RoutePool::size);
         let in_use = sum(|pool| pool.active.len()).min(size);
         let waiting = sum(|pool| pool.waiting.len());
-        Status { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
+        PoolStatus { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
-    /// Takes work.
     pub(crate) fn submit(self: &Arc<Self>, task: T) {
         let mut state = lock(&self.state);
         if state.closing {
             drop(state);
             return task.fail(ClientError::PoolClosed);
         }
-        let (route, wakes_at) = (task.route(), task.wakes_at());
+        let (route, next_check) = (task.route(), task.next_check());
         if state.routes.iter().all(|pool| pool.route != route)
-            && let Err(error) = self.serve(&mut state, route)
+            && let Err(error) = self.add_route(&mut state, route)
         {
             drop(state);
             return task.fail(ClientError::Internal(error.to_string()));
         }
-        let pool = state.of(route);
+        let pool = state.route_pool(route);
         if task.sharing() == Sharing::Any {
             pool.last_quick = clock();
         }
         pool.waiting.push_back(task);
-        self.dispatch(pool);
+        self.dispatch_waiting(pool);
         if !pool.waiting.is_empty() {
-            self.watch(&mut state, wakes_at);
+            self.schedule_sweep(&mut state, next_check);
         }
     }
 
-    /// The first statement on a route.
-    fn serve(&self, state: &mut State<T>, route: Route) -> Result<(), BuildError> {
+    /// Begins to use a route: its first task has come.
+    fn add_route(&self, state: &mut RouterState<T>, route: Route) -> Result<(), BuildError> {
         state.routes.push(RoutePool::new(&self.cluster, route, self.limits.size)?);
         self.cluster.serve(route);
         Ok(())
     }
 
-    /// Something may have become possible, or impossible, for what waits.
-    pub(crate) fn look_again(self: &Arc<Self>) {
-        self.sweep.notify_one();
+    /// Checks the waiting tasks now: one of them may have been cancelled.
+    pub(crate) fn wake_sweeper(self: &Arc<Self>) {
+        self.sweep_now.notify_one();
     }
 
-    /// Gives what waits to whoever can take it.
-    pub(super) fn dispatch(self: &Arc<Self>, pool: &mut RoutePool<T>) {
+    /// Starts the waiting tasks for which there are connections now, and opens more connections for the others.
+    pub(super) fn dispatch_waiting(self: &Arc<Self>, pool: &mut RoutePool<T>) {
         loop {
             let long = pool.may_begin_long();
-            if pool.waiting.len() == if long { 0 } else { pool.waiting.long() } {
+            if pool.waiting.len() == if long { 0 } else { pool.waiting.count_long() } {
                 break;
             }
             let (active, task) = match pool.check_out(&self.cluster) {
@@ -159,10 +159,10 @@ impl<T: Task> Router<T> {
                 }
                 None => {
                     let growing = self.grow(pool);
-                    pool.reserve();
+                    pool.reserve_connections();
                     let active = match pool.waiting.first_sharing() {
-                        // It may be slow: better a new connection of its own, if there may be one.
                         None | Some(Sharing::Alone | Sharing::Long) => None,
+                        // The task may be slow, so it waits for the new connection.
                         Some(Sharing::Last) if growing => None,
                         Some(Sharing::Last | Sharing::Any) => pool.best_shared(&self.cluster, self.limits.depth),
                     };
@@ -172,51 +172,50 @@ impl<T: Task> Router<T> {
             };
             let (Some(active), Some(task)) = (active, task) else { break };
             let sharing = task.sharing();
-            active.join();
+            active.add_worker();
             self.begin_task(&active, sharing);
-            drop(tokio::spawn(self.clone().work(active, task, sharing)));
+            drop(tokio::spawn(self.clone().run_tasks(active, task, sharing)));
         }
     }
 
-    /// Starts getting one more connection, if there may be one more and somebody waits for it.
-    /// True: one will come, or the attempt is under way.
+    /// Begins to open one more connection, if a task needs it and the limit allows it.
+    /// True: attempts are under way, and the last attempt did not fail.
     fn grow(self: &Arc<Self>, pool: &mut RoutePool<T>) -> bool {
-        if pool.begin_to_acquire() {
-            drop(tokio::spawn(self.clone().acquire(pool.route)));
+        if pool.begin_attempt() {
+            drop(tokio::spawn(self.clone().acquire_connection(pool.route)));
         }
         pool.is_growing()
     }
 
-    /// A task begins on a connection.
     fn begin_task(&self, active: &ActiveConnection, sharing: Sharing) {
-        active.begin(sharing);
+        active.begin_task(sharing);
         if active.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Runs a task, and then what waits, on one connection.
-    async fn work(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
-        // If a task panics its drop tells its caller; this gives the connection back all the same.
-        let worker = Worker { router: self.clone(), active: Some(active.clone()) };
+    /// Runs a task on a connection, and then waiting tasks as long as the connection may take them.
+    async fn run_tasks(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
+        // When a task panics, its drop fails the caller's promise, and this guard takes the worker off the connection.
+        let worker = WorkerGuard { router: self.clone(), active: Some(active.clone()) };
         let (mut task, mut sharing) = (first, sharing);
         loop {
             let after = task.run(active.session()).await;
-            if active.session().needs_tidying(&self.cluster) {
-                // Boxed: each task carries the room for it.
-                Box::pin(active.session().tidy(&self.cluster)).await;
+            if active.session().needs_reset(&self.cluster) {
+                // Boxed, because every running task would otherwise need the memory for the future of a reset.
+                Box::pin(active.session().reset(&self.cluster)).await;
             }
-            active.end(sharing);
+            active.end_task(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
                 After::Again(task) => {
                     let mut state = lock(&self.state);
-                    self.watch(&mut state, task.wakes_at());
-                    state.of(task.route()).waiting.push_front(task);
+                    self.schedule_sweep(&mut state, task.next_check());
+                    state.route_pool(task.route()).waiting.push_front(task);
                     None
                 }
             };
-            let next = self.next_for(&active);
+            let next = self.begin_next_task(&active);
             let Some(next) = next else {
                 drop(active);
                 drop(worker);
@@ -229,19 +228,19 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// What a worker of this connection does next.
-    fn next_for(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
+    /// Begins the next task for a worker of this connection, if there is one that may run there.
+    fn begin_next_task(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
         if !active.session().is_usable() {
             return None;
         }
-        let pool = state.of(active.session().route);
+        let pool = state.route_pool(active.session().route);
         let task = if active.load() == 1 {
-            // It is as good as idle.
-            active.reserve(false);
+            // Only this worker is on the connection, so the connection is as good as idle.
+            active.cancel_reservation();
             let long = pool.may_begin_long();
             pool.waiting.pop_oldest(long)
-        } else if active.may_follow() && pool.waiting.first_sharing().is_some() {
+        } else if active.may_pipeline() && pool.waiting.first_sharing().is_some() {
             pool.waiting.pop_sharing()
         } else {
             None
@@ -251,28 +250,28 @@ impl<T: Task> Router<T> {
         Some((task, sharing))
     }
 
-    /// A worker leaves its connection; the last one gives it back.
-    fn leave(self: &Arc<Self>, active: Arc<ActiveConnection>) {
+    /// Takes a worker off its connection. The last worker returns the connection to deadpool.
+    fn remove_worker(self: &Arc<Self>, active: Arc<ActiveConnection>) {
         let mut state = lock(&self.state);
         let closing = state.closing;
-        let pool = state.of(active.session().route);
-        if active.leave() {
+        let pool = state.route_pool(active.session().route);
+        if active.remove_worker() {
             pool.active.retain(|other| !Arc::ptr_eq(other, &active));
             if let Some(active) = Arc::into_inner(active) {
                 if active.session().is_usable() && !closing {
                     drop(active.object);
                 } else {
-                    drop(Object::take(active.object));
+                    drop(PooledSession::take(active.object));
                 }
             }
         }
-        self.dispatch(pool);
+        self.dispatch_waiting(pool);
         drop(state);
         self.drained.notify_waiters();
     }
 
-    /// Closes idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
-    fn drop_stale(&self) -> bool {
+    /// Closes the idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
+    fn close_stale_idle(&self) -> bool {
         let idle = self.limits.idle_timeout;
         let keep = |session: &Arc<Session>| session.may_be_reused(&self.cluster) && session.conn.idle_for() < idle;
         let state = lock(&self.state);
@@ -282,28 +281,28 @@ impl<T: Task> Router<T> {
     }
 }
 
-/// Counts a worker's place on its connection, panics included.
-struct Worker<T: Task> {
+/// Takes a worker off its connection when the worker ends, even by a panic.
+struct WorkerGuard<T: Task> {
     router: Arc<Router<T>>,
     active: Option<Arc<ActiveConnection>>,
 }
 
-impl<T: Task> Drop for Worker<T> {
+impl<T: Task> Drop for WorkerGuard<T> {
     fn drop(&mut self) {
         if let Some(active) = self.active.take() {
             if std::thread::panicking() {
                 active.session().conn.cut();
             }
-            self.router.leave(active);
+            self.router.remove_worker(active);
         }
     }
 }
 
-/// Drops what is stale, as long as there is a pool.
-async fn keep_house<T: Task>(router: std::sync::Weak<Router<T>>) {
+/// Closes stale idle connections until the pool is closed or dropped.
+async fn close_stale_regularly<T: Task>(router: std::sync::Weak<Router<T>>) {
     loop {
         let Some(strong) = router.upgrade() else { return };
-        if !strong.drop_stale() {
+        if !strong.close_stale_idle() {
             return;
         }
         let cluster = strong.cluster.clone();

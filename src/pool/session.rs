@@ -1,4 +1,4 @@
-//! A pooled connection with what belongs to it: the statements it has prepared, and when it is to be retired.
+//! A pooled connection with its prepared statements, its catalog of types and its age limit.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,25 +11,24 @@ use crate::codec::Catalog;
 use crate::connection::connection::Connection;
 use crate::pool::prepared::PreparedCache;
 
-/// One pooled connection.
 #[derive(Debug)]
 pub(crate) struct Session {
-    /// What it was opened for.
+    /// The route that the session was opened for.
     pub(crate) route: Route,
     pub(crate) conn: Connection,
     pub(crate) prepared: PreparedCache,
-    /// What the server has said of types that are not built in.
+    /// The types that are not built in, as the server described them.
     pub(crate) catalog: Mutex<Arc<Catalog>>,
-    /// Tasks on it.
+    /// How many tasks are on the connection.
     pub(super) load: AtomicUsize,
-    /// Nothing more is sent down behind what it has.
-    rests: AtomicBool,
+    /// See [`Self::pause_sharing`].
+    sharing_paused: AtomicBool,
     expires: Instant,
 }
 
 impl Session {
     pub(super) fn new(conn: Connection, route: Route, max_lifetime: Duration, statements: usize) -> Self {
-        // Up to 10 % earlier, so that connections made together do not end together.
+        // Up to 10 % earlier, so that connections that were opened together are not closed together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
         conn.endpoint.connection_opened();
@@ -39,36 +38,41 @@ impl Session {
             prepared: PreparedCache::new(statements),
             catalog: Mutex::default(),
             load: AtomicUsize::new(0),
-            rests: AtomicBool::new(false),
+            sharing_paused: AtomicBool::new(false),
             expires,
         }
     }
 
-    /// Whether one task has it, and the server answers the last that this one has sent.
+    /// Whether only one task uses the session, and the server answers the last message of that task.
     pub(crate) fn has_one_user(&self) -> bool {
         self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_last_message()
     }
 
-    /// Whether nothing more may be sent down behind what it has.
-    pub(crate) fn rest(&self, rests: bool) {
-        self.rests.store(rests, Ordering::Relaxed);
+    /// Lets no task be sent behind the present ones until [`Self::resume_sharing`].
+    pub(crate) fn pause_sharing(&self) {
+        self.sharing_paused.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_resting(&self) -> bool {
-        self.rests.load(Ordering::Relaxed)
+    pub(crate) fn resume_sharing(&self) {
+        self.sharing_paused.store(false, Ordering::Relaxed);
     }
 
-    /// Whether another statement may use it: it is alive, its node was not fenced or lost, and still suits its route.
+    pub(super) fn is_sharing_paused(&self) -> bool {
+        self.sharing_paused.load(Ordering::Relaxed)
+    }
+
+    /// Whether another task may use the session: it is open, its node was not fenced or lost, and the node still suits
+    /// the route.
     pub(crate) fn is_usable(&self) -> bool {
         !self.conn.is_closed() && !self.conn.is_retired() && fit(self.route, self.conn.role()) != Fit::No
     }
 
-    /// Whether it was opened to write, and its node does not accept writes any more, as far as the server has told.
+    /// Whether the session was opened for writes, and its server has reported that it does not accept writes any more.
     pub(crate) fn refuses_writes(&self) -> bool {
         self.route.must_write() && fit(self.route, self.conn.role()) == Fit::No
     }
 
-    /// Whether it may be taken out of the pool once more.
+    /// Whether an idle session may be used again.
     pub(super) fn may_be_reused(&self, cluster: &Cluster) -> bool {
         self.is_usable() && Instant::now() < self.expires && !cluster.has_better_than(&self.conn, self.route)
     }

@@ -1,4 +1,4 @@
-//! How a pool ends.
+//! How a pool closes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::pool::router::Router;
 use crate::pool::session::Session;
 use crate::pool::task::Task;
 
-/// How long a cancelled statement may take to end when the pool does.
+/// How long a closing pool waits for the cancelled statements to end.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 impl<T: Task> Router<T> {
-    /// Takes no more work, lets what there is finish (until `limit`, then cancels it), and closes every connection.
+    /// Refuses new tasks, waits for the present ones (after `limit` it cancels them), and closes every connection.
     pub(crate) async fn close(self: &Arc<Self>, limit: Option<Duration>) {
         lock(&self.state).closing = true;
         let finished = async {
@@ -48,22 +48,21 @@ impl<T: Task> Router<T> {
         lock(&self.state).routes.iter().all(RoutePool::is_drained)
     }
 
-    /// Takes all that waits, and lists what runs.
-    fn empty_out(&self) -> (Vec<T>, Vec<Arc<Session>>) {
+    fn take_waiting_and_list_running(&self) -> (Vec<T>, Vec<Arc<Session>>) {
         let mut state = lock(&self.state);
         let active = state.routes.iter().flat_map(|pool| &pool.active);
         let running = active.map(|active| active.session().clone()).collect();
-        (state.routes.iter_mut().flat_map(|pool| pool.waiting.take_all()).collect(), running)
+        (state.routes.iter_mut().flat_map(|pool| pool.waiting.drain()).collect(), running)
     }
 
     async fn cancel_all(&self) {
-        let (waiting, running) = self.empty_out();
+        let (waiting, running) = self.take_waiting_and_list_running();
         for task in waiting {
             task.fail(ClientError::PoolClosed);
         }
         let cancels = running.iter().map(|session| session.conn.cancel());
         let _ = timeout(CANCEL_GRACE, futures_util::future::join_all(cancels)).await;
-        // What the cancel did not end within a moment ends with its connection.
+        // A statement that does not obey the cancel request ends with its connection.
         let _ = timeout(CANCEL_GRACE, self.drained.notified()).await;
         for session in &running {
             session.conn.cut();

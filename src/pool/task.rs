@@ -1,4 +1,4 @@
-//! Work, as the pool sees it.
+//! The trait of the work that needs a connection: all that the pool knows of it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,52 +8,50 @@ use crate::cluster::route::Route;
 use crate::error::ClientError;
 use crate::pool::session::Session;
 
-/// A piece of work that needs a connection.
 pub(crate) trait Task: Send + Sized + 'static {
-    /// Which node it is to run on.
+    /// Which nodes the task may run on.
     fn route(&self) -> Route;
-    /// With whom it may share its connection.
     fn sharing(&self) -> Sharing;
-    /// When it was handed in.
+    /// When the caller submitted the task.
     fn submitted(&self) -> Instant;
-    /// When to stop waiting for a connection.
+    /// Until when the task may wait for a connection.
     fn deadline(&self) -> Instant;
-    /// When to look at [`Self::verdict`] again even if nothing else happens.
-    fn wakes_at(&self) -> Instant;
-    /// Why it must not run any more, if so: its own timeout passed, or its caller gave up.
-    fn verdict(&self, now: Instant) -> Option<ClientError>;
-    /// Runs it. `session` is its own, or shared with others that allow it.
+    /// When the pool must ask for [`Self::rejection`] again at the latest.
+    fn next_check(&self) -> Instant;
+    /// Why the task must not run any more: its own timeout has passed, or its caller has cancelled it.
+    fn rejection(&self, now: Instant) -> Option<ClientError>;
+    /// Runs the task. Other tasks use `session` at the same time if [`Self::sharing`] allows it.
     fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
-    /// Tells its caller that it will not run.
+    /// Fails the caller's promise: the task will not run.
     fn fail(self, error: ClientError);
 }
 
-/// With whom a task may share its connection.
+/// Whether a task may share its connection with other tasks (pipelining).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// With nobody.
+    /// The task has the connection to itself.
     Alone,
-    /// With nobody, and it takes long.
+    /// The task has the connection to itself because it takes long: a long statement.
     Long,
-    /// Nobody knows how long it takes: it may go behind others, but others do not go behind it.
+    /// The task may be sent behind other tasks, but no task behind this one, because its duration is not known.
     Last,
-    /// With anybody.
+    /// The task may be sent behind other tasks, and other tasks behind this one.
     Any,
 }
 
-/// Tells a task's caller how it ended.
+/// Settles the promise of a task's caller.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 
-/// What became of a task.
+/// What the pool must do after a task has run.
 pub(crate) enum After<T> {
-    /// It is done, and its caller is to be told when the connection is free: who then looks at the pool sees it so.
+    /// Call the function when the connection is free, so that a caller who then asks for `status()` sees it free.
     Settled(Answer),
-    /// It was certainly not applied: it waits for another connection, ahead of all others.
+    /// Let the task wait for a connection again, before all others: it was certainly not applied.
     Again(T),
 }
 
 impl<T> After<T> {
-    /// The same of the kind of task that wraps this one.
+    /// Turns a task that runs again into the task that wraps it.
     pub(crate) fn map<U>(self, wrap: impl FnOnce(T) -> U) -> After<U> {
         match self {
             Self::Settled(answer) => After::Settled(answer),

@@ -1,8 +1,7 @@
-//! What waits for a connection: first come first served, in three lines.
+//! The tasks that wait for a connection: first come first served, in three queues.
 //!
-//! Work that needs a connection to itself stands in a line of its own, so that it does not hold up work that can go
-//! behind what already runs; so do statements that take long. A connection that comes free goes to whoever has waited
-//! longest in any line.
+//! Tasks that need a connection to themselves, and long statements, have queues of their own, so that they do not hold
+//! up tasks that can share a busy connection. An idle connection goes to the task that has waited longest in any queue.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -31,17 +30,17 @@ impl<T: Task> WaitQueue<T> {
         self.len() == 0
     }
 
-    /// How many need a connection to themselves.
-    pub(super) fn alone(&self) -> usize {
+    /// How many tasks need a connection to themselves.
+    pub(super) fn count_alone(&self) -> usize {
         self.alone.len()
     }
 
-    /// How many take long.
-    pub(super) fn long(&self) -> usize {
+    /// How many long statements wait.
+    pub(super) fn count_long(&self) -> usize {
         self.long.len()
     }
 
-    fn line(&mut self, sharing: Sharing) -> &mut VecDeque<T> {
+    fn queue_for(&mut self, sharing: Sharing) -> &mut VecDeque<T> {
         match sharing {
             Sharing::Alone => &mut self.alone,
             Sharing::Long => &mut self.long,
@@ -50,59 +49,59 @@ impl<T: Task> WaitQueue<T> {
     }
 
     pub(super) fn push_back(&mut self, task: T) {
-        self.line(task.sharing()).push_back(task);
+        self.queue_for(task.sharing()).push_back(task);
     }
 
     pub(super) fn push_front(&mut self, task: T) {
-        self.line(task.sharing()).push_front(task);
+        self.queue_for(task.sharing()).push_front(task);
     }
 
-    /// Who has waited longest; of those that take long only if they may.
+    /// Removes the task that has waited longest. `long`: whether it may be a long statement.
     pub(super) fn pop_oldest(&mut self, long: bool) -> Option<T> {
-        let lines = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
-        let waiting = lines.into_iter().flatten().filter(|line| !line.is_empty());
-        waiting.min_by_key(|line| line.front().map(Task::submitted))?.pop_front()
+        let queues = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
+        let waiting = queues.into_iter().flatten().filter(|queue| !queue.is_empty());
+        waiting.min_by_key(|queue| queue.front().map(Task::submitted))?.pop_front()
     }
 
-    /// How the first one shares that may go behind others. (A task's way may have changed while it waited.)
+    /// How the first task that may use a busy connection shares it. Tasks that do not share any more change their
+    /// queue.
     pub(super) fn first_sharing(&mut self) -> Option<Sharing> {
         loop {
             match self.sharing.front()?.sharing() {
                 sharing @ (Sharing::Last | Sharing::Any) => return Some(sharing),
                 moved => {
                     let task = self.sharing.pop_front();
-                    self.line(moved).extend(task);
+                    self.queue_for(moved).extend(task);
                 }
             }
         }
     }
 
-    /// The one that [`Self::first_sharing`] is about.
+    /// Removes the task of [`Self::first_sharing`], which must be called before.
     pub(super) fn pop_sharing(&mut self) -> Option<T> {
         self.sharing.pop_front()
     }
 
-    /// Takes out those for which `why` has a reason, each with its reason.
-    pub(super) fn take_out<R>(&mut self, mut why: impl FnMut(&T) -> Option<R>) -> Vec<(T, R)> {
+    /// Removes the tasks for which `why` returns a reason.
+    pub(super) fn remove_with_reason<R>(&mut self, mut why: impl FnMut(&T) -> Option<R>) -> Vec<(T, R)> {
         let mut taken = Vec::new();
-        for line in [&mut self.alone, &mut self.long, &mut self.sharing] {
-            for task in std::mem::take(line) {
+        for queue in [&mut self.alone, &mut self.long, &mut self.sharing] {
+            for task in std::mem::take(queue) {
                 match why(&task) {
                     Some(reason) => taken.push((task, reason)),
-                    None => line.push_back(task),
+                    None => queue.push_back(task),
                 }
             }
         }
         taken
     }
 
-    /// When the first of them wants to be looked at.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
-        self.alone.iter().chain(&self.long).chain(&self.sharing).map(Task::wakes_at).min()
+    /// The earliest [`Task::next_check`].
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        self.alone.iter().chain(&self.long).chain(&self.sharing).map(Task::next_check).min()
     }
 
-    /// Takes all.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         [&mut self.alone, &mut self.long, &mut self.sharing].map(std::mem::take).into_iter().flatten()
     }
 }

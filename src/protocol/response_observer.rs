@@ -39,25 +39,25 @@ pub(crate) struct Answers {
     /// The columns of the result that has begun.
     columns: Option<Vec<u8>>,
     /// The transaction status of the last ReadyForQuery.
-    pub(crate) block: Block,
-    pub(crate) copies: Copies,
+    pub(crate) transaction_status: TransactionStatus,
+    pub(crate) copy_state: CopyState,
 }
 
-/// A transaction block as ReadyForQuery reports it.
+/// The transaction status that ReadyForQuery reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Block {
+pub(crate) enum TransactionStatus {
     #[default]
-    None,
-    Open,
-    /// Only ROLLBACK is possible in it.
+    Idle,
+    InTransaction,
+    /// The transaction can only be rolled back.
     Failed,
 }
 
 /// Whether a statement copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Copies {
+pub(crate) enum CopyState {
     #[default]
-    Nothing,
+    None,
     /// The server waits for data.
     In,
     /// The server sends data.
@@ -83,17 +83,17 @@ impl Answers {
                 self.results.push(StatementAnswer { columns: self.columns.take(), tag });
             }
             b'Z' => {
-                self.block = match *body {
-                    [b'T'] => Block::Open,
-                    [b'E'] => Block::Failed,
-                    _ => Block::None,
+                self.transaction_status = match *body {
+                    [b'T'] => TransactionStatus::InTransaction,
+                    [b'E'] => TransactionStatus::Failed,
+                    _ => TransactionStatus::Idle,
                 }
             }
-            b'H' => self.copies = Copies::Out,
-            b'G' => self.copies = Copies::In,
+            b'H' => self.copy_state = CopyState::Out,
+            b'G' => self.copy_state = CopyState::In,
             _ => {}
         }
-        self.copies != Copies::Nothing
+        self.copy_state != CopyState::None
     }
 }
 

@@ -70,7 +70,7 @@ impl SessionState {
     }
 
     /// Sets the count back to `before`: what ran since then changed nothing beyond its transaction (SET LOCAL).
-    pub(crate) fn changes_are(&self, before: u32) {
+    pub(crate) fn restore_changes(&self, before: u32) {
         self.changes.store(before, Ordering::Relaxed);
     }
 
@@ -81,7 +81,7 @@ impl SessionState {
 
     /// The reset has ended. Its own commands counted as `own` changes, which are taken off again.
     pub(crate) fn end_reset(&self, own: u32) {
-        self.changes_are(self.changes().saturating_sub(own));
+        self.restore_changes(self.changes().saturating_sub(own));
         for reported in lock(&self.parameters).values_mut() {
             reported.initial.clone_from(&reported.current);
         }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures_util::future::{OptionFuture, join_all};
 
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Pace, Prepared, Sets};
+use crate::pool::prepared::{Pace, Prepared, SettingsChange};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing};
 use crate::query::Context;
@@ -57,7 +57,7 @@ impl Batch {
             Items::Each(items) if !self.call.cancellation.is_limited() => {
                 let apart = |query: &Query| {
                     let text = &query.statement.text;
-                    text.pace() == Pace::Slow || text.sets != Sets::Nothing
+                    text.pace() == Pace::Slow || text.settings_change != SettingsChange::None
                 };
                 if items.iter().any(|query| apart(query)) { Sharing::Alone } else { Sharing::Last }
             }

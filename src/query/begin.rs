@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::fence;
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::Sets;
+use crate::pool::prepared::SettingsChange;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
@@ -217,8 +217,8 @@ async fn open(
     let sequence = conn.position();
     let changes = conn.session_state.changes();
     let ended = with_cancellation(conn, cancellation, Box::pin(work).as_mut()).await;
-    if statement.text.sets == Sets::Locally && opening.state == BeginState::Open {
-        conn.session_state.changes_are(changes);
+    if statement.text.settings_change == SettingsChange::Local && opening.state == BeginState::Open {
+        conn.session_state.restore_changes(changes);
     }
     match opening.state {
         BeginState::Open => {}

@@ -47,9 +47,9 @@ async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, promise: &
     };
     let mut rest = pin!(rest);
     let last_word = if session.has_one_user() && promise.company != Company::OfItsBatch {
-        session.rest(true);
+        session.pause_sharing();
         let last_word = give_up(&session.conn, rest).await;
-        session.rest(false);
+        session.resume_sharing();
         last_word
     } else {
         Some(rest.as_mut().await)

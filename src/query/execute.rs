@@ -202,7 +202,7 @@ pub(super) async fn run(
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
         Ok(finished) => {
-            statement.text.took(busy_us);
+            statement.text.record_run(busy_us);
             Ok(finished)
         }
         Err(Collect::Ours(error)) => Err(Failure::Client(error)),

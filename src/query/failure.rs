@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::io;
 
-use crate::cluster::fence::{self, Verdict as FenceVerdict};
+use crate::cluster::fence::{self, ReadOnlyReason};
 use crate::connection::connection::Sequence;
 use crate::connection::failure::describe;
 use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
@@ -90,7 +90,7 @@ pub(super) async fn may_run_again(
     match (verdict, sequence) {
         (Verdict::Again, _) => true,
         (Verdict::AgainIfFenced, Some(sequence)) if session.route.must_write() => {
-            fence::judge(&context.cluster, &session.conn, sequence).await == FenceVerdict::Fenced
+            fence::judge(&context.cluster, &session.conn, sequence).await == ReadOnlyReason::Fenced
         }
         (Verdict::AgainIfFenced | Verdict::Fail(_), _) => false,
     }

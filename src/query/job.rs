@@ -61,12 +61,12 @@ impl Task for Job {
         self.call().deadline
     }
 
-    fn wakes_at(&self) -> Instant {
+    fn next_check(&self) -> Instant {
         let call = self.call();
         call.cancellation.expires.map_or(call.deadline, |(at, _)| at.min(call.deadline))
     }
 
-    fn verdict(&self, now: Instant) -> Option<ClientError> {
+    fn rejection(&self, now: Instant) -> Option<ClientError> {
         self.call().cancellation.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
     }
 

@@ -23,7 +23,7 @@ use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Field, Shape};
 use crate::pool::session::Session;
 use crate::pool::task::After;
-use crate::protocol::response_observer::{Answers, Block, Copies};
+use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, give_up, with_cancellation};
@@ -124,7 +124,7 @@ impl Script {
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         match &ended {
             Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
-                *aborted = *block == Block::Failed;
+                *aborted = *block == TransactionStatus::Failed;
             }
             // Its results were unreadable, or nothing was sent: to the server all is well.
             Ended::Itself(Err((Failure::Client(ClientError::TooLarge { outcome, .. }), _))) => {
@@ -189,7 +189,7 @@ async fn alone(
         return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
     let (answers, rows) = converse(context, session, sql).await?;
-    if answers.block != Block::None {
+    if answers.transaction_status != TransactionStatus::Idle {
         let progress = Progress::of(&answers);
         // Also undone when this fails: the connection is not used again.
         if !roll_back(context, session).await {
@@ -210,13 +210,13 @@ async fn within(
     sql: &str,
     types: Option<&Types>,
     promise: &mut Promise,
-) -> Result<(Finished, Block), Failed> {
+) -> Result<(Finished, TransactionStatus), Failed> {
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(early(failure(session, error, Phase::NotSent, sequence).await));
     }
     let (answers, rows) = converse(context, session, sql).await?;
-    if answers.block == Block::None {
+    if answers.transaction_status == TransactionStatus::Idle {
         // What came next would be outside of any transaction.
         session.conn.cut();
         let progress = Progress::of(&answers);
@@ -226,8 +226,8 @@ async fn within(
         return Err((ClientError::Script { code: "ERR_TRANSACTION_ENDED", reason, outcome }.into(), progress));
     }
     // In a transaction that has failed nothing can be asked, and nothing but empty results comes.
-    let known = match answers.block {
-        Block::Open => {
+    let known = match answers.transaction_status {
+        TransactionStatus::InTransaction => {
             let sequence = session.conn.sending();
             match known_types(session, &answers).await {
                 Ok(known) => known,
@@ -237,7 +237,7 @@ async fn within(
         _ => KnownTypes::default(),
     };
     let finished = deliver(context, &answers, rows, types, &known, promise).await;
-    finished.map(|finished| (finished, answers.block)).map_err(|error| early(error.into()))
+    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| early(error.into()))
 }
 
 /// The rows of a result, and their number or that of those changed.
@@ -269,7 +269,7 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
             };
             Err((ClientError::TooLarge { limit, outcome }.into(), progress))
         }
-        Err(Some(error)) if answers.copies == Copies::Nothing => {
+        Err(Some(error)) if answers.copy_state == CopyState::None => {
             Err((failure(session, error, Phase::Begun, sequence).await, progress))
         }
         Err(_) => {
@@ -278,7 +278,7 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
             let reason = "COPY FROM STDIN and COPY TO STDOUT are not possible in a script: use copyFrom() or copyTo()";
             // A server that sends may come to the script's end before it sees that nobody is there; one that waits for
             // data undoes the transaction.
-            let outcome = if answers.copies == Copies::Out { Outcome::Unknown } else { progress.outcome() };
+            let outcome = if answers.copy_state == CopyState::Out { Outcome::Unknown } else { progress.outcome() };
             let reason = reason.to_owned();
             Err((ClientError::Script { code: "ERR_COPY_IN_SCRIPT", reason, outcome }.into(), progress))
         }
@@ -395,7 +395,7 @@ async fn deliver(
                 table_oid: Some(column.table_oid).filter(|&oid| oid != 0),
                 column_number: Some(column.column_number).filter(|&number| number != 0),
             });
-            let shape = context.shapes.of(fields, &decoders);
+            let shape = context.shapes.shape_of(fields, &decoders);
             tell_rows(&rows, &columns, &decoders, &shape, promise).await?;
             shapes.push(shape);
         }

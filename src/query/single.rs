@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::cluster::fence;
 use crate::error::Outcome;
-use crate::pool::prepared::{Pace, Sets};
+use crate::pool::prepared::{Pace, SettingsChange};
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing};
 use crate::query::call::Call;
@@ -27,7 +27,7 @@ impl Query {
     /// With whom it may share its connection.
     pub(super) fn sharing(&self) -> Sharing {
         let text = &self.statement.text;
-        if self.call.cancellation.is_limited() || text.sets != Sets::Nothing {
+        if self.call.cancellation.is_limited() || text.settings_change != SettingsChange::None {
             return Sharing::Alone;
         }
         match text.pace() {

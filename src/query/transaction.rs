@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::Sets;
+use crate::pool::prepared::SettingsChange;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
@@ -162,8 +162,8 @@ async fn query(
     let changes = session.conn.session_state.changes();
     let work = pin!(execute(context, session, statement, promise, Ahead::Nothing, true));
     let ended = settled(session, with_cancellation(&session.conn, cancellation, work).await);
-    if statement.text.sets == Sets::Locally {
-        session.conn.session_state.changes_are(changes);
+    if statement.text.settings_change == SettingsChange::Local {
+        session.conn.session_state.restore_changes(changes);
     }
     ended
 }

@@ -1,11 +1,11 @@
 'use strict';
 
-// The command lines of soak.js and switchover.js: what is wrong with one is said in a line, not in a stack.
+// The command lines of soak.js and switchover.js. A mistake in one is printed as a line, without a stack.
 
 const { parseArgs } = require('node:util');
 const { seedFrom } = require('./random');
 
-/** Exit code for a command line that makes no sense; 1 is for what was found. */
+/** Exit code for a wrong command line; exit code 1 is for violations. */
 const USAGE = 2;
 
 /** A mistake in the command line. */
@@ -60,7 +60,7 @@ function oneOf(name, text, known) {
 }
 
 /**
- * Those that are named, separated by semicolons.
+ * The faults that are named, separated by semicolons.
  * @template {{ name: string }} T
  * @param {string} name
  * @param {string | undefined} text

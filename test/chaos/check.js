@@ -1,8 +1,8 @@
 'use strict';
 
-// Who is right: the pool, which said what became of everything, or the database? A pure function of a history (history.js)
-// and of what is in the database in the end. Each rule finds what breaks it; a doctored history shows for every rule that it
-// can be broken (checker.test.js).
+// Compares what the pool said of every piece of work with what the database has in the end: a pure function of a history
+// (history.js) and of the rows. Each rule finds what breaks it; for every rule a doctored history shows that it can be broken
+// (checker.test.js).
 
 const { History } = require('./history');
 
@@ -29,20 +29,20 @@ const { History } = require('./history');
 /** @typedef {{ rule: string, kind: string, what: string }} Violation */
 /** @typedef {{ kind: string, what: string, fate: Fate, at: number, end?: number, error?: any }} Deed */
 
-/** How exact two clocks that are read in milliseconds can be compared. */
+/** How exactly two clocks that are read in milliseconds can be compared. */
 const CLOCK_EDGE_MS = 2;
 
-/** Sessions do not end at one moment: who has lost one goes on over another, and may lose that, too. */
+/** Sessions do not end at one moment: a caller who lost one continues on another, and may lose that, too. */
 const WAVES = 2;
 
-/** What a cluster's trouble may cost somebody; anything else is a bug of ours or of the test. */
+/** Errors that a fault of the cluster may cause; any other error is a bug of the client or of the test. */
 const EXPECTED_ERRORS = /^(ERR_CONNECTION_LOST|ERR_OUTCOME_UNKNOWN|57P0[1-5]|25006|25P02)$/;
 
 /** A history, and the questions the rules ask. */
 class View {
-  /** Rows by id: how many, and how many different ones. @type {Map<number, { copies: number, parts: Set<number> }>} */
+  /** Rows by id: the number of copies, and the parts. @type {Map<number, { copies: number, parts: Set<number> }>} */
   #found = new Map();
-  /** A deposed node by the ids it has. @type {Map<number, string>} */
+  /** Ids that a deposed node has, with the name of the node. @type {Map<number, string>} */
   #ofDeposed = new Map();
 
   /**
@@ -58,7 +58,7 @@ class View {
     this.planned = planned;
     for (const { id, part } of this.rows) {
       const found = this.#found.get(id) ?? { copies: 0, parts: new Set() };
-      // Where nobody tells parts apart, each row is taken for another part as long as there may be one.
+      // Where rows have no part number, each copy counts as another part, up to the number of rows of the write.
       found.parts.add(part ?? Math.min(++found.copies, this.history.writes.get(id)?.rows ?? 1));
       if (part !== undefined) found.copies++;
       this.#found.set(id, found);
@@ -79,12 +79,12 @@ class View {
     return this.#ofDeposed.get(id);
   }
 
-  /** How many rows of a write are there. @param {number} id */
+  /** The number of copies of a write. @param {number} id */
   copies(id) {
     return this.#found.get(id)?.copies ?? 0;
   }
 
-  /** How many of its parts are there. @param {number} id */
+  /** The number of different parts of a write. @param {number} id */
   parts(id) {
     return this.#found.get(id)?.parts.size ?? 0;
   }
@@ -104,7 +104,7 @@ function ofWrites(breach) {
 }
 
 /**
- * A rule about everything that was handed in.
+ * A rule about every piece of work.
  * @param {(view: View, deed: Deed) => string | false | undefined} breach
  * @returns {(view: View) => Breach[]}
  */
@@ -118,18 +118,18 @@ function ofDeeds(breach) {
 
 /** @typedef {{ kind: string, what: string, id?: number }} Breach */
 
-/** Every rule, by the name of what breaks it. @type {Record<string, (view: View) => Breach[]>} */
+/** Every rule, by the name of its violation. @type {Record<string, (view: View) => Breach[]>} */
 const RULES = {
-  /** Acknowledged, and not (wholly) there. */
+  /** A write was acknowledged, and is missing or incomplete. */
   lost: ofWrites(
     (view, id, { fate, rows }) =>
       fate === 'acknowledged' && view.parts(id) < rows && `${view.parts(id)} of ${rows} rows there`,
   ),
 
-  /** There more often than written. */
+  /** A write is there more often than it was written. */
   doubled: ofWrites((view, id) => view.copies(id) > view.parts(id) && `${view.copies(id)} rows`),
 
-  /** Said not to be applied, and there; be it on a node that was deposed. */
+  /** A write was said not to be applied, and is there or on a deposed node. */
   denied: ofWrites((view, id, { fate }) => {
     if (fate !== 'not-applied') return false;
     if (view.copies(id) > 0) return 'not applied, and there';
@@ -137,19 +137,19 @@ const RULES = {
     return node && `not applied, and there on ${node}`;
   }),
 
-  /** Only a part of what belongs together is there. */
+  /** Only a part of a write is there. */
   torn: ofWrites((view, id, { rows }) => {
     const parts = view.parts(id);
     return parts > 0 && parts < rows && `${parts} of ${rows} rows`;
   }),
 
-  /** There, and nobody's. */
+  /** A row is there that nobody wrote. */
   strange(view) {
     const ids = new Set(view.rows.map(({ id }) => id).filter((id) => !view.history.writes.has(id)));
     return [...ids].map((id) => ({ kind: 'write', id, what: `write ${id} is there and nobody's` }));
   },
 
-  /** The row that is there is not the one that was acknowledged, but another server's. */
+  /** The row that is there was written by another server than the acknowledged one. */
   moved(view) {
     return view.rows.flatMap(({ id, timeline }) => {
       const entry = view.history.writes.get(id);
@@ -159,7 +159,7 @@ const RULES = {
     });
   },
 
-  /** Handed in when somebody had heard of a later timeline, and acknowledged by a server of an earlier one. */
+  /** A write began when a later timeline was known, and was acknowledged by a server of an earlier one. */
   deposed(view) {
     const acknowledged = [...view.history.writes].filter(
       ([, { fate, timeline }]) => fate === 'acknowledged' && timeline,
@@ -178,7 +178,7 @@ const RULES = {
       });
   },
 
-  /** Handed in after the pool had told of a new primary, and there on the one before. */
+  /** A write began after the pool's event for a new primary, and is on the one before. */
   misdirected(view) {
     return view.deposed.flatMap(({ node, rows }) => {
       const moved = view.history.primaries.filter(({ from }) => from === node).map(({ at }) => at);
@@ -192,10 +192,10 @@ const RULES = {
     });
   },
 
-  /** Its caller was never told anything. */
+  /** The caller never had an answer. */
   pending: ofDeeds((view, { fate }) => view.over && fate === 'pending' && 'pending'),
 
-  /** More is unknown than can have been in flight when something happened. */
+  /** More work is unknown than can have been in flight at the faults. */
   unexplained(view) {
     const { inFlight, strikes } = view.history;
     return Object.entries(inFlight).flatMap(([kind, most]) => {
@@ -205,14 +205,14 @@ const RULES = {
     });
   },
 
-  /** An error of a kind that nothing we did can explain, or one that does not say what became of the work. */
+  /** An error of a kind that no fault explains, or one whose outcome is not that of the work. */
   odd: ofDeeds((_, { error, fate }) => {
     if (error === undefined) return false;
     if (EXPECTED_ERRORS.test(error?.code) && error.outcome === fate) return false;
     return `${error?.stack ?? error}, code ${error?.code}, outcome ${error?.outcome}`;
   }),
 
-  /** An error although nothing was to be felt. */
+  /** An error although the change was planned. */
   felt: ofDeeds((view, { error }) => view.planned && error !== undefined && String(error?.stack ?? error)),
 
   /** A declared read that failed. */
@@ -222,7 +222,7 @@ const RULES = {
     );
   },
 
-  /** A read that did not see what had been acknowledged before it, or saw a part of something, or what was not applied. */
+  /** A read missed what was acknowledged before it, or saw a part of a write, or a write that was not applied. */
   stale(view) {
     return view.history.reads.flatMap(({ fate, at, about, found = 0 }) => {
       const write = view.history.writes.get(about);
@@ -234,7 +234,7 @@ const RULES = {
     });
   },
 
-  /** A stream that ended well, and was short, or had rows it should not have. */
+  /** A stream ended well, and was short or had wrong rows. */
   misread(view) {
     return view.history.streams.flatMap(({ fate, length, leave, got, wrong }, index) => {
       const expected = leave === null ? length : Math.min(leave, length);
@@ -245,14 +245,14 @@ const RULES = {
     });
   },
 
-  /** A notification that one handler got more than once. */
+  /** A handler had a notification more than once. */
   repeated(view) {
     return bySubscription(view).flatMap(({ numbers, name }) =>
       twice(numbers).map((number) => ({ kind: 'notify', what: `notification ${number} again to ${name}` })),
     );
   },
 
-  /** A sender's notifications in another order than it sent them. What is unknown may be late: it may still be under way. */
+  /** A handler had the notifications of a sender in another order. Unknown ones may be late: they may still be under way. */
   disordered(view) {
     return bySubscription(view).flatMap(({ numbers, name }) => {
       /** @type {Map<string, number>} */
@@ -267,7 +267,7 @@ const RULES = {
     });
   },
 
-  /** A notification that was acknowledged while somebody listened, outside of all gaps, and did not arrive. */
+  /** A notification was acknowledged while a handler listened, outside of all gaps, and did not arrive. */
   missed(view) {
     return bySubscription(view).flatMap(({ numbers, name, channel, since, until = Infinity }) => {
       const got = new Set(numbers);
@@ -281,7 +281,7 @@ const RULES = {
     });
   },
 
-  /** Something arrived that nobody sent there, or that was said not to be sent. */
+  /** A notification arrived that nobody sent on that channel, or that was said not to be sent. */
   forged(view) {
     return view.history.received.flatMap(({ channel, payload }) => {
       const sent = view.history.sent.get(Number(payload));
@@ -290,7 +290,7 @@ const RULES = {
     });
   },
 
-  /** Something arrived when unlisten() had resolved. */
+  /** A notification arrived after unlisten() had resolved. */
   unasked(view) {
     return view.history.received.flatMap(({ subscription, payload, at }) =>
       at <= (view.history.subscriptions.get(subscription)?.ended ?? Infinity) + CLOCK_EDGE_MS
@@ -299,13 +299,13 @@ const RULES = {
     );
   },
 
-  /** A fresh notification did not arrive although all was well. */
+  /** A new notification did not arrive although the cluster was healthy. */
   deaf(view) {
     return view.history.deaf.map((channel) => ({ kind: 'notify', what: `nothing comes on ${channel}` }));
   },
 };
 
-/** What each handler got, in its order. @param {View} view */
+/** The notifications of each handler, in the order of their arrival. @param {View} view */
 function bySubscription({ history: { subscriptions, received } }) {
   /** @type {Map<number, number[]>} */
   const numbers = new Map();
@@ -328,8 +328,8 @@ function twice(numbers) {
 }
 
 /**
- * Whether a notification may have been committed within a gap: somewhere between its being handed in and its acknowledgement,
- * by clocks that are read in milliseconds.
+ * Whether a notification may have been committed within a gap: at some time between the call and its acknowledgement, by
+ * clocks that are read in milliseconds.
  * @param {View} view
  * @param {{ channel: string, at: number, end: number }} sent
  */
@@ -341,7 +341,7 @@ function isInGap({ history: { gaps } }, { channel, at, end }) {
 }
 
 /**
- * The whole truth: what breaks a rule, and how many of each kind came to what.
+ * The violations, and how many pieces of work of each kind had each outcome.
  * @param {History} history
  * @param {Truth} truth
  * @param {Circumstances} [circumstances]

@@ -1,6 +1,6 @@
 'use strict';
 
-// A test that can only say "nothing was lost" proves nothing: here the checker sees losses, made up ones and real ones.
+// The checker of chaos runs must find losses, or "nothing was lost" would prove nothing: doctored histories, and a real loss.
 
 const assert = require('node:assert/strict');
 const { test, ownCluster, sleep, until } = require('../support/helpers');
@@ -10,11 +10,11 @@ const { Load, TABLE, check, judge } = require('./load');
 
 /** @typedef {import('./check').Truth} Truth */
 
-/** What a lost connection tells. */
+/** The error of a lost connection. */
 const lost = Object.assign(new Error('lost'), { code: 'ERR_OUTCOME_UNKNOWN', outcome: 'unknown' });
 const refused = Object.assign(new Error('refused'), { code: 'ERR_CONNECTION_LOST', outcome: 'not-applied' });
 
-/** A history in which all is well although a good deal happened, and what is in the database then. */
+/** A history without a violation, in which much happens, and what the database has then. */
 function wellTold() {
   const history = new History();
   const { writes, reads, streams, sent, received, subscriptions, gaps, visits } = history;
@@ -25,12 +25,12 @@ function wellTold() {
   write(3, { fate: 'not-applied', error: refused });
   write(4, { fate: 'unknown', error: lost });
   write(5, { fate: 'unknown', error: lost, rows: 2, kind: 'begin' });
-  // Handed in before anybody could know of timeline 2.
+  // It began before anybody could know of timeline 2.
   write(6, { end: 40, timeline: '00000002' });
   write(39, { end: 41, timeline: '00000001' });
   write(50, { timeline: '00000002' });
   reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 2, found: 2 });
-  // Before it was acknowledged: both is right.
+  // A read before the acknowledgement may find the rows or not.
   reads.push({ fate: 'acknowledged', at: 6, end: 8, about: 2, found: 0 });
   reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 3, found: 0 });
   reads.push({ fate: 'acknowledged', at: 20, end: 21, about: 5, found: 2 });
@@ -56,7 +56,7 @@ function wellTold() {
   hear(0, 1);
   hear(1, 1);
   hear(0, 5);
-  // Unknown, and under way until now.
+  // An unknown notification that arrives late.
   hear(0, 2);
   hear(2, 6, 'b');
   visits.push({ fate: 'acknowledged', at: 1, end: 2 });
@@ -70,7 +70,7 @@ function wellTold() {
   return { history, truth, row, hear, notify, write };
 }
 
-/** One lie or loss a line, and the rules that must see it: its own, and no others but those named. */
+/** One lie or loss in each line, and the rules that must find it, and no others. */
 const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold>) => unknown][]} */ ([
   ['an acknowledged row is missing', ['lost'], ({ truth }) => (truth.rows = truth.rows.slice(1))],
   ['half of a transaction is missing', ['lost', 'torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(1, 1))],
@@ -79,23 +79,23 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     ['lost', 'doubled', 'torn'],
     ({ truth, row }) => (truth.rows = truth.rows.toSpliced(2, 1, row(2))),
   ],
-  ['a row twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(1)])],
-  ['an unknown one twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(4), row(4)])],
-  ['a row that was denied', ['denied'], ({ truth, row }) => (truth.rows = [...truth.rows, row(3)])],
+  ['a row is there twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(1)])],
+  ['an unknown write is there twice', ['doubled'], ({ truth, row }) => (truth.rows = [...truth.rows, row(4), row(4)])],
+  ['a row of a write that was not applied', ['denied'], ({ truth, row }) => (truth.rows = [...truth.rows, row(3)])],
   [
-    'a row that was denied, on the deposed node',
+    'a row of a write that was not applied, on the deposed node',
     ['denied'],
     ({ truth, row }) => (truth.deposed = [{ node: 'old:1', rows: [row(3)] }]),
   ],
-  ['half of an unknown one', ['torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(3, 1))],
-  ["nobody's row", ['strange'], ({ truth, row }) => (truth.rows = [...truth.rows, row(99)])],
+  ['half of an unknown transaction is there', ['torn'], ({ truth }) => (truth.rows = truth.rows.toSpliced(3, 1))],
+  ['a row that nobody wrote', ['strange'], ({ truth, row }) => (truth.rows = [...truth.rows, row(99)])],
   [
-    'lost on the old primary, and applied again on the new one',
+    'a write was lost on the old primary, and applied again on the new one',
     ['moved'],
     ({ truth, row }) => (truth.rows = truth.rows.toSpliced(0, 1, row(1, 1, '00000002'))),
   ],
   [
-    'acknowledged by the old primary when the new one was known',
+    'a write was acknowledged by the old primary when the new one was known',
     ['deposed'],
     ({ write, truth, row }) => {
       write(60, { timeline: '00000001' });
@@ -103,7 +103,7 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     },
   ],
   [
-    'sent to the old primary when the pool had told of the new one',
+    'a write was sent to the old primary after the event for the new one',
     ['misdirected'],
     ({ history, truth, row, write }) => {
       write(46, { fate: 'unknown', error: lost });
@@ -111,17 +111,17 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
       assert.equal(history.primaries.length, 2);
     },
   ],
-  ['a write nobody answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
-  ['a stream nobody answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
+  ['a write was never answered', ['pending'], ({ write }) => write(70, { fate: 'pending', end: undefined })],
+  ['a stream was never answered', ['pending'], ({ history }) => (history.streams[0].fate = 'pending')],
   [
-    'more unknown than in flight',
+    'more writes are unknown than were in flight',
     ['unexplained'],
     ({ write }) => {
       for (const id of [70, 71]) write(id, { fate: 'unknown', error: lost });
     },
   ],
   [
-    'unknown, and nothing had happened',
+    'a write is unknown without any fault',
     ['unexplained'],
     ({ history }) => {
       history.strikes = [];
@@ -146,45 +146,45 @@ const DOCTORED = /** @type {[string, string[], (told: ReturnType<typeof wellTold
     ['unread'],
     ({ history }) => Object.assign(history.reads[0], { fate: 'not-applied', error: refused }),
   ],
-  ['an acknowledged write was not seen', ['stale'], ({ history }) => (history.reads[0].found = 0)],
-  ['half a transaction was seen', ['stale'], ({ history }) => (history.reads[1].found = 1)],
-  ['what was denied was seen', ['stale'], ({ history }) => (history.reads[2].found = 1)],
+  ['a read missed an acknowledged write', ['stale'], ({ history }) => (history.reads[0].found = 0)],
+  ['a read saw half a transaction', ['stale'], ({ history }) => (history.reads[1].found = 1)],
+  ['a read saw a write that was not applied', ['stale'], ({ history }) => (history.reads[2].found = 1)],
   ['a stream was short', ['misread'], ({ history }) => (history.streams[0].got = 99)],
   ['a stream gave a row twice', ['misread'], ({ history }) => (history.streams[2].wrong = '{"i":29}')],
   ['a stream was longer', ['misread'], ({ history }) => (history.streams[0].got = 101)],
   ['a stream that was left was short', ['misread'], ({ history }) => (history.streams[1].got = 9)],
-  ['a notification came twice', ['repeated'], ({ hear }) => hear(1, 1)],
+  ['a notification arrived twice', ['repeated'], ({ hear }) => hear(1, 1)],
   [
-    'notifications came in another order',
+    'notifications arrived in another order',
     ['disordered'],
     ({ history }) => history.received.unshift(.../** @type {any} */ (history.received.splice(2, 1))),
   ],
-  ['a notification did not come', ['missed'], ({ history }) => history.received.splice(1, 1)],
+  ['a notification did not arrive', ['missed'], ({ history }) => history.received.splice(1, 1)],
   [
-    'another channel had the gap',
+    'a notification did not arrive, and the gap was that of another channel',
     ['missed'],
     ({ history }) => {
       history.gaps[0].channels = ['b'];
     },
   ],
   [
-    'the gap was over when it was sent',
+    'a notification did not arrive that was sent after the gap',
     ['missed'],
     ({ history }) => {
       history.gaps[0].until = 1490;
     },
   ],
   [
-    'the gap began when it had been acknowledged',
+    'a notification did not arrive that was acknowledged before the gap',
     ['missed'],
     ({ history }) => {
       history.gaps[0].since = 1520;
     },
   ],
-  ['something came that nobody sent', ['forged'], ({ hear }) => hear(0, 77)],
-  ['what was denied came', ['forged'], ({ hear }) => hear(0, 3)],
-  ['something came to the wrong channel', ['forged'], ({ hear }) => hear(0, 6, 'a')],
-  ['something came after unlisten()', ['unasked'], ({ hear }) => hear(1, 5, 'a', 1310)],
+  ['a notification arrived that nobody sent', ['forged'], ({ hear }) => hear(0, 77)],
+  ['a notification arrived that was not sent', ['forged'], ({ hear }) => hear(0, 3)],
+  ['a notification arrived on the wrong channel', ['forged'], ({ hear }) => hear(0, 6, 'a')],
+  ['a notification arrived after unlisten()', ['unasked'], ({ hear }) => hear(1, 5, 'a', 1310)],
   ['a channel is deaf', ['deaf'], ({ history }) => history.deaf.push('a')],
 ]);
 
@@ -192,7 +192,7 @@ const broken = (/** @type {ReturnType<typeof judge>} */ { violations }) => [
   ...new Set(violations.map(({ rule }) => rule)),
 ];
 
-test('nothing is found in a history in which all is well', () => {
+test('chaos judge: it finds nothing in a history in which all is well', () => {
   const { history, truth } = wellTold();
   assert.deepEqual(judge(history, truth).violations, []);
   const { 'not-applied': failed, ...counts } = judge(history, truth).kinds.autocommit;
@@ -200,14 +200,14 @@ test('nothing is found in a history in which all is well', () => {
 });
 
 for (const [name, rules, doctor] of DOCTORED) {
-  test(`doctored: ${name}`, () => {
+  test(`chaos judge finds ${rules.join(', ') || 'nothing'} in a doctored history: ${name}`, () => {
     const told = wellTold();
     doctor(told);
     assert.deepEqual(broken(judge(told.history, told.truth)).sort(), [...rules].sort());
   });
 }
 
-test('what a planned change must not cost is found: any error', () => {
+test('chaos judge: an error under a planned change is found', () => {
   const { history, truth } = wellTold();
   const { violations } = judge(history, truth, { planned: true });
   assert.deepEqual(
@@ -216,13 +216,13 @@ test('what a planned change must not cost is found: any error', () => {
   );
 });
 
-test('while work is under way, what is pending does not hang', () => {
+test('chaos judge: while work is under way, pending work does not count as hanging', () => {
   const { history, truth, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   assert.deepEqual(judge(history, truth, { over: false }).violations, []);
 });
 
-test('every rule has a doctored history', () => {
+test('chaos judge: every rule has a doctored history', () => {
   const shown = new Set(['felt', ...DOCTORED.flatMap(([, rules]) => rules)]);
   assert.deepEqual(
     Object.keys(RULES).filter((rule) => !shown.has(rule)),
@@ -230,7 +230,7 @@ test('every rule has a doctored history', () => {
   );
 });
 
-test('what has been forgotten is gone, what is under way stays', () => {
+test('chaos history: forget() drops what has ended, and keeps what is under way', () => {
   const { history, write } = wellTold();
   write(70, { fate: 'pending', end: undefined });
   history.forget();
@@ -244,7 +244,7 @@ test('what has been forgotten is gone, what is under way stays', () => {
   assert.deepEqual(strikes, []);
 });
 
-test('the rules about writes alone, over ids', () => {
+test('chaos judge: the rules about writes alone, over ids', () => {
   const entry = (/** @type {any} */ fate, rows = 1) => ({ fate, at: 0, rows });
   const history = new Map([
     [1, entry('acknowledged')],
@@ -273,7 +273,7 @@ test('the rules about writes alone, over ids', () => {
   });
 });
 
-test('an asynchronous cluster whose replication is cut before the crash loses acknowledged writes, and it shows', {
+test('chaos judge: an asynchronous cluster whose replication is cut before a crash loses acknowledged writes, and the judge finds them', {
   timeout: 120_000,
 }, async (t) => {
   const own = await ownCluster(t, { nodes: 3, synchronous: false });

@@ -1,7 +1,7 @@
 'use strict';
 
-// What can happen to a cluster. Each fault is played on a scene (scene.js) while the load runs; when it has been played the
-// pool has a primary that accepts writes. What is broken besides is put in order by scene.restore().
+// The faults of a cluster. Each is played on a scene (scene.js) while the load runs; after it the pool has a primary that
+// accepts writes. scene.restore() repairs what else the fault has broken.
 
 const { until } = require('../support/cluster/until');
 
@@ -17,16 +17,16 @@ const { until } = require('../support/cluster/until');
  * @property {(scene: Scene) => Promise<unknown>} play
  */
 
-/** Bursts, pauses: chosen by the scene's seed. */
+/** The longest pause between two steps; the seed of the scene chooses. */
 const SHORTLY_MS = 150;
-/** Each way. */
+/** Latency in each direction. */
 const SLOW_MS = 200;
 
-/** Visitors come and go, so that its last statement is soon one of these. */
+/** Visitors listen and leave all the time, so that the last statement of the listening session is soon one of these. */
 const END_LISTENER = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE usename = $1 AND backend_type = 'client backend' AND query ~ '^(UN)?LISTEN'`;
 
-/** The primary goes away by `strike`, another is promoted, the old one shows up again by `undo` while all runs. */
+/** `strike` takes the primary away, another is promoted, and `undo` brings the old one back, all under load. */
 const movedBy =
   (
     /** @type {(scene: Scene) => Promise<unknown>} */ strike,
@@ -42,7 +42,7 @@ const movedBy =
     await scene.flows();
   };
 
-/** It stays dead. */
+/** The old primary stays down. */
 const nothing = async () => {};
 
 /** A second primary, on the old timeline: the pool must see it and leave it alone. @param {Scene} scene @param {any} old */
@@ -176,7 +176,7 @@ const FAULTS = [
     needs: ['sql'],
     moves: false,
     planned: true,
-    // Everything else goes on, and so do those who notify: here something is really missing in the gaps.
+    // All other work goes on, and notifications are sent during the gaps, so that some are really missed.
     async play(scene) {
       for (let times = scene.random.int(2, 4); times > 0; times--) {
         const gaps = scene.load.record.gaps.length;

@@ -1,21 +1,21 @@
 'use strict';
 
-// What the callers of a pool were told, as plain data, so that a checker can be a pure function of it and a test can
-// doctor it. Times are performance.now(), but for notifications: gaps are reported in Dates, so theirs are Date.now().
+// What the callers of a pool were told, as plain data: the checker is a pure function of it, and tests can doctor it. Times
+// are performance.now(), except for notifications: gaps are reported in Dates, so these times are Date.now().
 
 /**
- * What a caller was told of a piece of work:
+ * The outcome of a piece of work, as its caller knows it:
  *   acknowledged   the promise resolved
  *   not-applied    the error said so
- *   unknown        the error said so, or said nothing
- *   pending        nothing yet; when all is over there must be none
+ *   unknown        the error said so, or had no outcome
+ *   pending        no answer yet; at the end of a run there must be none
  * @typedef {'acknowledged' | 'not-applied' | 'unknown' | 'pending'} Fate
  */
 
 /** @typedef {'autocommit' | 'transaction' | 'begin' | 'batch' | 'batch in a transaction'} WriteKind */
 
 /**
- * A write: an id that nobody else writes, in `rows` rows that belong together.
+ * A write: an id that no other write has, in `rows` rows that belong together.
  * @typedef {object} Entry
  * @property {Fate} fate
  * @property {number} at when it was handed in
@@ -63,44 +63,44 @@
  */
 
 /**
- * One handler, from when listen() resolved.
+ * One handler, from the time when listen() resolved.
  * @typedef {object} Subscription
  * @property {string} channel
  * @property {number} since
  * @property {number} [until] when unlisten() was called
  * @property {number} [ended] when unlisten() had resolved
  */
-/** Coming and going: a listen() and its unlisten(). @typedef {{ fate: Fate, at: number, end?: number, error?: any }} Visit */
+/** A listen() and its unlisten(). @typedef {{ fate: Fate, at: number, end?: number, error?: any }} Visit */
 /** @typedef {{ subscription: number, channel: string, payload: string, at: number }} Received */
 /** @typedef {{ channels: string[], since: number, until: number }} Gap */
 
 class History {
-  /** By id. @type {Map<number, Entry>} */
+  /** Writes by id. @type {Map<number, Entry>} */
   writes = new Map();
   /** @type {Read[]} */
   reads = [];
   /** @type {Stream[]} */
   streams = [];
-  /** By number. @type {Map<number, Sent>} */
+  /** Notifications by number. @type {Map<number, Sent>} */
   sent = new Map();
   /** @type {Received[]} */
   received = [];
-  /** By number. @type {Map<number, Subscription>} */
+  /** Subscriptions by number. @type {Map<number, Subscription>} */
   subscriptions = new Map();
   /** @type {Visit[]} */
   visits = [];
   /** @type {Gap[]} */
   gaps = [];
-  /** Channels on which a fresh notification did not arrive although all was well. @type {string[]} */
+  /** Channels on which a new notification did not arrive although the cluster was healthy. @type {string[]} */
   deaf = [];
-  /** When something was done to the cluster that may cost what is in flight its answer. @type {number[]} */
+  /** Times of the faults that may cost work in flight its answer. @type {number[]} */
   strikes = [];
-  /** When the pool told of a new primary. @type {{ at: number, from: string | null, to: string }[]} */
+  /** The pool's events for a new primary. @type {{ at: number, from: string | null, to: string }[]} */
   primaries = [];
-  /** How much work of a kind can be in flight at a time. @type {Record<string, number>} */
+  /** The most pieces of work of a kind that can be in flight at a time. @type {Record<string, number>} */
   inFlight = {};
 
-  /** Forgets what has been told; what is under way stays. To be called when it has been checked. */
+  /** Forgets what has ended and was checked; work under way stays. */
   forget() {
     for (const [id, { fate }] of this.writes) if (fate !== 'pending') this.writes.delete(id);
     for (const [number, { fate }] of this.sent) if (fate !== 'pending') this.sent.delete(number);
@@ -117,7 +117,7 @@ class History {
 }
 
 /**
- * Does the work and enters what its caller is told. Never rejects.
+ * Runs the work and records its outcome. Never rejects.
  * @template T
  * @param {{ fate: Fate, end?: number, error?: any }} entry
  * @param {() => Promise<T>} work

@@ -1,7 +1,7 @@
 'use strict';
 
-// Everything a pool can be asked for, all at once, by workers that remember what they were told (history.js); check.js
-// compares that with what the database has in the end. The workers: writers.js, readers.js, notifications.js.
+// Every kind of work that a pool can do, all at once, by workers that record the outcomes (history.js); check.js compares the
+// record with what the database has in the end. The workers are in writers.js, readers.js and notifications.js.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { range, until } = require('../support/helpers');
@@ -18,16 +18,16 @@ const { TABLE, WRITERS } = require('./writers');
 /** @type {Record<string, { inFlight: number, deed: (load: Load, random: Random, name: string) => Promise<unknown> }>} */
 const KINDS = { ...WRITERS, ...READERS, ...LISTENERS };
 
-/** Readers choose among so many of the last writes. */
+/** Readers choose among as many of the last writes. */
 const RECENT = 256;
-/** What takes longer than this to be told hangs. */
+/** Work that takes longer hangs. */
 const PATIENCE_MS = 30_000;
 const PLAIN = /** @type {const} */ (['autocommit', 'transaction', 'begin']);
 
-/** Those who rest do so after so many deeds, on average. */
+/** A worker that rests does so after as many pieces of work, on average. */
 const BURST = 4;
 
-/** Some of everything. */
+/** How many workers of each kind there are by default. */
 const EVERYTHING = { writers: 9, readers: 4, batches: 6, streams: 3, notifiers: 3, visitors: 1, restMs: 30 };
 
 class Load {
@@ -37,7 +37,7 @@ class Load {
   reads = 0;
   /** When each write was acknowledged. @type {number[]} */
   times = [];
-  /** What has been acknowledged of each kind. @type {Record<string, number>} */
+  /** The number of acknowledged pieces of work of each kind. @type {Record<string, number>} */
   done = {};
   isAbandoned = false;
   #over = false;
@@ -46,7 +46,7 @@ class Load {
   /** @type {Promise<void> | null} */
   #held = null;
   #release = () => {};
-  /** Ids of the last writes, a ring. @type {number[]} */
+  /** Ids of the last writes, as a ring. @type {number[]} */
   #recent = [];
 
   /**
@@ -96,7 +96,7 @@ class Load {
     for (const kind of kinds) {
       this.done[kind] = 0;
       for (const each of kind === 'listen' ? ['listen', 'notify'] : [kind]) {
-        // A visitor notifies itself before it leaves.
+        // A visitor sends a notification to itself before it leaves.
         this.record.inFlight[each] = (this.record.inFlight[each] ?? 0) + KINDS[kind].inFlight;
       }
     }
@@ -105,7 +105,7 @@ class Load {
     );
     /** @type {Notifications} */
     this.notifications = new Notifications(this);
-    /** Those who listen do. */
+    /** The handlers of notifications. */
     this.ready = notifiers > 0 ? this.notifications.open() : Promise.resolve();
     this.hasListeners = notifiers > 0;
     this.workers = Promise.all(
@@ -153,7 +153,7 @@ class Load {
     return [id, entry];
   }
 
-  /** What became of a write is known. @param {Entry} entry */
+  /** Records the outcome of a write. @param {Entry} entry */
   settle(entry) {
     this.count(/** @type {string} */ (entry.kind), entry);
     if (entry.fate === 'acknowledged') this.times.push(/** @type {number} */ (entry.end));
@@ -175,7 +175,7 @@ class Load {
     return this.times.length;
   }
 
-  /** Waits until each kind of work has gone well so many times more. @param {number} [times] */
+  /** Waits until each kind of work has succeeded as many times more. @param {number} [times] */
   async flows(times = 3) {
     const before = { ...this.done };
     const lagging = () => Object.keys(before).filter((kind) => this.done[kind] < before[kind] + times);
@@ -186,14 +186,14 @@ class Load {
     });
   }
 
-  /** Something is done to the cluster now that may cost what is in flight its answer. */
+  /** Records the time of a fault that may cost work in flight its answer. */
   strike() {
     this.record.strikes.push(performance.now());
   }
 
   /**
-   * Lets nobody begin anything, and waits until what runs has ended and what was sent has been heard. What still runs
-   * after PATIENCE_MS hangs: the history says so.
+   * Lets no work begin, and waits until running work has ended and sent notifications have arrived. Work that runs for longer
+   * than PATIENCE_MS hangs, and stays pending in the history.
    */
   async quiet() {
     if (this.#held === null) {
@@ -212,21 +212,21 @@ class Load {
     this.#release();
   }
 
-  /** Forgets what was told and has been checked. */
+  /** Forgets what has ended and was checked. */
   forget() {
     this.record.forget();
     this.readErrors = [];
     this.times = [];
   }
 
-  /** Takes no more work and waits for what runs. */
+  /** Begins no more work and waits for running work. */
   async stop() {
     this.#over = true;
     await this.quiet();
     this.resume();
   }
 
-  /** Takes no more work, whatever becomes of the rest. */
+  /** Begins no more work, and does not wait for running work. */
   abandon() {
     this.isAbandoned = true;
     this.#over = true;

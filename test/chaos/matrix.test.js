@@ -1,7 +1,7 @@
 'use strict';
 
-// Everything that can happen to a cluster, under everything a pool can be asked for. One row a fault; every row runs all
-// kinds of load at once, and each kind is judged for itself. HYPERION_SEED repeats the choices of a run.
+// Every fault of a cluster under every kind of work of a pool. Each fault runs under all kinds of load at once, and each kind is
+// judged by itself. HYPERION_SEED repeats the choices of a run.
 
 const assert = require('node:assert/strict');
 const { after } = require('node:test');
@@ -16,7 +16,7 @@ const SEED = seedFrom(process.env.HYPERION_SEED, 'HYPERION_SEED');
 const AGAIN = `HYPERION_SEED=${SEED} repeats the choices`;
 console.log(`chaos: ${AGAIN}`);
 
-/** One cluster serves the rows as long as they leave it whole. @type {import('./scene').Stage | null} */
+/** One cluster serves the faults as long as they leave it whole. @type {import('./scene').Stage | null} */
 let stage = null;
 after(() => stage?.stop());
 
@@ -31,9 +31,9 @@ async function wholeStage({ needs }) {
 }
 
 for (const fault of FAULTS) {
-  test(fault.name, { timeout: 120_000 }, async (t) => {
+  test(`chaos: ${fault.name}`, { timeout: 120_000 }, async (t) => {
     const whole = await wholeStage(fault);
-    // Until this row has left it whole, the next one has to make its own.
+    // While this fault runs, and after it has failed, the next one makes a cluster of its own.
     stage = null;
     let isWhole = false;
     t.after(async () => {

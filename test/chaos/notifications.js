@@ -1,7 +1,7 @@
 'use strict';
 
-// Those who listen and notify. A notification's payload is its number; a sender sends one after the other, so that its
-// numbers must arrive in order.
+// The workers that listen and notify. The payload of a notification is its number; each sender waits for one before it sends
+// the next, so that its numbers must arrive in order.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { told } = require('./history');
@@ -9,12 +9,12 @@ const { told } = require('./history');
 /** @typedef {import('./load').Load} Load */
 /** @typedef {import('./random').Random} Random */
 
-/** The first has two handlers that stay, the others one; visitors come and go on all. */
+/** The first channel has two handlers that stay, the others one each; visitors listen on all of them for a while. */
 const CHANNELS = ['chaos_a', 'Chaos "b"', 'chaos_c'];
 const STAYING = [CHANNELS[0], CHANNELS[0], CHANNELS[1], CHANNELS[2]];
 /** How long a visitor listens at most. */
 const VISIT_MS = 200;
-/** A fresh notification falls into a gap if the session is just being replaced: another one is sent after this. */
+/** A new notification falls into a gap while the session is being replaced: another one is sent after this time. */
 const AGAIN_MS = 300;
 
 class Notifications {
@@ -31,7 +31,7 @@ class Notifications {
     );
   }
 
-  /** Subscribes those who stay. */
+  /** Subscribes the handlers that stay. */
   async open() {
     await Promise.all(STAYING.map((channel) => this.#subscribe(channel)));
   }
@@ -67,7 +67,7 @@ class Notifications {
     return entry;
   }
 
-  /** Somebody listens for a while. @param {Random} random */
+  /** A handler listens for a while. @param {Random} random */
   async visit(random) {
     /** @type {import('./history').Visit} */
     const visit = { fate: 'pending', at: performance.now() };
@@ -75,7 +75,7 @@ class Notifications {
     await told(visit, async () => {
       const { handle, entry, subscription } = await this.#subscribe(random.pick(CHANNELS));
       await sleep(random.int(1, VISIT_MS));
-      // What was acknowledged a moment ago may still be on its way here, and nobody has promised it to one who leaves.
+      // A notification that was just acknowledged may still be on its way, and nobody promises it to a handler that leaves.
       entry.until = Date.now();
       await this.#hears(entry.channel, [subscription], Infinity);
       await handle.unlisten();
@@ -85,8 +85,8 @@ class Notifications {
   }
 
   /**
-   * Sends until each staying handler has got something fresh, and so everything before it; those that get nothing are
-   * deaf.
+   * Sends until each staying handler has had something new, and so everything before it. A channel on which nothing new
+   * arrives is deaf.
    * @param {number} patienceMs
    */
   async prove(patienceMs) {
@@ -102,7 +102,7 @@ class Notifications {
   }
 
   /**
-   * Whether all of them hear something that is sent from now on.
+   * Whether all of the handlers receive something that is sent from now on.
    * @param {string} channel
    * @param {number[]} subscriptions
    * @param {number} patienceMs

@@ -1,6 +1,6 @@
 'use strict';
 
-// When a cluster accepts writes, without asking the pool: a session of our own on every node tries it all the time.
+// Records when a cluster accepts writes, without the pool: a session of its own on every node tries one all the time.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { withConnection } = require('../support/cluster/sql');
@@ -10,12 +10,12 @@ const { withConnection } = require('../support/cluster/sql');
 
 const TABLE = 'CREATE TABLE probe (at timestamptz NOT NULL DEFAULT clock_timestamp())';
 const INSERT = 'INSERT INTO probe DEFAULT VALUES';
-/** Between two tries on a node. */
+/** Time between two tries on a node. */
 const REST_MS = 2;
 
 class Probe {
   #over = false;
-  /** When a write had been accepted. @type {number[]} */
+  /** The times of accepted writes. @type {number[]} */
   #accepted = [];
   /** @type {Promise<unknown>} */
   #done;
@@ -41,7 +41,7 @@ class Probe {
             await query(INSERT);
             this.#accepted.push(performance.now());
           } catch (error) {
-            // Read-only: a standby, or fenced. Anything else: the connection is of no use any more.
+            // Read-only: a standby, or a fenced node. After any other error the connection is not used again.
             if (/** @type {any} */ (error).code !== '25006') throw error;
           }
           await sleep(REST_MS);
@@ -50,7 +50,7 @@ class Probe {
     }
   }
 
-  /** Stops, and tells the longest time in which no node accepted a write. @returns {Promise<Span>} */
+  /** Stops, and returns the longest time in which no node accepted a write. @returns {Promise<Span>} */
   async stop() {
     this.#over = true;
     await this.#done;

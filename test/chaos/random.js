@@ -1,7 +1,7 @@
 'use strict';
 
-// One seed, and every choice follows from it. Each worker has a generator of its own (`fork`), so that what it chooses does
-// not depend on how it is interleaved with the others. What a seed cannot repeat is the timing of the machine.
+// Choices that follow from one seed. Each worker has a generator of its own (`fork`), so that its choices do not depend on the
+// order in which workers run. The timing of the machine is not repeated by a seed.
 
 /** mulberry32: small, and good enough for choices. */
 class Random {
@@ -27,7 +27,7 @@ class Random {
     return least + Math.floor(this.next() * (most - least + 1));
   }
 
-  /** Whether something happens that happens once in `times`. @param {number} times */
+  /** True once in `times`, on average. @param {number} times */
   once(times) {
     return this.int(1, times) === 1;
   }
@@ -60,7 +60,7 @@ class Random {
 }
 
 /**
- * The seed somebody asked for, or a new one.
+ * The given seed, or a new one.
  * @param {string | undefined} text
  * @param {string} name how the asker calls it
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-// Those who read: declared reads of what was written, and streams.
+// The workers that read: declared reads of what was written, and streams.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { told } = require('./history');
@@ -11,9 +11,9 @@ const { told } = require('./history');
 const READ = 'SELECT id, part FROM written WHERE id = $1';
 const STREAM = "SELECT i, repeat('x', 40) AS pad FROM generate_series(1, $1::int4) AS i";
 
-/** What one failover may find in the middle: some pieces of a stream, and some streams that are one piece. */
+/** Lengths of streams: many batches, so that a failover may come in the middle, or a single batch. */
 const LENGTHS = [1, 10, 300, 2_000, 5_000];
-/** A slow reader rests after so many rows. */
+/** A slow reader pauses after as many rows. */
 const ROWS_BETWEEN_RESTS = 300;
 
 /** @param {Load} load @param {Random} random */

@@ -1,6 +1,6 @@
 'use strict';
 
-// One line a fault, for people.
+// The report of a run: a line for each fault.
 
 /** @typedef {import('./check').Violation} Violation */
 /** @typedef {import('./history').Fate} Fate */
@@ -23,7 +23,7 @@ function brief(name, load, violations) {
 }
 
 /**
- * The same, with acknowledged/failed/unknown of each kind.
+ * The same line, with acknowledged/failed/unknown of each kind.
  * @param {string} name
  * @param {Load} load
  * @param {{ violations: Violation[], kinds: Record<string, Record<Fate, number>> }} verdict

@@ -1,6 +1,6 @@
 'use strict';
 
-// A cluster, a pool and its load, on which faults are played: what the matrix and the soak have in common.
+// A cluster, a pool and its load, on which faults are played: the common part of the matrix and the soak.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../client.js');
@@ -14,16 +14,16 @@ const { EVERYTHING, Load, TABLE, judge } = require('./load');
 /** @typedef {import('./faults').Fault} Fault */
 /** @typedef {import('./random').Random} Random */
 
-/** Few, so that they can be exhausted quickly; and room for a pool, its monitor and the harness. */
+/** Few, so that they can be exhausted quickly, with room for a pool, its monitor and the harness. */
 const MAX_CONNECTIONS = 40;
 const SETTINGS = {
   max_connections: MAX_CONNECTIONS,
   max_wal_size: '256MB', // a soak writes for hours
 };
-/** The pool must outlast every fault: no error may be due to its own limits. */
+/** The pool must wait for longer than every fault: its own limits must cause no error. */
 const POOL = { poolSize: 8, acquireTimeoutMs: 60_000 };
 
-/** A fault comes when the load has run for up to so long. */
+/** A fault comes when the load has run for at most this time. */
 const BEFORE_MS = 300;
 const ROWS = 'SELECT id, part, timeline FROM written WHERE id >= $1';
 
@@ -50,7 +50,7 @@ class Stage {
     for (const node of this.cluster.nodes) if (!this.proxies.has(node)) this.proxies.set(node, await node.proxy());
   }
 
-  /** Every node lives and follows the primary. */
+  /** Makes every node run and follow the primary. */
   async restore() {
     const { cluster } = this;
     await Promise.all([...this.proxies.values()].map((proxy) => proxy.heal()));
@@ -85,7 +85,7 @@ class Scene {
     this.login = roleOf(stage.cluster);
     const hosts = this.cluster.nodes.map((node) => this.addressOf(node));
     this.pool = /** @type {any} */ (createPool({ ...this.login, hosts, ...POOL, ...pool }));
-    /** What the pool told of primaries. @type {string[]} */
+    /** The addresses in the pool's events for a new primary. @type {string[]} */
     this.told = [];
     this.pool.on('primary', (/** @type {any} */ { to }) => this.told.push(to));
     this.load = new Load(this.pool, { ...size, random });
@@ -114,7 +114,7 @@ class Scene {
     return this.cluster.primary();
   }
 
-  /** As the pool knows it. @param {Node} node */
+  /** The address under which the pool knows a node. @param {Node} node */
   addressOf(node) {
     return this.#proxied ? this.proxyOf(node).address : node.address;
   }
@@ -125,7 +125,7 @@ class Scene {
   }
 
   /**
-   * Plays a fault in the middle of work.
+   * Plays a fault under the load.
    * @param {Fault} fault
    */
   async play(fault) {
@@ -135,13 +135,13 @@ class Scene {
     await this.flows();
   }
 
-  /** Does something that may cost what is in flight its answer. @param {() => Promise<unknown>} deed */
+  /** Does something that may cost work in flight its answer. @param {() => Promise<unknown>} deed */
   async strike(deed) {
     this.load.strike();
     await deed();
   }
 
-  /** Up to so long, by the seed. @param {number} mostMs */
+  /** Pauses for at most this time, as the seed chooses. @param {number} mostMs */
   rest(mostMs) {
     return sleep(this.random.int(0, mostMs));
   }
@@ -150,7 +150,7 @@ class Scene {
     return this.cluster.failover();
   }
 
-  /** Each kind of work has gone well some times more. @param {number} [times] */
+  /** Waits until each kind of work has succeeded some times more. @param {number} [times] */
   flows(times) {
     return this.load.flows(times);
   }
@@ -171,7 +171,7 @@ class Scene {
     return until(`the pool sees that ${node.name} is fenced`, () => this.seen(node).state === 'fenced');
   }
 
-  /** A second primary shows up, and the pool knows what it is. @param {Node} node */
+  /** Waits until the pool knows that a second primary is a deposed one. @param {Node} node */
   seesDeposed(node) {
     return until(
       `the pool sees that ${node.name} was deposed`,
@@ -179,12 +179,12 @@ class Scene {
     );
   }
 
-  /** What the primary has. @param {number} [from] ids from this one @returns {Promise<import('./check').Row[]>} */
+  /** The rows on the primary. @param {number} [from] ids from this one @returns {Promise<import('./check').Row[]>} */
   rows(from = 0) {
     return this.primary.sql(ROWS, [from]);
   }
 
-  /** What nodes have that were the primary and follow nobody, as far as they can be asked. @param {number} [from] */
+  /** The rows on deposed nodes that run and answer. @param {number} [from] */
   deposed(from = 0) {
     const nodes = this.cluster.nodes.filter(({ role, running, frozen }) => role === 'deposed' && running && !frozen);
     return Promise.all(

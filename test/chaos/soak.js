@@ -1,12 +1,12 @@
 'use strict';
 
-// Faults at random, for as long as one likes, while every kind of load runs:
+// Random faults for a given time, while every kind of load runs:
 //
 //   npm run soak -- --minutes 30 [--seed N] [--poolSize 8] [--only 'crashed;frozen and thawed']
 //
-// After each fault writes must flow again, the lost node comes back, and the history is checked and forgotten; what has
-// been verified is remembered as a sum, and compared once more after the next fault. So the memory of the checker does not
-// grow, and the process should not either: its RSS is in each line. Exit code 1 when anything was wrong.
+// After each fault writes must succeed again, the lost node comes back, and the history is checked and forgotten. Verified rows
+// are remembered as a sum, which is compared once more after the next fault. So the memory of the checker does not grow, and
+// the process should not grow either: its RSS is in each line. Exit code 1 when anything was wrong.
 
 const { numberOf, readArguments, seedOf, someOf } = require('./arguments');
 const { judge } = require('./check');
@@ -22,12 +22,12 @@ const USAGE = `npm run soak -- [--minutes 30] [--seed N] [--poolSize 8] [--only 
 faults: ${FAULTS.map(({ name }) => name).join('; ')}`;
 /** Room for the monitor, the listener and the harness. */
 const MOST_CONNECTIONS = MAX_CONNECTIONS - 15;
-/** Violations that are printed of a fault. */
+/** Violations of a fault that are printed. */
 const SHOWN = 5;
-/** The process is warm after so many faults; its memory is compared from then on. */
+/** After as many faults the process is warm, and its memory is compared from then on. */
 const WARM = 5;
 
-/** What was verified: how many rows, and a sum that hardly any other set of rows has. */
+/** The verified rows: their number, and a sum that hardly any other set of rows has. */
 class Verified {
   /** Rows from this id on are kept in the table. */
   #kept = 0;
@@ -47,7 +47,7 @@ class Verified {
     return /** @type {string} */ (sum);
   }
 
-  /** What was verified once must still be there. @param {Scene} scene @returns {Promise<Violation[]>} */
+  /** Verified rows must still be there. @param {Scene} scene @returns {Promise<Violation[]>} */
   async verify(scene) {
     if (this.next === 0) return [];
     const sum = await this.#sumNow(scene);
@@ -55,7 +55,7 @@ class Verified {
     return [{ rule: 'lost', kind: 'verified', what: `of rows verified before: ${sum}, and not ${this.#sum}` }];
   }
 
-  /** What is there now is verified. @param {Scene} scene */
+  /** Adds the rows that are there now. @param {Scene} scene */
   async extend(scene) {
     const writes = [...scene.load.history];
     await scene.primary.sql('DELETE FROM written WHERE id < $1', [this.next]);
@@ -68,7 +68,7 @@ class Verified {
 
 const megabytes = (/** @type {number} */ bytes) => Math.round(bytes / 2 ** 20);
 
-/** What all faults came to. */
+/** The outcomes of all faults. */
 class Totals {
   faults = 0;
   violations = 0;
@@ -116,7 +116,7 @@ class Totals {
 }
 
 /**
- * One fault, all that follows from it, and the check.
+ * One fault, the checks that wait for its consequences, and the check of the history.
  * @param {import('./scene').Stage} stage
  * @param {Scene} scene
  * @param {Verified} verified
@@ -171,7 +171,7 @@ async function main() {
     const scene = await Scene.open(stage, { proxied: true, random: random.fork('load'), pool: { poolSize } });
     const verified = new Verified();
     const choices = random.fork('faults');
-    // In rounds, so that a short run sees everything, too.
+    // Each round plays all faults in random order, so that a short run has every fault, too.
     /** @type {import('./faults').Fault[]} */
     let round = [];
     try {

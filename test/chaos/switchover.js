@@ -1,17 +1,17 @@
 'use strict';
 
-// How long callers wait beyond what the cluster makes them wait, over some rounds of one fault:
+// How long callers wait beyond the time that the cluster makes them wait, in some rounds of one fault:
 //
 //   node test/chaos/switchover.js [--rounds 10] [--seed N] [--fault switchover]
 //
 //   switchover  the primary is fenced, another node promoted
 //   crash       the primary crashes, another node is promoted
-//   freeze      the primary falls silent and nobody is promoted: how long until what was in flight is released
+//   freeze      the primary falls silent and no standby is promoted: how long until work in flight is released
 //   deposed     an asynchronous cluster: the primary is frozen, another promoted, the old one thawed: what does it still
-//               write for our callers?
+//               write for the callers?
 //
-// 32 callers give 300 statements a second, half of them single ones, half in transactions with retries. Figures are
-// the median of the rounds, with the least and the most. Exit code 1 when anything was lost, doubled or denied.
+// 32 callers send 300 statements a second, half of them alone, half in transactions with retries. Figures are the median
+// of the rounds, with the least and the most. Exit code 1 when anything was lost, doubled or denied.
 
 const { numberOf, oneOf, readArguments, seedOf } = require('./arguments');
 const { judge } = require('./check');
@@ -27,7 +27,7 @@ const { until } = require('../support/cluster/until');
 const USAGE = 'node test/chaos/switchover.js [--rounds 10] [--seed N] [--fault switchover|crash|freeze|deposed]';
 const CALLERS = 32;
 const STATEMENTS_PER_SECOND = 300;
-/** A single statement is one, a transaction has two. */
+/** A call is a single statement or a transaction of two. */
 const STATEMENTS_PER_CALL = 1.5;
 const SIZE = {
   writers: CALLERS,
@@ -36,9 +36,9 @@ const SIZE = {
   everyMs: (CALLERS * STATEMENTS_PER_CALL * 1000) / STATEMENTS_PER_SECOND,
   thinks: false,
 };
-/** Steady load before each fault, at most; the least is half of it. */
+/** Steady load before each fault, at most; half of it at least. */
 const BEFORE_MS = 1_000;
-/** The monitor's default: what its documentation promises for a silent node. */
+/** The monitor's default, after which a silent node is given up according to its documentation. */
 const NODE_TIMEOUT_MS = 3_000;
 
 /** @typedef {Record<string, number>} Figures what one round came to, by name and unit */
@@ -50,13 +50,13 @@ async function steadily(scene) {
   await until('the load is steady', () => scene.load.acknowledged >= 20);
 }
 
-/** How long a call took outside of `span`. @param {Entry} call @param {import('./probe').Span} span */
+/** How long a call took, without the time in `span`. @param {Entry} call @param {import('./probe').Span} span */
 function beyond({ at, end = Infinity }, { from, to }) {
   return end - at - Math.max(0, Math.min(end, to) - Math.max(at, from));
 }
 
 /**
- * The primary goes, another one comes.
+ * The primary goes away, and another one is promoted.
  * @param {Scene} scene
  * @param {(old: any) => Promise<unknown>} strike
  * @returns {Promise<Figures>}
@@ -83,7 +83,7 @@ async function frozen(scene) {
   scene.load.strike();
   await old.freeze();
   const frozenAt = performance.now();
-  // Callers go on handing in work until all connections are stuck; from then on it waits in the pool.
+  // Callers send work until all connections are stuck; from then on it waits in the pool.
   await until(
     'all connections are in use',
     () => scene.pool.status().available === 0 && scene.pool.status().waiting > 0,
@@ -92,7 +92,7 @@ async function frozen(scene) {
   const inFlight = [...scene.load.history.values()].filter(({ fate }) => fate === 'pending');
   await until('nothing is in flight', () => scene.pool.status().inUse === 0, { everyMs: 1 });
   const freeAt = performance.now();
-  // Told in the same turn as the connections are free, or the next.
+  // Callers have their answer in the turn in which the connections are free, or in the next.
   await new Promise((resolve) => setImmediate(resolve));
   const told = inFlight.filter(({ fate }) => fate !== 'pending');
   await old.thaw();
@@ -121,7 +121,7 @@ async function deposed(scene) {
   await old.thaw();
   await scene.flows();
   await scene.seesDeposed(old);
-  // What was on its way to it has been carried out when the pool's sessions are gone; the monitor's stays.
+  // The old primary has run all that was on its way when the sessions of the pool are gone; the monitor's session stays.
   const sessions = `SELECT count(*)::int AS count FROM pg_stat_activity
     WHERE usename = $1 AND backend_type = 'client backend' AND application_name NOT LIKE '% monitor'`;
   await until('the old sessions are gone', async () => (await old.sql(sessions, [scene.login.user]))[0].count === 0);
@@ -154,7 +154,7 @@ function spread(values) {
   return `${Math.round(median)} (${Math.round(sorted[0])} to ${Math.round(sorted[sorted.length - 1])})`;
 }
 
-/** What all rounds came to. */
+/** The figures of all rounds. */
 class Result {
   /** The id of the next round's first write. */
   from = 0;
@@ -208,7 +208,7 @@ async function round(stage, scene, { play, planned, synchronous }, result) {
   await scene.load.quiet();
   const { record } = scene.load;
   const { violations } = judge(record, { rows: await scene.rows(from), deposed: deposedTruth }, { planned });
-  // An asynchronous cluster may lose what it has acknowledged; that is in the figures.
+  // An asynchronous cluster may lose acknowledged writes; the figures count them.
   const counted = synchronous ? violations : violations.filter(({ rule }) => rule !== 'lost' && rule !== 'torn');
   result.add(record, figures, counted);
   scene.load.forget();

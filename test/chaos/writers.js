@@ -1,6 +1,6 @@
 'use strict';
 
-// The ways to write. Each writer writes ids nobody else writes, one deed after another, and enters what it was told.
+// The ways to write. Each writer writes ids that no other writer has, one after the other, and records the outcome.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { tellFailure, told } = require('./history');
@@ -10,8 +10,8 @@ const { tellFailure, told } = require('./history');
 /** @typedef {import('./load').Load} Load */
 /** @typedef {import('./random').Random} Random */
 
-// One statement, so that any client can run it. The key is no key of the writes: one that were applied twice shall be seen,
-// not refused. The timeline is the server's that writes the row: a row tells who wrote it.
+// One statement, so that any client can run it. The id is not a unique key: a write that was applied twice is to be seen, not
+// refused. The timeline is that of the server that writes the row.
 const TABLE = `CREATE TABLE written (
   id int4 NOT NULL,
   part int4 NOT NULL,
@@ -21,11 +21,11 @@ const TABLE = `CREATE TABLE written (
 const INSERT = 'INSERT INTO written (id, part) VALUES ($1, $2)';
 const RETURNING = `${INSERT} RETURNING timeline`;
 
-/** Transactions try again as long as it is safe: then nothing but an unknown COMMIT may fail. */
+/** Transactions run again as long as it is safe: only an unknown COMMIT may fail. */
 const RETRIES = 100;
-/** Statements of a batch at most. */
+/** The most statements of a batch. */
 const BATCH = 5;
-/** A transaction in so many waits in its middle, for so long at most: something has to be open when a fault strikes. */
+/** One transaction in as many waits in its middle, for at most this time, so that some are open when a fault comes. */
 const SLOW = { onceIn: 8, mostMs: 30 };
 
 /** @param {any[]} rows */

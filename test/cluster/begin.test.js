@@ -1,6 +1,7 @@
 'use strict';
 
-// BEGIN travels with the first statement of its transaction: what that saves, and that it never leaves a statement outside.
+// BEGIN travels with the first statement of its transaction: which round trips that saves, and that no statement ever runs outside
+// of its transaction.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -20,9 +21,9 @@ async function tableFor(t) {
 /** @param {string} table */
 const idsIn = async (table) => (await db.sql(`SELECT id FROM ${table} ORDER BY id`)).map(({ id }) => id);
 
-describe('flights', () => {
+describe('flights of a transaction', () => {
   const one = 'SELECT $1::int4 AS v';
-  /** What each way of asking sends, in pieces. @type {[string, object, (pool: any) => Promise<unknown>, RegExp[]][]} */
+  /** What each way to run a transaction sends, one pattern for each flight. @type {[string, object, (pool: any) => Promise<unknown>, RegExp[]][]} */
   const table = [
     [
       'transaction(cb)',
@@ -41,29 +42,29 @@ describe('flights', () => {
       },
       [/BEGIN ISOLATION LEVEL SERIALIZABLE.*B/s, /^B/, /ROLLBACK/],
     ],
-    ['nothing at all', {}, (pool) => pool.transaction(() => 1), []],
-    ['begin() and commit()', {}, async (pool) => (await pool.begin()).commit(), []],
+    ['a callback without statements sends nothing', {}, (pool) => pool.transaction(() => 1), []],
+    ['begin() and commit() alone send nothing', {}, async (pool) => (await pool.begin()).commit(), []],
     [
-      'a statement with a limit: a cancel must not hit BEGIN alone',
+      'a statement with a limit: BEGIN goes alone, so that a cancel does not hit it',
       {},
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query(one, [2], { timeoutMs: 10_000 })),
       [/BEGIN\0$/, /^B/, /COMMIT/],
     ],
     [
-      'a session with a statement_timeout: neither must that',
+      'a session with a statement_timeout: BEGIN goes alone',
       { statementTimeoutMs: 10_000 },
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query(one, [2])),
       [/BEGIN\0$/, /^B/, /COMMIT/],
     ],
     [
-      'a statement that is not prepared yet',
+      'a statement that is not prepared yet: BEGIN goes alone',
       {},
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4 AS other', [2])),
       [/BEGIN\0$/, /^P/, /^B/, /COMMIT/],
     ],
   ];
   for (const [name, options, run, expected] of table) {
-    test(name, async (t) => {
+    test(`flights of a transaction: ${name}`, async (t) => {
       db.needsVersion(14, 'older servers do not report their role');
       const { host, sent } = await relayTo(t, db.cluster.primary());
       const pool = db.pool(t, { hosts: [host], poolSize: 1, ...options });
@@ -79,9 +80,9 @@ describe('flights', () => {
   }
 });
 
-describe('the first statement', () => {
+describe('the first statement of a transaction', () => {
   for (const known of [true, false]) {
-    test(`refused by the server, ${known ? 'prepared before' : 'not prepared yet'}: the transaction is aborted`, async (t) => {
+    test(`the first statement of a transaction is refused by the server, ${known ? 'prepared before' : 'not prepared yet'}: the transaction is aborted`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const table = await tableFor(t);
       const insert = `INSERT INTO ${table} VALUES ($1)`;
@@ -97,7 +98,7 @@ describe('the first statement', () => {
     });
   }
 
-  test('with a wrong parameter: nothing is sent, and the transaction goes on', async (t) => {
+  test('the first statement of a transaction has a wrong parameter: nothing is sent, and the transaction goes on', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const insert = `INSERT INTO ${table} VALUES ($1)`;
@@ -112,7 +113,7 @@ describe('the first statement', () => {
     }
   });
 
-  test('a cancelled one leaves nothing, and the connection clean', async (t) => {
+  test('the first statement of a transaction is cancelled: nothing of it stays, and the connection is clean', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(t);
     const slow = `INSERT INTO ${table} SELECT $1::int4 FROM pg_sleep($2)`;
@@ -127,7 +128,7 @@ describe('the first statement', () => {
     assert.deepEqual(await idsIn(table), [1, 3]);
   });
 
-  test('behind a BEGIN that was refused alone: an error that says what happened', async (t) => {
+  test('the first statement behind a BEGIN that the server refused has an error that says so', async (t) => {
     db.needsVersion(14, 'older servers do not report their role');
     let spoil = false;
     const { host } = await relayTo(t, db.cluster.primary(), (piece) => {
@@ -151,8 +152,8 @@ describe('the first statement', () => {
   });
 });
 
-describe('before the first statement', () => {
-  test('a connection that breaks is not noticed', async (t) => {
+describe('before the first statement of a transaction', () => {
+  test('begin(): a connection that breaks before the first statement is replaced', async (t) => {
     const applicationName = `begin-${process.pid}-${Math.random()}`;
     const pool = db.pool(t, { applicationName, poolSize: 2 });
     const table = await tableFor(t);
@@ -169,7 +170,7 @@ describe('before the first statement', () => {
     assert.deepEqual(await idsIn(table), range(3));
   });
 
-  test('a fence is not noticed', async (t) => {
+  test('begin(): a fence before the first statement is waited out', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote', 'fence');
     const [old, next] = own.cluster.nodes;
@@ -190,7 +191,7 @@ describe('before the first statement', () => {
     assert.equal((await next.sql('SELECT count(*)::int AS n FROM moved'))[0].n, 3);
   });
 
-  test('when no connection can be had, everybody hears why', async (t) => {
+  test('transaction() without a free connection: the caller and the statements within have the reason as their error', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 200 });
     const held = await pool.begin();
     let called = 0;
@@ -216,7 +217,7 @@ describe('before the first statement', () => {
   });
 });
 
-test('an aborted signal calls no callback and sends nothing', async (t) => {
+test('transaction() with an aborted signal calls no callback and sends nothing', async (t) => {
   const pool = db.pool(t);
   const error = await failureOf(
     pool.transaction(() => assert.fail('called'), { signal: AbortSignal.abort(new Error('no')) }),

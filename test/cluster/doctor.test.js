@@ -1,6 +1,7 @@
 'use strict';
 
-// `doctor` against servers, none, and without an addon that loads. What it makes of what it sees: doctor.findings.test.js.
+// `doctor` against servers, without servers, and without an add-on that loads. Its findings are tested in
+// doctor.findings.test.js.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -46,7 +47,7 @@ const examined = ({ cluster: { hosts, user, password, database } }, ...args) =>
 
 // --- without a server
 
-test('no server: why for each node, exit code 1, no password anywhere', async () => {
+test('doctor without a server: a reason for each node, exit code 1, no password shown', async () => {
   const hosts = `127.0.0.1:${await freePort()},127.0.0.1:${await freePort()}`;
   const { code, out, err } = await doctor(['--hosts', hosts, '--timeout', '2000']);
   assert.deepEqual({ code, err }, { code: 1, err: '' });
@@ -57,7 +58,7 @@ test('no server: why for each node, exit code 1, no password anywhere', async ()
   assert.doesNotMatch(out, /s3cret/);
 });
 
-test('options that no pool takes are a finding, and wrong usage is exit code 2', async () => {
+test('doctor with options that no pool takes: they are a finding; wrong usage is exit code 2', async () => {
   const unfit = await doctor(['--hosts', 'db1', 'password=s3cret sslmode=on']);
   assert.deepEqual([unfit.code, unfit.err], [1, '']);
   assert.match(unfit.out, /\nsettings\n {2}WRONG {2}connectionString: sslmode must be one of/);
@@ -67,7 +68,7 @@ test('options that no pool takes are a finding, and wrong usage is exit code 2',
   assert.match(usage.err, /--interval is an option of watch alone/);
 });
 
-test('a password file that others may read is told', {
+test('doctor warns of a password file that others may read', {
   skip: process.platform === 'win32' ? 'no modes' : undefined,
 }, async (t) => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-doctor-'));
@@ -81,7 +82,7 @@ test('a password file that others may read is told', {
   assert.doesNotMatch(out + err, /s3cret/);
 });
 
-/** The package without its addon, or with one that is none. @param {any} t @param {string} [addon] */
+/** The package without its add-on, or with a broken one. @param {any} t @param {string} [addon] */
 function installed(t, addon) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-doctor-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
@@ -93,7 +94,7 @@ function installed(t, addon) {
   return folder;
 }
 
-test('without the addon: says what to install, and who listens', async (t) => {
+test('doctor without the add-on says what to install, and which hosts accept connections', async (t) => {
   const db = await ownCluster(t, { nodes: 1 });
   const silent = `127.0.0.1:${await freePort()}`;
   const { code, out, err } = await doctor(['--hosts', [...db.cluster.hosts, silent].join()], {}, installed(t));
@@ -103,7 +104,7 @@ test('without the addon: says what to install, and who listens', async (t) => {
   assert.match(out, new RegExp(`\\n${silent}\\n  WRONG  cannot be reached: ECONNREFUSED`));
 });
 
-test('an addon that does not load: where it is, and why', async (t) => {
+test('doctor with an add-on that does not load says where it is, and why', async (t) => {
   const { code, out, err } = await doctor(['--hosts', `127.0.0.1:${await freePort()}`], {}, installed(t, 'no program'));
   assert.deepEqual({ code, err }, { code: 1, err: '' });
   assert.match(out.replaceAll(/\s+/g, ' '), /WRONG the native addon \S+\.node does not load: (?!Cannot find)/);
@@ -114,7 +115,7 @@ test('an addon that does not load: where it is, and why', async (t) => {
 const db = useCluster({ nodes: 3, settings: { fsync: true } });
 const bouncer = usePgBouncer(db, { poolSize: 2 });
 
-test('a cluster that is well: exit code 0, roles, timelines, lag, clocks, settings', async () => {
+test('doctor of a healthy cluster: exit code 0, roles, timelines, lag, clocks, settings', async () => {
   const { code, out, err } = await examined(db);
   assert.deepEqual({ code, err }, { code: 0, err: '' }, out);
   assert.match(out, /\n {2}ok {5}127\.0\.0\.1:\d+ accepts writes\.\n/);
@@ -138,7 +139,7 @@ test('a cluster that is well: exit code 0, roles, timelines, lag, clocks, settin
   assert.ok(!out.includes(db.cluster.password));
 });
 
-test('--json has all that was seen, and no password', async () => {
+test('doctor --json has all that was seen, and no password', async () => {
   const { code, out } = await examined(db, '--json');
   const seen = JSON.parse(out);
   assert.deepEqual([code, seen.ok, seen.nodes.length, seen.servers.length], [0, true, 3, 3]);
@@ -149,7 +150,7 @@ test('--json has all that was seen, and no password', async () => {
   assert.ok(!out.includes(db.cluster.password));
 });
 
-test('a role with few rights, and a wrong password', async () => {
+test('doctor names the right that a role lacks, and a wrong password without showing it', async () => {
   await db.sql(`CREATE ROLE plain LOGIN PASSWORD 's3cret'; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public`);
   const hosts = db.cluster.hosts.join();
   const env = { PGUSER: 'plain', PGDATABASE: db.cluster.database };
@@ -164,7 +165,7 @@ test('a role with few rights, and a wrong password', async () => {
   assert.doesNotMatch(refused.out, /wr0ng/);
 });
 
-test('a fenced primary and a server whose settings lose data are wrong', async (t) => {
+test('doctor finds a fenced primary and server settings that lose data', async (t) => {
   const own = await ownCluster(t, { nodes: 1, synchronous: false, settings: { fsync: false } });
   await own.cluster.primary().fence();
   const { code, out } = await examined(own);
@@ -174,7 +175,7 @@ test('a fenced primary and a server whose settings lose data are wrong', async (
   assert.match(out, /note {3}replication is asynchronous/);
 });
 
-test('PgBouncer in between is recognised', async () => {
+test('doctor recognises PgBouncer between client and server', async () => {
   const { hosts, user, password, database } = bouncer.options();
   const env = { PGUSER: user, PGPASSWORD: password, PGDATABASE: database };
   const { code, out } = await doctor(['--hosts', String(hosts)], env);

@@ -1,7 +1,7 @@
 'use strict';
 
-// The harness's own TLS: certificates that are what their names say, and servers that change theirs while they run. Seen
-// by node-postgres, so that no word of it depends on the client under test.
+// TLS of the test clusters: certificates that are what their names say, and servers that change theirs while they run.
+// node-postgres checks them, so that these tests do not depend on the client under test.
 
 const assert = require('node:assert/strict');
 const { X509Certificate } = require('node:crypto');
@@ -35,7 +35,7 @@ async function clusterFor(t, options) {
 }
 
 /**
- * What a client of `app` gets to see: the subject of the certificate, `plain`, or the error's code.
+ * What a client of `app` sees: the subject of the certificate, `plain`, or the code of the error.
  *
  * @param {LocalNode} node
  * @param {any} [ssl]
@@ -55,8 +55,8 @@ async function seen(node, ssl = { ca: pki.ca.pem }) {
   }
 }
 
-describe('certificates', () => {
-  test('carry their intermediates, and are signed by whom they name', () => {
+describe('certificates of test clusters', () => {
+  test('test certificates have their intermediates, and are signed by the CA they name', () => {
     const root = new X509Certificate(pki.ca.pem);
     for (const name of ['good', 'rsa', 'p384', 'revoked']) {
       const [leaf, intermediate] = chainOf(pki.servers[name].cert);
@@ -69,7 +69,7 @@ describe('certificates', () => {
     assert.ok(selfSigned.ca && selfSigned.verify(selfSigned.publicKey));
   });
 
-  test('names and times', () => {
+  test('test certificates have the names and times that were asked for', () => {
     const good = new X509Certificate(pki.servers.good.cert);
     for (const ip of ['127.0.0.1', '127.0.0.2', '127.0.0.3']) assert.equal(good.checkIP(ip), ip);
     assert.equal(good.checkHost('localhost'), 'localhost');
@@ -80,7 +80,7 @@ describe('certificates', () => {
     assert.ok(from('notYetValid') > Date.now() && from('good') < Date.now());
   });
 
-  test('private keys belong to them, are for the owner alone, and come in all forms', () => {
+  test('test private keys belong to their certificates, can be read by the owner alone, and come in all forms', () => {
     const [app] = chainOf(pki.clients.app.cert);
     const { createPrivateKey } = require('node:crypto');
     for (const { file, pem } of [pki.keys.pkcs8, pki.keys.sec1]) {
@@ -106,15 +106,15 @@ describe('certificates', () => {
   });
 });
 
-describe('entrance', { skip }, () => {
-  test('each node has its own certificate from the start', async (t) => {
+describe('the entrance of a test node', { skip }, () => {
+  test('test nodes have each its own certificate from the start', async (t) => {
     const { good, rsa } = pki.servers;
     const cluster = await clusterFor(t, { nodes: 2, tls: [good, rsa] });
     const nodes = /** @type {LocalNode[]} */ (cluster.nodes);
     assert.deepEqual(await Promise.all(nodes.map((node) => seen(node))), ['CN=good', 'CN=rsa']);
   });
 
-  test('certificate and pg_hba.conf change while the server runs, for the next session already', async (t) => {
+  test('test node: certificate and pg_hba.conf change while the server runs, for the next session already', async (t) => {
     const cluster = await clusterFor(t, { nodes: 1 });
     const node = /** @type {LocalNode} */ (cluster.primary());
     const [{ started }] = await node.sql('SELECT pg_postmaster_start_time()::text AS started');
@@ -135,7 +135,7 @@ describe('entrance', { skip }, () => {
     assert.equal(row.started, started, 'it was not restarted');
   });
 
-  test('client certificates', async (t) => {
+  test('test node: pg_hba.conf may demand client certificates', async (t) => {
     const tls = { ...pki.servers.good, ca: pki.ca.pem };
     const cluster = await clusterFor(t, { nodes: 1, tls, hba: ['hostssl all app all cert'] });
     const node = /** @type {LocalNode} */ (cluster.primary());
@@ -144,7 +144,7 @@ describe('entrance', { skip }, () => {
     assert.equal(await seen(node, { ca: pki.ca.pem, ...somebody }), '28000');
   });
 
-  test('files that a server refuses: the error shows its log, and it goes on with the old ones', async (t) => {
+  test('test node: files that a server refuses: the error shows its log, and the server goes on with the old ones', async (t) => {
     const cluster = await clusterFor(t, { nodes: 1, tls: pki.servers.good });
     const node = /** @type {LocalNode} */ (cluster.primary());
     await assert.rejects(node.entrance({ tls: { ...pki.servers.rsa, key: pki.servers.good.key } }), /key/);

@@ -1,7 +1,7 @@
 'use strict';
 
-// Scripts under failures: limits of time, lost sessions and nodes, the fence, synchronous replication. A script is never
-// run twice unless nothing of it can have run.
+// Scripts under failures: limits of time, lost sessions and nodes, the fence, synchronous replication. A script never runs
+// twice unless nothing of it can have run.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -9,12 +9,11 @@ const { endings, test, failureOf, ownCluster, named, range, sleep, until, useClu
 
 const db = useCluster({ nodes: 3 });
 
-
 /** @param {string} table */
 const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
 
 /**
- * Calls `how(pid)` on the server for whoever waits there for `event`.
+ * Calls `how(pid)` on the server for the sessions that wait for `event`.
  * @param {string} applicationName
  * @param {string} event
  * @param {string} how
@@ -27,7 +26,7 @@ async function endWaiting(applicationName, event, how) {
 /** @param {any} error */
 const verdict = ({ code, outcome }) => `${code} ${outcome}`;
 
-/** A table that goes with its test. @param {import('node:test').TestContext} t @param {any} pool */
+/** A table that is dropped when its test ends. @param {import('node:test').TestContext} t @param {any} pool */
 async function tableFor(t, pool) {
   const table = `t${Math.floor(Math.random() * 1e9)}`;
   await pool.query(`CREATE TABLE ${table} (id int)`);
@@ -35,13 +34,13 @@ async function tableFor(t, pool) {
   return table;
 }
 
-describe('limits', () => {
+describe('exec() and its limits', () => {
   const LIMITS = /** @type {[string, string, () => object][]} */ ([
     ['timeoutMs', '57014', () => ({ timeoutMs: 300 })],
     ['signal', 'ABORT_ERR', () => ({ signal: AbortSignal.timeout(300) })],
   ]);
   for (const [name, code, limit] of LIMITS) {
-    test(`${name} cancels it on the server and undoes it`, async (t) => {
+    test(`exec() with ${name} is cancelled on the server and undone`, async (t) => {
       const applicationName = named('limit');
       const pool = db.pool(t, { poolSize: 1, applicationName });
       const table = await tableFor(t, pool);
@@ -56,7 +55,7 @@ describe('limits', () => {
       assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
     });
 
-    test(`${name} in a transaction: it is spoilt, and its connection goes on`, async (t) => {
+    test(`exec() with ${name} in a transaction: the transaction is aborted, and its connection goes on`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const tx = await pool.begin();
       await tx.exec('SAVEPOINT a');
@@ -67,7 +66,7 @@ describe('limits', () => {
       await tx.commit();
     });
 
-    test(`${name} while it waits for a connection: it is never sent`, async (t) => {
+    test(`exec() with ${name} while it waits for a connection is never sent`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       const table = await tableFor(t, pool);
       const tx = await pool.begin();
@@ -79,7 +78,7 @@ describe('limits', () => {
     });
   }
 
-  test('an aborted signal: nothing is sent; a limit that is not reached changes nothing', async (t) => {
+  test('exec() with an aborted signal sends nothing, and a limit that is not reached changes nothing', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(pool.exec('SELECT 1', { signal: AbortSignal.abort('no') }));
     assert.deepEqual([verdict(error), error.cause], ['ABORT_ERR not-applied', 'no']);
@@ -89,7 +88,7 @@ describe('limits', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('end() waits for it, and cancels it after its own timeout', async (t) => {
+  test('end() waits for exec(), and cancels it after its own timeout', async (t) => {
     const pool = db.pool(t);
     const running = pool.exec('SELECT pg_sleep(0.3); SELECT 1 AS v');
     await pool.end();
@@ -102,15 +101,15 @@ describe('limits', () => {
   });
 });
 
-describe('a lost session', () => {
-  // script, what the caller hears, rows afterwards
+describe('exec() whose session is lost', () => {
+  // script, code and outcome of the error, rows afterwards
   const table = /** @type {[string, string, number][]} */ ([
     ['INSERT INTO $ VALUES (1); SELECT pg_sleep(30)', 'ERR_OUTCOME_UNKNOWN unknown', 0],
     ['SELECT pg_sleep(30); INSERT INTO $ VALUES (1)', 'ERR_OUTCOME_UNKNOWN unknown', 0],
     ['INSERT INTO $ VALUES (1); COMMIT; SELECT pg_sleep(30)', 'ERR_OUTCOME_UNKNOWN unknown', 1],
   ]);
   for (const [script, heard, rows] of table) {
-    test(script, async (t) => {
+    test(`exec() whose session is lost: ${script}`, async (t) => {
       const applicationName = named('lost');
       const pool = db.pool(t, { poolSize: 1, applicationName });
       const name = await tableFor(t, pool);
@@ -124,7 +123,7 @@ describe('a lost session', () => {
     });
   }
 
-  test('in a transaction: undone', async (t) => {
+  test('exec() in a transaction whose session is lost is undone', async (t) => {
     const applicationName = named('lost');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const name = await tableFor(t, pool);
@@ -136,7 +135,7 @@ describe('a lost session', () => {
     assert.equal(await countOf(name), 0);
   });
 
-  test('an idle one: nothing had been sent, so it runs on another', async (t) => {
+  test('exec() on an idle connection that was lost runs on another, because nothing had been sent', async (t) => {
     const applicationName = named('idle');
     const pool = db.pool(t, { poolSize: 3, applicationName });
     const name = await tableFor(t, pool);
@@ -147,7 +146,7 @@ describe('a lost session', () => {
         endings([pool.exec(`INSERT INTO ${name} VALUES (${i}); SELECT ${i} AS v`)]),
         i % 2 ? db.sql(kill, [applicationName]) : null,
       ]);
-      // Killed just when it ran, nobody knows.
+      // A session that is killed while the script runs has an unknown outcome.
       assert.ok(ended[0].error === undefined || ended[0].error.code === 'ERR_OUTCOME_UNKNOWN', ended[0].error?.stack);
       if (i % 2 === 0) assert.deepEqual(ended[0].value[1], [{ v: i }]);
       await db.sql(kill, [applicationName]);
@@ -156,7 +155,7 @@ describe('a lost session', () => {
     assert.equal(new Set(ids).size, ids.length, 'none twice');
   });
 
-  test('where only reads are possible it is run again', async (t) => {
+  test('exec() whose session is lost where only reads are possible runs again', async (t) => {
     const applicationName = named('standby');
     const pool = db.pool(t, { poolSize: 1, applicationName, mode: 'standby' });
     const reading = pool.exec('SELECT 1 AS v; SELECT pg_sleep(2); SELECT pg_is_in_recovery() AS standby');
@@ -171,8 +170,8 @@ describe('a lost session', () => {
   });
 });
 
-describe('the fence', () => {
-  test('a script on an idle connection goes to the new primary', async (t) => {
+describe('exec() and the fence', () => {
+  test('exec() on an idle connection goes to the new primary after a fence', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote', 'fence');
     const [old, next] = own.cluster.nodes;
@@ -183,7 +182,7 @@ describe('the fence', () => {
       async () => (await next.sql("SELECT to_regclass('moved') IS NOT NULL AS there"))[0].there,
     );
     await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
-    // Longer than the last answer counts as news of the fence.
+    // Longer than the time for which the last answer of a connection counts as recent.
     await sleep(250);
     await Promise.all([old.fence(), next.promote()]);
     const script = 'INSERT INTO moved VALUES (inet_server_port()); SELECT inet_server_port() AS port';
@@ -195,7 +194,7 @@ describe('the fence', () => {
     assert.equal((await next.sql('SELECT 1 FROM moved')).length, 2);
   });
 
-  test('8 writers under a switchover: none fails, and every script is applied once', async (t) => {
+  test('exec() by 8 writers under a switchover: none fails, and every script is applied once', async (t) => {
     const own = await ownCluster(t, { nodes: 3 });
     own.needs('promote', 'failover');
     const pool = own.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
@@ -237,7 +236,7 @@ describe('the fence', () => {
     );
   });
 
-  test("25006 of the script's own making is its error", async (t) => {
+  test('exec() of a script that makes itself read-only has 25006 as its error', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(t, pool);
     for (const begin of [
@@ -253,8 +252,8 @@ describe('the fence', () => {
   });
 });
 
-describe('a lost node', () => {
-  test('under a script: unknown; then the pool follows, and it stands there wholly or not at all', async (t) => {
+describe('exec() whose node is lost', () => {
+  test('exec() whose node is lost is unknown, then the pool follows, and the script is applied wholly or not at all', async (t) => {
     const own = await ownCluster(t, { nodes: 3 });
     own.needs('crash', 'failover');
     const pool = own.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
@@ -274,7 +273,7 @@ describe('a lost node', () => {
     assert.deepEqual(await pool.exec('SELECT * FROM half; SELECT 1 AS v'), [[], [{ v: 1 }]]);
   });
 
-  test('frozen: bounded by timeoutMs, and unknown', async (t) => {
+  test('exec() on a frozen node ends with timeoutMs, and is unknown', async (t) => {
     db.needs('freeze');
     const primary = db.cluster.primary();
     const pool = db.pool(t, { hosts: primary.address });
@@ -288,13 +287,13 @@ describe('a lost node', () => {
     await until('the pool is back', async () => pool.exec('SELECT 1'));
   });
 
-  test('no primary: never sent', async (t) => {
+  test('exec() without a primary is never sent', async (t) => {
     const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
     assert.equal(verdict(await failureOf(pool.exec('SELECT 1'))), 'ERR_NO_PRIMARY not-applied');
   });
 });
 
-describe('while its commit waits for a standby', () => {
+describe('exec() whose commit waits for a standby', () => {
   /** @param {() => Promise<void>} body */
   async function withFrozenStandbys(body) {
     db.needs('freeze');
@@ -308,7 +307,7 @@ describe('while its commit waits for a standby', () => {
     }
   }
 
-  test('whoever ends it, it is unknown, never a success', async (t) => {
+  test('exec() that is ended while its commit waits for a standby is unknown, never a success', async (t) => {
     const applicationName = named('sync');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     const table = await tableFor(t, pool);

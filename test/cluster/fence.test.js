@@ -1,7 +1,7 @@
 'use strict';
 
-// The fence: a primary that is made read-only without dropping a session, as failover managers do before they promote
-// another node. The application sees a slower statement, never an error, and no statement pays for the check.
+// The fence: a primary that is made read-only without ending a session, as failover managers do before they promote another
+// node. The application has a slower statement, never an error, and a busy pool sends nothing to check for the fence.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -22,7 +22,7 @@ const {
 const db = useCluster({ nodes: 3 });
 
 /**
- * The file's primary fenced while `body` runs.
+ * Fences the primary while `body` runs.
  * @param {() => Promise<void>} body
  */
 async function whileFenced(body) {
@@ -39,7 +39,7 @@ const portOf = async (/** @type {any} */ pool) => (await pool.query('SELECT inet
 
 describe('switchover by fence and promotion', () => {
   for (const how of ['query()', 'transaction()']) {
-    test(`16 writers with ${how} under it: no statement fails, every acknowledged row is there once`, async (t) => {
+    test(`switchover under 16 writers with ${how}: no statement fails, every acknowledged row is there once`, async (t) => {
       const own = await ownCluster(t, { nodes: 3 });
       own.needs('promote', 'failover');
       const { cluster } = own;
@@ -91,7 +91,7 @@ describe('switchover by fence and promotion', () => {
 });
 
 describe('a fence and idle connections', () => {
-  // Each case: what is first sent after the fence. The monitor would see the fence in a second; nobody waits for it.
+  // The first statement after the fence, by each method. It does not wait for the monitor, which would take a second.
   const FIRST = /** @type {[string, (pool: any) => Promise<any>][]} */ ([
     ['a read that is prepared', async (pool) => (await pool.query('SELECT inet_server_port() AS port'))[0].port],
     [
@@ -140,8 +140,8 @@ describe('a fence and idle connections', () => {
       },
     ],
   ]);
-  // More than the 100 ms for which a connection's last answer counts as fresh news.
-  test('the first statement after the fence goes to the new primary', async (t) => {
+  // More than the 100 ms for which the last answer of a connection counts as recent.
+  test('fence: the first statement after a switchover goes to the new primary, by every method', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const [old, next] = own.cluster.nodes;
@@ -161,7 +161,7 @@ describe('a fence and idle connections', () => {
     assert.deepEqual(names(ports), names(FIRST.map(() => next.port)));
   });
 
-  test('before anybody is promoted: statements wait, and none runs on the fenced node', async (t) => {
+  test('fence: until another node is promoted statements wait, and none runs on the fenced node', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 20_000, poolSize: 3 });
     await pool.query('CREATE TABLE waits (id int4)');
     await Promise.all(range(3).map(() => pool.query('SELECT pg_sleep(0.02)')));
@@ -198,7 +198,7 @@ describe('a fence and idle connections', () => {
     await pool.query('DROP TABLE waits');
   });
 
-  test('and when nobody ever is: ERR_NO_PRIMARY within acquireTimeoutMs, with the reason', async (t) => {
+  test('fence: when no node is promoted, ERR_NO_PRIMARY comes within acquireTimeoutMs, with the reason', async (t) => {
     const pool = db.pool(t, { acquireTimeoutMs: 500 });
     await pool.query('SELECT 1');
     await sleep(250);
@@ -215,7 +215,7 @@ describe('a fence and idle connections', () => {
 });
 
 describe('a transaction under a fence', () => {
-  test('one that began before may finish', async (t) => {
+  test('fence: a transaction that began before it may finish', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     await pool.query('CREATE TABLE finishing (id int4)');
     const tx = await pool.begin();
@@ -231,7 +231,7 @@ describe('a transaction under a fence', () => {
 });
 
 describe("read-only of the user's own making", () => {
-  test('SET default_transaction_read_only does not fence the node', async (t) => {
+  test('SET default_transaction_read_only by the caller does not make the node fenced', async (t) => {
     const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 3_000 });
     /** @type {string[]} */
     const heard = [];
@@ -252,7 +252,7 @@ describe("read-only of the user's own making", () => {
     await pool.query('DROP TABLE mine');
   });
 
-  test('SET in a transaction: 25006 is an error at once', async (t) => {
+  test('SET TRANSACTION READ ONLY by the caller: a write is 25006 at once', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 120_000 });
     const tx = await pool.begin();
     await tx.query('SET TRANSACTION READ ONLY');
@@ -261,7 +261,7 @@ describe("read-only of the user's own making", () => {
     await tx.rollback();
   });
 
-  test('a function that makes its own transaction read-only: 25006 at once', async (t) => {
+  test('a function that makes its own transaction read-only: a write is 25006 at once', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 120_000 });
     /** @type {string[]} */
     const heard = [];
@@ -284,8 +284,8 @@ describe("read-only of the user's own making", () => {
   }
 });
 
-describe('what the check costs', () => {
-  test('a busy pool sends the statements and nothing else', async (t) => {
+describe('what the check for a fence sends', () => {
+  test('fence check: a busy pool sends its statements and nothing else', async (t) => {
     const { own, pool, sent } = await counted(t, { poolSize: 4 });
     own.needsVersion(14, 'older servers do not report their role');
     const burst = () => Promise.all(range(200).map((i) => pool.query('SELECT $1::int4 AS v', [i])));
@@ -306,7 +306,7 @@ describe('what the check costs', () => {
     assert.ok(!inTransactions.some((line) => /SHOW/.test(line)), String(inTransactions));
   });
 
-  test('a connection that was idle sends one SHOW, ahead of the statement', async (t) => {
+  test('fence check: a connection that was idle sends one SHOW, ahead of the statement', async (t) => {
     const { own, pool, sent } = await counted(t, { poolSize: 1 });
     own.needsVersion(14, 'older servers do not report their role');
     await pool.query('SELECT $1::int4 AS v', [0]);
@@ -325,7 +325,7 @@ describe('what the check costs', () => {
   });
 });
 
-test('a pool hears of the fence and of the new primary', async (t) => {
+test('fence: the pool raises events for the fence and for the new primary', async (t) => {
   const own = await ownCluster(t, { nodes: 2, synchronous: false });
   own.needs('promote');
   const [old, next] = own.cluster.nodes;
@@ -356,7 +356,7 @@ test('a pool hears of the fence and of the new primary', async (t) => {
     ['primary fenced', 'primary up'],
   );
   assert.equal(await portOf(pool), next.port);
-  // The old one, writable again, is a deposed primary: nobody is sent there.
+  // The old primary, writable again, is a deposed primary: no statement is sent there.
   await old.unfence();
   await sleep(1_500);
   assert.equal(await portOf(pool), next.port);

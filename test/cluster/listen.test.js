@@ -1,7 +1,7 @@
 'use strict';
 
-// LISTEN and NOTIFY: what arrives, in which order, on how many connections, and what a failover does to it. That nothing
-// outside of a reported gap is missed is what test/chaos/ shows.
+// LISTEN and NOTIFY: which notifications arrive, in which order, on how many connections, and what a failover does to them.
+// test/chaos/ checks that no notification outside of a reported gap is missed.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -20,7 +20,7 @@ const {
 const db = useCluster({ nodes: 2 });
 
 /**
- * Sessions of pools with this application_name that have listened last.
+ * Sessions of pools with this application_name whose last statement was LISTEN.
  * @param {string} name
  */
 const listeners = async (name) =>
@@ -31,15 +31,15 @@ const listeners = async (name) =>
     )
   ).map(({ pid }) => pid);
 
-/** Notes what it hears. */
+/** A handler that records what it receives. */
 function ear() {
   /** @type {string[]} */
   const heard = [];
   return { heard, handler: (/** @type {string} */ payload) => void heard.push(payload) };
 }
 
-describe('what arrives', () => {
-  test('what others notify, and what the pool notifies itself, in the order of the commits', async (t) => {
+describe('listen(): notifications that arrive', () => {
+  test('listen(): notifications of others and of the pool itself arrive in the order of the commits', async (t) => {
     const pool = db.pool(t);
     /** @type {any[]} */
     const told = [];
@@ -64,7 +64,7 @@ describe('what arrives', () => {
     assert.equal(told.length, 5, 'every handler hears everything');
   });
 
-  test('names are taken as they are', async (t) => {
+  test('listen() and notify() take channel names unchanged', async (t) => {
     const pool = db.pool(t);
     const names = [
       'plain',
@@ -90,7 +90,7 @@ describe('what arrives', () => {
     assert.deepEqual(heard, names);
   });
 
-  test('a payload of up to 7999 bytes', async (t) => {
+  test('listen(): a payload of up to 7999 bytes arrives', async (t) => {
     const pool = db.pool(t);
     const { heard, handler } = ear();
     await pool.listen('large', handler);
@@ -100,7 +100,7 @@ describe('what arrives', () => {
     assert.deepEqual(heard, payloads);
   });
 
-  test('a thousand at once lose nothing and keep their order', async (t) => {
+  test('listen(): of a thousand notifications at once none is lost, and they keep their order', async (t) => {
     const pool = db.pool(t);
     const { heard, handler } = ear();
     await pool.listen('flood', handler);
@@ -113,8 +113,8 @@ describe('what arrives', () => {
   });
 });
 
-describe('who listens', () => {
-  test('all channels share one connection, which is none of the poolSize, and is closed with the last', async (t) => {
+describe('listen(): connections and handlers', () => {
+  test('listen(): all channels share one connection beside the poolSize, which is closed with the last channel', async (t) => {
     const applicationName = `listen ${process.pid}`;
     const pool = db.pool(t, { applicationName, poolSize: 1 });
     await pool.query('SELECT 1');
@@ -131,7 +131,7 @@ describe('who listens', () => {
     await until('it is closed', async () => (await listeners(applicationName)).length === 0);
   });
 
-  test('each handler by itself', async (t) => {
+  test('listen(): each handler is removed by itself', async (t) => {
     const pool = db.pool(t);
     const [one, two, three] = [ear(), ear(), ear()];
     const first = await pool.listen('shared', one.handler);
@@ -155,7 +155,7 @@ describe('who listens', () => {
     assert.deepEqual(two.heard, ['1', '2']);
   });
 
-  test('to and fro on one channel ends as it was said last', async (t) => {
+  test('listen() and unlisten() many times on one channel: the last call counts', async (t) => {
     const pool = db.pool(t);
     const { heard, handler } = ear();
     /** @type {Promise<unknown>[]} */
@@ -168,7 +168,7 @@ describe('who listens', () => {
     assert.deepEqual(heard, ['x']);
   });
 
-  test('a handler that throws or rejects is an `error` event, and the others are called', async (t) => {
+  test('listen(): a handler that throws or rejects is an error event, and the other handlers are called', async (t) => {
     const pool = db.pool(t);
     const { heard, handler } = ear();
     /** @type {string[]} */
@@ -188,7 +188,7 @@ describe('who listens', () => {
     assert.deepEqual(errors, ['thrown', 'rejected']);
   });
 
-  test('on the primary, whatever the mode of the pool', async (t) => {
+  test('listen() is on the primary, whatever the mode of the pool', async (t) => {
     for (const mode of ['standby', 'read-only', 'prefer-standby', 'any', 'primary']) {
       const pool = db.pool(t, { mode });
       const { heard, handler } = ear();
@@ -199,8 +199,8 @@ describe('who listens', () => {
   });
 });
 
-describe('mistakes', () => {
-  test('bad arguments are refused by name, and nothing is sent', async (t) => {
+describe('listen(): mistakes', () => {
+  test('listen() and notify() refuse wrong arguments by name, and send nothing', async (t) => {
     const pool = db.pool(t);
     const handler = () => {};
     /** @type {[string, () => Promise<unknown>, RegExp][]} */
@@ -228,7 +228,7 @@ describe('mistakes', () => {
     assert.equal(pool.status().size, 0, 'not even connected');
   });
 
-  test('a wrong password fails at once, no server in time, and a closed pool', async (t) => {
+  test('listen() fails at once with a wrong password, in time without a server, and on a closed pool', async (t) => {
     const handler = () => {};
     const wrong = db.pool(t, { password: 'wrong' });
     const refused = await failureOf(wrong.listen('a', handler));
@@ -250,7 +250,7 @@ describe('mistakes', () => {
     assert.deepEqual(heard, []);
   });
 
-  test('a pool that ends while it waits for a primary', async (t) => {
+  test('listen() that waits for a primary fails when the pool ends', async (t) => {
     const pool = db.pool(t, { hosts: ['127.0.0.1:1'], acquireTimeoutMs: 60_000 });
     const waiting = failureOf(pool.listen('a', () => {}));
     await sleep(50);
@@ -259,8 +259,8 @@ describe('mistakes', () => {
   });
 });
 
-describe('the process', () => {
-  test('lives while somebody listens, and no longer', async () => {
+describe('listen() and the process', () => {
+  test('listen(): the process lives while a handler is there, and no longer', async () => {
     const { code, signal } = await inChild(db, "await createPool(options).listen('a', () => {});", { killMs: 1_500 });
     assert.deepEqual([code, signal], [null, 'SIGKILL'], 'it would have gone on');
     const lines = await printedBy(
@@ -272,7 +272,7 @@ describe('the process', () => {
     assert.deepEqual(lines, ['heard']);
   });
 
-  test('a pool that only its listeners know is not collected', async () => {
+  test('listen(): a pool that only its handlers refer to is not collected', async () => {
     const lines = await printedBy(
       db,
       `const { promise, resolve } = (() => { let resolve; return { promise: new Promise((r) => { resolve = r; }), resolve }; })();
@@ -287,8 +287,8 @@ describe('the process', () => {
   });
 });
 
-describe('when the session ends', () => {
-  test('a new one listens, and the gap is told', async (t) => {
+describe('listen() when its session ends', () => {
+  test('listen(): after its session ended a new one listens, and the gap event comes', async (t) => {
     const applicationName = `gap ${process.pid}`;
     const pool = db.pool(t, { applicationName });
     const [a, b] = [ear(), ear()];
@@ -318,7 +318,7 @@ describe('when the session ends', () => {
     assert.equal(gaps.length, 1);
   });
 
-  test('a failover: waits for the new primary, keeps what was wanted, drops what was not', async (t) => {
+  test('listen() after a failover waits for the new primary, keeps the channels in use, and drops the others', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('crash', 'promote', 'failover');
     const pool = own.pool(t, { acquireTimeoutMs: 60_000 });
@@ -346,7 +346,7 @@ describe('when the session ends', () => {
     assert.deepEqual(dropped.heard, []);
   });
 
-  test('a primary that was deposed and lives on is left', async (t) => {
+  test('listen() leaves a primary that was deposed and still runs', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const pool = own.pool(t);
@@ -365,7 +365,7 @@ describe('when the session ends', () => {
     assert.deepEqual(heard, ['from the new one']);
   });
 
-  test('one that falls silent is given up, and one that only notifies rarely is not', async (t) => {
+  test('listen(): a silent session is given up, and one whose notifications are rare is not', async (t) => {
     const applicationName = `silent ${process.pid}`;
     const pool = db.pool(t, { applicationName, monitor: { intervalMs: 50, nodeTimeoutMs: 300 } });
     const { heard, handler } = ear();

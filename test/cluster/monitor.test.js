@@ -1,15 +1,11 @@
 'use strict';
 
-// What is known of the nodes, and what follows from it: the monitor, nodes that fall silent, two primaries at once, hosts of
-// another cluster. (Which node a mode chooses is in pool.test.js, the fence in fence.test.js, whole failovers in chaos/.)
+// What a pool knows of the nodes, and what follows from it: the monitor, nodes that fall silent, two primaries at once, hosts of
+// another cluster. Which node a mode chooses is in pool.hosts.test.js, the fence in fence.test.js, whole failovers are in
+// test/chaos/.
 
 const assert = require('node:assert/strict');
-const { execFile } = require('node:child_process');
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
 const { describe } = require('node:test');
-const { promisify } = require('node:util');
 const { createPool } = require('../../client.js');
 const {
   endings,
@@ -37,7 +33,7 @@ const allMonitors = async () =>
   (await db.sql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE '% monitor'")).length;
 
 describe('the option monitor', () => {
-  test('mistakes are named', () => {
+  test('monitor: wrong values are refused by name', () => {
     /** @type {[unknown, RegExp][]} */
     const table = [
       [1, /^monitor must be an object, not number$/],
@@ -57,7 +53,7 @@ describe('the option monitor', () => {
     }
   });
 
-  test('one connection a node for all pools with the same nodes, until the last of them ends', async (t) => {
+  test('monitor: one connection for each node serves all pools with the same nodes, until the last of them ends', async (t) => {
     const before = await allMonitors();
     const pools = range(3).map((i) => db.pool(t, { applicationName: `sharing ${i}` }));
     await Promise.all(pools.map((pool) => pool.query('SELECT 1')));
@@ -81,7 +77,7 @@ describe('the option monitor', () => {
     assert.equal(await allMonitors(), before);
   });
 
-  test('a pool with another user, database, setting or rhythm looks for itself: to them the node may look different', async (t) => {
+  test('monitor: a pool with another user, database, setting or interval has a monitor of its own', async (t) => {
     const name = `different ${process.pid}`;
     const different = [
       {},
@@ -93,7 +89,7 @@ describe('the option monitor', () => {
     await until('all look', async () => (await monitors(name)).length === different.length);
   });
 
-  test('false: nobody looks, and all the same it finds the primary and follows it', async (t) => {
+  test('monitor: false: nothing is monitored, and the pool still finds the primary and follows it', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('crash', 'promote', 'failover');
     const [first, second] = own.cluster.hosts;
@@ -110,7 +106,7 @@ describe('the option monitor', () => {
     assert.equal(await port(), second);
   });
 
-  test('an idle pool hears of a fence and of its end', async (t) => {
+  test('monitor: an idle pool raises events for a fence and for its end', async (t) => {
     db.needs('fence');
     const pool = db.pool(t, { monitor: { intervalMs: 50 } });
     /** @type {string[]} */
@@ -131,17 +127,17 @@ describe('the option monitor', () => {
   });
 });
 
-describe('a node that falls silent', () => {
+describe('monitor: a node that falls silent', () => {
   const monitor = { intervalMs: 100, nodeTimeoutMs: 500 };
 
-  test('what runs on it is released, and says what it is', async (t) => {
+  test('monitor: statements on a silent node are released, each with its outcome', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('freeze');
     const primary = own.cluster.primary();
     await primary.sql('CREATE TABLE t (id int4)');
     const only = () => own.pool(t, { monitor, acquireTimeoutMs: 1_000, poolSize: 1 });
     const insert = 'INSERT INTO t VALUES ($1)';
-    /** Each way on a connection of its own, on which its statements are prepared. @type {((pool: any) => Promise<unknown>)[]} */
+    /** Each method has a connection of its own, on which its statements are prepared. @type {((pool: any) => Promise<unknown>)[]} */
     const ways = [
       (pool) => pool.query(insert, [1]),
       (pool) => pool.query('SELECT count(*) FROM t', [], { readOnly: true }),
@@ -193,7 +189,7 @@ describe('a node that falls silent', () => {
     assert.equal(pool.nodes()[0].state, 'up');
   });
 
-  test("a monitor's backend that hangs is not the node, as long as others answer", async (t) => {
+  test('monitor: a node whose monitor backend hangs stays up, as long as other sessions answer', async (t) => {
     db.needs('freeze');
     const applicationName = `hanging ${process.pid}`;
     const pool = db.pool(t, { applicationName, monitor, hosts: [db.cluster.hosts[0]] });
@@ -216,8 +212,8 @@ describe('a node that falls silent', () => {
     }
   });
 
-  test('it is not the node that was silent when our own process was stopped', async (t) => {
-    // Far away, so that a look is under way when the process stops, whenever that is.
+  test('monitor: after the own process was stopped no node counts as silent', async (t) => {
+    // A slow network, so that the monitor waits for an answer when the process stops, whenever that is.
     const proxy = await db.cluster.primary().proxy();
     t.after(() => proxy.close());
     proxy.latency(150);
@@ -243,11 +239,11 @@ describe('a node that falls silent', () => {
   });
 });
 
-describe('two primaries at once', () => {
+describe('monitor: two primaries at once', () => {
   /** @param {any} pool */
   const portOf = async (pool) => (await pool.query('SELECT inet_server_port() AS port'))[0].port;
 
-  test('a new pool takes the promoted one, whichever is first in its list and answers first', async (t) => {
+  test('monitor: a new pool takes the promoted one of two primaries, whichever is first in its list and answers first', async (t) => {
     const own = await ownCluster(t, { nodes: 3, synchronous: false });
     own.needs('promote');
     const [old, next, standby] = own.cluster.nodes;
@@ -265,7 +261,7 @@ describe('two primaries at once', () => {
         }
       }
     }
-    // One that does not answer is waited for only so long.
+    // The wait for a host that does not answer is bounded.
     own.needs('freeze');
     await standby.freeze();
     const pool = own.pool(t, { hosts: [standby, old, next].map(({ address }) => address) });
@@ -273,7 +269,7 @@ describe('two primaries at once', () => {
     await standby.thaw();
   });
 
-  test('the deposed one is left by what runs there, and gets nothing any more, in no mode', async (t) => {
+  test('monitor: running statements end on a deposed primary, and no pool of any mode sends it more', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote');
     const [old, next] = own.cluster.nodes;
@@ -304,7 +300,7 @@ describe('two primaries at once', () => {
     }
   });
 
-  test('a standby that follows the promoted one is enough to know it', async (t) => {
+  test('monitor: a standby that follows the promoted primary is enough to know it', async (t) => {
     const own = await ownCluster(t, { nodes: 3, synchronous: false });
     own.needs('promote', 'failover', 'follow', 'freeze');
     const [old] = own.cluster.nodes;
@@ -329,8 +325,8 @@ describe('two primaries at once', () => {
   });
 });
 
-describe('hosts of another cluster', () => {
-  test('are refused by name; the first host, or most of them, say which cluster it is', async (t) => {
+describe('monitor: hosts of another cluster', () => {
+  test('monitor: hosts of another cluster are refused by name; the first host, or most of them, decide which cluster it is', async (t) => {
     const other = await ownCluster(t, { nodes: 1, synchronous: false });
     const { user, password, database } = db.cluster;
     const own = await db.sql('SELECT system_identifier::text AS id FROM pg_control_system()');
@@ -354,7 +350,7 @@ describe('hosts of another cluster', () => {
     }
   });
 
-  test('who may not ask is warned, and everything else works', async (t) => {
+  test('monitor: a role that may not ask for the cluster raises a warning, and everything else works', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     await own.cluster.primary().sql('REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC');
     await own.cluster.primary().sql("CREATE ROLE plain LOGIN PASSWORD 'plain'");
@@ -372,87 +368,5 @@ describe('hosts of another cluster', () => {
     );
     assert.deepEqual([code, lines], [0, ['[{"one":1}] [{"two":2}]']]);
     assert.equal(stderr.match(/HYPERION_NO_SYSTEM_IDENTIFIER/g)?.length, 1);
-  });
-});
-
-describe('connecting', () => {
-  test('a pool of a hundred makes a few attempts at a time', async (t) => {
-    const proxy = await db.cluster.primary().proxy();
-    t.after(() => proxy.close());
-    const pool = db.pool(t, { hosts: [proxy.address], poolSize: 100 });
-    await pool.query('SELECT 1');
-    await until('the monitor looks', () => proxy.connections === 2);
-    // A login takes several round trips.
-    proxy.latency(200);
-    const all = Promise.all(range(100).map(() => pool.query('SELECT pg_sleep(0.01)', [], { timeoutMs: 60_000 })));
-    await sleep(300);
-    assert.equal(proxy.connections, 2 + 4);
-    proxy.latency(0);
-    await all;
-  });
-
-  test('and comes back from losing all its connections', async (t) => {
-    const applicationName = `storm ${process.pid}`;
-    const pool = db.pool(t, { applicationName, poolSize: 60 });
-    const all = () => Promise.all(range(60).map(() => pool.query('SELECT pg_sleep(0.2)', [], { readOnly: true })));
-    await all();
-    await db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
-      applicationName,
-    ]);
-    await all();
-    assert.ok(pool.status().size <= 60);
-  });
-
-  test('a name with several addresses stands for all of them', { timeout: 60_000 }, async (t) => {
-    const own = await ownCluster(t, { nodes: 1, synchronous: false });
-    const [{ port }] = own.cluster.nodes;
-    // A name of our own needs an /etc/hosts of our own.
-    const hosts = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'hosts-')), 'hosts');
-    t.after(() => fs.rmSync(path.dirname(hosts), { recursive: true }));
-    const unshared = ['--mount', 'sh', '-c', `mount --bind ${hosts} /etc/hosts && exec "$@"`, 'sh'];
-    // 127.0.0.1 is the server, 127.0.0.9 and ::1 are nobody.
-    fs.writeFileSync(hosts, '127.0.0.9 cluster.test\n::1 cluster.test\n127.0.0.1 cluster.test\n');
-    const works = await endings([promisify(execFile)('unshare', [...unshared, 'true'])]);
-    if (works[0].error) return t.skip('needs the right to have an /etc/hosts of its own');
-    const script = `
-      const { createPool } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'client.js'))});
-      const pool = createPool({ ...${JSON.stringify(own.options())}, hosts: ['cluster.test:${port}'] });
-      pool.query('SELECT 1 AS one').then((rows) => { console.log(JSON.stringify(rows)); return pool.end(); });`;
-    const { stdout } = await promisify(execFile)('unshare', [...unshared, process.execPath, '-e', script]);
-    assert.equal(stdout, '[{"one":1}]\n');
-  });
-});
-
-describe('transactionRetries', () => {
-  /** Fails as a serialization does. @param {any} tx */
-  const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
-
-  test('how often transaction(cb) runs again when its caller does not say', async (t) => {
-    const pool = db.pool(t, { transactionRetries: 2 });
-    /** @type {[object | undefined, number][]} */
-    const table = [
-      [undefined, 3],
-      [{}, 3],
-      [{ retries: 0 }, 1],
-      [{ retries: 4 }, 5],
-    ];
-    for (const [options, expected] of table) {
-      let runs = 0;
-      const error = await failureOf(
-        pool.transaction((/** @type {any} */ tx) => {
-          runs++;
-          return collide(tx);
-        }, options),
-      );
-      assert.deepEqual([runs, error.code, error.attempts], [expected, '40001', expected]);
-    }
-    assert.equal((await failureOf(db.pool(t).transaction(collide))).attempts, 1, 'by default never');
-  });
-
-  test('the pauses between them end with acquireTimeoutMs', async (t) => {
-    const pool = db.pool(t, { acquireTimeoutMs: 300 });
-    const error = await failureOf(pool.transaction(collide, { retries: 1_000_000 }));
-    assert.equal(error.code, '40001');
-    assert.ok(error.attempts > 2 && error.attempts <= 61, `${error.attempts} tries with at least 5 ms between them`);
   });
 });

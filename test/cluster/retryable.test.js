@@ -1,9 +1,11 @@
 'use strict';
 
-// `error.retryable`: true only if the same work may run again without being applied twice, and may succeed then. The table
-// of docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs.
+// `error.retryable` is true only if the same work may run again without being applied twice, and may succeed then. The table of
+// docs/errors.md, against a server; the table of all causes is in src/query/retry_policy.rs. And transactionRetries: how often
+// transaction(cb) runs again.
 
 const assert = require('node:assert/strict');
+const { describe } = require('node:test');
 const { createPool } = require('../../client.js');
 const { failureOf, sleep, test, useCluster } = require('../support/helpers');
 
@@ -91,7 +93,7 @@ test('retryable is true for a connection that was lost in a transaction before C
   assert.equal(error.retryable, true, `${error.code} ${error.message}`);
 });
 
-test('retryable is true when no connection was to be had: no primary, or all are busy', async (t) => {
+test('retryable is true when there is no primary and when all connections are busy', async (t) => {
   const standby = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
   const missing = await failureOf(standby.query('SELECT 1'));
   assert.deepEqual(summary(missing), { code: 'ERR_NO_PRIMARY', outcome: 'not-applied', retryable: true });
@@ -103,7 +105,7 @@ test('retryable is true when no connection was to be had: no primary, or all are
   assert.deepEqual(summary(busy), { code: 'ERR_ACQUIRE_TIMEOUT', outcome: 'not-applied', retryable: true });
 });
 
-test('transaction() with retries does not wait anew for a primary that the pool has not found in time', async (t) => {
+test('transaction() with retries does not wait again for a primary that the pool has not found in time', async (t) => {
   const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 300 });
   let calls = 0;
   const work = pool.transaction(
@@ -115,4 +117,38 @@ test('transaction() with retries does not wait anew for a primary that the pool 
   );
   await assert.rejects(work, { code: 'ERR_NO_PRIMARY', retryable: true });
   assert.equal(calls, 1);
+});
+
+describe('transactionRetries', () => {
+  /** Fails as a serialization failure does. @param {any} tx */
+  const collide = (tx) => tx.query("DO $$ BEGIN RAISE EXCEPTION 'collision' USING ERRCODE = '40001'; END $$");
+
+  test('transactionRetries is how often transaction() runs again when the call does not say', async (t) => {
+    const pool = db.pool(t, { transactionRetries: 2 });
+    /** @type {[object | undefined, number][]} */
+    const table = [
+      [undefined, 3],
+      [{}, 3],
+      [{ retries: 0 }, 1],
+      [{ retries: 4 }, 5],
+    ];
+    for (const [options, expected] of table) {
+      let runs = 0;
+      const error = await failureOf(
+        pool.transaction((/** @type {any} */ tx) => {
+          runs++;
+          return collide(tx);
+        }, options),
+      );
+      assert.deepEqual([runs, error.code, error.attempts], [expected, '40001', expected]);
+    }
+    assert.equal((await failureOf(db.pool(t).transaction(collide))).attempts, 1, 'by default never');
+  });
+
+  test('transactionRetries: the pauses between runs end with acquireTimeoutMs', async (t) => {
+    const pool = db.pool(t, { acquireTimeoutMs: 300 });
+    const error = await failureOf(pool.transaction(collide, { retries: 1_000_000 }));
+    assert.equal(error.code, '40001');
+    assert.ok(error.attempts > 2 && error.attempts <= 61, `${error.attempts} tries with at least 5 ms between them`);
+  });
 });

@@ -1,7 +1,7 @@
 'use strict';
 
-// Behind PgBouncer: all kinds of work with correct results, how a pooler is recognised and what is said about it, what cannot
-// work there and how that is told, and failures of the pooler and of the server behind it. docs/pgbouncer.md tells it to users.
+// Behind PgBouncer: all kinds of work with correct results, how a pooler is recognised and what the pool says about it, what
+// cannot work there, and failures of the pooler and of the server behind it. docs/pgbouncer.md describes it for users.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -11,12 +11,12 @@ const { usePgBouncer } = require('./pgbouncer');
 const { SCHEMA, WORK } = require('./pgbouncer/work');
 
 const db = useCluster({ nodes: 1 });
-/** Connections to the server; pools in front of it are larger, so that they share. */
+/** Connections to the server; pools are larger, so that they share them. */
 const SERVERS = 3;
 const shared = usePgBouncer(db, { mode: 'transaction', poolSize: SERVERS });
 const session = usePgBouncer(db, { mode: 'session', poolSize: 20 });
 
-/** Nobody uses a number twice. */
+/** The last number that was used: no number is used twice. */
 let last = 0;
 
 /** @type {Promise<unknown> | undefined} */
@@ -35,10 +35,10 @@ function heardBy(pool) {
   return heard;
 }
 
-/** What was said of a pooler. @param {any[]} heard */
+/** The notices about a pooler. @param {any[]} heard */
 const aboutPooler = (heard) => heard.filter(({ message }) => /pooler/i.test(message));
 
-describe('all kinds of work, over few server connections', () => {
+describe('PgBouncer: all kinds of work over few server connections', () => {
   /** @type {[string, () => import('./pgbouncer').PgBouncer, Record<string, unknown>][]} */
   const SETTINGS = [
     ['transaction mode, prepare: false', () => shared, { prepare: false }],
@@ -48,14 +48,14 @@ describe('all kinds of work, over few server connections', () => {
   ];
   for (const [mode, pooler, options] of SETTINGS) {
     for (const [kind, work] of Object.entries(WORK)) {
-      test(`${mode}: ${kind}`, async (t) => {
+      test(`PgBouncer in ${mode}: ${kind}`, async (t) => {
         const pool = pooler().pool(t, { poolSize: 6, acquireTimeoutMs: 30_000, ...options });
         await prepared();
         await Promise.all(range(12).map(() => work(pool, ++last)));
       });
     }
 
-    test(`${mode}: everything at once, of two pools`, async (t) => {
+    test(`PgBouncer in ${mode}: everything at once, of two pools`, async (t) => {
       const pools = range(2).map(() => pooler().pool(t, { poolSize: 6, acquireTimeoutMs: 30_000, ...options }));
       await prepared();
       await Promise.all(
@@ -64,7 +64,7 @@ describe('all kinds of work, over few server connections', () => {
     });
   }
 
-  test('the server connections are shared', async (t) => {
+  test('PgBouncer in transaction mode: the pool shares its server connections', async (t) => {
     const pool = shared.pool(t, { poolSize: 6, prepare: false });
     const pids = await Promise.all(
       range(30).map(() => pool.transaction((/** @type {any} */ tx) => tx.value('SELECT pg_backend_pid()'))),
@@ -74,8 +74,8 @@ describe('all kinds of work, over few server connections', () => {
   });
 });
 
-describe('two processes', () => {
-  // Names of prepared statements are a process's own: s0 of one is another statement than s0 of the other.
+describe('PgBouncer: two processes', () => {
+  // Names of prepared statements belong to a process: s0 of one is another statement than s0 of the other.
   const CODE = `
     const pool = createPool(options);
     const texts = Array.from({ length: 16 }, (_, i) => \`SELECT '\${process.env.WHO}' AS who, $1::int4 AS n, \${i} AS text\`);
@@ -96,7 +96,7 @@ describe('two processes', () => {
     print({ wrong, errors });`;
 
   for (const options of [{ prepare: false }, {}]) {
-    test(`never get each other's results: 1600 statements, ${JSON.stringify(options)}`, async () => {
+    test(`PgBouncer: two processes never get each other's results: 1600 statements, ${JSON.stringify(options)}`, async () => {
       const poolOptions = shared.options({ poolSize: 4, ...options });
       const ends = await Promise.all(
         ['one', 'other'].map((WHO) => inChild(db, CODE, { env: { WHO }, options: poolOptions })),
@@ -107,7 +107,7 @@ describe('two processes', () => {
     });
   }
 
-  test('nor with prepare: true, where statements fail', async () => {
+  test("PgBouncer: two processes never get each other's results with prepare: true, where statements fail", async () => {
     const poolOptions = shared.options({ poolSize: 4, prepare: true });
     const ends = await Promise.all(
       ['one', 'other'].map((WHO) => inChild(db, CODE, { env: { WHO }, options: poolOptions })),
@@ -116,8 +116,8 @@ describe('two processes', () => {
   });
 });
 
-describe('a pooler is recognised', () => {
-  test('once a pool, by a notice that names it and says what follows', async (t) => {
+describe('PgBouncer is recognised', () => {
+  test('PgBouncer is recognised once for each pool, by a notice that names it and what follows', async (t) => {
     const pool = shared.pool(t, { poolSize: 4 });
     const heard = heardBy(pool);
     await Promise.all(range(40).map((i) => pool.query('SELECT $1::int4 AS recognised', [i])));
@@ -125,12 +125,12 @@ describe('a pooler is recognised', () => {
     await Promise.all(range(40).map((i) => pool.query('SELECT $1::int4 + 1 AS recognised', [i])));
     assert.equal(aboutPooler(heard).length, 1, JSON.stringify(heard));
     assert.match(aboutPooler(heard)[0].message, /without names/);
-    // (The sessions are shared: other tests have left theirs.)
+    // (The sessions are shared, and have statements of other tests.)
     assert.deepEqual(await preparedNames('recognised'), [], 'and no statement has a name');
   });
 
   for (const prepare of [true, false]) {
-    test(`nothing is said where the option is given: prepare: ${prepare}`, async (t) => {
+    test(`PgBouncer: no notice where the option is given: prepare: ${prepare}`, async (t) => {
       const pool = shared.pool(t, { poolSize: 2, prepare });
       const heard = heardBy(pool);
       await endings(range(10).map((i) => pool.query('SELECT $1::int4', [i])));
@@ -139,7 +139,7 @@ describe('a pooler is recognised', () => {
     });
   }
 
-  test('and a server is not taken for one', async (t) => {
+  test('PgBouncer: a PostgreSQL server is not taken for one', async (t) => {
     const pool = db.pool(t);
     const heard = heardBy(pool);
     for (const i of range(5)) await pool.query('SELECT $1::int4', [i]);
@@ -152,8 +152,8 @@ describe('a pooler is recognised', () => {
 });
 
 /**
- * Names of statements prepared on the server connections. Each connection is held by a transaction of its own meanwhile, so
- * that all of them are asked.
+ * Names of statements prepared on the server connections. Transactions of their own hold all of the connections meanwhile, so
+ * that each is asked.
  * @param {string} part of the statement's text
  */
 async function preparedNames(part) {
@@ -188,8 +188,8 @@ async function onEachServer(sql) {
   return rows.flat();
 }
 
-describe('prepare: true on a pooler in transaction mode', () => {
-  test('breaks with an error that names the cure', async (t) => {
+describe('PgBouncer in transaction mode with prepare: true', () => {
+  test('PgBouncer in transaction mode with prepare: true fails with an error that names the cure', async (t) => {
     /** @type {any} */
     let failure;
     await until('a statement missed its name', async () => {
@@ -205,7 +205,7 @@ describe('prepare: true on a pooler in transaction mode', () => {
     assert.equal(failure.outcome, 'not-applied');
   });
 
-  test('and what it left on the server connections hurts nobody who does without', async (t) => {
+  test('PgBouncer: statements that prepare: true left on server connections disturb no pool with prepare: false', async (t) => {
     const pool = shared.pool(t, { poolSize: 6, prepare: false });
     await prepared();
     await Promise.all(range(20).map(() => WORK.statements(pool, ++last)));
@@ -213,14 +213,14 @@ describe('prepare: true on a pooler in transaction mode', () => {
   });
 });
 
-describe('startup settings that a pooler refuses', () => {
+describe('PgBouncer refuses startup settings', () => {
   /** @type {[string, Record<string, unknown>][]} */
   const REFUSED = [
     ['statementTimeoutMs', { statementTimeoutMs: 10_000 }],
     ['options', { options: { work_mem: '8MB' } }],
   ];
   for (const [name, options] of REFUSED) {
-    test(`${name}: 08P01 at once, with a hint`, async (t) => {
+    test(`PgBouncer refuses ${name}: 08P01 at once, with a hint`, async (t) => {
       const pool = shared.pool(t, { prepare: false, acquireTimeoutMs: 50_000, ...options });
       const error = await failureOf(pool.query('SELECT 1'));
       assert.deepEqual([error.code, error.outcome], ['08P01', 'not-applied'], error.stack);
@@ -230,7 +230,7 @@ describe('startup settings that a pooler refuses', () => {
   }
 });
 
-test('notify() reaches those who listen on the server itself', async (t) => {
+test('PgBouncer: notify() reaches those who listen on the server itself', async (t) => {
   /** @type {string[]} */
   const heard = [];
   const subscription = await db.pool(t).listen('news', (/** @type {string} */ payload) => heard.push(payload));
@@ -240,13 +240,13 @@ test('notify() reaches those who listen on the server itself', async (t) => {
   await subscription.unlisten();
 });
 
-describe('nothing is left on the server connections', () => {
-  test('after all kinds of work', async (t) => {
+describe('PgBouncer: nothing is left on the server connections', () => {
+  test('PgBouncer: all kinds of work leave nothing on the server connections', async (t) => {
     const pool = shared.pool(t, { poolSize: 6, prepare: false, acquireTimeoutMs: 30_000 });
     await prepared();
     await Promise.all(Object.values(WORK).map((work) => work(pool, ++last)));
     await pool.end();
-    // PgBouncer itself sets what its clients say at startup.
+    // PgBouncer itself sets what its clients send at startup.
     const settings = await onEachServer(`
       SELECT name, setting FROM pg_settings
       WHERE source = 'session' AND name NOT IN ('client_encoding', 'application_name', 'DateStyle', 'TimeZone',
@@ -259,8 +259,8 @@ describe('nothing is left on the server connections', () => {
   });
 });
 
-describe('failures', () => {
-  test('PgBouncer dies and comes back', async (t) => {
+describe('PgBouncer: failures', () => {
+  test('PgBouncer dies and comes back: the pool goes on', async (t) => {
     const pool = shared.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
     await pool.query('SELECT 1');
     const sleeping = failureOf(pool.query('SELECT pg_sleep(30)'));
@@ -276,7 +276,7 @@ describe('failures', () => {
     await until('it is up', () => pool.nodes()[0].state === 'up');
   });
 
-  test('the server behind it dies under a statement: nobody knows whether it was applied', async (t) => {
+  test('PgBouncer whose server dies under a statement: the outcome is unknown', async (t) => {
     db.needs('crash', 'start');
     const pool = shared.pool(t, { poolSize: 4, prepare: false, acquireTimeoutMs: 30_000 });
     const write = failureOf(pool.query('SELECT pg_sleep(30) /* a write, for all we know */'));
@@ -284,7 +284,7 @@ describe('failures', () => {
     await until('both run', async () => (await running('%pg_sleep(30)%')) && running('%pg_sleep(0.5)%'));
     await db.cluster.primary().crash();
     const error = await write;
-    // By PgBouncer's word ("server conn crashed?", FATAL), or the connection was lost.
+    // PgBouncer's own error ("server conn crashed?", FATAL), or a lost connection.
     assert.equal(error.outcome, 'unknown', error.stack);
     await db.cluster.primary().start();
     assert.deepStrictEqual(await read, [{ v: 1 }], 'a declared read is run again');
@@ -292,7 +292,7 @@ describe('failures', () => {
     assert.equal(pool.nodes()[0].state, 'up');
   });
 
-  test('there is no server for a while: declared reads wait, and nothing is told as applied', async (t) => {
+  test('PgBouncer without a server for a while: declared reads wait, and no statement is said to be applied', async (t) => {
     db.needs('stop', 'start');
     const pool = shared.pool(t, { poolSize: 4, prepare: false, acquireTimeoutMs: 30_000 });
     await Promise.all(range(8).map((i) => pool.query('SELECT $1::int4', [i])));
@@ -308,7 +308,7 @@ describe('failures', () => {
     await until('work goes on', async () => (await endings([pool.query('SELECT 1')]))[0].value);
   });
 
-  test('its server connections are thrown out: the next statements find others', async (t) => {
+  test('PgBouncer whose server connections are ended: the next statements use others', async (t) => {
     const pool = shared.pool(t, { poolSize: 4, acquireTimeoutMs: 30_000 });
     await Promise.all(range(8).map((i) => pool.query('SELECT $1::int4', [i])));
     await db.sql(

@@ -1,6 +1,6 @@
 'use strict';
 
-// The demo's verdict must be able to fail: each row here doctors the database in one way, and names what the check has to say.
+// The demo's verdict must be able to fail: each case doctors the database in one way, and names the figures that must change.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -22,9 +22,9 @@ function honestRun() {
 const lostOutcome = Object.assign(new Error('lost'), { code: 'ERR_OUTCOME_UNKNOWN', outcome: 'unknown' });
 const refused = Object.assign(new Error('refused'), { code: '25006', outcome: 'not-applied' });
 
-/** What is done to an honest run, the exit code it deserves, and the figures of the verdict that must change. */
+/** What is done to an honest run, the exit code, and the figures of the verdict that must change. */
 const CASES = [
-  ['nothing', () => {}, 0, { acknowledged: 5, present: 5, lost: 0, duplicated: 0 }],
+  ['an honest run', () => {}, 0, { acknowledged: 5, present: 5, lost: 0, duplicated: 0 }],
   ['an acknowledged row is missing', ({ rows }) => rows.splice(0, 1), 1, { lost: 1, present: 4, torn: 0 }],
   ['an acknowledged transaction is missing', ({ rows }) => rows.splice(2, 3), 1, { lost: 3, torn: 0 }],
   ['a part of an acknowledged transaction is missing', ({ rows }) => rows.splice(3, 1), 1, { lost: 1, torn: 1 }],
@@ -104,7 +104,7 @@ for (const [title, doctor, code, expected] of CASES) {
   });
 }
 
-test('demo: nothing was ever acknowledged: exit code 1', () => {
+test('demo: no write was acknowledged: exit code 1', () => {
   assert.equal(compare([], []).ok, false);
 });
 
@@ -114,7 +114,7 @@ test('demo: the database cannot be asked: exit code 1', async () => {
   assert.deepEqual(judged, { code: 1, error });
 });
 
-test('demo: an error that promises nothing counts as unknown', () => {
+test('demo: an error without an outcome counts as unknown', () => {
   const table = [
     [refused, true],
     [lostOutcome, false],

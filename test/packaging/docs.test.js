@@ -1,7 +1,7 @@
 'use strict';
 
-// Every code block of the documentation does what it says: js runs against a real cluster, ts compiles, sql runs, json is JSON,
-// commands and their options exist, and what a command is said to print looks like what it prints.
+// The code blocks of the documentation do what they say: js runs against a real cluster, ts compiles, sql runs, json is JSON,
+// commands and their options exist, and the output of a command looks like what the command prints.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -22,7 +22,7 @@ const written = (language) => blocks.filter((block) => block.language === langua
 /** @param {import('./docs/blocks.js').Block} block */
 const nameOf = ({ file, line, text }) => `${file}:${line}: ${text.split('\n')[0].slice(0, 60)}`;
 
-test('every block is of a kind that is tested here', (t) => {
+test('docs: every block is in a language that is tested', (t) => {
   const strange = blocks.filter(({ language }) => !LANGUAGES.includes(language));
   assert.deepEqual(strange.map(nameOf), []);
   const counts = LANGUAGES.map((language) => `${written(language).length} ${language || 'output'}`);
@@ -31,7 +31,7 @@ test('every block is of a kind that is tested here', (t) => {
 });
 
 for (const block of written('js')) {
-  test(nameOf(block), async (t) => {
+  test(`docs: js block runs: ${nameOf(block)}`, async (t) => {
     const world = new World(db);
     t.after(() => world.end());
     await world.run(block);
@@ -39,18 +39,19 @@ for (const block of written('js')) {
 }
 
 for (const block of written('sql')) {
-  test(nameOf(block), async (t) => {
+  test(`docs: sql block runs: ${nameOf(block)}`, async (t) => {
     const world = new World(db);
     t.after(() => world.end());
     await world.run({ ...block, text: `await pool.exec(${JSON.stringify(block.text)});` });
   });
 }
 
-for (const block of written('json')) test(nameOf(block), () => JSON.parse(block.text));
+for (const block of written('json')) test(`docs: json block is JSON: ${nameOf(block)}`, () => JSON.parse(block.text));
 
-for (const block of written('sh')) test(nameOf(block), () => checkShell(block.text));
+for (const block of written('sh'))
+  test(`docs: commands of a sh block exist: ${nameOf(block)}`, () => checkShell(block.text));
 
-test('ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 }, async (t) => {
+test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 }, async (t) => {
   const folder = fs.mkdtempSync(path.join(__dirname, 'docs', 'ts-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
   for (const { file, line, text } of written('ts')) {
@@ -59,7 +60,7 @@ test('ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 }, asy
   const compilerOptions = {
     ...JSON.parse(fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8')).compilerOptions,
     paths: { 'hyperiondb-client': [path.join(ROOT, 'client.d.ts')] },
-    // client.d.ts itself, too, which the run over all files passes over.
+    // Checks client.d.ts itself, too, which skipLibCheck of tsconfig.json leaves out.
     skipLibCheck: false,
   };
   fs.writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }');
@@ -85,7 +86,7 @@ function printed(script, args, env) {
   });
 }
 
-/** A line without what differs from one cluster to the next: addresses, numbers, and the spaces between. @param {string} line */
+/** A line without the parts that differ between clusters: addresses, numbers, and the spaces between them. @param {string} line */
 const shapeOf = (line) =>
   line
     .replaceAll(/(db\d|127\.0\.0\.1):\d+/g, 'NODE')
@@ -94,7 +95,7 @@ const shapeOf = (line) =>
     .trim();
 
 for (const block of written('')) {
-  test(nameOf(block), async () => {
+  test(`docs: output is what the command prints: ${nameOf(block)}`, async () => {
     const [, command = '', more] =
       /^output of npx hyperiondb-client (\w+)( with one node more, that is down)?$/.exec(block.note ?? '') ?? [];
     assert.ok(command, 'a block without a language says above it of which command it is the output');
@@ -107,13 +108,13 @@ for (const block of written('')) {
     const [first, ...rest] = block.text.split('\n');
     assert.ok(real.has(shapeOf(first.replace(/ +last error$/, ''))), `${first}\nis not in\n${out}`);
     assert.ok(real.has(shapeOf(rest.at(-1) ?? '')), `${rest.at(-1)}\nis not in\n${out}`);
-    // In between it may show what is rare; half of it is what everybody sees.
+    // The block may also show what is rare, but half of its lines must be what every user sees.
     const seen = rest.filter((line) => real.has(shapeOf(line))).length;
     assert.ok(seen * 2 >= rest.length, `${seen} of ${rest.length} lines are in\n${[...real].join('\n')}`);
   });
 }
 
-/** As GitHub makes an anchor of a heading. @param {string} heading */
+/** The anchor that GitHub makes of a heading. @param {string} heading */
 const anchorOf = (heading) =>
   heading
     .toLowerCase()
@@ -121,7 +122,7 @@ const anchorOf = (heading) =>
     .trim()
     .replaceAll(' ', '-');
 
-/** What is wrong with the links of a document. @param {string} file @param {string} text */
+/** The broken links of a document. @param {string} file @param {string} text */
 function brokenLinks(file, text) {
   const prose = text.replaceAll(/```[\s\S]*?```/g, '');
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link]) => {
@@ -137,7 +138,7 @@ function brokenLinks(file, text) {
   });
 }
 
-test('links lead somewhere', () => {
+test('docs: links lead to files and headings', () => {
   const broken = documents().flatMap((file) => brokenLinks(file, fs.readFileSync(path.join(ROOT, file), 'utf8')));
   assert.deepEqual(broken, []);
   assert.deepEqual(brokenLinks('docs/x.md', 'see [a](nothing.md), [b](types.md#nothing), [c](../README.md#types)'), [
@@ -146,7 +147,7 @@ test('links lead somewhere', () => {
   ]);
 });
 
-test('files that are named are there', () => {
+test('docs: files that are named exist', () => {
   const named = documents().flatMap((file) => {
     const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
     return [...text.matchAll(/\b(?:src|lib|test|scripts|bench)\/[\w./-]+\.(?:rs|js|ts)\b/g)].map(([name]) => ({
@@ -161,14 +162,14 @@ test('files that are named are there', () => {
   );
 });
 
-test('every page is found from the README', () => {
+test('docs: the README names every page', () => {
   const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
   for (const file of documents()) if (file !== 'README.md') assert.ok(readme.includes(file), file);
 });
 
-// --- that it can fail
+// --- the checks can fail
 
-test('a block that never ends, or has no fence, is found', () => {
+test('docs checker: a block that never ends, or has no fence, is found', () => {
   assert.throws(() => blocksOf('x.md', '```js\nlet a;\n'), /x\.md:1 begins a block that never ends/);
   assert.throws(() => blocksOf('x.md', 'Do this:\n\n    npm test\n'), /x\.md:3 looks like a block without a fence/);
   const [block] = blocksOf('x.md', '\n<!-- test: assert.ok(a) -->\n\n```js\nlet a;\n```\n');
@@ -187,10 +188,10 @@ for (const [text, why] of /** @type {[string, RegExp][]} */ ([
   ['npm test && curl https://example.com', /nothing is known of: curl/],
   ['cargo fuzz run nothing', /there is no such target/],
 ])) {
-  test(`refused: ${text}`, () => assert.throws(() => checkShell(text), why));
+  test(`docs checker refuses the command: ${text}`, () => assert.throws(() => checkShell(text), why));
 }
 
-test('js that throws, options that are wrong and checks that fail are found', async (t) => {
+test('docs checker: js that throws, wrong options and failed checks are found', async (t) => {
   for (const [text, note, why] of /** @type {[string, string | null, RegExp][]} */ ([
     ["await pool.query('SELECT * FROM nowhere');", null, /"nowhere" does not exist/],
     ['createPool({ hosts, poolSzie: 3 });', null, /unknown option 'poolSzie'/],

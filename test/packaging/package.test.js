@@ -1,7 +1,7 @@
 'use strict';
 
-// What is published, and what it is made of: the files of the package, nothing that runs at install, no dependencies of others'
-// at run time, and crates whose licences deny.toml allows. (deny.toml also has rules that only cargo-deny itself can check.)
+// What is published, and what it is made of: the files of the package, no script at install, no dependencies of others at run
+// time, and crates whose licences deny.toml allows. (deny.toml also has rules that only cargo-deny itself can check.)
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -15,7 +15,7 @@ const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
 const lock = require('../../package-lock.json');
 
-/** The files that a file requires, at any remove, and the file itself. @param {string} file @param {Set<string>} [found] */
+/** The file itself and all files that it requires, directly or indirectly. @param {string} file @param {Set<string>} [found] */
 function required(file, found = new Set()) {
   if (found.has(file)) return found;
   found.add(file);
@@ -25,7 +25,7 @@ function required(file, found = new Set()) {
   return found;
 }
 
-/** What the package must have: nothing is published that no program can reach. */
+/** The files that the package must have: every published file is reachable from an entry point. */
 const PUBLISHED = [
   ...['LICENSE', 'README.md', 'package.json', 'client.d.ts', 'index.d.ts', 'index.js'],
   ...required('client.js'),
@@ -43,7 +43,7 @@ function run(command, args) {
 }
 
 describe('the published package', () => {
-  test('has these files and no others', () => {
+  test('package has these files and no others', () => {
     const { ok, stdout } = run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts']);
     if (!ok) throw new UnsupportedError('npm pack', 'npm is not there');
     const [{ files }] = JSON.parse(stdout);
@@ -56,8 +56,8 @@ describe('the published package', () => {
     );
   });
 
-  test('runs nothing when it is installed or packed', () => {
-    // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp that lies about.
+  test('package runs no script when it is installed or packed', () => {
+    // npm docs, "scripts", Life Cycle Operation Order; install also runs a binding.gyp in the package.
     const RUN_BY_NPM = /^(pre|post)?(install|uninstall|prepare|prepublish|prepublishOnly|pack|publish|dependencies)$/;
     assert.deepEqual(
       Object.keys(manifest.scripts).filter((name) => RUN_BY_NPM.test(name)),
@@ -66,7 +66,7 @@ describe('the published package', () => {
     assert.ok(!fs.existsSync(path.join(ROOT, 'binding.gyp')));
   });
 
-  test('depends on nothing but its own platform packages', () => {
+  test('package depends on nothing but its own platform packages', () => {
     const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = /** @type {any} */ (manifest);
     assert.deepEqual([dependencies, peerDependencies], [{}, {}]);
     for (const name of ['bundleDependencies', 'bundledDependencies']) assert.ok(!(name in manifest));
@@ -76,7 +76,7 @@ describe('the published package', () => {
     }
   });
 
-  test('has a package for each platform that is built, at its own version', () => {
+  test('package has a platform package for each platform that is built, at its own version', () => {
     const folders = fs.readdirSync(path.join(ROOT, 'npm')).sort();
     assert.equal(folders.length, manifest.napi.targets.length);
     assert.deepEqual(
@@ -102,7 +102,7 @@ describe('the published package', () => {
     }
   });
 
-  test('is loaded by its name: all of it, and its package.json, from CommonJS and ES modules', async () => {
+  test('package is loaded by its name, with its package.json, from CommonJS and ES modules', async () => {
     // A package may require itself by its name, through `exports`, as others do.
     const script = (/** @type {string[]} */ names) => `
       import { ${names.join(', ')} } from 'hyperiondb-client';
@@ -123,7 +123,7 @@ describe('the published package', () => {
     assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
   });
 
-  test('says which Node-API it needs, and every Node that it is for has it', () => {
+  test('package.json engines: every Node that is supported has the Node-API that the add-on needs', () => {
     const [, version] = /^napi = .*"napi(\d+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8')) ?? [];
     const [, said] = /Node-API (\d+)/.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
     assert.equal(said, version);
@@ -131,7 +131,7 @@ describe('the published package', () => {
     assert.ok(Number(process.versions.napi) >= Number(version));
   });
 
-  test('its JavaScript requires nothing but itself and Node', () => {
+  test('package: its JavaScript requires nothing but itself and Node', () => {
     const foreign = PUBLISHED.filter((name) => name.endsWith('.js') && name !== 'index.js').flatMap((name) => {
       const text = fs.readFileSync(path.join(ROOT, name), 'utf8');
       return [...text.matchAll(/\brequire\(([^)]*)\)/g)]
@@ -144,7 +144,7 @@ describe('the published package', () => {
 });
 
 describe('lock files', () => {
-  test('are committed', () => {
+  test('lock files are committed', () => {
     const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock'];
     for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
     if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
@@ -157,7 +157,7 @@ describe('lock files', () => {
     );
   });
 
-  test('npm installs the versions that package.json names, with checksums', () => {
+  test('lock files: npm installs the versions that package.json names, with checksums', () => {
     const { devDependencies } = manifest;
     assert.deepEqual(lock.packages[''].devDependencies, devDependencies);
     for (const [name, version] of Object.entries(devDependencies)) {
@@ -169,8 +169,8 @@ describe('lock files', () => {
 });
 
 /**
- * Whether an SPDX expression can be met with `allowed` licences alone. `/` is the old way to write OR; an exception (WITH) only
- * adds to what its licence permits.
+ * Whether `allowed` licences alone can satisfy an SPDX expression. `/` is the old way to write OR; an exception (WITH) only adds
+ * to what its licence permits.
  * @param {string} expression
  * @param {ReadonlySet<string>} allowed
  */
@@ -215,7 +215,7 @@ describe('crates', () => {
       ([, text]) => text,
     );
 
-  /** All packages of Cargo.lock; of this platform where the others were never downloaded. */
+  /** All packages of Cargo.lock; only those of this platform where the others were never downloaded. */
   function packages() {
     const all = ['metadata', '--locked', '--offline', '--format-version', '1'];
     const host = /host: (.*)/.exec(run('rustc', ['-vV']).stdout)?.[1] ?? '';
@@ -226,7 +226,7 @@ describe('crates', () => {
     throw new UnsupportedError('cargo metadata', 'cargo, or its download of the crates, is not there');
   }
 
-  test('licences: all of them are allowed by deny.toml', () => {
+  test('crates: all licences are allowed by deny.toml', () => {
     const allowed = new Set(listed('allow'));
     assert.ok(allowed.has('MIT'), 'deny.toml was read');
     const wrong = packages()
@@ -235,7 +235,7 @@ describe('crates', () => {
     assert.deepEqual(wrong, []);
   });
 
-  test('sources: crates.io and this repository, nothing else', () => {
+  test('crates come from crates.io and this repository alone', () => {
     const sources = new Set(packages().map((/** @type {any} */ { source }) => source));
     sources.delete(null);
     assert.deepEqual(
@@ -247,11 +247,11 @@ describe('crates', () => {
     assert.deepEqual(unchecked, [], 'each has a checksum');
   });
 
-  test('deny.toml looks at the platforms we build for', () => {
+  test('crates: deny.toml checks the platforms that are built', () => {
     assert.deepEqual(listed('targets'), manifest.napi.targets);
   });
 
-  test('how an expression is read', () => {
+  test('crates: how a licence expression is read', () => {
     const allowed = new Set(['MIT', 'ISC']);
     /** @type {[string, boolean][]} */
     const TABLE = [

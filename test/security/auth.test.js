@@ -1,7 +1,7 @@
 'use strict';
 
-// Logging in: which methods a server may ask for, with TLS and without, what is never sent in clear text, passwords that come
-// from a function and expire, and wrong ones, which must not be tried until the server locks the account.
+// Login: which methods a server may ask for, with TLS and without, what is never sent in clear text, passwords from a function,
+// which may expire, and wrong passwords, which must not be tried until the server locks the account.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -22,15 +22,15 @@ after(() => fs.rmSync(sockets, { recursive: true, force: true }));
 
 const db = useTls({ settings: { unix_socket_directories: sockets } });
 
-/** A role whose password is kept as an md5 hash: the method md5 is SCRAM for the others. */
+/** A role whose password is stored as an md5 hash: for the other roles the method md5 means SCRAM. */
 const OLD = { user: 'old', password: secretOf('old') };
-/** A role for tests that change it. */
+/** A role that tests may change. */
 const NEW = { user: 'fickle', password: secretOf('fickle') };
 
 /** @type {Promise<unknown> | undefined} */
 let roles;
 
-/** Not by a hook: those of a file start all at once. */
+/** Not in a before() hook: the hooks of a file start all at once. */
 async function makeRoles() {
   await db.node.sql(`SET password_encryption = 'md5'; CREATE ROLE ${OLD.user} LOGIN PASSWORD '${OLD.password}'`);
   await db.node.sql(`CREATE ROLE ${NEW.user} LOGIN PASSWORD '${NEW.password}'`);
@@ -48,12 +48,12 @@ const setPassword = (password) => db.node.sql(`ALTER ROLE ${NEW.user} PASSWORD '
 
 const WHO = 'SELECT current_user AS name';
 
-/** Lines of the server's log that tell of a wrong password. @param {string} log */
+/** Lines of the server's log that report a wrong password. @param {string} log */
 const refusals = (log) => (log.match(/password authentication failed for user/g) ?? []).length;
 
-describe('methods', () => {
-  // The server's method and role, whether by TLS, requireAuth; what comes of it, and whether the password itself was sent
-  // where it can be read.
+describe('authentication methods', () => {
+  // The server's method, the role, whether by TLS, and requireAuth; the result, and whether the password itself could be read on the
+  // network.
   const TABLE = `
     method         role  tls  requireAuth            comes to  readable
     scram-sha-256  app   off  -                      in        no
@@ -110,7 +110,7 @@ describe('methods', () => {
     .filter((cells) => cells.length > 1);
 
   for (const [method, role, tls, requireAuth, expected, readable] of rows) {
-    test(`${method} for ${role}, TLS ${tls}, requireAuth ${requireAuth}: ${expected}`, async (t) => {
+    test(`authentication by ${method} for ${role}, TLS ${tls}, requireAuth ${requireAuth}: ${expected}`, async (t) => {
       await receive(tls === 'on' ? 'good' : null, { hba: [`host all all all ${method}`] });
       const relay = await relayTo(t, db.node);
       const login = role === 'old' ? OLD : db.app;
@@ -141,7 +141,7 @@ describe('methods', () => {
     assert.equal((await failureOf(inBy(['!scram-sha-256']))).code, 'ERR_AUTH');
   });
 
-  test('a client certificate is none of the methods', async (t) => {
+  test('requireAuth: a client certificate does not count as a method', async (t) => {
     await receive('good', { hba: ['hostssl all app all cert'], ca: true });
     const { cert, key } = db.pki.clients.app;
     const ssl = { ca: db.pki.ca.pem, cert, key };
@@ -151,13 +151,13 @@ describe('methods', () => {
     assert.equal((await failureOf(inBy('scram-sha-256'))).code, 'ERR_AUTH');
   });
 
-  test('a Unix socket is as good as TLS for a password in clear text', async (t) => {
+  test('authentication by a password in clear text is allowed on a Unix socket as over TLS', async (t) => {
     await receive(null, { hba: ['local all app password'] });
     const pool = db.pool(t, { hosts: sockets, port: db.node.port });
     assert.deepStrictEqual(await pool.query(WHO), [{ name: 'app' }]);
   });
 
-  test('no password where one is asked for: an error at once that says so', async (t) => {
+  test('authentication without a password where the server asks for one: an error at once that says so', async (t) => {
     for (const method of ['scram-sha-256', 'md5', 'password']) {
       await receive('good', { hba: [`host all all all ${method}`] });
       const error = await failureOf(db.pool(t, { password: undefined, ssl: 'require' }).query(WHO));
@@ -168,14 +168,14 @@ describe('methods', () => {
 });
 
 describe('passwords', () => {
-  test('of any characters', async (t) => {
+  test('passwords may have any characters', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     t.after(() => setPassword(NEW.password));
     for (const password of [
       'with spaces and "quotes" \'of\' two kinds',
       'back\\slash=equals,comma;semicolon@at/slash?query#hash%25',
       'Überraschung ✓ 密码 🔑',
-      'ﬁ ª ² Ⅸ', // what SASLprep makes other characters of
+      'ﬁ ª ² Ⅸ', // characters that SASLprep replaces
       'x'.repeat(900),
       ' ',
     ]) {
@@ -185,8 +185,8 @@ describe('passwords', () => {
     }
   });
 
-  // What becomes of roles that cannot log in, and databases that are not there: the server's word, at once.
-  test('other refusals come at once, too', async (t) => {
+  // Roles that cannot log in, and databases that do not exist: the error of the server, at once.
+  test('authentication: other refusals of the server come at once, too', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     await db.node.sql(
       `CREATE ROLE nologin NOLOGIN PASSWORD 'x'; CREATE ROLE stale LOGIN PASSWORD 'x' VALID UNTIL '2001-01-01'`,
@@ -204,7 +204,7 @@ describe('passwords', () => {
 });
 
 describe('a wrong password', () => {
-  /** How long the server's log is looked at. */
+  /** How long the test watches the server's log. */
   const WATCHED_MS = 3_000;
 
   for (const [title, options] of /** @type {[string, () => any][]} */ ([
@@ -214,7 +214,7 @@ describe('a wrong password', () => {
     ['from a function', () => ({ password: () => 'wrong' })],
     ['from a function that takes its time', () => ({ password: () => sleep(50, 'wrong') })],
   ])) {
-    test(`fails 50 queries at once, and the server sees few attempts: ${title}`, async (t) => {
+    test(`a wrong password fails 50 queries at once, and the server sees few attempts: ${title}`, async (t) => {
       await receive('good', { hba: ['host all all all scram-sha-256'] });
       const log = db.logFrom();
       const pool = db.pool(t, { ...NEW, password: 'wrong', ssl: false, monitor: { intervalMs: 100 }, ...options() });
@@ -237,7 +237,7 @@ describe('a wrong password', () => {
     });
   }
 
-  test('that nobody uses is not tried by the monitor alone', async (t) => {
+  test('a wrong password in an unused pool is not tried by the monitor alone', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     const log = db.logFrom();
     const pool = db.pool(t, { ...NEW, password: 'wrong', monitor: { intervalMs: 50 } });
@@ -246,7 +246,7 @@ describe('a wrong password', () => {
     assert.equal(refusals(log()), 1);
   });
 
-  test('works as soon as the server takes it, and a pool that was refused has not given up', async (t) => {
+  test('a wrong password that the server takes later works in the same pool', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     const pool = db.pool(t, { ...NEW, password: 'next-secret' });
     assert.equal((await failureOf(pool.query('SELECT 1'))).code, '28P01');
@@ -255,7 +255,7 @@ describe('a wrong password', () => {
     await until('it is tried again', async () => (await pool.query(WHO))[0].name === NEW.user);
   });
 
-  test('changed on the server under a pool: sessions go on, new ones are refused at once', async (t) => {
+  test('a password changed on the server under a pool: sessions go on, new ones are refused at once', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     t.after(() => setPassword(NEW.password));
     const pool = db.pool(t, { ...NEW, poolSize: 1 });
@@ -271,7 +271,7 @@ describe('a wrong password', () => {
 });
 
 describe('a password function', () => {
-  test('is called for each new connection, and not before', async (t) => {
+  test('a password function is called for each new connection, and not before', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     let calls = 0;
     const password = async () => {
@@ -287,13 +287,13 @@ describe('a password function', () => {
     assert.equal(calls, 3);
   });
 
-  test('gives tokens that expire: each connection has a new one', async (t) => {
+  test('a password function gives tokens that expire: each connection has a new one', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     t.after(() => setPassword(NEW.password));
     let issued = 0;
     const password = async () => {
       const token = `token-${++issued}`;
-      await setPassword(token); // and with it the one before has expired
+      await setPassword(token); // and the one before has expired
       return token;
     };
     const pool = db.pool(t, { ...NEW, password, poolSize: 1, monitor: false });
@@ -308,7 +308,7 @@ describe('a password function', () => {
     }
   });
 
-  // What it does, and what the error's cause is.
+  // What the function does, with the cause of the error.
   for (const [title, fail] of /** @type {[string, (error: Error) => any][]} */ ([
     [
       'throws',
@@ -319,7 +319,7 @@ describe('a password function', () => {
     ['rejects', (error) => () => Promise.reject(error)],
     ['rejects after a while', (error) => () => sleep(50).then(() => Promise.reject(error))],
   ])) {
-    test(`that ${title}: ERR_PASSWORD at once, with that error as its cause`, async (t) => {
+    test(`a password function that ${title}: ERR_PASSWORD at once, with that error as its cause`, async (t) => {
       await receive(null, { hba: ['host all all all scram-sha-256'] });
       const reason = new Error('the vault is sealed');
       const pool = db.pool(t, { ...NEW, password: fail(reason) });
@@ -331,7 +331,7 @@ describe('a password function', () => {
     });
   }
 
-  test('that gives no text: ERR_PASSWORD at once', async (t) => {
+  test('a password function that gives no text: ERR_PASSWORD at once', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     for (const given of [undefined, null, 42, {}, Buffer.from('x'), 'a\0b']) {
       const error = await failureOf(db.pool(t, { ...NEW, password: () => given }).query('SELECT 1'));
@@ -339,7 +339,7 @@ describe('a password function', () => {
     }
   });
 
-  test('that failed is asked again by the next query', async (t) => {
+  test('a password function that failed is called again by the next query', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     let isSealed = true;
     const password = () => (isSealed ? Promise.reject(new Error('sealed')) : NEW.password);
@@ -349,7 +349,7 @@ describe('a password function', () => {
     assert.deepStrictEqual(await until('it works', () => pool.query(WHO)), [{ name: NEW.user }]);
   });
 
-  test('that never answers: the wait is bounded, and the pool ends', async (t) => {
+  test('a password function that never answers: the wait is bounded, and the pool ends', async (t) => {
     await receive(null, { hba: ['host all all all scram-sha-256'] });
     const password = () => new Promise(() => {});
     const pool = db.pool(t, { ...NEW, password, connectTimeoutMs: 200, acquireTimeoutMs: 500 });

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a server can make a client hold, and whether it can end its process. Each test has a client in a process of its own,
-// whose memory may not grow by more than 64 MB, whatever it is sent; the server is here.
+// How much memory a server can make a client use, and whether it can end the client's process. Each test has a client in a process
+// of its own, whose memory may not grow by more than 64 MB, whatever the server sends; the server is in the test's process.
 
 const assert = require('node:assert/strict');
 const { test, inChild } = require('../support/helpers');
@@ -14,26 +14,26 @@ const { OID, dataRow, error, int16, int32, message, notice, notification, parame
 /** @typedef {import('./hostile/server').Script} Script */
 /** @typedef {import('./hostile/server').Statement} Statement */
 
-/** Nothing that is not wanted may take more. */
+/** The most memory that unwanted data may take. */
 const MOST_MB = 64;
-/** For values that are long in JavaScript, too: whoever asks for them gets them. */
+/** The most memory for values that are long in JavaScript, too, and that the client has asked for. */
 const WANTED_MB = 256;
 const MB = 1 << 20;
 
-/** Many messages at once, so that the server is not the slow one. @param {(at: number) => Buffer} make */
+/** Many messages in one write, so that the server is not the slow side. @param {(at: number) => Buffer} make */
 const bundle = (make) => (/** @type {number} */ sent) =>
   Buffer.concat(Array.from({ length: 200 }, (_, at) => make(sent * 200 + at)));
 
-/** What a child does with `pool`; its answer is printed. */
+/** What the client's process does with `pool`; its answer is printed. */
 const ASK = `return pool.query('${HOSTILE}', [], { timeoutMs: 2000 });`;
-/** The same for what takes a while to send. */
+/** The same with more time, for answers that take a while to send. */
 const PATIENTLY = `return pool.query('${HOSTILE}', [], { timeoutMs: 20_000 });`;
 const COLUMNS = /** @type {import('./hostile/wire').Column[]} */ ([['a', OID.text]]);
 
 /** @param {Statement} statement @returns {Script} */
 const hostile = (statement) => ({ statements: { [HOSTILE]: statement } });
 
-/** An array type whose elements are of a type that leads to another one, for ever. @param {(oid: number) => number} next @returns {Script} */
+/** An array type whose elements are of another array type, without an end. @param {(oid: number) => number} next @returns {Script} */
 const types = (next) => ({
   statements: withTypes({ [HOSTILE]: { columns: [['a', 100_000]], rows: [['x']] } }, (oid) => ({ element: next(oid) })),
 });
@@ -196,7 +196,7 @@ const CASES = {
 };
 
 for (const [name, { script, does = ASK, options = {}, mostMb = MOST_MB, says }] of Object.entries(CASES)) {
-  test(name, async (t) => {
+  test(`hostile server, the client's memory stays bounded: ${name}`, async (t) => {
     const server = await FakeServer.open(script);
     t.after(() => server.close());
     const code = `

@@ -1,11 +1,11 @@
 'use strict';
 
-// Servers that lie, fall silent, break off and talk nonsense. Whatever they do, each promise is settled in bounded time,
-// with a value or with an error of ours that says the truth about the outcome; nothing is sent twice; the next statement,
-// or the next host, works as if nothing had happened.
+// Servers that lie, fall silent, break off and talk nonsense. Whatever they do, each promise is settled in bounded time, with a
+// value or with an error of the package whose outcome is true; nothing is sent twice; the next statement, or the next host, works
+// as if nothing had happened.
 //
-// The cases are tables in hostile/cases/. They are carried out several at a time by one process (hostile/table.js), so
-// that a crash is seen, and what the addon prints when a panic is caught. One of them by itself:
+// The cases are tables in hostile/cases/. One process runs several of them at a time (hostile/table.js), so that a crash is
+// noticed, and so is what the add-on prints when it catches a panic. To run one case alone:
 //
 //   node test/security/hostile/table.js 'startup: length 3'
 
@@ -19,10 +19,10 @@ const { CASES } = require('./hostile/cases');
 const { FakeServer } = require('./hostile/server');
 const { message, int32 } = require('./hostile/wire');
 
-/** The whole table, however busy the machine is. */
+/** Time for the whole table, on a machine that is busy. */
 const ALL_MS = 900_000;
 
-/** What the process of the table says. */
+/** The output of the process that runs the table. */
 class Table {
   /** @type {Map<string, (wrong: string[]) => void>} */
   #waiting = new Map();
@@ -59,7 +59,7 @@ class Table {
 
   stop() {}
 
-  /** What is wrong with a case, when it is known. @param {string} name @returns {Promise<string[]>} */
+  /** Waits for the result of a case: what is wrong with it. @param {string} name @returns {Promise<string[]>} */
   async of(name) {
     const known = this.#found.get(name);
     if (known !== undefined) return known;
@@ -78,16 +78,16 @@ before(() => table.start());
 after(() => table.stop());
 
 for (const { name } of CASES) {
-  test(name, { timeout: ALL_MS }, async () => assert.deepEqual(await table.of(name), []));
+  test(`hostile server: ${name}`, { timeout: ALL_MS }, async () => assert.deepEqual(await table.of(name), []));
 }
 
-test('all of that printed nothing: no panic, no warning, no rejection that nobody handled', {
+test('hostile server: no case printed a panic, a warning or an unhandled rejection', {
   timeout: ALL_MS,
 }, async () => {
   assert.deepEqual({ ...(await table.ended), stderr: table.stderr }, { code: 0, signal: null, stderr: '' });
 });
 
-// The same beside real nodes.
+// A hostile server beside real nodes.
 const db = useCluster({ nodes: 1 });
 
 for (const [name, script] of /** @type {[string, import('./hostile/server').Script][]} */ ([
@@ -97,7 +97,7 @@ for (const [name, script] of /** @type {[string, import('./hostile/server').Scri
   ['logs in and closes', { probe: [{ end: true }] }],
   ['says of itself nothing', { probe: ['default'], control: [{ hush: true }] }],
 ])) {
-  test(`a real cluster is found behind a host that ${name}`, async (t) => {
+  test(`hostile server: a real cluster is found behind a host that ${name}`, async (t) => {
     const fake = await FakeServer.open(script);
     t.after(() => fake.close());
     const { hosts } = db.options();
@@ -111,7 +111,7 @@ for (const [name, script] of /** @type {[string, import('./hostile/server').Scri
   });
 }
 
-test('a node that begins to talk nonsense is left for the one that is promoted', async (t) => {
+test('hostile server: a node that begins to talk nonsense is left for the one that is promoted', async (t) => {
   const bad = await FakeServer.open({ statements: { 'SELECT hostile': { execute: [message('?')] } } });
   const good = await FakeServer.open({}, { role: 'standby' });
   t.after(() => [bad, good].map((server) => server.close()));
@@ -129,7 +129,7 @@ test('a node that begins to talk nonsense is left for the one that is promoted',
   assert.equal(bad.times('execute SELECT hostile') + good.times('execute SELECT hostile'), 1);
 });
 
-test('a node that falls silent under a statement is given up by the monitor, without any other limit', async (t) => {
+test('hostile server: a node that falls silent under a statement is given up by the monitor, without any other limit', async (t) => {
   let frozen = false;
   /** @type {import('./hostile/server').Step} */
   const unlessFrozen = () => (frozen ? [{ hush: true }] : ['default']);

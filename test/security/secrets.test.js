@@ -1,8 +1,8 @@
 'use strict';
 
 // Passwords, keys and tokens appear nowhere: not in errors, events, log lines, what inspect and JSON.stringify show, nor in what
-// a process prints when it dies. Each case is a process of its own (secrets/witness.js) that prints all it can get at, and the
-// whole of its output is searched. And parameters are no secrets of ours to tell: the logger gets them only when asked.
+// a process prints when it dies. Each case is a process of its own (secrets/witness.js) that prints everything that a program can
+// see, and the whole output is searched. The logger has the values of parameters only when it asks for them.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -20,7 +20,7 @@ const { HANG_MS, test, failureOf, useCluster } = require('../support/helpers.js'
 
 const db = useCluster({ nodes: 1 });
 
-/** With what URIs, the password file, JSON and shells treat in a way of their own. */
+/** The password has characters that URIs, the password file, JSON and shells treat in special ways. */
 const SECRET = 'Tr0ub4dor&3 :@/\\"\'é%41';
 const FORMS = [
   'Tr0ub4dor',
@@ -39,7 +39,7 @@ function assertSecretless(text, what = 'output') {
   }
 }
 
-/** Environment without what a developer has set for servers of his own. */
+/** The environment without the variables that a developer has set for servers. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^PG|^NODE_/.test(name)));
 
 /**
@@ -71,10 +71,10 @@ function outputOf(args, env = {}) {
 /** @param {import('./secrets/witness.js').Order} order @param {NodeJS.ProcessEnv} [env] */
 const witness = (order, env) => outputOf([path.join(__dirname, 'secrets', 'witness.js'), JSON.stringify(order)], env);
 
-/** Codes of what failed. @param {string} text */
+/** Codes of the errors in an output. @param {string} text */
 const codes = (text) => [...text.matchAll(/^failed: (.*)$/gm)].map(([, what]) => what);
 
-/** A file with the password in it, in a folder that goes away. @param {any} t @param {string} text */
+/** A file with the password in it, in a folder that is removed. @param {any} t @param {string} text */
 function fileOf(t, text) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'secrets-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
@@ -86,7 +86,7 @@ function fileOf(t, text) {
 const passfileText = `*:*:*:*:${SECRET.replaceAll(/[\\:]/g, '\\$&')}\n`;
 
 /**
- * Every way in which a password gets in. `at` are the host, the port and the user.
+ * Every way to give a password. `at` are the host, the port and the user.
  * @type {Record<string, (t: any, at: { host: string, port: number, user: string, database: string }) => { options: any, env?: NodeJS.ProcessEnv }>}
  */
 const WAYS = {
@@ -129,23 +129,23 @@ const WAYS = {
 
 const at = (/** @type {number} */ port) => ({ host: '127.0.0.1', port, user: db.cluster.user, database: 'postgres' });
 
-describe('a password given by', () => {
+describe('secrets: a password given in each way', () => {
   for (const [way, given] of Object.entries(WAYS)) {
-    test(`${way}: nobody is there`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the error when no server is there`, async (t) => {
       const { options, env } = given(t, at(await freePort()));
       const text = await witness({ options, work: 'anything' }, env);
       assert.ok(codes(text).includes('query ERR_NO_PRIMARY'), text);
       assertSecretless(text);
     });
 
-    test(`${way}: it is wrong`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the error when it is wrong`, async (t) => {
       const { options, env } = given(t, at(db.cluster.primary().port));
       const text = await witness({ options, work: 'anything' }, env);
       assert.ok(codes(text).includes('query 28P01'), text);
       assertSecretless(text);
     });
 
-    test(`${way}: the server throws us out, and then refuses us`, async (t) => {
+    test(`secrets: a password given by ${way} is not in the errors when the server ends the session and refuses others`, async (t) => {
       const role = `leaver_${crypto.randomUUID().slice(0, 8)}`;
       await db.sql(`CREATE ROLE ${role} LOGIN PASSWORD '${SECRET.replaceAll("'", "''")}'`);
       await db.sql(`ALTER ROLE ${role} CONNECTION LIMIT 20`);
@@ -162,14 +162,14 @@ describe('a password given by', () => {
   }
 });
 
-describe('what fails before there is a pool', () => {
+describe('secrets: createPool fails', () => {
   const key = crypto
     .generateKeyPairSync('ec', { namedCurve: 'P-256' })
     .privateKey.export({ type: 'pkcs8', format: 'pem' })
     .toString();
   /** @type {[string, any][]} */
   const WRONG = [
-    ['an unknown option beside it', { password: '@secret', nonsense: '@secret' }],
+    ['an unknown option beside the password', { password: '@secret', nonsense: '@secret' }],
     ['a password that is an object', { password: { value: '@secret' } }],
     ['a password that is an array', { password: ['@secret'] }],
     ['a password that is a symbol', { password: '@symbol' }],
@@ -189,7 +189,7 @@ describe('what fails before there is a pool', () => {
     ['a session setting of a strange name', { options: { '@secret': 1, 'a b': '@secret' } }],
   ];
   for (const [how, options] of WRONG) {
-    test(how, async () => {
+    test(`secrets: createPool refuses ${how}, and shows no secret`, async () => {
       const text = await witness({ options, work: 'anything' });
       assert.match(text, /^failed: createPool ERR_INVALID_OPTION$/m);
       assertSecretless(text);
@@ -198,15 +198,15 @@ describe('what fails before there is a pool', () => {
   }
 });
 
-describe('a password function', () => {
-  test('that fails later: its error is told, and nothing else', async () => {
+describe('secrets: password functions', () => {
+  test('secrets: a password function that fails later: only its error is shown', async () => {
     const options = { hosts: db.cluster.hosts, user: db.cluster.user, database: 'postgres', password: '@rejects' };
     const text = await witness({ options, work: 'anything' });
     assert.match(text, /28P01|ERR_PASSWORD/);
     assertSecretless(text);
   });
 
-  test('that returns no string', async () => {
+  test('secrets: a password function that returns no string: the value is not shown', async () => {
     const options = { hosts: db.cluster.hosts, user: db.cluster.user, database: 'postgres', password: '@object' };
     const text = await witness({ options, work: 'anything' });
     assert.ok(codes(text).includes('query ERR_PASSWORD'), text);
@@ -214,8 +214,8 @@ describe('a password function', () => {
   });
 });
 
-describe('a process', () => {
-  test('that dies of an error nobody has caught', async () => {
+describe('secrets: what a process prints', () => {
+  test('secrets: a process that dies of an uncaught error prints no password', async () => {
     const options = { hosts: db.cluster.hosts, user: db.cluster.user, database: 'postgres', password: '@secret' };
     const text = await witness({ options, work: 'uncaught' });
     assert.match(text, /28P01/);
@@ -223,7 +223,7 @@ describe('a process', () => {
   });
 
   const CLI = path.join(__dirname, '..', '..', 'lib', 'cli', 'index.js');
-  test('of the command line, with a wrong password', async () => {
+  test('secrets: the command line with a wrong password prints none', async () => {
     const { hosts, user } = db.cluster;
     const args = ['status', '--hosts', hosts.join(','), '--user', user, '--timeout', '500'];
     const text = await outputOf([CLI, ...args], { PGPASSWORD: SECRET });
@@ -232,14 +232,14 @@ describe('a process', () => {
     assertSecretless(await outputOf([CLI, ...args, '--json'], { PGPASSWORD: SECRET }), 'JSON');
   });
 
-  test('of the command line, with a URI for a host', async () => {
+  test('secrets: the command line with a URI for a host prints no password', async () => {
     const uri = `postgres://app:${encodeURIComponent(SECRET)}@127.0.0.1:1/shop`;
     assertSecretless(await outputOf([CLI, 'status', '--hosts', uri, '--timeout', '200']));
   });
 });
 
-describe('parameters', () => {
-  /** Every way to send one. @type {[string, unknown[], (pool: any) => Promise<unknown>][]} */
+describe('logParameters', () => {
+  /** Every way to send a parameter. @type {[string, unknown[], (pool: any) => Promise<unknown>][]} */
   const SENT = [
     ['query', [SECRET, 7], (pool) => pool.query('SELECT $1::text, $2::int4', [SECRET, 7])],
     ['query without any', [], (pool) => pool.query('SELECT 1')],
@@ -262,7 +262,7 @@ describe('parameters', () => {
   ];
 
   for (const [how, parameters, send] of SENT) {
-    test(`${how}: the logger is told them when asked, and not else`, async (t) => {
+    test(`logParameters: the logger has the parameters of ${how} when asked, and not else`, async (t) => {
       /** @type {Record<string, any[]>} */
       const events = { default: [], false: [], true: [] };
       for (const [choice, heard] of Object.entries(events)) {
@@ -281,7 +281,7 @@ describe('parameters', () => {
     });
   }
 
-  test('scripts and copies have none', async (t) => {
+  test('logParameters: scripts and copies have no parameters', async (t) => {
     /** @type {any[]} */
     const events = [];
     const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event), logParameters: true });
@@ -294,7 +294,7 @@ describe('parameters', () => {
     assert.ok(events.every((event) => !Object.hasOwn(event, 'parameters')));
   });
 
-  test('as they were when the statement was sent, whatever the caller does with the array', async (t) => {
+  test('logParameters: the parameters are those of the call, whatever the caller does with the array', async (t) => {
     /** @type {any[]} */
     const events = [];
     const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event), logParameters: true });
@@ -305,7 +305,7 @@ describe('parameters', () => {
     assert.deepEqual(events[0].parameters, [1, 2]);
   });
 
-  test('one that does not fit is named by its number, not by its value', async (t) => {
+  test('secrets: the error of a parameter that does not fit has its number, not its value', async (t) => {
     const pool = db.pool(t);
     for (const [type, value] of [
       ['int4', 987654.25],
@@ -318,14 +318,14 @@ describe('parameters', () => {
     }
   });
 
-  test('logParameters is a boolean', () => {
+  test('logParameters must be a boolean', () => {
     for (const logParameters of [1, 'yes', null]) {
       assert.throws(() => createPool({ logParameters }), { message: /^logParameters must be a boolean/ });
     }
   });
 });
 
-describe('what the suites print', () => {
+describe('secrets: the filter for the output of test suites', () => {
   /** @param {string[]} chunks @param {NodeJS.ProcessEnv} [env] */
   function through(chunks, env = {}) {
     let seen = '';
@@ -337,12 +337,12 @@ describe('what the suites print', () => {
     return { seen, found: leaks.found };
   }
 
-  test('goes on as it is when nothing is wrong with it', () => {
+  test('output filter: text without a secret passes unchanged', () => {
     const text = 'one\n\n  two\nhyperion-secret-of-no-cluster\n-----BEGIN CERTIFICATE-----\nend without a newline';
     assert.deepEqual(through([text.slice(0, 7), text.slice(7)]), { seen: text, found: [] });
   });
 
-  test("a cluster's password is found, even in two pieces, and taken out", () => {
+  test("output filter: a cluster's password is found, even in two pieces, and taken out", () => {
     const secret = secretOf('hyperion');
     assert.equal(db.cluster.password, secret, 'the clusters have such passwords');
     const line = `ok\n  password: '${secret}', again ${secret}\nok`;
@@ -358,14 +358,14 @@ describe('what the suites print', () => {
     );
   });
 
-  test('so is the head of a private key', () => {
+  test('output filter: the head of a private key is found and taken out', () => {
     for (const kind of ['', 'RSA ', 'EC ', 'ENCRYPTED ', 'OPENSSH ']) {
       const { seen, found } = through([`'-----BEGIN ${kind}PRIVATE KEY-----\\nMII'\n`]);
       assert.deepEqual([seen, found], ["'[secret]\\nMII'\n", ['line 1: a private key']]);
     }
   });
 
-  test('and the password of a cluster that the environment names', () => {
+  test('output filter: the password of a cluster that the environment names is found and taken out', () => {
     const env = { HYPERION_PASSWORD: 'a+b (long) one' };
     const { seen, found } = through(['x a+b (long) one y\npostgres://u:a%2Bb%20(long)%20one@h\n'], env);
     assert.equal(seen, 'x [secret] y\npostgres://u:[secret]@h\n');
@@ -373,7 +373,7 @@ describe('what the suites print', () => {
     assert.deepEqual(through(['postgres\n'], { HYPERION_PASSWORD: 'postgres'.slice(0, 7) }).found, []);
   });
 
-  test('a run that prints one has failed', async (t) => {
+  test('output filter: a test run that prints a password has failed', async (t) => {
     const file = `${fileOf(t, '')}.test.js`;
     fs.writeFileSync(file, `console.log(${JSON.stringify(`it is ${secretOf('hyperion')}`)});`);
     const text = await outputOf([path.join(__dirname, '..', '..', 'scripts', 'test.js'), file], {

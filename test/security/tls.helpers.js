@@ -1,6 +1,6 @@
 'use strict';
 
-// What the files about TLS share: a PKI, and a server whose certificate and pg_hba.conf change from test to test.
+// What the tests of TLS have in common: a PKI, and a server whose certificate and pg_hba.conf change from test to test.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -16,15 +16,15 @@ const { ABOUT_CERTIFICATE, ENTRANCES, REASONS } = require('./tls.matrix.js');
 /** @typedef {import('../support/cluster/certificates').Pki} Pki */
 /** @typedef {import('../support/cluster').Cluster['primary']} Primary */
 
-/** Long: whoever fails at once has not waited for it, and whoever waits is seen by the bound of every test. */
+/** Long: a call that fails at once has not waited for it, and a call that waits exceeds the time limit of its test. */
 const PATIENCE_MS = 120_000;
 
 const ENCRYPTION = 'SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
 
-// Neither the user's ~/.postgresql nor his environment must have a say here.
+// The user's ~/.postgresql and environment must have no influence.
 for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
 
-/** One folder for a file's certificates, and one to be at home in. */
+/** A folder for the certificates of a file, and one for the home directory. */
 class Certificates {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-tls-'));
   home = path.join(this.folder, 'home');
@@ -46,7 +46,7 @@ class Certificates {
   }
 }
 
-/** A file's servers: they start without TLS, and a test gives them what it is about. */
+/** The servers of a file: they start without TLS, and each test gives them certificates and rules. */
 class TlsDatabase {
   certificates = new Certificates();
   #db;
@@ -66,13 +66,13 @@ class TlsDatabase {
     return this.#db.cluster;
   }
 
-  /** Skips the test unless certificates and pg_hba.conf are ours. */
+  /** Skips the test unless it can change certificates and pg_hba.conf. */
   get node() {
     this.#db.needs('entrance');
     return /** @type {import('../support/cluster/node').LocalNode} */ (this.#db.cluster.primary());
   }
 
-  /** A plain role. */
+  /** A role without special rights. */
   get app() {
     return /** @type {{ user: string, password: string }} */ (this.cluster.app);
   }
@@ -91,7 +91,7 @@ class TlsDatabase {
   }
 
   /**
-   * The application's login, by a name that certificates are for.
+   * The options of the application's login, with a host name that certificates are for.
    *
    * @param {Record<string, unknown>} [options]
    */
@@ -105,7 +105,7 @@ class TlsDatabase {
     return poolFor(t, this.options(options));
   }
 
-  /** The lines that a server's log got since. @returns {() => string} */
+  /** Lines of the server's log since the last call. @returns {() => string} */
   logFrom() {
     const start = this.node.log().length;
     return () => this.node.log().slice(start);
@@ -116,7 +116,7 @@ class TlsDatabase {
 const useTls = (options = {}) => new TlsDatabase(options);
 
 /**
- * Whether a pool's session is encrypted; else the reason why there is none, by its name in REASONS.
+ * Whether the session of a pool is encrypted; if there is none, the reason by its name in REASONS.
  *
  * @param {() => any} open
  * @param {string} at host:port that an error has to name

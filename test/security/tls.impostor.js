@@ -1,6 +1,6 @@
 'use strict';
 
-// Somebody in the middle: ends a client's TLS with a certificate of its own, and speaks to the server by another TLS.
+// A man in the middle: ends a client's TLS with a certificate of its own, and speaks to the server by another TLS session.
 
 const net = require('node:net');
 const tls = require('node:tls');

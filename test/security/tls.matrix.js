@@ -1,11 +1,11 @@
 'use strict';
 
-// What must come of every sslmode with every kind of server and certificate, and which names a certificate is good for.
-// The meaning is libpq's, and the tables are held against libpq itself where psql is installed (tls.matrix.test.js).
+// The result of every sslmode with every kind of server and certificate, and the names that a certificate is good for. The modes
+// mean what they mean in libpq, and the tables are compared with libpq where psql is installed (tls.matrix.test.js).
 
 const MODES = /** @type {const} */ (['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full']);
 
-/** Who may come in: `any`, or with TLS only, or without TLS only. */
+/** Which sessions the server admits: all, those with TLS, or those without. */
 const ENTRANCES = {
   any: ['host all app all scram-sha-256'],
   tls: ['hostssl all app all scram-sha-256'],
@@ -13,11 +13,11 @@ const ENTRANCES = {
 };
 
 /**
- * `server`: the certificate of test/support/cluster/certificates.js, `off`: TLS is switched off. `trusts`: the client's CA, and
- * behind a + its revocation lists; `own` is the server's certificate itself; `-` is nothing at all.
+ * `server`: the certificate of test/support/cluster/certificates.js; `off`: TLS is switched off. `trusts`: the client's CA, and
+ * after a + its revocation lists; `own` is the server's certificate itself; `-` is nothing at all.
  *
- * `tls`, `plain`: a session that is encrypted, or not. Everything else is why there is none (REASONS); `a|b` where two things
- * are wrong and either may be named.
+ * `tls`, `plain`: a session that is encrypted, or one that is not. Everything else is the reason why there is none (REASONS);
+ * `a|b` where two things are wrong and either may be named.
  */
 const MATRIX = facts(`
   server               entrance  trusts          disable  allow        prefer       require      verify-ca    verify-full
@@ -82,8 +82,8 @@ const MATRIX = facts(`
 `);
 
 /**
- * What our error says, and what libpq says. libpq 15 and older name no reason for a certificate that is not trusted; and
- * verify-full without a CA fails there, where we trust the system's roots.
+ * What the errors of the client and of libpq say. libpq 15 and older name no reason for a certificate that is not trusted; and
+ * verify-full without a CA fails there, where the client trusts the roots of the system.
  *
  * @type {Record<string, [ours: RegExp, libpq: RegExp]>}
  */
@@ -103,10 +103,10 @@ const REASONS = {
   hba: [/no pg_hba\.conf entry/, /no pg_hba\.conf entry/],
 };
 
-/** Reasons that are about the certificate shown, and so name its subject. */
+/** Reasons that concern the certificate, whose errors name its subject. */
 const ABOUT_CERTIFICATE = /^(unknown-ca|wrong-host|expired|not-yet|revoked|no-list|old-list|purpose|version-1)$/;
 
-/** With verify-full: the host a client asks for, and whether the certificate is good for it. */
+/** With verify-full: the host that a client asks for, and whether the certificate is good for it. */
 const NAMES = facts(`
   server         host                verify-full
   good           localhost           tls
@@ -140,7 +140,7 @@ const NAMES = facts(`
 `);
 
 /**
- * A table: the first line has the names of the columns.
+ * Reads a table: the first line has the names of the columns.
  *
  * @param {string} text
  * @returns {Record<string, string>[]}

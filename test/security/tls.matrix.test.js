@@ -1,8 +1,8 @@
 'use strict';
 
-// The matrix of sslmode, server, certificate and trust (tls.matrix.js), by our client and by libpq. A server is given its
-// certificate while it runs, so that one server is enough. Where there is to be an error it comes at once: a pool that
-// waited would be stopped by the bound of its test, long before acquireTimeoutMs.
+// The matrix of sslmode, server, certificate and trust (tls.matrix.js), by the client and by libpq. A server is given its
+// certificate while it runs, so that one server is enough. Errors must come at once: the time limit of a test is shorter than
+// acquireTimeoutMs.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -19,7 +19,7 @@ const db = useTls();
 const receive = ({ server, entrance }) =>
   db.receive(server === 'off' ? null : server, { hba: ENTRANCES[/** @type {keyof ENTRANCES} */ (entrance)] });
 
-/** The files of a row's trust. @param {Row} row @returns {{ ca?: string, crl?: string }} */
+/** The files that the client of a row trusts. @param {Row} row @returns {{ ca?: string, crl?: string }} */
 function trustOf({ server, trusts }) {
   const files = /** @type {Record<string, any>} */ (db.pki);
   const [ca, crl] = trusts.split('+');
@@ -49,7 +49,7 @@ const titleOf = ({ server, entrance, trusts }) => `server: ${server}, lets in: $
 
 describe('sslmode by server, certificate and trust', () => {
   for (const row of MATRIX) {
-    test(titleOf(row), async (t) => {
+    test(`sslmode: ${titleOf(row)}`, async (t) => {
       await receive(row);
       const trust = trustOf(row);
       const at = `localhost:${db.node.port}`;
@@ -73,10 +73,10 @@ describe('sslmode by server, certificate and trust', () => {
   }
 });
 
-describe('which names a certificate is for', () => {
+describe('the names that a certificate is for', () => {
   for (const row of NAMES) {
     const { server, host, 'verify-full': expected } = row;
-    test(`${server}: ${host}: ${expected}`, async (t) => {
+    test(`certificate name: ${server} for the host ${host}: ${expected}`, async (t) => {
       await db.receive(server);
       const { port } = db.node;
       const hosts = [{ host, port, address: '127.0.0.1' }];
@@ -97,12 +97,12 @@ describe('which names a certificate is for', () => {
   }
 });
 
-// libpq itself is held against the tables. Its differences are ours, too, and stand here.
-describe('libpq agrees', () => {
+// libpq itself is compared with the tables. Its differences from the client are known, and listed in libpqMeans().
+describe('libpq agrees with the tables', () => {
   const login = () => ({ port: db.node.port, ...db.app, dbname: db.cluster.database });
 
   for (const row of MATRIX) {
-    test(titleOf(row), async () => {
+    test(`sslmode, libpq agrees: ${titleOf(row)}`, async () => {
       await receive(row);
       const { ca, crl } = trustOf(row);
       const found = await byMode(async (mode) => {
@@ -115,7 +115,7 @@ describe('libpq agrees', () => {
     });
   }
 
-  test('about names', async () => {
+  test('certificate name: libpq agrees', async () => {
     for (const { server, host, 'verify-full': expected } of NAMES) {
       await db.receive(server);
       const keywords = { host, hostaddr: '127.0.0.1', sslmode: 'verify-full', sslrootcert: db.pki.ca.file };
@@ -127,7 +127,7 @@ describe('libpq agrees', () => {
 });
 
 /**
- * Whether libpq's answer is what the table says.
+ * Whether libpq's answer means what the table says.
  *
  * @param {Row} row
  * @param {string} mode
@@ -136,11 +136,11 @@ describe('libpq agrees', () => {
 function libpqMeans({ server, entrance, trusts, ...outcomes }, mode, answer) {
   const expected = outcomes[mode];
   if (expected === answer) return true;
-  // It looks for the CA's file when the server has agreed to TLS; and does not trust the system's roots unless told.
+  // It looks for the CA's file when the server has agreed to TLS, and does not trust the roots of the system unless told to.
   if (trusts === '-' && mode.startsWith('verify-')) {
     return REASONS[server === 'off' ? 'no-tls' : 'no-ca'][1].test(answer);
   }
-  // It says what came of both of its attempts.
+  // It reports the results of both of its attempts.
   const both = entrance === 'tls' && (mode === 'allow' || mode === 'prefer') ? ['hba'] : [];
   return [...both, ...expected.split('|')].every((reason) => REASONS[reason]?.[1].test(answer));
 }

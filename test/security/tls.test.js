@@ -1,8 +1,8 @@
 'use strict';
 
-// The option `ssl`: where certificates and keys come from and what becomes of changed ones, client certificates, protocol
-// versions, names, and channel binding. What each mode makes of each certificate is in tls.matrix.test.js, what is carried
-// over TLS in tls.traffic.test.js.
+// The option `ssl`: where certificates and keys come from, files that change, client certificates, protocol versions, names, and
+// channel binding. What each mode makes of each certificate is in tls.matrix.test.js, what is encrypted in
+// tls.traffic.test.js.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -48,15 +48,15 @@ function atHome(t, files) {
   for (const [name, pem] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), pem, { mode: 0o600 });
 }
 
-/** A file of a test's own. @param {string} name @param {string} pem */
+/** A file with this text, in the folder of the test file. @param {string} name @param {string} pem */
 function written(name, pem) {
   const file = path.join(db.certificates.folder, name);
   fs.writeFileSync(file, pem, { mode: 0o600 });
   return file;
 }
 
-describe('certificates and keys', () => {
-  test('as PEM text, Buffer, Uint8Array, or path', async (t) => {
+describe('ssl.ca, ssl.cert and ssl.key', () => {
+  test('ssl.ca, cert and key may be PEM text, Buffer, Uint8Array or path', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const { ca } = db.pki;
     const { cert, key, certFile, keyFile } = db.pki.clients.app;
@@ -73,7 +73,7 @@ describe('certificates and keys', () => {
     for (const ssl of forms) assert.equal((await encryption(t, ssl)).ssl, true);
   });
 
-  test('PEM text may have comments, other line ends, and several certificates', async (t) => {
+  test('ssl: PEM text may have comments, other line ends, and several certificates', async (t) => {
     await db.receive('good');
     const { ca, otherCa } = db.pki;
     for (const pem of [
@@ -86,7 +86,7 @@ describe('certificates and keys', () => {
     }
   });
 
-  test('a key in PKCS#8, PKCS#1 or SEC1 form', async (t) => {
+  test('ssl.key may be in PKCS#8, PKCS#1 or SEC1 form', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const { ca, clients, keys } = db.pki;
     const pairs = /** @type {[Identity, { file: string, pem: string }][]} */ ([
@@ -101,7 +101,7 @@ describe('certificates and keys', () => {
     }
   });
 
-  test('an encrypted key is refused by that word, and is not shown', () => {
+  test('ssl.key: an encrypted key is refused as encrypted, and is not shown', () => {
     const { clients, keys } = db.pki;
     const locked = /** @type {[Identity, { file: string, pem: string }][]} */ ([
       [clients.app, keys.encrypted],
@@ -119,8 +119,8 @@ describe('certificates and keys', () => {
     }
   });
 
-  // What createPool refuses, naming the option; ssl, message.
-  test('mistakes are told by createPool', () => {
+  // ssl options that createPool refuses, and the message, which names the option.
+  test('ssl: createPool refuses mistakes', () => {
     const { ca, clients } = db.pki;
     const { cert, key, keyFile } = clients.app;
     const open = written('open.key', key);
@@ -151,7 +151,7 @@ describe('certificates and keys', () => {
     for (const [ssl, message] of table) assertOption(ssl, message);
   });
 
-  test('a key that is not the certificate’s: told at once, and not shown', async (t) => {
+  test('ssl.key of another certificate is refused at once, and not shown', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const { app, somebody } = db.pki.clients;
     const error = await refusal(t, { ca: db.pki.ca.pem, cert: app.cert, key: somebody.key });
@@ -162,7 +162,7 @@ describe('certificates and keys', () => {
 });
 
 describe('files of ~/.postgresql', () => {
-  test('root.crt is used by every mode, as libpq does', async (t) => {
+  test('~/.postgresql/root.crt is used by every mode, as libpq does', async (t) => {
     await db.receive('unknownCa');
     assert.equal((await encryption(t, 'require')).ssl, true);
     atHome(t, { 'root.crt': db.pki.ca.pem });
@@ -177,13 +177,13 @@ describe('files of ~/.postgresql', () => {
     assert.match((await refusal(t, true)).message, /is not signed by a trusted CA/, 'true is the system’s roots');
   });
 
-  test('root.crl', async (t) => {
+  test('~/.postgresql/root.crl revokes certificates', async (t) => {
     await db.receive('revoked');
     atHome(t, { 'root.crt': db.pki.ca.pem, 'root.crl': db.pki.crl.pem });
     assert.match((await refusal(t, 'require')).message, /is revoked/);
   });
 
-  test('postgresql.crt and postgresql.key', async (t) => {
+  test('~/.postgresql/postgresql.crt and postgresql.key are the client certificate', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const { cert, key } = db.pki.clients.app;
     atHome(t, { 'root.crt': db.pki.ca.pem, 'postgresql.crt': cert, 'postgresql.key': key });
@@ -192,8 +192,8 @@ describe('files of ~/.postgresql', () => {
   });
 });
 
-describe('files that change are read again', () => {
-  test('the CA', async (t) => {
+describe('ssl files that change are read again', () => {
+  test('ssl.ca: a file that changes is read again', async (t) => {
     await db.receive('good');
     const ca = written('rotating-ca.pem', db.pki.ca.pem);
     const pool = db.pool(t, { ssl: { ca }, poolSize: 1 });
@@ -209,7 +209,7 @@ describe('files that change are read again', () => {
     assert.equal((await pool.query(ENCRYPTION))[0].ssl, true);
   });
 
-  test('the client’s certificate and its key', async (t) => {
+  test('ssl.cert and ssl.key: files that change are read again', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const { expired, app } = db.pki.clients;
     const cert = written('renewed.crt', expired.cert);
@@ -221,7 +221,7 @@ describe('files that change are read again', () => {
     assert.equal((await pool.query(WHO))[0].name, 'app');
   });
 
-  test('one that has gone is named, and one that comes back is used', async (t) => {
+  test('ssl.ca: a file that has gone is named, and one that comes back is used', async (t) => {
     await db.receive('good');
     const ca = written('fleeting-ca.pem', db.pki.ca.pem);
     const pool = db.pool(t, { ssl: { ca }, poolSize: 1 });
@@ -238,20 +238,20 @@ describe('client certificates', () => {
   /** @param {Identity} identity */
   const ssl = ({ cert, key }) => ({ ca: db.pki.ca.pem, cert, key });
 
-  test('log a user in without a password', async (t) => {
+  test('client certificate logs a user in without a password', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const pool = db.pool(t, { ssl: ssl(db.pki.clients.app), password: undefined });
     assert.deepEqual(await pool.query(WHO), [{ name: 'app', dn: '/CN=app' }]);
   });
 
-  test('beside a password (clientcert=verify-ca)', async (t) => {
+  test('client certificate beside a password (clientcert=verify-ca)', async (t) => {
     await db.receive('good', { hba: ['hostssl all app all scram-sha-256 clientcert=verify-ca'], ca: true });
     const pool = db.pool(t, { ssl: ssl(db.pki.clients.somebody) });
     assert.deepEqual(await pool.query(WHO), [{ name: 'app', dn: '/CN=somebody' }]);
     assert.equal((await refusal(t, { ca: db.pki.ca.pem })).code, '28000', 'none');
   });
 
-  test('of somebody else, or none: the server’s word, at once', async (t) => {
+  test('client certificate of somebody else, or none: the error of the server, at once', async (t) => {
     await db.receive('good', { hba: CERT, ca: true });
     const other = await refusal(t, ssl(db.pki.clients.somebody));
     assert.deepEqual([other.name, other.code], ['DatabaseError', '28000'], other.stack);
@@ -260,9 +260,9 @@ describe('client certificates', () => {
     assert.match(none.message, /certificate/);
   });
 
-  // TLS 1.3 tells of it when the handshake is over on our side, TLS 1.2 within it.
+  // The server of TLS 1.3 refuses when the handshake is over on the client's side, that of TLS 1.2 within the handshake.
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
-    test(`that the server does not accept: told at once, by ${maxVersion}`, async (t) => {
+    test(`client certificate that the server does not accept: an error at once, by ${maxVersion}`, async (t) => {
       await db.receive('good', { hba: CERT, ca: true });
       const at = `localhost:${db.node.port}`;
       for (const [name, reason] of /** @type {[string, RegExp][]} */ ([
@@ -277,8 +277,8 @@ describe('client certificates', () => {
   }
 });
 
-describe('protocol versions', () => {
-  // minVersion, maxVersion, the server's range; the version, or why there is none
+describe('TLS protocol versions', () => {
+  // minVersion, maxVersion, the server's range; the version, or the reason why there is none
   const TABLE = /** @type {[string?, string?, string?, string?, string?][]} */ ([
     [undefined, undefined, undefined, undefined, 'TLSv1.3'],
     [undefined, 'TLSv1.2', undefined, undefined, 'TLSv1.2'],
@@ -294,7 +294,7 @@ describe('protocol versions', () => {
       [minVersion, maxVersion],
       [serverMin, serverMax],
     ].map(([min, max]) => `${min ?? ''}..${max ?? ''}`);
-    test(`client ${ours}, server ${theirs}: ${expected ?? 'refused'}`, async (t) => {
+    test(`TLS version: client ${ours}, server ${theirs}: ${expected ?? 'refused'}`, async (t) => {
       const settings = serverMin &&
         serverMax && { ssl_min_protocol_version: serverMin, ssl_max_protocol_version: serverMax };
       await db.receive('good', settings ? { settings } : {});
@@ -313,7 +313,7 @@ describe('protocol versions', () => {
 describe('sslnegotiation', () => {
   const ssl = () => ({ ca: db.pki.ca.pem, negotiation: 'direct' });
 
-  test('direct: TLS from the first byte', async (t) => {
+  test('sslnegotiation direct: TLS from the first byte', async (t) => {
     if (db.version < 17) return t.skip('PostgreSQL 17 and later');
     await db.receive('good');
     const relay = await relayTo(t, db.node);
@@ -322,7 +322,7 @@ describe('sslnegotiation', () => {
     for (const conversation of relay.conversations()) assert.equal(conversation[0], '\x16', 'a TLS record');
   });
 
-  test('direct, to a server that does not know it: an error that ends', async (t) => {
+  test('sslnegotiation direct to a server that does not know it: an error in time', async (t) => {
     await db.receive(db.version < 17 ? 'good' : null);
     const error = await refusal(t, ssl(), { acquireTimeoutMs: 1_000 });
     const reason = error.code === 'ERR_NO_PRIMARY' ? error.nodes[0].reason : error.message;
@@ -331,19 +331,19 @@ describe('sslnegotiation', () => {
   });
 });
 
-describe('the name that is asked for', () => {
-  /** The first flight of TLS: it has the name in clear. @param {TestContext} t @param {string} host @param {any} ssl */
+describe('the server name in TLS', () => {
+  /** The first flight of TLS, which has the server name in clear text. @param {TestContext} t @param {string} host @param {any} ssl */
   async function hello(t, host, ssl) {
     const relay = await relayTo(t, db.node);
     const hosts = [{ host, port: relay.port, address: '127.0.0.1' }];
     await encryption(t, ssl, { hosts });
-    // The pool's own, and the monitor's, which may not have got so far.
+    // The connection of the pool, and that of the monitor, which may not have sent so much yet.
     const conversations = relay.conversations();
     for (const conversation of conversations) assert.equal(conversation.slice(0, 8), SSL_REQUEST);
     return conversations.join('');
   }
 
-  test('is told to the server (SNI), unless it is an address or not wanted', async (t) => {
+  test('ssl: the host name is sent to the server (SNI), unless it is an address or sni is false', async (t) => {
     await db.receive('good');
     const ca = db.pki.ca.pem;
     assert.ok((await hello(t, 'localhost', { ca })).includes('localhost'));
@@ -352,7 +352,7 @@ describe('the name that is asked for', () => {
     assert.ok((await hello(t, '127.0.0.1', { ca, servername: 'localhost' })).includes('localhost'));
   });
 
-  test('servername is verified in place of the host', async (t) => {
+  test('ssl.servername is verified in place of the host', async (t) => {
     await db.receive('wrongHost');
     const { ca } = db.pki;
     assert.match((await refusal(t, { ca: ca.pem })).message, /is not for "localhost"/);
@@ -366,7 +366,7 @@ describe('the name that is asked for', () => {
 describe('channelBinding', () => {
   const METHODS = ['scram-sha-256', 'md5', 'password', 'trust'];
 
-  test('require: works by TLS and SCRAM, whatever hash the certificate is signed with', async (t) => {
+  test('channelBinding require works with TLS and SCRAM, whatever hash the certificate is signed with', async (t) => {
     for (const server of ['good', 'p384', 'rsa']) {
       await db.receive(server);
       for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
@@ -376,7 +376,7 @@ describe('channelBinding', () => {
     }
   });
 
-  test('require: refused clearly, at once, by every other method', async (t) => {
+  test('channelBinding require is refused at once, with the reason, by every other method', async (t) => {
     const alter = `ALTER ROLE app PASSWORD '${db.app.password}'`;
     await db.node.sql(`SET password_encryption = 'md5'; ${alter}`);
     t.after(() => db.node.sql(alter));
@@ -388,7 +388,7 @@ describe('channelBinding', () => {
     }
   });
 
-  test('require without TLS: refused clearly, at once', async (t) => {
+  test('channelBinding require without TLS is refused at once, with the reason', async (t) => {
     await db.receive(null);
     const error = await refusal(t, 'prefer', { channelBinding: 'require' });
     assert.equal(error.code, 'ERR_AUTH', error.stack);
@@ -399,7 +399,7 @@ describe('channelBinding', () => {
     );
   });
 
-  test('prefer and disable: work with and without TLS', async (t) => {
+  test('channelBinding prefer and disable work with and without TLS', async (t) => {
     for (const server of ['good', null]) {
       await db.receive(server);
       for (const channelBinding of ['prefer', 'disable']) {
@@ -408,8 +408,8 @@ describe('channelBinding', () => {
     }
   });
 
-  // It has a certificate of the right CA for the right name. Only the binding tells that it is not the server's own.
-  test('somebody in the middle with a good certificate is found out, unless it is disabled', async (t) => {
+  // The man in the middle has a certificate of the right CA for the right name. Only channel binding shows that it is not the server's.
+  test('channelBinding finds somebody in the middle with a good certificate, unless it is disabled', async (t) => {
     await db.receive('good');
     const hosts = `localhost:${await impostorFor(t, db.node, db.pki.servers.p384)}`;
     const ssl = { ca: db.pki.ca.pem };

@@ -1,8 +1,7 @@
 'use strict';
 
-// What is carried over TLS: everything. Statements, large results, COPY, notifications, the monitor's looks and requests
-// to cancel; seen by a relay in front of the server, to which nothing may be readable. And what becomes of pools whose
-// hosts have good certificates and bad ones.
+// Everything is encrypted over TLS: statements, large results, COPY, notifications, the monitor and cancel requests. A relay in
+// front of the server checks that nothing is readable. And pools whose hosts have good certificates and bad ones.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -16,7 +15,7 @@ const { ENTRANCES } = require('./tls.matrix.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 
-// Short: a socket's path has room for a hundred characters.
+// Short, because the path of a socket has room for a hundred characters.
 const sockets = fs.mkdtempSync(path.join(os.tmpdir(), 'hs-'));
 fs.chmodSync(sockets, 0o777);
 after(() => fs.rmSync(sockets, { recursive: true, force: true }));
@@ -25,7 +24,7 @@ const db = useTls({ settings: { unix_socket_directories: sockets } });
 
 const ssl = () => ({ ca: db.pki.ca.pem });
 
-/** A pool behind a relay, whose clients may send nothing that can be read. @param {TestContext} t @param {any} [options] */
+/** A pool behind a relay, and a check that its clients sent nothing readable. @param {TestContext} t @param {any} [options] */
 async function watched(t, options) {
   const relay = await relayTo(t, db.node);
   const pool = db.pool(t, { hosts: relay.host.replace('127.0.0.1', 'localhost'), ssl: ssl(), ...options });
@@ -42,8 +41,8 @@ async function watched(t, options) {
   return { pool, relay, check };
 }
 
-describe('over TLS', () => {
-  test('statements, transactions, batches, scripts and errors', async (t) => {
+describe('traffic over TLS', () => {
+  test('TLS: statements, transactions, batches, scripts and errors are encrypted', async (t) => {
     await db.receive('good', { hba: ENTRANCES.tls });
     const { pool, check } = await watched(t);
     await pool.query('CREATE TABLE secret_tls (id int, note text)');
@@ -60,7 +59,7 @@ describe('over TLS', () => {
     check();
   });
 
-  test('large values, both ways', async (t) => {
+  test('TLS: large values, in both directions, are encrypted', async (t) => {
     await db.receive('good');
     const { pool, check } = await watched(t, { poolSize: 1 });
     for (const size of [1, 16_383, 16_384, 16_385, 5_000_000]) {
@@ -71,7 +70,7 @@ describe('over TLS', () => {
     check();
   });
 
-  test('streams', async (t) => {
+  test('TLS: streams are encrypted', async (t) => {
     await db.receive('good');
     const { pool, check } = await watched(t);
     let sum = 0n;
@@ -82,7 +81,7 @@ describe('over TLS', () => {
     check();
   });
 
-  test('COPY, in and out', async (t) => {
+  test('TLS: COPY, in both directions, is encrypted', async (t) => {
     await db.receive('good');
     const { pool, check } = await watched(t);
     await pool.query('CREATE TABLE secret_copy (id int4, note text)');
@@ -95,7 +94,7 @@ describe('over TLS', () => {
     check();
   });
 
-  test('notifications', async (t) => {
+  test('TLS: notifications are encrypted', async (t) => {
     await db.receive('good');
     const { pool, check } = await watched(t);
     /** @type {string[]} */
@@ -108,7 +107,7 @@ describe('over TLS', () => {
     check();
   });
 
-  test('the monitor', async (t) => {
+  test('TLS: the connections of the monitor are encrypted', async (t) => {
     await db.receive('good', { hba: ENTRANCES.tls });
     const name = `tls-monitor-${process.pid}`;
     const { pool, check } = await watched(t, { applicationName: name, monitor: { intervalMs: 50 } });
@@ -126,12 +125,12 @@ describe('over TLS', () => {
   });
 });
 
-describe('a request to cancel', () => {
+describe('TLS: cancel requests', () => {
   for (const [title, options, hba] of /** @type {[string, () => any, string[]][]} */ ([
     ['verify-full', () => ({ ssl: ssl() }), ENTRANCES.tls],
     ['allow, where the server insists on TLS', () => ({ ssl: 'allow' }), ENTRANCES.tls],
   ])) {
-    test(`goes over TLS when the session does: ${title}`, async (t) => {
+    test(`TLS: a cancel request is encrypted when the session is: ${title}`, async (t) => {
       await db.receive('good', { hba });
       const { pool, relay } = await watched(t, { poolSize: 1, monitor: false, ...options() });
       assert.equal((await pool.query(ENCRYPTION))[0].ssl, true);
@@ -149,16 +148,16 @@ describe('a request to cancel', () => {
     });
   }
 
-  test('is plain when the session is', async (t) => {
+  test('TLS: a cancel request is in clear text when the session is', async (t) => {
     await db.receive(null);
     const { pool, relay } = await watched(t, { poolSize: 1, monitor: false, ssl: 'prefer' });
     const error = await failureOf(pool.query('SELECT pg_sleep(60)', [], { timeoutMs: 200 }));
     assert.deepEqual([error.name, error.outcome], ['QueryTimeoutError', 'not-applied']);
-    // As libpq does, it asks again.
+    // As libpq does, the client asks for TLS again.
     assert.ok(relay.conversations().some((text) => text.replace(SSL_REQUEST, '').startsWith(CANCEL_REQUEST)));
   });
 
-  test('by signal, and by the end of the pool', async (t) => {
+  test('TLS: cancel requests by a signal, and by the end of the pool, are encrypted', async (t) => {
     await db.receive('good', { hba: ENTRANCES.tls });
     const { pool, check } = await watched(t);
     const signal = AbortSignal.timeout(200);
@@ -172,7 +171,7 @@ describe('a request to cancel', () => {
 });
 
 describe('before TLS is there', () => {
-  test('nothing is sent that says who we are, and nothing after it has failed', async (t) => {
+  test('TLS: before the handshake, and after one that failed, nothing is sent that names the user', async (t) => {
     await db.receive('unknownCa');
     for (const mode of ['require', 'verify-ca', 'verify-full']) {
       const { pool, relay, check } = await watched(t, { ssl: { mode, ca: db.pki.ca.pem } });
@@ -188,7 +187,7 @@ describe('before TLS is there', () => {
 });
 
 describe('Unix sockets', () => {
-  test('never use TLS, whatever the mode', async (t) => {
+  test('TLS is never used on a Unix socket, whatever the mode', async (t) => {
     await db.receive('unknownCa', { hba: ['local all app scram-sha-256'] });
     for (const how of [false, 'prefer', 'require', ssl(), { ...ssl(), negotiation: 'direct' }]) {
       const pool = db.pool(t, { hosts: sockets, port: db.node.port, ssl: how, poolSize: 1 });
@@ -197,11 +196,11 @@ describe('Unix sockets', () => {
   });
 });
 
-describe('several hosts', () => {
+describe('TLS with several hosts', () => {
   /** @param {string} host */
   const at = (host) => `${host}:${db.node.port}`;
 
-  test('each is verified by its own name; one that fails is stepped over, and says why', async (t) => {
+  test('TLS with several hosts: each is verified by its own name, and one that fails is left out with a reason', async (t) => {
     await db.receive('upperCase'); // for localhost alone
     for (const hosts of [
       [at('127.0.0.1'), at('localhost')],
@@ -216,7 +215,7 @@ describe('several hosts', () => {
     }
   });
 
-  test('a name and its address apart: the name is verified', async (t) => {
+  test('TLS with a host and its address: the name is verified', async (t) => {
     await db.receive('wrongHost'); // for db.example.test
     const { port } = db.node;
     const address = '127.0.0.1';
@@ -229,14 +228,14 @@ describe('several hosts', () => {
     assertTlsError(error, `other.example.test:${port}`, 'CN=wrong-host');
   });
 
-  test('no host has a good one: an error at once', async (t) => {
+  test('TLS with several hosts of which none has a good certificate: an error at once', async (t) => {
     await db.receive('expired');
     const pool = db.pool(t, { hosts: [at('localhost'), at('127.0.0.1')], ssl: ssl() });
     const error = await failureOf(pool.query('SELECT 1'));
     assertTlsError(error, `${error.host}:${db.node.port}`, 'CN=expired');
   });
 
-  test('the others are down: they may come up, so the pool waits; then each has its reason', async (t) => {
+  test('TLS with several hosts, the others down: the pool waits for them, then each has its reason', async (t) => {
     await db.receive('expired');
     const hosts = [at('localhost'), 'localhost:1'];
     const error = await failureOf(db.pool(t, { hosts, ssl: ssl(), acquireTimeoutMs: 1_000 }).query('SELECT 1'));
@@ -247,8 +246,8 @@ describe('several hosts', () => {
   });
 });
 
-describe('a cluster', () => {
-  test('whose primary has a bad certificate: told at once; its standby serves reads, and is found when it is promoted', async (t) => {
+describe('TLS with a cluster', () => {
+  test('TLS with a primary of a bad certificate: an error at once; its standby serves reads, and is found when it is promoted', async (t) => {
     const { expired, good } = db.pki.servers;
     const own = await ownCluster(t, { nodes: 2, synchronous: false, tls: [expired, good] });
     own.needs('entrance', 'failover');
@@ -268,7 +267,7 @@ describe('a cluster', () => {
 });
 
 describe('a certificate that goes bad under a pool', () => {
-  test('sessions go on, new ones are refused at once, and a good one ends the trouble', async (t) => {
+  test('a certificate that expires under a pool: sessions go on, new ones are refused at once, and a good one is taken', async (t) => {
     await db.receive('good');
     const pool = db.pool(t, { ssl: ssl(), poolSize: 1 });
     const tx = await pool.begin();
@@ -286,7 +285,7 @@ describe('a certificate that goes bad under a pool', () => {
     assert.equal((await pool.query(ENCRYPTION))[0].ssl, true);
   });
 
-  test('while others wait for the sessions that are left: their error has the reason', async (t) => {
+  test('a certificate that expires under a pool: statements that wait for the sessions left have the reason in their error', async (t) => {
     await db.receive('good');
     const pool = db.pool(t, { ssl: ssl(), poolSize: 2, acquireTimeoutMs: 1_000 });
     const tx = await pool.begin();

@@ -1,6 +1,6 @@
 'use strict';
 
-// pool.batch(): several statements in one flight, each for itself or all in one transaction.
+// pool.batch(): several statements in one flight, each in a transaction of its own or all in one.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -21,11 +21,11 @@ async function tableFor(t) {
   return { name, insert, ids };
 }
 
-/** What came of each statement: its rows, or the code of its error. @param {any[]} ends */
+/** The result of each statement: its rows, or the code of its error. @param {any[]} ends */
 const told = (ends) => ends.map(({ status, value, reason }) => (status === 'fulfilled' ? value : reason.code));
 
-describe('each for itself', () => {
-  test('results come in order, each with its own error', async (t) => {
+describe('batch() with a transaction of its own for each statement', () => {
+  test('batch(): results come in order, and each failed statement has its own error', async (t) => {
     const pool = db.pool(t);
     const { insert, ids, name } = await tableFor(t);
     for (const _ of range(2)) {
@@ -63,7 +63,7 @@ describe('each for itself', () => {
     }
   });
 
-  test('nothing, rows as arrays, large results', async (t) => {
+  test('batch() takes an empty list, rowMode array and large results', async (t) => {
     const pool = db.pool(t);
     assert.deepEqual(await pool.batch([]), []);
     assert.deepEqual(await pool.batch([], { transaction: true }), []);
@@ -78,7 +78,7 @@ describe('each for itself', () => {
     assert.deepEqual(many.value[19999], [20000, 'x'.repeat(100)]);
   });
 
-  test('2,000 statements on a pool of 2, twice at once, among other work', async (t) => {
+  test('batch(): 2,000 statements on a pool of 2, twice at once, among other work, get their own results', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const batches = range(2).map((b) =>
       pool.batch(range(2000).map((i) => ['SELECT $1::int4 AS v, $2::text AS w', [i, `${b}`]])),
@@ -93,7 +93,7 @@ describe('each for itself', () => {
     for (const [i, rows] of (await Promise.all(others)).entries()) assert.deepEqual(rows, [{ v: i }]);
   });
 
-  test('a plan that DDL has made useless is prepared again', async (t) => {
+  test('batch() prepares a plan again that DDL has made useless', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const { name, insert } = await tableFor(t);
     const select = `SELECT * FROM ${name}`;
@@ -104,7 +104,7 @@ describe('each for itself', () => {
     assert.deepEqual(told(ends), [[row], [{ v: 1 }], [row]]);
   });
 
-  test('a timeout ends what has not ended', async (t) => {
+  test('batch() with timeoutMs ends the statements that have not ended', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const slow = 'SELECT pg_sleep(30)';
     await pool.batch(['SELECT 1 AS v', 'SELECT 2 AS v']);
@@ -115,7 +115,7 @@ describe('each for itself', () => {
     assert.deepEqual(await pool.query('SELECT 3 AS v'), [{ v: 3 }]);
   });
 
-  test('so does a signal, and says its reason', async (t) => {
+  test('batch() with a signal ends the statements that have not ended, with the reason of the signal', async (t) => {
     const applicationName = `signal ${process.pid}`;
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const reason = new Error('enough');
@@ -132,7 +132,7 @@ describe('each for itself', () => {
     assert.deepEqual(await pool.query('SELECT 3 AS v'), [{ v: 3 }]);
   });
 
-  test('a killed backend: what was running is unknown, what is behind it runs elsewhere or is unknown', async (t) => {
+  test('batch() whose backend is killed: the running statement is unknown, and those behind it run elsewhere or are unknown', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const { insert, ids } = await tableFor(t);
     await pool.batch([[insert, [0, 'warm']]]);
@@ -149,7 +149,7 @@ describe('each for itself', () => {
     assert.equal(new Set(present).size, present.length);
   });
 
-  test('when no connection can be had, each hears why', async (t) => {
+  test('batch() without a connection: each statement has the reason as its error', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 100 });
     const tx = await pool.begin();
     await tx.query('SELECT 1');
@@ -164,8 +164,8 @@ describe('each for itself', () => {
   });
 });
 
-describe('in one transaction', () => {
-  test('all or nothing', async (t) => {
+describe('batch() in one transaction', () => {
+  test('batch() in one transaction applies all statements or none', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const { insert, ids } = await tableFor(t);
     const count = range(40).map((i) => [insert, [i, 'x']]);
@@ -173,7 +173,7 @@ describe('in one transaction', () => {
     assert.deepEqual(results[40], [{ v: 5 }]);
     assert.equal(results[0].rowCount, 1);
     assert.deepEqual(await ids(), range(40));
-    // What is wrong, its code, the number of the statement whose error it is.
+    // The wrong statement, the code, and the number of the statement whose error it is.
     const table = /** @type {[any[], string, number | undefined][]} */ ([
       [[insert, [101, 'no']], '23514', 40],
       [['SELECT 1/0'], '22012', 40],
@@ -181,7 +181,7 @@ describe('in one transaction', () => {
       [[insert, ['x', 'x']], '22P02', 40],
       [[insert, [2.5, 'x']], 'ERR_INVALID_PARAM', 40],
       [[insert, [1]], 'ERR_INVALID_PARAM', 40],
-      // Deferred: only COMMIT fails.
+      // A deferred constraint: only COMMIT fails.
       [[insert, [1, 'again']], '23505', undefined],
     ]);
     for (const [wrong, code, index] of table) {
@@ -197,7 +197,7 @@ describe('in one transaction', () => {
     }
   });
 
-  test('its options', async (t) => {
+  test('batch() in one transaction takes isolation and readOnly', async (t) => {
     const pool = db.pool(t);
     const settings =
       "SELECT current_setting('transaction_isolation') AS i, current_setting('transaction_read_only') AS r";
@@ -207,7 +207,7 @@ describe('in one transaction', () => {
     assert.deepEqual(strict, { i: 'serializable', r: 'on' });
   });
 
-  test('travels in one flight, BEGIN first and COMMIT last', async (t) => {
+  test('batch() in one transaction travels in one flight, BEGIN first and COMMIT last', async (t) => {
     db.needsVersion(14, 'older servers do not report their role');
     const { host, sent } = await relayTo(t, db.cluster.primary());
     const pool = db.pool(t, { hosts: [host], poolSize: 1 });
@@ -226,7 +226,7 @@ describe('in one transaction', () => {
     assert.doesNotMatch(each[0], /BEGIN|COMMIT/);
   });
 
-  test('wrong parameters: nothing is sent', async (t) => {
+  test('batch() in one transaction with wrong parameters sends nothing', async (t) => {
     const { host, sent } = await relayTo(t, db.cluster.primary());
     const pool = db.pool(t, { hosts: [host], poolSize: 1 });
     const { insert, ids } = await tableFor(t);
@@ -249,7 +249,7 @@ describe('in one transaction', () => {
     assert.deepEqual(await ids(), [1]);
   });
 
-  test('a plan that DDL has made useless is prepared again', async (t) => {
+  test('batch() in one transaction prepares a plan again that DDL has made useless', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const { name, insert, ids } = await tableFor(t);
     const select = `SELECT * FROM ${name}`;
@@ -260,7 +260,7 @@ describe('in one transaction', () => {
     assert.deepEqual(await ids(), [1, 2]);
   });
 
-  test('a timeout or a signal undoes it', async (t) => {
+  test('batch() in one transaction is undone by a timeout or a signal', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const { insert, ids } = await tableFor(t);
     for (const limit of [() => ({ timeoutMs: 100 }), () => ({ signal: AbortSignal.timeout(100) })]) {
@@ -274,7 +274,7 @@ describe('in one transaction', () => {
     assert.deepEqual(await ids(), [3]);
   });
 
-  test('a killed backend: nothing of it is there, or all of it', async (t) => {
+  test('batch() in one transaction whose backend is killed is applied wholly or not at all', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const { insert, ids } = await tableFor(t);
     const work = [[insert, [1, 'a']], 'SELECT pg_terminate_backend(pg_backend_pid())', [insert, [2, 'b']]];
@@ -285,7 +285,7 @@ describe('in one transaction', () => {
   });
 });
 
-describe('wrong arguments', () => {
+describe('batch() with wrong arguments', () => {
   const sql = 'SELECT 1';
   // statements, options, what the message has to contain
   const table = /** @type {[any, any, RegExp][]} */ ([
@@ -307,7 +307,7 @@ describe('wrong arguments', () => {
     [range(600).map((i) => `SELECT ${i}`), undefined, /512 different/],
   ]);
   for (const [statements, options, message] of table) {
-    test(String(message), async (t) => {
+    test(`batch() refuses wrong arguments, and sends nothing: ${message}`, async (t) => {
       const pool = db.pool(t);
       const error = await failureOf(pool.batch(statements, options));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
@@ -317,7 +317,7 @@ describe('wrong arguments', () => {
   }
 });
 
-test('the logger hears of each statement', async (t) => {
+test('batch(): the logger is called for each statement', async (t) => {
   /** @type {any[]} */
   const events = [];
   const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event) });
@@ -335,7 +335,7 @@ test('the logger hears of each statement', async (t) => {
 });
 
 for (const transaction of [false, true]) {
-  test(`a fence under batches is not noticed, ${transaction ? 'in transactions' : 'each for itself'}`, async (t) => {
+  test(`batch() succeeds through a fence, ${transaction ? 'in transactions' : 'each statement for itself'}`, async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('promote', 'fence');
     const [old, next] = own.cluster.nodes;

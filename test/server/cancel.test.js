@@ -1,18 +1,16 @@
 'use strict';
 
-// Ending a statement before it ends by itself: by timeoutMs, by a signal. What is asserted again and again: the error says
-// what became of the statement, the connection is usable afterwards, and nobody else's statement is hit.
+// Ending a statement before it ends by itself, by timeoutMs or by a signal: the error says what became of the statement, the
+// connection is usable afterwards, and no other statement is hit. Transactions and commits are in cancel.commit.test.js.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { HyperionError } = require('../../client.js');
-const { endings, test, failureOf, range, sleep, until, useCluster } = require('../support/helpers');
+const { endings, test, failureOf, named, range, until, useCluster } = require('../support/helpers');
+const { assertAborted, assertTimeout, countOf } = require('../support/limits');
 
 const db = useCluster({ nodes: 3 });
 
-const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
-
-/** Whether the server runs something of this name that matches. @param {string} applicationName @param {string} like */
+/** Whether a session of this application_name runs a statement that matches `like`. @param {string} applicationName @param {string} like */
 const running = async (applicationName, like) =>
   (
     await db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND state = 'active' AND query LIKE $2", [
@@ -21,32 +19,8 @@ const running = async (applicationName, like) =>
     ])
   ).length > 0;
 
-/** Rows of a table whatever the pool thinks. @param {string} table */
-const countOf = async (table) => Number((await db.sql(`SELECT count(*) AS n FROM ${table}`))[0].n);
-
-/**
- * @param {any} error
- * @param {string} outcome
- */
-function assertTimeout(error, outcome) {
-  assert.deepEqual([error.name, error.code, error.outcome], ['QueryTimeoutError', '57014', outcome], error.stack);
-  assert.ok(error instanceof HyperionError);
-  assert.match(error.message, /timed out after \d+ ms/);
-}
-
-/**
- * @param {any} error
- * @param {unknown} reason
- * @param {string} outcome
- */
-function assertAborted(error, reason, outcome) {
-  assert.deepEqual([error.name, error.code, error.outcome], ['AbortError', 'ABORT_ERR', outcome], error.stack);
-  assert.ok(error instanceof HyperionError);
-  assert.equal(error.cause, reason);
-}
-
 describe('timeoutMs', () => {
-  test('ends a running statement on the server, and the connection goes on', async (t) => {
+  test('timeoutMs ends a running statement on the server, and the connection goes on', async (t) => {
     const applicationName = named('timeout');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -55,7 +29,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the same connection');
   });
 
-  test('undoes what it had done', async (t) => {
+  test('timeoutMs undoes what the statement had done', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE timed (id int)');
     const error = await failureOf(
@@ -64,11 +38,11 @@ describe('timeoutMs', () => {
       }),
     );
     assertTimeout(error, 'not-applied');
-    assert.equal(await countOf('timed'), 0);
+    assert.equal(await countOf(db, 'timed'), 0);
     await pool.query('DROP TABLE timed');
   });
 
-  test('counts from the call: a statement that waits for a connection is given up, and never sent', async (t) => {
+  test('timeoutMs counts from the call: a statement that waits for a connection is given up, and never sent', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE queued (id int)');
     const tx = await pool.begin();
@@ -76,17 +50,17 @@ describe('timeoutMs', () => {
     assertTimeout(error, 'not-applied');
     await tx.rollback();
     await pool.query('SELECT 1');
-    assert.equal(await countOf('queued'), 0);
+    assert.equal(await countOf(db, 'queued'), 0);
     await pool.query('DROP TABLE queued');
   });
 
-  test('while there is no connection to be had', async (t) => {
+  test('timeoutMs ends a call while no connection can be had', async (t) => {
     const pool = db.pool(t, { hosts: db.cluster.hosts.slice(1), acquireTimeoutMs: 50_000 });
     assertTimeout(await failureOf(pool.query('SELECT 1', [], { timeoutMs: 100 })), 'not-applied');
     assertTimeout(await failureOf(pool.begin({ timeoutMs: 100 })), 'not-applied');
   });
 
-  test('does not touch a statement that is quick enough', async (t) => {
+  test('timeoutMs does not touch a statement that is quick enough', async (t) => {
     const pool = db.pool(t);
     const answers = await Promise.all(
       range(100).map((i) => pool.query('SELECT $1::int4 AS v', [i], { timeoutMs: 30_000 })),
@@ -96,7 +70,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { timeoutMs: undefined }), [{ v: 1 }]);
   });
 
-  test('in the middle of a large result', async (t) => {
+  test('timeoutMs in the middle of a large result: the statement ends, and the connection goes on', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const error = await failureOf(
       pool.query("SELECT i, repeat('x', 200) FROM generate_series(1, 100000000) i", [], { timeoutMs: 200 }),
@@ -105,7 +79,7 @@ describe('timeoutMs', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('on a node that is frozen: bounded, and its outcome is unknown if it was sent', async (t) => {
+  test('timeoutMs on a frozen node ends the call, and the outcome is unknown if the statement was sent', async (t) => {
     db.needs('freeze');
     const primary = db.cluster.primary();
     const pool = db.pool(t, { hosts: primary.address, poolSize: 1 });
@@ -120,7 +94,7 @@ describe('timeoutMs', () => {
     };
     assert.equal(await gaveUp('INSERT INTO frozen VALUES (1)'), 'unknown');
     await until('the pool is back', async () => pool.query('SELECT 1'));
-    // What the connection does not know yet is prepared first: the server has heard of it, and was not told to run it.
+    // A statement that the connection has not prepared yet is prepared first: the server knows it, and was not told to run it.
     assert.equal(await gaveUp('INSERT INTO frozen VALUES (2)'), 'not-applied');
     await until('the pool is back', async () => pool.query('SELECT 1'));
     assert.equal(await pool.value('SELECT count(*)::int4 FROM frozen WHERE id = 2'), 0);
@@ -129,7 +103,7 @@ describe('timeoutMs', () => {
 });
 
 describe('signal', () => {
-  test('already aborted: nothing is sent', async (t) => {
+  test('signal that is already aborted: nothing is sent', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE aborted (id int)');
     const reason = new Error('changed my mind');
@@ -158,14 +132,14 @@ describe('signal', () => {
       'and the transaction goes on',
     );
     await tx.commit();
-    assert.equal(await countOf('aborted'), 0);
+    assert.equal(await countOf(db, 'aborted'), 0);
     const fresh = db.pool(t);
     await failureOf(fresh.query('SELECT 1', [], { signal }));
     assert.equal(fresh.status().size, 0, 'no connection was opened for it');
     await pool.query('DROP TABLE aborted');
   });
 
-  test('in the tick of the call', async (t) => {
+  test('signal aborted in the tick of the call: the statement is not applied', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE same_tick (id int)');
     const controller = new AbortController();
@@ -174,11 +148,11 @@ describe('signal', () => {
     );
     controller.abort('now');
     assertAborted(await failing, 'now', 'not-applied');
-    assert.equal(await countOf('same_tick'), 0);
+    assert.equal(await countOf(db, 'same_tick'), 0);
     await pool.query('DROP TABLE same_tick');
   });
 
-  test('while it waits for a connection', async (t) => {
+  test('signal aborted while the statement waits for a connection: it is never sent', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE waiting (id int)');
     const tx = await pool.begin();
@@ -190,11 +164,11 @@ describe('signal', () => {
     assert.equal(pool.status().waiting, 0);
     await tx.rollback();
     await pool.query('SELECT 1');
-    assert.equal(await countOf('waiting'), 0);
+    assert.equal(await countOf(db, 'waiting'), 0);
     await pool.query('DROP TABLE waiting');
   });
 
-  test('while it runs', async (t) => {
+  test('signal aborted while the statement runs: it is cancelled, and the connection goes on', async (t) => {
     const applicationName = named('abort');
     const pool = db.pool(t, { poolSize: 1, applicationName });
     const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
@@ -207,7 +181,7 @@ describe('signal', () => {
     assert.deepStrictEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }], 'the same connection');
   });
 
-  test('after its end: nothing happens, to nobody', async (t) => {
+  test('signal aborted after the end of its statement: nothing is cancelled', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const controller = new AbortController();
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v', [], { signal: controller.signal }), [{ v: 1 }]);
@@ -216,7 +190,7 @@ describe('signal', () => {
     assert.deepStrictEqual(await other, [{ v: 2 }]);
   });
 
-  test('AbortSignal.timeout and AbortSignal.any', async (t) => {
+  test('signal may be one of AbortSignal.timeout() and AbortSignal.any()', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(
       pool.query('SELECT pg_sleep(30)', [], { signal: AbortSignal.any([AbortSignal.timeout(50)]) }),
@@ -225,7 +199,7 @@ describe('signal', () => {
     assert.equal(error.cause.name, 'TimeoutError');
   });
 
-  test('one signal for many statements', async (t) => {
+  test('signal: one for many statements ends them all', async (t) => {
     /** @type {Error[]} */
     const warnings = [];
     const hear = (/** @type {Error} */ warning) => warnings.push(warning);
@@ -241,7 +215,7 @@ describe('signal', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('leaves no listener behind', async (t) => {
+  test('signal: no listener stays on it', async (t) => {
     const { getEventListeners } = require('node:events');
     const pool = db.pool(t);
     const { signal } = new AbortController();
@@ -263,7 +237,7 @@ describe('signal', () => {
     ['x', /options/],
     [5, /options/],
   ]);
-  test('wrong options send nothing and are named', async (t) => {
+  test('wrong options of query() are refused by name, and nothing is sent', async (t) => {
     const pool = db.pool(t);
     for (const [options, message] of WRONG) {
       const error = await failureOf(pool.query('SELECT 1', [], options));
@@ -274,8 +248,8 @@ describe('signal', () => {
   });
 });
 
-describe('a cancel never hits a neighbour', () => {
-  test('hundreds of them, racing with the ends of their statements', async (t) => {
+describe('a cancel never hits another statement', () => {
+  test('cancel: hundreds of them race with the ends of their statements, and no other statement is hit', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 60_000 });
     let over = false;
     let neighbours = 0;
@@ -291,7 +265,7 @@ describe('a cancel never hits a neighbour', () => {
     const counts = { done: 0, cancelled: 0 };
     const cancellers = range(4).map(async (client) => {
       for (let i = 0; i < 120; i++) {
-        // Statements of about 2 ms, limits of 1 to 4 ms: many a cancel arrives just too late.
+        // Statements of about 2 ms, limits of 1 to 4 ms: many cancel requests arrive just too late.
         const sql = 'SELECT $1::int4 AS v FROM pg_sleep(0.002)';
         const limit = 1 + (i % 4);
         const controller = new AbortController();
@@ -316,7 +290,7 @@ describe('a cancel never hits a neighbour', () => {
     assert.ok(neighbours > 200, `${neighbours}`);
   });
 
-  test('on the only connection there is', async (t) => {
+  test('cancel on the only connection of a pool does not hit the next statement', async (t) => {
     const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 60_000 });
     for (let i = 0; i < 150; i++) {
       const [cancelled, ...rest] = await endings([
@@ -329,7 +303,7 @@ describe('a cancel never hits a neighbour', () => {
     }
   });
 
-  test('in a transaction: the next statement of it is not hit', async (t) => {
+  test('cancel in a transaction does not hit its next statement', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     let finished = 0;
     for (let i = 0; i < 100; i++) {
@@ -345,7 +319,7 @@ describe('a cancel never hits a neighbour', () => {
     assert.ok(finished < 100);
   });
 
-  test('what an error says is what was done', async (t) => {
+  test('cancel: the outcome of each error is what the server has done', async (t) => {
     const pool = db.pool(t, { poolSize: 3, acquireTimeoutMs: 60_000 });
     await pool.query('CREATE TABLE outcomes (id int)');
     const ended = await endings(
@@ -358,230 +332,7 @@ describe('a cancel never hits a neighbour', () => {
       if (!error || error.outcome === 'applied') assert.ok(present.has(i), `${i} was acknowledged`);
       else if (error.outcome === 'not-applied') assert.ok(!present.has(i), `${i} was not applied`);
     });
-    assert.equal(present.size, await countOf('outcomes'), 'none twice');
+    assert.equal(present.size, await countOf(db, 'outcomes'), 'none twice');
     await pool.query('DROP TABLE outcomes');
-  });
-});
-
-describe('in a transaction', () => {
-  test('timeoutMs of a statement: the transaction is aborted, and can be rolled back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)', [], { timeoutMs: 50 })), 'not-applied');
-    assert.equal((await failureOf(tx.query('SELECT 1'))).code, '25P02');
-    await tx.rollback();
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('transaction(): timeoutMs ends it wherever it is', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('CREATE TABLE in_tx (id int)');
-    const bodies = /** @type {((tx: any) => Promise<unknown>)[]} */ ([
-      async (tx) => {
-        await tx.query('INSERT INTO in_tx VALUES (1)');
-        await tx.query('SELECT pg_sleep(30)');
-      },
-      async (tx) => {
-        await tx.query('INSERT INTO in_tx VALUES (1)');
-        await new Promise(() => {});
-      },
-      async (tx) => {
-        for (;;) await tx.query('INSERT INTO in_tx VALUES (1)');
-      },
-    ]);
-    for (const body of bodies) {
-      const error = await failureOf(pool.transaction(body, { timeoutMs: 150 }));
-      assertTimeout(error, 'not-applied');
-      assert.equal(await countOf('in_tx'), 0);
-      await until('the connection is back', () => pool.status().inUse === 0);
-    }
-    await pool.query('DROP TABLE in_tx');
-  });
-
-  test('transaction(): the signal ends it wherever it is', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('CREATE TABLE abort_tx (id int)');
-    for (const last of ['SELECT pg_sleep(30)', null]) {
-      const controller = new AbortController();
-      const failing = failureOf(
-        pool.transaction(
-          async (/** @type {any} */ tx) => {
-            await tx.query('INSERT INTO abort_tx VALUES (1)');
-            setTimeout(() => controller.abort('enough'), 50);
-            await (last ? tx.query(last) : new Promise(() => {}));
-          },
-          { signal: controller.signal },
-        ),
-      );
-      assertAborted(await failing, 'enough', 'not-applied');
-      assert.equal(await countOf('abort_tx'), 0);
-    }
-    await pool.query('DROP TABLE abort_tx');
-  });
-
-  test('begin() with timeoutMs: what comes too late is refused, and the connection comes back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('SELECT 1');
-    const tx = await pool.begin({ timeoutMs: 100 });
-    assertTimeout(await failureOf(tx.query('SELECT pg_sleep(30)')), 'not-applied');
-    await tx.rollback();
-    const late = await pool.begin({ timeoutMs: 50 });
-    await sleep(100);
-    assertTimeout(await failureOf(late.query('SELECT 1')), 'not-applied');
-    await late.rollback();
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('begin() with a signal', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const controller = new AbortController();
-    const tx = await pool.begin({ signal: controller.signal });
-    await tx.query('SELECT 1');
-    setTimeout(() => controller.abort('stop'), 50);
-    assertAborted(await failureOf(tx.query('SELECT pg_sleep(30)')), 'stop', 'not-applied');
-    assertAborted(await failureOf(tx.query('SELECT 1')), 'stop', 'not-applied');
-    await tx.rollback();
-  });
-
-  test('begin() that waits for a connection is given up', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    assertTimeout(await failureOf(pool.begin({ timeoutMs: 50 })), 'not-applied');
-    const controller = new AbortController();
-    const waiting = failureOf(pool.begin({ signal: controller.signal }));
-    await until('it waits', () => pool.status().waiting === 1);
-    controller.abort('stop');
-    assertAborted(await waiting, 'stop', 'not-applied');
-    await tx.rollback();
-    await (await pool.begin()).rollback();
-  });
-});
-
-// PostgreSQL answers a cancel during the wait for a standby with success and a warning.
-describe('while a commit waits for its standby', () => {
-  /**
-   * Both standbys frozen; thawed at the end.
-   * @param {() => Promise<void>} body
-   */
-  async function withFrozenStandbys(body) {
-    db.needs('freeze');
-    db.needsSynchronous();
-    const standbys = db.cluster.standbys();
-    await Promise.all(standbys.map((node) => node.freeze()));
-    try {
-      await body();
-    } finally {
-      await Promise.all(standbys.map((node) => node.thaw()));
-    }
-  }
-
-  /**
-   * Ends what waits for a standby.
-   * @param {string} applicationName
-   * @param {string} how
-   */
-  async function endWaiting(applicationName, how) {
-    await until(
-      'it waits for a standby',
-      async () =>
-        (
-          await db.sql(
-            `SELECT ${how}(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'`,
-            [applicationName],
-          )
-        ).length > 0,
-    );
-  }
-
-  test('a statement that is given up then is unknown, never a success', async (t) => {
-    const pool = db.pool(t, { poolSize: 2, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE replicated (id int)');
-    await withFrozenStandbys(async () => {
-      assertTimeout(
-        await failureOf(pool.query('INSERT INTO replicated VALUES (1)', [], { timeoutMs: 200 })),
-        'unknown',
-      );
-      assertTimeout(
-        await failureOf(pool.query('INSERT INTO replicated VALUES (2) RETURNING id', [], { timeoutMs: 200 })),
-        'unknown',
-      );
-      const controller = new AbortController();
-      const failing = failureOf(pool.query('INSERT INTO replicated VALUES (3)', [], { signal: controller.signal }));
-      setTimeout(() => controller.abort('stop'), 200);
-      assertAborted(await failing, 'stop', 'unknown');
-      assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'reads go on');
-    });
-    assert.ok((await countOf('replicated')) <= 3);
-    await pool.query('DROP TABLE replicated');
-  });
-
-  test('COMMIT of a transaction, cancelled by somebody else: unknown', async (t) => {
-    const applicationName = named('commit');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE commits (id int)');
-    await withFrozenStandbys(async () => {
-      const tx = await pool.begin();
-      await tx.query('INSERT INTO commits VALUES (1)');
-      const failing = failureOf(tx.commit());
-      await endWaiting(applicationName, 'pg_cancel_backend');
-      const error = await failing;
-      assert.deepEqual([error.code, error.outcome], ['ERR_OUTCOME_UNKNOWN', 'unknown'], error.stack);
-      assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'a read behind it is none of that');
-    });
-    await pool.query('DROP TABLE commits');
-  });
-
-  test('pg_terminate_backend and pg_cancel_backend by somebody else: unknown', async (t) => {
-    const applicationName = named('terminated');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE ended_by (id int)');
-    await withFrozenStandbys(async () => {
-      for (const end of ['pg_cancel_backend', 'pg_terminate_backend']) {
-        const failing = failureOf(pool.query('INSERT INTO ended_by VALUES (1)'));
-        await endWaiting(applicationName, end);
-        const error = await failing;
-        assert.deepEqual([error.code, error.outcome], ['ERR_OUTCOME_UNKNOWN', 'unknown'], `${end}: ${error.stack}`);
-      }
-    });
-    await pool.query('DROP TABLE ended_by');
-  });
-
-  test('a declared read in the pipe with it has nothing to be replicated', async (t) => {
-    const applicationName = named('beside');
-    const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE beside (id int)');
-    const write = () => pool.query('INSERT INTO beside VALUES (1)');
-    const read = () => pool.query('SELECT 1 AS one', [], { readOnly: true });
-    const batch = () => pool.batch(['SELECT 1 AS one'], { readOnly: true });
-    await until('they share the connection', async () => {
-      const before = pool.status().pipelined;
-      await Promise.all([write(), read(), batch()]);
-      return pool.status().pipelined > before;
-    });
-    await withFrozenStandbys(async () => {
-      const all = endings([write(), read(), batch()]);
-      await endWaiting(applicationName, 'pg_cancel_backend');
-      const [written, readAlone, [inBatch]] = (await all).map(({ value, error }) => error ?? value);
-      assert.equal(written.code, 'ERR_OUTCOME_UNKNOWN');
-      assert.deepEqual([readAlone, inBatch.value], [[{ one: 1 }], [{ one: 1 }]]);
-    });
-    await pool.query('DROP TABLE beside');
-  });
-
-  test('transaction(): its limits hold for COMMIT too, and then it is unknown', async (t) => {
-    const pool = db.pool(t, { poolSize: 1, hosts: db.cluster.primary().address });
-    await pool.query('CREATE TABLE committing (id int)');
-    await withFrozenStandbys(async () => {
-      const insert = (/** @type {any} */ tx) => tx.query('INSERT INTO committing VALUES (1)');
-      const bounded = (/** @type {Promise<unknown>} */ promise) =>
-        Promise.race([endings([promise]), sleep(6_000, [{ error: new Error('it still waits') }])]);
-      const [{ error: late }] = await bounded(pool.transaction(insert, { timeoutMs: 300 }));
-      assertTimeout(late, 'unknown');
-      const controller = new AbortController();
-      setTimeout(() => controller.abort('stop'), 200);
-      const [{ error: stopped }] = await bounded(pool.transaction(insert, { signal: controller.signal }));
-      assertAborted(stopped, 'stop', 'unknown');
-    });
-    await pool.query('DROP TABLE committing');
   });
 });

@@ -1,7 +1,7 @@
 'use strict';
 
-// How values arrive and are sent where the user has a say: choices, parsers, serializers, for a pool and for a call; and
-// what has members: composites, ranges, hstores.
+// Values under the control of the user: the option types with choices, parsers and serializers, for a pool and for a call; and
+// values with members: composites, ranges, hstores.
 
 const assert = require('node:assert/strict');
 const { before, describe } = require('node:test');
@@ -31,10 +31,10 @@ const makeTypes = () => {
 /** @param {any} on @param {string} sql @param {any[]} [params] @param {any} [options] */
 const row = async (on, sql, params, options) => (await on.query(sql, params, options))[0];
 
-describe('parsers', () => {
+describe('types.parsers', () => {
   before(makeTypes);
   const seen = (/** @type {string} */ text) => `<${text}>`;
-  // SQL of a value, the parser's name, what arrives
+  // SQL of a value, the name of the parser, the result
   for (const [literal, name, expected] of /** @type {[string, string, unknown][]} */ ([
     ['5::int8', 'int8', '<5>'],
     ['5::int8', '20', '<5>'],
@@ -62,7 +62,7 @@ describe('parsers', () => {
     ['NULL::int8', 'int8', null],
     ['5::int4', 'int8', 5],
   ])) {
-    test(`${name} for ${literal}`, async (t) => {
+    test(`types.parsers: the parser of ${name} is given ${literal}`, async (t) => {
       const pool = db.pool(t, { types: { parsers: { [name]: seen } } });
       const sql = `SELECT ${literal} AS v, 1::int2 AS other`;
       assert.deepStrictEqual(await row(pool, sql), { v: expected, other: 1 });
@@ -72,7 +72,7 @@ describe('parsers', () => {
     });
   }
 
-  test('one that throws rejects its statement by name, and nothing else', async (t) => {
+  test('types.parsers: a parser that throws rejects its statement, names the column, and harms no other statement', async (t) => {
     const broken = new Error('no such mood');
     const pool = db.pool(t, {
       types: {
@@ -98,7 +98,7 @@ describe('parsers', () => {
     assert.match(stack, /choices\.test\.js/);
   });
 
-  test("a call has its own, and the next one the pool's", async (t) => {
+  test('types.parsers: a call has parsers of its own, and the next call those of the pool', async (t) => {
     const pool = db.pool(t, { types: { int8: 'number', parsers: { mood: seen } } });
     const sql = "SELECT 5::int8 AS i, 'ok'::mood AS m, '{}'::json AS j";
     const mine = { int8: 'string', json: 'string', parsers: { mood: null } };
@@ -118,7 +118,7 @@ describe('parsers', () => {
     assert.equal(batched.i, '5');
   });
 
-  test('two pools have their own, though they share the shapes of rows', async (t) => {
+  test('types.parsers: two pools have their own, though they share the shapes of rows', async (t) => {
     const pools = ['a', 'b'].map((mark) =>
       db.pool(t, { types: { parsers: { int4: (/** @type {string} */ text) => mark + text } } }),
     );
@@ -126,7 +126,7 @@ describe('parsers', () => {
     assert.deepStrictEqual(rows, [{ v: 'a1' }, { v: 'b1' }]);
   });
 
-  test('parsers that nobody has any more are let go', async () => {
+  test('types.parsers: functions that nobody refers to any more are collected', async () => {
     const lines = await printedBy(
       db,
       `const pool = createPool(options);
@@ -143,9 +143,9 @@ describe('parsers', () => {
   });
 });
 
-describe('types that nobody knows', () => {
+describe('types unknown to the codec', () => {
   before(makeTypes);
-  test('a Buffer, and one notice', async (t) => {
+  test('a value of an unknown type is a Buffer, and the pool raises one notice', async (t) => {
     const pool = db.pool(t);
     /** @type {any[]} */
     const notices = [];
@@ -158,7 +158,7 @@ describe('types that nobody knows', () => {
     assert.equal(own.length, 2, 'the type and its array');
     assert.deepStrictEqual([own[0].severity, own[0].dataType], ['WARNING', 'odd']);
     assert.match(own[0].hint, /types\.parsers/);
-    // Its arrays have a delimiter of their own.
+    // Arrays of this type have a delimiter of their own.
     assert.deepStrictEqual(
       (await row(pool, 'SELECT $1::odd[]::text AS v', [['a,b', 'c:d', null]])).v,
       '{a,b:"c:d":NULL}',
@@ -167,7 +167,7 @@ describe('types that nobody knows', () => {
   });
 });
 
-describe('serializers', () => {
+describe('types.serializers', () => {
   before(makeTypes);
   class Point {
     /** @param {number} x @param {number} y */
@@ -198,7 +198,7 @@ describe('serializers', () => {
     ['$1::pair', { a: null }, { a: null, b: null, m: null }],
     ['$1::text', 'as it is', 'as it is'],
   ])) {
-    test(`${sql} with ${JSON.stringify(param)}`, async (t) => {
+    test(`types.serializers: ${sql} with ${JSON.stringify(param)}`, async (t) => {
       const pool = db.pool(t, { types });
       for (const _ of range(2)) assert.deepStrictEqual(await row(pool, `SELECT ${sql} AS v`, [param]), { v: expected });
       assert.deepStrictEqual(await row(db.pool(t), `SELECT ${sql} AS v`, [param], { types }), { v: expected });
@@ -207,7 +207,7 @@ describe('serializers', () => {
     });
   }
 
-  test('statements of a transaction keep their order, and a mistake spoils one of them', async (t) => {
+  test('types.serializers: statements of a transaction keep their order, and a mistake spoils one of them', async (t) => {
     const pool = db.pool(t, { types });
     await pool.query('CREATE TABLE IF NOT EXISTS steps (n int4, at serial)');
     await pool
@@ -241,7 +241,7 @@ describe('serializers', () => {
     ],
     ['returns a number', () => 5, /\$1: the serializer for point must return a string or null/],
   ])) {
-    test(`one that ${name}: nothing is sent`, async (t) => {
+    test(`types.serializers: a serializer that ${name} rejects its statement, and nothing is sent`, async (t) => {
       const pool = db.pool(t, { types: { serializers: { point: serializer } } });
       const error = await failureOf(pool.query('SELECT $1::point', [1]));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
@@ -249,7 +249,7 @@ describe('serializers', () => {
     });
   }
 
-  test('rows of a load', async (t) => {
+  test('types.serializers: rows of copyFrom() go through them', async (t) => {
     const pool = db.pool(t, { types });
     await pool.query('TRUNCATE loads');
     const rows = [
@@ -266,7 +266,7 @@ describe('serializers', () => {
   });
 });
 
-describe('options that are wrong', () => {
+describe('types: wrong values', () => {
   before(makeTypes);
   const bad = { message: /./ };
   for (const [types, message] of /** @type {[any, RegExp][]} */ ([
@@ -277,7 +277,7 @@ describe('options that are wrong', () => {
     [{ parsers: { '': Number } }, /must not be empty/],
     [{ serializers: { int8: true } }, /types\.serializers\.int8 must be a function/],
   ])) {
-    test(JSON.stringify(types), async (t) => {
+    test(`types: ${JSON.stringify(types)} is refused for a pool and for a call`, async (t) => {
       assert.throws(() => db.pool(t, { types }), { ...bad, code: 'ERR_INVALID_OPTION', message });
       const error = await failureOf(db.pool(t).query('SELECT 1', [], { types }));
       assert.match(error.message, message);
@@ -285,7 +285,7 @@ describe('options that are wrong', () => {
   }
 });
 
-describe('objects', () => {
+describe('objects as parameters', () => {
   before(makeTypes);
   const deep = {
     low: { a: 1, b: ['x"\\,{}', '', null], m: 'ok' },
@@ -296,7 +296,7 @@ describe('objects', () => {
     doc: { k: [1, { l: null }] },
   };
 
-  test('what arrives goes back', async (t) => {
+  test('an object sent as a composite, an array of composites or JSON comes back the same', async (t) => {
     const pool = db.pool(t);
     for (const sent of [deep, { ...deep, at: new Date('2024-01-01') }]) {
       for (const _ of range(2)) assert.deepStrictEqual((await row(pool, 'SELECT $1::box2 AS v', [sent])).v, deep);
@@ -305,7 +305,7 @@ describe('objects', () => {
     }
   });
 
-  test('at its first use a statement does not know what it needs: an object that changes meanwhile does not matter', async (t) => {
+  test('the first use of a statement sends an object as it was at the call, though the object changes meanwhile', async (t) => {
     const pool = db.pool(t);
     const changing = { a: 1, b: ['before'], m: null };
     const answer = pool.query('SELECT $1::pair AS v, $2::jsonb AS j', [changing, changing]);
@@ -326,7 +326,7 @@ describe('objects', () => {
     ['$1::int4', { a: 1 }, /object cannot be sent as int4/],
     ['$1::int4multirange', [1], /number cannot be sent as int4multirange/],
   ])) {
-    test(`refused: ${sql} with ${JSON.stringify(param)}`, async (t) => {
+    test(`an object that does not fit is refused: ${sql} with ${JSON.stringify(param)}`, async (t) => {
       if (sql.includes('multirange')) db.needsVersion(14, 'multiranges');
       const pool = db.pool(t);
       for (const _ of range(2)) {
@@ -338,7 +338,7 @@ describe('objects', () => {
     });
   }
 
-  test('JSON has what JSON.stringify would write, and BigInts with all their digits', async (t) => {
+  test('a JSON parameter has what JSON.stringify would write, and BigInts with all their digits', async (t) => {
     const pool = db.pool(t);
     class Money {
       toJSON() {
@@ -369,7 +369,7 @@ describe('objects', () => {
     assert.equal((await failureOf(pool.query('SELECT $1::json', [circle]))).code, 'ERR_INVALID_PARAM');
   });
 
-  test('a type that is altered: told, and known the next time', async (t) => {
+  test('a composite type that is altered: ERR_DECODE once at most, then its new members are known', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('DROP TYPE IF EXISTS growing; '.slice(0, -2));
     await pool.query('CREATE TYPE growing AS (a int4)');

@@ -1,11 +1,11 @@
 'use strict';
 
-// Scripts: several statements by the simple protocol, as migrations and dumps are. What goes wrong under one, on the
-// wire and in the cluster, is in exec.failures.test.js.
+// Scripts: several statements by the simple protocol, as migrations and dumps are. Their transactions are in
+// exec.transactions.test.js; failures of the connection and of the cluster are in test/cluster/exec.failures.test.js.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { DatabaseError, ParameterError } = require('../../client.js');
+const { ParameterError } = require('../../client.js');
 const { test, failureOf, range, useCluster } = require('../support/helpers');
 
 const db = useCluster({ nodes: 1, synchronous: false });
@@ -13,10 +13,7 @@ const db = useCluster({ nodes: 1, synchronous: false });
 /** Each result as `[command, rowCount, rows]`. @param {any[]} results */
 const told = (results) => results.map((rows) => [rows.command, rows.rowCount, [...rows]]);
 
-const exists = async (/** @type {string} */ table) =>
-  (await db.sql('SELECT to_regclass($1) IS NOT NULL AS there', [table]))[0].there;
-
-describe('an array with the rows of each statement', () => {
+describe('exec(): an array with the rows of each statement', () => {
   const table = /** @type {[string, unknown[]][]} */ ([
     ['', []],
     [' \n\t', []],
@@ -76,7 +73,7 @@ describe('an array with the rows of each statement', () => {
     ],
   ]);
   for (const [script, results] of table) {
-    test(JSON.stringify(script).slice(0, 100), async (t) => {
+    test(`exec(): the results of ${JSON.stringify(script).slice(0, 100)}`, async (t) => {
       const pool = db.pool(t);
       assert.deepStrictEqual(told(await pool.exec(script)), results);
       if (/BEGIN/.test(script)) return;
@@ -87,7 +84,7 @@ describe('an array with the rows of each statement', () => {
     });
   }
 
-  test('values are those of query(), whatever the type', async (t) => {
+  test('exec(): values are those of query(), whatever the type', async (t) => {
     const pool = db.pool(t);
     await pool.exec(`CREATE TYPE mood AS ENUM ('sad', 'it''s'); CREATE TYPE pair AS (a int8, b mood[]);
       CREATE DOMAIN positive AS int CHECK (VALUE > 0)`);
@@ -131,7 +128,7 @@ describe('an array with the rows of each statement', () => {
     await pool.exec('DROP TYPE pair; DROP TYPE mood; DROP DOMAIN positive');
   });
 
-  test('rowMode and types, as for query()', async (t) => {
+  test('exec() takes rowMode and types as query() does', async (t) => {
     const pool = db.pool(t, { types: { int8: 'string' } });
     const script = 'SELECT 1::int8 AS a, 2 AS a; SELECT 3::int8';
     assert.deepStrictEqual(await pool.exec(script, { rowMode: 'array' }), [[['1', 2]], [['3']]]);
@@ -145,7 +142,7 @@ describe('an array with the rows of each statement', () => {
     );
   });
 
-  test('a type that is gone, changed or new at the end of the script', async (t) => {
+  test('exec(): values of a type that the script itself creates, drops or renames are read', async (t) => {
     const pool = db.pool(t);
     const [, rows] = await pool.exec(
       "CREATE TYPE brief AS ENUM ('a'); SELECT 'a'::brief AS v, 1 AS n; DROP TYPE brief",
@@ -159,7 +156,7 @@ describe('an array with the rows of each statement', () => {
       "CREATE TYPE born AS ENUM ('a'); SELECT 'a'::born AS v; ALTER TYPE born RENAME TO grown",
     );
     assert.equal(before.fields[0].typeName, 'grown');
-    // The look-up fails, and the script has run all the same.
+    // The look-up of the type fails, and the script has run all the same.
     const script = 'SELECT NULL::grown AS v, 1 AS n; REVOKE SELECT ON pg_type FROM PUBLIC; SET ROLE pg_monitor';
     try {
       const [late] = await pool.exec(script);
@@ -172,69 +169,7 @@ describe('an array with the rows of each statement', () => {
   });
 });
 
-describe('one transaction, unless the script says otherwise', () => {
-  // script, SQLSTATE or code, statementIndex, outcome, what is there afterwards
-  const table = /** @type {[string, string, number | undefined, string, boolean][]} */ ([
-    ['CREATE TABLE made (id int); SELECT 1/0; SELECT 2', '22012', 1, 'not-applied', false],
-    ['SELECT 1/0; CREATE TABLE made (id int)', '22012', 0, 'not-applied', false],
-    ['CREATE TABLE made (id int); COMMIT; SELECT 1; SELECT 1/0', '22012', 3, 'unknown', true],
-    ['BEGIN; CREATE TABLE made (id int); COMMIT; SELECT 1/0', '22012', 3, 'unknown', true],
-    ['BEGIN; CREATE TABLE made (id int); ROLLBACK; SELECT 1/0', '22012', 3, 'not-applied', false],
-    ['BEGIN; CREATE TABLE made (id int); SELECT 1/0; COMMIT', '22012', 2, 'not-applied', false],
-    // Refused before anything runs: which statement it is in, only the position tells.
-    ['CREATE TABLE made (id int); SELECT FROM FROM', '42601', undefined, 'not-applied', false],
-    ["CREATE TABLE made (id int); SELECT 'open", '42601', undefined, 'not-applied', false],
-    ['CREATE TABLE made (id int); VACUUM made', '25001', 1, 'not-applied', false],
-    [
-      'CREATE TABLE made (id int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO made VALUES (1), (1)',
-      '23505',
-      1,
-      'not-applied',
-      false,
-    ],
-    ['BEGIN; CREATE TABLE made (id int)', 'ERR_TRANSACTION_OPEN', undefined, 'not-applied', false],
-    ['CREATE TABLE made (id int); COMMIT; BEGIN; DROP TABLE made', 'ERR_TRANSACTION_OPEN', undefined, 'unknown', true],
-    [
-      'CREATE TABLE made (id int); COPY made FROM STDIN; SELECT 1',
-      'ERR_COPY_IN_SCRIPT',
-      undefined,
-      'not-applied',
-      false,
-    ],
-    ['SELECT $1::int', '42P02', 0, 'not-applied', false],
-  ]);
-  for (const [script, code, index, outcome, there] of table) {
-    test(script, async (t) => {
-      const pool = db.pool(t, { poolSize: 1 });
-      const error = await failureOf(pool.exec(script));
-      assert.deepEqual([error.code, error.statementIndex, error.outcome], [code, index, outcome], error.stack);
-      assert.match(error.stack, /exec\.test\.js/);
-      assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-      assert.equal(await exists('made'), there);
-      await pool.query('DROP TABLE IF EXISTS made');
-    });
-  }
-
-  test('position counts from the beginning of the script', async (t) => {
-    const script = "SELECT 'é\u{1F600}';\nSELECT nope FROM pg_class";
-    const error = await failureOf(db.pool(t).exec(script));
-    assert.ok(error instanceof DatabaseError);
-    assert.deepEqual(
-      [error.code, error.position, error.statementIndex],
-      ['42703', [...script.slice(0, script.indexOf('nope'))].length + 1, 1],
-    );
-  });
-
-  test('COPY TO STDOUT is refused, too, and may have run by then', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const error = await failureOf(pool.exec('SELECT 1; COPY pg_class TO STDOUT; SELECT 2'));
-    assert.deepEqual([error.code, error.outcome], ['ERR_COPY_IN_SCRIPT', 'unknown']);
-    assert.match(error.message, /copyFrom\(\) or copyTo\(\)/);
-    assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-});
-
-test('what cannot be sent is refused', async (t) => {
+test('exec() refuses what cannot be sent', async (t) => {
   const pool = db.pool(t);
   const table = /** @type {[unknown, unknown, RegExp][]} */ ([
     [undefined, undefined, /script must be a string, not undefined/],
@@ -261,7 +196,7 @@ test('what cannot be sent is refused', async (t) => {
   assert.equal((await failureOf(pool.exec('SELECT 1'))).code, 'ERR_POOL_CLOSED');
 });
 
-describe('what a script does to its session stays there', () => {
+describe('exec(): what a script changes in its session', () => {
   const DUMP = `
     -- PostgreSQL database dump
     SET statement_timeout = 0; SET lock_timeout = 0; SET client_encoding = 'UTF8'; SET standard_conforming_strings = on;
@@ -306,7 +241,7 @@ describe('what a script does to its session stays there', () => {
     });
   }
 
-  test('its connection is closed, and neither more nor fewer are open afterwards', async (t) => {
+  test('exec() closes its connection, and the pool has as many as before', async (t) => {
     const applicationName = `exec-${process.pid}`;
     const pool = db.pool(t, { poolSize: 2, applicationName });
     const pids = new Set();
@@ -319,8 +254,8 @@ describe('what a script does to its session stays there', () => {
   });
 });
 
-describe('size', () => {
-  test('1000 statements', async (t) => {
+describe('exec(): size', () => {
+  test('exec() of 1000 statements has 1000 results', async (t) => {
     const results = await db.pool(t).exec(
       range(1000)
         .map((i) => `SELECT ${i} AS v`)
@@ -332,7 +267,7 @@ describe('size', () => {
     );
   });
 
-  test('10 MB of text, in and out, also in a transaction', async (t) => {
+  test('exec() sends and returns 10 MB of text, also in a transaction', async (t) => {
     const pool = db.pool(t);
     const text = 'é;COMMIT;'.repeat(1 << 20);
     const script = `SELECT length('${text}') AS n; SELECT '${text}' AS text`;
@@ -346,7 +281,7 @@ describe('size', () => {
     }
   });
 
-  test('many rows in several results', async (t) => {
+  test('exec() returns many rows in several results', async (t) => {
     const script = range(3)
       .map((i) => `SELECT g, repeat('x', 100) AS t FROM generate_series(1, 30000 + ${i}) g`)
       .join(';');
@@ -356,7 +291,7 @@ describe('size', () => {
     });
   });
 
-  test('50 at once, beside statements: each gets its own results', async (t) => {
+  test('exec(): 50 scripts at once, beside statements, each with its own results', async (t) => {
     const pool = db.pool(t, { poolSize: 3, acquireTimeoutMs: 50_000 });
     const answers = await Promise.all(
       range(50).map(async (i) => [
@@ -368,100 +303,7 @@ describe('size', () => {
   });
 });
 
-describe('in a transaction', () => {
-  test('it is a part of it', async (t) => {
-    const pool = db.pool(t);
-    const tx = await pool.begin();
-    const [, results, [{ n }]] = await Promise.all([
-      tx.query('CREATE TABLE part (id int)'),
-      tx.exec('INSERT INTO part VALUES (1); SAVEPOINT a; INSERT INTO part VALUES (2); ROLLBACK TO a; RELEASE a'),
-      tx.query('SELECT count(*)::int AS n FROM part'),
-    ]);
-    assert.deepEqual([results.length, n], [5, 1]);
-    await tx.rollback();
-    assert.equal(await exists('part'), false);
-  });
-
-  test('a failure spoils it, until ROLLBACK TO', async (t) => {
-    const pool = db.pool(t);
-    const tx = await pool.begin();
-    await tx.exec('SAVEPOINT a');
-    const error = await failureOf(tx.exec('SELECT 1; SELECT 1/0'));
-    assert.deepEqual([error.code, error.statementIndex, error.outcome], ['22012', 1, 'not-applied']);
-    assert.equal((await failureOf(tx.query('SELECT 1'))).code, '25P02');
-    assert.deepEqual(told(await tx.exec('ROLLBACK TO a; SELECT 1 AS v')), [
-      ['ROLLBACK', 0, []],
-      ['SELECT', 1, [{ v: 1 }]],
-    ]);
-    await tx.commit();
-  });
-
-  test('an empty script does not make a spoilt one look well', async (t) => {
-    const tx = await db.pool(t).begin();
-    await failureOf(tx.query('SELECT 1/0'));
-    assert.deepEqual(await tx.exec(''), []);
-    assert.equal((await failureOf(tx.commit())).code, '25P02');
-  });
-
-  for (const script of [
-    'COMMIT',
-    'SELECT 1; commit work;',
-    'SELECT $$;$$; END',
-    'SELECT 1; BEGIN',
-    '/* a */ ROLLBACK',
-    'ABORT;',
-    "SELECT 'a' --'\n; START TRANSACTION",
-    "SELECT E'\\''; COMMIT --'",
-    'SELECT 1 -- x\r; COMMIT',
-  ]) {
-    test(`${JSON.stringify(script)} is refused`, async (t) => {
-      const tx = await db.pool(t).begin();
-      const error = await failureOf(tx.exec(script));
-      assert.ok(error instanceof ParameterError, error.stack);
-      assert.match(error.message, /script: \w+ cannot be sent in a transaction/);
-      await tx.query('SELECT 1');
-      await tx.commit();
-    });
-  }
-
-  for (const script of [
-    'CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT pg_temp.f()',
-    'DO $a$ BEGIN PERFORM $b$; COMMIT; $b$; END $a$; SELECT 2',
-    `SELECT 1 AS "a;COMMIT;""END"; SELECT U&'\\0061;COMMIT' -- COMMIT;`,
-    'SELECT 1 AS "commit", 2 AS "begin"; SELECT 2 /* ; /* END; */ COMMIT; */',
-  ]) {
-    test(`${JSON.stringify(script).slice(0, 90)} is not`, async (t) => {
-      db.needsVersion(14, 'function bodies of SQL');
-      await db.pool(t).transaction((/** @type {any} */ tx) => tx.exec(script));
-    });
-  }
-
-  test('one that ends it unseen: an error, and the transaction is over', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query('CREATE TABLE unseen (id int)');
-    const tx = await pool.begin();
-    await tx.exec(
-      'SET standard_conforming_strings = off; SET escape_string_warning = off; INSERT INTO unseen VALUES (1)',
-    );
-    const error = await failureOf(tx.exec("SELECT '\\''; COMMIT; SELECT 'x'"));
-    assert.deepEqual([error.code, error.outcome], ['ERR_TRANSACTION_ENDED', 'unknown'], error.stack);
-    for (const next of [() => tx.query('INSERT INTO unseen VALUES (2)'), () => tx.exec(''), () => tx.commit()])
-      assert.equal((await failureOf(next())).code, 'ERR_TRANSACTION_ENDED');
-    assert.deepEqual(await pool.query('SELECT * FROM unseen'), [{ id: 1 }], 'nothing runs outside of it');
-    await pool.query('DROP TABLE unseen');
-  });
-
-  test('COPY in it ends it, undone', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    const error = await failureOf(tx.exec('CREATE TABLE copied (id int); COPY copied FROM STDIN'));
-    assert.deepEqual([error.code, error.outcome], ['ERR_COPY_IN_SCRIPT', 'not-applied']);
-    assert.equal((await failureOf(tx.commit())).code, 'ERR_CONNECTION_LOST');
-    assert.equal(await exists('copied'), false);
-  });
-});
-
-test('the logger hears of it once', async (t) => {
+test('exec(): the logger is called once for each script', async (t) => {
   /** @type {any[]} */
   const events = [];
   const pool = db.pool(t, { logger: (/** @type {any} */ event) => events.push(event) });

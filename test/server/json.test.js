@@ -1,6 +1,6 @@
 'use strict';
 
-// json and jsonb arrive exactly as JSON.parse would have it, however the core took them apart.
+// json and jsonb are read exactly as JSON.parse reads them, however the core took the document apart.
 
 const assert = require('node:assert/strict');
 const { shared } = require('../../lib/core/core-link.js');
@@ -12,7 +12,7 @@ const db = useCluster({ nodes: 1, synchronous: false });
 const SEEDS = 8;
 const PER_SEED = 1500;
 
-/** Selects documents as a type, and fails unless each is what JSON.parse makes of its text. */
+/** Selects documents of a type, and fails unless each is what JSON.parse makes of its text. */
 const COMPARE = `
   const sql = 'SELECT d::' + type + ' AS doc, d::' + type + '::text AS source FROM unnest($1::text[]) WITH ORDINALITY AS _(d, n) ORDER BY n';
   let compared = 0;
@@ -29,7 +29,7 @@ const compare = new Function('assert', 'pool', 'type', 'texts', `return (async (
 );
 
 for (const type of ['json', 'jsonb']) {
-  test(`generated documents as ${type}`, async (t) => {
+  test(`json: generated documents of type ${type} are read as JSON.parse reads them`, async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     for (const seed of range(SEEDS)) {
       const texts = documents(seed, PER_SEED, type);
@@ -38,7 +38,7 @@ for (const type of ['json', 'jsonb']) {
     assert.ok(shared().objects.length > 30, `shapes were compiled: ${shared().objects.length}`);
   });
 
-  test(`generated documents as ${type} where code generation from strings is forbidden`, async () => {
+  test(`json: generated documents of type ${type} where code generation from strings is forbidden`, async () => {
     const code = `
       const assert = require('node:assert/strict');
       const { shared } = require(${JSON.stringify(require.resolve('../../lib/core/core-link.js'))});
@@ -53,7 +53,7 @@ for (const type of ['json', 'jsonb']) {
   });
 }
 
-test('many connections and small results share the shapes', async (t) => {
+test('json: many connections and small results share the shapes of documents', async (t) => {
   const pool = db.pool(t, { poolSize: 8 });
   const one = async (/** @type {number} */ n) => {
     const doc = { [`k${n % 20}`]: n, name: `name number ${n}`, sub: n % 3 ? { a: [n, null, `${n}`] } : null };
@@ -64,7 +64,7 @@ test('many connections and small results share the shapes', async (t) => {
   for (const round of range(30)) await Promise.all(range(100).map((n) => one(round * 100 + n)));
 });
 
-test('an object of JSON is an ordinary object', async (t) => {
+test('json: an object in a document is an ordinary object', async (t) => {
   const pool = db.pool(t);
   const rows = await pool.query(
     `SELECT '{"__proto__": {"x": 1}, "a": [1, 2]}'::json AS doc FROM generate_series(1, 50)`,
@@ -81,7 +81,7 @@ test('an object of JSON is an ordinary object', async (t) => {
   assert.ok(Array.isArray(doc.a));
 });
 
-test('arrays of json, null documents, and documents as text', async (t) => {
+test('json: arrays of documents, null documents, and documents as text', async (t) => {
   const pool = db.pool(t);
   const sql = `SELECT ARRAY['{"a": 1}', NULL, '[1, 2]', '"x"']::jsonb[] AS list, NULL::jsonb AS nothing, 'null'::jsonb AS null,
     '{"a": {"b": "c"}}'::json AS doc FROM generate_series(1, 40)`;

@@ -1,7 +1,7 @@
 'use strict';
 
-// maxResultBytes: a result that is too large is an error of its statement and of nothing else. The connection goes on, nobody
-// beside it notices, and the rows that are not wanted cost no memory.
+// maxResultBytes: a result that is too large is an error of its statement alone. The connection goes on, other statements on it
+// succeed, and the rows beyond the limit take no memory.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -11,9 +11,9 @@ const { endings, test, failureOf, printedBy, range, useCluster } = require('../s
 const db = useCluster({ nodes: 1 });
 
 const LIMIT = 100_000;
-/** A result of one row, of several times the limit. */
+/** A result of one row, several times as large as the limit. */
 const ONE = `SELECT repeat('x', ${LIMIT * 3}) AS v`;
-/** The same of many rows. */
+/** The same with many rows. */
 const MANY = 'SELECT i, repeat(i::text, 10) AS v FROM generate_series(1, 50000) i';
 
 /** @param {any} pool */
@@ -27,12 +27,12 @@ function assertTooLarge(error) {
   assert.match(error.stack, /limits\.test\.js/);
 }
 
-describe('a result that is too large', () => {
+describe('maxResultBytes: a result that is too large', () => {
   for (const [what, sql] of [
     ['one row', ONE],
     ['many rows', MANY],
   ]) {
-    test(`${what}: an error, and the same connection goes on`, async (t) => {
+    test(`maxResultBytes: a result of ${what} beyond the limit is ERR_RESULT_TOO_LARGE, and the same connection goes on`, async (t) => {
       const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
       const pid = await pidOf(pool);
       for (const _ of range(3)) {
@@ -46,7 +46,7 @@ describe('a result that is too large', () => {
     });
   }
 
-  test('whether it was applied is told truly', async (t) => {
+  test('maxResultBytes: the outcome of ERR_RESULT_TOO_LARGE says whether the statement was applied', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     await pool.query('CREATE TABLE written (v text)');
     for (const rows of [1, 2_000]) {
@@ -63,7 +63,7 @@ describe('a result that is too large', () => {
     await pool.query('DROP TABLE written');
   });
 
-  test('the neighbours in the pipe have their results', async (t) => {
+  test('maxResultBytes: the other statements on the connection have their results', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     await Promise.all([pool.query('SELECT $1::int4 AS v', [0]), failureOf(pool.query(MANY))]);
     const ended = await endings(
@@ -75,7 +75,7 @@ describe('a result that is too large', () => {
     });
   });
 
-  test('in a transaction: it is told, and ROLLBACK works', async (t) => {
+  test('maxResultBytes in a transaction: the statement fails, and ROLLBACK works', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     const pid = await pidOf(pool);
     const tx = await pool.begin();
@@ -86,7 +86,7 @@ describe('a result that is too large', () => {
     assert.equal(await pidOf(pool), pid);
   });
 
-  test('in a batch: its statement alone', async (t) => {
+  test('maxResultBytes in a batch: only the statement with the large result fails', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     const pid = await pidOf(pool);
     const ends = await pool.batch([['SELECT 1 AS v'], [MANY], ['SELECT 2 AS v'], [ONE], ['SELECT 3 AS v']]);
@@ -100,7 +100,7 @@ describe('a result that is too large', () => {
     assert.equal(await pidOf(pool), pid);
   });
 
-  test('of a script', async (t) => {
+  test('maxResultBytes of a script: ERR_RESULT_TOO_LARGE', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     assertTooLarge(await failureOf(pool.exec(`SELECT 1; ${MANY}; SELECT 2`)));
     assertTooLarge(await failureOf(pool.exec(ONE)));
@@ -108,8 +108,8 @@ describe('a result that is too large', () => {
   });
 });
 
-describe('what is not too large', () => {
-  test('each result counts for itself', async (t) => {
+describe('maxResultBytes: a result that is not too large', () => {
+  test('maxResultBytes: each result counts for itself', async (t) => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: LIMIT });
     const small = `SELECT repeat('x', ${Math.round(LIMIT * 0.8)}) AS v`;
     await Promise.all(range(20).map(() => pool.query(small)));
@@ -118,13 +118,13 @@ describe('what is not too large', () => {
     });
   });
 
-  test('without the option there is no limit', async (t) => {
+  test('maxResultBytes: without the option there is no limit', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const [{ v }] = await pool.query("SELECT repeat('x', 5000000) AS v");
     assert.equal(v.length, 5_000_000);
   });
 
-  test('the limit is exact: as many bytes pass, one more does not', async () => {
+  test('maxResultBytes is exact: a result of as many bytes passes, one byte more does not', async () => {
     const size = 50_000;
     /** @param {number} maxResultBytes @param {string} sql */
     const fits = async (maxResultBytes, sql) => {
@@ -134,7 +134,7 @@ describe('what is not too large', () => {
       if (error !== undefined) assertTooLarge(error);
       return error === undefined;
     };
-    /** The least limit with which it fits. @param {string} sql */
+    /** The smallest limit with which the result fits. @param {string} sql */
     const least = async (sql) => {
       let [low, high] = [size / 2, size * 2];
       while (high - low > 1) {
@@ -148,20 +148,22 @@ describe('what is not too large', () => {
     assert.ok(one >= size && one < size + 200, `${size} bytes of text count as ${one}`);
     assert.equal(await fits(one, `SELECT repeat('x', ${size - 1}) AS v`), true);
     assert.equal(await fits(one, `SELECT repeat('x', ${size + 1}) AS v`), false);
-    // In many rows as in one: each has a few bytes of its own.
+    // In many rows as in one: each row has a few bytes of its own.
     const many = await least(`SELECT repeat('x', ${size / 100}) AS v FROM generate_series(1, 100)`);
     assert.ok(many >= size && many < size + 100 * 32, `${size} bytes in 100 rows count as ${many}`);
   });
 });
 
-describe('memory', () => {
+describe('maxResultBytes: memory', () => {
   /** @type {[string, string, number][]} */
   const HUGE = [
     ['a single row of 200 MB', "SELECT repeat('x', 200000000) AS v", 60],
     ['200 MB in small rows', "SELECT i, repeat('x', 180) AS v FROM generate_series(1, 1000000) i", 60],
   ];
   for (const [what, sql, megabytes] of HUGE) {
-    test(`${what} costs next to nothing`, { timeout: 180_000 }, async () => {
+    test(`maxResultBytes: a result beyond the limit takes next to no memory: ${what}`, {
+      timeout: 180_000,
+    }, async () => {
       const [line] = await printedBy(
         db,
         `
@@ -182,9 +184,9 @@ describe('memory', () => {
   }
 });
 
-describe('the option', () => {
+describe('maxResultBytes: wrong values', () => {
   for (const maxResultBytes of [0, -1, 1.5, '1MB', null, Number.NaN]) {
-    test(`${maxResultBytes} is refused`, () => {
+    test(`maxResultBytes: ${maxResultBytes} is refused`, () => {
       assert.throws(() => createPool(/** @type {any} */ ({ maxResultBytes })), {
         code: 'ERR_INVALID_OPTION',
         message: /^maxResultBytes must be /,

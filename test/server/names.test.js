@@ -1,7 +1,7 @@
 'use strict';
 
-// Names that bite: whatever a column, an attribute or a key is called, it is a plain property of its own, and no prototype is
-// touched.
+// Dangerous names: whatever the name of a column, an attribute or a key is, it becomes an ordinary own property, and no prototype
+// is changed.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -36,7 +36,7 @@ const NAMES = [
 /** @param {string} name */
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 
-/** An object with these own properties and nothing else to it. @param {readonly [string, unknown][]} entries */
+/** An object with these own properties and no others. @param {readonly [string, unknown][]} entries */
 function plain(entries) {
   const object = {};
   for (const [name, value] of entries) {
@@ -56,9 +56,9 @@ function same(got, expected) {
   assert.equal(/** @type {any} */ ({}).polluted, undefined);
 }
 
-describe('columns', () => {
+describe('column names', () => {
   for (const name of NAMES) {
-    test(JSON.stringify(name), async (t) => {
+    test(`column name ${JSON.stringify(name)} is a property of its row`, async (t) => {
       const pool = db.pool(t);
       const text = `SELECT 1 AS ${quoted(name)}, NULL AS n`;
       const expected = plain([
@@ -73,14 +73,14 @@ describe('columns', () => {
     });
   }
 
-  test('all of them in every way there is', async (t) => {
+  test('column names: all of them in one row are properties, in every way to read rows', async (t) => {
     const pool = db.pool(t);
     same((await pool.query(`SELECT ${LIST}`))[0], ROW);
     for await (const row of pool.stream(`SELECT ${LIST} FROM generate_series(1, 3)`)) same(row, ROW);
     for (const [row] of await pool.batch([`SELECT ${LIST}`], { transaction: true })) same(row, ROW);
     same((await pool.exec(`SELECT ${LIST}`))[0][0], ROW);
     await pool.transaction(async (/** @type {any} */ tx) => same((await tx.query(`SELECT ${LIST}`))[0], ROW));
-    // Too wide to be compiled.
+    // Too many columns for a compiled shape.
     const [wide] = await pool.query(
       `SELECT ${LIST}, ${range(300)
         .map((i) => `${i} AS w${i}`)
@@ -97,7 +97,7 @@ describe('columns', () => {
     );
   });
 
-  test('one name twice: the last one counts, as in an object literal', async (t) => {
+  test('column names: of two columns with one name the last one counts, as in an object literal', async (t) => {
     const pool = db.pool(t);
     same(
       (await pool.query('SELECT 1 AS a, 2 AS "__proto__", 3 AS a, 4 AS "__proto__"'))[0],
@@ -109,11 +109,11 @@ describe('columns', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS a, 2 AS a', [], { rowMode: 'array' }), [[1, 2]]);
   });
 
-  test('without a name', async (t) => {
+  test('column names: a column without a name is "?column?"', async (t) => {
     assert.deepStrictEqual(await db.pool(t).query('SELECT 1, 2 AS "?column?"'), [{ '?column?': 2 }]);
   });
 
-  test('where code generation is forbidden', async () => {
+  test('column names: all of them are properties where code generation is forbidden', async () => {
     const lines = await printedBy(
       db,
       `const pool = createPool(options);
@@ -127,8 +127,8 @@ describe('columns', () => {
   });
 });
 
-describe('within values', () => {
-  test('keys of JSON', async (t) => {
+describe('names within values', () => {
+  test('names within values: keys of JSON', async (t) => {
     const document = plain([...NAMES, ''].map((name, index) => [name, plain([[name, index]])]));
     const text = JSON.stringify(document);
     const pool = db.pool(t);
@@ -142,7 +142,7 @@ describe('within values', () => {
     assert.deepStrictEqual((await pool.query('SELECT $1::json AS v', [document]))[0].v, document);
   });
 
-  test('attributes of composites', async (t) => {
+  test('names within values: attributes of composites', async (t) => {
     const pool = db.pool(t);
     await pool.query(`CREATE TYPE bites AS (${NAMES.map((name) => `${quoted(name)} int4`).join(', ')})`);
     const [{ v, vs }] = await pool.query('SELECT $1::bites AS v, ARRAY[$1::bites] AS vs', [ROW]);
@@ -155,7 +155,7 @@ describe('within values', () => {
     );
   });
 
-  test('keys of hstores', async (t) => {
+  test('names within values: keys of hstores', async (t) => {
     const pool = db.pool(t);
     try {
       await pool.query('CREATE EXTENSION IF NOT EXISTS hstore');
@@ -169,8 +169,8 @@ describe('within values', () => {
   });
 });
 
-describe('towards the server', () => {
-  test('columns of templates and of loads', async (t) => {
+describe('names sent to the server', () => {
+  test('names sent to the server: columns of templates and of loads', async (t) => {
     const pool = db.pool(t);
     const table = sql.id('bi"tes\u2028');
     await pool.query(sql`CREATE TABLE ${table} (${sql.join(NAMES.map((name) => sql`${sql.id(name)} int4`))})`);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Notices, and what else a result knows beside its rows: its fields.
+// Notices, and the fields of a result.
 
 const assert = require('node:assert/strict');
 const { EventEmitter, once } = require('node:events');
@@ -11,7 +11,7 @@ const db = useCluster({ nodes: 2, synchronous: false });
 
 const raising = (/** @type {string} */ text) => `DO $$ BEGIN RAISE NOTICE '${text}'; END $$`;
 
-/** Collects what a pool is told. @param {any} pool */
+/** Collects the notices of a pool. @param {any} pool */
 function heard(pool) {
   /** @type {any[]} */
   const notices = [];
@@ -19,8 +19,8 @@ function heard(pool) {
   return notices;
 }
 
-describe('a notice', () => {
-  test('has everything the server sent, and the node', async (t) => {
+describe('the event notice', () => {
+  test('notice event: has every field that the server sent, and the node', async (t) => {
     const pool = db.pool(t);
     const notices = heard(pool);
     await pool.query(`DO $$ BEGIN RAISE WARNING USING MESSAGE = 'm é', DETAIL = 'd', HINT = 'h', ERRCODE = '01ABC',
@@ -54,7 +54,7 @@ describe('a notice', () => {
     ['a statement that fails', (pool, sql) => failureOf(pool.query(sql.replace('END', 'PERFORM 1/0; END')))],
   ]);
   for (const [name, run] of WAYS) {
-    test(`of ${name} comes before its promise settles`, async (t) => {
+    test(`notice event: that of ${name} comes before its promise settles`, async (t) => {
       const pool = db.pool(t);
       const notices = heard(pool);
       for (const i of range(20)) {
@@ -67,7 +67,7 @@ describe('a notice', () => {
     });
   }
 
-  test('of rows that are streamed; in their order', async (t) => {
+  test('notice event: those of streamed rows come in their order', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.exec(
       "CREATE FUNCTION told(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', i; RETURN i; END $$",
@@ -82,7 +82,7 @@ describe('a notice', () => {
     await pool.query('DROP FUNCTION told');
   });
 
-  test('below client_min_messages does not come; of another pool neither', async (t) => {
+  test('notice event: none below client_min_messages, and none of another pool', async (t) => {
     const quiet = db.pool(t, { options: { client_min_messages: 'warning' } });
     const loud = db.pool(t);
     const [few, all] = [heard(quiet), heard(loud)];
@@ -91,7 +91,7 @@ describe('a notice', () => {
     assert.deepEqual([few, all.map(({ message }) => message)], [[], ['b']]);
   });
 
-  test('of the server itself', async (t) => {
+  test('notice event: those that the server itself raises arrive', async (t) => {
     const pool = db.pool(t);
     const notices = heard(pool);
     await pool.query('DROP TABLE IF EXISTS not_there');
@@ -105,7 +105,7 @@ describe('a notice', () => {
     );
   });
 
-  test('idle connections, logins and the monitor raise none', async (t) => {
+  test('notice event: idle connections, logins and the monitor raise none', async (t) => {
     const pool = db.pool(t, { monitor: { intervalMs: 20 } });
     const notices = heard(pool);
     await Promise.all(range(10).map(() => pool.query('SELECT pg_sleep(0.1)')));
@@ -114,8 +114,8 @@ describe('a notice', () => {
   });
 });
 
-describe('listeners', () => {
-  test('come and go in every way that an EventEmitter knows', async (t) => {
+describe('listeners of the event notice', () => {
+  test('notice listeners come and go in every way that an EventEmitter knows', async (t) => {
     const pool = db.pool(t);
     assert.ok(pool instanceof EventEmitter);
     const said = async () => {
@@ -138,7 +138,7 @@ describe('listeners', () => {
     assert.deepEqual(pool.eventNames(), []);
   });
 
-  test('may be added between two statements of a transaction', async (t) => {
+  test('notice listeners may be added between two statements of a transaction', async (t) => {
     const pool = db.pool(t);
     const tx = await pool.begin();
     await tx.query(raising('before'));
@@ -151,7 +151,7 @@ describe('listeners', () => {
     );
   });
 
-  test('that throw: an uncaught exception, as of any event, and no statement suffers', async () => {
+  test('notice listeners that throw: an uncaught exception, as of any event, and no statement fails', async () => {
     const lines = await printedBy(
       db,
       `const pool = createPool(options);
@@ -163,7 +163,7 @@ describe('listeners', () => {
     assert.deepEqual(lines, ['uncaught thrown', '[] [{"v":1}]']);
   });
 
-  test('after end() there is nothing to hear', async (t) => {
+  test('notice listeners hear nothing after end()', async (t) => {
     const pool = db.pool(t);
     await pool.query('SELECT 1');
     await pool.end();
@@ -171,10 +171,10 @@ describe('listeners', () => {
   });
 });
 
-describe('a flood', () => {
+describe('a flood of notices', () => {
   const flood = (/** @type {number} */ count) =>
     `DO $$ BEGIN FOR i IN 1..${count} LOOP RAISE NOTICE '% %', i, repeat('x', 2000); END LOOP; END $$`;
-  // Half of it in memory would be more than twice as much.
+  // Half of them in memory would be more than twice as much.
   const MOST_MB = 50;
   const measured = (/** @type {string} */ listener, /** @type {number} */ count) => `
     const pool = createPool(options);
@@ -191,14 +191,14 @@ describe('a flood', () => {
     print(count, Math.round((most - before) / 1e6));
     await pool.end();`;
 
-  test('without a listener costs no memory', async () => {
+  test('a flood of notices without a listener takes no memory', async () => {
     const [line] = await printedBy(db, measured('', 200_000));
     const [count, mb] = line.split(' ').map(Number);
     assert.equal(count, 0);
     assert.ok(mb < MOST_MB, `${mb} MB`);
   });
 
-  test('waits in the server for a listener that is slow', async () => {
+  test('a flood of notices waits in the server for a slow listener', async () => {
     const slow = `pool.on('notice', () => {
       if (++count % 1000 !== 0) return;
       look();
@@ -211,9 +211,9 @@ describe('a flood', () => {
   });
 });
 
-describe('fields', () => {
+describe('result.fields', () => {
   const none = { tableOid: null, columnNumber: null };
-  /** Each way to a result's fields. @type {[string, (pool: any, sql: string) => Promise<any>][]} */
+  /** Each way to get the fields of a result. @type {[string, (pool: any, sql: string) => Promise<any>][]} */
   const WAYS = [
     ['query()', async (pool, sql) => (await pool.query(sql)).fields],
     ['rowMode array', async (pool, sql) => (await pool.query(sql, [], { rowMode: 'array' })).fields],
@@ -224,7 +224,7 @@ describe('fields', () => {
     ['tx.exec()', (pool, sql) => pool.transaction(async (/** @type {any} */ tx) => (await tx.exec(sql))[0].fields)],
   ];
   for (const [name, fieldsOf] of WAYS) {
-    test(`of ${name}`, async (t) => {
+    test(`result.fields of ${name} describe the columns`, async (t) => {
       const pool = db.pool(t);
       await pool.exec(`CREATE TYPE hue AS ENUM ('red');
         CREATE TABLE described (id int8, gone int, name varchar(10), price numeric(8, 2), h hue, hs hue[]);
@@ -267,7 +267,7 @@ describe('fields', () => {
     });
   }
 
-  test('are not enumerable, and those of a repeated statement are the same', async (t) => {
+  test('result.fields are not enumerable, and a repeated statement has the same', async (t) => {
     const pool = db.pool(t);
     const [first, second] = [await pool.query('SELECT 1 AS v'), await pool.query('SELECT 1 AS v')];
     assert.equal(first.fields, second.fields);

@@ -1,10 +1,10 @@
 'use strict';
 
-// The oracle: every type of the server, selected as itself and as the server prints it. What we make of the first, printed
-// by the tests' own printer (oracle/print.js), must be the second; and sent back as a parameter it must be the same value.
+// Every type of the server, selected as itself and as the server prints it. The value of the first, printed by the tests' own
+// printer (oracle/print.js), must be the second; and sent back as a parameter it must be the same value.
 //
-// The types are read from pg_type, so a new one fails the test until it has values: give it a line in oracle/values.js. A
-// type that JavaScript gets as anything but the server's text needs one in oracle/print.js as well. HYPERION_SEED repeats a run.
+// The types are read from pg_type, so a new one fails the test until it has values: give it a line in oracle/values.js. A type
+// that is not the server's text in JavaScript needs a line in oracle/print.js as well. HYPERION_SEED repeats a run.
 
 const assert = require('node:assert/strict');
 const { before, describe } = require('node:test');
@@ -18,7 +18,7 @@ const { SOURCES } = require('./oracle/values');
 
 const db = useCluster({ nodes: 1 });
 const seed = seedFrom(process.env.HYPERION_SEED, 'HYPERION_SEED');
-/** Values of each type that are drawn, and of each of its arrays. */
+/** Random values of each type, and of each array type. */
 const DRAWN = 150;
 const ARRAYS = 40;
 
@@ -103,16 +103,16 @@ async function readTypes() {
   }
 }
 
-/** What a domain is over in the end. @param {any} type @returns {any} */
+/** The type below a domain, or below domains over domains. @param {any} type @returns {any} */
 const baseOf = (type) => (type.sort === 'domain' ? baseOf(type.of) : type);
 
-/** The ranges a multirange is made of. @param {any} type */
+/** The range type of a multirange. @param {any} type */
 const rangeOf = (type) =>
   [...types.values()].find(
     (other) => other.subtype !== undefined && `${other.typname}s` === type.typname.replace('multirange', 'ranges'),
   );
 
-/** The literals of a type that the server reads. @param {any} type @param {Random} random @returns {Promise<string[]>} */
+/** The literals of a type that the server accepts. @param {any} type @param {Random} random @returns {Promise<string[]>} */
 async function known(type, random) {
   if (type.known !== undefined) return type.known;
   const range = type.sort === 'range' && type.subtype === undefined ? rangeOf(type) : undefined;
@@ -165,7 +165,7 @@ function literals(type, random, drawn) {
     }
     case 'range': {
       if (type.subtype === undefined) {
-        // A multirange: the ranges of its sort.
+        // A multirange has ranges of its range type.
         const base = rangeOf(type);
         const ranges = () => Array.from({ length: random.int(0, 3) }, () => one(base)).join(',');
         return ['{}', '{empty}', '{(,)}', ...many(() => `{${ranges()}}`)];
@@ -183,10 +183,10 @@ function literals(type, random, drawn) {
   }
 }
 
-/** Whether a JSON document is in the value: its text is not the server's. @param {any} type @returns {boolean} */
+/** Whether the value contains JSON, whose text need not be that of the server. @param {any} type @returns {boolean} */
 const hasJson = (type) => /^jsonb?$|^hstore$/.test(type.typname) || (type.of !== undefined && hasJson(type.of));
 
-/** An hstore as the server prints it, or JSON, as what it means. @param {any} type @param {string} text */
+/** The meaning of an hstore as the server prints it, or of JSON. @param {any} type @param {string} text */
 function meaning(type, text) {
   if (type.typname !== 'hstore') return JSON.parse(text);
   const object = {};
@@ -205,11 +205,11 @@ function meaning(type, text) {
 /** @param {string} text */
 const quote = (text) => `'${text.replaceAll("'", "''")}'`;
 
-describe('the oracle', () => {
+describe('every type of the server, compared with its own text', () => {
   /** @type {string[]} */
   const mismatches = [];
   let compared = 0;
-  /** The place where two texts part. @param {any} type @param {string} what @param {string} got @param {string} expected */
+  /** Records a difference, with the place where the two texts part. @param {any} type @param {string} what @param {string} got @param {string} expected */
   function tell(type, what, got, expected) {
     let at = 0;
     while (at < got.length && got[at] === expected[at]) at++;
@@ -238,7 +238,7 @@ describe('the oracle', () => {
         expected = util.inspect(meaning(type, t), { depth: null });
       } else {
         got = print(v, type);
-        // Lower bounds other than 1 are not for JavaScript.
+        // JavaScript arrays do not have lower bounds other than 1.
         if (baseOf(type).sort === 'array') expected = t.replace(/^(\[-?\d+:-?\d+\])+=/, '');
       }
     } catch (error) {
@@ -247,11 +247,11 @@ describe('the oracle', () => {
     if (got !== expected) tell(type, 'to JavaScript', got, expected);
   }
 
-  /** What is sent for a value: a string would be read as JSON. @param {any} type @param {any} v */
+  /** The parameter for a value: a string would be read as JSON. @param {any} type @param {any} v */
   const back = (type, v) => (/^jsonb?$/.test(type.typname) ? JSON.stringify(v) : v);
 
   /**
-   * Without what the server prints and does not read: the last year of timestamps rounded up.
+   * Leaves out what the server prints and does not read: the last year of timestamps rounded up.
    * @param {any} type @param {{ v: any, t: string }[]} rows
    */
   async function readable(type, rows) {
@@ -262,16 +262,16 @@ describe('the oracle', () => {
     return rows.filter((_, index) => all[index].ok);
   }
 
-  /** Sends values back. @param {any} type @param {{ v: any, t: string }[]} rows */
+  /** Sends the values back to the server. @param {any} type @param {{ v: any, t: string }[]} rows */
   async function sendBack(type, rows) {
     const equal = type.typname === 'jsonb' ? '$1::jsonb = $2::jsonb' : `format('%s', $1::${type.name}) = $2`;
     await Promise.all(
       rows.map(async ({ v, t }) => {
-        // JSON.stringify knows no -0 and no infinity.
+        // JSON.stringify has no -0 and no infinity.
         if (type.typname === 'json' && !util.isDeepStrictEqual(JSON.parse(JSON.stringify(v)), v)) return;
         compared++;
         try {
-          // Bounds are lost on the way, JSON may be written in other words, and so may an hstore.
+          // Lower bounds are lost, and JSON and hstore may be written in another way.
           if (
             type.typname === 'json' ||
             type.typname === 'hstore' ||
@@ -294,7 +294,7 @@ describe('the oracle', () => {
     );
   }
 
-  test('every type, both ways', { timeout: 240_000 }, async (t) => {
+  test('oracle: every type is read and sent as the text of the server says', { timeout: 240_000 }, async (t) => {
     const random = new Random(seed);
     const covered = new Set();
     for (const type of types.values()) {
@@ -303,7 +303,7 @@ describe('the oracle', () => {
       const rows = [];
       if (source?.from !== undefined)
         rows.push(...(await pool.query(`SELECT v, format('%s', v) AS t FROM (${source.from}) s WHERE v IS NOT NULL`)));
-      // As literals: a cast of a text value is another function for some types.
+      // As literals, because for some types a cast of a text value is another function.
       const values = texts.map((text) => `(${quote(text)}::${type.name})`);
       if (values.length > 0) {
         rows.push(
@@ -315,7 +315,7 @@ describe('the oracle', () => {
       for (const { v, t: text } of rows) compare(type, v, text);
       assert.deepStrictEqual(await pool.query(`SELECT NULL::${type.name} AS v`), [{ v: null }]);
       compared++;
-      // In an array of JSON an array is a dimension to JavaScript: what it means cannot be sent back.
+      // In an array of JSON a JavaScript array counts as a dimension: such a value cannot be sent back.
       if (source?.from === undefined && !(hasJson(type) && type.sort === 'array'))
         await sendBack(type, await readable(type, rows));
       if (rows.length > 0 || source?.picked.length === 0) covered.add(type.oid);
@@ -329,7 +329,7 @@ describe('the oracle', () => {
     assert.ok(compared > 20_000, String(compared));
   });
 
-  test('a statement that returns all types at once decodes', async () => {
+  test('oracle: a statement that returns all types at once is decoded', async () => {
     const random = new Random(seed);
     const all = [...types.values()];
     const columns = await Promise.all(

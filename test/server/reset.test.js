@@ -1,7 +1,7 @@
 'use strict';
 
-// What one caller does to a session does not reach the next: the option `reset`. A pool of one connection, so that the next
-// caller gets the same session; that it is the same is always looked at.
+// The option `reset`: changes that one caller makes to a session do not reach the next caller. A pool of one connection, so that
+// the next caller has the same session, which the tests check.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -15,7 +15,7 @@ const db = useCluster({ nodes: 1 });
 const pidOf = (pool) => pool.value('SELECT pg_backend_pid()');
 
 /**
- * What SET and its like can change: how, and how it is looked at.
+ * Changes that SET and similar statements make, and the statement that shows each.
  * @type {[what: string, change: string, look: string][]}
  */
 const CHANGES = [
@@ -53,7 +53,7 @@ const CHANGES = [
 /** @param {any} pool @param {string} look */
 const seen = (pool, look) => pool.value(look);
 
-/** Every way for one caller to run a statement, before the next one comes. */
+/** Every way for one caller to run a statement, before the next caller. */
 const WAYS = /** @type {[string, (pool: any, sql: string) => Promise<unknown>][]} */ ([
   ['query()', (pool, sql) => pool.query(sql)],
   ['query() with a limit', (pool, sql) => pool.query(sql, [], { timeoutMs: 20_000 })],
@@ -95,8 +95,8 @@ const isPossible = (how, sql) => sql !== 'DISCARD ALL' || !/transaction/.test(ho
 
 describe("reset: 'changes', the default", () => {
   for (const [how, run] of WAYS) {
-    test(`${how}: the next caller has the session as it was, and it is the same session`, async (t) => {
-      // With startup settings of its own: what comes back is these, not the server's.
+    test(`reset 'changes': after a SET by ${how} the next caller has the same session as it was`, async (t) => {
+      // With startup settings of its own: those come back, not the settings of the server.
       const pool = db.pool(t, { poolSize: 1, options: { lock_timeout: 4321 } });
       const pid = await pidOf(pool);
       const wrong = [];
@@ -108,12 +108,12 @@ describe("reset: 'changes', the default", () => {
         assert.equal(await pool.value("SELECT 'é€'"), 'é€', what);
       }
       assert.deepEqual(wrong, []);
-      // A script's connection is closed at the end, in a transaction as outside of one.
+      // The connection of a script is closed at the end, in a transaction as outside of one.
       if (how !== 'exec() in a transaction') assert.equal(await pidOf(pool), pid);
     });
   }
 
-  test('exec(): its connection is closed, so the next caller has another', async (t) => {
+  test("reset 'changes': exec() closes its connection, so the next caller has a session without the changes", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const [what, change, look] of CHANGES) {
       const before = await seen(pool, look);
@@ -122,7 +122,7 @@ describe("reset: 'changes', the default", () => {
     }
   });
 
-  test('within a transaction it counts until the end', async (t) => {
+  test("reset 'changes': a SET within a transaction counts until the end of the transaction", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.transaction(async (/** @type {any} */ tx) => {
       await tx.query("SET work_mem = '7MB'");
@@ -131,7 +131,7 @@ describe("reset: 'changes', the default", () => {
     assert.equal(await pool.value('SHOW work_mem'), '4MB');
   });
 
-  test('a statement that was behind it in the pipe does not see it', async (t) => {
+  test("reset 'changes': statements sent before or behind a SET on the same connection do not see it", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const _ of range(10)) {
       const before = range(20).map(() => pool.value('SHOW work_mem'));
@@ -142,16 +142,16 @@ describe("reset: 'changes', the default", () => {
     }
   });
 
-  test('what a function sets and the server does not report stays: nobody can see it', async (t) => {
+  test("reset 'changes': a set_config() that the server does not report cannot be seen, and stays", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query("SELECT set_config('work_mem', '7MB', false)");
     assert.equal(await pool.value('SHOW work_mem'), '7MB');
-    // It goes with whatever is undone next.
+    // The next reset undoes it.
     await pool.query("SET lock_timeout = '1s'");
     assert.equal(await pool.value('SHOW work_mem'), '4MB');
   });
 
-  test('two callers who change the same thing all the time, and one who looks', async (t) => {
+  test("reset 'changes': two callers change one setting all the time, and a third never sees it", async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const own = (/** @type {string} */ value) => async () => {
       for (const _ of range(30)) {
@@ -167,7 +167,7 @@ describe("reset: 'changes', the default", () => {
     await Promise.all([own('5MB')(), own('6MB')(), looker(), looker()]);
   });
 
-  test('a SET that fails changes nothing, and the connection goes on', async (t) => {
+  test("reset 'changes': a SET that fails changes nothing, and the connection goes on", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const pid = await pidOf(pool);
     assert.equal((await failureOf(pool.query("SET work_mem = 'much'"))).code, '22023');
@@ -175,7 +175,7 @@ describe("reset: 'changes', the default", () => {
     assert.deepEqual([await pool.value('SHOW work_mem'), await pidOf(pool)], ['4MB', pid]);
   });
 
-  test('our own settings come back: statementTimeoutMs, applicationName, options', async (t) => {
+  test("reset 'changes': the pool's own settings come back: statementTimeoutMs, applicationName, options", async (t) => {
     const pool = db.pool(t, {
       poolSize: 1,
       statementTimeoutMs: 54_321,
@@ -199,7 +199,7 @@ describe("reset: 'changes', the default", () => {
     }
   });
 
-  test('prepared statements outlive it', async (t) => {
+  test("reset 'changes': prepared statements stay", async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const _ of range(3)) {
       assert.equal(await pool.value('SELECT $1::int4 + 1', [1]), 2);
@@ -212,10 +212,10 @@ describe("reset: 'changes', the default", () => {
   });
 });
 
-describe('what it costs', () => {
+describe("what reset 'changes' sends", () => {
   const V14 = 'older servers are asked for their role with each statement';
 
-  test('nothing where nothing was changed', async (t) => {
+  test("reset 'changes' sends nothing where no session was changed", async (t) => {
     const { own, pool, sent } = await counted(t, { poolSize: 2 });
     own.needsVersion(14, V14);
     await Promise.all(range(50).map((i) => pool.query('SELECT $1::int4 AS v', [i])));
@@ -225,7 +225,7 @@ describe('what it costs', () => {
     assert.deepEqual(other, []);
   });
 
-  test('nothing for SET LOCAL in a transaction', async (t) => {
+  test("reset 'changes' sends nothing for SET LOCAL in a transaction", async (t) => {
     const { own, pool, sent } = await counted(t, { poolSize: 1 });
     own.needsVersion(14, V14);
     const run = () =>
@@ -246,7 +246,7 @@ describe('what it costs', () => {
     );
   });
 
-  test('something, once, where there was a SET', async (t) => {
+  test("reset 'changes' sends one reset after a SET", async (t) => {
     const { own, pool, sent } = await counted(t, { poolSize: 1 });
     own.needsVersion(14, V14);
     await pool.query("SET work_mem = '7MB'");
@@ -262,7 +262,7 @@ describe('what it costs', () => {
 });
 
 describe("reset: 'none'", () => {
-  test('the next caller has what the last one has left', async (t) => {
+  test("reset 'none': the next caller has the settings that the last one has left", async (t) => {
     const pool = db.pool(t, { poolSize: 1, reset: 'none' });
     await pool.query("SET work_mem = '7MB'");
     await pool.transaction((/** @type {any} */ tx) => tx.query('SET ROLE app'));
@@ -274,7 +274,7 @@ describe("reset: 'none'", () => {
 });
 
 /**
- * What DISCARD ALL releases: how it gets there, and how the next caller looks; `expected` when it is gone.
+ * What DISCARD ALL releases: how it is made, and how the next caller looks for it; `expected` when it is gone.
  * @type {[what: string, leave: (tx: any) => Promise<unknown>, look: (pool: any) => Promise<unknown>, expected: unknown][]}
  */
 const LEFT = [
@@ -316,25 +316,25 @@ const LEFT = [
 
 describe("reset: 'discard'", () => {
   for (const [what, leave, look, expected] of LEFT) {
-    test(`${what}: gone for the next caller, on the same connection`, async (t) => {
+    test(`reset 'discard': ${what} is gone for the next caller, on the same connection`, async (t) => {
       const pool = db.pool(t, { poolSize: 1, reset: 'discard' });
       const pid = await pidOf(pool);
       await pool.transaction(leave);
       assert.deepEqual(await look(pool), expected);
-      // And left by a single statement.
+      // And when a single statement has left it.
       await leave(pool);
       assert.deepEqual(await look(pool), expected);
       assert.equal(await pidOf(pool), pid);
     });
   }
 
-  test('statements of PREPARE stay: ours are among them', async (t) => {
+  test("reset 'discard': statements of PREPARE stay, because the pool's own are among them", async (t) => {
     const pool = db.pool(t, { poolSize: 1, reset: 'discard' });
     await pool.query('PREPARE mine AS SELECT 1');
     assert.equal(await pool.value("SELECT count(*)::int4 FROM pg_prepared_statements WHERE name = 'mine'"), 1);
   });
 
-  test('others go on meanwhile, with prepared statements of their own', async (t) => {
+  test("reset 'discard': other callers go on meanwhile, with prepared statements of their own", async (t) => {
     const pool = db.pool(t, { poolSize: 3, reset: 'discard' });
     const ended = await endings(
       range(120).map((i) =>
@@ -350,9 +350,9 @@ describe("reset: 'discard'", () => {
   });
 });
 
-describe("'changes' leaves what is no setting", () => {
+describe("reset 'changes' leaves what is not a setting", () => {
   for (const [what, leave, look, expected] of LEFT.slice(1)) {
-    test(what, async (t) => {
+    test(`reset 'changes' leaves ${what}`, async (t) => {
       const pool = db.pool(t, { poolSize: 1 });
       await pool.transaction(leave);
       assert.notDeepEqual(await look(pool), expected);
@@ -361,7 +361,7 @@ describe("'changes' leaves what is no setting", () => {
 });
 
 describe('reset: { sql }', () => {
-  test('is run between two callers', async (t) => {
+  test('reset { sql } is run between two callers', async (t) => {
     const sql = "RESET ALL; SELECT set_config('app.cleaned', 'yes', false); SELECT pg_advisory_unlock_all()";
     const pool = db.pool(t, { poolSize: 1, reset: { sql } });
     const pid = await pidOf(pool);
@@ -380,7 +380,7 @@ describe('reset: { sql }', () => {
     );
   });
 
-  test('when it fails the connection is closed, and an error event says why', async (t) => {
+  test('reset { sql } that fails: the connection is closed, and an error event says why', async (t) => {
     const pool = db.pool(t, { poolSize: 1, reset: { sql: 'SELECT 1 / 0' } });
     /** @type {any[]} */
     const heard = [];
@@ -400,7 +400,7 @@ describe('reset: { sql }', () => {
   });
 });
 
-describe('the option', () => {
+describe('reset: wrong values', () => {
   /** @type {[unknown, RegExp][]} */
   const WRONG = [
     ['all', /^reset must be .*'changes'/],
@@ -412,7 +412,7 @@ describe('the option', () => {
     [{ sql: 'RESET ALL', more: 1 }, /'reset\.more'/],
   ];
   for (const [reset, message] of WRONG) {
-    test(`${JSON.stringify(reset)} is refused`, () => {
+    test(`reset: ${JSON.stringify(reset)} is refused`, () => {
       assert.throws(() => createPool({ reset }), { code: 'ERR_INVALID_OPTION', message });
     });
   }

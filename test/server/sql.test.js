@@ -1,6 +1,6 @@
 'use strict';
 
-// SQL out of templates: what is interpolated never becomes text.
+// SQL templates: interpolated values never become text.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -13,7 +13,7 @@ const db = useCluster({ nodes: 1 });
 /** @param {any} fragment */
 const parts = (fragment) => [fragment.text, fragment.values];
 
-describe('fragments', () => {
+describe('sql fragments', () => {
   const where = sql`where id = ${1}`;
   const rows = [
     { a: 1, b: 'x' },
@@ -67,10 +67,10 @@ describe('fragments', () => {
       [],
     ],
   ])) {
-    test(name, () => assert.deepStrictEqual(parts(made), [text, values]));
+    test(`sql fragment: ${name}`, () => assert.deepStrictEqual(parts(made), [text, values]));
   }
 
-  test('a fragment does not change, and shows no values', () => {
+  test('sql fragment: it does not change, and inspecting it shows no values', () => {
     const values = where.values;
     values.push(2);
     assert.deepStrictEqual(where.values, [1]);
@@ -112,7 +112,7 @@ describe('fragments', () => {
     ['raw of no string', () => sql.raw(/** @type {any} */ (1)), /needs a string/],
     ['more values than the protocol can count', () => sql.values(range(65_536).map((i) => [i])), /at most 65535/],
   ])) {
-    test(`refused: ${name}`, () => {
+    test(`sql fragment is refused: ${name}`, () => {
       assert.throws(make, (/** @type {any} */ error) => {
         assert.equal(error.code, 'ERR_INVALID_PARAM', error.stack);
         assert.match(error.message, message);
@@ -122,10 +122,10 @@ describe('fragments', () => {
   }
 });
 
-describe('on the server', () => {
+describe('sql fragments on the server', () => {
   const NASTY = ["'; drop table victims; --", '$1', '\\', '"', "\\' or 1=1", '${1}', '/*', '', '\u2028', 'é😀'];
 
-  test('values arrive as they are, names are names', async (t) => {
+  test('sql templates: values arrive unchanged, and identifiers name columns and tables', async (t) => {
     const pool = db.pool(t);
     for (const nasty of NASTY) {
       assert.deepStrictEqual(await pool.sql`select ${nasty}::text as v`, [{ v: nasty }]);
@@ -134,7 +134,7 @@ describe('on the server', () => {
     }
   });
 
-  test('insert, update, select out of objects', async (t) => {
+  test('sql templates: INSERT, UPDATE and SELECT made of objects', async (t) => {
     const pool = db.pool(t);
     await pool.query('create table if not exists people (id int primary key, "full name" text, tags text[])');
     const people = [
@@ -152,7 +152,7 @@ describe('on the server', () => {
     ]);
   });
 
-  test('everything that takes SQL takes a fragment', async (t) => {
+  test('sql templates: every method that takes SQL takes a fragment', async (t) => {
     const pool = db.pool(t);
     const fragment = sql`select ${5}::int4 as v`;
     const rows = [{ v: 5 }];
@@ -177,7 +177,7 @@ describe('on the server', () => {
     }
   });
 
-  test('templates of one text are one statement', async (t) => {
+  test('sql templates: templates with the same text are one prepared statement', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const i of range(3)) await pool.sql`select ${i}::int4 as marked ${i % 2 ? sql`` : sql``}`;
     const known = await pool.query(
@@ -186,7 +186,7 @@ describe('on the server', () => {
     assert.equal(known[0].n, 2, 'the one that asks is another');
   });
 
-  test('what a tag refuses rejects, and nothing is sent', async (t) => {
+  test('sql templates: a value that the tag refuses rejects the call, and nothing is sent', async (t) => {
     const pool = db.pool(t);
     const promise = pool.sql`select ${() => 1}`;
     assert.ok(promise instanceof Promise);
@@ -200,7 +200,7 @@ describe('on the server', () => {
   });
 });
 
-describe('how many rows', () => {
+describe('one(), maybeOne(), value() and the number of rows', () => {
   const none = 'select 1 as v where false';
   const two = 'select v, v * 2 as w from generate_series(1, 2) v';
   const single = 'select 7 as v';
@@ -229,7 +229,7 @@ describe('how many rows', () => {
     ['value', 'select', 'ERR_TOO_MANY_COLUMNS'],
     ['value', 'select 3 as "__proto__"', 3],
   ])) {
-    test(`${method}() of ${text}`, async (t) => {
+    test(`${method}() of ${text}: ${typeof expected === 'string' ? expected : JSON.stringify(expected)}`, async (t) => {
       const pool = db.pool(t);
       const check = async (/** @type {any} */ on) => {
         if (typeof expected !== 'string') {

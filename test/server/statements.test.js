@@ -1,6 +1,7 @@
 'use strict';
 
-// Statements: what may be sent, what comes back in which shape, and what DDL, size and number do to it.
+// query(): parameters, statements that it refuses, and errors of the server. Results are in statements.results.test.js,
+// prepared statements in statements.prepared.test.js.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -8,13 +9,7 @@ const { endings, test, failureOf, printedBy, range, useCluster } = require('../s
 
 const db = useCluster({ nodes: 1 });
 
-/**
- * The columns of the only row, as pairs: objects cannot show what a duplicate or `__proto__` did.
- * @param {any[]} rows
- */
-const pairs = ([row]) => Object.entries(row);
-
-describe('parameters', () => {
+describe('parameters of query()', () => {
   // sql, parameters as given, rows
   const GIVEN = /** @type {[string, any, object[]][]} */ ([
     ['SELECT 1 AS v', undefined, [{ v: 1 }]],
@@ -32,7 +27,7 @@ describe('parameters', () => {
     ['SELECT $1::text AS a, $2::text AS b', Object.freeze(['x', null]), [{ a: 'x', b: null }]],
   ]);
   for (const [sql, params, rows] of GIVEN) {
-    test(`${sql} with ${JSON.stringify(params)}`, async (t) => {
+    test(`query() of ${sql} with ${JSON.stringify(params)}`, async (t) => {
       assert.deepStrictEqual(await db.pool(t).query(sql, params), rows);
     });
   }
@@ -45,7 +40,7 @@ describe('parameters', () => {
     ['CREATE TABLE never (id int)', [1], 0, 1],
   ]);
   for (const [sql, params, wanted, given] of WRONG) {
-    test(`${sql} takes ${wanted}, not ${given}`, async (t) => {
+    test(`query() of ${sql} takes ${wanted} parameters, not ${given}`, async (t) => {
       const pool = db.pool(t);
       const error = await failureOf(pool.query(sql, params));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
@@ -56,7 +51,7 @@ describe('parameters', () => {
   }
 
   for (const params of ['x', 42, {}, new Map(), new Uint8Array(2)]) {
-    test(`params ${Object.prototype.toString.call(params)} is no array`, async (t) => {
+    test(`query() refuses params that are no array: ${Object.prototype.toString.call(params)}`, async (t) => {
       assert.equal(
         (await failureOf(db.pool(t).query('SELECT $1::text', /** @type {any} */ (params)))).code,
         'ERR_INVALID_PARAM',
@@ -65,12 +60,12 @@ describe('parameters', () => {
   }
 
   for (const sql of [undefined, null, 42, {}, ['SELECT 1'], 'SELECT \0', "SELECT '\ud800'"]) {
-    test(`sql ${JSON.stringify(sql)} is refused`, async (t) => {
+    test(`query() refuses sql ${JSON.stringify(sql)}`, async (t) => {
       assert.equal((await failureOf(db.pool(t).query(/** @type {any} */ (sql)))).code, 'ERR_INVALID_PARAM');
     });
   }
 
-  test('the caller may change his array right after the call', async (t) => {
+  test('parameters: the caller may change the array right after the call', async (t) => {
     const params = [1, Buffer.from('a'), [1, 2], { a: 1 }];
     const answer = db.pool(t).query('SELECT $1::int4 AS a, $2::bytea AS b, $3::int4[] AS c, $4::jsonb AS d', params);
     /** @type {any} */ (params)[1][0] = 0x62;
@@ -80,7 +75,7 @@ describe('parameters', () => {
     assert.deepStrictEqual(await answer, [{ a: 1, b: Buffer.from('a'), c: [1, 2], d: { a: 1 } }]);
   });
 
-  test('a parameter that throws sends nothing and harms nobody in the same tick', async (t) => {
+  test('parameters: one that throws sends nothing, and other statements of the same tick succeed', async (t) => {
     const pool = db.pool(t);
     const bad = {
       get x() {
@@ -111,7 +106,7 @@ describe('parameters', () => {
     }
   });
 
-  test('a cyclic object is a ParameterError', async (t) => {
+  test('parameters: a cyclic object is a ParameterError', async (t) => {
     /** @type {any} */
     const cyclic = {};
     cyclic.self = cyclic;
@@ -126,7 +121,7 @@ describe('parameters', () => {
     assert.deepEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('65,535 parameters are the most a statement can take', async (t) => {
+  test('parameters: 65,535 are the most a statement can take', async (t) => {
     const pool = db.pool(t);
     const many = `SELECT sum(v) AS sum FROM unnest(ARRAY[${range(65_535)
       .map((i) => `$${i + 1}::int4`)
@@ -137,484 +132,7 @@ describe('parameters', () => {
   });
 });
 
-describe('results', () => {
-  // sql, rows, rowCount, command, names of the fields
-  const TABLE = /** @type {[string, object[], number, string, string[]][]} */ ([
-    ["SELECT 1 AS a, 'x' AS b", [{ a: 1, b: 'x' }], 1, 'SELECT', ['a', 'b']],
-    ['SELECT 1 AS a WHERE false', [], 0, 'SELECT', ['a']],
-    ['SELECT', [{}], 1, 'SELECT', []],
-    ['SELECT FROM generate_series(1, 3)', [{}, {}, {}], 3, 'SELECT', []],
-    ['VALUES (1), (2)', [{ column1: 1 }, { column1: 2 }], 2, 'SELECT', ['column1']],
-    ['(SELECT 1 AS a) UNION ALL (SELECT 2)', [{ a: 1 }, { a: 2 }], 2, 'SELECT', ['a']],
-    ['CREATE TABLE shop (id int PRIMARY KEY, item text)', [], 0, 'CREATE', []],
-    ["INSERT INTO shop VALUES (1, 'a'), (2, 'b'), (3, 'c')", [], 3, 'INSERT', []],
-    ["INSERT INTO shop VALUES (4, 'd') RETURNING id, item", [{ id: 4, item: 'd' }], 1, 'INSERT', ['id', 'item']],
-    ["INSERT INTO shop VALUES (1, 'x') ON CONFLICT DO NOTHING", [], 0, 'INSERT', []],
-    ["INSERT INTO shop VALUES (1, 'x') ON CONFLICT DO NOTHING RETURNING id", [], 0, 'INSERT', ['id']],
-    ["UPDATE shop SET item = 'z' WHERE id > 2", [], 2, 'UPDATE', []],
-    ['UPDATE shop SET item = item WHERE id > 99', [], 0, 'UPDATE', []],
-    [
-      "WITH w AS (DELETE FROM shop WHERE id = 4 RETURNING id) SELECT id, 'select' AS s FROM w",
-      [{ id: 4, s: 'select' }],
-      1,
-      'SELECT',
-      ['id', 's'],
-    ],
-    ['WITH w AS (SELECT 1 AS id) DELETE FROM shop USING w WHERE shop.id = w.id', [], 1, 'DELETE', []],
-    ['DELETE FROM shop', [], 2, 'DELETE', []],
-    ['/* c */ -- d\n TABLE shop', [], 0, 'SELECT', ['id', 'item']],
-    ['TRUNCATE shop', [], 0, 'TRUNCATE', []],
-    ['DROP TABLE shop', [], 0, 'DROP', []],
-    ["SET work_mem = '4MB'", [], 0, 'SET', []],
-    ['SHOW server_version_num', [{ server_version_num: '' }], 0, 'SHOW', ['server_version_num']],
-    ['DO $$ BEGIN PERFORM 1; END $$', [], 0, 'DO', []],
-    ['EXPLAIN (COSTS off) SELECT 1', [{ 'QUERY PLAN': 'Result' }], 0, 'EXPLAIN', ['QUERY PLAN']],
-    ['', [], 0, '', []],
-    [' \n\t', [], 0, '', []],
-    ['-- nothing', [], 0, '', []],
-    ['/* nothing /* at */ all */', [], 0, '', []],
-    [';', [], 0, '', []],
-    ['SELECT 1 AS a;', [{ a: 1 }], 1, 'SELECT', ['a']],
-  ]);
-  test('a table of statements', async (t) => {
-    const pool = db.pool(t);
-    for (const [sql, rows, rowCount, command, fields] of TABLE) {
-      const result = await pool.query(sql);
-      if (command === 'SHOW') rows[0] = { server_version_num: result[0].server_version_num };
-      assert.deepStrictEqual(result, rows, sql);
-      if (command !== 'SHOW' && command !== 'EXPLAIN') assert.equal(result.rowCount, rowCount, sql);
-      assert.equal(result.command, command, sql);
-      assert.deepEqual(
-        result.fields.map((/** @type {any} */ { name }) => name),
-        fields,
-        sql,
-      );
-    }
-  });
-
-  test('a result is an ordinary array that hides what else it knows', async (t) => {
-    const result = await db.pool(t).query('SELECT 1::int4 AS a, 2::int8 AS b, 3::numeric(5,2) AS c');
-    assert.ok(Array.isArray(result));
-    assert.deepStrictEqual(result, [{ a: 1, b: 2n, c: '3.00' }]);
-    assert.deepEqual(Object.keys(result), ['0']);
-    assert.equal(
-      JSON.stringify(result, (_, value) => (typeof value === 'bigint' ? Number(value) : value)),
-      '[{"a":1,"b":2,"c":"3.00"}]',
-    );
-    assert.deepStrictEqual([...result], [{ a: 1, b: 2n, c: '3.00' }]);
-    const [a, b, c] = result.fields;
-    assert.deepEqual([a.name, a.typeOid, a.typeName], ['a', 23, 'int4']);
-    assert.deepEqual([b.name, b.typeOid, b.typeName], ['b', 20, 'int8']);
-    assert.deepEqual([c.name, c.typeOid, c.typeName], ['c', 1700, 'numeric']);
-    assert.equal(Object.getPrototypeOf(result[0]), Object.prototype);
-    result[0].a = 5;
-    result.push({ a: 6 });
-    assert.equal(result.length, 2, "and it is the caller's own");
-  });
-
-  test('duplicate names: the last one wins', async (t) => {
-    const pool = db.pool(t);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, 2 AS b, 3 AS a')), [
-      ['a', 3],
-      ['b', 2],
-    ]);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT 1, 2')), [['?column?', 2]]);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS a, NULL AS a')), [['a', null]]);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT NULL AS a, 1 AS a')), [['a', 1]]);
-    assert.deepStrictEqual(pairs(await pool.query('SELECT 1 AS "__proto__", 2 AS "__proto__"')), [['__proto__', 2]]);
-  });
-
-  const NAMES = [
-    '__proto__',
-    'constructor',
-    'toString',
-    'hasOwnProperty',
-    'length',
-    'prototype',
-    '0',
-    '-1',
-    '1e3',
-    ' ',
-    ' a ',
-    'a b',
-    "it's",
-    'say "x"',
-    'back\\slash',
-    '\\u0041',
-    'line\nbreak',
-    'tab\t',
-    '\r',
-    '\u2028',
-    '\u2029',
-    '`${x}`',
-    '*/',
-    '/*',
-    '//',
-    ']',
-    'ä',
-    '日本',
-    '😀',
-    '👩‍👩‍👧',
-    'class',
-    'null',
-    'undefined',
-    'i32',
-    'place',
-    'a'.repeat(63),
-    'é'.repeat(31),
-    '\u00a0',
-    '\ufeff',
-    '\u0001',
-  ];
-  test('any name a column can have', async (t) => {
-    const pool = db.pool(t);
-    const quoted = (/** @type {string} */ name) => `"${name.replace(/"/g, '""')}"`;
-    for (const name of NAMES) {
-      assert.deepStrictEqual(pairs(await pool.query(`SELECT 1 AS ${quoted(name)}`)), [[name, 1]], name);
-      assert.deepStrictEqual(pairs(await pool.query(`SELECT NULL::int4 AS ${quoted(name)}`)), [[name, null]], name);
-    }
-    const all = await pool.query(`SELECT ${NAMES.map((name, i) => `${i} AS ${quoted(name)}`).join(', ')}`);
-    assert.equal(Object.keys(all[0]).length, NAMES.length);
-    NAMES.forEach((name, i) => assert.equal(Object.getOwnPropertyDescriptor(all[0], name)?.value, i, name));
-    assert.equal(Object.getPrototypeOf(all[0]), Object.prototype);
-    assert.equal(/** @type {any} */ ({}).polluted, undefined);
-  });
-
-  for (const columns of [31, 32, 33, 63, 64, 65, 128, 256, 257, 1_600]) {
-    test(`${columns} columns, every other one NULL`, async (t) => {
-      const pool = db.pool(t);
-      const list = range(columns)
-        .map((i) => `CASE WHEN (g + ${i}) % 2 = 0 THEN ${i} END AS c${i}`)
-        .join(', ');
-      const result = await pool.query(`SELECT ${list} FROM generate_series(0, 2) g`);
-      assert.equal(result.fields.length, columns);
-      for (const g of range(3)) {
-        assert.deepStrictEqual(
-          result[g],
-          Object.fromEntries(range(columns).map((i) => [`c${i}`, (g + i) % 2 === 0 ? i : null])),
-        );
-      }
-    });
-  }
-
-  test('1,600 columns of a table, of mixed types', async (t) => {
-    const pool = db.pool(t);
-    const types = ['int4', 'text', 'bool', 'float8'];
-    await pool.query(
-      `CREATE TABLE wide (${range(1_600)
-        .map((i) => `c${i} ${types[i % 4]}`)
-        .join(', ')})`,
-    );
-    await pool.query(`INSERT INTO wide (c0, c5, c1598, c1599) VALUES (1, 'é', true, 0.1)`);
-    const [row] = await pool.query('SELECT * FROM wide');
-    assert.equal(Object.keys(row).length, 1_600);
-    assert.deepEqual(
-      Object.entries(row).filter(([, value]) => value !== null),
-      [
-        ['c0', 1],
-        ['c5', 'é'],
-        ['c1598', true],
-        ['c1599', 0.1],
-      ],
-    );
-    await pool.query('DROP TABLE wide');
-  });
-
-  test('one text with several shapes, one shape under several texts', async (t) => {
-    const pool = db.pool(t, { poolSize: 2 });
-    await pool.query('CREATE TABLE shape_a (x int4)');
-    await pool.query('CREATE TABLE shape_b (x text)');
-    for (let i = 0; i < 5; i++) {
-      assert.deepStrictEqual(await pool.query('SELECT 1 AS x'), [{ x: 1 }]);
-      assert.deepStrictEqual(await pool.query('SELECT 2 AS x'), [{ x: 2 }]);
-      assert.deepStrictEqual(await pool.query("SELECT '2' AS x"), [{ x: '2' }]);
-      assert.deepStrictEqual(await pool.query('SELECT 2 AS x, 3 AS y'), [{ x: 2, y: 3 }]);
-      assert.deepStrictEqual(await pool.query('SELECT 3 AS y, 2 AS x'), [{ y: 3, x: 2 }]);
-    }
-    await pool.query('DROP TABLE shape_a, shape_b');
-  });
-});
-
-describe('size', () => {
-  test('100,000 rows, while the event loop goes on', async (t) => {
-    const pool = db.pool(t);
-    let ticks = 0;
-    const timer = setInterval(() => {
-      ticks++;
-    }, 1);
-    const result = await pool.query(`
-      SELECT i, i::int8 AS big, 'row ' || i AS text, i % 7 = 0 AS seven, CASE WHEN i % 3 = 0 THEN NULL ELSE i / 2.0::float8 END AS half,
-        CASE WHEN i % 1000 = 0 THEN 'ünï ' || i END AS rare
-      FROM generate_series(1, 100000) i`);
-    clearInterval(timer);
-    assert.equal(result.length, 100_000);
-    assert.equal(result.rowCount, 100_000);
-    result.forEach((/** @type {any} */ row, /** @type {number} */ index) => {
-      const i = index + 1;
-      const expected = {
-        i,
-        big: BigInt(i),
-        text: `row ${i}`,
-        seven: i % 7 === 0,
-        half: i % 3 === 0 ? null : i / 2,
-        rare: i % 1000 === 0 ? `ünï ${i}` : null,
-      };
-      if (i % 500 < 5) assert.deepStrictEqual(row, expected);
-      else
-        assert.ok(
-          row.i === i &&
-            row.text === expected.text &&
-            row.big === expected.big &&
-            row.half === expected.half &&
-            row.rare === expected.rare,
-        );
-    });
-    assert.ok(ticks > 3, `${ticks} timer ticks meanwhile`);
-  });
-
-  test('a row of 50 MB', async (t) => {
-    const pool = db.pool(t);
-    const size = 50_000_000;
-    const [{ ascii }] = await pool.query("SELECT repeat('0123456789', $1::int4 / 10) AS ascii", [size]);
-    assert.equal(ascii.length, size);
-    assert.ok(ascii.startsWith('0123') && ascii.endsWith('6789'));
-    const [{ text, n }] = await pool.query("SELECT repeat('é€', $1::int4 / 5) AS text, 7 AS n", [size]);
-    assert.equal(text.length, (size / 5) * 2);
-    assert.ok(text.startsWith('é€é') && text.endsWith('é€') && n === 7);
-    const [{ bytes, last }] = await pool.query(
-      "SELECT decode(repeat('00ff7f80', $1::int4 / 4), 'hex') AS bytes, 'z' AS last",
-      [size],
-    );
-    assert.equal(bytes.length, size);
-    assert.deepEqual([...bytes.subarray(0, 4), ...bytes.subarray(-4)], [0, 255, 127, 128, 0, 255, 127, 128]);
-    assert.equal(last, 'z');
-  });
-
-  test('large and small results side by side', async (t) => {
-    const pool = db.pool(t, { poolSize: 3 });
-    const answers = await Promise.all(
-      range(60).map((i) =>
-        pool.query('SELECT $1::int4 AS i, repeat(chr(97 + $1 % 26), $2::int4) AS t', [i, i % 10 === 0 ? 300_000 : i]),
-      ),
-    );
-    answers.forEach(([{ i, t: text }], index) => {
-      assert.equal(i, index);
-      assert.equal(text, String.fromCharCode(97 + (index % 26)).repeat(index % 10 === 0 ? 300_000 : index));
-    });
-  });
-
-  test('a statement of more than 1 MB', async (t) => {
-    const pool = db.pool(t);
-    const filler = 'x'.repeat(1_500_000);
-    assert.deepStrictEqual(await pool.query(`SELECT length('${filler}') AS v`), [{ v: 1_500_000 }]);
-    assert.deepStrictEqual(await pool.query(`SELECT length('${'é'.repeat(700_000)}') AS v`), [{ v: 700_000 }]);
-    assert.deepStrictEqual(await pool.query(`/* ${filler} */ SELECT $1::int4 AS v`, [1]), [{ v: 1 }]);
-  });
-
-  // bytes of the parameter: around the ring's size, and far above it
-  for (const size of [
-    48,
-    49,
-    65_536,
-    65_537,
-    (1 << 20) - 100,
-    (1 << 20) - 48,
-    (1 << 20) - 40,
-    (1 << 20) - 8,
-    1 << 20,
-    (1 << 20) + 1,
-    5_000_000,
-  ]) {
-    test(`a parameter of ${size} bytes among small ones`, async (t) => {
-      const pool = db.pool(t);
-      const sql = 'SELECT $1::int4 AS before, $2::text AS big, $3::int4 AS after';
-      for (const big of ['a'.repeat(size), 'é'.repeat(size / 2), '😀'.repeat(size / 4)]) {
-        const [first, [row], last] = await Promise.all([
-          pool.query('SELECT $1::text AS v', ['first']),
-          pool.query(sql, [1, big, 2]),
-          pool.query('SELECT $1::text AS v', ['last']),
-        ]);
-        assert.deepStrictEqual([first[0].v, row.before, row.after, last[0].v], ['first', 1, 2, 'last']);
-        assert.ok(row.big === big);
-      }
-      const bytes = Buffer.alloc(size, 'ab');
-      const [row] = await pool.query('SELECT $1::bytea AS big, $2::bytea AS half', [
-        bytes,
-        bytes.subarray(1, size >> 1),
-      ]);
-      assert.ok(row.big.equals(bytes) && row.half.equals(bytes.subarray(1, size >> 1)));
-    });
-  }
-
-  test('50 MB of parameters', async (t) => {
-    const pool = db.pool(t);
-    const text = 'é'.repeat(10_000_000);
-    const bytes = Buffer.alloc(30_000_000, 7);
-    const [row] = await pool.query('SELECT length($1::text) AS text, length($2::bytea) AS bytes', [text, bytes]);
-    assert.deepStrictEqual(row, { text: 10_000_000, bytes: 30_000_000 });
-  });
-
-  // Down a pipe a quick statement may overtake one that usually takes long.
-  for (const [name, pipeline, inOrder] of /** @type {const} */ ([
-    ['thousands of statements in one tick get their own answers', true, false],
-    ['and keep their order where they go one after the other', false, true],
-  ])) {
-    test(name, async (t) => {
-      const pool = db.pool(t, { poolSize: 1, pipeline, acquireTimeoutMs: 30_000 });
-      await pool.query('CREATE TABLE ordered (at int4 GENERATED ALWAYS AS IDENTITY, n int4, filler text)');
-      // Several times the ring, with a large one now and then.
-      const answers = await Promise.all(
-        range(5_000).map((i) =>
-          pool.query('INSERT INTO ordered (n, filler) VALUES ($1, $2) RETURNING at, n', [
-            i,
-            'f'.repeat(i % 1_000 === 999 ? 1_200_000 : i % 1_000),
-          ]),
-        ),
-      );
-      answers.forEach(([{ at, n }], i) => assert.deepEqual({ n, at: inOrder ? at : i + 1 }, { n: i, at: i + 1 }));
-      assert.equal(new Set(answers.map(([{ at }]) => at)).size, 5_000, 'each ran once');
-      await pool.query('DROP TABLE ordered');
-    });
-  }
-
-  test('arrays of 100,000 elements', async (t) => {
-    const pool = db.pool(t);
-    const numbers = range(100_000);
-    assert.deepStrictEqual(await pool.query('SELECT $1::int4[] AS v', [numbers]), [{ v: numbers }]);
-    const texts = numbers.map((i) => `t${i}`);
-    assert.deepStrictEqual(await pool.query('SELECT $1::text[] AS v', [texts]), [{ v: texts }]);
-  });
-});
-
-describe('what DDL does to a prepared statement is invisible', () => {
-  for (const poolSize of [1, 3]) {
-    test(`over ${poolSize} connections`, async (t) => {
-      const pool = db.pool(t, { poolSize });
-      const everywhere = async (
-        /** @type {string} */ sql,
-        /** @type {any[]} */ params,
-        /** @type {object[]} */ rows,
-      ) => {
-        for (const answer of await Promise.all(range(poolSize * 4).map(() => pool.query(sql, params))))
-          assert.deepStrictEqual(answer, rows);
-      };
-      const name = `ddl_${poolSize}`;
-      const all = `SELECT * FROM ${name}`;
-      const one = `SELECT b FROM ${name} WHERE a = $1`;
-      await pool.query(`CREATE TABLE ${name} (a int4, b int4)`);
-      await pool.query(`INSERT INTO ${name} VALUES (1, 2)`);
-      await everywhere(all, [], [{ a: 1, b: 2 }]);
-      await everywhere(one, [1], [{ b: 2 }]);
-
-      await pool.query(`ALTER TABLE ${name} ADD COLUMN c text DEFAULT 'c'`);
-      await everywhere(all, [], [{ a: 1, b: 2, c: 'c' }]);
-
-      await pool.query(`ALTER TABLE ${name} ALTER COLUMN b TYPE text`);
-      await everywhere(one, [1], [{ b: '2' }]);
-      await everywhere(all, [], [{ a: 1, b: '2', c: 'c' }]);
-
-      await pool.query(`ALTER TABLE ${name} ALTER COLUMN a TYPE int8`);
-      await everywhere(one, [1n], [{ b: '2' }]);
-      await everywhere(one, [2 ** 40], []);
-
-      await pool.query(`ALTER TABLE ${name} ALTER COLUMN a TYPE text`);
-      await everywhere(one, ['1'], [{ b: '2' }]);
-
-      await pool.query(`DROP TABLE ${name}`);
-      const error = await failureOf(pool.query(all));
-      assert.equal(error.code, '42P01');
-      await pool.query(`CREATE TABLE ${name} (z bool)`);
-      await pool.query(`INSERT INTO ${name} VALUES (true)`);
-      await everywhere(all, [], [{ z: true }]);
-      await pool.query(`ALTER TABLE ${name} RENAME COLUMN z TO y`);
-      await everywhere(all, [], [{ y: true }]);
-      await pool.query(`DROP TABLE ${name}`);
-    });
-  }
-
-  test('of statements in flight, too: an INSERT is done once', async (t) => {
-    const pool = db.pool(t, { poolSize: 2, acquireTimeoutMs: 30_000 });
-    await pool.query('CREATE TABLE busy (n int4)');
-    const insert = 'INSERT INTO busy VALUES ($1) RETURNING *';
-    let columns = 0;
-    const ended = await endings(
-      range(300).map((i) => {
-        if (i % 30 === 29) return pool.query(`ALTER TABLE busy ADD COLUMN c${columns++} int4`);
-        return pool.query(insert, [i]);
-      }),
-    );
-    for (const { error } of ended) assert.equal(error, undefined);
-    assert.deepStrictEqual(
-      (await pool.query('SELECT n FROM busy ORDER BY n')).map((/** @type {any} */ { n }) => n),
-      range(300).filter((i) => i % 30 !== 29),
-    );
-    await pool.query('DROP TABLE busy');
-  });
-
-  test('DEALLOCATE ALL and DISCARD ALL behind our back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    for (const sql of ['DEALLOCATE ALL', 'DISCARD ALL']) {
-      assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [1]), [{ v: 1 }]);
-      await pool.query(sql);
-      assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [1]), [{ v: 1 }], sql);
-      await pool.query('CREATE TEMP TABLE once (n int4)');
-      await pool.query('INSERT INTO once VALUES (1)');
-      await pool.query('DEALLOCATE ALL');
-      await pool.query('INSERT INTO once VALUES (1)');
-      assert.deepStrictEqual(await pool.query('SELECT count(*)::int4 AS n FROM once'), [{ n: 2 }]);
-      await pool.query('DROP TABLE once');
-    }
-  });
-
-  test('a type that is dropped and made again', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    for (const labels of ["'a', 'b'", "'c', 'a'"]) {
-      await pool.query(`CREATE TYPE mood AS ENUM (${labels})`);
-      assert.deepStrictEqual(await pool.query('SELECT $1::mood AS v', ['a']), [{ v: 'a' }]);
-      assert.deepStrictEqual(await pool.query("SELECT ARRAY['a'::mood] AS v"), [{ v: ['a'] }]);
-      await pool.query('DROP TYPE mood');
-    }
-  });
-});
-
-describe('the cache of prepared statements', () => {
-  test('is bounded on the server, and forgets the least recently used', async (t) => {
-    const pool = db.pool(t, { poolSize: 1, statementCacheSize: 5 });
-    const prepared = async () =>
-      (await pool.query('SELECT statement FROM pg_prepared_statements')).map((/** @type {any} */ row) => row.statement);
-    for (let i = 0; i < 100; i++) {
-      await pool.query(`SELECT ${i} AS v`);
-      await pool.query("SELECT 'favourite' AS v");
-    }
-    const statements = await prepared();
-    assert.ok(statements.length <= 6, `${statements.length} statements`);
-    assert.ok(statements.includes("SELECT 'favourite' AS v"));
-    assert.ok(statements.includes('SELECT 99 AS v'));
-    assert.ok(!statements.includes('SELECT 10 AS v'));
-    assert.deepStrictEqual(await pool.query('SELECT 10 AS v'), [{ v: 10 }]);
-  });
-
-  test('is not one for each spelling of a failure', async (t) => {
-    const pool = db.pool(t, { poolSize: 1, statementCacheSize: 50 });
-    for (let i = 0; i < 20; i++) {
-      await failureOf(pool.query('SELECT nothing'));
-      await failureOf(pool.query('SELECT $1::int4', ['x']));
-      await failureOf(pool.query('SELECT $1::int4', []));
-    }
-    const [{ n }] = await pool.query('SELECT count(*)::int4 AS n FROM pg_prepared_statements');
-    assert.ok(n <= 4, `${n} statements`);
-  });
-
-  test('10,000 texts in flight and out', async (t) => {
-    const pool = db.pool(t, { poolSize: 2, statementCacheSize: 8, acquireTimeoutMs: 30_000 });
-    for (let round = 0; round < 4; round++) {
-      const answers = await Promise.all(range(500).map((i) => pool.query(`SELECT ${i + round * 500} AS v`)));
-      answers.forEach(([{ v }], i) => assert.equal(v, i + round * 500));
-    }
-  });
-});
-
-describe('what query() does not send', () => {
+describe('statements that query() does not send', () => {
   const REFUSED = [
     'BEGIN',
     'begin',
@@ -641,12 +159,12 @@ describe('what query() does not send', () => {
     '\fBEGIN',
     '\vBEGIN',
   ];
-  test('transaction control, in any dress', async (t) => {
+  test('query() refuses transaction control, however it is written', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const sql of REFUSED) {
       const ended = await endings([pool.query(sql)]);
       const { error } = ended[0];
-      // What the server takes for a syntax error opened no transaction either.
+      // A statement that the server takes for a syntax error has opened no transaction either.
       assert.ok(
         error?.code === 'ERR_INVALID_PARAM' || error?.code === '42601',
         `${JSON.stringify(sql)}: ${error ?? 'it was sent'}`,
@@ -660,7 +178,7 @@ describe('what query() does not send', () => {
     await tx.rollback();
   });
 
-  test('what only looks like it is sent', async (t) => {
+  test('query() sends what only looks like transaction control', async (t) => {
     const pool = db.pool(t);
     assert.deepStrictEqual(await pool.query("SELECT 'BEGIN' AS v"), [{ v: 'BEGIN' }]);
     assert.equal((await failureOf(pool.query("ROLLBACK PREPARED 'x'"))).code, '42704');
@@ -669,13 +187,13 @@ describe('what query() does not send', () => {
     await pool.query('DROP TABLE begin_log');
   });
 
-  test("several statements in one text are the server's syntax error, and none is run", async (t) => {
+  test("query() of several statements in one text is the server's syntax error, and none is run", async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(pool.query('CREATE TABLE two_at_once (id int); SELECT 1'))).code, '42601');
     assert.deepStrictEqual(await pool.query("SELECT to_regclass('two_at_once')::text AS v"), [{ v: null }]);
   });
 
-  test('COPY over query() is an error, and the pool goes on', async (t) => {
+  test('query() of COPY is an error, and the pool goes on', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     await pool.query('CREATE TABLE copied (id int)');
     for (const sql of ['COPY copied FROM STDIN', 'COPY copied TO STDOUT', 'COPY (SELECT 1) TO STDOUT']) {
@@ -687,7 +205,7 @@ describe('what query() does not send', () => {
 });
 
 describe('errors of the server', () => {
-  test('all their fields', async (t) => {
+  test('DatabaseError has all fields that the server sent', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE fields (id int4 CONSTRAINT fields_key PRIMARY KEY, n int2 NOT NULL)');
     await pool.query('INSERT INTO fields VALUES (1, 1)');
@@ -720,7 +238,7 @@ describe('errors of the server', () => {
     await pool.query('DROP TABLE fields');
   });
 
-  test('after rows have arrived', async (t) => {
+  test('DatabaseError after rows have arrived rejects the statement', async (t) => {
     const pool = db.pool(t);
     const error = await failureOf(
       pool.query("SELECT 1 / (50000 - i), repeat('x', 100) FROM generate_series(1, 60000) i"),
@@ -729,7 +247,7 @@ describe('errors of the server', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('a deferred constraint fails the statement', async (t) => {
+  test('DatabaseError of a deferred constraint rejects the statement', async (t) => {
     const pool = db.pool(t);
     await pool.query('CREATE TABLE deferred (id int4 UNIQUE DEFERRABLE INITIALLY DEFERRED)');
     const ended = await endings(range(3).map(() => pool.query('INSERT INTO deferred VALUES (1)')));
@@ -739,7 +257,7 @@ describe('errors of the server', () => {
   });
 });
 
-test('where code generation from strings is forbidden, everything works', async () => {
+test('query() works where code generation from strings is forbidden', async () => {
   const printed = await printedBy(
     db,
     `

@@ -1,6 +1,6 @@
 'use strict';
 
-// pool.stream(): rows as they come, with memory bounded by what the reader has asked for; and rowMode: 'array'.
+// pool.stream(): rows as they arrive, with memory bounded by what the reader has asked for; and rowMode: 'array'.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
@@ -17,8 +17,8 @@ async function all(stream) {
   return rows;
 }
 
-describe('a stream', () => {
-  test('gives the rows that query() gives, whatever the size of its pieces', async (t) => {
+describe('stream()', () => {
+  test('stream() gives the rows that query() gives, whatever its batch size', async (t) => {
     const pool = db.pool(t);
     const sql = `SELECT g, g::int8 AS i8, repeat('é', g % 50) AS text, ARRAY[g, NULL] AS list, CASE WHEN g % 3 > 0 THEN now() END AS at
       FROM generate_series(1, 3000) g`;
@@ -33,14 +33,14 @@ describe('a stream', () => {
     }
   });
 
-  test('takes parameters, and returns nothing for a statement without rows', async (t) => {
+  test('stream() takes parameters, and gives no rows for a statement without rows', async (t) => {
     const pool = db.pool(t);
     assert.deepStrictEqual(await all(pool.stream('SELECT $1::text AS v', ['x'])), [{ v: 'x' }]);
     assert.deepStrictEqual(await all(pool.stream('SELECT 1 WHERE false')), []);
     assert.deepStrictEqual(await all(pool.stream('CREATE TEMPORARY TABLE nothing_to_see ()')), []);
   });
 
-  test('sends nothing before it is read', async (t) => {
+  test('stream() sends nothing before it is read', async (t) => {
     const pool = db.pool(t);
     const stream = pool.stream('CREATE TABLE never_made ()');
     await sleep(50);
@@ -50,7 +50,7 @@ describe('a stream', () => {
     assert.deepStrictEqual(await pool.query(`SELECT to_regclass('never_made')::text AS t`), [{ t: null }]);
   });
 
-  test('that is left early is cancelled, and its connection is free', async (t) => {
+  test('stream() that is left early is cancelled, and its connection is free', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     for (const at of [1, 1000, 5000]) {
       let seen = 0;
@@ -68,7 +68,7 @@ describe('a stream', () => {
     assert.deepEqual(rows, []);
   });
 
-  test('whose reader throws is cancelled, and the error goes on', async (t) => {
+  test('stream() whose reader throws is cancelled, and the error reaches the caller', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const error = await failureOf(
       (async () => {
@@ -79,7 +79,7 @@ describe('a stream', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('that is read slowly holds the server, not memory', async (t) => {
+  test('stream() that is read slowly holds the rows in the server, not in memory', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const stream = pool.stream(
       `SELECT g, repeat('x', 10000) AS text FROM (SELECT generate_series(1, 200000)) AS s (g)`,
@@ -87,7 +87,7 @@ describe('a stream', () => {
     await stream.next();
     const before = process.memoryUsage().rss;
     await sleep(500);
-    // 2 GB would have come: a few pieces of 32 KiB, and what sockets and allocators keep, is far less than 64 MB.
+    // The whole result has 2 GB: a few pieces of 32 KiB, and the buffers of sockets and allocators, are far below 64 MB.
     assert.ok(process.memoryUsage().rss - before < 64e6);
     assert.equal(pool.status().inUse, 1);
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }], 'others go on');
@@ -95,7 +95,7 @@ describe('a stream', () => {
     await until('the connection is back', () => pool.status().inUse === 0);
   });
 
-  test('gives the rows before an error, then the error, then ends', async (t) => {
+  test('stream() gives the rows before an error, then the error, then ends', async (t) => {
     const pool = db.pool(t);
     const stream = pool.stream('SELECT 10 / (2000 - g) AS v FROM generate_series(1, 3000) g', [], { batchSize: 100 });
     let seen = 0;
@@ -109,7 +109,7 @@ describe('a stream', () => {
     assert.deepEqual(await stream.next(), { value: undefined, done: true });
   });
 
-  test('ends with its signal and its time', async (t) => {
+  test('stream() ends with its signal and with its timeoutMs', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const controller = new AbortController();
     const read = async (/** @type {object} */ options, act = () => {}) => {
@@ -123,7 +123,7 @@ describe('a stream', () => {
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('may be asked for many rows at once', async (t) => {
+  test('stream() may be asked for many rows at once', async (t) => {
     const pool = db.pool(t);
     const stream = pool.stream(numbers(5));
     const results = await Promise.all(range(8).map(() => stream.next()));
@@ -133,7 +133,7 @@ describe('a stream', () => {
     );
   });
 
-  test('does not disturb what else runs', async (t) => {
+  test('stream() does not disturb other statements', async (t) => {
     const pool = db.pool(t, { poolSize: 4 });
     const sums = await Promise.all(
       range(8).map(async (i) => {
@@ -149,7 +149,7 @@ describe('a stream', () => {
     );
   });
 
-  test('of a pool that has ended, and with options that do not exist, is refused', async (t) => {
+  test('stream() of a pool that has ended, or with unknown options, is refused', async (t) => {
     const pool = db.pool(t);
     assert.throws(() => pool.stream('SELECT 1', [], { batchsize: 1 }), {
       code: 'ERR_INVALID_PARAM',
@@ -164,8 +164,8 @@ describe('a stream', () => {
   });
 });
 
-describe("rowMode: 'array'", () => {
-  test('gives values in the order of the columns, duplicate names and all', async (t) => {
+describe("stream() with rowMode 'array'", () => {
+  test("stream() with rowMode 'array' gives values in the order of the columns, with duplicate names", async (t) => {
     const pool = db.pool(t);
     const sql = `SELECT 1 AS a, 2 AS a, NULL::text AS "__proto__", ARRAY[1, 2] AS list, '{"x": 1}'::jsonb AS doc`;
     const expected = [[1, 2, null, [1, 2], { x: 1 }]];
@@ -177,7 +177,7 @@ describe("rowMode: 'array'", () => {
     assert.equal((await failureOf(pool.query(sql, [], { rowMode: 'list' }))).code, 'ERR_INVALID_PARAM');
   });
 
-  test('1,600 columns', async (t) => {
+  test("stream() with rowMode 'array' gives 1,600 columns", async (t) => {
     const pool = db.pool(t);
     const [row] = await pool.query(`SELECT ${range(1600).join()}`, [], { rowMode: 'array' });
     assert.deepStrictEqual(row, range(1600));

@@ -1,316 +1,32 @@
 'use strict';
 
-// Transactions: begin(), transaction(cb), their options, their ends, and what happens to one that nobody ends.
+// transaction(cb), and what becomes of a transaction whose connection breaks or that nobody ends. begin() and the options
+// are in transactions.begin.test.js.
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { inspect } = require('node:util');
-const { HyperionError } = require('../../client.js');
 const {
   endings,
   test,
   failureOf,
   isPending,
+  named,
   printedBy,
   range,
   sleep,
   until,
   useCluster,
 } = require('../support/helpers');
+const { assertEnded, idsIn, tableFor } = require('../support/transactions');
 
 const db = useCluster({ nodes: 3 });
 
-const named = (/** @type {string} */ purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
 const asyncDispose = /** @type {any} */ (Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose'));
 
-/** Rows of a table, whatever the pool thinks. @param {string} table */
-const idsIn = async (table) => (await db.sql(`SELECT id FROM ${table} ORDER BY id`)).map(({ id }) => id);
-
-/**
- * A table that ends with its test.
- * @param {import('node:test').TestContext} t
- */
-async function tableFor(t) {
-  const name = `t_${Math.floor(Math.random() * 1e12)}`;
-  await db.sql(`CREATE TABLE ${name} (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)`);
-  t.after(() => db.sql(`DROP TABLE ${name}`));
-  return name;
-}
-
-/** @param {any} error */
-function assertEnded(error) {
-  assert.ok(error instanceof HyperionError, error.stack);
-  assert.equal(error.code, 'ERR_TRANSACTION_ENDED');
-}
-
-describe('begin()', () => {
-  test('commit() makes it last, rollback() makes it not have been', async (t) => {
+describe('transaction()', () => {
+  test('transaction() commits what the callback did, and resolves to what it returned', async (t) => {
     const pool = db.pool(t);
-    const table = await tableFor(t);
-    for (const [id, end, expected] of /** @type {const} */ ([
-      [1, 'commit', [1]],
-      [2, 'rollback', [1]],
-      [3, 'commit', [1, 3]],
-    ])) {
-      const tx = await pool.begin();
-      assert.equal((await tx.query(`INSERT INTO ${table} VALUES ($1)`, [id])).rowCount, 1);
-      assert.deepEqual(
-        await idsIn(table),
-        expected.filter((one) => one !== id),
-        'nobody else sees it',
-      );
-      assert.equal(await tx[end](), undefined);
-      assert.deepEqual(await idsIn(table), expected);
-    }
-  });
-
-  test('holds its connection from begin to end', async (t) => {
-    const pool = db.pool(t, { poolSize: 3 });
-    const tx = await pool.begin();
-    const pids = await Promise.all(
-      range(5).map(() => tx.query('SELECT pg_backend_pid() AS pid, pg_current_xact_id()::text AS xid')),
-    );
-    assert.equal(new Set(pids.map(([{ pid, xid }]) => `${pid} ${xid}`)).size, 1);
-    const others = await Promise.all(range(20).map(() => pool.query('SELECT pg_backend_pid() AS pid')));
-    assert.ok(
-      others.every(([{ pid }]) => pid !== pids[0][0].pid),
-      'nobody else runs on it',
-    );
-    await tx.rollback();
-    await until('it is back', () => pool.status().inUse === 0);
-  });
-
-  test('queries at once run in the order of the calls', async (t) => {
-    const pool = db.pool(t, { poolSize: 2 });
-    const tx = await pool.begin();
-    await tx.query('CREATE TEMP TABLE log (at int4 GENERATED ALWAYS AS IDENTITY, n int4) ON COMMIT DROP');
-    const answers = await Promise.all(
-      range(200).map((i) =>
-        tx.query(`INSERT INTO log (n) SELECT $1::int4 ${i % 20 === 0 ? 'FROM pg_sleep(0.002)' : ''} RETURNING at, n`, [
-          i,
-        ]),
-      ),
-    );
-    answers.forEach(([row], i) => assert.deepStrictEqual(row, { at: i + 1, n: i }));
-    await tx.rollback();
-  });
-
-  test('an end waits for what was asked before it', async (t) => {
-    const pool = db.pool(t);
-    const table = await tableFor(t);
-    const tx = await pool.begin();
-    const inserts = range(5).map((i) => tx.query(`INSERT INTO ${table} SELECT $1::int4 FROM pg_sleep(0.01)`, [i]));
-    await tx.commit();
-    for (const answer of await Promise.all(inserts)) assert.equal(answer.rowCount, 1);
-    assert.deepEqual(await idsIn(table), range(5));
-  });
-
-  test('the end comes once: whatever follows is a clear error', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    for (const end of ['commit', 'rollback']) {
-      const tx = await pool.begin();
-      assert.equal(tx.ended, false);
-      const ending = tx[end]();
-      assert.equal(tx.ended, true);
-      const use = [() => tx.query('SELECT 1'), () => tx.commit(), () => tx.rollback()];
-      for (const one of use) assertEnded(await failureOf(one()));
-      await ending;
-      for (const one of use) assertEnded(await failureOf(one()));
-      await tx[asyncDispose]();
-    }
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('a failed statement aborts it: commit() fails and rolls back', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
-    const tx = await pool.begin();
-    await tx.query(`INSERT INTO ${table} VALUES (1)`);
-    assert.equal((await failureOf(tx.query('SELECT 1 / 0'))).code, '22012');
-    const aborted = await failureOf(tx.query('SELECT 1'));
-    assert.deepEqual([aborted.code, aborted.outcome], ['25P02', 'not-applied']);
-    const error = await failureOf(tx.commit());
-    assert.deepEqual([error.name, error.code, error.outcome], ['DatabaseError', '25P02', 'not-applied']);
-    assert.deepEqual(await idsIn(table), []);
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('a wrong parameter does not abort it', async (t) => {
-    const pool = db.pool(t);
-    const table = await tableFor(t);
-    const tx = await pool.begin();
-    await tx.query(`INSERT INTO ${table} VALUES (1)`);
-    for (const params of [[2 ** 31], ['a', 'b'], [], [{}], [Symbol('s')], ['\ud800']]) {
-      assert.equal(
-        (await failureOf(tx.query(`INSERT INTO ${table} VALUES ($1)`, params))).code,
-        'ERR_INVALID_PARAM',
-        inspect(params),
-      );
-    }
-    await tx.query(`INSERT INTO ${table} VALUES ($1)`, [2]);
-    await tx.commit();
-    assert.deepEqual(await idsIn(table), [1, 2]);
-  });
-
-  test('savepoints', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
-    const tx = await pool.begin();
-    await tx.query(`INSERT INTO ${table} VALUES (1)`);
-    await tx.query('SAVEPOINT s');
-    await tx.query(`INSERT INTO ${table} VALUES (2)`);
-    assert.equal((await failureOf(tx.query('SELECT nothing'))).code, '42703');
-    assert.equal((await failureOf(tx.query('SELECT 1'))).code, '25P02');
-    await tx.query('ROLLBACK TO SAVEPOINT s');
-    await tx.query(`INSERT INTO ${table} VALUES (3)`);
-    await tx.query('RELEASE s');
-    await tx.query('SAVEPOINT s');
-    await failureOf(tx.query('SELECT 1 / 0'));
-    await tx.query('ROLLBACK TO s');
-    await tx.commit();
-    assert.deepEqual(await idsIn(table), [1, 3]);
-  });
-
-  test('a deferred constraint fails at commit(): not applied, and the connection is clean', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
-    const tx = await pool.begin();
-    await tx.query(`INSERT INTO ${table} VALUES (1), (1)`);
-    const error = await failureOf(tx.commit());
-    assert.deepEqual([error.code, error.outcome], ['23505', 'not-applied']);
-    assert.deepEqual(await idsIn(table), []);
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-
-  test('what it sets locally goes with it', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    await tx.query("SET LOCAL work_mem = '3MB'");
-    assert.deepStrictEqual(await tx.query('SHOW work_mem'), [{ work_mem: '3MB' }]);
-    await tx.commit();
-    assert.notDeepStrictEqual(await pool.query('SHOW work_mem'), [{ work_mem: '3MB' }]);
-  });
-
-  test('a prepared statement of the pool works in it, and the other way round', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    for (let i = 0; i < 3; i++) {
-      assert.deepStrictEqual(await pool.query('SELECT $1::int4 AS v', [i]), [{ v: i }]);
-      const tx = await pool.begin();
-      assert.deepStrictEqual(await tx.query('SELECT $1::int4 AS v', [i]), [{ v: i }]);
-      assert.deepStrictEqual(await tx.query('SELECT $1::text AS v', ['x']), [{ v: 'x' }]);
-      await tx.commit();
-      assert.deepStrictEqual(await pool.query('SELECT $1::text AS v', ['x']), [{ v: 'x' }]);
-    }
-  });
-
-  test('large results and errors in the middle of them', async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    const tx = await pool.begin();
-    assert.equal((await tx.query("SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i")).length, 20_000);
-    assert.equal(
-      (await failureOf(tx.query("SELECT 1 / (10000 - i), repeat('x', 100) FROM generate_series(1, 20000) i"))).code,
-      '22012',
-    );
-    await tx.rollback();
-    assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
-  });
-});
-
-describe('options', () => {
-  const SETTINGS =
-    "SELECT current_setting('transaction_isolation') AS isolation, current_setting('transaction_read_only') AS ro, current_setting('transaction_deferrable') AS deferrable";
-  // options, isolation, read only, deferrable
-  const TABLE = /** @type {[any, string, string, string][]} */ ([
-    [undefined, 'read committed', 'off', 'off'],
-    [{}, 'read committed', 'off', 'off'],
-    [{ isolation: 'read committed' }, 'read committed', 'off', 'off'],
-    [{ isolation: 'read uncommitted' }, 'read uncommitted', 'off', 'off'],
-    [{ isolation: 'repeatable read' }, 'repeatable read', 'off', 'off'],
-    [{ isolation: 'serializable' }, 'serializable', 'off', 'off'],
-    [{ isolation: 'SERIALIZABLE' }, 'serializable', 'off', 'off'],
-    [{ readOnly: true }, 'read committed', 'on', 'off'],
-    [{ readOnly: false }, 'read committed', 'off', 'off'],
-    [{ deferrable: true }, 'read committed', 'off', 'on'],
-    [{ deferrable: false }, 'read committed', 'off', 'off'],
-    [{ isolation: 'serializable', readOnly: true, deferrable: true }, 'serializable', 'on', 'on'],
-  ]);
-  for (const [options, isolation, ro, deferrable] of TABLE) {
-    test(JSON.stringify(options) ?? 'none', async (t) => {
-      const pool = db.pool(t);
-      const tx = await pool.begin(options);
-      assert.deepStrictEqual(await tx.query(SETTINGS), [{ isolation, ro, deferrable }]);
-      await tx.rollback();
-      assert.deepStrictEqual(await pool.transaction((/** @type {any} */ one) => one.query(SETTINGS), options), [
-        { isolation, ro, deferrable },
-      ]);
-    });
-  }
-
-  test('what is not asked for is left to the server: a default of read-only stays', async (t) => {
-    const pool = db.pool(t, { mode: 'primary', options: { default_transaction_read_only: 'on' } });
-    for (const [options, expected] of [
-      [undefined, 'on'],
-      [{}, 'on'],
-      [{ isolation: 'serializable' }, 'on'],
-      [{ readOnly: true }, 'on'],
-    ]) {
-      const [{ ro }] = await pool.transaction((/** @type {any} */ tx) => tx.query(SETTINGS), options);
-      assert.equal(ro, expected, JSON.stringify(options));
-    }
-  });
-
-  // options, what the message has to contain
-  const WRONG = /** @type {[any, RegExp][]} */ ([
-    [{ isolation: 'chaos' }, /isolation.*'serializable'/],
-    [{ isolation: 'constructor' }, /isolation/],
-    [{ isolation: 5 }, /isolation/],
-    [{ readOnly: 'yes' }, /readOnly/],
-    [{ deferrable: 1 }, /deferrable/],
-    [{ timeoutMs: -1 }, /timeoutMs/],
-    [{ signal: 1 }, /signal/],
-    [{ isolationLevel: 'serializable' }, /isolationLevel/],
-    ['serializable', /options/],
-  ]);
-  test('wrong ones begin nothing, and are named', async (t) => {
-    const pool = db.pool(t);
-    let called = false;
-    for (const [options, message] of [...WRONG, [{ retries: 'x' }, /retries/], [{ retries: -1 }, /retries/]]) {
-      for (const promise of [
-        pool.begin(options),
-        pool.transaction(async () => {
-          called = true;
-        }, options),
-      ]) {
-        const error = await failureOf(promise);
-        assert.equal(error.code, 'ERR_INVALID_PARAM');
-        assert.match(error.message, /** @type {RegExp} */ (message));
-      }
-    }
-    for (const callback of [undefined, null, 'x', {}])
-      assert.equal((await failureOf(pool.transaction(callback))).code, 'ERR_INVALID_PARAM');
-    assert.equal(called, false);
-    assert.equal(pool.status().size, 0);
-  });
-
-  test('a write in a read-only transaction is 25006 at once, and the node is not taken for fenced', async (t) => {
-    const pool = db.pool(t, { acquireTimeoutMs: 50_000 });
-    const table = await tableFor(t);
-    /** @type {string[]} */
-    const fenced = [];
-    pool.on('fenced', () => fenced.push('fenced'));
-    const error = await failureOf(
-      pool.transaction((/** @type {any} */ tx) => tx.query(`INSERT INTO ${table} VALUES (1)`), { readOnly: true }),
-    );
-    assert.deepEqual([error.name, error.code, error.outcome], ['DatabaseError', '25006', 'not-applied']);
-    await pool.query(`INSERT INTO ${table} VALUES (1)`);
-    assert.deepEqual(fenced, []);
-  });
-});
-
-describe('transaction(cb)', () => {
-  test('commits what the callback returns, and resolves to it', async (t) => {
-    const pool = db.pool(t);
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     assert.equal(
       await pool.transaction(async (/** @type {any} */ tx) => {
         await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -319,12 +35,12 @@ describe('transaction(cb)', () => {
       'value',
     );
     assert.equal(await pool.transaction(() => 5), 5, 'a callback need not be async');
-    assert.deepEqual(await idsIn(table), [1]);
+    assert.deepEqual(await idsIn(db, table), [1]);
   });
 
-  test('rolls back what the callback throws, and rejects with that very thing', async (t) => {
+  test('transaction() rolls back when the callback throws, and rejects with the thrown value', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     const thrown = [new Error('mine'), 'a string', undefined, null, Object.freeze(new Error('frozen'))];
     for (const value of thrown) {
       const ended = await endings([
@@ -351,13 +67,13 @@ describe('transaction(cb)', () => {
       }),
     );
     assert.equal(database.code, '22012');
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
     await until('the connection is back', () => pool.status().inUse === 0);
   });
 
-  test('an error the callback swallows fails at the end: nothing is half done', async (t) => {
+  test('transaction() whose callback catches the error of a statement fails at the end, and nothing is applied', async (t) => {
     const pool = db.pool(t);
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     const error = await failureOf(
       pool.transaction(async (/** @type {any} */ tx) => {
         await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -365,21 +81,21 @@ describe('transaction(cb)', () => {
       }),
     );
     assert.equal(error.code, '25P02');
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
   });
 
-  test('what the callback does not await is done before COMMIT', async (t) => {
+  test('transaction() runs statements that the callback does not await before COMMIT', async (t) => {
     const pool = db.pool(t);
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     await pool.transaction((/** @type {any} */ tx) => {
       for (const i of range(5)) tx.query(`INSERT INTO ${table} VALUES ($1)`, [i]);
     });
-    assert.deepEqual(await idsIn(table), range(5));
+    assert.deepEqual(await idsIn(db, table), range(5));
   });
 
-  test('the callback may end it itself', async (t) => {
+  test('transaction(): the callback may end the transaction itself', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     await pool.transaction(async (/** @type {any} */ tx) => {
       await tx.query(`INSERT INTO ${table} VALUES (1)`);
       await tx.rollback();
@@ -388,10 +104,10 @@ describe('transaction(cb)', () => {
       await tx.query(`INSERT INTO ${table} VALUES (2)`);
       await tx.commit();
     });
-    assert.deepEqual(await idsIn(table), [2]);
+    assert.deepEqual(await idsIn(db, table), [2]);
   });
 
-  test('used after its end it is a clear error', async (t) => {
+  test('transaction(): a statement after the end of the transaction is refused', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     /** @type {any} */
     let kept;
@@ -408,9 +124,9 @@ describe('transaction(cb)', () => {
     assertEnded(await failureOf(kept.query('SELECT 1')));
   });
 
-  test('inside another one they are two transactions', async (t) => {
+  test('transaction() inside another one is a second transaction', async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     await failureOf(
       pool.transaction(async (/** @type {any} */ tx) => {
         await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -418,12 +134,12 @@ describe('transaction(cb)', () => {
         throw new Error('outer');
       }),
     );
-    assert.deepEqual(await idsIn(table), [2]);
+    assert.deepEqual(await idsIn(db, table), [2]);
   });
 
-  test('1,000 over 4 connections, each all or nothing', async (t) => {
+  test('transaction(): 1,000 over 4 connections, each applied wholly or not at all', async (t) => {
     const pool = db.pool(t, { poolSize: 4, acquireTimeoutMs: 60_000 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     const ended = await endings(
       range(1_000).map((i) =>
         pool.transaction(async (/** @type {any} */ tx) => {
@@ -436,16 +152,16 @@ describe('transaction(cb)', () => {
     );
     ended.forEach(({ error }, i) => assert.equal(error?.message, [undefined, 'mine', 'division by zero'][i % 3]));
     assert.deepEqual(
-      await idsIn(table),
+      await idsIn(db, table),
       range(1_000)
         .filter((i) => i % 3 === 0)
         .flatMap((i) => [i * 2, i * 2 + 1]),
     );
   });
 
-  test('retries: a serialization failure is run again, only when asked', async (t) => {
+  test('transaction() with retries runs again after a serialization failure, and only when asked', async (t) => {
     const pool = db.pool(t, { poolSize: 4 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     await pool.query(`INSERT INTO ${table} VALUES (0)`);
     let runs = 0;
     const increment = async (/** @type {any} */ tx) => {
@@ -459,12 +175,12 @@ describe('transaction(cb)', () => {
     assert.ok(failed.length > 0);
     for (const { error } of failed) assert.deepEqual([error.code, error.outcome], ['40001', 'not-applied']);
     assert.equal(runs, 3);
-    const [before] = await idsIn(table);
+    const [before] = await idsIn(db, table);
     await Promise.all(range(4).map(() => pool.transaction(increment, { isolation: 'serializable', retries: 50 })));
-    assert.deepEqual(await idsIn(table), [before + 4]);
+    assert.deepEqual(await idsIn(db, table), [before + 4]);
   });
 
-  test('retries: a deadlock, and at most so many', async (t) => {
+  test('transaction() with retries runs again after a deadlock, as often as retries says at most', async (t) => {
     const pool = db.pool(t);
     let runs = 0;
     const error = await failureOf(
@@ -511,10 +227,10 @@ describe('a connection that breaks under a transaction', () => {
     const pool = db.pool(t, { applicationName, ...options });
     const kill = () =>
       db.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [applicationName]);
-    return { pool, kill, table: await tableFor(t) };
+    return { pool, kill, table: await tableFor(db, t) };
   }
 
-  test('between two statements: the next one says that all is rolled back', async (t) => {
+  test('a connection that breaks between two statements of a transaction: the next statement says that all is rolled back', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -527,11 +243,11 @@ describe('a connection that breaks under a transaction', () => {
     }
     const error = await failureOf(tx.commit());
     assert.equal(error.outcome, 'not-applied', 'COMMIT was never sent');
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
     assert.deepStrictEqual(await pool.query('SELECT 1 AS v'), [{ v: 1 }]);
   });
 
-  test('under a statement: not applied, with its SQLSTATE', async (t) => {
+  test('a connection that breaks under a statement of a transaction: not applied, with its SQLSTATE', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -542,19 +258,19 @@ describe('a connection that breaks under a transaction', () => {
     assert.equal(error.outcome, 'not-applied', error.stack);
     assert.ok(['57P01', 'ERR_CONNECTION_LOST'].includes(error.code), error.code);
     await tx.rollback();
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
   });
 
-  test('rollback() of it succeeds: that is what the server did', async (t) => {
+  test('rollback() on a broken connection succeeds, because the server has rolled back', async (t) => {
     const { pool, kill, table } = await killable(t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
     await kill();
     await tx.rollback();
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
   });
 
-  test('under COMMIT: unknown', async (t) => {
+  test('a connection that breaks under COMMIT: unknown', async (t) => {
     db.needs('freeze');
     db.needsSynchronous();
     const { pool, kill, table } = await killable(t, { hosts: db.cluster.primary().address });
@@ -576,7 +292,7 @@ describe('a connection that breaks under a transaction', () => {
     }
   });
 
-  test('transaction(cb, { retries }) runs it again, and everything is there once', async (t) => {
+  test('transaction() with retries runs again on a broken connection, and every row is there once', async (t) => {
     const { pool, kill, table } = await killable(t);
     let runs = 0;
     await pool.transaction(
@@ -589,12 +305,12 @@ describe('a connection that breaks under a transaction', () => {
       { retries: 3 },
     );
     assert.equal(runs, 2);
-    assert.deepEqual(await idsIn(table), [1, 2]);
+    assert.deepEqual(await idsIn(db, table), [1, 2]);
   });
 });
 
-describe('one that nobody ends', () => {
-  test('is rolled back when it is collected, and its connection comes back', async () => {
+describe('a transaction that nobody ends', () => {
+  test('a transaction that the program forgets is rolled back when it is collected, and its connection comes back', async () => {
     const printed = await printedBy(
       db,
       `
@@ -614,7 +330,7 @@ describe('one that nobody ends', () => {
     assert.deepEqual(printed, ['0 0']);
   });
 
-  test('is not collected while one of its statements runs', async () => {
+  test('a transaction is not collected while one of its statements runs', async () => {
     const printed = await printedBy(
       db,
       `
@@ -629,14 +345,14 @@ describe('one that nobody ends', () => {
     assert.deepEqual(printed, ['[{"v":1}]']);
   });
 
-  test('is rolled back when the pool ends', async (t) => {
+  test('a transaction that is open when the pool ends is rolled back', async (t) => {
     const applicationName = named('ending');
     const pool = db.pool(t, { applicationName });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     const tx = await pool.begin();
     await tx.query(`INSERT INTO ${table} VALUES (1)`);
     await pool.end();
-    assert.deepEqual(await idsIn(table), []);
+    assert.deepEqual(await idsIn(db, table), []);
     for (const use of [tx.query('SELECT 1'), tx.commit(), tx.rollback()])
       assert.equal((await failureOf(use)).code, 'ERR_POOL_CLOSED');
     await tx[asyncDispose]();
@@ -647,9 +363,9 @@ describe('one that nobody ends', () => {
     );
   });
 
-  test('transaction(cb) is waited for when the pool ends', async (t) => {
+  test('end() of the pool waits for transaction()', async (t) => {
     const pool = db.pool(t);
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     const done = pool.transaction(async (/** @type {any} */ tx) => {
       await tx.query(`INSERT INTO ${table} VALUES (1)`);
       await sleep(100);
@@ -660,12 +376,12 @@ describe('one that nobody ends', () => {
     assert.ok(await isPending(ended));
     await done;
     await ended;
-    assert.deepEqual(await idsIn(table), [1, 2]);
+    assert.deepEqual(await idsIn(db, table), [1, 2]);
   });
 
-  test('await using rolls back what was not committed', async (t) => {
+  test('await using rolls back a transaction that was not committed', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
-    const table = await tableFor(t);
+    const table = await tableFor(db, t);
     // What `await using tx = await pool.begin()` calls at the end of its block.
     const first = await pool.begin();
     await first.query(`INSERT INTO ${table} VALUES (1)`);
@@ -674,7 +390,7 @@ describe('one that nobody ends', () => {
     await second.query(`INSERT INTO ${table} VALUES (2)`);
     await second.commit();
     await second[asyncDispose]();
-    assert.deepEqual(await idsIn(table), [2]);
+    assert.deepEqual(await idsIn(db, table), [2]);
     if (Symbol.asyncDispose) assert.equal(typeof first[Symbol.asyncDispose], 'function');
   });
 });

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the facts about options have in common: what the core is told, what is refused, and files that end with the test file.
+// What the tests of options have in common: the options that the core receives, refusals, and files that end with the test file.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -14,7 +14,7 @@ const { forCore, parseOptions } = require('../../lib/options/options.js');
 const FOLDER = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-options-'));
 after(() => fs.rmSync(FOLDER, { recursive: true }));
 
-/** Nobody's home: there is nothing in it. */
+/** An empty home directory. */
 const HOME = path.join(FOLDER, 'empty');
 
 /** @param {string} name @param {string} text @param {number} [mode] */
@@ -26,7 +26,7 @@ function file(name, text, mode = 0o600) {
   return full;
 }
 
-/** What the core is told. @param {unknown} given @param {NodeJS.ProcessEnv} [env] */
+/** The options that the core receives. @param {unknown} given @param {NodeJS.ProcessEnv} [env] */
 function core(given, env = {}) {
   const surroundings = { HOME, ...env };
   return JSON.parse(forCore(parseOptions(given, surroundings), surroundings));
@@ -47,7 +47,7 @@ function refused(given, env, message) {
 
 /** @param {unknown} given */
 const shown = (given) =>
-  // What looks like a key would fail the run (scripts/leaks.js), even in the title of a test.
+  // Text that looks like a key would fail the run (scripts/leaks.js), even in the title of a test.
   util.inspect(given, { breakLength: Infinity, depth: 4 }).replaceAll(FOLDER, '').replaceAll('-----BEGIN', '(BEGIN)');
 
 module.exports = { FOLDER, HOME, core, file, refused, shown };

@@ -1,11 +1,11 @@
 'use strict';
 
-// What a pool really sends, by the server's own log.
+// What a pool really sends, according to the log of the server.
 
 const { loginOf, ownCluster, poolFor, until } = require('./helpers');
 
 /**
- * A cluster whose log has every statement, and a pool on it; `sent` are the statements since it was last called.
+ * A cluster whose log has every statement, and a pool on it; `sent` returns the statements since its last call.
  * @param {import('node:test').TestContext} t
  * @param {Record<string, unknown>} [options]
  */

@@ -1,6 +1,6 @@
 'use strict';
 
-// What every test file starts with: a cluster for the file, pools that end with their test, and reasons to skip.
+// What every test file begins with: a cluster for the file, pools that end with their test, and reasons to skip.
 //
 //   const db = useCluster({ nodes: 3 });
 //   test('one and one is two', async (t) => {
@@ -8,7 +8,7 @@
 //     assert.deepStrictEqual(await pool.query('SELECT 1 + 1 AS two'), [{ two: 2 }]);
 //   });
 //
-// `test` is node:test's `test` with a bound against hanging. It is the only time limit a test may lean on.
+// `test` is node:test's `test` with a time limit, so that it cannot hang. No test may rely on another time limit.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -22,7 +22,7 @@ const { until } = require('./cluster/until');
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {import('./cluster').Cluster} Cluster */
 
-/** Nothing a test waits for takes this long on the slowest machine; it means that something hangs. */
+/** Nothing that a test waits for takes this long on the slowest machine; if it does, something hangs. */
 const HANG_MS = 60_000;
 
 /**
@@ -51,7 +51,7 @@ class Database {
   /** @type {UnsupportedError | undefined} */
   #unsupported;
 
-  /** When the cluster is there, for other hooks: Node starts them without waiting for the ones before. @type {Promise<void>} */
+  /** Resolves when the cluster is there, for other hooks: Node starts them without waiting for the ones before. @type {Promise<void>} */
   started = Promise.resolve();
 
   /** @param {import('./cluster').ClusterOptions} options */
@@ -117,7 +117,7 @@ class Database {
     return poolFor(t, this.options(options));
   }
 
-  /** Runs SQL on the primary over a connection that is not ours. @param {string} text @param {unknown[]} [params] */
+  /** Runs SQL on the primary over a connection of node-postgres. @param {string} text @param {unknown[]} [params] */
   sql(text, params) {
     return this.cluster.primary().sql(text, params);
   }
@@ -135,7 +135,7 @@ function loginOf({ hosts, user, password, database }) {
  */
 function poolFor(t, options) {
   const pool = createPool(/** @type {any} */ (options));
-  // A test that failed may have left something running: that is cancelled.
+  // A test that failed may have left running statements: they are cancelled.
   t.after(() => pool.end({ timeoutMs: 500 }));
   return pool;
 }
@@ -203,7 +203,7 @@ function inChild(db, code, { flags = [], env = {}, killMs = HANG_MS / 2, options
 }
 
 /**
- * The same, for a process that must end well.
+ * The same for a process that must end well.
  *
  * @param {Database | null} db
  * @param {string} code
@@ -216,7 +216,7 @@ async function printedBy(db, code, settings) {
 }
 
 /**
- * What a promise rejects with; an assertion when it does not.
+ * The error with which a promise rejects; fails when the promise resolves.
  *
  * @param {Promise<unknown>} promise
  * @returns {Promise<any>}

@@ -1,6 +1,6 @@
 'use strict';
 
-// Documents by seed, with everything that JSON has: the same seed, the same documents.
+// Random documents with everything that JSON has: the same seed gives the same documents.
 
 /** A generator of numbers from 0 to 1 (mulberry32). @param {number} seed */
 function generator(seed) {
@@ -127,7 +127,7 @@ function documents(seed, count, type) {
       ? pick(NUMBERS)
       : pick([below(1000), random(), (random() - 0.5) * 10 ** below(40), below(2 ** 53)]).toString();
 
-  // Lists of keys come again and again, so that shapes are compiled; some come only once.
+  // Some lists of keys are repeated often, so that shapes are compiled; others come only once.
   const lists = Array.from({ length: 14 }, () => Array.from({ length: below(9) }, () => pick(KEYS)));
   /** @param {number} depth @returns {string} */
   const object = (depth) => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// Programs of others that a suite needs (Patroni, etcd, PgBouncer). What is installed is used; what is missing is brought from
-// Debian's packages where that can be done without asking: by root, with apt at hand.
+// Programs that a suite needs (Patroni, etcd, PgBouncer). Installed ones are used; missing ones are installed from Debian's
+// packages where that is possible without asking: by root, with apt.
 
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -12,11 +12,11 @@ const path = require('node:path');
 
 const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/local/bin', '/usr/bin', '/usr/sbin'];
 
-/** Something that has to be there is not, and we cannot bring it. */
+/** Something is missing that cannot be installed here. */
 class MissingError extends Error {}
 
 /**
- * What a program says, run as the account that will run it: the only test of permissions that cannot be wrong.
+ * The output of a program, run as the account that will run it: the only reliable test of permissions.
  *
  * @param {string[]} command
  * @param {Account | null} account
@@ -82,8 +82,8 @@ const UNITS = /** @type {Record<string, string>} */ ({
 });
 
 /**
- * Debian starts what it installs. invoke-rc.d asks policy-rc.d whether it may (101: it may not), so there is one while we
- * install; Ctrl-C is for apt then, so that it goes away again.
+ * Debian starts what it installs. invoke-rc.d asks policy-rc.d whether it may (101: it may not), so there is such a file during the
+ * installation; only apt receives Ctrl-C then, so that the file is removed again.
  *
  * @param {() => void} work
  */
@@ -113,19 +113,19 @@ function apt(...args) {
   }
 }
 
-/** One by one: what a release does not have must not keep the others out. @param {string[]} packages */
+/** One by one: a package that a release does not have must not keep the others out. @param {string[]} packages */
 function installPackages(packages) {
   const install = (/** @type {string} */ name) => apt('install', '--no-install-recommends', name);
   withoutServices(() => {
     const refused = packages.filter((name) => !install(name));
-    // Lists that are missing or old are the usual reason.
+    // Missing or old package lists are the usual reason.
     if (refused.length > 0 && apt('update')) refused.forEach(install);
-    // Nor may they start at the next boot: they are here for this test.
+    // They must not start at the next boot either: they are here for this test.
     for (const name of packages) if (UNITS[name]) outputOf(['systemctl', 'disable', '--quiet', UNITS[name]], null);
   });
 }
 
-/** Whether what is missing may be installed. */
+/** Whether missing programs may be installed. */
 function canInstall() {
   return process.getuid?.() === 0 && outputOf(['apt-get', '--version'], null) !== null;
 }

@@ -1,11 +1,11 @@
 'use strict';
 
-// psql, where it is installed: what libpq makes of the same server. (Of another version, with LD_LIBRARY_PATH.)
+// psql, where it is installed: how libpq connects to the same server. (LD_LIBRARY_PATH chooses another version.)
 
 const { execFile } = require('node:child_process');
 const { UnsupportedError } = require('./cluster');
 
-/** Its session is encrypted or not; else what it complains about. */
+/** Whether its session is encrypted; or its error. */
 const SQL = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
 
 /**

@@ -1,12 +1,12 @@
 'use strict';
 
-// What a pool sends, piece by piece.
+// Shows what a pool sends, piece by piece.
 
 const net = require('node:net');
 
 /**
- * A relay in front of a node that shows each piece the client sends, and may change it. Connections that log in
- * count as one piece after another, too.
+ * A relay in front of a node that records each piece that the client sends, and may change it. The pieces of a login are recorded,
+ * too.
  *
  * @param {import('node:test').TestContext} t
  * @param {{ host: string, port: number }} node
@@ -39,7 +39,7 @@ async function relayTo(t, { host, port }, change = (piece) => piece) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   t.after(() => server.close());
   const address = /** @type {net.AddressInfo} */ (server.address());
-  // The monitor's looks are not the pool's doing.
+  // Without the pieces of the monitor, which are not work of the pool.
   const sent = () => pieces.splice(0).filter((piece) => !piece.includes('pg_is_in_recovery'));
   return {
     host: `127.0.0.1:${address.port}`,
@@ -50,7 +50,7 @@ async function relayTo(t, { host, port }, change = (piece) => piece) {
   };
 }
 
-/** How a connection begins: what asks for TLS, and what cancels a statement (PostgreSQL docs, 54.7 "Message Formats"). */
+/** The beginnings of a connection that asks for TLS, and of one that cancels a statement (PostgreSQL docs, 54.7 "Message Formats"). */
 const SSL_REQUEST = '\0\0\0\x08\x04\xd2\x16\x2f';
 const CANCEL_REQUEST = '\0\0\0\x10\x04\xd2\x16\x2e';
 

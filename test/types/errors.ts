@@ -1,4 +1,4 @@
-// Type tests of errors: each class has its code, and a code that there is not is no code. Compiled, never run.
+// Type tests of errors: each class has its codes, and other strings are no codes. Compiled, never run.
 
 import {
   type AbortError,

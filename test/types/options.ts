@@ -1,11 +1,11 @@
-// Type tests of createPool's options: all there are, and what must not compile. Compiled, never run.
+// Type tests of createPool's options: all options, and what must not compile. Compiled, never run.
 
 import { createPool, type Mode, type PoolOptions, type TypeChoices } from '../../client.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <_T extends true>(): void => {};
 
-// Every option is named here: one that goes, or changes its type, is seen.
+// Every option is named here, so that removing one, or changing its type, is noticed.
 const all: Required<PoolOptions> = {
   connectionString: 'postgres://h',
   service: 'shop',

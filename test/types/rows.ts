@@ -1,4 +1,4 @@
-// Type tests of rows: what each call makes of `rowMode` and of the row that its caller names. Compiled, never run.
+// Type tests of rows: the type that each call makes of `rowMode` and of the row type that its caller names. Compiled, never run.
 
 import {
   createPool,
@@ -21,7 +21,7 @@ interface Person {
 type Pair = [id: number, name: string | null];
 type Unknown = Record<string, unknown>;
 
-/** Both have all of it. */
+/** A pool and a transaction have all of these methods. */
 export async function both(pool: Pool, tx: Transaction): Promise<void> {
   for (const runner of [pool, tx] satisfies Runner[]) {
     const objects = await runner.query('select');
@@ -61,7 +61,7 @@ export async function both(pool: Pool, tx: Transaction): Promise<void> {
   }
 }
 
-/** Where it is not known beforehand, it is not known afterwards. */
+/** Where rowMode is not known at compile time, the type of the rows is not known either. */
 export async function whatever(runner: Runner, options: QueryOptions): Promise<void> {
   const rows = await runner.query('select', [], options);
   same<Equal<typeof rows, Rows<Unknown | unknown[]>>>();
@@ -69,7 +69,7 @@ export async function whatever(runner: Runner, options: QueryOptions): Promise<v
   void rows[0].id;
 }
 
-/** What a program of one's own may be written against. */
+/** Types against which a program of its own may be written. */
 export async function rename(runner: Runner, id: number, name: string): Promise<void> {
   await runner.query('update people set name = $2 where id = $1', [id, name]);
 }

@@ -22,7 +22,7 @@ const { sleep, test, until } = require('../support/helpers.js');
 const ROOT = path.join(__dirname, '..', '..');
 const manifest = require('../../package.json');
 
-/** The error of index.js: each place where it looked is the cause of the one after. @param {string[]} messages */
+/** The error of index.js: each place where it looked is the cause of the next. @param {string[]} messages */
 const looked = (...messages) =>
   messages.reduce(
     (error, message) => new Error(message, { cause: error }),
@@ -30,8 +30,8 @@ const looked = (...messages) =>
   );
 const nowhere = looked("Cannot find module './x.node'", "Cannot find module 'x'", 'Cannot find native binding.');
 
-describe('an addon that is missing', () => {
-  test('is named by its package, for each platform there is', () => {
+describe('an add-on that is missing', () => {
+  test('a missing add-on is named by its package, for each platform', () => {
     /** @type {[import('../../lib/core/binding.js').Machine, string][]} */
     const TABLE = [
       [{ platform: 'linux', arch: 'x64', libc: 'glibc' }, 'linux-x64-gnu'],
@@ -52,7 +52,7 @@ describe('an addon that is missing', () => {
     }
   });
 
-  test('is not looked for where there is none', () => {
+  test('an add-on is not looked for on a platform that has none', () => {
     for (const machine of [
       { platform: 'freebsd', arch: 'x64', libc: null },
       { platform: 'win32', arch: 'arm64', libc: null },
@@ -65,7 +65,7 @@ describe('an addon that is missing', () => {
     }
   });
 
-  test('that was found and refused is another matter', () => {
+  test('an add-on that was found and cannot be loaded is another error', () => {
     const machine = { platform: 'linux', arch: 'x64', libc: /** @type {const} */ ('glibc') };
     const reason = "/lib/libc.so.6: version `GLIBC_2.17' not found";
     const error = looked("Cannot find module './x.node'", reason, 'Cannot find native binding.');
@@ -74,14 +74,14 @@ describe('an addon that is missing', () => {
     assert.ok(!text.includes('not installed') && !text.includes('--omit=optional'), text);
   });
 
-  test('where a file was named, is that file', () => {
+  test('an add-on whose file is named is that file', () => {
     const text = explain(manifest, thisMachine(), nowhere, '/opt/x.node');
     assert.match(text, /NAPI_RS_NATIVE_LIBRARY_PATH names \/opt\/x\.node/);
   });
 });
 
 /**
- * A process that loads the package without its addon; what it says of the error.
+ * A process that loads the package without its add-on; returns the error.
  * @param {import('node:test').TestContext} t
  * @param {Record<string, string>} [more] other files, e.g. an addon that is none
  */
@@ -105,10 +105,10 @@ async function withoutAddon(t, more = {}) {
   return { error: JSON.parse(stdout), cli };
 }
 
-describe('the package without its addon', () => {
+describe('the package without its add-on', () => {
   const name = `hyperiondb-client-${suffixOf(thisMachine())}`;
 
-  test('throws ERR_NO_BINDING when it is loaded, with the reason of the loader', async (t) => {
+  test('the package without its add-on throws ERR_NO_BINDING when it is loaded, with the reason of the loader', async (t) => {
     const { error, cli } = await withoutAddon(t);
     const [isOurs, code, message, cause] = error;
     assert.deepEqual([isOurs, code], [true, 'ERR_NO_BINDING']);
@@ -118,7 +118,7 @@ describe('the package without its addon', () => {
     assert.match(cli.stderr, new RegExp(`^hyperiondb-client: .*${name}`));
   });
 
-  test('that is there and broken says so', async (t) => {
+  test('the package with a broken add-on says so', async (t) => {
     const file = `hyperiondb-client.${suffixOf(thisMachine())}.node`;
     const { error } = await withoutAddon(t, { [file]: 'not a library, but long enough to look at' });
     const [, code, message] = error;
@@ -129,7 +129,7 @@ describe('the package without its addon', () => {
 });
 
 /**
- * A pool whose only host accepts connections and never answers: what it is given waits.
+ * A pool whose only host accepts connections and never answers: its statements wait.
  * @param {import('node:test').TestContext} t
  */
 async function waitingPool(t) {
@@ -158,7 +158,7 @@ function begun(link, pool) {
 }
 
 /**
- * How the core refuses a piece of work; undefined when it has accepted it, which then waits.
+ * How the core refuses a piece of work; undefined when it has accepted the work, which then waits.
  * @param {Promise<unknown>} asked
  * @returns {Promise<string | undefined>} the error's code
  */

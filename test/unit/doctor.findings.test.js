@@ -1,6 +1,6 @@
 'use strict';
 
-// What `doctor` makes of what it has seen: every judgement as a line of a table, and the page as a person sees it.
+// The findings of `doctor`: every judgement as a line of a table, and the page as a user sees it.
 
 const assert = require('node:assert/strict');
 const { stripVTControlCharacters } = require('node:util');
@@ -8,7 +8,7 @@ const { pageOf } = require('../../lib/cli/doctor.js');
 const judge = require('../../lib/cli/findings.js');
 const { test } = require('../support/helpers.js');
 
-// --- judgements: what was seen, and the findings about it that begin so
+// --- judgements: what doctor has seen, and the beginnings of its findings
 
 const MACHINE = {
   package: '1.2.3',
@@ -202,7 +202,7 @@ for (const [findings, ...expected] of /** @type {[any[], ...string[]][]} */ ([
     'wrong the clock of b is 1800 ms ahead of that of a',
   ],
 ])) {
-  test(`judged: ${expected.join('; ') || 'nothing to say'}`, () => {
+  test(`doctor finds: ${expected.join('; ') || 'nothing'}`, () => {
     const said = findings.map(({ level, text }) => `${level} ${text}`);
     assert.equal(said.length, expected.length, said.join('\n'));
     for (const [index, text] of expected.entries())
@@ -211,7 +211,7 @@ for (const [findings, ...expected] of /** @type {[any[], ...string[]][]} */ ([
   });
 }
 
-test('judged: each reason for which a node cannot be used has its cure', () => {
+test('doctor: each reason for which a node cannot be used has its cure', () => {
   for (const [reason, cure] of /** @type {[string, RegExp | undefined][]} */ ([
     ['Connection refused (os error 111)', /listen_addresses/],
     ['password authentication failed for user "app" (28P01)', /PGPASSWORD/],
@@ -233,7 +233,7 @@ test('judged: each reason for which a node cannot be used has its cure', () => {
 
 // --- the page
 
-test('the page: a paragraph a subject, cures below, no line wider than the terminal', () => {
+test('doctor page: a paragraph for each subject, cures below, no line wider than the terminal', () => {
   const findings = [
     ...judge.machineFindings(MACHINE),
     ...judge.addonFindings({ ...ADDON, path: null, bytes: null, error: 'x' }),

@@ -1,7 +1,7 @@
 'use strict';
 
 // Every error that the code can raise has its code and class in client.d.ts, and its paragraph and its class in docs/errors.md;
-// and what stands there can be raised.
+// and every code there can be raised.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -15,7 +15,7 @@ const textOf = (...parts) => fs.readFileSync(path.join(ROOT, ...parts), 'utf8');
 /** @param {Iterable<string>} names */
 const sorted = (names) => [...new Set(names)].sort();
 
-/** Everything in a folder. @param {string} folder @param {RegExp} kind */
+/** The text of all files in a folder. @param {string} folder @param {RegExp} kind */
 function sources(folder, kind) {
   const names = fs.readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' });
   return names
@@ -27,7 +27,7 @@ function sources(folder, kind) {
 const CODE = /(["'])(ERR_[A-Z_]+|ABORT_ERR)\1/g;
 const rust = sources('src', /\.rs$/);
 const javascript = sources('lib', /\.js$/);
-/** Node's own, which are looked at, not raised. */
+/** Codes of Node, which the code compares and does not raise. */
 const OF_NODE = /^ERR_(PARSE_ARGS|MODULE_NOT_FOUND|DLOPEN)/;
 const raised = sorted([...`${rust}\n${javascript}`.matchAll(CODE)].map(([, , code]) => code)).filter(
   (code) => !OF_NODE.test(code),
@@ -42,7 +42,7 @@ test('client.d.ts has every code that can be raised, and no other', () => {
   assert.deepEqual(sorted([...union.matchAll(CODE)].map(([, , code]) => code)), raised);
 });
 
-test('docs/errors.md has a paragraph for each, in the order of the alphabet, with its class and what to know', () => {
+test('docs/errors.md has a paragraph for each code, in alphabetical order, with its class and what to know', () => {
   const paragraphs = page
     .slice(page.indexOf('## Codes'), page.indexOf('## SQLSTATEs'))
     .split(/\n### /)

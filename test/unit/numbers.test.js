@@ -1,7 +1,6 @@
 'use strict';
 
-// The numbers that JavaScript and the core share, what becomes of a number that one of them does not know, and what becomes of an
-// add-on of another version.
+// The numbers that JavaScript and the core share, a number that one of them does not know, and an add-on of another version.
 
 const assert = require('node:assert/strict');
 const { Environment } = require('../../index.js');
@@ -42,7 +41,7 @@ test('JavaScript and the core have heads of the same size and one protocol versi
 test('an unknown operation rejects its caller and names the number', async () => {
   const link = new CoreLink();
   await assert.rejects(link.ask(99, 1), { code: 'ERR_INTERNAL', message: /operation 99/ });
-  // What comes behind it in the same burst is read, too.
+  // The next frame of the same burst is read, too.
   const both = [link.ask(98, 1), link.ask(97, 1)].map((asked) => assert.rejects(asked, { code: 'ERR_INTERNAL' }));
   await Promise.all(both);
 });
@@ -53,7 +52,7 @@ test('an unknown flag rejects its caller and names the flag', async () => {
   await assert.rejects(asked, { code: 'ERR_INTERNAL', message: /flags 0x100000/ });
 });
 
-test('frames that cannot be told apart reject all who wait', async () => {
+test('frames whose lengths do not add up reject all calls that wait', async () => {
   const link = new CoreLink();
   const waiting = [1, 2].map(() => new Promise((resolve, reject) => link.register(new Call(resolve, reject))));
   // The head of a frame whose payload is longer than all there is.

@@ -1,6 +1,7 @@
 //! Arrays: the wire form (`array_send` in src/backend/utils/adt/arrayfuncs.c) to an array block.
 
-use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::decode::decoder::Decoder;
+use crate::codec::error::DecodeError;
 use crate::codec::float::put_i64;
 use crate::codec::pack::{Packer, mask_words};
 use crate::codec::reader::Reader;

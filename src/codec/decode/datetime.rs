@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::float::put_u64;
 use crate::codec::reader::{Reader, fixed};
 

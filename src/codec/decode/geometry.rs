@@ -1,6 +1,6 @@
 //! Geometric types, as src/backend/utils/adt/geo_ops.c sends and prints them.
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::float::put_pg_float8;
 use crate::codec::reader::Reader;
 

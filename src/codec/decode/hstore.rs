@@ -1,10 +1,8 @@
 //! hstore: as JSON for JavaScript, which makes an object of it, and as the server prints it (contrib/hstore/hstore_io.c).
 
-use crate::codec::decode::decoder::DecodeError;
-use crate::codec::encode::json::put_string;
+use crate::codec::error::DecodeError;
 use crate::codec::reader::Reader;
-use crate::codec::text::text_format::unquote;
-use crate::codec::text::text_output::put_quoted;
+use crate::codec::text::quote::{put_quoted, put_string, unquote};
 
 /// The pairs of the wire's form (`hstore_send`).
 fn pairs(raw: &[u8], mut each: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), DecodeError>) -> Result<(), DecodeError> {

@@ -10,8 +10,8 @@
 //! (which UTF-8 cannot hold), and objects of shapes that JavaScript does not know (one of them inside a document that is
 //! known otherwise is parsed by itself). So is all that is not JSON: `JSON.parse` says what is wrong with it.
 
-use crate::codec::decode::decoder::DecodeError;
 use crate::codec::decode::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
+use crate::codec::error::DecodeError;
 use crate::codec::pack::{Packer, utf16_len};
 
 /// Longer documents are parsed: packed they can be four times as large, and a text must have fewer than 2^16 units.

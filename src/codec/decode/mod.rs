@@ -16,4 +16,5 @@ pub(in crate::codec) mod net;
 pub(in crate::codec) mod numeric;
 pub(in crate::codec) mod range;
 pub(in crate::codec) mod record;
+pub(in crate::codec) mod system;
 pub(in crate::codec) mod tsearch;

@@ -1,6 +1,6 @@
 //! Network addresses, and uuid.
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::float::put_u64;
 use crate::codec::reader::{Reader, fixed};
 
@@ -125,4 +125,14 @@ fn write_ipv6(address: [u8; 16], out: &mut Vec<u8>) {
         out.extend_from_slice(&digits[skip..]);
         index += 1;
     }
+}
+
+/// inet.
+pub(in crate::codec) fn write_inet(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    write_network(raw, Network::Inet, out)
+}
+
+/// cidr.
+pub(in crate::codec) fn write_cidr(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    write_network(raw, Network::Cidr, out)
 }

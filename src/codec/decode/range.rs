@@ -1,9 +1,10 @@
 //! Ranges and multiranges, as src/backend/utils/adt/rangetypes.c and multirangetypes.c send and print them.
 
-use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::decode::decoder::Decoder;
+use crate::codec::error::DecodeError;
 use crate::codec::reader::Reader;
 use crate::codec::text::array_text::write_value;
-use crate::codec::text::text_output::put_doubled;
+use crate::codec::text::quote::put_doubled;
 
 // utils/rangetypes.h.
 const EMPTY: u8 = 0x01;

@@ -1,13 +1,15 @@
 //! Composite values: to one slot for each attribute, and as the server prints them (src/backend/utils/adt/rowtypes.c).
 
+use crate::codec::text::quote::unquote;
 use std::borrow::Cow;
 
-use crate::codec::decode::decoder::{DecodeError, Decoder};
+use crate::codec::decode::decoder::Decoder;
+use crate::codec::error::DecodeError;
 use crate::codec::pack::{Packer, mask_words};
 use crate::codec::reader::Reader;
 use crate::codec::text::array_text::write_value;
+use crate::codec::text::quote::put_doubled;
 use crate::codec::text::text_format;
-use crate::codec::text::text_output::put_doubled;
 
 /// One attribute of a composite type.
 #[derive(Debug, Clone)]
@@ -115,7 +117,7 @@ fn split(raw: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, DecodeError> {
     let mut rest = inner;
     loop {
         let (value, after) = if let Some(quoted) = rest.strip_prefix(b"\"") {
-            let (value, after) = text_format::unquote(quoted)?;
+            let (value, after) = unquote(quoted)?;
             (Some(value), after)
         } else {
             let end = rest.iter().position(|&byte| byte == b',').unwrap_or(rest.len());

@@ -1,6 +1,6 @@
 //! Text search: tsvector and tsquery, as src/backend/utils/adt/tsvector.c and tsquery.c send and print them.
 
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::float::put_u64;
 use crate::codec::reader::Reader;
 
@@ -36,7 +36,7 @@ pub(in crate::codec) fn write_tsvector(raw: &[u8], out: &mut Vec<u8>) -> Result<
     reader.end()
 }
 
-enum Item<'a> {
+enum QueryItem<'a> {
     Value { weight: u8, prefix: bool, lexeme: &'a [u8] },
     Not,
     And,
@@ -44,7 +44,7 @@ enum Item<'a> {
     Phrase(u16),
 }
 
-impl<'a> Item<'a> {
+impl<'a> QueryItem<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         // QI_VAL and QI_OPR, OP_* in tsearch/ts_type.h.
         Ok(match reader.u8()? {
@@ -72,7 +72,7 @@ impl<'a> Item<'a> {
 }
 
 /// What is still to be printed.
-enum Step {
+enum PrintStep {
     Node { index: usize, parent: u8, right_of_phrase: bool },
     Text(&'static [u8]),
     Distance(u16),
@@ -86,49 +86,49 @@ pub(in crate::codec) fn write_tsquery(raw: &[u8], out: &mut Vec<u8>) -> Result<(
     if count > reader.remaining() / 2 {
         return Err(DecodeError::Truncated);
     }
-    let items = (0..count).map(|_| Item::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
+    let items = (0..count).map(|_| QueryItem::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
     reader.end()?;
     if items.is_empty() {
         return Ok(());
     }
     let ends = subtree_ends(&items)?;
-    let mut steps = vec![Step::Node { index: 0, parent: 0, right_of_phrase: false }];
+    let mut steps = vec![PrintStep::Node { index: 0, parent: 0, right_of_phrase: false }];
     while let Some(step) = steps.pop() {
         match step {
-            Step::Text(text) => out.extend_from_slice(text),
-            Step::Distance(distance) => {
+            PrintStep::Text(text) => out.extend_from_slice(text),
+            PrintStep::Distance(distance) => {
                 out.extend_from_slice(b" <");
                 put_u64(out, distance.into());
                 out.extend_from_slice(b"> ");
             }
-            Step::Node { index, parent, right_of_phrase } => {
+            PrintStep::Node { index, parent, right_of_phrase } => {
                 let item = &items[index];
                 let priority = item.priority();
-                let is_phrase = matches!(item, Item::Phrase(_));
+                let is_phrase = matches!(item, QueryItem::Phrase(_));
                 // Only a phrase's result depends on the order of its operators.
                 if priority < parent || (is_phrase && right_of_phrase) {
                     out.extend_from_slice(b"( ");
-                    steps.push(Step::Text(b" )"));
+                    steps.push(PrintStep::Text(b" )"));
                 }
                 let operator = match item {
-                    Item::Value { weight, prefix, lexeme } => {
+                    QueryItem::Value { weight, prefix, lexeme } => {
                         put_operand(*weight, *prefix, lexeme, out)?;
                         continue;
                     }
-                    Item::Not => {
+                    QueryItem::Not => {
                         out.push(b'!');
-                        steps.push(Step::Node { index: index + 1, parent: priority, right_of_phrase: false });
+                        steps.push(PrintStep::Node { index: index + 1, parent: priority, right_of_phrase: false });
                         continue;
                     }
-                    Item::And => Step::Text(b" & "),
-                    Item::Or => Step::Text(b" | "),
-                    Item::Phrase(1) => Step::Text(b" <-> "),
-                    Item::Phrase(distance) => Step::Distance(*distance),
+                    QueryItem::And => PrintStep::Text(b" & "),
+                    QueryItem::Or => PrintStep::Text(b" | "),
+                    QueryItem::Phrase(1) => PrintStep::Text(b" <-> "),
+                    QueryItem::Phrase(distance) => PrintStep::Distance(*distance),
                 };
                 // The right operand comes first in memory.
-                steps.push(Step::Node { index: index + 1, parent: priority, right_of_phrase: is_phrase });
+                steps.push(PrintStep::Node { index: index + 1, parent: priority, right_of_phrase: is_phrase });
                 steps.push(operator);
-                steps.push(Step::Node { index: ends[index + 1], parent: priority, right_of_phrase: false });
+                steps.push(PrintStep::Node { index: ends[index + 1], parent: priority, right_of_phrase: false });
             }
         }
     }
@@ -136,13 +136,13 @@ pub(in crate::codec) fn write_tsquery(raw: &[u8], out: &mut Vec<u8>) -> Result<(
 }
 
 /// For each item of the prefix notation where its subtree ends; fails unless they form one tree.
-fn subtree_ends(items: &[Item<'_>]) -> Result<Vec<usize>, DecodeError> {
+fn subtree_ends(items: &[QueryItem<'_>]) -> Result<Vec<usize>, DecodeError> {
     let broken = DecodeError::Invalid("a tsquery that is no tree");
     let mut ends = vec![0; items.len()];
     for (index, item) in items.iter().enumerate().rev() {
         let end = match item {
-            Item::Value { .. } => Some(index + 1),
-            Item::Not => ends.get(index + 1).copied(),
+            QueryItem::Value { .. } => Some(index + 1),
+            QueryItem::Not => ends.get(index + 1).copied(),
             _ => ends.get(index + 1).and_then(|&left| ends.get(left)).copied(),
         };
         ends[index] = end.ok_or_else(|| broken.clone())?;

@@ -5,8 +5,9 @@ use postgres_types::{Kind, Type};
 
 use crate::codec::decode::array::MAX_DIMENSIONS;
 use crate::codec::decode::net::hex;
-use crate::codec::encode::param::{Param, ParamError, Target, type_name};
-use crate::codec::encode::write::base;
+use crate::codec::encode::param::{Param, Target};
+use crate::codec::error::ParamError;
+use crate::codec::types::{base, type_name};
 
 /// bytea in hex format.
 pub(in crate::codec) fn put_hex(bytes: &[u8], out: &mut BytesMut) {

@@ -3,18 +3,21 @@
 //! Binary is written only where it means exactly what the server would read from the value's text; what is not surely
 //! so [needs text](CopyRow::NeedsText), and the server reads it.
 
+use crate::codec::registry::SendAs;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use postgres_types::{Kind, Type};
+use postgres_types::Type;
 
 use crate::codec::catalog::Catalog;
 use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS};
 use crate::codec::decode::numeric;
-use crate::codec::encode::param::{Items, Param, ParamError, Target};
+use crate::codec::encode::date::date_ms;
+use crate::codec::encode::param::{Param, ParamReader, Target};
 use crate::codec::encode::structure::takes_structure;
-use crate::codec::encode::write::{base, date_ms, is_text};
+use crate::codec::error::ParamError;
 use crate::codec::text::datetime_text::Clock;
+use crate::codec::types::base;
 
 /// How the rows of one COPY are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,56 +43,12 @@ pub(crate) struct CopyColumn {
     pub(crate) name: String,
     ty: Type,
     catalog: Arc<Catalog>,
-    /// None: only the server can read it.
-    binary: Option<Binary>,
-}
-
-/// The types whose binary form we write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Binary {
-    Bool,
-    Int,
-    Float4,
-    Float8,
-    /// Also json and enums: their binary form is their text.
-    Text,
-    Jsonb,
-    Bytea,
-    Uuid,
-    Numeric,
-    Timestamptz,
-    Timestamp,
-    Date,
-    Time,
-}
-
-impl Binary {
-    fn of(base: &Type) -> Option<Self> {
-        Some(match *base {
-            Type::BOOL => Self::Bool,
-            Type::INT2 | Type::INT4 | Type::INT8 | Type::OID => Self::Int,
-            Type::FLOAT4 => Self::Float4,
-            Type::FLOAT8 => Self::Float8,
-            // Its binary input refuses what its text input cuts off.
-            Type::NAME => return None,
-            Type::JSON => Self::Text,
-            Type::JSONB => Self::Jsonb,
-            Type::BYTEA => Self::Bytea,
-            Type::UUID => Self::Uuid,
-            Type::NUMERIC => Self::Numeric,
-            Type::TIMESTAMPTZ => Self::Timestamptz,
-            Type::TIMESTAMP => Self::Timestamp,
-            Type::DATE => Self::Date,
-            Type::TIME => Self::Time,
-            _ if is_text(base) || matches!(base.kind(), Kind::Enum(_)) => Self::Text,
-            _ => return None,
-        })
-    }
+    send_as: SendAs,
 }
 
 impl CopyColumn {
     pub(crate) fn new(name: &str, ty: &Type, catalog: &Arc<Catalog>) -> Self {
-        Self { name: name.to_owned(), ty: ty.clone(), catalog: catalog.clone(), binary: Binary::of(base(ty)) }
+        Self { name: name.to_owned(), ty: ty.clone(), catalog: catalog.clone(), send_as: SendAs::of(base(ty)) }
     }
 
     pub(crate) fn ty(&self) -> &Type {
@@ -106,7 +65,7 @@ impl CopyColumn {
     }
 
     pub(crate) fn has_binary(&self) -> bool {
-        self.binary.is_some()
+        self.send_as.has_load_form()
     }
 
     /// Length and value; false: it needs text, and what was written means nothing.
@@ -117,10 +76,7 @@ impl CopyColumn {
         }
         let from = out.len();
         out.put_i32(0);
-        let is_sure = match self.binary {
-            Some(binary) => put_value(binary, param, self.target(), out)?,
-            None => false,
-        };
+        let is_sure = self.has_binary() && put_value(self.send_as, param, self.target(), out)?;
         // More than a gigabyte is refused by the server; 2 GiB would be taken for something else.
         let Ok(length) = i32::try_from(out.len() - from - 4) else { return Err(param.does_not_fit(&self.ty)) };
         out[from..from + 4].copy_from_slice(&length.to_be_bytes());
@@ -161,7 +117,7 @@ impl CopyForm {
     pub(crate) fn put(
         self,
         columns: &[CopyColumn],
-        values: &mut Items<'_>,
+        values: &mut ParamReader<'_>,
         out: &mut BytesMut,
     ) -> Result<CopyRow, (usize, ParamError)> {
         let from = out.len();
@@ -224,36 +180,36 @@ fn escape(out: &mut BytesMut, from: usize) {
 }
 
 /// A value that is not NULL. False: it needs text.
-fn put_value(binary: Binary, param: &Param<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
+fn put_value(send_as: SendAs, param: &Param<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
     let ty = to.ty;
-    let base = base(ty);
-    if param.is_binary(base) {
-        param.write_binary(ty, base, out)?;
+    if param.is_binary(send_as) {
+        param.write_binary(ty, send_as, out)?;
         return Ok(true);
     }
-    match (binary, param) {
-        (Binary::Text, _) => param.write_text(to, out)?,
-        (Binary::Jsonb, _) => {
+    match (send_as, param) {
+        // Their binary form is their text.
+        (SendAs::Text | SendAs::Json | SendAs::Enum, _) => param.write_text(to, out)?,
+        (SendAs::Jsonb, _) => {
             // The version of the format (jsonb_recv).
             out.put_u8(1);
             param.write_text(to, out)?;
         }
-        (Binary::Numeric, Param::String(text)) => return Ok(numeric::put(text.as_bytes(), out)),
-        (Binary::Numeric, _) => {
+        (SendAs::Numeric, Param::String(text)) => return Ok(numeric::put(text.as_bytes(), out)),
+        (SendAs::Numeric, _) => {
             let from = out.len();
             param.write_text(to, out)?;
             let text = out[from..].to_vec();
             out.truncate(from);
             return Ok(numeric::put(&text, out));
         }
-        (Binary::Timestamp, &Param::Date(ms)) => match micros(date_ms(ms)?) {
+        (SendAs::Timestamp, &Param::Date(ms)) => match micros(date_ms(ms)?) {
             Some(micros) => out.put_i64(micros),
             None => return Err(param.does_not_fit(ty)),
         },
-        (Binary::Date, &Param::Date(ms)) => {
+        (SendAs::Date, &Param::Date(ms)) => {
             out.put_i32((date_ms(ms)?.div_euclid(DAY_US / 1000) - EPOCH_DAYS) as i32);
         }
-        (_, Param::String(text)) => return Ok(put_string(binary, text, base, out).is_some()),
+        (_, Param::String(text)) => return Ok(put_string(send_as, text, out).is_some()),
         _ => {
             param.write_text(to, out)?;
             return Ok(false);
@@ -269,29 +225,29 @@ fn micros(ms: i64) -> Option<i64> {
 }
 
 /// A string that can be read in one way only; None: it is for the server.
-fn put_string(binary: Binary, text: &str, base: &Type, out: &mut BytesMut) -> Option<()> {
+fn put_string(send_as: SendAs, text: &str, out: &mut BytesMut) -> Option<()> {
     let bytes = text.as_bytes();
-    match binary {
-        Binary::Bool => match text {
+    match send_as {
+        SendAs::Bool => match text {
             "true" | "t" => out.put_u8(1),
             "false" | "f" => out.put_u8(0),
             _ => return None,
         },
-        Binary::Int => {
+        SendAs::Int2 | SendAs::Int4 | SendAs::Int8 | SendAs::Oid => {
             let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
             let is_plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
             let value: i64 = text.parse().ok().filter(|_| is_plain)?;
-            match *base {
-                Type::INT2 => out.put_i16(value.try_into().ok()?),
-                Type::INT4 => out.put_i32(value.try_into().ok()?),
-                Type::OID => out.put_u32(value.try_into().ok()?),
+            match send_as {
+                SendAs::Int2 => out.put_i16(value.try_into().ok()?),
+                SendAs::Int4 => out.put_i32(value.try_into().ok()?),
+                SendAs::Oid => out.put_u32(value.try_into().ok()?),
                 _ => out.put_i64(value),
             }
         }
         // Both round to the nearest; the server is asked what it thinks of those that are too large or too small.
-        Binary::Float8 => out.put_f64(text.parse().ok().filter(|value: &f64| is_exact(bytes, value.is_normal()))?),
-        Binary::Float4 => out.put_f32(text.parse().ok().filter(|value: &f32| is_exact(bytes, value.is_normal()))?),
-        Binary::Bytea => {
+        SendAs::Float8 => out.put_f64(text.parse().ok().filter(|value: &f64| is_exact(bytes, value.is_normal()))?),
+        SendAs::Float4 => out.put_f32(text.parse().ok().filter(|value: &f32| is_exact(bytes, value.is_normal()))?),
+        SendAs::Bytea => {
             let digits = bytes.strip_prefix(b"\\x")?;
             if digits.len() % 2 != 0 {
                 return None;
@@ -300,7 +256,7 @@ fn put_string(binary: Binary, text: &str, base: &Type, out: &mut BytesMut) -> Op
                 out.put_u8(nibble(pair[0])? << 4 | nibble(pair[1])?);
             }
         }
-        Binary::Uuid => {
+        SendAs::Uuid => {
             if bytes.len() != 36 || [8, 13, 18, 23].iter().any(|&at| bytes[at] != b'-') {
                 return None;
             }
@@ -312,25 +268,35 @@ fn put_string(binary: Binary, text: &str, base: &Type, out: &mut BytesMut) -> Op
             // One more hyphen would have left a digit too few.
             out.put_slice(&value);
         }
-        Binary::Timestamptz | Binary::Timestamp => {
+        SendAs::Timestamptz | SendAs::Timestamp => {
             let (date, rest) = Clock::date(bytes)?;
             let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
             let (time, rest) = Clock::time(rest)?;
             // Without a zone it is read in the session's; with one where there is none, the server looks away.
-            let east = if binary == Binary::Timestamptz { Clock::zone(rest)? } else { Clock::nothing(rest)? };
+            let east = if send_as == SendAs::Timestamptz { Clock::zone(rest)? } else { Clock::nothing(rest)? };
             out.put_i64((date - EPOCH_DAYS) * DAY_US + time - east);
         }
-        Binary::Date => {
+        SendAs::Date => {
             let (date, rest) = Clock::date(bytes)?;
             Clock::nothing(rest)?;
             out.put_i32((date - EPOCH_DAYS) as i32);
         }
-        Binary::Time => {
+        SendAs::Time => {
             let (time, rest) = Clock::time(bytes)?;
             Clock::nothing(rest)?;
             out.put_i64(time);
         }
-        Binary::Text | Binary::Jsonb | Binary::Numeric => return None,
+        // Written as they are, or never in binary.
+        SendAs::Text
+        | SendAs::Json
+        | SendAs::Jsonb
+        | SendAs::Enum
+        | SendAs::Numeric
+        | SendAs::Name
+        | SendAs::Timetz
+        | SendAs::Vector
+        | SendAs::Literal
+        | SendAs::Other => return None,
     }
     Some(())
 }

@@ -3,10 +3,11 @@
 use bytes::{BufMut, BytesMut};
 use postgres_types::Type;
 
-use crate::codec::decode::net::hex;
-use crate::codec::encode::param::{Object, Param, ParamError};
-use crate::codec::encode::write::{date_ms, put_json_date};
+use crate::codec::encode::date::{date_ms, put_json_date};
+use crate::codec::encode::param::{ObjectMembers, Param};
+use crate::codec::error::ParamError;
 use crate::codec::float::{put_i64, put_js_number};
+use crate::codec::text::quote::put_string;
 
 /// The JSON text of an array.
 pub(in crate::codec) fn put_array(items: &[Param<'_>], ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
@@ -44,7 +45,11 @@ fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Para
 }
 
 /// The JSON text of an object.
-pub(in crate::codec) fn put_object(object: &Object<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
+pub(in crate::codec) fn put_object(
+    object: &ObjectMembers<'_>,
+    ty: &Type,
+    out: &mut BytesMut,
+) -> Result<(), ParamError> {
     if let Some(json) = object.json {
         out.put_slice(json.as_bytes());
         return Ok(());
@@ -60,29 +65,4 @@ pub(in crate::codec) fn put_object(object: &Object<'_>, ty: &Type, out: &mut Byt
     }
     out.put_u8(b'}');
     Ok(())
-}
-
-/// A JSON string (ECMA-262, `QuoteJSONString`).
-pub(in crate::codec) fn put_string(text: &str, out: &mut impl BufMut) {
-    out.put_u8(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
-        out.put_slice(&rest[..at]);
-        out.put_u8(b'\\');
-        match rest[at] {
-            byte @ (b'"' | b'\\') => out.put_u8(byte),
-            0x08 => out.put_u8(b'b'),
-            b'\t' => out.put_u8(b't'),
-            b'\n' => out.put_u8(b'n'),
-            0x0C => out.put_u8(b'f'),
-            b'\r' => out.put_u8(b'r'),
-            byte => {
-                out.put_slice(b"u00");
-                out.put_slice(&hex(byte));
-            }
-        }
-        rest = &rest[at + 1..];
-    }
-    out.put_slice(rest);
-    out.put_u8(b'"');
 }

@@ -1,9 +1,10 @@
 //! The parameters that JavaScript wrote: what they are, how they are read, what can be wrong with them.
 
+use crate::codec::error::ParamError;
+use crate::codec::types::type_name;
 use std::fmt;
 
-use postgres_types::{Field, Kind, Type};
-use serde_json::{Value, json};
+use postgres_types::Type;
 
 use crate::codec::catalog::Catalog;
 
@@ -34,14 +35,14 @@ pub(crate) enum Param<'a> {
     /// An object, as JSON text.
     Json(&'a str),
     /// An object by its members, for a type that may take them.
-    Object(Box<Object<'a>>),
+    Object(Box<ObjectMembers<'a>>),
     /// An array.
     Array(Vec<Param<'a>>),
 }
 
 /// An object by its members.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Object<'a> {
+pub(crate) struct ObjectMembers<'a> {
     /// The same as JSON text; none: the members say it all.
     pub(crate) json: Option<&'a str>,
     pub(crate) members: Vec<(&'a str, Param<'a>)>,
@@ -68,96 +69,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether postgres-types knows everything about a type.
-pub(crate) fn is_built_in(ty: &Type) -> bool {
-    Type::from_oid(ty.oid()).is_some()
-}
-
-/// What JavaScript's serializers must know of a type: `oid`, `schema`, `name` and the name as it is `shown`; of an array
-/// `of`, of a domain `base`, of a composite `fields`.
-pub(crate) fn describe_type(ty: &Type) -> Value {
-    let mut told = json!({ "oid": ty.oid(), "schema": ty.schema(), "name": ty.name(), "shown": type_name(ty) });
-    match ty.kind() {
-        Kind::Array(member) => told["of"] = describe_type(member),
-        Kind::Domain(base) => told["base"] = describe_type(base),
-        Kind::Composite(fields) => {
-            let field = |field: &Field| json!({ "name": field.name(), "type": describe_type(field.type_()) });
-            told["fields"] = fields.iter().map(field).collect();
-        }
-        _ => {}
-    }
-    told
-}
-
-/// Why a parameter cannot be sent; names the type and what JavaScript gave, never the value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ParamError {
-    /// The bytes do not hold what they announce: a fault of ours, not of the user.
-    #[error("malformed parameters: {0}")]
-    Malformed(&'static str),
-    /// A value of the right sort, outside the type's range.
-    #[error("{value} does not fit {ty}")]
-    DoesNotFit {
-        /// What JavaScript gave.
-        value: &'static str,
-        /// The parameter's type.
-        ty: String,
-    },
-    /// NaN or an infinity for a type that has none.
-    #[error("{value} is no {ty}")]
-    IsNo {
-        /// What JavaScript gave.
-        value: &'static str,
-        /// The parameter's type.
-        ty: String,
-    },
-    /// A value that the type does not take.
-    #[error("{value} cannot be sent as {ty}")]
-    CannotSend {
-        /// What JavaScript gave.
-        value: &'static str,
-        /// The parameter's type.
-        ty: String,
-    },
-    /// An object with a member that its type does not have.
-    #[error("{member:?} is no member of {ty}")]
-    UnknownMember {
-        /// The member's name.
-        member: String,
-        /// The parameter's type.
-        ty: String,
-    },
-    /// A range with unknown bounds.
-    #[error("bounds of a range must be one of '[)', '[]', '(]', '()'")]
-    Bounds,
-    /// Text with U+0000.
-    #[error("string contains a NUL character, which PostgreSQL text cannot hold")]
-    Nul,
-    /// A Date without a time.
-    #[error("invalid Date")]
-    InvalidDate,
-    /// Sub-arrays of different lengths.
-    #[error("array is ragged: {ty} needs sub-arrays of the same length")]
-    Ragged {
-        /// The parameter's type.
-        ty: String,
-    },
-    /// More dimensions than PostgreSQL has.
-    #[error("array has more than 6 dimensions, the most {ty} can have")]
-    TooDeep {
-        /// The parameter's type.
-        ty: String,
-    },
-}
-
 /// Reads what JavaScript wrote, one parameter after another.
 #[derive(Debug)]
-pub(crate) struct Items<'a> {
+pub(crate) struct ParamReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Items<'a> {
+impl<'a> ParamReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
@@ -223,7 +142,7 @@ impl<'a> Items<'a> {
             };
             members.push((key, self.item(depth)?));
         }
-        Ok(Param::Object(Box::new(Object { json, members })))
+        Ok(Param::Object(Box::new(ObjectMembers { json, members })))
     }
 
     fn item(&mut self, depth: usize) -> Result<Param<'a>, ParamError> {
@@ -267,15 +186,7 @@ impl<'a> Items<'a> {
 /// # Errors
 /// When the bytes end early or hold something unknown.
 pub(crate) fn read_params(bytes: &[u8], count: usize) -> Result<Vec<Param<'_>>, ParamError> {
-    Items::new(bytes).list(count, 0)
-}
-
-/// A type's name as the user knows it: `int4[]`, not `_int4`.
-pub(in crate::codec) fn type_name(ty: &Type) -> String {
-    match ty.kind() {
-        Kind::Array(member) if ty.name().starts_with('_') => format!("{}[]", type_name(member)),
-        _ => ty.name().to_owned(),
-    }
+    ParamReader::new(bytes).list(count, 0)
 }
 
 impl Param<'_> {

@@ -5,7 +5,9 @@ use postgres_types::{Field, Kind, Type};
 
 use crate::codec::catalog::Catalog;
 use crate::codec::encode::array::escape;
-use crate::codec::encode::param::{Param, ParamError, Target, type_name};
+use crate::codec::encode::param::{Param, Target};
+use crate::codec::error::ParamError;
+use crate::codec::types::type_name;
 
 /// Whether a parameter of this type, or a value within it, takes an object by its members. Any other takes it as JSON.
 pub(crate) fn takes_structure(ty: &Type, catalog: &Catalog) -> bool {

@@ -1,65 +1,21 @@
 //! Sending each parameter as its type on the server wants it.
 
+use crate::codec::encode::date::{date_ms, put_iso, put_json_date, put_server_date_time};
+use crate::codec::registry::SendAs;
+use crate::codec::types::base;
 use bytes::{BufMut, BytesMut};
 use postgres_types::{Format, IsNull, Kind, Type};
 
-use crate::codec::decode::datetime::{
-    DAY_US, EPOCH_DAYS, civil, is_bc, put_iso_date, put_server_date, put_server_time,
-};
-use crate::codec::encode::param::{Param, ParamError, Target};
+use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS};
+use crate::codec::encode::param::{Param, Target};
 use crate::codec::encode::structure::is_hstore;
 use crate::codec::encode::{array, json, structure};
+use crate::codec::error::ParamError;
 use crate::codec::float::{put_i64, put_js_number};
 use crate::codec::text::datetime_text::expanded;
 
-/// The type a value is read as: a domain's base, however many domains deep.
-pub(in crate::codec) fn base(ty: &Type) -> &Type {
-    let mut ty = ty;
-    while let Kind::Domain(inner) = ty.kind() {
-        ty = inner;
-    }
-    ty
-}
-
-/// Types that take any scalar as JavaScript's `String(value)`.
-pub(in crate::codec) fn is_text(ty: &Type) -> bool {
-    matches!(*ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::CSTRING)
-        || (ty.name() == "citext" && *ty.kind() == Kind::Simple)
-}
-
-fn is_json(ty: &Type) -> bool {
-    matches!(*ty, Type::JSON | Type::JSONB)
-}
-
-/// Types for which a number makes no sense; every other type is for the server to judge.
-fn refuses_numbers(ty: &Type) -> bool {
-    matches!(
-        *ty,
-        Type::BOOL
-            | Type::DATE
-            | Type::TIME
-            | Type::TIMETZ
-            | Type::TIMESTAMP
-            | Type::TIMESTAMPTZ
-            | Type::UUID
-            | Type::BYTEA
-            | Type::INET
-            | Type::CIDR
-            | Type::MACADDR
-            | Type::MACADDR8
-            | Type::POINT
-            | Type::LSEG
-            | Type::BOX
-            | Type::PATH
-            | Type::POLYGON
-            | Type::LINE
-            | Type::CIRCLE
-            | Type::RECORD
-    ) || matches!(ty.kind(), Kind::Array(_) | Kind::Range(_) | Kind::Multirange(_) | Kind::Composite(_))
-}
-
 /// A checked value on its way into a type of fixed length.
-enum Binary {
+enum FixedLength {
     Bool(bool),
     Int2(i16),
     Int4(i32),
@@ -71,20 +27,20 @@ enum Binary {
 
 impl Param<'_> {
     /// Whether this goes in binary; everything else is text that the server reads as it would any literal.
-    pub(in crate::codec) fn is_binary(&self, base: &Type) -> bool {
+    pub(in crate::codec) fn is_binary(&self, send_as: SendAs) -> bool {
         match self {
             Self::Null => true,
-            Self::Bool(_) => *base == Type::BOOL,
-            Self::Number(_) | Self::Int(_) => is_integer(base) || *base == Type::FLOAT4 || *base == Type::FLOAT8,
-            Self::BigInt(_) => is_integer(base),
-            Self::Bytes(_) => *base == Type::BYTEA,
-            Self::Date(_) => *base == Type::TIMESTAMPTZ,
+            Self::Bool(_) => send_as == SendAs::Bool,
+            Self::Number(_) | Self::Int(_) => send_as.is_integer() || send_as.is_float(),
+            Self::BigInt(_) => send_as.is_integer(),
+            Self::Bytes(_) => send_as == SendAs::Bytea,
+            Self::Date(_) => send_as == SendAs::Timestamptz,
             _ => false,
         }
     }
 
-    /// The value as the integer type `base`, checked.
-    fn integer(&self, ty: &Type, base: &Type) -> Result<Binary, ParamError> {
+    /// The value as an integer type, checked.
+    fn integer(&self, ty: &Type, send_as: SendAs) -> Result<FixedLength, ParamError> {
         let value = match *self {
             Self::Int(value) => i64::from(value),
             Self::BigInt(value) => value,
@@ -93,11 +49,11 @@ impl Param<'_> {
             Self::Number(value) if value.fract() == 0.0 && (-TWO_63..TWO_63).contains(&value) => value as i64,
             _ => return Err(self.does_not_fit(ty)),
         };
-        let fitted = match *base {
-            Type::INT2 => i16::try_from(value).map(Binary::Int2),
-            Type::INT4 => i32::try_from(value).map(Binary::Int4),
-            Type::OID => u32::try_from(value).map(Binary::Oid),
-            _ => Ok(Binary::Int8(value)),
+        let fitted = match send_as {
+            SendAs::Int2 => i16::try_from(value).map(FixedLength::Int2),
+            SendAs::Int4 => i32::try_from(value).map(FixedLength::Int4),
+            SendAs::Oid => u32::try_from(value).map(FixedLength::Oid),
+            _ => Ok(FixedLength::Int8(value)),
         };
         fitted.map_err(|_| self.does_not_fit(ty))
     }
@@ -110,28 +66,33 @@ impl Param<'_> {
         if overflows || underflows { Err(self.does_not_fit(ty)) } else { Ok(narrow) }
     }
 
-    pub(in crate::codec) fn write_binary(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
-        let value = match (self, base) {
+    pub(in crate::codec) fn write_binary(
+        &self,
+        ty: &Type,
+        send_as: SendAs,
+        out: &mut BytesMut,
+    ) -> Result<(), ParamError> {
+        let value = match (self, send_as) {
             (Self::Bytes(bytes), _) => {
                 out.put_slice(bytes);
                 return Ok(());
             }
-            (&Self::Date(ms), _) => Binary::Int8(self.timestamptz(ty, ms)?),
-            (&Self::Bool(value), _) => Binary::Bool(value),
-            (&Self::Number(value), &Type::FLOAT8) => Binary::Float8(value),
-            (&Self::Int(value), &Type::FLOAT8) => Binary::Float8(value.into()),
-            (&Self::Number(value), &Type::FLOAT4) => Binary::Float4(self.float4(ty, value)?),
-            (&Self::Int(value), &Type::FLOAT4) => Binary::Float4(value as f32),
-            _ => self.integer(ty, base)?,
+            (&Self::Date(ms), _) => FixedLength::Int8(self.timestamptz(ty, ms)?),
+            (&Self::Bool(value), _) => FixedLength::Bool(value),
+            (&Self::Number(value), SendAs::Float8) => FixedLength::Float8(value),
+            (&Self::Int(value), SendAs::Float8) => FixedLength::Float8(value.into()),
+            (&Self::Number(value), SendAs::Float4) => FixedLength::Float4(self.float4(ty, value)?),
+            (&Self::Int(value), SendAs::Float4) => FixedLength::Float4(value as f32),
+            _ => self.integer(ty, send_as)?,
         };
         match value {
-            Binary::Bool(value) => out.put_u8(value.into()),
-            Binary::Int2(value) => out.put_i16(value),
-            Binary::Int4(value) => out.put_i32(value),
-            Binary::Int8(value) => out.put_i64(value),
-            Binary::Oid(value) => out.put_u32(value),
-            Binary::Float4(value) => out.put_f32(value),
-            Binary::Float8(value) => out.put_f64(value),
+            FixedLength::Bool(value) => out.put_u8(value.into()),
+            FixedLength::Int2(value) => out.put_i16(value),
+            FixedLength::Int4(value) => out.put_i32(value),
+            FixedLength::Int8(value) => out.put_i64(value),
+            FixedLength::Oid(value) => out.put_u32(value),
+            FixedLength::Float4(value) => out.put_f32(value),
+            FixedLength::Float8(value) => out.put_f64(value),
         }
         Ok(())
     }
@@ -150,34 +111,35 @@ impl Param<'_> {
     pub(in crate::codec) fn write_text(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
         let ty = to.ty;
         let base = base(ty);
+        let send_as = SendAs::of(base);
         match self {
             Self::Null => {}
-            Self::String(text) if matches!(*base, Type::TIMESTAMPTZ | Type::TIMESTAMP | Type::DATE) => {
+            Self::String(text) if send_as.has_date() => {
                 put_text(expanded(text).as_deref().unwrap_or(text), out)?;
             }
             Self::String(text) => put_text(text, out)?,
             Self::Bool(value) => {
-                if !(*base == Type::BOOL || is_text(base) || is_json(base)) {
+                if !(send_as == SendAs::Bool || send_as.is_text() || send_as.is_json()) {
                     return Err(self.cannot_send(ty));
                 }
                 out.put_slice(if *value { b"true" } else { b"false" });
             }
             Self::Int(_) | Self::Number(_) | Self::BigInt(_) | Self::BigIntText(_) => {
-                self.write_number(ty, base, out)?;
+                self.write_number(ty, send_as, out)?;
             }
-            Self::Bytes(bytes) if *base == Type::BYTEA => array::put_hex(bytes, out),
-            Self::Date(ms) => self.write_date(ty, base, *ms, out)?,
-            Self::Json(text) if is_json(base) || is_text(base) => put_text(text, out)?,
+            Self::Bytes(bytes) if send_as == SendAs::Bytea => array::put_hex(bytes, out),
+            Self::Date(ms) => self.write_date(ty, send_as, *ms, out)?,
+            Self::Json(text) if send_as.is_json() || send_as.is_text() => put_text(text, out)?,
             Self::Object(object) => match base.kind() {
-                _ if is_json(base) || is_text(base) => json::put_object(object, ty, out)?,
+                _ if send_as.is_json() || send_as.is_text() => json::put_object(object, ty, out)?,
                 Kind::Composite(fields) => structure::put_composite(&object.members, fields, to, out)?,
                 Kind::Range(subtype) => structure::put_range(&object.members, subtype, to, out)?,
                 _ if is_hstore(base) => structure::put_hstore(&object.members, to, out)?,
                 _ => return Err(self.cannot_send(ty)),
             },
             Self::Array(items) => match base.kind() {
-                _ if is_json(base) => json::put_array(items, ty, out)?,
-                _ if matches!(*base, Type::INT2_VECTOR | Type::OID_VECTOR) => {
+                _ if send_as.is_json() => json::put_array(items, ty, out)?,
+                _ if send_as == SendAs::Vector => {
                     array::put_vector(items, to, base, out)?;
                 }
                 Kind::Array(member) => array::put_array(items, to, member, out)?,
@@ -192,23 +154,23 @@ impl Param<'_> {
         Ok(())
     }
 
-    fn write_number(&self, ty: &Type, base: &Type, out: &mut BytesMut) -> Result<(), ParamError> {
-        if refuses_numbers(base) {
+    fn write_number(&self, ty: &Type, send_as: SendAs, out: &mut BytesMut) -> Result<(), ParamError> {
+        if !send_as.takes_numbers() {
             return Err(self.cannot_send(ty));
         }
-        if is_integer(base) {
-            self.integer(ty, base)?;
+        if send_as.is_integer() {
+            self.integer(ty, send_as)?;
         }
         match *self {
-            Self::Number(value) if is_json(base) && !value.is_finite() => {
+            Self::Number(value) if send_as.is_json() && !value.is_finite() => {
                 return Err(self.is_no(ty));
             }
             Self::Number(value) => {
-                if *base == Type::FLOAT4 {
+                if send_as == SendAs::Float4 {
                     self.float4(ty, value)?;
                 }
                 // String(-0) is '0', but a float has the sign.
-                if matches!(*base, Type::FLOAT4 | Type::FLOAT8) && value == 0.0 && value.is_sign_negative() {
+                if send_as.is_float() && value == 0.0 && value.is_sign_negative() {
                     out.put_u8(b'-');
                 }
                 put_js_number(out, value);
@@ -221,14 +183,12 @@ impl Param<'_> {
         Ok(())
     }
 
-    fn write_date(&self, ty: &Type, base: &Type, ms: f64, out: &mut BytesMut) -> Result<(), ParamError> {
+    fn write_date(&self, ty: &Type, send_as: SendAs, ms: f64, out: &mut BytesMut) -> Result<(), ParamError> {
         let ms = date_ms(ms)?;
-        match *base {
-            Type::TIMESTAMPTZ | Type::TIMESTAMP | Type::DATE | Type::TIME | Type::TIMETZ => {
-                put_server_date_time(ms, out);
-            }
-            Type::JSON | Type::JSONB => put_json_date(ms, out),
-            _ if is_text(base) => put_iso(ms, out),
+        match send_as {
+            _ if send_as.takes_dates() => put_server_date_time(ms, out),
+            _ if send_as.is_json() => put_json_date(ms, out),
+            _ if send_as.is_text() => put_iso(ms, out),
             _ => return Err(self.cannot_send(ty)),
         }
         Ok(())
@@ -236,10 +196,6 @@ impl Param<'_> {
 }
 
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
-
-fn is_integer(ty: &Type) -> bool {
-    matches!(*ty, Type::INT2 | Type::INT4 | Type::INT8 | Type::OID)
-}
 
 fn put_text(text: &str, out: &mut BytesMut) -> Result<(), ParamError> {
     if text.as_bytes().contains(&0) {
@@ -249,55 +205,15 @@ fn put_text(text: &str, out: &mut BytesMut) -> Result<(), ParamError> {
     Ok(())
 }
 
-/// A Date's time value: an integer of at most 8.64e15 (ECMA-262, `TimeClip`).
-pub(in crate::codec) fn date_ms(ms: f64) -> Result<i64, ParamError> {
-    if ms.abs() <= 8.64e15 { Ok(ms.floor() as i64) } else { Err(ParamError::InvalidDate) }
-}
-
-fn split_ms(ms: i64) -> (i64, u64) {
-    let day = DAY_US / 1000;
-    (ms.div_euclid(day), ms.rem_euclid(day).unsigned_abs())
-}
-
-/// As JavaScript's toISOString.
-fn put_iso(ms: i64, out: &mut BytesMut) {
-    let (days, time) = split_ms(ms);
-    put_iso_date(out, civil(days));
-    out.put_u8(b'T');
-    put_server_time(out, time / 1000 * 1_000_000);
-    let [a, b, c] = [time / 100 % 10, time / 10 % 10, time % 10].map(|digit| b'0' + digit as u8);
-    out.put_slice(&[b'.', a, b, c, b'Z']);
-}
-
-/// As toISOString within quotes.
-pub(in crate::codec) fn put_json_date(ms: i64, out: &mut BytesMut) {
-    out.put_u8(b'"');
-    put_iso(ms, out);
-    out.put_u8(b'"');
-}
-
-/// As the server reads it whatever its `DateStyle`: a type without a zone ignores the `Z` and keeps the UTC wall time.
-fn put_server_date_time(ms: i64, out: &mut BytesMut) {
-    let (days, time) = split_ms(ms);
-    let date = civil(days);
-    put_server_date(out, date);
-    out.put_u8(b' ');
-    put_server_time(out, time * 1000);
-    out.put_u8(b'Z');
-    if is_bc(date) {
-        out.put_slice(b" BC");
-    }
-}
-
 impl Param<'_> {
     /// Writes the value in the format that [`Self::format`] says.
     pub(crate) fn write(&self, to: Target<'_>, out: &mut BytesMut) -> Result<IsNull, ParamError> {
         if matches!(self, Self::Null) {
             return Ok(IsNull::Yes);
         }
-        let base = base(to.ty);
-        if self.is_binary(base) {
-            self.write_binary(to.ty, base, out)?;
+        let send_as = SendAs::of(base(to.ty));
+        if self.is_binary(send_as) {
+            self.write_binary(to.ty, send_as, out)?;
         } else {
             self.write_text(to, out)?;
         }
@@ -306,6 +222,6 @@ impl Param<'_> {
 
     /// The format in which the value goes to the server.
     pub(crate) fn format(&self, ty: &Type) -> Format {
-        if self.is_binary(base(ty)) { Format::Binary } else { Format::Text }
+        if self.is_binary(SendAs::of(base(ty))) { Format::Binary } else { Format::Text }
     }
 }

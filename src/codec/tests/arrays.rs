@@ -1,7 +1,7 @@
 use postgres_types::Type;
 
 use super::{Packer, decode, decoder, unhex};
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 
 #[test]
 fn arrays() {

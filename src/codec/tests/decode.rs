@@ -4,7 +4,7 @@ use postgres_types::{Field, Kind, Type};
 use serde_json::json;
 
 use super::{Packer, TypeChoices, custom, decode, decode_with, type_named, unhex};
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::pack::SlotKind;
 use crate::codec::{Catalog, DateAs, Decoder, Foreign, Int8As, JsonAs, NumericAs, Types};
 

@@ -15,8 +15,8 @@ mod text;
 
 use postgres_types::{Kind, Type};
 
-use crate::codec::decode::decoder::DecodeError;
 use crate::codec::decode::record::{Attribute, RecordDecoder};
+use crate::codec::error::DecodeError;
 use crate::codec::pack::SlotKind;
 use crate::codec::{Catalog, Decoder, Packer, TypeChoices, Types};
 

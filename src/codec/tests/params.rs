@@ -3,7 +3,7 @@ use postgres_types::{Field, Format, IsNull, Kind, Type};
 
 use super::{custom, hex, type_named};
 use crate::codec::Param::{self, Array, BigInt, BigIntText, Bool, Bytes, Date, Int, Json, Null, Number};
-use crate::codec::encode::param::Object;
+use crate::codec::encode::param::ObjectMembers;
 use crate::codec::{Catalog, ParamError, Target, read_params};
 
 /// 2024-01-01T00:01:00.123Z.
@@ -14,7 +14,7 @@ pub(super) fn string(text: &str) -> Param<'_> {
 }
 
 pub(super) fn object<'a>(members: &[(&'a str, Param<'a>)]) -> Param<'a> {
-    Param::Object(Box::new(Object { json: None, members: members.to_vec() }))
+    Param::Object(Box::new(ObjectMembers { json: None, members: members.to_vec() }))
 }
 
 /// As JavaScript writes them.
@@ -70,7 +70,7 @@ fn every_kind() -> Vec<Param<'static>> {
         Json("{\"a\":1}"),
         Array(vec![Int(1), Array(vec![string("x"), Null]), Array(vec![])]),
         object(&[("", Null), ("é", object(&[]))]),
-        Param::Object(Box::new(Object { json: Some("{}"), members: Vec::new() })),
+        Param::Object(Box::new(ObjectMembers { json: Some("{}"), members: Vec::new() })),
         Int(8),
     ]
 }

@@ -3,7 +3,7 @@
 use postgres_types::{Field, Kind, Type};
 
 use super::{custom, decode, decode_with, type_named, unhex};
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 use crate::codec::{Catalog, Decoder, Types};
 
 fn from_text(ty: &Type, text: &str) -> Result<String, DecodeError> {

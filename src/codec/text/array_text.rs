@@ -2,12 +2,13 @@
 
 use crate::codec::decode::array::{ArrayDecoder, Header};
 use crate::codec::decode::datetime::Zone;
-use crate::codec::decode::decoder::{DecodeError, Decoder, versioned};
+use crate::codec::decode::decoder::Decoder;
 use crate::codec::decode::net::{hex, uuid};
 use crate::codec::decode::{datetime, hstore};
+use crate::codec::error::DecodeError;
 use crate::codec::float::{put_i64, put_pg_float4, put_pg_float8, put_u64};
-use crate::codec::reader::{Reader, fixed};
-use crate::codec::text::text_output::{put_quoted, put_utf8};
+use crate::codec::reader::{Reader, fixed, versioned};
+use crate::codec::text::quote::{put_quoted, put_utf8};
 
 /// Writes a value of any type as the server prints it with `DateStyle = ISO`, `TimeZone = UTC`, `bytea_output = hex`.
 pub(in crate::codec) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
@@ -35,7 +36,7 @@ pub(in crate::codec) fn write_value(decoder: &Decoder, raw: &[u8], out: &mut Vec
         Decoder::Printed | Decoder::Parsed(..) | Decoder::FromText(_) => {
             return Err(DecodeError::Invalid("a type that only the server can print"));
         }
-        Decoder::Int8(_) | Decoder::Numeric(_) | Decoder::Time | Decoder::Shown(_) => {
+        Decoder::Int8(_) | Decoder::Numeric(_) | Decoder::Time | Decoder::TextOutput(_) => {
             decoder.write_text(raw, out)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Reading dates and times as text.
 
 use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS, days};
-use crate::codec::decode::decoder::DecodeError;
+use crate::codec::error::DecodeError;
 
 /// Dates and times in the one form of ISO 8601 that no setting of the server touches.
 pub(in crate::codec) struct Clock;

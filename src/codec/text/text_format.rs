@@ -5,11 +5,14 @@
 //! records and hstores are taken apart here. The server prints as the session's settings have it: times can be read in
 //! `DateStyle = ISO` alone, and the text of other types is left as it is.
 
+use crate::codec::text::quote::unquote;
 use std::borrow::Cow;
 
+use crate::codec::choices::{Int8As, NumericAs};
 use crate::codec::decode::array::{ArrayDecoder, MAX_DIMENSIONS};
-use crate::codec::decode::decoder::{DecodeError, Decoder, Int8As, NumericAs};
+use crate::codec::decode::decoder::Decoder;
 use crate::codec::decode::hstore;
+use crate::codec::error::DecodeError;
 use crate::codec::float::float4_to_f64;
 use crate::codec::pack::{Packer, mask_words};
 use crate::codec::text::datetime_text;
@@ -80,29 +83,6 @@ fn bytea(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
         });
     }
     Ok(bytes)
-}
-
-/// Reads up to the closing quote: a backslash, or a quote before a quote, stands for the letter behind it. Returns what
-/// follows as well.
-pub(in crate::codec) fn unquote(quoted: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeError> {
-    let unfinished = DecodeError::Truncated;
-    let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\');
-    let first = quoted.iter().position(is_special).ok_or_else(|| unfinished.clone())?;
-    if quoted[first] == b'"' && quoted.get(first + 1) != Some(&b'"') {
-        return Ok((Cow::Borrowed(&quoted[..first]), &quoted[first + 1..]));
-    }
-    let mut value = quoted[..first].to_vec();
-    let mut rest = &quoted[first..];
-    loop {
-        let (byte, after) = match rest {
-            [b'\\', byte, after @ ..] | [b'"', byte @ b'"', after @ ..] => (*byte, after),
-            [b'"', after @ ..] => return Ok((Cow::Owned(value), after)),
-            [b'\\'] | [] => return Err(unfinished),
-            [byte, after @ ..] => (*byte, after),
-        };
-        value.push(byte);
-        rest = after;
-    }
 }
 
 /// Where in an array's text the reader is.

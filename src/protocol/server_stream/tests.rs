@@ -223,7 +223,7 @@ fn a_gate_judges_the_login_before_tokio_postgres_reads_it() {
 
 #[test]
 fn a_listener_gets_the_answers_to_a_script_in_pieces_of_any_size() {
-    use crate::protocol::response_observer::{Block, Copies};
+    use crate::protocol::response_observer::{CopyState, TransactionStatus};
     let comes = [
         message(b'C', b"SET\0"),
         message(b'T', b"\0\x01columns"),
@@ -244,7 +244,10 @@ fn a_listener_gets_the_answers_to_a_script_in_pieces_of_any_size() {
             answers.results.iter().map(|answer| (answer.tag.as_str(), answer.columns.is_some())).collect();
         assert_eq!(tags, [("SET", false), ("SELECT 1", true), ("", false)], "pieces of {piece} bytes");
         assert_eq!(answers.results[1].columns.as_deref(), Some(&b"\0\x01columns"[..]));
-        assert_eq!((answers.block, answers.copies), (Block::Open, Copies::Nothing));
+        assert_eq!(
+            (answers.transaction_status, answers.copy_state),
+            (TransactionStatus::InTransaction, CopyState::None)
+        );
         assert_eq!(observers.session_state.changes(), 1, "SET changes the session");
     }
 }

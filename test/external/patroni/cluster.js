@@ -1,7 +1,7 @@
 'use strict';
 
-// Three members and an etcd on this machine, from nothing: each member has an address of its own (127.0.0.1 to .3), all
-// the same port, as on three machines. Everything lives in one folder, guarded by the harness's watchdog.
+// Three members and an etcd on this machine, made from nothing. Each member has an address of its own (127.0.0.1 to .3), and all
+// have the same port, as on three machines. All files are in one folder, which the harness's watchdog removes.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -19,12 +19,12 @@ const { APP } = require('./settings');
 /** @typedef {{ application_name: string, state: string, sync_state: string, behind: number }} Stream */
 
 const WHOLE_MS = 180_000;
-/** Of the log of a member that does not start. */
+/** Characters of the log of a member that does not start. */
 const LOG_KEPT = 2_000;
-/** Agents tell the timeline with some delay; what they still say after this is so. */
+/** Agents report the timeline with some delay; what they report after this time is true. */
 const BELIEVE_MS = 20_000;
 
-/** The manager has lost writes all by itself: it went back to a timeline below one that had accepted some. */
+/** Patroni itself has lost writes: it went back to a timeline below one that had accepted some. */
 class RolledBackError extends Error {}
 
 class PatroniCluster {
@@ -48,7 +48,7 @@ class PatroniCluster {
     /** @type {Member[]} */
     const members = [];
     try {
-      fs.chmodSync(dir, 0o755); // the servers' account must be able to enter
+      fs.chmodSync(dir, 0o755); // the account of the servers must be able to enter
       const [port, restPort, etcdPort, peerPort] = [
         await freePort(),
         await freePort(),
@@ -75,7 +75,7 @@ class PatroniCluster {
     }
   }
 
-  /** What a pool needs. */
+  /** The options with which a pool reaches the cluster. */
   get login() {
     return { hosts: this.members.map(({ address }) => address), ...APP };
   }
@@ -86,7 +86,7 @@ class PatroniCluster {
   }
 
   /**
-   * Waits until nothing is amiss: three members, all streaming from one leader, on its timeline and near its end, one of
+   * Waits until the cluster is healthy: three members, all streaming from one leader, on its timeline and near its end, one of
    * them synchronous for Patroni and for PostgreSQL. "running" is not enough: a switchover in that moment can lose data.
    *
    * @param {number} [timeline] the highest on which a node has accepted writes
@@ -150,7 +150,7 @@ class PatroniCluster {
     return /** @type {Stream[]} */ (rows);
   }
 
-  /** Everything that was stopped runs again. */
+  /** Starts everything that was stopped. */
   async repair() {
     if (!this.etcd.running) await this.etcd.start();
     for (const member of this.members) {

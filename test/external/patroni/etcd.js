@@ -1,6 +1,6 @@
 'use strict';
 
-// The store Patroni keeps its leader key in: one etcd, with a data folder that survives a kill.
+// The store in which Patroni keeps its leader key: one etcd, with a data folder that survives a kill.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -57,7 +57,7 @@ class Etcd {
     });
   }
 
-  /** As its machine's end would. */
+  /** SIGKILL, as when its machine fails. */
   async kill() {
     this.#process?.kill('SIGKILL');
     await until('etcd is gone', () => !this.running, { everyMs: 2 });

@@ -1,7 +1,7 @@
 'use strict';
 
-// What every process of the cluster starts with: a folder that its account owns, with its log in it, and an environment in
-// which no setting of the caller's (PG*, PATRONI_*, ETCD_*, proxies, Python's) has a say.
+// A folder for each process of the cluster, which its account owns and which has its log, and an environment without the
+// settings of the caller (PG*, PATRONI_*, ETCD_*, proxies, Python's).
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -32,8 +32,8 @@ function plainEnvironment(home) {
 function startIn([program, ...args], { dir, logFile, account }, gone) {
   const log = fs.openSync(logFile, 'a', 0o644);
   const child = spawn(program, args, {
-    cwd: dir, // this is how the watchdog finds it
-    detached: true, // Ctrl-C is for the test
+    cwd: dir, // the watchdog finds the process by its working directory
+    detached: true, // Ctrl-C is for the test, not for this process
     env: plainEnvironment(dir),
     stdio: ['ignore', log, log],
     ...account,

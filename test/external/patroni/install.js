@@ -1,8 +1,8 @@
 'use strict';
 
-// Where PostgreSQL, Patroni and etcd come from. What is installed is used; what is missing is installed when that can be
-// done without asking: Debian's packages by root, Patroni also from PyPI in a folder of our own (and rather from there than
-// one that loses writes by itself). Else a MissingError says what is missing and which command brings it.
+// Where PostgreSQL, Patroni and etcd come from. Installed programs are used; missing ones are installed where that is possible
+// without asking: Debian's packages by root, Patroni also from PyPI in a folder of its own, which is preferred to a version that
+// loses writes by itself. Otherwise a MissingError says what is missing and which command installs it.
 //
 //   HYPERION_PG_BIN    a folder with the whole server: initdb, pg_basebackup, pg_rewind, ...
 //   HYPERION_PATRONI   the `patroni` command
@@ -38,12 +38,12 @@ const {
 
 const DEBIAN_SERVERS = '/usr/lib/postgresql';
 const SERVER_TOOLS = ['postgres', 'initdb', 'pg_ctl', 'pg_controldata', 'pg_basebackup', 'pg_rewind', 'psql'];
-/** The last one that takes a ttl of a few seconds (settings.js). */
+/** The last version that takes a ttl of a few seconds (settings.js). */
 const PYPI_PATRONI = '3.1.2';
 /**
- * Older ones (Debian 12 has 3.0.2) write the leader key without looking when their lease has run out
- * (patroni/dcs/etcd3.py, _update_leader): an agent that was frozen takes the key back from the new leader, and what that
- * one had acknowledged is lost, whoever the client was.
+ * Older versions (Debian 12 has 3.0.2) write the leader key without a check when their lease has run out
+ * (patroni/dcs/etcd3.py, _update_leader): an agent that was frozen takes the key back from the new leader, and the writes that
+ * the new leader had acknowledged are lost, whatever client wrote them.
  */
 const SOUND_PATRONI = [3, 1, 2];
 const PYPI_PACKAGES = [`patroni[etcd3]==${PYPI_PATRONI}`, 'psycopg2-binary'];
@@ -70,7 +70,7 @@ function find(account) {
   };
 }
 
-/** The Debian packages of what was not found. @param {ReturnType<typeof find>} found */
+/** The Debian packages of the programs that were not found. @param {ReturnType<typeof find>} found */
 function packagesFor({ postgres, patroni, etcd }) {
   return [
     ...(postgres ? [] : [aptHas('postgresql-15') ? 'postgresql-15' : 'postgresql']),
@@ -93,7 +93,7 @@ async function patroniFromPyPI(account) {
       execFileSync(path.join(draft, 'bin/python'), pip, { stdio: ['ignore', 2, 2] });
       execFileSync('chmod', ['-R', 'a+rX', draft]);
     });
-    // Its own first line names the folder it was built in.
+    // The script's own first line names the folder in which it was built.
     return program([path.join(tree, 'bin/python'), path.join(tree, 'bin/patroni')], account);
   } catch {
     return null;

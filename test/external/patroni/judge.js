@@ -1,16 +1,16 @@
 'use strict';
 
-// What a round amounts to: pure functions of what was seen, so that a doctored round can show that they see a fault.
+// The verdict on a round: pure functions of what was recorded, so that tests can doctor a round (judge.test.js).
 
 /** @typedef {import('./watch').Acceptance} Acceptance */
 /** @typedef {[from: number, to: number]} Span milliseconds */
 /** A row of the load: `timeline` in hex digits, as WAL files have it. @typedef {{ id: number, part: number, timeline: string, at: number }} Written */
 /** @typedef {import('../../chaos/check').Violation} Violation */
 
-/** A probe that takes longer than this was not just unlucky on a busy machine: nobody accepted writes. */
+/** A probe that takes longer did not just meet a busy machine: no node accepted writes. */
 const GAP_MS = 150;
 
-/** The times between neighbours. @param {number[]} times @returns {Span[]} */
+/** The times between neighbouring moments. @param {number[]} times @returns {Span[]} */
 function between(times) {
   const sorted = [...times].sort((a, b) => a - b);
   return sorted.slice(1).map((time, i) => [sorted[i], time]);
@@ -34,7 +34,7 @@ const pausesOf = (acknowledged, [from, to]) =>
   between([from, ...acknowledged.filter((at) => at > from && at < to), to]);
 
 /**
- * The longest time without a write of ours, not counting when no node accepted any.
+ * The longest time without an acknowledged write, not counting the time in which no node accepted any.
  * @param {number[]} acknowledged when each was
  * @param {Span[]} gaps
  * @param {Span} during
@@ -57,7 +57,7 @@ function writtenByDeposed(rows, reigns, acknowledged) {
   return rows.filter((row) => isLate(row) && acknowledged(row.id));
 }
 
-/** Of each rule so many examples are told. */
+/** The number of examples that are reported of each rule. */
 const EXAMPLES = 3;
 
 /**
@@ -68,7 +68,7 @@ const EXAMPLES = 3;
  * @property {string | null} stalled what the round waited for in vain
  */
 
-/** What no round may show, a line each. @param {Seen} seen @returns {string[]} nothing when all is well */
+/** The violations of a round, a line each. @param {Seen} seen @returns {string[]} nothing when all is well */
 function violationsOf({ broken, byDeposed, acknowledged, stalled }) {
   const rules = [...new Set(broken.map(({ rule }) => rule))];
   return [

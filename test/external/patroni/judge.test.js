@@ -1,6 +1,6 @@
 'use strict';
 
-// A judge that never finds anything proves nothing: doctored rounds, and what it says about them.
+// The judge of Patroni rounds must find violations, or a good verdict would prove nothing: doctored rounds and their verdicts.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -14,7 +14,7 @@ const acceptances = (seen) => seen.map(([node, timeline, at]) => ({ node, timeli
 const ticks = (...[from, to, everyMs]) =>
   Array.from({ length: Math.floor((to - from) / everyMs) + 1 }, (_, i) => from + i * everyMs);
 
-test('a gap is a time in which no node accepted writes', () => {
+test('patroni judge: a gap is a time in which no node accepted writes', () => {
   const seen = acceptances([
     ...ticks(0, 1_000, 10).map((at) => /** @type {[string, number, number]} */ (['n1', 1, at])),
     ...ticks(4_000, 6_000, 10).map((at) => /** @type {[string, number, number]} */ (['n2', 2, at])),
@@ -28,7 +28,7 @@ test('a gap is a time in which no node accepted writes', () => {
   assert.deepEqual(gapsOf([], [0, 1_000]), [[0, 1_000]]);
 });
 
-test('two nodes that accept writes side by side leave no gap', () => {
+test('patroni judge: two nodes that accept writes side by side leave no gap', () => {
   const seen = acceptances([
     ...ticks(0, 2_000, 10).map((at) => /** @type {[string, number, number]} */ (['n1', 1, at])),
     ...ticks(1_500, 4_000, 10).map((at) => /** @type {[string, number, number]} */ (['n2', 2, at])),
@@ -36,7 +36,7 @@ test('two nodes that accept writes side by side leave no gap', () => {
   assert.deepEqual(gapsOf(seen, [0, 4_000]), []);
 });
 
-test('our pause counts only where a node accepted writes', () => {
+test("patroni judge: the client's pause counts only where a node accepted writes", () => {
   const gaps = /** @type {[number, number][]} */ ([[1_000, 4_000]]);
   assert.equal(pauseBeyond([...ticks(0, 1_000, 10), ...ticks(4_300, 6_000, 10)], gaps, [0, 6_000]), 300);
   assert.equal(pauseBeyond([...ticks(0, 900, 10), ...ticks(4_000, 6_000, 10)], gaps, [0, 6_000]), 100);
@@ -45,7 +45,7 @@ test('our pause counts only where a node accepted writes', () => {
   assert.equal(longest(gaps), 3_000);
 });
 
-test('a row is a deposed primary’s when a higher timeline had accepted writes before it', () => {
+test("patroni judge: a row counts as a deposed primary's when a higher timeline had accepted writes before it", () => {
   const reigns = acceptances([
     ['n1', 1, 0],
     ['n2', 2, 1_000],
@@ -66,11 +66,11 @@ test('a row is a deposed primary’s when a higher timeline had accepted writes 
 
 const GOOD = { broken: [], byDeposed: [], acknowledged: 1, stalled: null };
 
-test('a good round has no violation', () => {
+test('patroni judge: a good round has no violation', () => {
   assert.deepEqual(violationsOf(GOOD), []);
 });
 
-test('what broke a rule is told with some examples', () => {
+test('patroni judge: a broken rule is reported with some examples', () => {
   const lost = [1, 2, 3, 4].map((id) => ({ rule: 'lost', kind: 'begin', what: `write ${id}` }));
   const pending = { rule: 'pending', kind: 'read', what: 'read of write 9' };
   assert.deepEqual(violationsOf({ ...GOOD, broken: [...lost, pending] }), [
@@ -84,14 +84,14 @@ for (const [title, part, expected] of /** @type {[string, object, RegExp][]} */ 
   ['a deposed primary', { byDeposed: [{ id: 7, part: 1, timeline: '00000001', at: 0 }] }, /a deposed primary: 7/],
   ['a round that stood still', { stalled: 'the round did not go on' }, /did not go on/],
 ])) {
-  test(`${title} is a violation`, () => {
+  test(`patroni judge: ${title} is a violation`, () => {
     const [found, ...more] = violationsOf({ ...GOOD, ...part });
     assert.match(found, expected);
     assert.deepEqual(more, []);
   });
 }
 
-test('the table has a line for each scenario, with median and spread', () => {
+test('patroni report: the table has a line for each scenario, with median and spread', () => {
   const round = (/** @type {string} */ scenario, /** @type {number} */ gap) =>
     /** @type {any} */ ({
       scenario,

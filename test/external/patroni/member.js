@@ -1,7 +1,7 @@
 'use strict';
 
-// A member of the cluster: a Patroni agent, and the PostgreSQL it keeps running. The agent is our child; the server is not
-// even the agent's (it outlives it), and is known by its folder.
+// A member of the cluster: a Patroni agent, and the PostgreSQL that it keeps running. The agent is a child of this process; the
+// server outlives the agent, and is found by its folder.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -43,12 +43,12 @@ class Member {
     return `${this.host}:${this.port}`;
   }
 
-  /** Whether its agent lives; a frozen one does. */
+  /** Whether its agent runs, frozen or not. */
   get managed() {
     return this.#agent !== null;
   }
 
-  /** The agent takes over the server it finds, or starts one. */
+  /** Starts the agent, which takes over the server that it finds, or starts one. */
   startAgent() {
     if (this.managed) throw new Error(`the agent of ${this.name} is running`);
     const { account, patroni } = this.#programs;
@@ -58,7 +58,7 @@ class Member {
     });
   }
 
-  /** kill -9 of the agent alone: the server goes on, and nobody tells it anything any more. */
+  /** kill -9 of the agent alone: the server goes on, without anything that manages it. */
   async killAgent() {
     this.#agent?.kill('SIGKILL');
     await until(`the agent of ${this.name} is gone`, () => !this.managed, { everyMs: 2 });
@@ -66,12 +66,12 @@ class Member {
 
   /** A machine crash: no process of the server or of the agent runs another instruction. */
   async crash() {
-    await suspend(this.#postmaster(), this.dataDir); // nobody forks now
+    await suspend(this.#postmaster(), this.dataDir); // suspended, no process forks
     await Promise.all([this.killAgent(), killAll(this.dataDir)]);
     this.frozen = false;
   }
 
-  /** The machine stands still: its kernel accepts connections, nobody answers. */
+  /** The machine stands still: its kernel accepts connections, and no process answers. */
   async freeze() {
     this.#agent?.kill('SIGSTOP');
     await suspend(this.#postmaster(), this.dataDir);
@@ -113,7 +113,7 @@ class Member {
     return { status: answer.status, text: await answer.text() };
   }
 
-  /** What agent and server have said, without the agent's heartbeat. */
+  /** The log of the agent without its heartbeat, and the log of the server. */
   log() {
     if (!fs.existsSync(this.logFile)) return '';
     const lines = fs.readFileSync(this.logFile, 'utf8').split('\n');

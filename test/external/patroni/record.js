@@ -1,7 +1,6 @@
 'use strict';
 
-// What the pool says about its nodes during a round, and what else is worth remembering, in the order of time: the evidence
-// when a round goes wrong.
+// What the pool reports of its nodes during a round, and other events, in the order of time: the evidence when a round fails.
 
 /** @typedef {import('../../../client').Pool} Pool */
 /** @typedef {{ at: number, what: string, [more: string]: unknown }} Happening */
@@ -27,7 +26,7 @@ class Record {
 
   /** @param {Pool} pool */
   #look(pool) {
-    // What changes all the time is left out.
+    // Fields that change all the time are left out.
     const nodes = pool
       .nodes()
       .map(({ host, port, role, state, timeline, lastError }) => ({ host, port, role, state, timeline, lastError }));
@@ -41,7 +40,7 @@ class Record {
     this.#happenings.push({ ...more, at: Date.now(), what });
   }
 
-  /** Ends it. @param {number} zero what times are counted from @returns {Happening[]} */
+  /** Ends the record. @param {number} zero what times are counted from @returns {Happening[]} */
   stop(zero) {
     clearInterval(this.#timer);
     return this.#happenings.map((happening) => ({ ...happening, at: happening.at - zero }));

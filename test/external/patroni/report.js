@@ -1,6 +1,6 @@
 'use strict';
 
-// Rounds as people read them: a line for each while it runs, a table by scenario at the end.
+// The report of a run: a line for each round while it runs, and a table by scenario at the end.
 
 /** @typedef {import('./round').Round} Round */
 
@@ -37,7 +37,7 @@ const listed = (counts) =>
 const WRITES = ['autocommit', 'transaction', 'begin', 'batch', 'batch in a transaction'];
 
 /**
- * How many pieces of work came to that.
+ * How many pieces of work had that outcome.
  * @param {Round} round
  * @param {Fate} fate
  * @param {(kind: string) => boolean} [which]

@@ -1,7 +1,6 @@
 'use strict';
 
-// A round: a whole cluster, a pool that is asked for everything it can do (test/chaos/load.js), a fault, and the account of
-// it.
+// A round: a healthy cluster, a pool under every kind of load (test/chaos/load.js), a fault, and the verdict.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../../client.js');
@@ -21,8 +20,8 @@ const { TABLE: PROBE_TABLE, Watch } = require('./watch');
 /** @typedef {import('./scenarios').Scenario} Scenario */
 
 /**
- * The pool of every round: the defaults, but for a wait that is longer than any gap of the manager's here, so that nothing
- * fails for want of time, and shorter than what the load takes for hanging.
+ * The pool of every round: the defaults, but for a wait that is longer than any gap that Patroni makes here, so that no call
+ * runs out of time, and shorter than the time after which the load considers work as hanging.
  */
 const POOL = {
   poolSize: 10,
@@ -30,12 +29,12 @@ const POOL = {
   monitor: { intervalMs: 1_000, nodeTimeoutMs: 3_000 },
   applicationName: 'hyperion-load',
 };
-/** How long the manager may take to give us a primary, and the pool to use it. */
+/** How long Patroni may take to promote a primary, and the pool to use it. */
 const PATIENCE_MS = 60_000;
-/** By then every call has settled, and whoever listens has heard. */
+/** By then every call has settled, and all notifications have arrived. */
 const SETTLED_MS = 60_000;
 
-/** The load's table tells which timeline a row was written on; we also want to know when. */
+/** The load's table has the timeline on which a row was written; this column has the time. */
 const AT = 'ALTER TABLE written ADD COLUMN at timestamptz NOT NULL DEFAULT clock_timestamp()';
 
 /** @param {Member} leader */
@@ -46,7 +45,7 @@ async function prepare(leader) {
   });
 }
 
-/** What a node has of the load. @param {Member} member @returns {Promise<Written[]>} */
+/** The rows of the load that a node has. @param {Member} member @returns {Promise<Written[]>} */
 async function rowsOf(member) {
   const rows = await member.sql('SELECT id, part, timeline, at FROM written');
   return rows.map(({ id, part, timeline, at }) => ({ id, part, timeline, at: at.getTime() }));
@@ -104,7 +103,7 @@ async function playRound(cluster, scenario, random) {
   };
 
   try {
-    // From here on the watch sees everything.
+    // From here on the watch records everything.
     before.timeline = (await watch.successor(0, PATIENCE_MS)).timeline;
     await scene.more();
     await sleep(random.int(0, 1_000));
@@ -167,7 +166,7 @@ async function playRound(cluster, scenario, random) {
 const FAILURES_KEPT = 60;
 
 /**
- * The first failures, with their stories.
+ * The first failures, with their events.
  * @param {Load} load
  * @param {number} zero performance.now() when the fault struck
  * @param {number} offset from there to Date.now(), which is the clock of notifications

@@ -1,11 +1,11 @@
 'use strict';
 
-// `npm run test:patroni`: our pool against a cluster that Patroni manages, through every fault we can make.
+// `npm run test:patroni`: a pool against a cluster that Patroni manages, under every fault that can be made here.
 //
 //   npm run test:patroni -- [--rounds 5] [--only crash,freeze] [--seed 1]
 //
-// It brings what it needs (install.js) or says what is missing and ends with 2. A violation of what the pool promises ends
-// it with 1. What it saw goes to test/external/patroni/results/ (JSON, everything) and to the terminal (a line a round, a table).
+// It installs what it needs (install.js) or says what is missing and ends with exit code 2. A violation of what the pool promises
+// is exit code 1. The record goes to test/external/patroni/results/ (JSON), a line for each round and a table to the terminal.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -23,7 +23,7 @@ const { clockFor } = require('./settings');
 
 const RESULTS = path.join(__dirname, 'results');
 const EXIT = { violated: 1, cannotRun: 2, interrupted: 130 };
-/** As many rounds may be void by the manager's own fault in a run. */
+/** The most rounds of a run that may be void because Patroni itself lost writes. */
 const VOIDS = 3;
 
 /** Wrong arguments. */
@@ -100,7 +100,7 @@ async function main() {
     if (voids.length > 0) console.log(`Void, by Patroni's doing: ${voids.length}\n`);
     console.log(`Everything: ${save('.json', `${JSON.stringify({ ...header, voids, rounds }, null, 1)}\n`)}`);
   };
-  // The watchdog (test/support/cluster/reaper.js) cleans up behind us.
+  // The watchdog (test/support/cluster/reaper.js) removes what is left.
   for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
     process.once(name, () => {
       conclude();
@@ -126,7 +126,7 @@ async function main() {
             break;
           } catch (error) {
             if (!(error instanceof RolledBackError) || voids.length === VOIDS) throw error;
-            // Says nothing about the pool, and that cluster does not recover.
+            // The round proves nothing about the pool, and the cluster does not recover.
             voids.push(`${scenario.name} ${number}: ${error.message}`);
             console.log(`${scenario.name} ${number}: VOID, again on a new cluster: ${error.message}`);
             console.log(`  what the members said: ${saveLogs(cluster)}`);

@@ -1,7 +1,7 @@
 'use strict';
 
-// What happens to the cluster in a round. Each scenario strikes, waits for what must follow, lets the load go on, and
-// brings back what it took away; what it leaves broken is repaired afterwards.
+// The faults of Patroni rounds. Each scenario plays its fault, waits for the consequences, lets the load go on, and restores
+// what it took away; the cluster repairs the rest afterwards.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { until } = require('../../support/cluster/until');
@@ -32,7 +32,7 @@ const { until } = require('../../support/cluster/until');
  */
 
 const SECONDS = 1_000;
-/** The server ends its sessions one after the other: who has lost one may be on the next. */
+/** The server ends its sessions one after the other: a caller who lost one may be on the next. */
 const FAST_SHUTDOWN = 2;
 
 /** @type {Scenario[]} */
@@ -57,7 +57,7 @@ const SCENARIOS = [
       await leader.killAgent();
       const next = await successor();
       await more();
-      // Two primaries side by side, for a while.
+      // Two primaries at the same time, for a while.
       await sleep(random.int(2 * SECONDS, 4 * SECONDS));
       await more();
       note(`${leader.name} beside ${next.name}: ${await standing(leader)}`);
@@ -96,7 +96,7 @@ const SCENARIOS = [
     name: 'standby',
     title: 'a standby restarts',
     async play({ cluster, random, strikes, more, note }) {
-      // More often the one that commits wait for.
+      // More often the standby for which commits wait.
       const wanted = random.once(3) ? 'replica' : 'sync_standby';
       const { name, role } = await until(`there is a ${wanted}`, async () =>
         (await cluster.look()).find(({ role }) => role === wanted),
@@ -114,7 +114,7 @@ const SCENARIOS = [
     async play({ cluster, watch, random, strikes, successor, more }) {
       strikes(FAST_SHUTDOWN);
       await cluster.etcd.kill();
-      // Without its store the leader gives up: it may not know that nobody else has the key.
+      // Without its store the leader steps down: it cannot know whether another member has the key.
       await until('nobody accepts writes', () => Date.now() - (watch.latest?.at ?? 0) > SECONDS);
       await sleep(random.int(0, 2 * SECONDS));
       await cluster.etcd.start();
@@ -124,7 +124,7 @@ const SCENARIOS = [
   },
 ];
 
-/** What the pool has on a node that should have nothing of it. @param {Member} member */
+/** The sessions of the pool on a node that should have none. @param {Member} member */
 async function standing(member) {
   const [row] = await member.sql(
     `SELECT count(*)::int AS sessions, count(*) FILTER (WHERE wait_event = 'SyncRep')::int AS waiting,

@@ -1,6 +1,6 @@
 'use strict';
 
-// How the cluster is set up: Patroni's clock, who may log in, what PostgreSQL is told.
+// The settings of the cluster: Patroni's clock, the roles that may log in, and PostgreSQL's settings.
 
 const path = require('node:path');
 const { secretOf } = require('../../support/cluster/secret');
@@ -21,7 +21,7 @@ const REPLICATION = Object.freeze({
     return secretOf('replicator');
   },
 });
-/** A plain role, as applications have. */
+/** A role without special rights, as applications have. */
 const APP = Object.freeze({
   user: 'app',
   get password() {
@@ -32,7 +32,7 @@ const APP = Object.freeze({
 const SCOPE = 'hyperion';
 
 /**
- * As fast as it goes, so that a round is short. From 3.2 on Patroni insists on a ttl of 20 seconds.
+ * As fast as possible, so that a round is short. From 3.2 on Patroni insists on a ttl of 20 seconds.
  *
  * @param {string} version
  * @returns {Clock}
@@ -44,7 +44,7 @@ function clockFor(version) {
 }
 
 /**
- * Patroni's configuration of a member. JSON is YAML.
+ * Patroni's configuration of a member, as JSON, which is YAML, too.
  *
  * @param {object} member
  * @param {string} member.name
@@ -81,7 +81,7 @@ function configurationOf({ name, host, port, restPort, dir }, etcd, { patroni, p
         replication: REPLICATION,
       },
       pg_hba: ['host replication replicator 127.0.0.0/8 scram-sha-256', 'host all all 127.0.0.0/8 scram-sha-256'],
-      // Socket names depend on the port alone, and all members have the same: each its own folder.
+      // Socket names depend on the port alone, and all members have the same port: each has a folder of its own.
       parameters: { unix_socket_directories: dir },
       remove_data_directory_on_rewind_failure: true,
       remove_data_directory_on_diverged_timelines: true,
@@ -98,7 +98,7 @@ const SERVER = {
   wal_init_zero: 'off',
   wal_retrieve_retry_interval: '500ms',
   password_encryption: 'scram-sha-256',
-  // A crash here is one of processes, and what they have written is in the page cache: fsync would buy nothing but time.
+  // Only processes crash here, and what they have written is in the page cache: fsync would only take time.
   fsync: 'off',
   dynamic_shared_memory_type: 'mmap', // a killed server leaves nothing outside its folder
   logging_collector: 'off',

@@ -1,9 +1,9 @@
 'use strict';
 
-// Who accepts writes, asked without the pool: for each node a connection of its own that asks again and again, in a thread
-// of its own so that nothing the test does delays it. A node that is a primary commits a row; the moment its answer is
-// there, and the timeline it was on, is an acceptance. A connection that hangs is left hanging (its node is frozen, or
-// waits for a standby it has lost, and accepts nothing); one that breaks is replaced at once.
+// Records which node accepts writes, without the pool: a thread has a connection to each node and asks again and again, so that
+// nothing in the test delays it. A node that is a primary commits a row; the time of its answer and its timeline are an
+// "acceptance". A connection that hangs stays (its node is frozen, or waits for a standby that it has lost, and accepts nothing);
+// a connection that breaks is replaced at once.
 
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -14,7 +14,7 @@ const { GiveUp, until } = require('../../support/cluster/until');
 /** @typedef {{ node: string, timeline: number, at: number }} Acceptance `at` is Date.now() */
 
 const EVERY_MS = 5;
-/** So long two primaries take turns in the eyes of a watch whose connections have to be made anew. */
+/** For as long two primaries may seem to take turns, while the connections of the watch are being replaced. */
 const ROLLED_BACK_MS = 5_000;
 const TABLE = 'CREATE TABLE probe (node text NOT NULL)';
 const PROBE = `INSERT INTO probe VALUES ($1) RETURNING left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline`;
@@ -44,7 +44,7 @@ class Watch {
     });
   }
 
-  /** Whether nobody but a node on a timeline that is past accepts writes, and that not just for a moment. */
+  /** Whether only a node on an old timeline accepts writes, and has done so for more than a moment. */
   get isRolledBack() {
     const highest = Math.max(...this.reigns.map(({ timeline }) => timeline));
     const last = this.#lastOn.get(highest) ?? Infinity;
@@ -63,7 +63,7 @@ class Watch {
     );
   }
 
-  /** Ends it. @returns {Promise<Acceptance[]>} everything it saw, in order */
+  /** Ends the watch. @returns {Promise<Acceptance[]>} everything it saw, in order */
   async stop() {
     if (this.#broken !== null) throw this.#broken;
     const seen = new Promise((resolve, reject) => {
@@ -79,7 +79,7 @@ class Watch {
   }
 }
 
-/** What the thread does. @param {Login[]} logins */
+/** The code of the thread. @param {Login[]} logins */
 function watch(logins) {
   /** @type {Acceptance[]} */
   const all = [];
@@ -95,11 +95,11 @@ function watch(logins) {
   parentPort?.on('message', () => parentPort?.postMessage({ all }));
 }
 
-/** For ever. @param {Login} login @param {(timeline: string) => void} accepted */
+/** It never ends by itself. @param {Login} login @param {(timeline: string) => void} accepted */
 async function ask(login, accepted) {
   for (;;) {
     const client = new Client({ ...login, ssl: false, application_name: 'hyperion-watch' });
-    client.on('error', () => {}); // what runs fails with it
+    client.on('error', () => {}); // the running statement fails with it
     try {
       await client.connect();
       await askOver(client, login.host, accepted);

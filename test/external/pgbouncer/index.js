@@ -1,18 +1,18 @@
 'use strict';
 
-// PgBouncer in front of a node of a cluster, for tests: Debian's, of whatever version is there.
+// PgBouncer in front of a node of a cluster, for tests: Debian's package, in any version.
 //
 //   const db = useCluster({ nodes: 1 });
 //   const bouncer = usePgBouncer(db, { poolSize: 2 });
 //   test('...', async (t) => {
 //     const pool = bouncer.pool(t, { prepare: false });
 //
-// In transaction mode a server connection belongs to a client from the first statement of a transaction to its end, and then
-// to whoever comes next: nothing that a session remembers (named statements, SET, LISTEN, temporary tables, advisory locks) is
-// there for certain at the next statement. The pool of server connections is small here, so that they are really shared.
+// In transaction mode a server connection belongs to a client from the first statement of a transaction to its end, and then to
+// any other client: what a session keeps (named statements, SET, LISTEN, temporary tables, advisory locks) may not be there at
+// the next statement. The pool of server connections is small here, so that clients really share them.
 //
-// What is missing is installed where that can be done (../programs.js); else `test` skips with the reason. HYPERION_PGBOUNCER
-// names the program.
+// A missing PgBouncer is installed where that is possible (../programs.js); otherwise `test` skips with the reason.
+// HYPERION_PGBOUNCER names the program.
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -41,7 +41,7 @@ const { canInstall, findProgram, installPackages } = require('../../support/prog
  * @property {Record<string, string | number>} [settings] more lines of its [pgbouncer] section
  */
 
-/** PgBouncer's own database, whose SHOW commands say what it does. */
+/** PgBouncer's own database, whose SHOW commands report its state. */
 const CONSOLE = 'pgbouncer';
 
 /** @returns {Program} throws what makes `test` skip */
@@ -60,7 +60,7 @@ function pgbouncer() {
 const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 
 class PgBouncer {
-  /** What is swept in the end. */
+  /** The folder that is removed at the end. */
   #root = '';
   #dir = '';
   #port = 0;
@@ -90,7 +90,7 @@ class PgBouncer {
     this.#root = newClusterFolder();
     guard(this.#root);
     fs.chmodSync(this.#root, 0o755);
-    // As a node has its folder in a cluster's.
+    // Its folder is below the root, as that of a node in a cluster.
     this.#dir = path.join(this.#root, 'pgbouncer');
     fs.mkdirSync(this.#dir);
     this.#configure(options);
@@ -113,7 +113,7 @@ class PgBouncer {
       pool_mode: mode,
       default_pool_size: poolSize,
       max_client_conn: 500,
-      // A server that went away is asked again soon.
+      // A server that went away is tried again soon.
       server_login_retry: 0.2,
       ...settings,
     };
@@ -124,13 +124,13 @@ class PgBouncer {
       ...Object.entries(all).map(([name, value]) => `${name} = ${value}`),
     ];
     const account = serverAccount();
-    // Passwords as they are: a verifier would not do to log in to the server.
+    // Passwords in clear text: PgBouncer cannot log in to the server with a verifier.
     const logins = users.map((one) => `${quoted(one.user)} ${quoted(one.password)}\n`);
     writeOwned(file('users'), logins.join(''), account);
     writeOwned(file('pgbouncer.ini'), `${lines.join('\n')}\n`, account);
   }
 
-  /** Starts the process, or starts it again; one that runs is left alone. */
+  /** Starts the process unless it runs. */
   async run() {
     if (this.#process !== null) return;
     const logFile = path.join(this.#dir, 'log');
@@ -138,7 +138,7 @@ class PgBouncer {
     const [file, ...args] = /** @type {Program} */ (this.#program).command;
     const child = spawn(file, [...args, path.join(this.#dir, 'pgbouncer.ini')], {
       cwd: this.#dir,
-      detached: true, // Ctrl-C is for the test
+      detached: true, // Ctrl-C is for the test, not for this process
       env: { PATH: process.env.PATH, LANG: 'C' },
       stdio: ['ignore', log, log],
       ...serverAccount(),
@@ -157,7 +157,7 @@ class PgBouncer {
     });
   }
 
-  /** kill -9: its clients see their connections break. */
+  /** kill -9: the connections of its clients break. */
   async kill() {
     this.#process?.kill('SIGKILL');
     await until('PgBouncer is gone', () => this.#process === null);
@@ -169,7 +169,7 @@ class PgBouncer {
     release(this.#root);
   }
 
-  /** What it has written to its log. */
+  /** Its log. */
   log() {
     return fs.readFileSync(path.join(this.#dir, 'log'), 'utf8');
   }
@@ -180,7 +180,7 @@ class PgBouncer {
     return /** @type {Cluster} */ (this.#cluster);
   }
 
-  /** Of PgBouncer: [major, minor]. */
+  /** The version of PgBouncer: [major, minor]. */
   get version() {
     return this.cluster && /** @type {Program} */ (this.#program).version.split('.').map(Number);
   }
@@ -210,7 +210,7 @@ class PgBouncer {
     return poolFor(t, this.options(options));
   }
 
-  /** What its console tells: SERVERS, CLIENTS, POOLS, STATS. @param {string} what */
+  /** Rows of its console: SERVERS, CLIENTS, POOLS, STATS. @param {string} what */
   show(what) {
     const { user, password } = this.cluster;
     const login = { host: '127.0.0.1', port: this.#port, user, password, database: CONSOLE };
@@ -229,7 +229,7 @@ function usePgBouncer(db, options = {}) {
   before(
     async () => {
       await db.started;
-      // What keeps the cluster away is told by the facts.
+      // The tests report why there is no cluster.
       const cluster = attempt(() => db.cluster);
       if (cluster !== null) await bouncer.start(cluster, options);
     },

@@ -1,7 +1,7 @@
 'use strict';
 
-// Every kind of work that a pool does, each with results that can only be its own: what comes back has the caller's number in it.
-// Run at once and by many over few server connections, a result that belongs to somebody else is seen.
+// Every kind of work that a pool does. Each result contains the number of its caller: when many run at once over few server
+// connections, a result that belongs to another caller is noticed.
 
 const assert = require('node:assert/strict');
 const { failureOf, range } = require('../../support/helpers');
@@ -69,7 +69,7 @@ async function types(pool, n) {
   assert.equal(Date.parse(row.at), n * 1000);
 }
 
-/** Statements of many texts, some again and again. @param {any} pool @param {number} n */
+/** Many statement texts, some of them again and again. @param {any} pool @param {number} n */
 async function statements(pool, n) {
   const answers = await Promise.all(
     range(12).map((i) => pool.query(`SELECT $1::int4 + ${i % 5} AS v, ${n % 7} AS text`, [n * 100 + i])),

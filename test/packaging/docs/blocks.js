@@ -1,7 +1,7 @@
 'use strict';
 
-// The code blocks of the documentation: where each stands, in which language, and what a test is to do with it beside running
-// it. That is said in a comment which no reader sees, directly above the block:
+// The code blocks of the documentation: the place and the language of each, and what its test does beside running it. That is
+// said in a comment directly above the block, which readers do not see:
 //
 //   <!-- test: JavaScript that runs after a js block, in its scope -->
 //   <!-- test: output of COMMAND -->      above a block without a language
@@ -13,7 +13,7 @@ const ROOT = path.join(__dirname, '..', '..', '..');
 
 /** @typedef {{ file: string, line: number, language: string, text: string, note: string | null }} Block */
 
-/** All documents: a new one is found by itself. */
+/** All documents, found by their folder. */
 function documents() {
   const folders = ['docs', 'docs/internals'];
   const pages = folders.flatMap((folder) =>

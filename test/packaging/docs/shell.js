@@ -1,7 +1,7 @@
 'use strict';
 
-// What a reader would type into a shell names what is there: scripts of package.json, files, and options that they know. Nothing
-// is run: most of it takes minutes.
+// Commands of the documentation name what exists: scripts of package.json, files, and options that they know. No command runs,
+// since most of them take minutes.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -11,14 +11,14 @@ const { ROOT } = require('./blocks.js');
 
 const { bin, name: PACKAGE, scripts } = require('../../../package.json');
 
-/** Programs of others, and what we tell people to do with them. @type {Record<string, RegExp>} */
+/** Commands of other programs that the documentation tells readers to run. @type {Record<string, RegExp>} */
 const OTHERS = {
   perf: /^record /,
   git: /^(clone|switch|commit|tag|push) /,
   cargo: /^(fmt( --check)?$|clippy |test|install cargo-fuzz$|build|deny )/,
 };
 
-/** Words as a shell makes them, without expansion. @param {string} line */
+/** Splits a line into words as a shell does, without expansion. @param {string} line */
 const words = (line) => (line.match(/"[^"]*"|'[^']*'|[^\s"']+/g) ?? []).map((word) => word.replace(/^["']|["']$/g, ''));
 
 /** @param {string} text a whole block */
@@ -55,7 +55,7 @@ function checkNpm([command, ...args]) {
   assert.ok(Object.hasOwn(scripts, script), `npm run ${script}: there is no such script`);
   if (dashes === undefined) return;
   assert.equal(dashes, '--', `npm run ${script} ${dashes}: options of the script stand behind --`);
-  // What npm adds goes to the last command.
+  // npm passes what it adds to the last command.
   const last = words(scripts[script].split('&&').at(-1) ?? '');
   checkCommand([...last, ...rest]);
 }

@@ -1,8 +1,8 @@
 'use strict';
 
-// The world in which the js blocks of the documentation run: a real cluster with the tables they speak of, and the names that
-// a reader takes for granted (pool, hosts, log, ...). Pools that a block opens are told its options, which must be right, and
-// connect to the cluster instead of `db1`.
+// The scope in which the js blocks of the documentation run: a real cluster with the tables that they use, and the names that
+// they use without a declaration (pool, hosts, log, ...). A pool that a block opens has its options checked, and connects to the
+// cluster instead of `db1`.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -14,7 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../../client.js');
 const { parseOptions } = require('../../../lib/options/options.js');
 
-/** Of each table what the blocks need. */
+/** The columns that the blocks need of each table. */
 const TABLES = `
   DROP SCHEMA IF EXISTS shop CASCADE;
   DROP TABLE IF EXISTS accounts, customers, done, events, items, log, orders, people, stock CASCADE;
@@ -37,7 +37,7 @@ const TABLES = `
   INSERT INTO stock VALUES (7, 5);
   CREATE FUNCTION slow_report() RETURNS int LANGUAGE sql AS 'SELECT 1';`;
 
-/** Files that blocks name: not there on this machine. A file is PEM by its first line. */
+/** Files that blocks name and that this machine does not have. Those with a first line here are PEM. */
 const PEM = {
   '/etc/ssl/our-ca.pem': 'CERTIFICATE',
   '/etc/ssl/our ca.pem': 'CERTIFICATE',
@@ -51,7 +51,7 @@ const ENV = {
   DB_PASSWORD: 'secret',
 };
 
-/** What says where a server is and how to get in: the cluster's instead. */
+/** Options that say where a server is and how to log in: replaced by those of the cluster. */
 const WHERE = [
   ...['connectionString', 'service', 'hosts', 'port', 'user', 'password', 'passfile', 'database'],
   ...['ssl', 'channelBinding', 'requireAuth'],
@@ -78,7 +78,7 @@ class World {
     return path.join(this.folder, path.basename(name));
   }
 
-  /** Names of files that are not there, by those of files that are. @param {unknown} given @returns {any} */
+  /** Replaces names of missing files by names of files that exist. @param {unknown} given @returns {any} */
   #localized(given) {
     if (typeof given === 'string') {
       return Object.keys(PEM).reduce((text, name) => text.replaceAll(name, this.#pathOf(name)), given);
@@ -96,7 +96,7 @@ class World {
     return pool;
   }
 
-  /** The names that a block may use without saying where they come from. */
+  /** The names that a block may use without a declaration. */
   names() {
     const module = { ...client, createPool: (/** @type {any} */ given) => this.createPool(given) };
     const nothing = () => {};
@@ -140,11 +140,11 @@ class World {
     await this.db.sql(TABLES);
     const names = this.names();
     const code = text.replace(/^import (\{[^}]*\}|\w+) from ('[^']*');?$/gm, 'const $1 = require($2);');
-    // As in a module: one scope for the block and what is checked after it, so a block may have a `pool` of its own.
+    // As in a module: the block and the check after it share a scope, so that a block may declare a `pool` of its own.
     const source = `'use strict';\n{ ${code}\n;${note ?? ''}\n}\n//# sourceURL=${file}:${line}`;
     const AsyncFunction = /** @type {any} */ (async () => {}).constructor;
     await new AsyncFunction(...Object.keys(names), source)(...Object.values(names));
-    // A pool with the options that were shown works.
+    // A pool with the options of the block works.
     for (const pool of this.#pools) {
       const closed = (/** @type {any} */ error) => error.code === 'ERR_POOL_CLOSED' || Promise.reject(error);
       await pool.query('SELECT 1', [], { readOnly: true }).catch(closed);

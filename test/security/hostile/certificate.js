@@ -1,7 +1,7 @@
 'use strict';
 
-// A key and a self-signed certificate for 127.0.0.1, valid until 2126, for fake servers that do speak TLS. It is nobody's
-// secret: nothing but these tests has ever trusted it.
+// A key and a self-signed certificate for 127.0.0.1, valid until 2126, for fake servers that speak TLS. The key is no secret:
+// only these tests trust the certificate.
 
 exports.key = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWw8Axu/Ec6uCAxcO

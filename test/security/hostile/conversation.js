@@ -1,6 +1,6 @@
 'use strict';
 
-// One connection of a fake server: what the client sends becomes states, and their steps are carried out in order.
+// One connection of a fake server: each message of the client is a state, whose steps are carried out in order.
 
 const tls = require('node:tls');
 const { setImmediate: turn, setTimeout: sleep } = require('node:timers/promises');
@@ -36,7 +36,7 @@ const KINDS = {
   X: 'terminate',
 };
 
-/** States whose answers a statement can have for itself. */
+/** States for which a statement can have answers of its own. */
 const OF_STATEMENTS = new Set(['query', 'parse', 'describe', 'bind', 'execute', 'copyData', 'copyDone', 'copyFail']);
 
 let lastProcessId = 1000;
@@ -54,9 +54,9 @@ class Conversation {
   scram = null;
   #asksSasl = false;
   #saslBegun = false;
-  /** As ReadyForQuery has it. */
+  /** The transaction status in ReadyForQuery. */
   status = 'I';
-  /** Data is awaited. @type {string | null} the statement */
+  /** The server waits for COPY data. @type {string | null} the statement */
   copying = null;
   /** @type {Map<string, string>} texts by name */
   prepared = new Map();
@@ -91,7 +91,7 @@ class Conversation {
     socket.removeAllListeners('data');
     socket.pause();
     if (said !== undefined) socket.unshift(said);
-    // Once uncorked here, the original must not stay corked under the other.
+    // Uncorked: the original socket must not stay corked below the TLS socket.
     socket.uncork();
     this.socket = new tls.TLSSocket(socket, { isServer: true, key, cert, ALPNProtocols: ['postgresql'] });
     this.#tls = false;
@@ -247,13 +247,13 @@ class Conversation {
   send(bytes) {
     const { filter } = this.server;
     if (!this.socket.writable) return;
-    // AuthenticationSASL: what the client sends next is no password.
+    // AuthenticationSASL: the next message of the client is not a password.
     if (bytes.length > 8 && bytes[0] === 0x52 && bytes.readUInt32BE(5) === 10) this.#asksSasl = true;
     if (filter === null) this.socket.write(bytes);
     else for (const one of split(bytes)) for (const out of filter(this, one)) this.socket.write(out);
   }
 
-  /** Says nothing any more. */
+  /** Sends nothing any more. */
   hush() {
     this.#hushed = true;
   }
@@ -264,7 +264,7 @@ class Conversation {
   }
 }
 
-/** The values in a Bind message, from its formats on. @param {Buffer} bytes */
+/** The values in a Bind message, starting at its formats. @param {Buffer} bytes */
 function paramsIn(bytes) {
   let at = 2 + 2 * bytes.readUInt16BE(0);
   const params = [];

@@ -1,6 +1,6 @@
 'use strict';
 
-// What must come out of a case, and whether it has.
+// The expected result of a case, and whether the case has it.
 
 const { HyperionError, createPool } = require('../../../client.js');
 const { until } = require('../../support/cluster/until');
@@ -20,7 +20,7 @@ const { FakeServer } = require('./server');
  * @property {number} [connections] how many there may be at most: a server that is broken is not stormed
  */
 
-/** Nothing that is bounded takes this long on a slow machine. */
+/** Nothing with a time limit takes this long, even on a slow machine. */
 const BOUND_MS = 10_000;
 const LOGIN = { user: 'u', password: 'secret', database: 'd', ssl: 'disable' };
 const GOOD = 'SELECT 1 AS one';
@@ -38,7 +38,7 @@ function brief(error) {
 }
 
 /**
- * How something ended; a hang is an ending, too.
+ * How a promise ended; a hang is an ending, too.
  *
  * @param {Promise<unknown>} promise
  * @param {number} [boundMs]
@@ -59,11 +59,11 @@ async function ending(promise, boundMs = BOUND_MS) {
   return /** @type {any} */ (first);
 }
 
-/** Whether it is an error of ours, whatever it says. @param {any} error @returns {string | null} what is wrong with it */
+/** What is wrong with an error that is not a proper error of the package. @param {any} error @returns {string | null} what is wrong with it */
 function untyped(error) {
   if (!(error instanceof HyperionError)) return `not an error of ours: ${brief(error)}`;
   if (typeof error.code !== 'string' || error.code === '') return `no code: ${brief(error)}`;
-  // A panic, or something that we thought impossible.
+  // A panic, or a state that the code considers impossible.
   if (error.code === 'ERR_INTERNAL') return `an internal error: ${brief(error)}`;
   return null;
 }
@@ -103,7 +103,7 @@ function wrongWith(ended, expected) {
 }
 
 /**
- * Carries something out with a pool, and ends it.
+ * Runs the work with a pool, and ends the pool.
  *
  * @param {FakeServer[]} servers
  * @param {Record<string, unknown>} options
@@ -132,7 +132,7 @@ async function withPool(servers, options, work) {
 }
 
 /**
- * A server that misbehaves before a connection is of any use.
+ * Runs a case whose server misbehaves before a connection can be used.
  *
  * @param {Script} script
  * @param {Expected} [expected]
@@ -172,11 +172,11 @@ async function judgeLogin(script, expected = {}, options = {}) {
   return wrong;
 }
 
-/** The statement that is answered badly. */
+/** The statement that the server answers badly. */
 const HOSTILE = 'SELECT hostile';
 
 /**
- * A server that is good until something is asked of it.
+ * Runs a case whose server behaves well until the work begins.
  *
  * @param {Script} script
  * @param {(pool: any) => Promise<unknown>} work

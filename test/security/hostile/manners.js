@@ -1,6 +1,6 @@
 'use strict';
 
-// What a good server answers in each state: the default that a script overrides.
+// The answers of a well-behaved server in each state: the default that a script overrides.
 
 const wire = require('./wire');
 const { OID, int32 } = wire;
@@ -10,13 +10,13 @@ const { OID, int32 } = wire;
 /** @typedef {import('./server').Request} Request */
 /** @typedef {import('./server').Statement} Statement */
 
-/** Statements that a good server knows. @type {Record<string, Statement>} */
+/** Statements that a well-behaved server knows. @type {Record<string, Statement>} */
 const KNOWN = {
   'SELECT 1 AS one': { columns: [['one', OID.int4]], rows: [[int32(1)]], texts: [['1']] },
   'SHOW transaction_read_only': { columns: [['transaction_read_only', OID.text]], rows: [['off']], texts: [['off']] },
 };
 
-/** Tags of what has no rows. */
+/** Command tags of statements without rows. */
 const TAGS = [/^INSERT/i, 'INSERT 0 1', /^(BEGIN|COMMIT|ROLLBACK|LISTEN|UNLISTEN|SET|COPY)/i, null, /^/, 'DO'];
 
 /** @param {string} sql @returns {string} */
@@ -28,7 +28,7 @@ function tagOf(sql) {
   return 'DO';
 }
 
-/** One that the script says nothing of. @param {string} sql @returns {Statement} */
+/** The answers to a statement that the script does not mention. @param {string} sql @returns {Statement} */
 function statementOf(sql) {
   if (KNOWN[sql] !== undefined) return KNOWN[sql];
   return /^SELECT/i.test(sql) ? { columns: [['x', OID.text]], rows: [['x']], texts: [['x']] } : { tag: tagOf(sql) };
@@ -93,7 +93,7 @@ function login({ server, processId }) {
   ];
 }
 
-/** The process id stands for the question whether a pooler is between. @param {Conversation} conversation @param {Request} request */
+/** By the process id the client learns whether a pooler is between. @param {Conversation} conversation @param {Request} request */
 function probe({ server, processId }, { sql }) {
   const isStandby = server.role === 'standby';
   const file = `0000000${server.timeline}0000000000000001`;
@@ -127,7 +127,7 @@ const STATES = {
   probe,
   control,
   query: (conversation, { sql }) => {
-    // What it answers decides the status that ReadyForQuery tells.
+    // The answer decides the transaction status in ReadyForQuery.
     const said = simple(conversation, sql);
     return [...said, wire.ready(conversation.status)];
   },
@@ -143,7 +143,7 @@ const STATES = {
   flush: () => [],
   sync: (conversation) => {
     conversation.skipping = false;
-    // While data is awaited the server ignores it.
+    // While the server waits for data it ignores the message.
     return conversation.copying === null ? [wire.ready(conversation.status)] : [];
   },
   copyData: () => [],

@@ -1,7 +1,7 @@
 'use strict';
 
-// The most memory that this process has had. (process.resourceUsage() will not do: what it tells begins with what the
-// parent had when it forked.)
+// The most memory that this process has used. (process.resourceUsage() does not help: its figure begins with what the parent
+// had when it forked.)
 
 const fs = require('node:fs');
 
@@ -9,7 +9,7 @@ let most = 0;
 const look = () => {
   most = Math.max(most, process.memoryUsage.rss());
 };
-// Where there is no /proc.
+// On systems without /proc.
 setInterval(look, 20).unref();
 
 function peakMb() {

@@ -1,16 +1,16 @@
 'use strict';
 
-// What becomes of the bytes of a good server. A session (the connections of one pool, told apart by the database they ask
-// for) has a plan that follows from the seed and its number alone: at which message of which connection what is done.
+// Changes the bytes of a well-behaved server. A session (the connections of one pool, recognised by the database that they ask
+// for) has a plan that follows from the seed and its number alone: what is done at which message of which connection.
 //
-// Where a plan can strike is known from a good session, which is recorded first. Nothing is replayed blindly: the server
-// answers what the client asks, and the plan spoils the answers, so that what is asked next still makes sense.
+// The messages that a plan can change are known from a good session, which is recorded first. Nothing is replayed: the server
+// answers what the client asks, and the plan changes the answers, so that the next question still makes sense.
 
 const { Random } = require('../../chaos/random');
 
 /** @typedef {import('./conversation').Conversation} Conversation */
 
-/** Lengths that a message may claim, by themselves or in place of a byte more or less. */
+/** Lengths that a message may claim; the length may also be wrong by one. */
 const LENGTHS = [0, 3, 4, 5, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 const BYTES = [0, 1, 0x7f, 0x80, 0xff];
 
@@ -61,7 +61,7 @@ const NAMES = Object.keys(KINDS);
 /** @param {Buffer} message @param {Random} choose @param {(byte: number) => number} change */
 function changed(message, choose, change) {
   const spoilt = Buffer.from(message);
-  // The head and the counts behind it are worth more than what is in the middle.
+  // The first bytes, which have type, length and counts, are changed more often than the middle.
   const at = choose.once(3) ? choose.int(0, Math.min(8, message.length - 1)) : choose.int(0, message.length - 1);
   spoilt[at] = change(spoilt[at]);
   return spoilt;
@@ -83,7 +83,7 @@ class Place {
 }
 
 class Mutations {
-  /** Of each connection of the good session its messages. @type {Buffer[][]} */
+  /** The messages of each connection of the good session. @type {Buffer[][]} */
   record = [];
   #seed;
   /** @type {WeakMap<Conversation, Place>} */
@@ -98,7 +98,7 @@ class Mutations {
     this.#seed = seed;
   }
 
-  /** Every message of every server goes through here. @param {Conversation} conversation @param {Buffer} message */
+  /** Every message of every server goes through this function. @param {Conversation} conversation @param {Buffer} message */
   filter = (conversation, message) => {
     const name = conversation.parameters.database ?? '';
     const place = this.#placeOf(conversation, name);
@@ -139,7 +139,7 @@ class Mutations {
     return plan;
   }
 
-  /** What is done to a session. @param {number} number @returns {Plan} */
+  /** The plan of a session. @param {number} number @returns {Plan} */
   plan(number) {
     const choose = new Random(this.#seed).fork(`session ${number}`);
     const ordinal = choose.int(0, this.record.length - 1);
@@ -153,7 +153,7 @@ class Mutations {
     return { ordinal: choose.once(4) ? -1 : ordinal, strokes };
   }
 
-  /** For whoever wants to know. @param {number} number */
+  /** The plan, for reports. @param {number} number */
   describe(number) {
     const { ordinal, strokes } = this.plan(number);
     const where = ordinal === -1 ? 'every connection' : `connection ${ordinal}`;

@@ -1,6 +1,6 @@
 'use strict';
 
-// Mutated sessions by the command line:
+// Runs mutated sessions from the command line:
 //
 //   npm run test:hostile -- [--sessions 10000] [--seed N] [--parallel 200] [--only N]
 //
@@ -10,7 +10,7 @@ const { parseArgs } = require('node:util');
 const { seedFrom } = require('../../chaos/random');
 const { runSessions } = require('./sessions');
 
-/** Of what is wrong so much is printed. */
+/** The number of problems that are printed. */
 const SHOWN = 20;
 
 async function main() {

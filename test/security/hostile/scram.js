@@ -1,7 +1,7 @@
 'use strict';
 
 // The server's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), as PostgreSQL has it: real arithmetic, of which a script can
-// spoil any part.
+// change any part.
 
 const { createHash, createHmac, pbkdf2Sync, randomBytes } = require('node:crypto');
 const { authentication, cstring, error } = require('./wire');
@@ -11,10 +11,10 @@ const MECHANISM = 'SCRAM-SHA-256';
 /** @param {Buffer} key @param {string} text */
 const hmac = (key, text) => createHmac('sha256', key).update(text).digest();
 
-/** The request with which it begins. @param {readonly string[]} mechanisms */
+/** The authentication request that begins the exchange. @param {readonly string[]} mechanisms */
 const saslRequest = (mechanisms = [MECHANISM]) => authentication(10, ...mechanisms.map(cstring), Buffer.from([0]));
 
-/** Lies of a server; what is missing is as it should be. */
+/** Wrong parts of the exchange; the other parts are right. */
 /**
  * @typedef {object} Lies
  * @property {(clientNonce: string) => string} [nonce] in place of the client's nonce and the server's
@@ -26,7 +26,7 @@ const saslRequest = (mechanisms = [MECHANISM]) => authentication(10, ...mechanis
  * @property {boolean} [believes] whatever the client's proof is
  */
 
-/** A server has one for each user, and makes no new one for each login. */
+/** A server has one salt for each user, and makes no new one for each login. */
 const SALT = randomBytes(16);
 /** @type {Map<string, Buffer>} */
 const SALTED = new Map();

@@ -20,8 +20,8 @@
 //   a function                (conversation, request) => steps
 // The states of the beginning: ssl, gss, hello (the first bytes of a TLS handshake), cancel, startup, password, saslInitial,
 // saslResponse, login (what follows the authentication), probe and control (the two questions the client asks then).
-// Those of statements, in `statements` for one by its text or in the script for all: query (simple protocol), parse,
-// describe, bind, execute, copyData, copyDone, copyFail; sync, close and terminate are the script's alone.
+// States of statements, for one statement by its text in `statements`, or for all in the script: query (simple protocol), parse,
+// describe, bind, execute, copyData, copyDone, copyFail; sync, close and terminate can only be in the script.
 // `connect` comes before everything, as soon as the socket is open.
 
 const net = require('node:net');
@@ -82,7 +82,7 @@ class FakeServer {
   #listener;
   /** @type {Set<net.Socket>} */
   #sockets = new Set();
-  /** Those that are open, by the process ids they told. @type {Map<number, Conversation>} */
+  /** Open conversations, by the process ids that they have sent. @type {Map<number, Conversation>} */
   conversations = new Map();
   /** @type {Map<string, number>} */
   #times = new Map();
@@ -91,9 +91,9 @@ class FakeServer {
   /** @type {Role} */
   role = 'primary';
   timeline = 1;
-  /** Whether it speaks TLS when it is asked. */
+  /** Whether the server speaks TLS when a client asks for it. */
   encrypts = false;
-  /** Every message on its way out; what it returns is sent. @type {((conversation: Conversation, message: Buffer) => Buffer[]) | null} */
+  /** Every message that is sent goes through this function; what it returns is sent. @type {((conversation: Conversation, message: Buffer) => Buffer[]) | null} */
   filter = null;
 
   /** @param {Script} [script] */
@@ -132,19 +132,19 @@ class FakeServer {
     return this.#sockets.size;
   }
 
-  /** Notes that the client has sent something. @param {string} state @param {string} [sql] */
+  /** Records that the client has sent a message. @param {string} state @param {string} [sql] */
   count(state, sql) {
     for (const key of sql === undefined ? [state] : [state, `${state} ${sql}`]) {
       this.#times.set(key, this.times(key) + 1);
     }
   }
 
-  /** How often the client has sent it: `execute SELECT 1`, `startup`. @param {string} what */
+  /** How often the client has sent a message: `execute SELECT 1`, `startup`. @param {string} what */
   times(what) {
     return this.#times.get(what) ?? 0;
   }
 
-  /** As a host that died: connections are torn down, new ones refused. */
+  /** As a host that died: connections are reset, new ones refused. */
   close() {
     if (this.#listener.listening) this.#listener.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -1,7 +1,7 @@
 'use strict';
 
-// The client of sessions.js: a little of everything with each pool, many pools at once. Prints JSON lines: what is wrong
-// with a session, and figures at the end.
+// The client of sessions.js: every kind of work with each pool, many pools at once. Prints JSON lines: what is wrong with a
+// session, and figures at the end.
 
 const { createPool } = require('../../../client.js');
 const { ending, untyped } = require('./judge');
@@ -11,19 +11,19 @@ const { peakMb } = require('./memory');
 
 /** @type {Task} */
 const TASK = JSON.parse(process.argv[2]);
-/** A statement may take so long, then it is cancelled, which may take 2 s more. A busy machine must not need it. */
+/** A statement may take this long; then it is cancelled, which may take 2 s more. A busy machine must not need it. */
 const TIMEOUT_MS = 1_000;
-/** What no step needs on a machine that is busy. */
+/** No step takes this long, even on a machine that is busy. */
 const BOUND_MS = 20_000;
-/** Good sessions, after which the process has the size that it needs for so many at once. */
+/** Good sessions, after which the process has the size that it needs for as many sessions at once. */
 const WARM = 2 * TASK.parallel;
 
-/** So many steps are named at the end. */
+/** The number of slow steps that are named at the end. */
 const SLOWEST = 10;
 
 const LIMITS = { timeoutMs: TIMEOUT_MS };
 
-/** Each a promise that must be settled. @type {readonly (readonly [string, (pool: any) => Promise<unknown>])[]} */
+/** Each returns a promise that must be settled. @type {readonly (readonly [string, (pool: any) => Promise<unknown>])[]} */
 const WORK = [
   ['query', (pool) => pool.query('SELECT types', [1], LIMITS)],
   ['insert', (pool) => pool.query('INSERT INTO t VALUES (1)', [], LIMITS)],
@@ -50,7 +50,7 @@ const WORK = [
   ['batch', (pool) => pool.batch(['INSERT INTO t VALUES (3)', ['SELECT types', [1]]], LIMITS)],
   ['script', (pool) => pool.exec('INSERT INTO t VALUES (4); SELECT 1 AS one', LIMITS)],
 ];
-/** For one in eight: it takes a connection more. Waits for what it hears, so that the good session always has the same end. */
+/** For one session in eight, because it takes a connection more. It waits for a payload, so that the good session always ends alike. */
 /** @type {(typeof WORK)[number]} */
 const LISTENING = [
   'listen',
@@ -127,7 +127,7 @@ async function main() {
     process.on(event, (error) => tell({ session: -1, wrong: `${event}: ${error?.stack ?? error}` }));
   }
   process.on('warning', (warning) => tell({ session: -1, wrong: `warning: ${warning.stack}` }));
-  // The good session that is recorded has everything in it.
+  // The good session that is recorded has every kind of work.
   await session('record', 3, (wrong) => tell({ session: -1, wrong: `the good session: ${wrong}` }));
   const errors = figures.errors;
   if (errors !== 1)
@@ -142,7 +142,7 @@ async function main() {
     await inParallel(TASK.sessions, (number) => session(`s${number}`, number, complaining(number)));
   }
   tell({ done: true, peakMb: peakMb(), slowest, ...figures });
-  // The sockets are counted now, before this process's end closes them.
+  // Counts the sockets now, before the end of this process closes them.
   process.stdin.resume().on('end', () => process.exit());
 }
 

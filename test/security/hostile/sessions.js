@@ -1,7 +1,7 @@
 'use strict';
 
-// Thousands of sessions with servers whose every byte may be wrong. The servers are here, the client is a process of its
-// own (sessions.client.js), whose end, memory and last words are watched from here.
+// Thousands of sessions with servers whose every byte may be wrong. The servers are in this process, the client is a process of
+// its own (sessions.client.js), whose exit code and stderr are checked here.
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');
@@ -14,12 +14,12 @@ const { withTypes } = require('./types');
 const wire = require('./wire');
 const { OID, int16, int32 } = wire;
 
-/** Several listeners, so that none has a queue of connections that the kernel refuses. */
+/** Several listeners, so that no queue of connections is so long that the kernel refuses more. */
 const LISTENERS = 4;
 const PARALLEL = 200;
-/** All of it, on a machine that has other things to do as well. */
+/** Time for all sessions, on a machine that has other things to do as well. */
 const KILL_MS = 600_000;
-/** How much of what a client says on stderr is kept. */
+/** How many characters of the client's stderr are kept. */
 const KEPT = 4_000;
 
 /** @typedef {{ session: number, what: string }} Wrong */
@@ -62,7 +62,7 @@ const TYPES = {
 /** A type that the client must look up: an enum. */
 const MOOD = 70_001;
 
-/** Every way to log in has its turn. @type {import('./server').Step} */
+/** The sessions log in by each method in turn. @type {import('./server').Step} */
 const byNumber = (conversation) => {
   const number = Number(/\d+/.exec(conversation.parameters.database ?? '')?.[0] ?? 2);
   if (number % 8 === 0) return [...(scram().startup ?? [])];
@@ -71,8 +71,8 @@ const byNumber = (conversation) => {
 };
 
 /**
- * Few servers leave a cancel request without consequences, and the client waits two seconds for them: most answer what was
- * cancelled, or end its session.
+ * Few servers ignore a cancel request, because the client waits two seconds for it: most answer the cancelled statement, or end
+ * its session.
  *
  * @type {import('./server').Step}
  */

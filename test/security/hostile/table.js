@@ -1,13 +1,13 @@
 'use strict';
 
-// Carries the cases out, several at a time, and prints what is wrong with each as a line of JSON. A process of its own: a
-// case that ends it, or that makes it print something, is seen by whoever started it.
+// Runs the cases, several at a time, and prints what is wrong with each as a line of JSON. It is a process of its own, so that
+// a case that ends the process, or makes it print something, is noticed by the parent.
 //
 //   node test/security/hostile/table.js [part of a case's name]
 
 const { CASES } = require('./cases');
 
-/** Most of a case is waiting. */
+/** Most of the time of a case is waiting. */
 const AT_ONCE = 12;
 
 async function main() {

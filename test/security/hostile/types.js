@@ -1,7 +1,7 @@
 'use strict';
 
-// Answers to the questions that a client asks about types it does not know: first for the type itself, then for the
-// labels of an enum or the attributes of a composite type.
+// Answers to the questions of a client about types that it does not know: first for the type itself, then for the labels of an
+// enum or the attributes of a composite type.
 
 const { OID, int32 } = require('./wire');
 
@@ -19,7 +19,7 @@ const NAMES = ['typname', 'typtype', 'typelem', 'rngsubtype', 'typbasetype', 'ns
 const OIDS = [OID.name, OID.char, OID.oid, OID.oid, OID.oid, OID.name, OID.oid];
 
 /**
- * Statements, and what is asked about types.
+ * Statements, with the answers to a client's questions about types.
  *
  * @param {Record<string, Statement>} statements
  * @param {(oid: number) => FakeType} typeOf also asked for the relation of a composite type

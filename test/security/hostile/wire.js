@@ -1,9 +1,9 @@
 'use strict';
 
-// What a PostgreSQL server says on the wire, piece by piece (PostgreSQL docs, 54.7 "Message Formats"), right and wrong.
-// A right message is made by the builder of its name; a wrong one by `message`, `claiming` or by cutting a right one.
+// Messages of a PostgreSQL server (PostgreSQL docs, 54.7 "Message Formats"), right and wrong. The builder of its name makes a
+// right message; `message` and `claiming` make wrong ones, and so does cutting a right one.
 
-/** Numbers of the types that the facts use (pg_type.dat). */
+/** Numbers of the types that the tests use (pg_type.dat). */
 const OID = {
   bool: 16,
   bytea: 17,
@@ -63,7 +63,7 @@ function int32(value) {
 const cstring = (text) => Buffer.concat([Buffer.from(text), Buffer.from([0])]);
 
 /**
- * A message that says of itself that it is so long (the length counts itself, not the type).
+ * A message that claims this length (which counts itself, not the type).
  *
  * @param {string} type
  * @param {number} length
@@ -149,7 +149,7 @@ const copyResponse = (type, columns = 1) =>
 const copyData = (data) => message('d', data);
 
 /**
- * The messages in what a server sent, with what is left of one that is cut short.
+ * The messages in the bytes of a server, and the rest when the last one is cut short.
  *
  * @param {Buffer} bytes
  * @returns {Buffer[]}

@@ -1,11 +1,11 @@
 'use strict';
 
-// Run in a process of its own by secrets.test.js: opens a pool as it is told, does everything that can fail, and prints all
-// that a program could print: errors with their causes, events, what the logger hears, the pool and what comes from it.
+// A process of its own for secrets.test.js: opens a pool with the options of its order, does everything that can fail, and prints
+// all that a program could print: errors with their causes, events, the logger's input, the pool and its objects.
 //
 //   node witness.js '<JSON: Order>'
 //
-// The password itself comes by the environment (WITNESS_SECRET), never by the order: that is printed, too.
+// The password comes by the environment (WITNESS_SECRET), never by the order, which is printed, too.
 
 const util = require('node:util');
 const { createPool } = require('../../../client.js');
@@ -13,7 +13,7 @@ const { createPool } = require('../../../client.js');
 /**
  * @typedef {object} Order
  * @property {any} options of createPool; `@secret` stands for the password, `@function`, `@rejects` and `@object` for
- *   functions that return it, fail at the second call, or return what is no password
+ * functions that return it, fail at the second call, or return something else
  * @property {'anything' | 'terminate' | 'uncaught'} work
  */
 
@@ -69,7 +69,7 @@ async function attempt(what, work) {
 
 /** @param {any} pool */
 async function anything(pool) {
-  // All at once: where nobody answers each of them waits for acquireTimeoutMs.
+  // All at once: without a server each of them waits for acquireTimeoutMs.
   await Promise.all([
     attempt('query', () => pool.query('SELECT 1 AS one')),
     attempt('one', () => pool.one('SELECT nothing')),

@@ -1,7 +1,7 @@
 'use strict';
 
-// From a JavaScript value back to what the server prints (DateStyle ISO, TimeZone UTC), without a line of the code that is
-// tested. Whatever is not named here must be the server's text already.
+// Prints a JavaScript value as the server does (DateStyle ISO, TimeZone UTC), without any code that is under test. Types that are
+// not named here must be the server's text already.
 
 const assert = require('node:assert/strict');
 
@@ -16,7 +16,7 @@ const assert = require('node:assert/strict');
  * @property {{ name: string, type: Type }[]} [fields] of a composite
  */
 
-/** A number in `%g` with all digits that it needs. @param {number} value @param {number} plainBelow */
+/** A number in `%g` with all the digits that it needs. @param {number} value @param {number} plainBelow */
 function general(value, plainBelow) {
   if (!Number.isFinite(value)) return String(value);
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
@@ -34,7 +34,7 @@ function general(value, plainBelow) {
   return `${sign}${whole.slice(0, at + 1)}${rest === '' ? '' : `.${rest}`}`;
 }
 
-/** ISO 8601, years as ECMAScript has them, to the server's style. @param {string} iso @param {string} zone */
+/** From ISO 8601 with ECMAScript's years to the style of the server. @param {string} iso @param {string} zone */
 function moment(iso, zone) {
   if (/infinity/.test(iso)) return iso;
   const found = /^([+-]\d{6,7}|\d{4})(-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)\.(\d{3}|\d{6})(Z?))?$/.exec(iso);
@@ -58,7 +58,7 @@ const BASE = {
   timestamp: (value) => moment(value, ''),
   date: (value) => moment(value, ''),
 };
-/** What JavaScript gets of these. @type {Record<string, string>} */
+/** The JavaScript types of values that are not text. @type {Record<string, string>} */
 const KINDS = {
   bool: 'boolean',
   int2: 'number',
@@ -102,7 +102,7 @@ function printArray(value, element, delimiter) {
   return `{${value.map(each).join(delimiter)}}`;
 }
 
-/** `array_isspace` knows the six of ASCII. @param {string} text @param {string} delimiter */
+/** `array_isspace` accepts the six whitespace characters of ASCII. @param {string} text @param {string} delimiter */
 const needsQuotes = (text, delimiter) =>
   text === '' || /^null$/i.test(text) || /["\\{} \t\n\r\v\f]/.test(text) || text.includes(delimiter);
 

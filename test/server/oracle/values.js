@@ -1,7 +1,7 @@
 'use strict';
 
-// What is asked of the oracle: for each type literals that the server reads. Hand-picked ones are the ends of the type and
-// what has hurt others; the rest is drawn. A literal that this server does not take is left out (oracle.test.js).
+// Literals of each type. Chosen ones are the limits of the type and values that have caused bugs elsewhere; the others are random.
+// A literal that the server refuses is left out (oracle.test.js).
 
 /** @typedef {import('../../chaos/random.js').Random} Random */
 /**
@@ -57,7 +57,7 @@ const digits = (/** @type {Random} */ r, /** @type {number} */ most) =>
   times(int(r, 1, most), () => String(below(r, 10))).join('');
 const decimal = (/** @type {Random} */ r) =>
   `${r.pick(['', '-'])}${digits(r, 25)}${r.pick(['', `.${digits(r, 20)}`])}${r.pick(['', '', `e${int(r, -30, 30)}`])}`;
-/** A double of random bits. */
+/** A float8 of random bits. */
 const double = (/** @type {Random} */ r) => {
   const view = new DataView(new ArrayBuffer(8));
   for (let i = 0; i < 8; i++) view.setUint8(i, below(r, 256));
@@ -174,7 +174,7 @@ const FLOATS = [
   '9007199254740993',
 ];
 
-/** By pg_type.typname. @type {Record<string, Source>} */
+/** The sources by pg_type.typname. @type {Record<string, Source>} */
 const SOURCES = {
   bool: { picked: ['t', 'f', 'yes', '0'] },
   bytea: { picked: ['\\x', '\\x00', '\\xff5c22', 'abc', '\\000\\\\'], draw: (r) => `\\x${hex(r, below(r, 40))}` },
@@ -421,12 +421,12 @@ const SOURCES = {
   issn: { picked: ['1436-4522'] },
   upc: { picked: ['220356483481'] },
   yes_or_no: { picked: ['YES', 'NO'] },
-  // Types without literals: what the catalogues have of them.
+  // Types without literals: expressions over the catalogues.
   pg_node_tree: { picked: [], from: 'SELECT ev_action AS v FROM pg_rewrite LIMIT 5' },
   pg_ndistinct: { picked: [], from: 'SELECT stxdndistinct AS v FROM pg_statistic_ext_data' },
   pg_dependencies: { picked: [], from: 'SELECT stxddependencies AS v FROM pg_statistic_ext_data' },
   pg_mcv_list: { picked: [], from: 'SELECT stxdmcv AS v FROM pg_statistic_ext_data' },
-  // Only ever inside an index: a query can return a NULL of them.
+  // Types that exist only inside an index: a query can return their NULL.
   gtsvector: { picked: [] },
   pg_brin_bloom_summary: { picked: [] },
   pg_brin_minmax_multi_summary: { picked: [] },

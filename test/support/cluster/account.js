@@ -1,7 +1,7 @@
 'use strict';
 
-// Who the servers run as. PostgreSQL refuses to run as root, so a harness started by root (a container, CI) gives the
-// servers to another account; anybody else runs them under their own. Files the servers own are chowned to match.
+// The account that runs the servers. PostgreSQL refuses to run as root, so a harness that root has started (a container, CI) gives
+// the servers to another account; any other user runs them as himself. Files that the servers own are chowned to match.
 
 const fs = require('node:fs');
 

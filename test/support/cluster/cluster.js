@@ -1,8 +1,8 @@
 'use strict';
 
-// A cluster as tests see it: nodes, who is the primary as far as the harness knows, and the failover a manager would do.
-// The harness is no manager: it changes something only when a test says so, and believes what the test has done through
-// it. After a failover the old primary is left as it is (dead, frozen, or alive: a split brain if the test wants one).
+// A cluster as tests see it: nodes, the primary as far as the harness knows, and failover as a manager does it. The harness is no
+// manager: it changes something only when a test says so, and knows only what the test has done through it. After a failover the
+// old primary stays as it is (dead, frozen, or alive: a split brain if the test wants one).
 
 const { UnsupportedError } = require('./server');
 const replication = require('./replication');
@@ -30,7 +30,7 @@ class Cluster {
     this.#nodes = nodes;
     this.#credentials = credentials;
     this.#dispose = dispose;
-    /** A plain role that may create tables in the public schema; null in a cluster that is not ours. */
+    /** A role without special rights that may create tables in the public schema; null in an external cluster. */
     this.app = app;
     /** PostgreSQL's major version. */
     this.version = version;
@@ -38,7 +38,7 @@ class Cluster {
     this.synchronous = synchronous;
     /** Names of the operations that work here; the others throw an UnsupportedError. @type {ReadonlySet<string>} */
     this.capabilities = new Set(capabilities);
-    /** Where data directories and logs are; null in a cluster that is not ours. */
+    /** The folder of data directories and logs; null in an external cluster. */
     this.dir = dir;
   }
 
@@ -97,11 +97,11 @@ class Cluster {
   }
 
   /**
-   * Promotes a standby and lets the other live ones follow it; resolves when it accepts writes and streams to them. One
-   * that is ahead of the new primary (you chose `to`) cannot follow and rejoins by a base backup.
+   * Promotes a standby and lets the other live ones follow it; resolves when it accepts writes and streams to them. A standby that
+   * is ahead of the new primary (the test chose `to`) cannot follow and rejoins by a base backup.
    *
-   * Before anything is decided no standby receives any more: an old primary that lives on could otherwise have a commit
-   * confirmed by the one that is not promoted, and acknowledge what is lost.
+   * First no standby receives any more: an old primary that lives on could otherwise have a commit confirmed by the standby that is
+   * not promoted, and acknowledge a write that is lost.
    *
    * @param {Server} [to] default: the most advanced live standby
    * @param {{ synchronous?: boolean }} [options] false when no standby is left: or else the new primary's writes wait for
@@ -155,7 +155,7 @@ class Cluster {
     this.synchronous = false;
   }
 
-  /** Bookkeeping after a promotion, whoever asked for it. @param {Server} node */
+  /** Updates roles after a promotion, whoever asked for it. @param {Server} node */
   promoted(node) {
     for (const other of this.#nodes) if (other !== node && other.role === 'primary') other.role = 'deposed';
     node.role = 'primary';

@@ -80,7 +80,7 @@ async function ask(port, request) {
 }
 
 /**
- * What the other side sends until it ends. Not `for await`, which destroys the socket before one can answer.
+ * What the other side sends until it ends. Not `for await`, which destroys the socket before an answer can be sent.
  *
  * @param {net.Socket} socket
  * @returns {Promise<string>}

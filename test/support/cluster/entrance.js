@@ -1,8 +1,8 @@
 'use strict';
 
-// Who may come in, and how: a server's certificate and its pg_hba.conf. Both can be changed while it runs, and the change
-// is complete when a new session has it: the postmaster reads all of its files at one SIGHUP and forks no session in the
-// middle of that, so that a number among the settings tells which version of the files a session was born under.
+// Who may log in, and how: a server's certificate and its pg_hba.conf. Both can be changed while the server runs, and the change
+// is complete when a new session has it: the postmaster reads all of its files at one SIGHUP and forks no session during that, so
+// that a number among the settings tells which version of the files a session has.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -14,7 +14,7 @@ const { GiveUp, until } = require('./until');
 /** @typedef {import('./node').LocalNode} LocalNode */
 
 /**
- * A server's side of TLS, PEM texts all of them. Keys reach the disk with mode 0600, owned by the server's account.
+ * TLS of a server, as PEM texts. Keys are written with mode 0600, owned by the server's account.
  *
  * @typedef {object} ServerTls
  * @property {string} cert the certificate, then its intermediates
@@ -26,14 +26,14 @@ const { GiveUp, until } = require('./until');
 
 /** @typedef {{ tls?: ServerTls | null, hba?: string[] }} Entrance */
 
-/** The harness's own ways in come first, so that no line of a test can lock it out. */
+/** The harness's own rules come first, so that no line of a test can lock it out. */
 const HBA = [
   `host all ${SUPERUSER.user} 127.0.0.1/32 scram-sha-256`,
   `host replication ${SUPERUSER.user} 127.0.0.1/32 scram-sha-256`,
 ];
 const HBA_DEFAULT = ['host all all 127.0.0.1/32 scram-sha-256'];
 
-/** Included by postgresql.conf, and written anew with every change. */
+/** A file that postgresql.conf includes, written again with every change. */
 const CONFIGURATION = 'entrance.conf';
 const VERSION = 'hyperion.entrance';
 const FILES = { cert: 'server.crt', key: 'server.key', ca: 'client-ca.crt', crl: 'client.crl' };
@@ -89,7 +89,7 @@ function writeSettings(dataDir, owner, settings) {
 }
 
 /**
- * Changes a running server: `tls: null` switches TLS off, what is not given stays.
+ * Changes a running server: `tls: null` switches TLS off, options that are not given stay.
  *
  * @param {LocalNode} node
  * @param {Account | null} owner
@@ -104,7 +104,7 @@ async function changeEntrance(node, owner, { tls, hba }) {
   await node.sql('SELECT pg_reload_conf()');
   await until(`${node.name} has read its files`, async () => {
     const isBornAfter = (await versionOf(node)) === next;
-    // It goes on with the old ones when the new are wrong, and says so in its log alone, before it forks that session.
+    // The server goes on with the old files when the new ones are wrong, and says so in its log alone, before it forks that session.
     const news = node.log().slice(logStart);
     if (/was not reloaded|contains errors|could not load|cannot be changed/.test(news)) throw new GiveUp(news);
     return isBornAfter;

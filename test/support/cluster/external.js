@@ -1,7 +1,7 @@
 'use strict';
 
-// A cluster somebody else runs (Patroni, a cloud service), named by the environment, so that the same tests can be tried
-// against it:
+// A cluster that somebody else runs (Patroni, a cloud service), named by the environment, so that the same tests can run against
+// it:
 //   HYPERION_HOSTS      host[:port],... (this variable selects the mode)
 //   HYPERION_PORT       port of the hosts that name none, default 5432
 //   HYPERION_USER, HYPERION_PASSWORD, HYPERION_DATABASE    a superuser's login; default postgres, '', postgres
@@ -44,7 +44,7 @@ class ExternalNode extends Server {
     this.#onPromoted = onPromoted;
   }
 
-  /** As far as our own commands tell: whether somebody else has stopped it we do not know. */
+  /** As far as the harness's own commands go: whether somebody else has stopped the node is not known. */
   get running() {
     return this.#running;
   }

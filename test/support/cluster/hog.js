@@ -1,7 +1,7 @@
 'use strict';
 
-// Takes every connection a server has for a role, so that the next one is refused with 53300, and whoever of that role was
-// connected is thrown out.
+// Takes every connection that a server has for a role, so that the next one is refused with 53300, and ends the role's other
+// sessions.
 
 const { Client } = require('pg');
 const { until } = require('./until');
@@ -25,7 +25,7 @@ async function exhaust(server, role, onThrow) {
   };
   const fill = async () => {
     const before = held.length;
-    // Several at a time: whoever is thrown out comes back, and must be slower.
+    // Several at a time: clients whose sessions were ended come back, and must be slower.
     while ((await Promise.all([1, 2, 3, 4].map(() => takeOne(server, role, held)))).some(Boolean));
     return held.length > before;
   };
@@ -40,7 +40,7 @@ async function exhaust(server, role, onThrow) {
         names,
       );
       if (count === 0) {
-        // The place of one that has just gone is free a moment later.
+        // The place of a session that has just ended is free a moment later.
         if (!(await fill())) return release;
         continue;
       }
@@ -54,7 +54,7 @@ async function exhaust(server, role, onThrow) {
 }
 
 /**
- * Who is still being refused takes a place meanwhile, even one that is kept for superusers.
+ * A client that is being refused takes a place meanwhile, even one that is kept for superusers.
  *
  * @param {Server} server
  * @param {string} text

@@ -68,7 +68,7 @@ async function startLocalCluster(options) {
       return await assemble(dir, dispose, options);
     } catch (error) {
       await dispose();
-      // Somebody else took one of our ports between the look and the bind: new ports, new luck.
+      // Another process took one of the ports between the check and the bind: try again with new ports.
       const portTaken = error instanceof Error && /Address already in use/i.test(error.message);
       if (!portTaken || attempt === ATTEMPTS) throw error;
     }
@@ -81,7 +81,7 @@ async function startLocalCluster(options) {
  * @param {LocalOptions} options
  */
 async function assemble(dir, dispose, options) {
-  fs.chmodSync(dir, 0o755); // the servers' account must be able to enter
+  fs.chmodSync(dir, 0o755); // the account of the servers must be able to enter
   const binaries = await findBinaries({ pgBin: options.pgBin });
   const nodes = [];
   for (let number = 1; number <= options.nodes; number += 1) {
@@ -157,7 +157,7 @@ function settingsFor(nodes, version, synchronous) {
     wal_level: 'replica',
     hot_standby: true,
     hot_standby_feedback: false,
-    wal_log_hints: true, // for pg_rewind, where somebody has it
+    wal_log_hints: true, // for pg_rewind, where it is installed
     wal_keep_size: '256MB', // base backups copy no WAL, and a standby that was down for a while must find it
     wal_init_zero: false, // filling new segments with zeros is for disks, and costs memory here
     wal_retrieve_retry_interval: '100ms',

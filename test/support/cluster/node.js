@@ -1,8 +1,8 @@
 'use strict';
 
-// One server of a local cluster: its data directory, its port and its processes. The postmaster is a direct child of the
-// test process in a session of its own; we signal processes ourselves instead of using pg_ctl, because faults are the
-// point. Whoever ends the server, `running` follows.
+// One server of a local cluster: its data directory, its port and its processes. The postmaster is a direct child of the test
+// process in a session of its own; the harness signals processes itself instead of using pg_ctl, because it makes faults.
+// However the server ends, `running` follows.
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -98,7 +98,7 @@ class LocalNode extends Server {
     return postmaster;
   }
 
-  /** The postmaster tells by the 8th line of its pid file (src/include/utils/pidfile.h); pg_ctl waits for the same. */
+  /** The 8th line of the postmaster's pid file has its state (src/include/utils/pidfile.h); pg_ctl waits for the same. */
   #status() {
     try {
       const lines = fs.readFileSync(path.join(this.dataDir, 'postmaster.pid'), 'utf8').split('\n');
@@ -117,7 +117,7 @@ class LocalNode extends Server {
 
   async crash() {
     const postmaster = this.pid;
-    // With the postmaster suspended nobody forks, so that the list is complete.
+    // With the postmaster suspended no process forks, so that the list is complete.
     if (postmaster !== undefined) await suspend(postmaster, this.dataDir);
     await killAll(this.dataDir);
     await this.#untilGone();
@@ -141,7 +141,7 @@ class LocalNode extends Server {
     if (victim === undefined) throw new Error(`${this.name} has no backend to kill`);
     const logStart = this.log().length;
     signal('SIGKILL', [victim.pid]);
-    // The pid file says 'ready' all the time; the log tells. A connection made too early is thrown out like the others.
+    // The pid file says 'ready' all the time; the log has the restart. A connection made too early is ended like the others.
     await until(`${this.name} has restarted itself`, () =>
       /reinitializing.*ready to accept connections/s.test(this.log().slice(logStart)),
     );

@@ -17,7 +17,7 @@ const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';
 /** What runs in a cluster's folders: servers, their tools, a pooler, and (test/external/patroni) a manager, which is a Python script. */
 const OURS = /^(postgres|initdb|pg_\w+|pgbouncer|patroni|python[\d.]*|etcd)$/;
-/** Time for a test's work to get under way again. */
+/** Time for the work of a test to be under way again. */
 const WORK_MS = 10;
 
 /**
@@ -38,7 +38,7 @@ function processesByFolder(dir) {
     .filter((pid) => {
       try {
         const cwd = fs.readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
-        // The name matters: somebody's shell may stand in the folder, too.
+        // The name matters: a developer's shell may be in the folder, too.
         return isWithin(cwd, dir) && OURS.test(fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
       } catch {
         return false; // gone, a zombie, or not ours
@@ -73,7 +73,7 @@ function isWithin(file, dir) {
 }
 
 /**
- * Stops the postmaster first (nobody else forks), then everything it has started.
+ * Stops the postmaster first, so that no process forks, then everything that it has started.
  *
  * @param {number} postmaster
  * @param {string} dir
@@ -82,8 +82,8 @@ async function suspend(postmaster, dir) {
   signal('SIGSTOP', [postmaster]);
   await until(`pid ${postmaster} is suspended`, () => isSuspended(postmaster), { everyMs: 1 });
   const all = processesIn(dir);
-  // Looking for them has blocked this process: whatever it had under way on the server is done by now. A fault is to strike
-  // in the middle of work.
+  // The look-up has blocked this process: the work that it had on the server is done by now. A fault should strike in the middle
+  // of work.
   await sleep(WORK_MS);
   signal('SIGSTOP', all);
   await until(`all processes in ${dir} are suspended`, () => all.every(isSuspended), { everyMs: 1 });
@@ -142,7 +142,7 @@ function stateOf(pid) {
 
 /**
  * Ends what is left of a server that did not stop by itself: orphaned backends, its small System V segment (which only the
- * postmaster would give back), and the pid file, in which the next server would take a stranger for its predecessor.
+ * postmaster would free), and the pid file, which would make the next server believe that another one runs.
  *
  * @param {string} dataDir
  */
@@ -155,7 +155,7 @@ async function clearRemains(dataDir) {
 }
 
 /**
- * Leaves no trace of a cluster: processes, shared memory, files.
+ * Removes a cluster completely: processes, shared memory, files.
  *
  * @param {string} dir its folder; data directories are `<node>/data` in it
  */

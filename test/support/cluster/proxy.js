@@ -1,7 +1,7 @@
 'use strict';
 
-// A TCP proxy in front of a node, for the network faults a process signal cannot make. It works in the test's own event
-// loop, so a test that blocks the loop delays its traffic. What it can and cannot imitate:
+// A TCP proxy in front of a node, for the network faults that a process signal cannot make. It works in the test's own event loop,
+// so a test that blocks the loop delays its traffic. What it can and cannot imitate:
 //   latency(ms)  every chunk arrives that much later, in each direction: a round trip grows by twice as much;
 //   cut()        connections are reset, new ones refused: a host whose service died;
 //   blackhole()  connections are accepted and nothing passes, not even a close. Not quite packet loss: the kernel of the
@@ -11,7 +11,7 @@
 const net = require('node:net');
 const { freePort } = require('./ports');
 
-/** A lane that holds more than this stops reading, so that TCP's own flow control pushes back. */
+/** A lane that holds more than this stops reading, so that TCP's own flow control slows the sender down. */
 const LANE_LIMIT_BYTES = 1 << 20;
 
 class TcpProxy {
@@ -116,7 +116,7 @@ class Link {
   #server = null;
   /** @type {Lane[]} */
   #lanes = [];
-  /** One side broke while a black hole hid it from the other. */
+  /** One side broke while a black hole hid that from the other side. */
   #broken = false;
 
   /**
@@ -173,8 +173,8 @@ class Link {
 }
 
 /**
- * Resets a connection. One that is being ended cannot be: libuv refuses it, and Node (20.20) then never closes the handle
- * and never exits. Its peer has been told the end already.
+ * Resets a connection. A connection that is being ended cannot be reset: libuv refuses, and Node (20.20) then never closes the
+ * handle and never exits. Its peer has had the end already.
  *
  * @param {net.Socket} socket
  */

@@ -1,10 +1,10 @@
 'use strict';
 
-// The watchdog. A test can end in ways that run no code of ours (kill -9, a crash of the add-on under test), so cleaning
-// up is the job of another process: a detached child that holds the reading end of a pipe whose writing end only the test
-// has. "+dir" and "-dir" lines say which folders hold running servers. When the pipe closes, whatever the reason, the
-// folders that are left are swept. There is no other mechanism: no exit hooks and no signal handlers in the test, and so
-// nothing that could differ between a test that ends well and one that does not.
+// The watchdog. A test can end in ways that run no code of its own (kill -9, a crash of the add-on under test), so another process
+// cleans up: a detached child that holds the reading end of a pipe whose writing end only the test has. "+dir" and "-dir" lines say
+// which folders have running servers. When the pipe closes, whatever the reason, the folders that are left are removed with their
+// processes. There is no other mechanism: no exit hooks and no signal handlers in the test, and so no difference between a test
+// that ends well and one that does not.
 
 const { spawn } = require('node:child_process');
 const { sweep } = require('./processes');
@@ -15,7 +15,7 @@ const { sweep } = require('./processes');
 let watchdog = null;
 
 /**
- * From now on `dir` and the servers in it do not outlive this process.
+ * From now on `dir` and the servers in it end with this process.
  *
  * @param {string} dir
  */
@@ -26,7 +26,7 @@ function guard(dir) {
 }
 
 /**
- * `dir` has been swept; the last one sends the watchdog home.
+ * `dir` was removed; after the last folder the watchdog ends.
  *
  * @param {string} dir
  */
@@ -63,7 +63,7 @@ function tell(to, line) {
   to.process.stdin?.write(line);
 }
 
-/** What the child does. */
+/** The code of the child. */
 function watch() {
   for (const name of /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM'])) process.on(name, () => {});
   let text = '';

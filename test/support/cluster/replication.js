@@ -1,8 +1,8 @@
 'use strict';
 
-// Physical replication without tools: the npm package has no pg_basebackup and no pg_rewind. A standby is a data directory
-// with `standby.signal` and a primary_conninfo; replication connections log in with the superuser's password like
-// everybody else. Facts the code below relies on:
+// Physical replication without tools: the npm package has no pg_basebackup and no pg_rewind. A standby is a data directory with
+// `standby.signal` and a primary_conninfo; replication connections log in with the superuser's password. Facts that the code
+// below relies on:
 //   - `synchronous_standby_names` lists every node of the cluster, on every node. A standby ignores it and a primary never
 //     finds itself in it, so it is right after any failover, with no moment in which a new primary acknowledges alone;
 //   - a diverged old primary, started as a standby, shows `streaming` and serves rows nobody else has: after a crash the
@@ -34,8 +34,8 @@ function connectionInfo(standby, { host, port }) {
 }
 
 /**
- * Turns a stopped data directory into a standby's. What ALTER SYSTEM has set stays, except what belongs to one node: where
- * it streams from, and a fence.
+ * Turns a stopped data directory into a standby's. Settings of ALTER SYSTEM stay, except those of one node: its upstream, and a
+ * fence.
  *
  * @param {Server} standby
  * @param {string} dataDir
@@ -65,7 +65,7 @@ function writeOwned(file, text, owner) {
 
 /** Contents a base backup leaves out (PostgreSQL docs, "Making a Base Backup Using the Low Level API"). */
 const EMPTIED = /^(pg_replslot|pg_subtrans|pg_notify|pg_serial|pg_snapshots|pg_dynshmem|pg_stat_tmp)\//;
-/** Written by us, or written last, or streamed: with `wal_keep_size` the primary still has all WAL since the start. */
+/** Written here, or written last, or streamed: with `wal_keep_size` the primary still has all WAL since the start. */
 const LEFT_OUT =
   /^(postmaster\.(pid|opts)|backup_label|tablespace_map|standby\.signal|global\/pg_control)$|^pg_wal\/[0-9A-F]{24}$/;
 
@@ -81,7 +81,7 @@ async function baseBackup(primary, target, { version, owner }) {
     version >= 15
       ? ["SELECT pg_backup_start('hyperion', true)", 'SELECT labelfile FROM pg_backup_stop(false)']
       : ["SELECT pg_start_backup('hyperion', true, false)", 'SELECT labelfile FROM pg_stop_backup(false, false)'];
-  // One connection for both ends: a backup is aborted when the session that began it goes away.
+  // One connection for both ends: a backup is aborted when the session that began it ends.
   const label = await withConnection(primary.login, async (query) => {
     await query(begin);
     const skip = (/** @type {string} */ relative) => EMPTIED.test(relative) || LEFT_OUT.test(relative);
@@ -142,8 +142,8 @@ async function waitUntilCaughtUp(standby, primary) {
 }
 
 /**
- * How far a standby has got, in bytes of WAL: what it has received and flushed, or, after a restart without a primary, at
- * least replayed.
+ * How far a standby has got, in bytes of WAL: what it has received and flushed, or, after a restart without a primary, at least
+ * what it has replayed.
  *
  * @param {Server} standby
  * @returns {Promise<bigint>}

@@ -1,8 +1,8 @@
 'use strict';
 
-// The passwords of the harness's roles. They are random, so that nothing can know them by heart, and have a form of their own,
-// so that scripts/leaks.js recognises them wherever they appear. One seed for all clusters of this user on this machine,
-// because a template data directory (template.js) has them in it and outlives the process that made it.
+// The passwords of the harness's roles. They are random, so that no file can contain them by accident, and have a form of their
+// own, so that scripts/leaks.js recognises them wherever they appear. All clusters of a user on a machine share one seed, because
+// a template data directory (template.js) contains them and outlives the process that made it.
 
 const crypto = require('node:crypto');
 const fs = require('node:fs');
@@ -10,13 +10,13 @@ const path = require('node:path');
 const { cacheFolder } = require('./files');
 
 const PREFIX = 'hyperion-secret-';
-/** Every password of the harness, and nothing else. */
+/** Matches every password of the harness, and nothing else. */
 const SECRET = new RegExp(`${PREFIX}[0-9a-f]{24}`);
 
 /** @type {string | undefined} */
 let seed;
 
-/** Made by whoever comes first; others find it whole or not at all. */
+/** The first process makes the file; others find the whole file or none. */
 function seedOfThisMachine() {
   const file = path.join(cacheFolder(), 'seed');
   if (!fs.existsSync(file)) {

@@ -1,8 +1,8 @@
 'use strict';
 
-// A server as seen through its TCP port: what can be done to any server we may log in to, whoever runs it. The operations
-// that need a hand on its processes are declared here, too, and refuse; LocalNode (node.js) and ExternalNode
-// (external.js) override what they can do. Tests ask `cluster.capabilities` before, and skip.
+// A server as seen through its TCP port: what can be done to any server with a login, whoever runs it. The operations that need
+// access to its processes are declared here, too, and refuse; LocalNode (node.js) and ExternalNode (external.js) override those
+// that they can do. Tests ask `cluster.capabilities` before, and skip.
 
 const { exhaust } = require('./hog');
 const { TcpProxy } = require('./proxy');
@@ -14,7 +14,7 @@ const { until } = require('./until');
 /** @typedef {'primary' | 'standby' | 'deposed'} Role */
 /** @typedef {{ host: string, port: number }} Address */
 
-/** Operations that need no more than a superuser's login. */
+/** Operations that need only the login of a superuser. */
 const SQL_OPERATIONS = Object.freeze(['sql', 'fence', 'proxy']);
 
 class Server {
@@ -32,11 +32,11 @@ class Server {
     this.port = port;
     this.#credentials = credentials;
     /**
-     * What the harness made of it: a primary that was failed over is `deposed` until it rejoins.
+     * Its role as the harness has made it: a primary that was failed over is `deposed` until it rejoins.
      * @type {Role}
      */
     this.role = 'standby';
-    /** Suspended: the kernel accepts connections for it, nobody answers. */
+    /** Suspended: the kernel accepts connections for it, and no process answers. */
     this.frozen = false;
   }
 
@@ -44,7 +44,7 @@ class Server {
     return `${this.host}:${this.port}`;
   }
 
-  /** Whether its postmaster lives; a frozen one does. */
+  /** Whether its postmaster runs, frozen or not. */
   get running() {
     return true;
   }
@@ -148,8 +148,8 @@ class Server {
   }
 
   /**
-   * kill -9 of one backend: the server takes its shared memory for spoilt, throws everybody out and restarts itself. Resolves
-   * when it accepts connections again.
+   * kill -9 of one backend: the server considers its shared memory damaged, ends all sessions and restarts itself. Resolves when
+   * it accepts connections again.
    *
    * @param {string} [_user] a backend of this role, a busy one if there is one. Default: any.
    * @returns {Promise<void>}
@@ -159,7 +159,7 @@ class Server {
   }
 
   /**
-   * Throws everybody of a role out and takes all connections it may have: who connects is refused with 53300.
+   * Ends all sessions of a role and takes all connections that it may have: new ones are refused with 53300.
    *
    * @param {{ user: string, password: string, database?: string }} role not a superuser
    * @param {() => void} [onThrow] called before somebody is thrown out; who comes back in time is thrown out again
@@ -199,7 +199,7 @@ class Server {
   }
 
   /**
-   * Makes a running standby receive nothing from anybody, until it follows somebody.
+   * Makes a running standby receive nothing, until it follows a node again.
    *
    * @returns {Promise<void>}
    */
@@ -208,7 +208,7 @@ class Server {
   }
 
   /**
-   * Throws the data away and comes back as a standby of `primary`, from a fresh base backup; waits until it has caught up.
+   * Removes the data and comes back as a standby of `primary`, from a new base backup; waits until it has caught up.
    *
    * @param {Server} _primary
    * @returns {Promise<void>}
@@ -218,8 +218,8 @@ class Server {
   }
 
   /**
-   * Changes certificate, key (`tls: null`: no TLS at all) and pg_hba.conf while the server runs, and waits until every new
-   * session is received by the new ones. What is not given stays; `hba` replaces all lines but the harness's own.
+   * Changes certificate, key (`tls: null`: no TLS at all) and pg_hba.conf while the server runs, and waits until every new session
+   * uses them. Options that are not given stay; `hba` replaces all lines but the harness's own.
    *
    * @param {import('./entrance').Entrance} _entrance
    * @returns {Promise<void>}
@@ -234,7 +234,7 @@ class Server {
   }
 }
 
-/** The cluster at hand cannot do what the test asks for; `cluster.capabilities` would have told. */
+/** The cluster cannot do what the test asks for; `cluster.capabilities` says so before. */
 class UnsupportedError extends Error {
   /**
    * @param {string} operation a member of `capabilities`

@@ -1,8 +1,8 @@
 'use strict';
 
-// The harness's own connections: node-postgres, one per call, never shared with what is under test. Time limits are the
-// client's only. A statement_timeout of the server would cancel a COMMIT that waits for its standby, and PostgreSQL then
-// reports success ("committed locally, but might not have been replicated"): the harness must not be fooled like that.
+// The harness's own connections: node-postgres, one for each call, never shared with the code under test. Only the client has
+// time limits. A statement_timeout of the server would cancel a COMMIT that waits for its standby, and PostgreSQL then reports
+// success ("committed locally, but might not have been replicated"), which would mislead the harness.
 
 const { Client } = require('pg');
 
@@ -42,7 +42,7 @@ async function withConnection(login, work, timeoutMs = TIMEOUT_MS) {
       return (Array.isArray(result) ? result[result.length - 1] : result).rows;
     });
   } finally {
-    // A server that is frozen or being killed does not answer the goodbye; nobody has to wait for it.
+    // A server that is frozen or being killed does not answer the end of a connection: the harness does not wait for it.
     client.end().catch(() => {});
   }
 }

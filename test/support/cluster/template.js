@@ -1,9 +1,8 @@
 'use strict';
 
-// A data directory that was never started, made by initdb once per installation and cached; every node of every
-// cluster begins as a copy of it. A copy has the same system identifier as its original, and a client is right to take
-// two clusters with one identifier for the same, so each cluster gets its own: newSystemIdentifier() below does what
-// initdb would have done.
+// A data directory that was never started, made by initdb once for each installation and cached; every node of every cluster
+// begins as a copy of it. A copy has the system identifier of its original, and a client must take two clusters with one identifier
+// for the same cluster, so each cluster is given its own: newSystemIdentifier() below does what initdb would have done.
 
 const { execFile } = require('node:child_process');
 const crypto = require('node:crypto');
@@ -26,7 +25,7 @@ const SUPERUSER = Object.freeze({
   database: 'postgres',
 });
 
-/** What an application gets: a plain role that may create tables in the public schema. */
+/** The role of an application: without special rights, it may create tables in the public schema. */
 const APP = Object.freeze({
   user: 'app',
   get password() {
@@ -34,7 +33,7 @@ const APP = Object.freeze({
   },
 });
 
-/** Raise it when the recipe below changes, or old cached templates are used on. */
+/** Increase it when the recipe below changes, or old cached templates are used on. */
 const RECIPE = 3;
 
 /**
@@ -45,7 +44,7 @@ const RECIPE = 3;
  */
 async function newDataDirectory(binaries, target) {
   const owner = binaries.account;
-  // The passwords are in it, so it is of no use to another seed.
+  // The template contains the passwords, so another seed cannot use it.
   const seed = crypto.createHash('sha256').update(SUPERUSER.password).digest('hex').slice(0, 8);
   const name = `template-${RECIPE}-${binaries.label}-${owner?.uid ?? 'self'}-${seed}`;
   const template = await cached(name, (tree) => initdb(binaries, tree));
@@ -82,14 +81,14 @@ async function initdb({ bin, account }, target) {
     options,
   );
 
-  // Single-user mode: no socket, no second process, and the folder is cleanly shut down afterwards. A standby refuses to
-  // start with fewer connections than its primary had last, which is this one: the least leaves the choice to a cluster.
+  // Single-user mode: no socket, no second process, and the folder is cleanly shut down afterwards. A standby refuses to start with
+  // fewer connections than its primary had last, which is this one: with the least here a cluster may choose any number.
   const args = ['--single', '-F', '-c', 'max_connections=10', '-D', target, SUPERUSER.database];
   const session = run(path.join(bin, 'postgres'), args, options);
   session.child.stdin?.end(
     `CREATE ROLE ${APP.user} LOGIN PASSWORD '${APP.password}'\n` +
       `GRANT CREATE, USAGE ON SCHEMA public TO ${APP.user}\n` +
-      // A third of all files, and of no use: CREATE DATABASE copies template1.
+      // A third of all files, and not needed: CREATE DATABASE copies template1.
       "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'\n" +
       'DROP DATABASE template0\n',
   );
@@ -98,7 +97,7 @@ async function initdb({ bin, account }, target) {
   fs.rmSync(passwordFile);
 }
 
-/** Ours without PG*: PGPORT, PGDATA and friends are meant for the developer's own servers. */
+/** The environment without PG*: PGPORT, PGDATA and others are meant for the developer's own servers. */
 function serverEnvironment() {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PG'));
   return { ...Object.fromEntries(inherited), LC_ALL: 'C', TZ: 'UTC' };
@@ -133,7 +132,7 @@ function newSystemIdentifier(dataDir) {
 }
 
 /**
- * The struct grows with PostgreSQL's versions; the checksum tells where it ends.
+ * The struct grows with PostgreSQL's versions; the checksum marks its end.
  *
  * @param {Buffer} control
  */

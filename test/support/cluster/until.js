@@ -1,7 +1,7 @@
 'use strict';
 
-// Waiting. Nothing in the harness sleeps a fixed time: it asks again and again until a fact is true, and gives up
-// with the name of that fact. The deadline is only there so that a broken test ends; no test should depend on it.
+// Waiting. Nothing in the harness sleeps for a fixed time: it asks again and again until a condition is true, and gives up with
+// the name of that condition. The deadline is only there so that a broken test ends; no test should depend on it.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 

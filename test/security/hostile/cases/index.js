@@ -1,6 +1,6 @@
 'use strict';
 
-// Every case: a name, and how to find out what is wrong.
+// All cases: each has a name and a function that returns what is wrong.
 
 const { HOSTILE, judgeLogin, judgeStatement } = require('../judge');
 const { OID } = require('../wire');
@@ -20,7 +20,7 @@ const asks = (options) => (pool) => {
 };
 
 /**
- * A statement that was answered well the first time: it is prepared.
+ * A statement that is answered well the first time, so that it is prepared.
  *
  * @param {import('../server').Statement} statement
  * @returns {import('../server').Statement}

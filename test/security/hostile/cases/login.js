@@ -1,7 +1,7 @@
 'use strict';
 
-// Servers that misbehave before a connection is of any use. Whatever they do, the pool says of the host why it could not be
-// used, and uses another one if it has one. `is`: how the pool must end that has no other host; default: ERR_NO_PRIMARY.
+// Servers that misbehave before a connection can be used. Whatever they do, the pool reports why the host cannot be used, and uses
+// another host if it has one. `is`: the result of a pool with no other host; by default ERR_NO_PRIMARY.
 
 const { MECHANISM, saslRequest, scram } = require('../scram');
 const wire = require('../wire');
@@ -14,13 +14,13 @@ const { OID, authentication, claiming, cut, error, fieldsOf, int16, int32, messa
 
 const END = { end: true };
 const HUSH = { hush: true };
-/** The host is told to be silent. @type {Expected} */
+/** The reason says that the host is silent. @type {Expected} */
 const SILENT = { reason: /no answer within/ };
-/** It has said something, and is not waited for. @type {Expected} */
+/** The host has sent something, so the pool does not wait for its timeout. @type {Expected} */
 const PROMPT = { reason: /^(?!.*no answer within)./s };
-/** The password must not have gone out. @type {Expected} */
+/** The password must not have been sent. @type {Expected} */
 const KEPT = { code: ['ERR_AUTH', 'ERR_NO_PRIMARY'], never: ['password'] };
-/** Nobody it should trust. @type {Expected} */
+/** A server that a client must not trust. @type {Expected} */
 const IMPOSTOR = { code: ['ERR_AUTH', 'ERR_NO_PRIMARY'], reason: PROMPT.reason };
 /** @type {Expected} */
 const WORKS = { value: [{ one: 1 }] };
@@ -29,7 +29,7 @@ const HTTP = Buffer.from('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'
 const NOT_UTF8 = Buffer.from([0xc3, 0x28, 0xff, 0xfe]);
 const OK = authentication(0);
 
-/** Messages that are wrong whenever they come. @type {readonly [string, Buffer][]} */
+/** Messages that are wrong in every state. @type {readonly [string, Buffer][]} */
 const WRONG = [
   ['length 0', claiming('R', 0, int32(0))],
   ['length 3', claiming('R', 3)],
@@ -215,7 +215,7 @@ const seen = (cells, columns = cells.length) => [
   ready(),
 ];
 
-/** The first time; then it is good. @param {readonly Step[]} steps @returns {readonly Step[]} */
+/** Wrong the first time, then right. @param {readonly Step[]} steps @returns {readonly Step[]} */
 function once(steps) {
   let times = 0;
   return [() => (++times === 1 ? steps : ['default'])];

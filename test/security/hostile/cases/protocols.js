@@ -1,7 +1,7 @@
 'use strict';
 
-// Servers that answer badly to all that is no single statement: COPY, scripts, transactions, LISTEN, batches, streams,
-// cancel requests.
+// Servers that answer badly to everything but single statements: COPY, scripts, transactions, LISTEN, batches, streams, cancel
+// requests.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { HOSTILE } = require('../judge');
@@ -19,13 +19,13 @@ const HUSH = { hush: true };
 const UNKNOWN = { code: ['ERR_OUTCOME_UNKNOWN', 'ERR_PROTOCOL'], outcome: 'unknown' };
 /** @type {Expected} */
 const UNDONE = { code: ['ERR_CONNECTION_LOST', 'ERR_PROTOCOL'], outcome: 'not-applied' };
-/** The same for one that breaks each time before it has begun, which other connections might mend. @type {Expected} */
+/** The same for a connection that breaks each time before the work has begun: the pool tries others. @type {Expected} */
 const UNDONE_LOST = {
   code: ['ERR_CONNECTION_LOST', 'ERR_NO_PRIMARY'],
   outcome: 'not-applied',
   reason: /^(?!is a primary$)/,
 };
-/** It was given up, and without COMMIT nothing can have stayed. @type {Expected} */
+/** The time is up, and without COMMIT nothing can have been applied. @type {Expected} */
 const UNDONE_IN_TIME = { code: '57014', outcome: 'not-applied' };
 const NOT_UTF8 = Buffer.from([0xc3, 0x28, 0xff]);
 /** @type {import('../wire').Column[]} */
@@ -48,7 +48,7 @@ const unloads = (options) => async (pool) => {
 /** @param {object} [options] @returns {(pool: any) => Promise<unknown>} */
 const runs = (options) => (pool) => pool.exec(HOSTILE, options);
 
-/** Parts of a script for one statement. @param {string} sql @param {import('../server').Answers} answers @returns {Script} */
+/** A script whose answers differ for one statement. @param {string} sql @param {import('../server').Answers} answers @returns {Script} */
 const at = (sql, answers) => ({ statements: { [sql]: answers } });
 
 /** @type {readonly Row[]} */
@@ -236,7 +236,7 @@ const undoes = (query) => ({ statements: { [INSERT]: { execute: [FAILS, { skip: 
 /** @param {object} [options] @returns {(pool: any) => Promise<unknown>} */
 const limited = (options) => (pool) =>
   pool.transaction((/** @type {any} */ tx) => tx.query(INSERT), { timeoutMs: 300, ...options });
-/** What the statement said counts, whatever becomes of ROLLBACK. @type {Expected} */
+/** The error of the statement counts, whatever becomes of ROLLBACK. @type {Expected} */
 const ITS_OWN = { code: '22012', outcome: 'not-applied' };
 
 /** @type {readonly Row[]} */
@@ -271,7 +271,7 @@ const listens = () => async (pool) => {
   await pool.listen('c', () => {});
   return 'listens';
 };
-/** Listens and hears what comes within a while. @param {number} ms @returns {(pool: any) => Promise<unknown>} */
+/** Listens, and returns the first payload that arrives within this time. @param {number} ms @returns {(pool: any) => Promise<unknown>} */
 const hears = (ms) => async (pool) => {
   /** @type {string[]} */
   const heard = [];
@@ -279,7 +279,7 @@ const hears = (ms) => async (pool) => {
   await sleep(ms);
   return heard.length > 0 ? heard[0] : 'nothing';
 };
-/** Time enough to see whether a listener that is cut off again and again comes back without a pause. */
+/** The expected error of a listen() that never succeeds. */
 const NO_LISTENER = { code: ['ERR_NO_PRIMARY', 'ERR_PROTOCOL', 'ERR_CONNECTION_LOST'], outcome: 'not-applied' };
 /** @param {...Step} steps @returns {Script} */
 const afterListen = (...steps) => at(LISTEN, { query: ['default', ...steps] });
@@ -324,7 +324,7 @@ const streams = (options) => async (pool) => {
   for await (const _ of pool.stream(HOSTILE, [], options)) count++;
   return count;
 };
-/** The first time; then it is good. @param {...Step} steps @returns {readonly Step[]} */
+/** Wrong the first time, then right. @param {...Step} steps @returns {readonly Step[]} */
 const once = (...steps) => {
   let times = 0;
   return [() => (++times === 1 ? steps : ['default'])];

@@ -1,8 +1,8 @@
 'use strict';
 
-// Servers that log in well and answer a statement badly. Once it may have been sent for execution nobody knows what became
-// of it: the outcome is unknown, and it is not sent again. Before that it has certainly not run. In both cases the
-// connection is of no use any more, and the next statement gets another one.
+// Servers that log in well and answer a statement badly. A statement that may have been sent for execution has an unknown outcome
+// and is not sent again; before that it certainly has not run. In both cases the connection cannot be used any more, and the next
+// statement has another one.
 
 const { HOSTILE } = require('../judge');
 const wire = require('../wire');
@@ -15,13 +15,13 @@ const { OID, claiming, cut, dataRow, error, fieldsOf, int16, int32, message, not
 
 const END = { end: true };
 const HUSH = { hush: true };
-/** It may have run. @type {Expected} */
+/** The statement may have run. @type {Expected} */
 const UNKNOWN = { code: ['ERR_OUTCOME_UNKNOWN', 'ERR_PROTOCOL'], outcome: 'unknown' };
-/** It was never sent for execution. @type {Expected} */
+/** The statement was never sent for execution. @type {Expected} */
 const UNSENT = { code: ['ERR_PROTOCOL', 'ERR_CONNECTION_LOST'], outcome: 'not-applied', executes: 0 };
 /**
- * The same for a connection that breaks each time, which other connections might mend: until time is up. What is said of
- * the host then must not be that it is fit.
+ * The same for a connection that breaks each time: the pool tries others until its time is up. The reason that it reports for the
+ * host must not be that of a good primary.
  *
  * @type {Expected}
  */
@@ -30,7 +30,7 @@ const UNSENT_LOST = {
   code: ['ERR_CONNECTION_LOST', 'ERR_NO_PRIMARY'],
   reason: /^(?!is a primary$)/,
 };
-/** The server said nothing when it was asked to give up. @type {Expected} */
+/** The server did not answer the cancel request. @type {Expected} */
 const GAVE_UP = { code: '57014', outcome: 'unknown' };
 const RUBBISH = Buffer.from([...Array(512).keys()].map((at) => (at * 167 + 13) & 0xff));
 const NOT_UTF8 = Buffer.from([0xc3, 0x28, 0xff, 0xfe]);
@@ -51,7 +51,7 @@ const THREE = {
 const ROW = dataRow([int32(1)]);
 const DONE = wire.complete('SELECT 1');
 
-/** Messages that are wrong whenever they come; the server is silent behind them. @type {readonly [string, Buffer][]} */
+/** Messages that are wrong in every state; the server is silent after them. @type {readonly [string, Buffer][]} */
 const WRONG = [
   ['length 0', claiming('D', 0)],
   ['length 3', claiming('D', 3)],
@@ -294,7 +294,7 @@ const EXECUTE = [
 /** @param {readonly import('../server').Step[]} sync @returns {readonly import('../server').Step[]} */
 const afterIt = (sync) => [(conversation) => (conversation.bound.sql === HOSTILE ? sync : ['default'])];
 
-/** What comes with ReadyForQuery, or does not. @type {readonly (readonly [string, Script, Expected, Record<string, unknown>?])[]} */
+/** Answers to Sync with a wrong ReadyForQuery, or without one. @type {readonly (readonly [string, Script, Expected, Record<string, unknown>?])[]} */
 const SYNC = [
   ['sync: closes', { sync: afterIt([END]) }, UNKNOWN],
   ['sync: is silent', { sync: afterIt([HUSH]) }, GAVE_UP, { timeoutMs: 300 }],

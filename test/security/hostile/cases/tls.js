@@ -1,7 +1,7 @@
 'use strict';
 
-// Servers that misbehave when they are asked for TLS. A pool that insists on it (`require`) must neither hang nor go on in
-// the open, whatever the answer is; nothing that came before the handshake may be taken as said in it (CVE-2021-23222).
+// Servers that misbehave when they are asked for TLS. A pool that insists on it (`require`) must neither hang nor go on without
+// encryption; data that came before the handshake must not count as part of the session (CVE-2021-23222).
 
 const { error } = require('../wire');
 
@@ -20,13 +20,13 @@ const HTTP = Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n');
 const RECORD = Buffer.concat([Buffer.from([22, 3, 3, 0x40, 0]), Buffer.alloc(0x4000, 2)]);
 const ALERT = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
 
-/** Nothing was said in the open. */
+/** Nothing was sent in clear text. */
 const CLOSED_MOUTH = ['startup', 'password', 'query'];
 /** @type {Expected} */
 const REFUSED = { code: ['ERR_TLS', 'ERR_NO_PRIMARY'], reason: /^(?!.*no answer within)./s, never: CLOSED_MOUTH };
 /** @type {Expected} */
 const SILENT = { code: 'ERR_NO_PRIMARY', reason: /no answer within/, never: CLOSED_MOUTH };
-/** Whether it is waited for or not. @type {Expected} */
+/** Whether the pool waits for the server or not. @type {Expected} */
 const IN_ANY_CASE = { code: ['ERR_TLS', 'ERR_NO_PRIMARY'], never: CLOSED_MOUTH };
 /** @type {Expected} */
 const WORKS = { value: [{ one: 1 }] };

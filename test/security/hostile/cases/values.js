@@ -1,7 +1,7 @@
 'use strict';
 
-// Values whose binary form lies about itself. The message around them is right, so the statement has run, the rest of the
-// result is read to its end, and the connection is as good as before.
+// Values whose binary form contradicts itself. The message around them is right, so the statement has run, the rest of the result
+// is read to its end, and the connection can be used as before.
 
 const { OID, int16, int32 } = require('../wire');
 
