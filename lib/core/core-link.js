@@ -240,7 +240,7 @@ class CoreLink {
     }
   }
 
-  /** @param {Inbox} inbox */
+  /** Reads a batch of messages: rows and results for calls, and others. @param {Inbox} inbox */
   deliver(inbox) {
     const { i32, bytes } = inbox;
     const [messages, slots, aux, bin, textFrom, textBytes, ascii] = i32;
@@ -294,7 +294,7 @@ class CoreLink {
         this.calls[i32[head + 1]]?.onGrant?.(rows, sent, inbox.text.slice(from, from + i32[head + 10]));
       } else {
         const from = i32[head + 6];
-        this.other(
+        this.deliverOther(
           kind,
           i32[head + 1],
           rows,
@@ -308,6 +308,7 @@ class CoreLink {
   }
 
   /**
+   * Handles a message without rows: an error, a shape, an event, or a request for a password.
    * @param {number} kind
    * @param {number} id
    * @param {number} number
@@ -315,7 +316,7 @@ class CoreLink {
    * @param {string} text
    * @param {number} node
    */
-  other(kind, id, number, shape, text, node) {
+  deliverOther(kind, id, number, shape, text, node) {
     switch (kind) {
       case MESSAGE.ERROR: {
         if (id === 0) return this.failAll(fromCore(text));

@@ -66,7 +66,7 @@ test('frames whose lengths do not add up reject all calls that wait', async () =
 test('a message of an unknown kind rejects its caller', async () => {
   const link = new CoreLink();
   const waiting = new Promise((resolve, reject) => link.register(new Call(resolve, reject)));
-  link.other(77, 1, 0, 0, '', 0);
+  link.deliverOther(77, 1, 0, 0, '', 0);
   await assert.rejects(waiting, { code: 'ERR_INTERNAL', message: /kind 77/ });
 });
 
