@@ -166,21 +166,18 @@ describe('monitor: a node that falls silent', () => {
       const found = ends.map(({ error }) => `${error.code} ${error.outcome}`);
       // On a connection that has been silent for 100 ms BEGIN goes alone, and nothing of the batch was sent.
       const ofBatch = found[3] === 'ERR_NO_PRIMARY not-applied' ? found[3] : 'ERR_OUTCOME_UNKNOWN unknown';
-      assert.deepEqual(
-        found,
-        [
-          'ERR_OUTCOME_UNKNOWN unknown',
-          'ERR_NO_PRIMARY not-applied',
-          'ERR_CONNECTION_LOST not-applied',
-          ofBatch,
-          'ERR_OUTCOME_UNKNOWN unknown',
-          'ERR_OUTCOME_UNKNOWN unknown',
-          'ERR_OUTCOME_UNKNOWN unknown',
-          'ERR_CONNECTION_LOST not-applied',
-          'ERR_NO_PRIMARY not-applied',
-          'ERR_NO_PRIMARY not-applied',
-        ],
-      );
+      assert.deepEqual(found, [
+        'ERR_OUTCOME_UNKNOWN unknown',
+        'ERR_NO_PRIMARY not-applied',
+        'ERR_CONNECTION_LOST not-applied',
+        ofBatch,
+        'ERR_OUTCOME_UNKNOWN unknown',
+        'ERR_OUTCOME_UNKNOWN unknown',
+        'ERR_OUTCOME_UNKNOWN unknown',
+        'ERR_CONNECTION_LOST not-applied',
+        'ERR_NO_PRIMARY not-applied',
+        'ERR_NO_PRIMARY not-applied',
+      ]);
       assert.match(ends[0].error.message, /^connection to .* lost: /);
       const [node] = pool.nodes();
       assert.equal(node.state, 'down');
