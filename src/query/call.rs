@@ -50,7 +50,7 @@ impl Call {
     }
 
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
-        self.promise.fail(error, self.attempts, node);
+        self.promise.reject(error, self.attempts, node);
     }
 
     /// Like [`Self::fail`], when the connection is free.
@@ -85,7 +85,7 @@ impl Call {
         if self.attempts > 1 {
             tokio::select! {
                 () = sleep(self.backoff.next()) => {}
-                _ = self.cancellation.ends() => {}
+                _ = self.cancellation.wait_for_limit() => {}
             }
         }
         if !std::mem::replace(&mut self.retried, true) {

@@ -25,11 +25,11 @@ pub(super) fn aborted_error() -> ClientError {
 /// Rolls back. Returns whether the server has confirmed it in time; if not, the caller cuts the connection, and the server
 /// rolls back because of that.
 pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
-    timeout(context.acquire_timeout, end(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
+    timeout(context.acquire_timeout, end_transaction(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
 }
 
 /// Runs COMMIT or ROLLBACK, which is sent when the future is first polled.
-pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
+pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();

@@ -90,7 +90,7 @@ pub(super) async fn may_run_again(
     match (verdict, sequence) {
         (Verdict::Again, _) => true,
         (Verdict::AgainIfFenced, Some(sequence)) if session.route.must_write() => {
-            fence::judge(&context.cluster, &session.conn, sequence).await == ReadOnlyReason::Fenced
+            fence::why_read_only(&context.cluster, &session.conn, sequence).await == ReadOnlyReason::Fenced
         }
         (Verdict::AgainIfFenced | Verdict::Fail(_), _) => false,
     }
@@ -118,8 +118,12 @@ pub(super) fn database_error(mut error: Box<ServerError>, session: &Session, out
 }
 
 /// The error for work that was cancelled, from the last answer of the server (None: there was none).
-pub(crate) fn cancelled_error<T>(given_up: GivenUp, last_word: Option<Result<T, Failure>>, work: Work) -> ClientError {
-    let outcome = match last_word {
+pub(crate) fn cancelled_error<T>(
+    given_up: GivenUp,
+    last_answer: Option<Result<T, Failure>>,
+    work: Work,
+) -> ClientError {
+    let outcome = match last_answer {
         Some(Ok(_)) => work.outcome_of_success(),
         None | Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => work.outcome_of_silence(),
         Some(Err(Failure::Client(error))) => return error,

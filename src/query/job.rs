@@ -67,7 +67,7 @@ impl Task for Job {
     }
 
     fn rejection(&self, now: Instant) -> Option<ClientError> {
-        self.call().cancellation.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
+        self.call().cancellation.reached_limit(now).map(|given_up| given_up.error(Outcome::NotApplied))
     }
 
     async fn run(self, session: &Arc<Session>) -> After<Self> {

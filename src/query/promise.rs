@@ -78,7 +78,7 @@ impl Promise {
     }
 
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
-    pub(crate) async fn rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+    pub(crate) async fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
         let anew = std::mem::take(&mut self.anew);
         self.delivered = true;
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
@@ -95,7 +95,7 @@ impl Promise {
     }
 
     /// Sends a piece of an unload, the bytes in `piece.bin`. Waits for credit.
-    pub(crate) async fn bytes(&mut self, piece: &mut Packed) {
+    pub(crate) async fn send_bytes(&mut self, piece: &mut Packed) {
         self.delivered = true;
         let bytes = piece.bin.len() as u32;
         self.queue.push(&Message { rows: bytes, ..Message::new(Kind::Bytes, self.id) }, piece);
@@ -105,7 +105,7 @@ impl Promise {
     }
 
     /// Sends the last rows and resolves.
-    pub(crate) fn done(mut self, mut finished: Finished, node: usize) {
+    pub(crate) fn resolve(mut self, mut finished: Finished, node: usize) {
         self.settled = true;
         let message = Message {
             anew: self.anew,
@@ -127,12 +127,12 @@ impl Promise {
     }
 
     /// Resolves without rows.
-    pub(crate) fn done_empty(self, node: usize) {
-        self.done(Finished::default(), node);
+    pub(crate) fn resolve_empty(self, node: usize) {
+        self.resolve(Finished::default(), node);
     }
 
     /// Resolves before the work has ended; later errors go to other promises.
-    pub(crate) fn done_early(&mut self, node: usize) {
+    pub(crate) fn resolve_early(&mut self, node: usize) {
         if !std::mem::replace(&mut self.settled, true) {
             let message = Message { node: node as i32, ..Message::new(Kind::Done, self.id) };
             self.queue.push(&message, &mut Packer::default());
@@ -144,7 +144,7 @@ impl Promise {
     }
 
     /// Rejects, unless it was resolved before.
-    pub(crate) fn fail(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
+    pub(crate) fn reject(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
         if !std::mem::replace(&mut self.settled, true) {
             self.send_error(error, attempts, node);
         }

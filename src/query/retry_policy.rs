@@ -102,13 +102,13 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
     use Verdict::{Again, AgainIfFenced, Fail};
     match work {
         Work::InTransaction => Fail(NotApplied),
-        Work::Statement => alone(cause, phase, false),
+        Work::Statement => verdict_alone(cause, phase, false),
         // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
         Work::OpeningWithStatement if matches!(cause, Cause::Lost) => Fail(NotApplied),
         // A BEGIN, or a transaction that was not committed, has changed no more than a read.
-        Work::Read | Work::Opening | Work::OpeningWithStatement => alone(cause, phase, true),
+        Work::Read | Work::Opening | Work::OpeningWithStatement => verdict_alone(cause, phase, true),
         // A COMMIT that was refused (a deferred constraint, a serialization failure) has rolled back.
-        Work::Commit => Fail(alone(cause, phase, false).outcome()),
+        Work::Commit => Fail(verdict_alone(cause, phase, false).outcome()),
         Work::BeforeCommit => match cause {
             Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
             Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
@@ -117,7 +117,7 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
             // The COMMIT may have been carried out.
             Cause::Lost => Fail(Unknown),
         },
-        Work::Script { progress, reads } => match alone(cause, phase, reads) {
+        Work::Script { progress, reads } => match verdict_alone(cause, phase, reads) {
             again @ Again if reads || progress.completed == 0 => again,
             again @ AgainIfFenced if progress.completed == 0 => again,
             // The transaction that was open is undone; what the script itself has committed is not.
@@ -128,7 +128,7 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
 }
 
 /// What a failure means for a statement that is its own transaction.
-fn alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
+fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
     use Outcome::{NotApplied, Unknown};
     use Verdict::{Again, AgainIfFenced, Fail};
     match cause {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     const NO: Verdict = Fail(NotApplied);
-    const WHO_KNOWS: Verdict = Fail(Unknown);
+    const UNKNOWN: Verdict = Fail(Unknown);
 
     const ROWS: [Work; 6] =
         [Work::Statement, Work::Read, Work::Opening, Work::InTransaction, Work::BeforeCommit, Work::Commit];
@@ -228,9 +228,9 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             // cause, phase                     statement      read           opening        in tx  before COMMIT  COMMIT
-            (Cause::Lost, NotSent,             [Again,         Again,         Again,         NO,    WHO_KNOWS,     NO]),
-            (Cause::Lost, Sent,                [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
-            (Cause::Lost, Begun,               [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
+            (Cause::Lost, NotSent,             [Again,         Again,         Again,         NO,    UNKNOWN,       NO]),
+            (Cause::Lost, Sent,                [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
+            (Cause::Lost, Begun,               [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
             (Cause::NeverLookedAt, Sent,       [Again,         Again,         Again,         NO,    Again,         NO]),
             (Cause::NeverLookedAt, Begun,      [Again,         Again,         Again,         NO,    Again,         NO]),
             (Cause::ReadOnlyBefore, NotSent,   [Again,         Again,         Again,         NO,    Again,         NO]),
@@ -241,8 +241,8 @@ mod tests {
             (server("57P01"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
             (server("57P02"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
             (server("57P05"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("57P01"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
-            (server("57P02"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
+            (server("57P01"), Begun,           [UNKNOWN,       Again,         Again,         NO,    NO,            UNKNOWN]),
+            (server("57P02"), Begun,           [UNKNOWN,       Again,         Again,         NO,    NO,            UNKNOWN]),
             (server("57P03"), NotSent,         [Again,         Again,         Again,         NO,    NO,            NO]),
             (server("23505"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
             (server("42601"), NotSent,         [NO,            NO,            NO,            NO,    NO,            NO]),
@@ -279,14 +279,14 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             // cause                 reads    nothing ran    some ran    some ran and committed
-            (Cause::Lost,            false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (Cause::Lost,            false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
             (Cause::Lost,            true,   [Again,         Again,      Again]),
-            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         WHO_KNOWS]),
-            (Cause::NeverLookedAt,   false,  [Again,         NO,         WHO_KNOWS]),
-            (server("25006"),        false,  [AgainIfFenced, NO,         WHO_KNOWS]),
-            (server("23505"),        false,  [NO,            NO,         WHO_KNOWS]),
-            (server("23505"),        true,   [NO,            NO,         WHO_KNOWS]),
-            (server("57P01"),        false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         UNKNOWN]),
+            (Cause::NeverLookedAt,   false,  [Again,         NO,         UNKNOWN]),
+            (server("25006"),        false,  [AgainIfFenced, NO,         UNKNOWN]),
+            (server("23505"),        false,  [NO,            NO,         UNKNOWN]),
+            (server("23505"),        true,   [NO,            NO,         UNKNOWN]),
+            (server("57P01"),        false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
             (server("57P01"),        true,   [Again,         Again,      Again]),
         ];
         for (cause, reads, expected) in table {

@@ -26,11 +26,11 @@ use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
 use crate::query::Context;
 use crate::query::call::Call;
-use crate::query::cancellation::{Ended, give_up, with_cancellation};
+use crate::query::cancellation::{Ended, cancel_until_ended, with_cancellation};
 use crate::query::collect::{is_too_large, outcome_of};
 use crate::query::commit::roll_back;
 use crate::query::failure::{Failure, cancelled_error, database_error, failure, may_run_again, run_error};
-use crate::query::opening::says_on;
+use crate::query::opening::is_on;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
 use crate::query::type_lookup::{catalog_with, type_of};
@@ -60,9 +60,9 @@ impl Progress {
 }
 
 /// Why a script has failed, and what had run of it.
-type Failed = (Failure, Progress);
+type ScriptFailure = (Failure, Progress);
 
-fn early(failure: Failure) -> Failed {
+fn without_progress(failure: Failure) -> ScriptFailure {
     (failure, Progress::default())
 }
 
@@ -70,27 +70,27 @@ impl Script {
     /// Runs it outside of any transaction.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
-        let work = alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let work = run_script_alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let (failure, progress) = match ended {
             Ended::Itself(Ok(finished)) => {
-                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             Ended::GivenUp(given_up, Some(Err((_, progress)))) if progress.committed => {
                 return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
             }
-            Ended::GivenUp(given_up, last_word) => {
-                let progress = match &last_word {
+            Ended::GivenUp(given_up, last_answer) => {
+                let progress = match &last_answer {
                     Some(Err((_, progress))) => *progress,
                     _ => Progress::default(),
                 };
-                let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                let error = cancelled_error(given_up, last_word, Work::Script { progress, reads: false });
+                let last_answer = last_answer.map(|answer| answer.map_err(|(failure, _)| failure));
+                let error = cancelled_error(given_up, last_answer, Work::Script { progress, reads: false });
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failed)) => failed,
@@ -103,7 +103,7 @@ impl Script {
         if may_run_again(&context, session, verdict, sequence).await {
             if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
                 // The other sessions of the node learn of the fence.
-                fence::judge(&context.cluster, &session.conn, sequence).await;
+                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
             }
             session.conn.retire();
             self.call.prepare_retry(session).await;
@@ -113,14 +113,14 @@ impl Script {
     }
 
     /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
-    pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
+    pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let context = self.call.context.clone();
-        let work = within(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let work = run_script_in_transaction(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         match &ended {
             Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
@@ -134,11 +134,11 @@ impl Script {
             Ended::Itself(Err(_)) | Ended::GivenUp(..) => *aborted = true,
         }
         let error = match ended {
-            Ended::Itself(Ok((finished, _))) => return self.call.promise.done(finished, node),
+            Ended::Itself(Ok((finished, _))) => return self.call.promise.resolve(finished, node),
             // Nothing in a transaction is applied before COMMIT.
-            Ended::GivenUp(given_up, last_word) => {
-                let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                cancelled_error(given_up, last_word, Work::InTransaction)
+            Ended::GivenUp(given_up, last_answer) => {
+                let last_answer = last_answer.map(|answer| answer.map_err(|(failure, _)| failure));
+                cancelled_error(given_up, last_answer, Work::InTransaction)
             }
             Ended::Itself(Err((Failure::Client(ClientError::TooLarge { limit, .. }), _))) => {
                 ClientError::TooLarge { limit, outcome: Outcome::NotApplied }
@@ -170,25 +170,25 @@ fn refused(cause: Cause, progress: Progress, session: &Session, outcome: Outcome
     }
 }
 
-async fn alone(
+async fn run_script_alone(
     context: &Context,
     session: &Session,
     sql: &str,
     types: Option<&Types>,
     promise: &mut Promise,
-) -> Result<Finished, Failed> {
+) -> Result<Finished, ScriptFailure> {
     // When this is answered, all that was sent before is answered, too: the observer begins at the beginning of a message.
     let sequence = session.conn.sending();
     let shown = match session.conn.client.simple_query("SHOW transaction_read_only").await {
         Ok(shown) => shown,
-        Err(error) => return Err(early(failure(session, error, Phase::NotSent, sequence).await)),
+        Err(error) => return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await)),
     };
     session.conn.answered();
-    if session.route.must_write() && says_on(&shown) {
+    if session.route.must_write() && is_on(&shown) {
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
-        return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
+        return Err(without_progress(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
-    let (answers, rows) = converse(context, session, sql).await?;
+    let (answers, rows) = send_script(context, session, sql).await?;
     if answers.transaction_status != TransactionStatus::Idle {
         let progress = Progress::of(&answers);
         // The connection is not used again, so the transaction is undone even if this fails.
@@ -201,21 +201,21 @@ async fn alone(
     }
     // The script has run, even if the types of its results cannot be looked up now.
     let known = known_types(session, &answers).await.unwrap_or_default();
-    deliver(context, &answers, rows, types, &known, promise).await.map_err(|error| early(error.into()))
+    send_results(context, &answers, rows, types, &known, promise).await.map_err(|error| without_progress(error.into()))
 }
 
-async fn within(
+async fn run_script_in_transaction(
     context: &Context,
     session: &Session,
     sql: &str,
     types: Option<&Types>,
     promise: &mut Promise,
-) -> Result<(Finished, TransactionStatus), Failed> {
+) -> Result<(Finished, TransactionStatus), ScriptFailure> {
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
-        return Err(early(failure(session, error, Phase::NotSent, sequence).await));
+        return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await));
     }
-    let (answers, rows) = converse(context, session, sql).await?;
+    let (answers, rows) = send_script(context, session, sql).await?;
     if answers.transaction_status == TransactionStatus::Idle {
         // The next command of the caller would run outside of any transaction.
         session.conn.cut();
@@ -231,27 +231,31 @@ async fn within(
             let sequence = session.conn.sending();
             match known_types(session, &answers).await {
                 Ok(known) => known,
-                Err(error) => return Err(early(failure(session, error, Phase::Begun, sequence).await)),
+                Err(error) => return Err(without_progress(failure(session, error, Phase::Begun, sequence).await)),
             }
         }
         _ => KnownTypes::default(),
     };
-    let finished = deliver(context, &answers, rows, types, &known, promise).await;
-    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| early(error.into()))
+    let finished = send_results(context, &answers, rows, types, &known, promise).await;
+    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| without_progress(error.into()))
 }
 
 /// The rows of a result, and the number of rows returned or changed.
 type Returned = (Vec<SimpleQueryRow>, u64);
 
 /// Sends the script and keeps the rows of each of its results.
-async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
+async fn send_script(
+    context: &Context,
+    session: &Session,
+    sql: &str,
+) -> Result<(Answers, Vec<Returned>), ScriptFailure> {
     let responses = session.conn.responses.listen_to_script();
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
-        ended = read(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
+        ended = read_results(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
         () = responses.signalled() => Err(None),
     };
     session.conn.answered();
@@ -261,9 +265,9 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
         Ok(_) if session.conn.is_unreplicated(sequence) => {
             Err((ClientError::Unreplicated { node: session.conn.endpoint.label() }.into(), progress))
         }
-        Ok(Read::All(results)) => Ok((answers, results)),
-        Ok(Read::TooLarge { limit, last_word }) => {
-            let outcome = match outcome_of(last_word) {
+        Ok(ScriptResults::All(results)) => Ok((answers, results)),
+        Ok(ScriptResults::TooLarge { limit, last_answer }) => {
+            let outcome = match outcome_of(last_answer) {
                 Outcome::NotApplied => progress.outcome(),
                 outcome => outcome,
             };
@@ -286,16 +290,20 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
 }
 
 /// The results of a script.
-enum Read {
+enum ScriptResults {
     All(Vec<Returned>),
     /// More than maxResultBytes, with the last answer of the server; None: there was none, and the connection is cut.
     TooLarge {
         limit: usize,
-        last_word: Option<Result<(), tokio_postgres::Error>>,
+        last_answer: Option<Result<(), tokio_postgres::Error>>,
     },
 }
 
-async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read, tokio_postgres::Error> {
+async fn read_results(
+    session: &Session,
+    sql: &str,
+    limit: Option<usize>,
+) -> Result<ScriptResults, tokio_postgres::Error> {
     let mut messages = pin!(session.conn.client.simple_query_raw(sql).await?);
     let (mut results, mut rows) = (Vec::new(), Vec::new());
     let mut bytes = 0;
@@ -316,20 +324,23 @@ async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read
         if let Some(limit) = too_large {
             drop((results, rows));
             let rest = async {
-                let mut last_word = Ok(());
+                let mut last_answer = Ok(());
                 while let Some(message) = messages.next().await {
                     match message {
                         Err(error) if error.as_db_error().is_none() => return Err(error),
-                        Err(error) if !is_too_large(&error) => last_word = Err(error),
+                        Err(error) if !is_too_large(&error) => last_answer = Err(error),
                         _ => {}
                     }
                 }
-                last_word
+                last_answer
             };
-            return Ok(Read::TooLarge { limit, last_word: give_up(&session.conn, pin!(rest)).await });
+            return Ok(ScriptResults::TooLarge {
+                limit,
+                last_answer: cancel_until_ended(&session.conn, pin!(rest)).await,
+            });
         }
     }
-    Ok(Read::All(results))
+    Ok(ScriptResults::All(results))
 }
 
 /// The size of a row as the server has sent it.
@@ -368,7 +379,7 @@ async fn known_types(session: &Session, answers: &Answers) -> Result<KnownTypes,
 }
 
 /// Tells the caller all results.
-async fn deliver(
+async fn send_results(
     context: &Context,
     answers: &Answers,
     results: Vec<Returned>,
@@ -396,7 +407,7 @@ async fn deliver(
                 column_number: Some(column.column_number).filter(|&number| number != 0),
             });
             let shape = context.shapes.shape_of(fields, &decoders);
-            tell_rows(&rows, &columns, &decoders, &shape, promise).await?;
+            send_rows_of(&rows, &columns, &decoders, &shape, promise).await?;
             shapes.push(shape);
         }
         promise.grant(0, count, answer.tag.clone());
@@ -404,7 +415,7 @@ async fn deliver(
     Ok(Finished { held: shapes, ..Finished::default() })
 }
 
-async fn tell_rows(
+async fn send_rows_of(
     rows: &[SimpleQueryRow],
     columns: &[Described],
     decoders: &[Decoder],
@@ -430,10 +441,10 @@ async fn tell_rows(
         }
         packed += 1;
         if packer.byte_len() > PIECE {
-            promise.rows(packed, shape.id, &mut packer).await;
+            promise.send_rows(packed, shape.id, &mut packer).await;
             packed = 0;
         }
     }
-    promise.rows(packed, shape.id, &mut packer).await;
+    promise.send_rows(packed, shape.id, &mut packer).await;
     Ok(())
 }

@@ -19,10 +19,10 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, with_cancellation};
-use crate::query::commit::{end, roll_back};
+use crate::query::commit::{end_transaction, roll_back};
 use crate::query::failure::{Failure, cancelled_error, failure, may_run_again, run_error};
 use crate::query::flow_control::FlowControl;
-use crate::query::opening::begin;
+use crate::query::opening::send_begin;
 use crate::query::promise::Promise;
 use crate::query::retry_policy::{Cause, Phase, Work, verdict};
 use load::{Load, PIECES, Transfer};
@@ -61,22 +61,22 @@ impl Copy {
     /// Runs it in a transaction of its own.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
         let committing = AtomicBool::new(false);
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
-        let work = alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
+        let work = copy_alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let failure = match ended {
             Ended::Itself(Ok(Transfer::Complete(finished))) => {
-                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             Ended::Itself(Ok(Transfer::Undone)) => return self.call.failed(stopped(), Some(node)),
-            Ended::GivenUp(given_up, last_word) => {
-                let error = given_up_error(given_up, last_word, committing.load(Ordering::Relaxed));
+            Ended::GivenUp(given_up, last_answer) => {
+                let error = given_up_error(given_up, last_answer, committing.load(Ordering::Relaxed));
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
@@ -99,23 +99,23 @@ impl Copy {
     }
 
     /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
-    pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
+    pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
-        let work = within(session, &mut self.call.promise, &mut self.direction, &flow);
+        let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         *aborted = !matches!(
             ended,
             Ended::Itself(Ok(Transfer::Complete(_))) | Ended::GivenUp(_, Some(Ok(Transfer::Complete(_))))
         );
         let error = match ended {
-            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.done(finished, node),
+            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.resolve(finished, node),
             Ended::Itself(Ok(Transfer::Undone)) => stopped(),
-            Ended::GivenUp(given_up, last_word) => given_up_error(given_up, last_word, false),
+            Ended::GivenUp(given_up, last_answer) => given_up_error(given_up, last_answer, false),
             Ended::Itself(Err(Failure::Client(error))) => error,
             Ended::Itself(Err(Failure::Run { cause, .. })) => not_applied(cause, session),
         };
@@ -141,14 +141,16 @@ fn stopped() -> ClientError {
 }
 
 /// The error for a copy that was cancelled.
-fn given_up_error(given_up: GivenUp, last_word: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
-    match last_word {
+fn given_up_error(given_up: GivenUp, last_answer: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
+    match last_answer {
         Some(Ok(Transfer::Undone)) => given_up.error(Outcome::NotApplied),
-        last_word => cancelled_error(given_up, last_word, if committing { Work::Commit } else { Work::InTransaction }),
+        last_answer => {
+            cancelled_error(given_up, last_answer, if committing { Work::Commit } else { Work::InTransaction })
+        }
     }
 }
 
-async fn alone(
+async fn copy_alone(
     context: &Context,
     session: &Session,
     promise: &mut Promise,
@@ -156,7 +158,7 @@ async fn alone(
     flow: &FlowControl,
     committing: &AtomicBool,
 ) -> Result<Transfer, Failure> {
-    if let Err(failure) = begin(context, session, "BEGIN").await {
+    if let Err(failure) = send_begin(context, session, "BEGIN").await {
         // A transaction may be open, so the connection is not used again.
         session.conn.cut();
         return Err(failure);
@@ -164,7 +166,7 @@ async fn alone(
     let transferred = transfer(session, promise, direction, flow).await;
     if matches!(transferred, Ok(Transfer::Complete(_))) {
         committing.store(true, Ordering::Relaxed);
-        end(session, "COMMIT").await?;
+        end_transaction(session, "COMMIT").await?;
     } else if session.conn.is_closed() || !roll_back(context, session).await {
         session.conn.cut();
     }
@@ -172,7 +174,7 @@ async fn alone(
 }
 
 /// Runs the copy in a transaction that is open.
-async fn within(
+async fn copy_in_transaction(
     session: &Session,
     promise: &mut Promise,
     direction: &mut Direction,

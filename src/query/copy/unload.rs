@@ -43,7 +43,7 @@ pub(super) async fn unload(
         bytes += data.len() as u64;
         piece.bin.extend_from_slice(&data);
         if piece.bin.len() >= OUT_PIECE {
-            promise.bytes(&mut piece).await;
+            promise.send_bytes(&mut piece).await;
         }
     }
     // What comes after the data: the end, or an error of a trigger.
@@ -54,7 +54,7 @@ pub(super) async fn unload(
     }
     conn.answered();
     if !piece.bin.is_empty() {
-        promise.bytes(&mut piece).await;
+        promise.send_bytes(&mut piece).await;
     }
     Ok(Finished { row_count: bytes, ..Finished::default() })
 }
