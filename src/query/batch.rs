@@ -1,8 +1,8 @@
 //! Several statements in one flight: each for itself, or all in one transaction.
 //!
-//! What is not prepared yet is prepared first, in one flight. In a transaction BEGIN, the statements and COMMIT travel
-//! together: a statement that fails on the server aborts the transaction, and the COMMIT behind it rolls back. Parameters
-//! can fail before they are sent, so all of them are encoded once before BEGIN goes.
+//! Statements that are not prepared yet are prepared first, in one flight. In a transaction, BEGIN, the statements and
+//! COMMIT travel together: a statement that fails on the server aborts the transaction, and the COMMIT behind it rolls
+//! back. Parameters can be refused before they are sent, so all of them are encoded once before BEGIN is sent.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -28,7 +28,7 @@ use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, 
 use crate::query::single::Query;
 use crate::query::statement::{Statement, check_params};
 
-/// How many times a batch runs because DDL at the same time makes its plans useless.
+/// How often a batch runs at most while DDL makes its plans useless.
 const PLANS: usize = 5;
 
 /// Statements that travel together.
@@ -46,7 +46,7 @@ pub(crate) type Queries = Vec<Box<Query>>;
 pub(crate) enum BatchItems {
     /// Each statement for itself, with an answer of its own.
     Each(Queries),
-    /// In one transaction that begins with this SQL.
+    /// All in one transaction that begins with this SQL.
     Transaction(String, Vec<(Promise, Statement)>),
 }
 
@@ -70,7 +70,7 @@ impl Batch {
         self.fail_at(None, error, node);
     }
 
-    /// `culprit`: the index of the statement that has failed; the promises of the others settle without an error of their own.
+    /// `culprit`: the index of the statement that has failed; the other promises settle without an error of their own.
     fn fail_at(self, culprit: Option<usize>, error: &ClientError, node: Option<usize>) {
         let attempts = self.call.attempts;
         match self.items {
@@ -257,7 +257,7 @@ fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
     }
 }
 
-/// BEGIN, the statements, COMMIT.
+/// Sends BEGIN, the statements and COMMIT.
 async fn transact(
     context: &Context,
     session: &Session,
@@ -286,7 +286,8 @@ async fn transact(
         }
     }
     let mut opening = Opening::new(sql);
-    // A transaction that only reads would succeed on a fenced node: the answer to BEGIN brings news of a fence.
+    // A transaction that only reads would succeed on a fenced node. So BEGIN goes alone: its answer says whether the
+    // node is fenced.
     let may_be_fenced = session.route.must_write() && conn.is_stale();
     if limited || may_be_fenced || !opening.may_go_together(conn) {
         opening.send_alone(context, session).await.map_err(|failure| unsent_failure(session, None, failure))?;
@@ -379,7 +380,7 @@ async fn result_of_transaction(
             Err(failure) => failure,
         };
         let (cause, phase, sequence) = match failure {
-            // All statements have run; COMMIT says whether they last.
+            // All statements have run; the answer to COMMIT says whether their effect lasts.
             Failure::Client(ClientError::TooLarge { limit, .. }) if committed.is_err() => {
                 let outcome = match &committed {
                     Err(Failure::Run { cause, phase, .. }) => verdict(cause, *phase, Work::Commit).outcome(),

@@ -2,9 +2,9 @@
 //!
 //! BEGIN waits for the transaction's first statement and travels with it in one flight. The two are separate messages
 //! to the server, so if BEGIN alone were refused, the statement would take effect outside of any transaction. A cancel
-//! or a timeout can hit just BEGIN, and a standby can refuse its options. So they go one after the other if the statement
-//! has limits, if the session has a `statement_timeout`, and if the statement must be prepared first. The answer to BEGIN
-//! is always checked.
+//! or a timeout can hit just BEGIN, and a standby can refuse its options. So BEGIN and the statement go one after the
+//! other if the statement has limits or must be prepared first, or if the session has a `statement_timeout`. The answer
+//! to BEGIN is always checked.
 //!
 //! Until its first statement is answered, a transaction can begin again on another connection: its caller has seen
 //! nothing of it.
@@ -30,7 +30,7 @@ use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
 use crate::query::statement::Statement;
 use crate::query::transaction::{TransactionCommand, lost_error, refuse_all, result_in_transaction, serve_transaction};
 
-/// A transaction that is to begin.
+/// A transaction that has not begun.
 #[derive(Debug)]
 pub(crate) struct Begin {
     pub(crate) call: Call,
@@ -39,12 +39,12 @@ pub(crate) struct Begin {
     pub(crate) commands: UnboundedReceiver<TransactionCommand>,
     /// The first command, if the connection that got it was lost.
     pub(crate) first: Option<TransactionCommand>,
-    /// The caller does not wait for the connection; the answer to the first statement tells it.
+    /// The caller does not wait for the connection, but for the answer to the first statement.
     pub(crate) managed: bool,
 }
 
 impl Begin {
-    /// Rejects what the transaction was asked for: there will be none.
+    /// Rejects all promises of the transaction.
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
         let is_in_use = self.managed || self.call.promise.is_settled();
         if let Some(first) = self.first {
@@ -74,7 +74,7 @@ impl Begin {
                 }
             };
             let step = match command {
-                // Nothing was sent, so nothing is to be ended.
+                // Nothing was sent, so there is nothing to end.
                 TransactionCommand::Commit(promise, _) | TransactionCommand::Rollback(promise) => {
                     FirstStep::Over(Box::new(move || promise.resolve_empty(node)))
                 }
@@ -156,7 +156,7 @@ impl Begin {
         FirstStep::Begun { aborted }
     }
 
-    /// Gives the transaction back to be begun on another connection.
+    /// Gives the transaction back, to begin on another connection.
     async fn again(mut self: Box<Self>, session: &Session, first: TransactionCommand) -> After<Box<Self>> {
         match &first {
             TransactionCommand::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
@@ -184,7 +184,7 @@ enum FirstStep {
     Failed(ClientError, TransactionCommand),
 }
 
-/// What came of BEGIN and the first statement.
+/// The result of BEGIN and the first statement.
 enum BeginResult {
     /// The statement cannot be sent, and nothing was sent.
     Not(ClientError),
@@ -196,7 +196,7 @@ enum BeginResult {
     Failed(ClientError),
 }
 
-/// BEGIN and the first statement.
+/// Runs BEGIN and the first statement.
 async fn begin_with(
     context: &Context,
     session: &Session,
@@ -233,7 +233,7 @@ async fn begin_with(
         }
         state => return failed_begin(session, ended, state),
     }
-    // The answer to BEGIN has brought the news of a fence.
+    // The answer to BEGIN has said that the node is fenced.
     if session.refuses_writes() {
         fence::why_read_only(&context.cluster, conn, sequence).await;
         return BeginResult::Again;
@@ -241,7 +241,7 @@ async fn begin_with(
     BeginResult::Begun(result_in_transaction(session, ended))
 }
 
-/// BEGIN has failed.
+/// What a failed BEGIN means.
 fn failed_begin(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> BeginResult {
     let failure = match ended {
         // The connection is closed, and with it whatever BEGIN has opened.

@@ -1,8 +1,8 @@
 //! Cancels statements whose time is over or whose caller has given up.
 //!
 //! A cancel request hits whatever its backend is running, so a statement that can be cancelled has its connection to
-//! itself, and the connection rests until the request is over. What the server answers last
-//! counts: a statement may have finished, or be committed but not replicated, when the cancel request arrives.
+//! itself, and the connection rests until the request is over. The last answer of the server counts: a statement may
+//! have finished, or be committed but not replicated, when the cancel request arrives.
 
 use std::future::Future;
 use std::pin::Pin;

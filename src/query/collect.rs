@@ -1,4 +1,4 @@
-//! The rows of a statement: read, packed and handed over, or thrown away when they are too many.
+//! Reads the rows of a statement, packs them and sends them to JavaScript; drops them when they are too many.
 
 use std::pin::{Pin, pin};
 
@@ -15,14 +15,14 @@ use crate::query::Context;
 use crate::query::cancellation::cancel_until_ended;
 use crate::query::promise::{Company, Finished, Promise};
 
-/// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
-/// results, 512 doubles the stall of the event loop).
+/// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
+/// large results, 512 KiB doubled the stall of the event loop.
 const PIECE: usize = 32 << 10;
 
-/// Why rows could not be had.
+/// Why a statement has no result.
 pub(super) enum CollectError {
     Postgres(tokio_postgres::Error),
-    /// The client refuses its rows.
+    /// The client refuses the rows.
     Client(ClientError),
 }
 
@@ -31,8 +31,8 @@ pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == TOO_LARGE)
 }
 
-/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is cancelled.
-/// The last answer of the server says what the statement has done.
+/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is
+/// cancelled. The last answer of the server says what the statement has done.
 async fn drop_rest(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
     let rest = async {
         let mut last_answer = Ok(());
@@ -68,7 +68,7 @@ pub(super) fn outcome_of(last_answer: Option<Result<(), tokio_postgres::Error>>)
     }
 }
 
-/// Reads a statement's rows to their end, and hands them over in pieces.
+/// Reads all rows of a statement, and sends them to JavaScript in pieces.
 pub(super) async fn collect(
     rows: RowStream,
     prepared: &Prepared,

@@ -23,7 +23,7 @@ use crate::query::retry_policy::{Cause, Phase, plan_is_outdated};
 use crate::query::statement::{Statement, bind};
 use crate::query::type_lookup::catalog_with;
 
-/// How many times a statement is prepared because DDL at the same time makes its plan useless.
+/// How often a statement is prepared at most while DDL makes its plan useless.
 const PLANS: usize = 5;
 
 /// What travels ahead of a statement in the same flight.
@@ -57,7 +57,7 @@ pub(super) async fn execute(
                 if let Ahead::Begin(opening) = &mut ahead {
                     Box::pin(opening.send_alone(context, session)).await?;
                 }
-                // Boxed, like everything rare here, since the future of each statement has the size of all its parts.
+                // Boxed, like everything rare here: the future of each statement is as large as all its parts.
                 Box::pin(prepare(context, session, &statement.text)).await?
             }
         };
@@ -68,12 +68,12 @@ pub(super) async fn execute(
             promise.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
-        // The server may have said so with its answer to Parse.
+        // The answer to Parse may have said that the node is read-only.
         if !in_transaction && session.refuses_writes() {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
-        // The answer to Parse has brought the news of a fence, if the server reports it.
+        // After an answer to Parse the reported role is up to date, if the server reports the role.
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }

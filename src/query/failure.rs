@@ -1,5 +1,5 @@
-//! Why work failed on its connection, and the error that its caller gets. What follows from a failure is decided in
-//! `retry_policy`; here the parts of a session that the decision needs are asked, and the error is put together.
+//! Why work failed on its connection, and the error that its caller gets. `retry_policy` decides what follows from a
+//! failure; this file asks the session for what the decision needs, and builds the error.
 
 use std::error::Error as _;
 use std::io;
@@ -14,7 +14,7 @@ use crate::query::cancellation::GivenUp;
 use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, verdict};
 use crate::query::statement::NumberedParamError;
 
-/// The hint where a pooler has lost a statement, or answers to its name with another one.
+/// The hint for the error of a pooler that has lost a prepared statement, or has another one by its name.
 const NAMES: &str = "A connection pooler stands between the client and the server, and does not know its prepared \
     statements: prepare: false in the options of the pool sends statements without names.";
 
@@ -53,16 +53,16 @@ pub(crate) async fn failure(
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
-    // An answer that cannot be parsed has the same kind of error.
+    // An answer that cannot be parsed has an error of the same kind, with other words.
     let is_of_encoding = error.to_string().starts_with("error encoding");
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>())
         && error.kind() == io::ErrorKind::InvalidInput
         && is_of_encoding
     {
-        // The message could not be put together (larger than the protocol allows): nothing was sent.
+        // The message could not be encoded (larger than the protocol allows): nothing was sent.
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
-    // The connection is broken, or its bytes make no sense any more.
+    // The connection is broken, or its bytes cannot be parsed.
     let is_closed = error.is_closed();
     if is_closed {
         session.conn.cut();
@@ -80,7 +80,8 @@ pub(crate) async fn failure(
     Failure::Run { cause, phase, sequence: Some(sequence) }
 }
 
-/// Whether work with this verdict may run again on another connection. Where only the fence can tell, it is asked.
+/// Whether work with this verdict may run again on another connection. If that depends on a fence, the session is
+/// asked.
 pub(super) async fn may_run_again(
     context: &Context,
     session: &Session,

@@ -1,10 +1,10 @@
 //! LISTEN that survives failovers: one connection to the primary for all channels of a pool.
 //!
-//! NOTIFY is neither replicated nor logged, so what is sent between two connections is lost; the event `gap` says so. A
-//! heartbeat shows that the session is alive and on a primary: an old primary that still runs, fenced or cut off, would keep
-//! the session open and silent. When a heartbeat is answered, every notification from before it has arrived, because the
-//! server sends what is pending ahead of its ReadyForQuery. A gap begins with the last such heartbeat and ends when the
-//! server has confirmed the new LISTEN.
+//! NOTIFY is neither replicated nor logged, so notifications between two connections are lost; the event `gap` says so.
+//! A heartbeat shows that the session is alive and on a primary: an old primary that still runs, fenced or cut off,
+//! would keep the session open and silent. When a heartbeat is answered, every notification from before it has arrived,
+//! because the server sends pending notifications ahead of its ReadyForQuery. A gap begins with the last such heartbeat
+//! and ends when the server has confirmed the new LISTEN.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -117,7 +117,8 @@ impl Listener {
             if let Some((conn, notifications)) = self.connect().await? {
                 let began = Instant::now();
                 self.announce_until_lost(conn, notifications).await?;
-                // A server may confirm LISTEN and then end the session, each time: the pause keeps it from being asked at once.
+                // A server may confirm LISTEN and then end the session, each time: without a pause it would be asked at
+                // once.
                 if began.elapsed() < STEADY {
                     sleep(self.losses.next()).await;
                 } else {
@@ -181,7 +182,7 @@ impl Listener {
             }
             tokio::select! {
                 () = sleep(backoff.next()) => {}
-                // A node that appears from now on; the failed attempt itself has made its own node appear.
+                // Only a node that appears from now on counts: the failed attempt has made its own node appear.
                 () = cluster.appeared.notified() => {}
             }
             self.reject_expired();
@@ -239,7 +240,7 @@ impl Listener {
         Ok(())
     }
 
-    /// The server has confirmed all channels: resolves the promises of those who wait, and announces the gap.
+    /// Resolves the promises of the LISTENs that the server has confirmed, and announces the gap.
     fn note_confirmed(&mut self, conn: &Connection) {
         if let Some(Gap { since, from, reason }) = self.gap.take()
             && !self.channels.is_empty()
@@ -288,7 +289,7 @@ impl Listener {
                 return Ok(());
             }
             Ok(Err(error)) => match error.as_db_error().map(ServerError::from) {
-                // FATAL: the session has ended, and the channel is listened to on the next one.
+                // After a FATAL error the next session listens to the channel.
                 Some(refusal) if !refusal.ends_session => {
                     let error = ClientError::Database { error: Box::new(refusal), outcome: Outcome::NotApplied };
                     promise.reject(&error, 1, Some(conn.endpoint.index));

@@ -35,7 +35,7 @@ impl<'a> Opening<'a> {
         Self { sql, state: BeginState::Unsent }
     }
 
-    /// Whether the connection allows to send it together with a statement.
+    /// Whether BEGIN may be sent together with a statement on this connection.
     pub(super) fn may_go_together(&self, conn: &Connection) -> bool {
         // A standby refuses some of BEGIN's options.
         let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
@@ -46,7 +46,7 @@ impl<'a> Opening<'a> {
         self.state == BeginState::Unsent
     }
 
-    /// Sends it, unless it was sent, and waits for the answer. A server that does not report its role (before 14) is
+    /// Sends BEGIN, unless it was sent, and waits for the answer. A server that does not report its role (before 14) is
     /// asked in the same flight whether it is read-only.
     pub(super) async fn send_alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
         if !self.is_unsent() {
@@ -81,7 +81,8 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Sends it ahead of a statement that is sent at once. Its sequence number is the one before that of the statement.
+    /// Sends BEGIN ahead of a statement that is sent at once. BEGIN has the sequence number before that of the
+    /// statement.
     pub(super) fn send_with_statement(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.state = BeginState::SentTogether;
         let sequence = session.conn.sending();
@@ -102,7 +103,7 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Notes that it was refused, and the statement behind it was not.
+    /// Notes that BEGIN was refused, and the statement behind it was not.
     pub(super) fn was_bypassed(&mut self) {
         self.state = BeginState::Bypassed;
     }

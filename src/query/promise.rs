@@ -88,7 +88,8 @@ impl Promise {
         }
     }
 
-    /// Allows a load to send more pieces. `sent`: bytes that were sent to the server; `columns`: those of the table, as JSON.
+    /// Allows a load to send more pieces. `sent`: bytes that were sent to the server; `columns`: those of the table, as
+    /// JSON.
     pub(crate) fn grant(&self, pieces: u32, sent: u64, columns: String) {
         let message = Message { rows: pieces, row_count: sent, ..Message::new(Kind::Grant, self.id) };
         self.queue.push_text(&message, columns);

@@ -1,11 +1,11 @@
-//! Several statements by the simple protocol: what migrations and dumps are made of.
+//! Several statements by the simple protocol: migrations and dumps.
 //!
-//! The server runs them as one transaction, unless the script has BEGIN and COMMIT in it. A script may leave anything in
-//! the session (SET, temporary tables, a search_path), so its connection is not used again; a transaction that it leaves
-//! open is rolled back.
+//! The server runs them as one transaction, unless the script has BEGIN and COMMIT in it. A script may leave anything
+//! in the session (SET, temporary tables, a search_path), so its connection is not used again; a transaction that it
+//! leaves open is rolled back.
 //!
-//! Values come as text, and tokio-postgres keeps the columns' types and the command tags to itself: the
-//! observer of the connection's responses has them. The types are looked up when the script is over, so its results are held until then.
+//! Values come as text. tokio-postgres does not show the types of the columns and the command tags, so the observer of
+//! the responses keeps them. The types are looked up after the script, so its results are held until then.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -35,7 +35,7 @@ use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
 use crate::query::type_lookup::{catalog_with, type_of};
 
-/// Packed bytes after which rows are handed over.
+/// Packed bytes after which rows are sent to JavaScript.
 const PIECE: usize = 32 << 10;
 
 /// A script.
@@ -43,7 +43,7 @@ const PIECE: usize = 32 << 10;
 pub(crate) struct Script {
     pub(crate) call: Call,
     pub(crate) sql: String,
-    /// How its values arrive, if not as the option `types` of the pool says.
+    /// How values arrive, if not as the option `types` of the pool says.
     pub(crate) types: Option<Types>,
 }
 
@@ -53,13 +53,14 @@ impl Progress {
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }
 
-    /// What an error of ours or a limit means, when the server has ended the script: the open transaction is undone.
+    /// The outcome of an error of this client, or of a limit, when the server has ended the script: the open
+    /// transaction is undone.
     fn outcome(self) -> Outcome {
         if self.committed { Outcome::Unknown } else { Outcome::NotApplied }
     }
 }
 
-/// Why a script has failed, and what had run of it.
+/// Why a script has failed, and how much of it had run.
 type ScriptFailure = (Failure, Progress);
 
 fn without_progress(failure: Failure) -> ScriptFailure {
@@ -67,7 +68,7 @@ fn without_progress(failure: Failure) -> ScriptFailure {
 }
 
 impl Script {
-    /// Runs it outside of any transaction.
+    /// Runs the script outside of any transaction.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
@@ -102,7 +103,7 @@ impl Script {
         let verdict = verdict(&cause, phase, Work::Script { progress, reads: session.route.only_reads() });
         if may_run_again(&context, session, verdict, sequence).await {
             if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
-                // The other sessions of the node learn of the fence.
+                // So the other sessions of the node learn of the fence.
                 fence::why_read_only(&context.cluster, &session.conn, sequence).await;
             }
             session.conn.retire();
@@ -112,7 +113,7 @@ impl Script {
         self.call.failed(refused(cause, progress, session, verdict.outcome()), Some(node))
     }
 
-    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
+    /// Runs the script in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
@@ -177,7 +178,7 @@ async fn run_script_alone(
     types: Option<&Types>,
     promise: &mut Promise,
 ) -> Result<Finished, ScriptFailure> {
-    // When this is answered, all that was sent before is answered, too: the observer begins at the beginning of a message.
+    // The answer to SHOW comes after all earlier answers, so the observer begins at the beginning of a message.
     let sequence = session.conn.sending();
     let shown = match session.conn.client.simple_query("SHOW transaction_read_only").await {
         Ok(shown) => shown,
@@ -357,7 +358,7 @@ struct KnownTypes {
     catalog: Arc<Catalog>,
 }
 
-/// Asks about the types of all results, as far as they still exist: a script may have dropped or changed them.
+/// Looks up the types of all results that still exist: a script may have dropped or changed them.
 async fn known_types(session: &Session, answers: &Answers) -> Result<KnownTypes, tokio_postgres::Error> {
     let described = answers.results.iter().filter_map(|answer| columns_of(answer.columns.as_deref()?)).flatten();
     let mut foreign: Vec<u32> =
@@ -378,7 +379,7 @@ async fn known_types(session: &Session, answers: &Answers) -> Result<KnownTypes,
     Ok(KnownTypes { catalog: catalog_with(session, &all).await?, types })
 }
 
-/// Tells the caller all results.
+/// Sends all results to JavaScript.
 async fn send_results(
     context: &Context,
     answers: &Answers,

@@ -24,7 +24,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// With whom it may share its connection.
+    /// With which tasks the statement may share its connection.
     pub(super) fn sharing(&self) -> Sharing {
         let text = &self.statement.text;
         if self.call.cancellation.is_limited() || text.settings_change != SettingsChange::None {

@@ -1,8 +1,8 @@
 //! A transaction that is open, to its COMMIT or ROLLBACK.
 //!
-//! A transaction has its connection to itself and runs its commands one after another. However it ends (COMMIT, ROLLBACK,
-//! its handle is dropped, the pool is closed), the connection is used again only if the server has confirmed that no
-//! transaction is open; if not, it is closed.
+//! A transaction has its connection to itself and runs its commands one after another. However it ends (COMMIT,
+//! ROLLBACK, its handle is dropped, the pool is closed), the connection is used again only if the server has confirmed
+//! that no transaction is open; if not, it is closed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl TransactionCommand {
 struct End {
     /// The server has confirmed that no transaction is open; if not, the connection is closed.
     confirmed: bool,
-    /// Settles the promise of the command that has ended it.
+    /// Settles the promise of the command that has ended the transaction.
     answer: Answer,
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn serve_transaction<T>(
     let End { confirmed, answer } = run_commands(context, session, &mut commands, aborted).await;
     if !confirmed {
         session.conn.cut();
-        // More commands may follow. They are rejected by a task of their own, since this one occupies the connection.
+        // More commands may follow. A task of its own rejects them, because this task occupies the connection.
         drop(tokio::spawn(refuse_all(commands, lost_error(session, Outcome::NotApplied))));
     }
     After::Settled(answer)
@@ -182,7 +182,7 @@ pub(super) fn result_in_transaction(
             let aborts = !matches!(last_answer, Some(Ok(_)));
             Err((cancelled_error(given_up, last_answer, Work::InTransaction), aborts))
         }
-        // The outcome says whether the statement was cancelled; in either case nothing is applied before COMMIT.
+        // Nothing in a transaction is applied before COMMIT. The outcome says whether the statement was cancelled.
         Ended::Itself(Err(Failure::Client(ClientError::TooLarge { limit, outcome }))) => {
             Err((ClientError::TooLarge { limit, outcome: Outcome::NotApplied }, outcome != Outcome::Applied))
         }

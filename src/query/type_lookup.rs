@@ -17,7 +17,7 @@ FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_range r ON (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
 WHERE t.oid = ANY ($1)";
 
-/// How often answers may lead to more questions.
+/// How often the types of an answer may lead to another question.
 const ROUNDS: usize = 32;
 
 /// What is known of the types of the database, with all of `types` in it.

@@ -2,7 +2,7 @@
 //!
 //! A load is a transaction of its own (or part of its caller's), so it leaves all of its rows or none, and how it ended
 //! is never in doubt before COMMIT. JavaScript is asked for data only when the server has said that it is ready: until
-//! then the load may go to another connection. After that the source is used up, and every failure is final.
+//! then the load may go to another connection. After that the source is being used up, and every failure is final.
 
 mod load;
 mod unload;
@@ -50,7 +50,7 @@ impl Copy {
         Self { call, direction: Direction::Out { sql } }
     }
 
-    /// Whether it cannot run again: data of its source was used up, or data was handed to its reader.
+    /// Whether the copy cannot run again: data of its source was used up, or data was handed to its reader.
     fn is_final(&self) -> bool {
         match self.direction {
             Direction::In { begun, .. } => begun,
@@ -58,7 +58,7 @@ impl Copy {
         }
     }
 
-    /// Runs it in a transaction of its own.
+    /// Runs the copy in a transaction of its own.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
@@ -98,7 +98,7 @@ impl Copy {
         self.call.failed(not_applied(cause, session), Some(node))
     }
 
-    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
+    /// Runs the copy in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
     pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
@@ -123,8 +123,8 @@ impl Copy {
     }
 }
 
-/// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why it has ended
-/// the session.
+/// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why the
+/// session has ended.
 fn not_applied(cause: Cause, session: &Session) -> ClientError {
     let outcome = Outcome::NotApplied;
     match cause {
@@ -180,7 +180,8 @@ async fn copy_in_transaction(
     direction: &mut Direction,
     flow: &FlowControl,
 ) -> Result<Transfer, Failure> {
-    // When this is answered, all that was sent before is answered: the observer begins at the beginning of a message.
+    // The answer to an empty query comes after all earlier answers, so the observer begins at the beginning of a
+    // message.
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(failure(session, error, Phase::NotSent, sequence).await);
