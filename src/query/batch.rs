@@ -167,7 +167,7 @@ impl Batch {
             loop {
                 let may_be_outdated = plans < PLANS;
                 let limited = self.call.cancellation.is_limited();
-                match transact(&context, session, sql, items, limited, may_be_outdated).await {
+                match send_transaction(&context, session, sql, items, limited, may_be_outdated).await {
                     Err(BatchFailure::Outdated) => forget_plans(session, items),
                     result => return result,
                 }
@@ -257,8 +257,27 @@ fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
     }
 }
 
+fn check_all_params(
+    items: &[(Promise, Statement)],
+    plans: &HashMap<u32, Arc<Prepared>>,
+    may_be_outdated: bool,
+) -> Result<(), BatchFailure> {
+    for (index, (_, statement)) in items.iter().enumerate() {
+        let Some(plan) = plans.get(&statement.text.id) else { continue };
+        if let Err(error) = check_params(statement, plan) {
+            // The types of the parameters may have changed since the statement was prepared.
+            return Err(if may_be_outdated {
+                BatchFailure::Outdated
+            } else {
+                BatchFailure::Failed(Some(index), error)
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Sends BEGIN, the statements and COMMIT.
-async fn transact(
+async fn send_transaction(
     context: &Context,
     session: &Session,
     sql: &str,
@@ -274,17 +293,7 @@ async fn transact(
             return Err(unsent_failure(session, culprit, failure));
         }
     };
-    for (index, (_, statement)) in items.iter().enumerate() {
-        let Some(plan) = plans.get(&statement.text.id) else { continue };
-        if let Err(error) = check_params(statement, plan) {
-            // The types of the parameters may have changed since the statement was prepared.
-            return Err(if may_be_outdated {
-                BatchFailure::Outdated
-            } else {
-                BatchFailure::Failed(Some(index), error)
-            });
-        }
-    }
+    check_all_params(items, &plans, may_be_outdated)?;
     let mut opening = Opening::new(sql);
     // A transaction that only reads would succeed on a fenced node. So BEGIN goes alone: its answer says whether the
     // node is fenced.
@@ -347,6 +356,22 @@ fn unsent_failure(session: &Session, culprit: Option<usize>, failure: Failure) -
     }
 }
 
+/// What a failure of BEGIN means after all statements were sent. `was_bypassed`: a statement has run all the same.
+fn failure_of_begin(session: &Session, failure: Failure, was_bypassed: bool) -> BatchFailure {
+    match failure {
+        Failure::Client(error) => BatchFailure::Failed(None, error),
+        Failure::Run { cause: Cause::Lost, phase, .. } => {
+            let outcome = verdict(&Cause::Lost, phase, Work::BeforeCommit).outcome();
+            BatchFailure::Failed(None, run_error(Cause::Lost, session, outcome))
+        }
+        Failure::Run { cause: Cause::Server(mut error), .. } if !error.ends_session && was_bypassed => {
+            error.message = format!("{}: BEGIN failed, and statements sent with it took effect", error.message);
+            BatchFailure::Failed(None, ClientError::Database { error, outcome: Outcome::Unknown })
+        }
+        failure @ Failure::Run { .. } => unsent_failure(session, None, failure),
+    }
+}
+
 /// The result of a transaction, from the answers to BEGIN, to the statements and to COMMIT.
 async fn result_of_transaction(
     context: &Context,
@@ -355,20 +380,9 @@ async fn result_of_transaction(
     results: Vec<Result<Finished, Failure>>,
     committed: Result<(), Failure>,
 ) -> Result<Vec<Finished>, BatchFailure> {
-    match begun {
-        Ok(()) => {}
-        Err(Failure::Client(error)) => return Err(BatchFailure::Failed(None, error)),
-        Err(Failure::Run { cause: Cause::Lost, phase, .. }) => {
-            let outcome = verdict(&Cause::Lost, phase, Work::BeforeCommit).outcome();
-            return Err(BatchFailure::Failed(None, run_error(Cause::Lost, session, outcome)));
-        }
-        Err(Failure::Run { cause: Cause::Server(mut error), .. })
-            if !error.ends_session && results.iter().any(Result::is_ok) =>
-        {
-            error.message = format!("{}: BEGIN failed, and statements sent with it took effect", error.message);
-            return Err(BatchFailure::Failed(None, ClientError::Database { error, outcome: Outcome::Unknown }));
-        }
-        Err(failure) => return Err(unsent_failure(session, None, failure)),
+    if let Err(failure) = begun {
+        let was_bypassed = results.iter().any(Result::is_ok);
+        return Err(failure_of_begin(session, failure, was_bypassed));
     }
     let mut finished = Vec::with_capacity(results.len());
     for (index, result) in results.into_iter().enumerate() {

@@ -26,7 +26,7 @@ pub(super) enum CollectError {
     Client(ClientError),
 }
 
-/// Whether the protocol layer has replaced a row that is larger than a result may be by this error.
+/// Whether the protocol layer sent this error in place of a row that is larger than a result may be.
 pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == TOO_LARGE)
 }

@@ -9,7 +9,7 @@
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
 //! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK
 //! - `commit`: COMMIT and ROLLBACK
-//! - `script`: several statements by the simple protocol
+//! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
 //! - `retry_policy`: whether failed work runs again, and if not, its outcome
