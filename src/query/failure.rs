@@ -76,7 +76,7 @@ pub(crate) async fn failure(
         let (node, reason) = (session.conn.endpoint.label(), session.conn.loss_reason());
         return Failure::Client(ClientError::Protocol { node, reason });
     }
-    let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };
+    let cause = if session.conn.was_never_looked_at(sequence) { Cause::Ignored } else { Cause::Lost };
     Failure::Run { cause, phase, sequence: Some(sequence) }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> Cl
             ClientError::ConnectionLost { node, reason: error.brief(), outcome }
         }
         Cause::Server(error) => database_error(error, session, outcome),
-        Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => {
+        Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => {
             let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
         }

@@ -11,7 +11,7 @@ use crate::query::retry_policy::is_retryable;
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(crate) struct Promise {
     id: u32,
     queue: Arc<CompletionQueue>,

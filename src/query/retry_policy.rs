@@ -23,7 +23,7 @@ pub(crate) enum Cause {
     /// The connection broke.
     Lost,
     /// The work was pipelined behind a statement at which the server ended the session, so the server ignored the work.
-    NeverLookedAt,
+    Ignored,
     /// The node was read-only when the work began.
     ReadOnlyBefore,
 }
@@ -110,7 +110,7 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
         // A COMMIT that was refused (a deferred constraint, a serialization failure) has rolled back.
         Work::Commit => Fail(verdict_alone(cause, phase, false).outcome()),
         Work::BeforeCommit => match cause {
-            Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+            Cause::Ignored | Cause::ReadOnlyBefore => Again,
             Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
             // The COMMIT behind the statement has rolled back, or the session ended before the COMMIT.
             Cause::Server(_) => Fail(NotApplied),
@@ -132,7 +132,7 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
     use Outcome::{NotApplied, Unknown};
     use Verdict::{Again, AgainIfFenced, Fail};
     match cause {
-        Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+        Cause::Ignored | Cause::ReadOnlyBefore => Again,
         Cause::Lost if reads || phase == Phase::NotSent => Again,
         Cause::Lost => Fail(Unknown),
         // Certainly not applied, in any phase: the server has undone the work.
@@ -231,8 +231,8 @@ mod tests {
             (Cause::Lost, NotSent,           [Again,         Again,         Again,         NO,    UNKNOWN,       NO]),
             (Cause::Lost, Sent,              [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
             (Cause::Lost, Begun,             [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
-            (Cause::NeverLookedAt, Sent,     [Again,         Again,         Again,         NO,    Again,         NO]),
-            (Cause::NeverLookedAt, Begun,    [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::Ignored, Sent,           [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::Ignored, Begun,          [Again,         Again,         Again,         NO,    Again,         NO]),
             (Cause::ReadOnlyBefore, NotSent, [Again,         Again,         Again,         NO,    Again,         NO]),
             (Cause::ReadOnlyBefore, Begun,   [Again,         Again,         Again,         NO,    Again,         NO]),
             (server("25006"), Sent,          [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
@@ -261,7 +261,7 @@ mod tests {
     fn a_statement_that_travelled_with_its_begin_runs_again_only_if_the_server_has_not_seen_it() {
         let table = [
             (Cause::Lost, NO),
-            (Cause::NeverLookedAt, Again),
+            (Cause::Ignored, Again),
             (Cause::ReadOnlyBefore, Again),
             (server("57P01"), Again),
             (server("25006"), AgainIfFenced),
@@ -282,7 +282,7 @@ mod tests {
             (Cause::Lost,            false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
             (Cause::Lost,            true,   [Again,         Again,      Again]),
             (Cause::ReadOnlyBefore,  false,  [Again,         NO,         UNKNOWN]),
-            (Cause::NeverLookedAt,   false,  [Again,         NO,         UNKNOWN]),
+            (Cause::Ignored,         false,  [Again,         NO,         UNKNOWN]),
             (server("25006"),        false,  [AgainIfFenced, NO,         UNKNOWN]),
             (server("23505"),        false,  [NO,            NO,         UNKNOWN]),
             (server("23505"),        true,   [NO,            NO,         UNKNOWN]),

@@ -191,7 +191,7 @@ pub(super) fn result_in_transaction(
             let outcome = verdict(&cause, phase, Work::InTransaction).outcome();
             let error = match cause {
                 Cause::Server(_) => run_error(cause, session, outcome),
-                Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => lost_error(session, outcome),
+                Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => lost_error(session, outcome),
             };
             Err((error, true))
         }

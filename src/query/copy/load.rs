@@ -253,7 +253,7 @@ impl<'a> Load<'a> {
     async fn refused(&mut self) -> Failure {
         match self.finish().await {
             Err(failure) => failure,
-            Ok(()) => ClientError::Internal("the server sent an error and took the data".into()).into(),
+            Ok(()) => ClientError::Internal("the server sent an error, and then accepted the data".into()).into(),
         }
     }
 
