@@ -94,7 +94,7 @@ impl Dispatcher {
         let promise = call.map(|id| Promise::new(id, self.queue.clone()));
         let Some(pool) = self.pools.get_mut(&number) else {
             if let Some(promise) = promise {
-                promise.fail(&ClientError::PoolClosed, 0, None);
+                promise.reject(&ClientError::PoolClosed, 0, None);
             }
             return;
         };
@@ -105,14 +105,14 @@ impl Dispatcher {
                 let _ = requests.send(Request::Closed(number));
             }
             if let Some(promise) = promise {
-                promise.done_empty(0);
+                promise.resolve_empty(0);
             }
         }));
     }
 
     /// A frame cannot be carried out. Where its caller is unknown, too, id 0 makes JavaScript reject all calls.
     fn refuse(&self, Unreadable { id, reason }: Unreadable) {
-        Promise::new(id.unwrap_or(0), self.queue.clone()).fail(&ClientError::Internal(reason), 0, None);
+        Promise::new(id.unwrap_or(0), self.queue.clone()).reject(&ClientError::Internal(reason), 0, None);
     }
 
     fn take(&mut self, frame: &Frame<'_>) {
@@ -137,7 +137,7 @@ impl Dispatcher {
         };
         let Some(pool) = self.pools.get_mut(&frame.pool) else {
             if wants_answer(frame.operation) {
-                promise().fail(&ClientError::PoolClosed, 0, None);
+                promise().reject(&ClientError::PoolClosed, 0, None);
             }
             return;
         };

@@ -22,7 +22,7 @@ use crate::error::ClientError;
 use crate::pool::prepared::{Shapes, StatementText};
 use crate::pool::router::{PoolStatus, Router};
 use crate::query::Context;
-use crate::query::batch::{Batch, Items};
+use crate::query::batch::{Batch, BatchItems};
 use crate::query::begin::Begin;
 use crate::query::call::Call;
 use crate::query::cancellation::Cancellation;
@@ -166,7 +166,7 @@ impl RunningPool {
 
     pub(super) fn query(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
-            return promise.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+            return promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
         };
         let (params, read_only) = (frame.payload.to_vec(), frame.has(READ_ONLY));
         let describe = frame.has(DESCRIBE);
@@ -191,13 +191,13 @@ impl RunningPool {
         queue: &Arc<CompletionQueue>,
     ) {
         let Some((begin, items)) = frame.items() else {
-            return promise.fail(&ClientError::Internal("unreadable batch".into()), 0, None);
+            return promise.reject(&ClientError::Internal("unreadable batch".into()), 0, None);
         };
         let mut statements = Vec::with_capacity(items.len());
         for item in items {
             let promise = Promise::new(item.id, queue.clone());
             let Some(text) = self.texts.get(&item.statement).cloned() else {
-                promise.fail(&ClientError::Internal("unknown statement".into()), 0, None);
+                promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
                 continue;
             };
             let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
@@ -208,9 +208,9 @@ impl RunningPool {
                 let call = Call::new(promise, self.context.clone(), Cancellation::default());
                 Box::new(Query { call, statement })
             };
-            Items::Each(statements.into_iter().map(query).collect())
+            BatchItems::Each(statements.into_iter().map(query).collect())
         } else {
-            Items::Transaction(begin, statements)
+            BatchItems::Transaction(begin, statements)
         };
         let call = Call::new(promise, self.context.clone(), cancellation);
         self.router.submit(Job::Batch(Box::new(Batch { call, items })));
@@ -236,7 +236,7 @@ impl RunningPool {
         let target = match serde_json::from_slice(frame.payload) {
             Ok(target) => target,
             Err(error) => {
-                promise.fail(&ClientError::Internal(error.to_string()), 0, None);
+                promise.reject(&ClientError::Internal(error.to_string()), 0, None);
                 return None;
             }
         };

@@ -28,7 +28,7 @@ const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
 
 /// Asks the session in which the statement `refused` got 25006. If its node is fenced, the pool drops all connections
 /// to it at once.
-pub(crate) async fn judge(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> ReadOnlyReason {
+pub(crate) async fn why_read_only(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> ReadOnlyReason {
     let asked = timeout(cluster.connect_timeout(), conn.client.simple_query(QUESTION)).await;
     let Ok(Ok(messages)) = asked else { return ReadOnlyReason::Fenced };
     let row = messages.iter().find_map(|message| match message {

@@ -2,9 +2,9 @@
 //!
 //! BEGIN waits for the transaction's first statement and travels with it in one flight. The two are separate messages
 //! to the server, so if BEGIN alone were refused, the statement would take effect outside of any transaction. A cancel
-//! or a timeout can hit just BEGIN, and a standby can refuse its options. So they go one after the other if the statement
-//! has limits, if the session has a `statement_timeout`, and if the statement must be prepared first. The answer to BEGIN
-//! is always checked.
+//! or a timeout can hit just BEGIN, and a standby can refuse its options. So BEGIN and the statement go one after the
+//! other if the statement has limits or must be prepared first, or if the session has a `statement_timeout`. The answer
+//! to BEGIN is always checked.
 //!
 //! Until its first statement is answered, a transaction can begin again on another connection: its caller has seen
 //! nothing of it.
@@ -24,13 +24,13 @@ use crate::query::call::Call;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, run_error};
-use crate::query::opening::{BeginState, Opening, begin};
+use crate::query::opening::{BeginState, Opening, send_begin};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
 use crate::query::statement::Statement;
-use crate::query::transaction::{TransactionCommand, lost, refuse_all, serve, settled};
+use crate::query::transaction::{TransactionCommand, lost_error, refuse_all, result_in_transaction, serve_transaction};
 
-/// A transaction that is to begin.
+/// A transaction that has not begun.
 #[derive(Debug)]
 pub(crate) struct Begin {
     pub(crate) call: Call,
@@ -39,12 +39,12 @@ pub(crate) struct Begin {
     pub(crate) commands: UnboundedReceiver<TransactionCommand>,
     /// The first command, if the connection that got it was lost.
     pub(crate) first: Option<TransactionCommand>,
-    /// The caller does not wait for the connection; the answer to the first statement tells it.
+    /// The caller does not wait for the connection, but for the answer to the first statement.
     pub(crate) managed: bool,
 }
 
 impl Begin {
-    /// Rejects what the transaction was asked for: there will be none.
+    /// Rejects all promises of the transaction.
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
         let is_in_use = self.managed || self.call.promise.is_settled();
         if let Some(first) = self.first {
@@ -62,7 +62,7 @@ impl Begin {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
         if !self.managed {
-            self.call.promise.done_early(node);
+            self.call.promise.resolve_early(node);
         }
         loop {
             let command = match self.first.take() {
@@ -74,11 +74,11 @@ impl Begin {
                 }
             };
             let step = match command {
-                // Nothing was sent, so nothing is to be ended.
+                // Nothing was sent, so there is nothing to end.
                 TransactionCommand::Commit(promise, _) | TransactionCommand::Rollback(promise) => {
-                    Step::Over(Box::new(move || promise.done_empty(node)))
+                    FirstStep::Over(Box::new(move || promise.resolve_empty(node)))
                 }
-                TransactionCommand::Abandon => Step::Over(Box::new(|| ())),
+                TransactionCommand::Abandon => FirstStep::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,
                 TransactionCommand::Query { promise, statement, cancellation } => {
                     self.first_statement(session, promise, statement, cancellation).await
@@ -86,20 +86,20 @@ impl Begin {
                 command => self.first_other(session, command).await,
             };
             match step {
-                Step::Wait => {}
-                Step::Over(answer) => {
-                    self.call.promise.done_early(node);
+                FirstStep::Wait => {}
+                FirstStep::Over(answer) => {
+                    self.call.promise.resolve_early(node);
                     return After::Settled(answer);
                 }
-                Step::Begun { aborted } => {
-                    self.call.promise.done_early(node);
-                    return serve(&context, session, self.commands, aborted).await;
+                FirstStep::Begun { aborted } => {
+                    self.call.promise.resolve_early(node);
+                    return serve_transaction(&context, session, self.commands, aborted).await;
                 }
-                Step::Again(command) => {
+                FirstStep::Again(command) => {
                     session.conn.cut();
                     return self.again(session, command).await;
                 }
-                Step::Failed(error, command) => {
+                FirstStep::Failed(error, command) => {
                     session.conn.cut();
                     self.first = Some(command);
                     return After::Settled(Box::new(move || self.fail(&error, Some(node))));
@@ -114,49 +114,49 @@ impl Begin {
         mut promise: Promise,
         statement: Statement,
         cancellation: Cancellation,
-    ) -> Step {
+    ) -> FirstStep {
         let node = Some(session.conn.endpoint.index);
-        match open(&self.call.context, session, &self.sql, &statement, &mut promise, &cancellation).await {
-            Opened::Not(error) => {
-                promise.fail(&error, 1, node);
-                Step::Wait
+        match begin_with(&self.call.context, session, &self.sql, &statement, &mut promise, &cancellation).await {
+            BeginResult::Not(error) => {
+                promise.reject(&error, 1, node);
+                FirstStep::Wait
             }
-            Opened::Begun(Ok(finished)) => {
-                promise.done(finished, session.conn.endpoint.index);
-                Step::Begun { aborted: false }
+            BeginResult::Begun(Ok(finished)) => {
+                promise.resolve(finished, session.conn.endpoint.index);
+                FirstStep::Begun { aborted: false }
             }
-            Opened::Begun(Err((error, spoils))) => {
-                promise.fail(&error, self.call.attempts, node);
-                Step::Begun { aborted: spoils }
+            BeginResult::Begun(Err((error, aborts))) => {
+                promise.reject(&error, self.call.attempts, node);
+                FirstStep::Begun { aborted: aborts }
             }
-            Opened::Again => {
+            BeginResult::Again => {
                 promise.start_again();
-                Step::Again(TransactionCommand::Query { promise, statement, cancellation })
+                FirstStep::Again(TransactionCommand::Query { promise, statement, cancellation })
             }
-            Opened::Failed(error) => {
-                Step::Failed(error, TransactionCommand::Query { promise, statement, cancellation })
+            BeginResult::Failed(error) => {
+                FirstStep::Failed(error, TransactionCommand::Query { promise, statement, cancellation })
             }
         }
     }
 
     /// Runs a copy or a script as the first command, after BEGIN has been answered.
-    async fn first_other(&self, session: &Arc<Session>, command: TransactionCommand) -> Step {
-        if let Err(failure) = begin(&self.call.context, session, &self.sql).await {
-            return match not_opened(session, Ended::Itself(Err(failure)), BeginState::Sent) {
-                Opened::Failed(error) => Step::Failed(error, command),
-                _ => Step::Again(command),
+    async fn first_other(&self, session: &Arc<Session>, command: TransactionCommand) -> FirstStep {
+        if let Err(failure) = send_begin(&self.call.context, session, &self.sql).await {
+            return match failed_begin(session, Ended::Itself(Err(failure)), BeginState::Sent) {
+                BeginResult::Failed(error) => FirstStep::Failed(error, command),
+                _ => FirstStep::Again(command),
             };
         }
         let mut aborted = false;
         match command {
-            TransactionCommand::Copy(copy) => copy.run_within(session, &mut aborted).await,
-            TransactionCommand::Script(script) => script.run_within(session, &mut aborted).await,
-            other => return Step::Again(other),
+            TransactionCommand::Copy(copy) => copy.run_in_transaction(session, &mut aborted).await,
+            TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
+            other => return FirstStep::Again(other),
         }
-        Step::Begun { aborted }
+        FirstStep::Begun { aborted }
     }
 
-    /// Gives the transaction back to be begun on another connection.
+    /// Gives the transaction back, to begin on another connection.
     async fn again(mut self: Box<Self>, session: &Session, first: TransactionCommand) -> After<Box<Self>> {
         match &first {
             TransactionCommand::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
@@ -171,7 +171,7 @@ impl Begin {
 }
 
 /// What follows from the first command.
-enum Step {
+enum FirstStep {
     /// The command could not be sent; the next one is the first.
     Wait,
     /// The transaction ended before it began.
@@ -184,8 +184,8 @@ enum Step {
     Failed(ClientError, TransactionCommand),
 }
 
-/// What came of BEGIN and the first statement.
-enum Opened {
+/// The result of BEGIN and the first statement.
+enum BeginResult {
     /// The statement cannot be sent, and nothing was sent.
     Not(ClientError),
     /// The transaction is open. An error comes with whether it has aborted the transaction.
@@ -196,24 +196,24 @@ enum Opened {
     Failed(ClientError),
 }
 
-/// BEGIN and the first statement.
-async fn open(
+/// Runs BEGIN and the first statement.
+async fn begin_with(
     context: &Context,
     session: &Session,
     sql: &str,
     statement: &Statement,
     promise: &mut Promise,
     cancellation: &Cancellation,
-) -> Opened {
-    if let Some(given_up) = cancellation.has_ended(Instant::now()) {
-        return Opened::Not(given_up.error(Outcome::NotApplied));
+) -> BeginResult {
+    if let Some(given_up) = cancellation.reached_limit(Instant::now()) {
+        return BeginResult::Not(given_up.error(Outcome::NotApplied));
     }
     let conn = &session.conn;
     let mut opening = Opening::new(sql);
     let together = !cancellation.is_limited() && opening.may_go_together(conn);
     let work = async {
         if !together {
-            opening.alone(context, session).await?;
+            opening.send_alone(context, session).await?;
         }
         execute(context, session, statement, promise, Ahead::Begin(&mut opening), true).await
     };
@@ -226,43 +226,45 @@ async fn open(
     match opening.state {
         BeginState::Open => {}
         BeginState::Unsent => {
-            return match settled(session, ended) {
-                Ok(_) => Opened::Not(ClientError::Internal("a statement ran without its BEGIN".into())),
-                Err((error, _)) => Opened::Not(error),
+            return match result_in_transaction(session, ended) {
+                Ok(_) => BeginResult::Not(ClientError::Internal("a statement ran without its BEGIN".into())),
+                Err((error, _)) => BeginResult::Not(error),
             };
         }
-        state => return not_opened(session, ended, state),
+        state => return failed_begin(session, ended, state),
     }
-    // The answer to BEGIN has brought the news of a fence.
+    // The answer to BEGIN has said that the node is fenced.
     if session.refuses_writes() {
-        fence::judge(&context.cluster, conn, sequence).await;
-        return Opened::Again;
+        fence::why_read_only(&context.cluster, conn, sequence).await;
+        return BeginResult::Again;
     }
-    Opened::Begun(settled(session, ended))
+    BeginResult::Begun(result_in_transaction(session, ended))
 }
 
-/// BEGIN has failed.
-fn not_opened(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> Opened {
+/// What a failed BEGIN means.
+fn failed_begin(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> BeginResult {
     let failure = match ended {
         // The connection is closed, and with it whatever BEGIN has opened.
-        Ended::GivenUp(given_up, _) => return Opened::Failed(given_up.error(Outcome::NotApplied)),
-        Ended::Itself(Ok(_)) => return Opened::Failed(lost(session, Outcome::Unknown)),
+        Ended::GivenUp(given_up, _) => return BeginResult::Failed(given_up.error(Outcome::NotApplied)),
+        Ended::Itself(Ok(_)) => return BeginResult::Failed(lost_error(session, Outcome::Unknown)),
         Ended::Itself(Err(failure)) => failure,
     };
     match failure {
-        Failure::Client(error) => Opened::Failed(error),
+        Failure::Client(error) => BeginResult::Failed(error),
         Failure::Run { cause: Cause::Server(mut error), .. } if state == BeginState::Bypassed => {
             error.message =
                 format!("{}: BEGIN failed, and the statement sent with it took effect by itself", error.message);
-            Opened::Failed(ClientError::Database { error, outcome: Outcome::Applied })
+            BeginResult::Failed(ClientError::Database { error, outcome: Outcome::Applied })
         }
         // Nothing of a transaction that was not opened lasts.
         Failure::Run { cause, phase, .. } => {
             let together = state == BeginState::SentTogether;
             match verdict(&cause, phase, if together { Work::OpeningWithStatement } else { Work::Opening }) {
-                Verdict::Again | Verdict::AgainIfFenced => Opened::Again,
-                Verdict::Fail(outcome) if matches!(cause, Cause::Lost) => Opened::Failed(lost(session, outcome)),
-                Verdict::Fail(outcome) => Opened::Failed(run_error(cause, session, outcome)),
+                Verdict::Again | Verdict::AgainIfFenced => BeginResult::Again,
+                Verdict::Fail(outcome) if matches!(cause, Cause::Lost) => {
+                    BeginResult::Failed(lost_error(session, outcome))
+                }
+                Verdict::Fail(outcome) => BeginResult::Failed(run_error(cause, session, outcome)),
             }
         }
     }

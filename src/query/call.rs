@@ -1,4 +1,4 @@
-//! What every job carries: whom to tell, its route, its limits, and how often it was tried.
+//! What every job carries: its promise, its route, its limits, and how often it was tried.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,16 +50,16 @@ impl Call {
     }
 
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
-        self.promise.fail(error, self.attempts, node);
+        self.promise.reject(error, self.attempts, node);
     }
 
-    /// Like [`Self::fail`], when the connection is free.
+    /// Like [`Self::fail`], but rejects when the connection is free again.
     pub(crate) fn failed<T>(self, error: ClientError, node: Option<usize>) -> After<T> {
         After::Settled(Box::new(move || self.fail(&error, node)))
     }
 
-    /// The error for work that found no connection in time. If a node suits, and one connection after the other to it was
-    /// lost, "no node" would mislead: the last loss is the error.
+    /// The error for work that found no connection in time. If a node suits, but each connection to the node was lost,
+    /// "no node" would mislead: the last loss is the error.
     pub(super) fn error_without_connection(&self, error: ClientError) -> ClientError {
         match (&error, &self.lost) {
             (ClientError::NoPrimary { .. }, Some((node, reason))) if !self.context.cluster.lacks_node(self.route) => {
@@ -70,22 +70,22 @@ impl Call {
         }
     }
 
-    /// Starts the time to find a connection in.
+    /// Starts the time in which a connection must be found.
     pub(crate) fn renew(&mut self) {
         self.submitted = Instant::now();
         self.deadline = self.submitted + self.context.acquire_timeout;
         self.retried = false;
     }
 
-    /// Prepares another attempt. The time to find a connection counts from the first failure. From the second failure on
-    /// there is a pause: the server may fail each time.
+    /// Prepares another attempt. The time to find a connection counts from the first failure. From the second failure
+    /// on there is a pause: the server may fail each time.
     pub(crate) async fn prepare_retry(&mut self, session: &Session) {
         self.promise.start_again();
         self.lost = Some((session.conn.endpoint.label(), session.conn.loss_reason()));
         if self.attempts > 1 {
             tokio::select! {
                 () = sleep(self.backoff.next()) => {}
-                _ = self.cancellation.ends() => {}
+                _ = self.cancellation.wait_for_limit() => {}
             }
         }
         if !std::mem::replace(&mut self.retried, true) {

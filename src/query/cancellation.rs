@@ -1,8 +1,8 @@
 //! Cancels statements whose time is over or whose caller has given up.
 //!
 //! A cancel request hits whatever its backend is running, so a statement that can be cancelled has its connection to
-//! itself, and the connection rests until the request is over. What the server answers last
-//! counts: a statement may have finished, or be committed but not replicated, when the cancel request arrives.
+//! itself, and the connection rests until the request is over. The last answer of the server counts: a statement may
+//! have finished, or be committed but not replicated, when the cancel request arrives.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::error::{ClientError, Outcome};
 use crate::query::flow_control::FlowControl;
 
 /// How long to wait for the last answer of the server.
-const LAST_WORD: Duration = Duration::from_secs(2);
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 /// A server that has not begun the statement yet ignores a cancel request, so it is repeated: after this time, then
 /// after twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -80,7 +80,7 @@ impl Cancellation {
     }
 
     /// The limit that has been reached, if one has.
-    pub(crate) fn has_ended(&self, now: Instant) -> Option<GivenUp> {
+    pub(crate) fn reached_limit(&self, now: Instant) -> Option<GivenUp> {
         if self.abort.as_ref().is_some_and(|abort| abort.has_fired()) {
             return Some(GivenUp::Aborted);
         }
@@ -92,7 +92,7 @@ impl Cancellation {
         self.given_up.as_ref()?.get().copied()
     }
 
-    pub(super) async fn ends(&self) -> GivenUp {
+    pub(super) async fn wait_for_limit(&self) -> GivenUp {
         let timed_out = async {
             match self.expires {
                 Some((at, timeout_ms)) => {
@@ -139,32 +139,32 @@ pub(crate) async fn with_cancellation<T>(
     let given_up = tokio::select! {
         biased;
         result = work.as_mut() => return Ended::Itself(result),
-        given_up = cancellation.ends() => given_up,
+        given_up = cancellation.wait_for_limit() => given_up,
     };
     if let Some(flow) = &cancellation.flow {
         flow.close();
         if flow.ends_itself
-            && let Ok(last_word) = timeout(FIRST_PAUSE, work.as_mut()).await
+            && let Ok(last_answer) = timeout(FIRST_PAUSE, work.as_mut()).await
         {
-            return Ended::GivenUp(given_up, Some(last_word));
+            return Ended::GivenUp(given_up, Some(last_answer));
         }
     }
-    Ended::GivenUp(given_up, give_up(conn, work).await)
+    Ended::GivenUp(given_up, cancel_until_ended(conn, work).await)
 }
 
 /// Sends cancel requests until `work` ends. None: the server stays silent, and the connection is cut.
-pub(super) async fn give_up<T>(conn: &Connection, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    let deadline = tokio::time::Instant::now() + LAST_WORD;
+pub(super) async fn cancel_until_ended<T>(conn: &Connection, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let deadline = tokio::time::Instant::now() + LAST_ANSWER;
     let mut pause = FIRST_PAUSE;
     loop {
-        let (last_word, cancelled) = tokio::join!(timeout(pause, work.as_mut()), timeout_at(deadline, conn.cancel()));
-        let silent = last_word.is_err() && tokio::time::Instant::now() >= deadline;
+        let (last_answer, cancelled) = tokio::join!(timeout(pause, work.as_mut()), timeout_at(deadline, conn.cancel()));
+        let silent = last_answer.is_err() && tokio::time::Instant::now() >= deadline;
         if silent || !matches!(cancelled, Ok(Ok(()))) {
             // A cancel request that is still on its way could hit the next statement.
             conn.cut();
         }
-        if last_word.is_ok() || silent {
-            return last_word.ok();
+        if last_answer.is_ok() || silent {
+            return last_answer.ok();
         }
         pause *= 2;
     }

@@ -1,4 +1,4 @@
-//! The rows of a statement: read, packed and handed over, or thrown away when they are too many.
+//! Reads the rows of a statement, packs them and sends them to JavaScript; drops them when they are too many.
 
 use std::pin::{Pin, pin};
 
@@ -12,54 +12,54 @@ use crate::pool::prepared::{Prepared, Shapes};
 use crate::pool::session::Session;
 use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::query::Context;
-use crate::query::cancellation::give_up;
+use crate::query::cancellation::cancel_until_ended;
 use crate::query::promise::{Company, Finished, Promise};
 
-/// Packed bytes after which rows are handed over although more will come. 32 KiB was best (8 costs 20 % on large
-/// results, 512 doubles the stall of the event loop).
+/// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
+/// large results, 512 KiB doubled the stall of the event loop.
 const PIECE: usize = 32 << 10;
 
-/// Why rows could not be had.
-pub(super) enum Collect {
-    Lost(tokio_postgres::Error),
-    /// The client refuses its rows.
-    Ours(ClientError),
+/// Why a statement has no result.
+pub(super) enum CollectError {
+    Postgres(tokio_postgres::Error),
+    /// The client refuses the rows.
+    Client(ClientError),
 }
 
-/// Whether the protocol layer has replaced a row that is larger than a result may be by this error.
+/// Whether the protocol layer sent this error in place of a row that is larger than a result may be.
 pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == TOO_LARGE)
 }
 
-/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is cancelled.
-/// The last answer of the server says what the statement has done.
-async fn throw_away(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
+/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is
+/// cancelled. The last answer of the server says what the statement has done.
+async fn drop_rest(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
     let rest = async {
-        let mut last_word = Ok(());
+        let mut last_answer = Ok(());
         while let Some(row) = rows.next().await {
             match row {
                 Err(error) if error.as_db_error().is_none() => return Err(error),
-                Err(error) if !is_too_large(&error) => last_word = Err(error),
+                Err(error) if !is_too_large(&error) => last_answer = Err(error),
                 _ => {}
             }
         }
-        last_word
+        last_answer
     };
     let mut rest = pin!(rest);
-    let last_word = if session.has_one_user() && promise.company != Company::OfItsBatch {
+    let last_answer = if session.has_one_user() && promise.company != Company::OfItsBatch {
         session.pause_sharing();
-        let last_word = give_up(&session.conn, rest).await;
+        let last_answer = cancel_until_ended(&session.conn, rest).await;
         session.resume_sharing();
-        last_word
+        last_answer
     } else {
         Some(rest.as_mut().await)
     };
-    ClientError::TooLarge { limit, outcome: outcome_of(last_word) }
+    ClientError::TooLarge { limit, outcome: outcome_of(last_answer) }
 }
 
 /// What a statement whose result was too large has done.
-pub(super) fn outcome_of(last_word: Option<Result<(), tokio_postgres::Error>>) -> Outcome {
-    match last_word {
+pub(super) fn outcome_of(last_answer: Option<Result<(), tokio_postgres::Error>>) -> Outcome {
+    match last_answer {
         Some(Ok(())) => Outcome::Applied,
         Some(Err(error)) if error.as_db_error().is_some_and(|error| !ServerError::from(error).ends_session) => {
             Outcome::NotApplied
@@ -68,14 +68,14 @@ pub(super) fn outcome_of(last_word: Option<Result<(), tokio_postgres::Error>>) -
     }
 }
 
-/// Reads a statement's rows to their end, and hands them over in pieces.
+/// Reads all rows of a statement, and sends them to JavaScript in pieces.
 pub(super) async fn collect(
     rows: RowStream,
     prepared: &Prepared,
     context: &Context,
     session: &Session,
     promise: &mut Promise,
-) -> Result<Finished, Collect> {
+) -> Result<Finished, CollectError> {
     let mut stream = pin!(rows);
     let shapes = &context.shapes;
     let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
@@ -89,17 +89,17 @@ pub(super) async fn collect(
         let row = match row {
             Ok(row) => row,
             Err(error) if is_too_large(&error) => {
-                return Err(Collect::Ours(Box::pin(throw_away(stream, session, promise, limit)).await));
+                return Err(CollectError::Client(Box::pin(drop_rest(stream, session, promise, limit)).await));
             }
             Err(error) if error.code().is_some_and(|code| code.code() == COLUMNS_CHANGED) => {
                 unreadable = Some(ClientError::ColumnsChanged);
                 continue;
             }
-            Err(error) => return Err(Collect::Lost(error)),
+            Err(error) => return Err(CollectError::Postgres(error)),
         };
         bytes += row.raw_size_bytes();
         if bytes > most {
-            return Err(Collect::Ours(Box::pin(throw_away(stream, session, promise, limit)).await));
+            return Err(CollectError::Client(Box::pin(drop_rest(stream, session, promise, limit)).await));
         }
         // After a row that cannot be read, or when the reader has left, the rest is read and dropped.
         if unreadable.is_some() || promise.reader_has_left() {
@@ -112,12 +112,12 @@ pub(super) async fn collect(
         rows += 1;
         total += 1;
         if packer.byte_len() > PIECE || rows >= promise.piece_rows() {
-            promise.rows(rows, prepared.shape.id, &mut packer).await;
+            promise.send_rows(rows, prepared.shape.id, &mut packer).await;
             rows = 0;
         }
     }
     if let Some(error) = unreadable {
-        return Err(Collect::Ours(error));
+        return Err(CollectError::Client(error));
     }
     let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);

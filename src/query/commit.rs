@@ -1,4 +1,4 @@
-//! The end of a transaction: COMMIT and ROLLBACK, and whether the server has done what it was told.
+//! The end of a transaction: COMMIT and ROLLBACK, and whether the server has carried them out.
 
 use tokio::time::timeout;
 
@@ -22,14 +22,14 @@ pub(super) fn aborted_error() -> ClientError {
     ClientError::Database { error: Box::new(aborted()), outcome: Outcome::NotApplied }
 }
 
-/// Rolls back. Returns whether the server has confirmed it in time; if not, the caller cuts the connection, and the server
-/// rolls back because of that.
+/// Rolls back. Returns whether the server has confirmed it in time; if not, the caller cuts the connection, and the
+/// server rolls back because of that.
 pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
-    timeout(context.acquire_timeout, end(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
+    timeout(context.acquire_timeout, end_transaction(session, "ROLLBACK")).await.is_ok_and(|ended| ended.is_ok())
 }
 
 /// Runs COMMIT or ROLLBACK, which is sent when the future is first polled.
-pub(super) async fn end(session: &Session, sql: &str) -> Result<(), Failure> {
+pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();

@@ -15,15 +15,15 @@ use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::{Prepared, StatementText};
 use crate::pool::session::Session;
 use crate::query::Context;
-use crate::query::collect::{Collect, collect};
+use crate::query::collect::{CollectError, collect};
 use crate::query::failure::{Failure, failure};
-use crate::query::opening::{Opening, says_on};
+use crate::query::opening::{Opening, is_on};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, plan_is_outdated};
 use crate::query::statement::{Statement, bind};
 use crate::query::type_lookup::catalog_with;
 
-/// How many times a statement is prepared because DDL at the same time makes its plan useless.
+/// How often a statement is prepared at most while DDL makes its plan useless.
 const PLANS: usize = 5;
 
 /// What travels ahead of a statement in the same flight.
@@ -55,25 +55,25 @@ pub(super) async fn execute(
             Some(plan) => plan,
             None => {
                 if let Ahead::Begin(opening) = &mut ahead {
-                    Box::pin(opening.alone(context, session)).await?;
+                    Box::pin(opening.send_alone(context, session)).await?;
                 }
-                // Boxed, like everything rare here, since the future of each statement has the size of all its parts.
+                // Boxed, like everything rare here: the future of each statement is as large as all its parts.
                 Box::pin(prepare(context, session, &statement.text)).await?
             }
         };
         if statement.describe {
             if let Ahead::Begin(opening) = &mut ahead {
-                Box::pin(opening.alone(context, session)).await?;
+                Box::pin(opening.send_alone(context, session)).await?;
             }
             promise.grant(0, 0, plan.statement.params().iter().map(describe_type).collect::<Value>().to_string());
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
-        // The server may have said so with its answer to Parse.
+        // The answer to Parse may have said that the node is read-only.
         if !in_transaction && session.refuses_writes() {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
-        // The answer to Parse has brought the news of a fence, if the server reports it.
+        // After an answer to Parse the reported role is up to date, if the server reports the role.
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }
@@ -164,12 +164,12 @@ pub(super) async fn run(
     // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
         Ahead::Begin(opening) if opening.is_unsent() => {
-            let begin = opening.ahead(session);
+            let begin = opening.send_with_statement(session);
             let sequence = conn.sending();
             let (begun, started) = Box::pin(future::join(begin, start)).await;
             if let Err(failure) = begun {
                 if let Ok(rows) = started {
-                    read_to_the_end(rows).await;
+                    drop_rows(rows).await;
                     opening.was_bypassed();
                 }
                 return Err(failure);
@@ -191,8 +191,8 @@ pub(super) async fn run(
             return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }
     };
-    if shown.is_some_and(|messages| says_on(&messages)) {
-        return Box::pin(read_only_before(session, rows, sequence)).await;
+    if shown.is_some_and(|messages| is_on(&messages)) {
+        return Box::pin(fail_as_read_only(session, rows, sequence)).await;
     }
     let finished = collect(rows, prepared, context, session, promise).await;
     let busy_us = session.conn.answered_in(sequence);
@@ -205,14 +205,14 @@ pub(super) async fn run(
             statement.text.record_run(busy_us);
             Ok(finished)
         }
-        Err(Collect::Ours(error)) => Err(Failure::Client(error)),
-        Err(Collect::Lost(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
+        Err(CollectError::Client(error)) => Err(Failure::Client(error)),
+        Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }
 
 /// The statement began on a node that was read-only. It wrote nothing, and its rows, which may be old, are dropped.
-async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence) -> Result<Finished, Failure> {
-    read_to_the_end(rows).await;
+async fn fail_as_read_only(session: &Session, rows: RowStream, sequence: Sequence) -> Result<Finished, Failure> {
+    drop_rows(rows).await;
     session.conn.answered();
     let role = session.conn.role();
     let lifted = session.conn.role_changed_since(sequence) && !role.read_only && !role.in_recovery;
@@ -225,7 +225,7 @@ async fn read_only_before(session: &Session, rows: RowStream, sequence: Sequence
     Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Begun, sequence: Some(sequence) })
 }
 
-async fn read_to_the_end(rows: RowStream) {
+async fn drop_rows(rows: RowStream) {
     let mut rows = pin!(rows);
     while rows.next().await.is_some_and(|row| row.is_ok()) {}
 }

@@ -1,5 +1,5 @@
-//! Why work failed on its connection, and the error that its caller gets. What follows from a failure is decided in
-//! `retry_policy`; here the parts of a session that the decision needs are asked, and the error is put together.
+//! Why work failed on its connection, and the error that its caller gets. `retry_policy` decides what follows from a
+//! failure; this file asks the session for what the decision needs, and builds the error.
 
 use std::error::Error as _;
 use std::io;
@@ -14,7 +14,7 @@ use crate::query::cancellation::GivenUp;
 use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, verdict};
 use crate::query::statement::NumberedParamError;
 
-/// The hint where a pooler has lost a statement, or answers to its name with another one.
+/// The hint for the error of a pooler that has lost a prepared statement, or has another one by its name.
 const NAMES: &str = "A connection pooler stands between the client and the server, and does not know its prepared \
     statements: prepare: false in the options of the pool sends statements without names.";
 
@@ -53,16 +53,16 @@ pub(crate) async fn failure(
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
-    // An answer that cannot be parsed has the same kind of error.
+    // An answer that cannot be parsed has an error of the same kind, with other words.
     let is_of_encoding = error.to_string().starts_with("error encoding");
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>())
         && error.kind() == io::ErrorKind::InvalidInput
         && is_of_encoding
     {
-        // The message could not be put together (larger than the protocol allows): nothing was sent.
+        // The message could not be encoded (larger than the protocol allows): nothing was sent.
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
     }
-    // The connection is broken, or its bytes make no sense any more.
+    // The connection is broken, or its bytes cannot be parsed.
     let is_closed = error.is_closed();
     if is_closed {
         session.conn.cut();
@@ -76,11 +76,12 @@ pub(crate) async fn failure(
         let (node, reason) = (session.conn.endpoint.label(), session.conn.loss_reason());
         return Failure::Client(ClientError::Protocol { node, reason });
     }
-    let cause = if session.conn.was_never_looked_at(sequence) { Cause::NeverLookedAt } else { Cause::Lost };
+    let cause = if session.conn.was_never_looked_at(sequence) { Cause::Ignored } else { Cause::Lost };
     Failure::Run { cause, phase, sequence: Some(sequence) }
 }
 
-/// Whether work with this verdict may run again on another connection. Where only the fence can tell, it is asked.
+/// Whether work with this verdict may run again on another connection. If that depends on a fence, the session is
+/// asked.
 pub(super) async fn may_run_again(
     context: &Context,
     session: &Session,
@@ -90,7 +91,7 @@ pub(super) async fn may_run_again(
     match (verdict, sequence) {
         (Verdict::Again, _) => true,
         (Verdict::AgainIfFenced, Some(sequence)) if session.route.must_write() => {
-            fence::judge(&context.cluster, &session.conn, sequence).await == ReadOnlyReason::Fenced
+            fence::why_read_only(&context.cluster, &session.conn, sequence).await == ReadOnlyReason::Fenced
         }
         (Verdict::AgainIfFenced | Verdict::Fail(_), _) => false,
     }
@@ -104,7 +105,7 @@ pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> Cl
             ClientError::ConnectionLost { node, reason: error.brief(), outcome }
         }
         Cause::Server(error) => database_error(error, session, outcome),
-        Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => {
+        Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => {
             let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
         }
@@ -118,8 +119,12 @@ pub(super) fn database_error(mut error: Box<ServerError>, session: &Session, out
 }
 
 /// The error for work that was cancelled, from the last answer of the server (None: there was none).
-pub(crate) fn cancelled_error<T>(given_up: GivenUp, last_word: Option<Result<T, Failure>>, work: Work) -> ClientError {
-    let outcome = match last_word {
+pub(crate) fn cancelled_error<T>(
+    given_up: GivenUp,
+    last_answer: Option<Result<T, Failure>>,
+    work: Work,
+) -> ClientError {
+    let outcome = match last_answer {
         Some(Ok(_)) => work.outcome_of_success(),
         None | Some(Err(Failure::Client(ClientError::Unreplicated { .. }))) => work.outcome_of_silence(),
         Some(Err(Failure::Client(error))) => return error,

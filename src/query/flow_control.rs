@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// The reader grants more by a frame, for which the writer waits. Without credit the rows of the statement stay in the
-/// socket, and the server waits.
+/// The reader grants more credit with a frame; the writer waits for that. Without credit the rows of the statement stay
+/// in the socket, and the server waits.
 #[derive(Debug, Default)]
 pub(crate) struct FlowControl {
     credit: AtomicU32,
@@ -14,7 +14,7 @@ pub(crate) struct FlowControl {
     changed: Notify,
     /// The most rows of a piece.
     pub(crate) piece_rows: u32,
-    /// The work ends without a cancel request when this is closed: a load, which then gets no more data.
+    /// A closed flow ends the work without a cancel request: a load, which gets no more data.
     pub(crate) ends_itself: bool,
 }
 
@@ -44,14 +44,14 @@ impl FlowControl {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Resolves when it is closed.
+    /// Waits until the reader has left.
     pub(crate) async fn closed(&self) {
         while !self.is_closed() {
             self.changed.notified().await;
         }
     }
 
-    /// Uses credit for one piece, and waits for it if there is none; does not wait when the reader has left.
+    /// Uses credit for one piece, and waits for credit if there is none. Does not wait when the reader has left.
     pub(crate) async fn use_credit(&self) {
         while !self.is_closed() {
             let taken = self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |credit| credit.checked_sub(1));

@@ -1,5 +1,4 @@
-//! Work for the pool's router: each kind of work is a job. A job that did not succeed but may run again comes back as
-//! itself.
+//! Work for the pool's router: each kind of work is a job. A job that has failed but may run again is given back.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,13 +66,13 @@ impl Task for Job {
     }
 
     fn rejection(&self, now: Instant) -> Option<ClientError> {
-        self.call().cancellation.has_ended(now).map(|given_up| given_up.error(Outcome::NotApplied))
+        self.call().cancellation.reached_limit(now).map(|given_up| given_up.error(Outcome::NotApplied))
     }
 
     async fn run(self, session: &Arc<Session>) -> After<Self> {
         match self {
             Self::Query(query) => query.run(session).await.map(Self::Query),
-            // Boxed: a task that is a statement shall not be as large as these.
+            // Boxed, so that the task of a statement is not as large as these.
             Self::Begin(begin) => Box::pin(begin.run(session)).await.map(Self::Begin),
             Self::Batch(batch) => Box::pin(batch.run(session)).await.map(Self::Batch),
             Self::Copy(copy) => Box::pin(copy.run(session)).await.map(Self::Copy),

@@ -1,10 +1,10 @@
 //! LISTEN that survives failovers: one connection to the primary for all channels of a pool.
 //!
-//! NOTIFY is neither replicated nor logged, so what is sent between two connections is lost; the event `gap` says so. A
-//! heartbeat shows that the session is alive and on a primary: an old primary that still runs, fenced or cut off, would keep
-//! the session open and silent. When a heartbeat is answered, every notification from before it has arrived, because the
-//! server sends what is pending ahead of its ReadyForQuery. A gap begins with the last such heartbeat and ends when the
-//! server has confirmed the new LISTEN.
+//! NOTIFY is neither replicated nor logged, so notifications between two connections are lost; the event `gap` says so.
+//! A heartbeat shows that the session is alive and on a primary: an old primary that still runs, fenced or cut off,
+//! would keep the session open and silent. When a heartbeat is answered, every notification from before it has arrived,
+//! because the server sends pending notifications ahead of its ReadyForQuery. A gap begins with the last such heartbeat
+//! and ends when the server has confirmed the new LISTEN.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -35,7 +35,7 @@ pub(crate) enum ListenCommand {
 
 /// A LISTEN that the server has not confirmed.
 #[derive(Debug)]
-struct Wish {
+struct PendingListen {
     channel: String,
     promise: Promise,
     deadline: Instant,
@@ -56,7 +56,7 @@ struct Listener {
     commands: UnboundedReceiver<ListenCommand>,
     /// Channels whose LISTEN was confirmed once.
     channels: BTreeSet<String>,
-    wishes: Vec<Wish>,
+    pending: Vec<PendingListen>,
     gap: Option<Gap>,
     /// The pauses after connections that were lost soon.
     losses: Backoff,
@@ -73,51 +73,52 @@ pub(crate) fn start(context: &Context) -> UnboundedSender<ListenCommand> {
         acquire_timeout: context.acquire_timeout,
         commands,
         channels: BTreeSet::new(),
-        wishes: Vec::new(),
+        pending: Vec::new(),
         gap: None,
         losses: Backoff::default(),
     };
-    drop(tokio::spawn(listener.work()));
+    drop(tokio::spawn(listener.run()));
     sender
 }
 
 /// The pool has ended.
-struct Over;
+struct PoolEnded;
 
 /// Milliseconds since 1970, as JavaScript's Date has them.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
-fn quoted(channel: &str) -> String {
+fn quote_channel(channel: &str) -> String {
     format!("\"{}\"", channel.replace('"', "\"\""))
 }
 
-fn listen_to<'a>(channels: impl Iterator<Item = &'a String>) -> String {
-    channels.map(|channel| format!("LISTEN {}", quoted(channel))).collect::<Vec<_>>().join(";")
+fn listen_sql<'a>(channels: impl Iterator<Item = &'a String>) -> String {
+    channels.map(|channel| format!("LISTEN {}", quote_channel(channel))).collect::<Vec<_>>().join(";")
 }
 
 impl Listener {
-    async fn work(mut self) {
+    async fn run(mut self) {
         let ended = self.listen().await;
         if ended.is_err() {
-            for wish in self.wishes {
-                wish.promise.fail(&ClientError::PoolClosed, 0, None);
+            for listen in self.pending {
+                listen.promise.reject(&ClientError::PoolClosed, 0, None);
             }
         }
     }
 
-    async fn listen(&mut self) -> Result<(), Over> {
+    async fn listen(&mut self) -> Result<(), PoolEnded> {
         loop {
-            while self.channels.is_empty() && self.wishes.is_empty() {
+            while self.channels.is_empty() && self.pending.is_empty() {
                 self.gap = None;
-                let command = self.commands.recv().await.ok_or(Over)?;
+                let command = self.commands.recv().await.ok_or(PoolEnded)?;
                 self.carry_out_later(command);
             }
             if let Some((conn, notifications)) = self.connect().await? {
                 let began = Instant::now();
                 self.announce_until_lost(conn, notifications).await?;
-                // A server may confirm LISTEN and then end the session, each time: the pause keeps it from being asked at once.
+                // A server may confirm LISTEN and then end the session, each time: without a pause it would be asked at
+                // once.
                 if began.elapsed() < STEADY {
                     sleep(self.losses.next()).await;
                 } else {
@@ -132,25 +133,25 @@ impl Listener {
         match command {
             ListenCommand::Listen(channel, promise) => {
                 let deadline = Instant::now() + self.acquire_timeout;
-                self.wishes.push(Wish { channel, promise, deadline });
+                self.pending.push(PendingListen { channel, promise, deadline });
             }
             ListenCommand::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
-                promise.done_empty(0);
+                promise.resolve_empty(0);
             }
         }
     }
 
     /// A connection on which the server has confirmed all channels; None: no channel is left.
-    async fn connect(&mut self) -> Result<Option<Listening>, Over> {
+    async fn connect(&mut self) -> Result<Option<Listening>, PoolEnded> {
         let mut backoff = Backoff::default();
         loop {
             let cluster = self.cluster.clone();
             let failure = {
-                let sql = listen_to(self.channels.iter().chain(self.wishes.iter().map(|wish| &wish.channel)));
-                let mut attempt = pin!(attempt(&cluster, &sql));
+                let sql = listen_sql(self.channels.iter().chain(self.pending.iter().map(|listen| &listen.channel)));
+                let mut attempt = pin!(open_listening(&cluster, &sql));
                 loop {
-                    let first_deadline = self.wishes.iter().map(|wish| wish.deadline).min();
+                    let first_deadline = self.pending.iter().map(|listen| listen.deadline).min();
                     let expired = async {
                         match first_deadline {
                             Some(at) => sleep_until(at.into()).await,
@@ -164,7 +165,7 @@ impl Listener {
                         },
                         () = expired => self.reject_expired(),
                         command = self.commands.recv() => {
-                            self.carry_out_later(command.ok_or(Over)?);
+                            self.carry_out_later(command.ok_or(PoolEnded)?);
                             break None;
                         }
                     }
@@ -172,16 +173,16 @@ impl Listener {
             };
             if let Some(error) = failure {
                 // Another attempt cannot help a new LISTEN. The channels of earlier ones are tried again.
-                for wish in self.wishes.drain(..) {
-                    wish.promise.fail(&error, 1, None);
+                for listen in self.pending.drain(..) {
+                    listen.promise.reject(&error, 1, None);
                 }
             }
-            if self.channels.is_empty() && self.wishes.is_empty() {
+            if self.channels.is_empty() && self.pending.is_empty() {
                 return Ok(None);
             }
             tokio::select! {
                 () = sleep(backoff.next()) => {}
-                // A node that appears from now on; the failed attempt itself has made its own node appear.
+                // Only a node that appears from now on counts: the failed attempt has made its own node appear.
                 () = cluster.appeared.notified() => {}
             }
             self.reject_expired();
@@ -190,13 +191,13 @@ impl Listener {
 
     fn reject_expired(&mut self) {
         let (now, acquire_timeout) = (Instant::now(), self.acquire_timeout);
-        for wish in self.wishes.extract_if(.., |wish| wish.deadline <= now) {
+        for listen in self.pending.extract_if(.., |listen| listen.deadline <= now) {
             let error = ClientError::NoPrimary {
                 wanted: Route::Primary.wanted(),
                 waited_ms: acquire_timeout.as_millis() as u64,
                 nodes: self.cluster.reasons(Route::Primary),
             };
-            wish.promise.fail(&error, 1, None);
+            listen.promise.reject(&error, 1, None);
         }
     }
 
@@ -205,23 +206,23 @@ impl Listener {
         &mut self,
         conn: Connection,
         mut notifications: Receiver<Notification>,
-    ) -> Result<(), Over> {
-        self.confirmed(&conn);
+    ) -> Result<(), PoolEnded> {
+        self.note_confirmed(&conn);
         let cluster = self.cluster.clone();
         let alive = AtomicU64::new(now());
         let reason = {
-            let mut silent = pin!(heartbeats(&cluster, &conn, &alive));
+            let mut silent = pin!(send_heartbeats(&cluster, &conn, &alive));
             loop {
                 tokio::select! {
                     Some(notification) = notifications.recv() => self.announce_notification(&conn, &notification).await,
                     reason = silent.as_mut() => break reason,
                     () = conn.ended() => break conn.loss_reason(),
                     command = self.commands.recv() => {
-                        let Some(command) = command else { return Err(Over) };
+                        let Some(command) = command else { return Err(PoolEnded) };
                         if let Err(reason) = self.carry_out(&conn, command, &mut notifications).await {
                             break reason;
                         }
-                        if self.channels.is_empty() && self.wishes.is_empty() {
+                        if self.channels.is_empty() && self.pending.is_empty() {
                             return Ok(());
                         }
                     }
@@ -239,8 +240,8 @@ impl Listener {
         Ok(())
     }
 
-    /// The server has confirmed all channels: resolves the promises of those who wait, and announces the gap.
-    fn confirmed(&mut self, conn: &Connection) {
+    /// Resolves the promises of the LISTENs that the server has confirmed, and announces the gap.
+    fn note_confirmed(&mut self, conn: &Connection) {
         if let Some(Gap { since, from, reason }) = self.gap.take()
             && !self.channels.is_empty()
         {
@@ -254,9 +255,9 @@ impl Listener {
                 "reason": reason,
             }));
         }
-        for wish in self.wishes.drain(..) {
-            self.channels.insert(wish.channel);
-            wish.promise.done_empty(conn.endpoint.index);
+        for listen in self.pending.drain(..) {
+            self.channels.insert(listen.channel);
+            listen.promise.resolve_empty(conn.endpoint.index);
         }
     }
 
@@ -267,10 +268,10 @@ impl Listener {
         notifications: &mut Receiver<Notification>,
     ) -> Result<(), String> {
         let (sql, channel, promise) = match command {
-            ListenCommand::Listen(channel, promise) => (listen_to(std::iter::once(&channel)), Some(channel), promise),
+            ListenCommand::Listen(channel, promise) => (listen_sql(std::iter::once(&channel)), Some(channel), promise),
             ListenCommand::Unlisten(channel, promise) => {
                 self.channels.remove(&channel);
-                (format!("UNLISTEN {}", quoted(&channel)), None, promise)
+                (format!("UNLISTEN {}", quote_channel(&channel)), None, promise)
             }
         };
         let mut answer = pin!(timeout(self.cluster.node_timeout(), conn.client.batch_execute(&sql)));
@@ -284,14 +285,14 @@ impl Listener {
         let lost = match outcome {
             Ok(Ok(())) => {
                 self.channels.extend(channel);
-                promise.done_empty(conn.endpoint.index);
+                promise.resolve_empty(conn.endpoint.index);
                 return Ok(());
             }
             Ok(Err(error)) => match error.as_db_error().map(ServerError::from) {
-                // FATAL: the session has ended, and the channel is listened to on the next one.
+                // After a FATAL error the next session listens to the channel.
                 Some(refusal) if !refusal.ends_session => {
                     let error = ClientError::Database { error: Box::new(refusal), outcome: Outcome::NotApplied };
-                    promise.fail(&error, 1, Some(conn.endpoint.index));
+                    promise.reject(&error, 1, Some(conn.endpoint.index));
                     return Ok(());
                 }
                 _ => describe(&error),
@@ -300,7 +301,7 @@ impl Listener {
         };
         match channel {
             Some(channel) => self.carry_out_later(ListenCommand::Listen(channel, promise)),
-            None => promise.done_empty(conn.endpoint.index),
+            None => promise.resolve_empty(conn.endpoint.index),
         }
         Err(lost)
     }
@@ -323,7 +324,7 @@ impl Listener {
 type Listening = (Connection, Receiver<Notification>);
 
 /// Opens a connection to the primary and listens. An error comes only when another attempt cannot help.
-async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
+async fn open_listening(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<ClientError>> {
     let conn = cluster.connect(Route::Primary).await.map_err(|failure| failure.hopeless())?;
     // Before LISTEN is sent: the first notification may come right behind the answer.
     let notifications = conn.notifications();
@@ -334,7 +335,7 @@ async fn attempt(cluster: &Arc<Cluster>, sql: &str) -> Result<Listening, Option<
 }
 
 /// Sends heartbeats; ends with the reason why the connection must be replaced.
-async fn heartbeats(cluster: &Cluster, conn: &Connection, alive: &AtomicU64) -> String {
+async fn send_heartbeats(cluster: &Cluster, conn: &Connection, alive: &AtomicU64) -> String {
     loop {
         sleep(cluster.heartbeat()).await;
         let sent = now();

@@ -7,15 +7,15 @@
 //! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
-//! - `transaction`: one that has begun, to its COMMIT or ROLLBACK
+//! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK
 //! - `commit`: COMMIT and ROLLBACK
-//! - `script`: several statements by the simple protocol
+//! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
-//! - `retry_policy`: what a failure means: run it again, or what to tell the caller
-//! - `failure`: what went wrong, and the error for it
+//! - `retry_policy`: whether failed work runs again, and if not, its outcome
+//! - `failure`: why work failed, and the error for its caller
 //! - `cancellation`: timeouts and signals
-//! - `promise`: whom to tell
+//! - `promise`: the JavaScript promise of a piece of work
 //! - `flow_control`: credit from the reader of a stream
 //! - `type_lookup`: asks the server about types that are not built in
 

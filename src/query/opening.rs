@@ -35,7 +35,7 @@ impl<'a> Opening<'a> {
         Self { sql, state: BeginState::Unsent }
     }
 
-    /// Whether the connection allows to send it together with a statement.
+    /// Whether BEGIN may be sent together with a statement on this connection.
     pub(super) fn may_go_together(&self, conn: &Connection) -> bool {
         // A standby refuses some of BEGIN's options.
         let is_plain = !conn.role().in_recovery || self.sql == "BEGIN";
@@ -46,9 +46,9 @@ impl<'a> Opening<'a> {
         self.state == BeginState::Unsent
     }
 
-    /// Sends it, unless it was sent, and waits for the answer. A server that does not report its role (before 14) is
+    /// Sends BEGIN, unless it was sent, and waits for the answer. A server that does not report its role (before 14) is
     /// asked in the same flight whether it is read-only.
-    pub(super) async fn alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
+    pub(super) async fn send_alone(&mut self, context: &Context, session: &Session) -> Result<(), Failure> {
         if !self.is_unsent() {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl<'a> Opening<'a> {
         let (begun, read_only) = if session.route.must_write() && !conn.reports_role() {
             let show = conn.client.simple_query("SHOW transaction_read_only");
             let (shown, begun) = futures_util::future::join(show, begin).await;
-            (begun, shown.is_ok_and(|messages| says_on(&messages)))
+            (begun, shown.is_ok_and(|messages| is_on(&messages)))
         } else {
             (begin.await, false)
         };
@@ -74,15 +74,16 @@ impl<'a> Opening<'a> {
             return Err(Failure::Run { cause: Cause::Lost, phase: Phase::Sent, sequence: Some(sequence) });
         }
         if session.refuses_writes() || (session.route.must_write() && read_only) {
-            fence::judge(&context.cluster, conn, sequence).await;
+            fence::why_read_only(&context.cluster, conn, sequence).await;
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Sent, sequence: Some(sequence) });
         }
         self.state = BeginState::Open;
         Ok(())
     }
 
-    /// Sends it ahead of a statement that is sent at once. Its sequence number is the one before that of the statement.
-    pub(super) fn ahead(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
+    /// Sends BEGIN ahead of a statement that is sent at once. BEGIN has the sequence number before that of the
+    /// statement.
+    pub(super) fn send_with_statement(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.state = BeginState::SentTogether;
         let sequence = session.conn.sending();
         let blocks = session.conn.session_state.blocks();
@@ -102,17 +103,17 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Notes that it was refused, and the statement behind it was not.
+    /// Notes that BEGIN was refused, and the statement behind it was not.
     pub(super) fn was_bypassed(&mut self) {
         self.state = BeginState::Bypassed;
     }
 }
 
 /// Runs BEGIN by itself.
-pub(super) async fn begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
-    Opening::new(sql).alone(context, session).await
+pub(super) async fn send_begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
+    Opening::new(sql).send_alone(context, session).await
 }
 
-pub(super) fn says_on(messages: &[SimpleQueryMessage]) -> bool {
+pub(super) fn is_on(messages: &[SimpleQueryMessage]) -> bool {
     messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if cell(row, 0) == Some("on")))
 }

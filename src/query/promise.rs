@@ -11,7 +11,7 @@ use crate::query::retry_policy::is_retryable;
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(crate) struct Promise {
     id: u32,
     queue: Arc<CompletionQueue>,
@@ -78,7 +78,7 @@ impl Promise {
     }
 
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
-    pub(crate) async fn rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+    pub(crate) async fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
         let anew = std::mem::take(&mut self.anew);
         self.delivered = true;
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
@@ -88,14 +88,15 @@ impl Promise {
         }
     }
 
-    /// Allows a load to send more pieces. `sent`: bytes that were sent to the server; `columns`: those of the table, as JSON.
+    /// Allows a load to send more pieces. `sent`: bytes that were sent to the server; `columns`: those of the table, as
+    /// JSON.
     pub(crate) fn grant(&self, pieces: u32, sent: u64, columns: String) {
         let message = Message { rows: pieces, row_count: sent, ..Message::new(Kind::Grant, self.id) };
         self.queue.push_text(&message, columns);
     }
 
     /// Sends a piece of an unload, the bytes in `piece.bin`. Waits for credit.
-    pub(crate) async fn bytes(&mut self, piece: &mut Packed) {
+    pub(crate) async fn send_bytes(&mut self, piece: &mut Packed) {
         self.delivered = true;
         let bytes = piece.bin.len() as u32;
         self.queue.push(&Message { rows: bytes, ..Message::new(Kind::Bytes, self.id) }, piece);
@@ -105,7 +106,7 @@ impl Promise {
     }
 
     /// Sends the last rows and resolves.
-    pub(crate) fn done(mut self, mut finished: Finished, node: usize) {
+    pub(crate) fn resolve(mut self, mut finished: Finished, node: usize) {
         self.settled = true;
         let message = Message {
             anew: self.anew,
@@ -127,12 +128,12 @@ impl Promise {
     }
 
     /// Resolves without rows.
-    pub(crate) fn done_empty(self, node: usize) {
-        self.done(Finished::default(), node);
+    pub(crate) fn resolve_empty(self, node: usize) {
+        self.resolve(Finished::default(), node);
     }
 
     /// Resolves before the work has ended; later errors go to other promises.
-    pub(crate) fn done_early(&mut self, node: usize) {
+    pub(crate) fn resolve_early(&mut self, node: usize) {
         if !std::mem::replace(&mut self.settled, true) {
             let message = Message { node: node as i32, ..Message::new(Kind::Done, self.id) };
             self.queue.push(&message, &mut Packer::default());
@@ -144,7 +145,7 @@ impl Promise {
     }
 
     /// Rejects, unless it was resolved before.
-    pub(crate) fn fail(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
+    pub(crate) fn reject(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
         if !std::mem::replace(&mut self.settled, true) {
             self.send_error(error, attempts, node);
         }

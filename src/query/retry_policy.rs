@@ -1,6 +1,6 @@
-//! The one judge of failures: what went wrong, how far the work had come and what kind of work it was say whether it
-//! runs again, and else what its caller is told of it. Pure functions, tested by their tables; docs/failover.md has the
-//! same table for users.
+//! Decides for all of src/query what a failure means: whether the work runs again, and if not, which outcome its caller
+//! gets. That depends on the cause, on how far the work had come and on the kind of work. Pure functions, tested by
+//! tables; docs/failover.md has the same table for users.
 
 use crate::error::{ClientError, Outcome, ServerError};
 
@@ -22,8 +22,8 @@ pub(crate) enum Cause {
     Server(Box<ServerError>),
     /// The connection broke.
     Lost,
-    /// The work stood in the pipe behind a statement at which the server ended the session, so the server ignored it.
-    NeverLookedAt,
+    /// The work was pipelined behind a statement at which the server ended the session, so the server ignored the work.
+    Ignored,
     /// The node was read-only when the work began.
     ReadOnlyBefore,
 }
@@ -31,30 +31,30 @@ pub(crate) enum Cause {
 /// What kind of work failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A statement outside of any transaction: its effect lasts as soon as it has run.
+    /// A statement outside of any transaction, which is committed as soon as it has run.
     Statement,
     /// A statement that changes nothing: its caller has promised so, or its route allows reads only.
     Read,
-    /// BEGIN, and whatever of a transaction can be sent anew from its begin on, because nobody has seen anything of it.
+    /// BEGIN, or the beginning of a transaction that can begin again, because its caller has seen nothing of it.
     Opening,
     /// BEGIN with the first statement behind it in the same flight.
     OpeningWithStatement,
-    /// A part of a transaction that is undone with the transaction. Only the transaction's owner can repeat it.
+    /// A part of a transaction that is undone with the transaction. Only the caller can repeat the transaction.
     InTransaction,
     /// A statement of a batch, with COMMIT behind it in the same flight.
     BeforeCommit,
     /// COMMIT.
     Commit,
-    /// A script outside of any transaction, with what had run of it.
+    /// A script outside of any transaction, with its progress.
     Script { progress: Progress, reads: bool },
 }
 
-/// What had run of a script when it failed.
+/// How much of a script had run when it failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Statements that were completed.
     pub(crate) completed: usize,
-    /// One of them made last what had been done until then.
+    /// One of them has committed what was done before it.
     pub(crate) committed: bool,
 }
 
@@ -65,12 +65,12 @@ pub(crate) enum Verdict {
     Again,
     /// The work was refused as read-only (25006) and not applied. If the node turns out to be fenced, run it again.
     AgainIfFenced,
-    /// Tell the caller.
+    /// Reject, with this outcome.
     Fail(Outcome),
 }
 
 impl Verdict {
-    /// What the caller is told when the work does not run again.
+    /// The outcome that the caller gets if the work does not run again.
     pub(crate) fn outcome(self) -> Outcome {
         match self {
             Self::Again | Self::AgainIfFenced => Outcome::NotApplied,
@@ -80,17 +80,17 @@ impl Verdict {
 }
 
 impl Work {
-    /// What it means that the server has finished the work.
+    /// The outcome of work that the server has finished.
     pub(crate) fn outcome_of_success(self) -> Outcome {
         if self.is_undone_by_itself() { Outcome::NotApplied } else { Outcome::Applied }
     }
 
-    /// What it means that the server says nothing more of the work.
+    /// The outcome of work about which the server says nothing more.
     pub(crate) fn outcome_of_silence(self) -> Outcome {
         if self.is_undone_by_itself() { Outcome::NotApplied } else { Outcome::Unknown }
     }
 
-    /// Whether nothing of the work lasts unless a COMMIT follows that has not been sent.
+    /// Whether the work lasts only with a COMMIT that has not been sent.
     fn is_undone_by_itself(self) -> bool {
         matches!(self, Self::Opening | Self::OpeningWithStatement | Self::InTransaction)
     }
@@ -102,22 +102,22 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
     use Verdict::{Again, AgainIfFenced, Fail};
     match work {
         Work::InTransaction => Fail(NotApplied),
-        Work::Statement => alone(cause, phase, false),
+        Work::Statement => verdict_alone(cause, phase, false),
         // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
         Work::OpeningWithStatement if matches!(cause, Cause::Lost) => Fail(NotApplied),
         // A BEGIN, or a transaction that was not committed, has changed no more than a read.
-        Work::Read | Work::Opening | Work::OpeningWithStatement => alone(cause, phase, true),
+        Work::Read | Work::Opening | Work::OpeningWithStatement => verdict_alone(cause, phase, true),
         // A COMMIT that was refused (a deferred constraint, a serialization failure) has rolled back.
-        Work::Commit => Fail(alone(cause, phase, false).outcome()),
+        Work::Commit => Fail(verdict_alone(cause, phase, false).outcome()),
         Work::BeforeCommit => match cause {
-            Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+            Cause::Ignored | Cause::ReadOnlyBefore => Again,
             Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
             // The COMMIT behind the statement has rolled back, or the session ended before the COMMIT.
             Cause::Server(_) => Fail(NotApplied),
             // The COMMIT may have been carried out.
             Cause::Lost => Fail(Unknown),
         },
-        Work::Script { progress, reads } => match alone(cause, phase, reads) {
+        Work::Script { progress, reads } => match verdict_alone(cause, phase, reads) {
             again @ Again if reads || progress.completed == 0 => again,
             again @ AgainIfFenced if progress.completed == 0 => again,
             // The transaction that was open is undone; what the script itself has committed is not.
@@ -128,14 +128,14 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
 }
 
 /// What a failure means for a statement that is its own transaction.
-fn alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
+fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
     use Outcome::{NotApplied, Unknown};
     use Verdict::{Again, AgainIfFenced, Fail};
     match cause {
-        Cause::NeverLookedAt | Cause::ReadOnlyBefore => Again,
+        Cause::Ignored | Cause::ReadOnlyBefore => Again,
         Cause::Lost if reads || phase == Phase::NotSent => Again,
         Cause::Lost => Fail(Unknown),
-        // Certainly not applied, whatever phase: the server undid it.
+        // Certainly not applied, in any phase: the server has undone the work.
         Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
         Cause::Server(error) if error.ends_session || ends_session(&error.code) => match phase {
             _ if reads => Again,
@@ -151,7 +151,7 @@ fn alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
 }
 
 /// Whether the same statement, or the same transaction from its begin on, may run again without being applied twice,
-/// and may succeed then: it was not applied, and the cause passes by itself. Callers see it as `retryable`.
+/// and may succeed then: it was not applied, and the cause passes by itself. Callers see the answer as `retryable`.
 pub(crate) fn is_retryable(error: &ClientError) -> bool {
     match error {
         ClientError::NoPrimary { .. } | ClientError::AcquireTimeout { .. } => true,
@@ -168,7 +168,7 @@ pub(crate) fn is_retryable(error: &ClientError) -> bool {
 /// read_only_sql_transaction.
 pub(crate) const READ_ONLY: &str = "25006";
 
-/// Connecting again may help: 53300 too many connections, 57P03 cannot connect now.
+/// Another connection may help: 53300 too many connections, 57P03 cannot connect now.
 fn is_passing(code: &str) -> bool {
     matches!(code, "53300" | "57P03")
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     const NO: Verdict = Fail(NotApplied);
-    const WHO_KNOWS: Verdict = Fail(Unknown);
+    const UNKNOWN: Verdict = Fail(Unknown);
 
     const ROWS: [Work; 6] =
         [Work::Statement, Work::Read, Work::Opening, Work::InTransaction, Work::BeforeCommit, Work::Commit];
@@ -227,29 +227,29 @@ mod tests {
     fn the_table_of_failures() {
         #[rustfmt::skip]
         let table = [
-            // cause, phase                     statement      read           opening        in tx  before COMMIT  COMMIT
-            (Cause::Lost, NotSent,             [Again,         Again,         Again,         NO,    WHO_KNOWS,     NO]),
-            (Cause::Lost, Sent,                [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
-            (Cause::Lost, Begun,               [WHO_KNOWS,     Again,         Again,         NO,    WHO_KNOWS,     WHO_KNOWS]),
-            (Cause::NeverLookedAt, Sent,       [Again,         Again,         Again,         NO,    Again,         NO]),
-            (Cause::NeverLookedAt, Begun,      [Again,         Again,         Again,         NO,    Again,         NO]),
-            (Cause::ReadOnlyBefore, NotSent,   [Again,         Again,         Again,         NO,    Again,         NO]),
-            (Cause::ReadOnlyBefore, Begun,     [Again,         Again,         Again,         NO,    Again,         NO]),
-            (server("25006"), Sent,            [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
-            (server("25006"), Begun,           [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
-            (server("57P01"), NotSent,         [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("57P01"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("57P02"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("57P05"), Sent,            [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("57P01"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
-            (server("57P02"), Begun,           [WHO_KNOWS,     Again,         Again,         NO,    NO,            WHO_KNOWS]),
-            (server("57P03"), NotSent,         [Again,         Again,         Again,         NO,    NO,            NO]),
-            (server("23505"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
-            (server("42601"), NotSent,         [NO,            NO,            NO,            NO,    NO,            NO]),
-            (server("40001"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
-            (server("40P01"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
-            (server("57014"), Begun,           [NO,            NO,            NO,            NO,    NO,            NO]),
-            (recovery_conflict(), Begun,       [NO,            Again,         Again,         NO,    NO,            NO]),
+            // cause, phase                   statement      read           opening        in tx  before COMMIT  COMMIT
+            (Cause::Lost, NotSent,           [Again,         Again,         Again,         NO,    UNKNOWN,       NO]),
+            (Cause::Lost, Sent,              [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
+            (Cause::Lost, Begun,             [UNKNOWN,       Again,         Again,         NO,    UNKNOWN,       UNKNOWN]),
+            (Cause::Ignored, Sent,           [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::Ignored, Begun,          [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::ReadOnlyBefore, NotSent, [Again,         Again,         Again,         NO,    Again,         NO]),
+            (Cause::ReadOnlyBefore, Begun,   [Again,         Again,         Again,         NO,    Again,         NO]),
+            (server("25006"), Sent,          [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
+            (server("25006"), Begun,         [AgainIfFenced, AgainIfFenced, AgainIfFenced, NO,    AgainIfFenced, NO]),
+            (server("57P01"), NotSent,       [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P01"), Sent,          [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P02"), Sent,          [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P05"), Sent,          [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("57P01"), Begun,         [UNKNOWN,       Again,         Again,         NO,    NO,            UNKNOWN]),
+            (server("57P02"), Begun,         [UNKNOWN,       Again,         Again,         NO,    NO,            UNKNOWN]),
+            (server("57P03"), NotSent,       [Again,         Again,         Again,         NO,    NO,            NO]),
+            (server("23505"), Begun,         [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("42601"), NotSent,       [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("40001"), Begun,         [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("40P01"), Begun,         [NO,            NO,            NO,            NO,    NO,            NO]),
+            (server("57014"), Begun,         [NO,            NO,            NO,            NO,    NO,            NO]),
+            (recovery_conflict(), Begun,     [NO,            Again,         Again,         NO,    NO,            NO]),
         ];
         for (cause, phase, expected) in table {
             let got = ROWS.map(|work| verdict(&cause, phase, work));
@@ -261,7 +261,7 @@ mod tests {
     fn a_statement_that_travelled_with_its_begin_runs_again_only_if_the_server_has_not_seen_it() {
         let table = [
             (Cause::Lost, NO),
-            (Cause::NeverLookedAt, Again),
+            (Cause::Ignored, Again),
             (Cause::ReadOnlyBefore, Again),
             (server("57P01"), Again),
             (server("25006"), AgainIfFenced),
@@ -279,14 +279,14 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             // cause                 reads    nothing ran    some ran    some ran and committed
-            (Cause::Lost,            false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (Cause::Lost,            false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
             (Cause::Lost,            true,   [Again,         Again,      Again]),
-            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         WHO_KNOWS]),
-            (Cause::NeverLookedAt,   false,  [Again,         NO,         WHO_KNOWS]),
-            (server("25006"),        false,  [AgainIfFenced, NO,         WHO_KNOWS]),
-            (server("23505"),        false,  [NO,            NO,         WHO_KNOWS]),
-            (server("23505"),        true,   [NO,            NO,         WHO_KNOWS]),
-            (server("57P01"),        false,  [WHO_KNOWS,     WHO_KNOWS,  WHO_KNOWS]),
+            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         UNKNOWN]),
+            (Cause::Ignored,         false,  [Again,         NO,         UNKNOWN]),
+            (server("25006"),        false,  [AgainIfFenced, NO,         UNKNOWN]),
+            (server("23505"),        false,  [NO,            NO,         UNKNOWN]),
+            (server("23505"),        true,   [NO,            NO,         UNKNOWN]),
+            (server("57P01"),        false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
             (server("57P01"),        true,   [Again,         Again,      Again]),
         ];
         for (cause, reads, expected) in table {

@@ -1,49 +1,44 @@
-//! Several statements by the simple protocol: what migrations and dumps are made of.
+//! Several statements by the simple protocol: migrations and dumps.
 //!
-//! The server runs them as one transaction, unless the script has BEGIN and COMMIT in it. A script may leave anything in
-//! the session (SET, temporary tables, a search_path), so its connection is not used again; a transaction that it leaves
-//! open is rolled back.
+//! The server runs them as one transaction, unless the script has BEGIN and COMMIT in it. A script may leave anything
+//! in the session (SET, temporary tables, a search_path), so its connection is not used again; a transaction that it
+//! leaves open is rolled back.
 //!
-//! Values come as text, and tokio-postgres keeps the columns' types and the command tags to itself: the
-//! observer of the connection's responses has them. The types are looked up when the script is over, so its results are held until then.
+//! Values come as text. tokio-postgres does not show the types of the columns and the command tags, so the observer of
+//! the responses keeps them. The types are looked up after the script, so its results are held until then.
 
-use std::collections::HashMap;
+mod results;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::cluster::fence;
-use crate::codec::{Catalog, DecodeError, Decoder, Described, Packer, Types, columns_of};
-use crate::engine::lock;
+use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Field, Shape};
 use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
 use crate::query::Context;
 use crate::query::call::Call;
-use crate::query::cancellation::{Ended, give_up, with_cancellation};
+use crate::query::cancellation::{Ended, cancel_until_ended, with_cancellation};
 use crate::query::collect::{is_too_large, outcome_of};
 use crate::query::commit::roll_back;
 use crate::query::failure::{Failure, cancelled_error, database_error, failure, may_run_again, run_error};
-use crate::query::opening::says_on;
+use crate::query::opening::is_on;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
-use crate::query::type_lookup::{catalog_with, type_of};
-
-/// Packed bytes after which rows are handed over.
-const PIECE: usize = 32 << 10;
+use results::{KnownTypes, Returned, known_types, send_results};
 
 /// A script.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) call: Call,
     pub(crate) sql: String,
-    /// How its values arrive, if not as the option `types` of the pool says.
+    /// How values arrive, if not as the option `types` of the pool says.
     pub(crate) types: Option<Types>,
 }
 
@@ -53,44 +48,45 @@ impl Progress {
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }
 
-    /// What an error of ours or a limit means, when the server has ended the script: the open transaction is undone.
+    /// The outcome of an error of this client, or of a limit, when the server has ended the script: the open
+    /// transaction is undone.
     fn outcome(self) -> Outcome {
         if self.committed { Outcome::Unknown } else { Outcome::NotApplied }
     }
 }
 
-/// Why a script has failed, and what had run of it.
-type Failed = (Failure, Progress);
+/// Why a script has failed, and how much of it had run.
+type ScriptFailure = (Failure, Progress);
 
-fn early(failure: Failure) -> Failed {
+fn without_progress(failure: Failure) -> ScriptFailure {
     (failure, Progress::default())
 }
 
 impl Script {
-    /// Runs it outside of any transaction.
+    /// Runs the script outside of any transaction.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
-        let work = alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let work = run_script_alone(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let (failure, progress) = match ended {
             Ended::Itself(Ok(finished)) => {
-                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             Ended::GivenUp(given_up, Some(Err((_, progress)))) if progress.committed => {
                 return self.call.failed(given_up.error(Outcome::Unknown), Some(node));
             }
-            Ended::GivenUp(given_up, last_word) => {
-                let progress = match &last_word {
+            Ended::GivenUp(given_up, last_answer) => {
+                let progress = match &last_answer {
                     Some(Err((_, progress))) => *progress,
                     _ => Progress::default(),
                 };
-                let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                let error = cancelled_error(given_up, last_word, Work::Script { progress, reads: false });
+                let last_answer = last_answer.map(|answer| answer.map_err(|(failure, _)| failure));
+                let error = cancelled_error(given_up, last_answer, Work::Script { progress, reads: false });
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failed)) => failed,
@@ -102,8 +98,8 @@ impl Script {
         let verdict = verdict(&cause, phase, Work::Script { progress, reads: session.route.only_reads() });
         if may_run_again(&context, session, verdict, sequence).await {
             if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
-                // The other sessions of the node learn of the fence.
-                fence::judge(&context.cluster, &session.conn, sequence).await;
+                // So the other sessions of the node learn of the fence.
+                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
             }
             session.conn.retire();
             self.call.prepare_retry(session).await;
@@ -112,15 +108,15 @@ impl Script {
         self.call.failed(refused(cause, progress, session, verdict.outcome()), Some(node))
     }
 
-    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
-    pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
+    /// Runs the script in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
+    pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let context = self.call.context.clone();
-        let work = within(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
+        let work = run_script_in_transaction(&context, session, &self.sql, self.types.as_ref(), &mut self.call.promise);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         match &ended {
             Ended::Itself(Ok((_, block))) | Ended::GivenUp(_, Some(Ok((_, block)))) => {
@@ -134,11 +130,11 @@ impl Script {
             Ended::Itself(Err(_)) | Ended::GivenUp(..) => *aborted = true,
         }
         let error = match ended {
-            Ended::Itself(Ok((finished, _))) => return self.call.promise.done(finished, node),
+            Ended::Itself(Ok((finished, _))) => return self.call.promise.resolve(finished, node),
             // Nothing in a transaction is applied before COMMIT.
-            Ended::GivenUp(given_up, last_word) => {
-                let last_word = last_word.map(|word| word.map_err(|(failure, _)| failure));
-                cancelled_error(given_up, last_word, Work::InTransaction)
+            Ended::GivenUp(given_up, last_answer) => {
+                let last_answer = last_answer.map(|answer| answer.map_err(|(failure, _)| failure));
+                cancelled_error(given_up, last_answer, Work::InTransaction)
             }
             Ended::Itself(Err((Failure::Client(ClientError::TooLarge { limit, .. }), _))) => {
                 ClientError::TooLarge { limit, outcome: Outcome::NotApplied }
@@ -170,25 +166,25 @@ fn refused(cause: Cause, progress: Progress, session: &Session, outcome: Outcome
     }
 }
 
-async fn alone(
+async fn run_script_alone(
     context: &Context,
     session: &Session,
     sql: &str,
     types: Option<&Types>,
     promise: &mut Promise,
-) -> Result<Finished, Failed> {
-    // When this is answered, all that was sent before is answered, too: the observer begins at the beginning of a message.
+) -> Result<Finished, ScriptFailure> {
+    // The answer to SHOW comes after all earlier answers, so the observer begins at the beginning of a message.
     let sequence = session.conn.sending();
     let shown = match session.conn.client.simple_query("SHOW transaction_read_only").await {
         Ok(shown) => shown,
-        Err(error) => return Err(early(failure(session, error, Phase::NotSent, sequence).await)),
+        Err(error) => return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await)),
     };
     session.conn.answered();
-    if session.route.must_write() && says_on(&shown) {
+    if session.route.must_write() && is_on(&shown) {
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
-        return Err(early(Failure::Run { cause, phase, sequence: Some(sequence) }));
+        return Err(without_progress(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
-    let (answers, rows) = converse(context, session, sql).await?;
+    let (answers, rows) = send_script(context, session, sql).await?;
     if answers.transaction_status != TransactionStatus::Idle {
         let progress = Progress::of(&answers);
         // The connection is not used again, so the transaction is undone even if this fails.
@@ -201,21 +197,21 @@ async fn alone(
     }
     // The script has run, even if the types of its results cannot be looked up now.
     let known = known_types(session, &answers).await.unwrap_or_default();
-    deliver(context, &answers, rows, types, &known, promise).await.map_err(|error| early(error.into()))
+    send_results(context, &answers, rows, types, &known, promise).await.map_err(|error| without_progress(error.into()))
 }
 
-async fn within(
+async fn run_script_in_transaction(
     context: &Context,
     session: &Session,
     sql: &str,
     types: Option<&Types>,
     promise: &mut Promise,
-) -> Result<(Finished, TransactionStatus), Failed> {
+) -> Result<(Finished, TransactionStatus), ScriptFailure> {
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
-        return Err(early(failure(session, error, Phase::NotSent, sequence).await));
+        return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await));
     }
-    let (answers, rows) = converse(context, session, sql).await?;
+    let (answers, rows) = send_script(context, session, sql).await?;
     if answers.transaction_status == TransactionStatus::Idle {
         // The next command of the caller would run outside of any transaction.
         session.conn.cut();
@@ -231,27 +227,28 @@ async fn within(
             let sequence = session.conn.sending();
             match known_types(session, &answers).await {
                 Ok(known) => known,
-                Err(error) => return Err(early(failure(session, error, Phase::Begun, sequence).await)),
+                Err(error) => return Err(without_progress(failure(session, error, Phase::Begun, sequence).await)),
             }
         }
         _ => KnownTypes::default(),
     };
-    let finished = deliver(context, &answers, rows, types, &known, promise).await;
-    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| early(error.into()))
+    let finished = send_results(context, &answers, rows, types, &known, promise).await;
+    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| without_progress(error.into()))
 }
 
-/// The rows of a result, and the number of rows returned or changed.
-type Returned = (Vec<SimpleQueryRow>, u64);
-
 /// Sends the script and keeps the rows of each of its results.
-async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(Answers, Vec<Returned>), Failed> {
+async fn send_script(
+    context: &Context,
+    session: &Session,
+    sql: &str,
+) -> Result<(Answers, Vec<Returned>), ScriptFailure> {
     let responses = session.conn.responses.listen_to_script();
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
-        ended = read(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
+        ended = read_results(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
         () = responses.signalled() => Err(None),
     };
     session.conn.answered();
@@ -261,9 +258,9 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
         Ok(_) if session.conn.is_unreplicated(sequence) => {
             Err((ClientError::Unreplicated { node: session.conn.endpoint.label() }.into(), progress))
         }
-        Ok(Read::All(results)) => Ok((answers, results)),
-        Ok(Read::TooLarge { limit, last_word }) => {
-            let outcome = match outcome_of(last_word) {
+        Ok(ScriptResults::All(results)) => Ok((answers, results)),
+        Ok(ScriptResults::TooLarge { limit, last_answer }) => {
+            let outcome = match outcome_of(last_answer) {
                 Outcome::NotApplied => progress.outcome(),
                 outcome => outcome,
             };
@@ -286,16 +283,20 @@ async fn converse(context: &Context, session: &Session, sql: &str) -> Result<(An
 }
 
 /// The results of a script.
-enum Read {
+enum ScriptResults {
     All(Vec<Returned>),
     /// More than maxResultBytes, with the last answer of the server; None: there was none, and the connection is cut.
     TooLarge {
         limit: usize,
-        last_word: Option<Result<(), tokio_postgres::Error>>,
+        last_answer: Option<Result<(), tokio_postgres::Error>>,
     },
 }
 
-async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read, tokio_postgres::Error> {
+async fn read_results(
+    session: &Session,
+    sql: &str,
+    limit: Option<usize>,
+) -> Result<ScriptResults, tokio_postgres::Error> {
     let mut messages = pin!(session.conn.client.simple_query_raw(sql).await?);
     let (mut results, mut rows) = (Vec::new(), Vec::new());
     let mut bytes = 0;
@@ -316,124 +317,26 @@ async fn read(session: &Session, sql: &str, limit: Option<usize>) -> Result<Read
         if let Some(limit) = too_large {
             drop((results, rows));
             let rest = async {
-                let mut last_word = Ok(());
+                let mut last_answer = Ok(());
                 while let Some(message) = messages.next().await {
                     match message {
                         Err(error) if error.as_db_error().is_none() => return Err(error),
-                        Err(error) if !is_too_large(&error) => last_word = Err(error),
+                        Err(error) if !is_too_large(&error) => last_answer = Err(error),
                         _ => {}
                     }
                 }
-                last_word
+                last_answer
             };
-            return Ok(Read::TooLarge { limit, last_word: give_up(&session.conn, pin!(rest)).await });
+            return Ok(ScriptResults::TooLarge {
+                limit,
+                last_answer: cancel_until_ended(&session.conn, pin!(rest)).await,
+            });
         }
     }
-    Ok(Read::All(results))
+    Ok(ScriptResults::All(results))
 }
 
 /// The size of a row as the server has sent it.
 fn size_of_row(row: &SimpleQueryRow) -> usize {
     (0..row.len()).map(|column| 4 + row.try_get(column).ok().flatten().map_or(0, str::len)).sum()
-}
-
-const EXISTING: &str = "SELECT oid FROM pg_catalog.pg_type WHERE oid = ANY ($1)";
-
-/// The types of a script's results.
-#[derive(Default)]
-struct KnownTypes {
-    types: HashMap<u32, Type>,
-    catalog: Arc<Catalog>,
-}
-
-/// Asks about the types of all results, as far as they still exist: a script may have dropped or changed them.
-async fn known_types(session: &Session, answers: &Answers) -> Result<KnownTypes, tokio_postgres::Error> {
-    let described = answers.results.iter().filter_map(|answer| columns_of(answer.columns.as_deref()?)).flatten();
-    let mut foreign: Vec<u32> =
-        described.map(|column| column.type_oid).filter(|&oid| Type::from_oid(oid).is_none()).collect();
-    foreign.sort_unstable();
-    foreign.dedup();
-    let mut types = HashMap::new();
-    if foreign.is_empty() {
-        return Ok(KnownTypes { types, catalog: lock(&session.catalog).clone() });
-    }
-    let client = &session.conn.client;
-    client.clear_type_cache();
-    for row in client.query_typed(EXISTING, &[(&foreign, Type::OID_ARRAY)]).await? {
-        let oid = row.try_get(0)?;
-        types.insert(oid, type_of(client, oid).await?);
-    }
-    let all: Vec<Type> = types.values().cloned().collect();
-    Ok(KnownTypes { catalog: catalog_with(session, &all).await?, types })
-}
-
-/// Tells the caller all results.
-async fn deliver(
-    context: &Context,
-    answers: &Answers,
-    results: Vec<Returned>,
-    types: Option<&Types>,
-    known: &KnownTypes,
-    promise: &mut Promise,
-) -> Result<Finished, ClientError> {
-    let types = types.unwrap_or(&context.types);
-    let gone = Type::new("unknown".to_owned(), 0, Kind::Pseudo, String::new());
-    let type_of = |oid| Type::from_oid(oid).or_else(|| known.types.get(&oid).cloned()).unwrap_or_else(|| gone.clone());
-    let mut shapes = Vec::new();
-    for (answer, (rows, count)) in answers.results.iter().filter(|answer| !answer.tag.is_empty()).zip(results) {
-        let count = count.max(rows.len() as u64);
-        if let Some(body) = &answer.columns {
-            let columns =
-                columns_of(body).ok_or_else(|| ClientError::Internal("an unreadable RowDescription".into()))?;
-            let of: Vec<Type> = columns.iter().map(|column| type_of(column.type_oid)).collect();
-            let decoders: Vec<_> = of.iter().map(|ty| Decoder::for_text(ty, types, &known.catalog)).collect();
-            let fields = columns.iter().zip(&of).map(|(column, ty)| Field {
-                name: &column.name,
-                type_oid: column.type_oid,
-                type_name: ty.name(),
-                type_modifier: column.type_modifier,
-                table_oid: Some(column.table_oid).filter(|&oid| oid != 0),
-                column_number: Some(column.column_number).filter(|&number| number != 0),
-            });
-            let shape = context.shapes.shape_of(fields, &decoders);
-            tell_rows(&rows, &columns, &decoders, &shape, promise).await?;
-            shapes.push(shape);
-        }
-        promise.grant(0, count, answer.tag.clone());
-    }
-    Ok(Finished { held: shapes, ..Finished::default() })
-}
-
-async fn tell_rows(
-    rows: &[SimpleQueryRow],
-    columns: &[Described],
-    decoders: &[Decoder],
-    shape: &Arc<Shape>,
-    promise: &mut Promise,
-) -> Result<(), ClientError> {
-    let mut packer = Packer::default();
-    let mut packed = 0;
-    for row in rows {
-        let start = packer.begin_row(decoders.len());
-        for (index, decoder) in decoders.iter().enumerate() {
-            let unreadable = |error: DecodeError| {
-                let (column, outdated) = (columns[index].name.clone(), error == DecodeError::Changed);
-                ClientError::Decode { column, reason: error.to_string(), outdated }
-            };
-            match row.try_get(index).map_err(|_| unreadable(DecodeError::NotUtf8))? {
-                None => packer.set_null(start, index),
-                Some(text) => {
-                    let slot = decoder.decode(text.as_bytes(), &mut packer).map_err(unreadable)?;
-                    packer.set(start, decoders.len(), index, slot);
-                }
-            }
-        }
-        packed += 1;
-        if packer.byte_len() > PIECE {
-            promise.rows(packed, shape.id, &mut packer).await;
-            packed = 0;
-        }
-    }
-    promise.rows(packed, shape.id, &mut packer).await;
-    Ok(())
 }

@@ -24,7 +24,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// With whom it may share its connection.
+    /// With which tasks the statement may share its connection.
     pub(super) fn sharing(&self) -> Sharing {
         let text = &self.statement.text;
         if self.call.cancellation.is_limited() || text.settings_change != SettingsChange::None {
@@ -40,7 +40,7 @@ impl Query {
     /// Runs the statement once.
     pub(super) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
@@ -52,14 +52,14 @@ impl Query {
         };
         let failure = match ended {
             Ended::Itself(Ok(finished)) => {
-                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             // The server was silent while the statement was being prepared.
             Ended::GivenUp(given_up, None) if !self.call.promise.was_sent => {
                 return self.call.failed(given_up.error(Outcome::NotApplied), Some(node));
             }
-            Ended::GivenUp(given_up, last_word) => {
-                return self.call.failed(cancelled_error(given_up, last_word, Work::Statement), Some(node));
+            Ended::GivenUp(given_up, last_answer) => {
+                return self.call.failed(cancelled_error(given_up, last_answer, Work::Statement), Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
         };
@@ -80,7 +80,7 @@ impl Query {
                 && let Some(sequence) = sequence
             {
                 // The other sessions of the node learn of the fence; this one is not used again either way.
-                fence::judge(&context.cluster, &session.conn, sequence).await;
+                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
             }
             // The connection stays open for the answers of the statements that share it.
             session.conn.retire();

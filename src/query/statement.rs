@@ -15,13 +15,13 @@ pub(crate) struct Statement {
     pub(crate) text: Arc<StatementText>,
     pub(crate) params: Vec<u8>,
     pub(crate) count: usize,
-    /// The caller has promised that it changes nothing.
+    /// The caller has promised that the statement changes nothing.
     pub(crate) read_only: bool,
-    /// The caller wants to know the types of its parameters only: it is not run.
+    /// The caller asks only for the types of the parameters: the statement does not run.
     pub(crate) describe: bool,
 }
 
-/// A parameter that knows its number, for the error.
+/// A parameter with its number, which an error names.
 #[derive(Debug)]
 pub(super) struct Numbered<'a> {
     number: usize,

@@ -1,8 +1,8 @@
 //! A transaction that is open, to its COMMIT or ROLLBACK.
 //!
-//! A transaction has its connection to itself and runs its commands one after another. However it ends (COMMIT, ROLLBACK,
-//! its handle is dropped, the pool is closed), the connection is used again only if the server has confirmed that no
-//! transaction is open; if not, it is closed.
+//! A transaction has its connection to itself and runs its commands one after another. However it ends (COMMIT,
+//! ROLLBACK, its handle is dropped, the pool is closed), the connection is used again only if the server has confirmed
+//! that no transaction is open; if not, it is closed.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::pool::session::Session;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
-use crate::query::commit::{aborted_error, end, roll_back};
+use crate::query::commit::{aborted_error, end_transaction, roll_back};
 use crate::query::copy::Copy;
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, run_error};
@@ -44,11 +44,11 @@ impl TransactionCommand {
     /// Rejects the command, because there is no transaction.
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
-            Self::Query { promise, .. } | Self::Commit(promise, _) => promise.fail(error, attempts, node),
+            Self::Query { promise, .. } | Self::Commit(promise, _) => promise.reject(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
             Self::Script(script) => script.call.fail(error, node),
             // There is nothing to roll back.
-            Self::Rollback(promise) => promise.done_empty(0),
+            Self::Rollback(promise) => promise.resolve_empty(0),
             Self::Abandon => {}
         }
     }
@@ -58,7 +58,7 @@ impl TransactionCommand {
 struct End {
     /// The server has confirmed that no transaction is open; if not, the connection is closed.
     confirmed: bool,
-    /// Settles the promise of the command that has ended it.
+    /// Settles the promise of the command that has ended the transaction.
     answer: Answer,
 }
 
@@ -68,38 +68,38 @@ impl End {
     }
 
     fn done(confirmed: bool, promise: Promise, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || promise.done_empty(node)) }
+        Self { confirmed, answer: Box::new(move || promise.resolve_empty(node)) }
     }
 
     fn failed(confirmed: bool, promise: Promise, error: ClientError, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || promise.fail(&error, 1, Some(node))) }
+        Self { confirmed, answer: Box::new(move || promise.reject(&error, 1, Some(node))) }
     }
 }
 
 /// Runs the commands of an open transaction to its end. `aborted`: its first statement has failed.
-pub(super) async fn serve<T>(
+pub(super) async fn serve_transaction<T>(
     context: &Context,
     session: &Arc<Session>,
     mut commands: UnboundedReceiver<TransactionCommand>,
     aborted: bool,
 ) -> After<T> {
-    let End { confirmed, answer } = converse(context, session, &mut commands, aborted).await;
+    let End { confirmed, answer } = run_commands(context, session, &mut commands, aborted).await;
     if !confirmed {
         session.conn.cut();
-        // More commands may follow. They are rejected by a task of their own, since this one occupies the connection.
-        drop(tokio::spawn(refuse_all(commands, lost(session, Outcome::NotApplied))));
+        // More commands may follow. A task of its own rejects them, because this task occupies the connection.
+        drop(tokio::spawn(refuse_all(commands, lost_error(session, Outcome::NotApplied))));
     }
     After::Settled(answer)
 }
 
-pub(super) fn lost(session: &Session, outcome: Outcome) -> ClientError {
+pub(super) fn lost_error(session: &Session, outcome: Outcome) -> ClientError {
     let reason = format!("{}; the transaction was rolled back", session.conn.loss_reason());
     ClientError::ConnectionLost { node: session.conn.endpoint.label(), reason, outcome }
 }
 
 /// Runs commands until one ends the transaction. `aborted` as PostgreSQL means it: only ROLLBACK (or ROLLBACK TO) is
 /// possible. After a statement that has succeeded, a transaction is not aborted.
-async fn converse(
+async fn run_commands(
     context: &Context,
     session: &Arc<Session>,
     commands: &mut UnboundedReceiver<TransactionCommand>,
@@ -116,28 +116,30 @@ async fn converse(
         };
         match command {
             TransactionCommand::Query { mut promise, statement, cancellation } => {
-                let answer = query(context, session, &mut promise, &statement, &cancellation).await;
+                let answer = run_query(context, session, &mut promise, &statement, &cancellation).await;
                 let node = session.conn.endpoint.index;
                 match answer {
                     Ok(finished) => {
                         aborted = false;
-                        promise.done(finished, node);
+                        promise.resolve(finished, node);
                     }
-                    Err((error, spoils)) => {
-                        aborted |= spoils;
-                        promise.fail(&error, 1, Some(node));
+                    Err((error, aborts)) => {
+                        aborted |= aborts;
+                        promise.reject(&error, 1, Some(node));
                     }
                 }
             }
             TransactionCommand::Copy(copy) => {
-                copy.run_within(session, &mut aborted).await;
+                copy.run_in_transaction(session, &mut aborted).await;
             }
-            TransactionCommand::Script(script) => script.run_within(session, &mut aborted).await,
+            TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
             TransactionCommand::Commit(promise, _) if aborted => {
                 let ended = roll_back(context, session).await;
                 return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);
             }
-            TransactionCommand::Commit(promise, cancellation) => return commit(session, promise, &cancellation).await,
+            TransactionCommand::Commit(promise, cancellation) => {
+                return run_commit(session, promise, &cancellation).await;
+            }
             TransactionCommand::Rollback(promise) => {
                 let ended = roll_back(context, session).await;
                 // If the connection is lost, the server has rolled back.
@@ -149,19 +151,19 @@ async fn converse(
 }
 
 /// Runs a statement. An error comes with whether it has aborted the transaction.
-async fn query(
+async fn run_query(
     context: &Context,
     session: &Session,
     promise: &mut Promise,
     statement: &Statement,
     cancellation: &Cancellation,
 ) -> Result<Finished, (ClientError, bool)> {
-    if let Some(given_up) = cancellation.has_ended(std::time::Instant::now()) {
+    if let Some(given_up) = cancellation.reached_limit(std::time::Instant::now()) {
         return Err((given_up.error(Outcome::NotApplied), false));
     }
     let changes = session.conn.session_state.changes();
     let work = pin!(execute(context, session, statement, promise, Ahead::Nothing, true));
-    let ended = settled(session, with_cancellation(&session.conn, cancellation, work).await);
+    let ended = result_in_transaction(session, with_cancellation(&session.conn, cancellation, work).await);
     if statement.text.settings_change == SettingsChange::Local {
         session.conn.session_state.restore_changes(changes);
     }
@@ -169,18 +171,18 @@ async fn query(
 }
 
 /// The result of a statement in a transaction. An error comes with whether it has aborted the transaction.
-pub(super) fn settled(
+pub(super) fn result_in_transaction(
     session: &Session,
     ended: Ended<Result<Finished, Failure>>,
 ) -> Result<Finished, (ClientError, bool)> {
     match ended {
         Ended::Itself(Ok(finished)) => Ok(finished),
         // Nothing in a transaction is applied before COMMIT.
-        Ended::GivenUp(given_up, last_word) => {
-            let spoils = !matches!(last_word, Some(Ok(_)));
-            Err((cancelled_error(given_up, last_word, Work::InTransaction), spoils))
+        Ended::GivenUp(given_up, last_answer) => {
+            let aborts = !matches!(last_answer, Some(Ok(_)));
+            Err((cancelled_error(given_up, last_answer, Work::InTransaction), aborts))
         }
-        // The outcome says whether the statement was cancelled; in either case nothing is applied before COMMIT.
+        // Nothing in a transaction is applied before COMMIT. The outcome says whether the statement was cancelled.
         Ended::Itself(Err(Failure::Client(ClientError::TooLarge { limit, outcome }))) => {
             Err((ClientError::TooLarge { limit, outcome: Outcome::NotApplied }, outcome != Outcome::Applied))
         }
@@ -189,21 +191,21 @@ pub(super) fn settled(
             let outcome = verdict(&cause, phase, Work::InTransaction).outcome();
             let error = match cause {
                 Cause::Server(_) => run_error(cause, session, outcome),
-                Cause::Lost | Cause::NeverLookedAt | Cause::ReadOnlyBefore => lost(session, outcome),
+                Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => lost_error(session, outcome),
             };
             Err((error, true))
         }
     }
 }
 
-async fn commit(session: &Session, promise: Promise, cancellation: &Cancellation) -> End {
+async fn run_commit(session: &Session, promise: Promise, cancellation: &Cancellation) -> End {
     let node = session.conn.endpoint.index;
-    let failure = match with_cancellation(&session.conn, cancellation, pin!(end(session, "COMMIT"))).await {
+    let failure = match with_cancellation(&session.conn, cancellation, pin!(end_transaction(session, "COMMIT"))).await {
         // The server had finished COMMIT before it was cancelled.
         Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
-        Ended::GivenUp(given_up, last_word) => {
-            let confirmed = last_word.is_some();
-            let error = cancelled_error(given_up, last_word, Work::Commit);
+        Ended::GivenUp(given_up, last_answer) => {
+            let confirmed = last_answer.is_some();
+            let error = cancelled_error(given_up, last_answer, Work::Commit);
             return End::failed(confirmed, promise, error, node);
         }
         Ended::Itself(Err(failure)) => failure,

@@ -17,7 +17,7 @@ FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_range r ON (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
 WHERE t.oid = ANY ($1)";
 
-/// How often answers may lead to more questions.
+/// How often the types of an answer may lead to another question.
 const ROUNDS: usize = 32;
 
 /// What is known of the types of the database, with all of `types` in it.
@@ -34,7 +34,7 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
             return Ok(catalog);
         }
         let rows = session.conn.client.query_typed(FOREIGN, &[(&missing, Type::OID_ARRAY)]).await?;
-        let mut told = HashMap::new();
+        let mut found = HashMap::new();
         for row in rows {
             let oid: u32 = row.try_get(0)?;
             let range = match row.try_get::<_, Option<u32>>(3)? {
@@ -43,12 +43,12 @@ pub(super) async fn catalog_with(session: &Session, types: &[Type]) -> Result<Ar
             };
             let delimiter = row.try_get::<_, i8>(2)? as u8;
             types.extend(range.clone());
-            told.insert(oid, Foreign { sends: row.try_get(1)?, delimiter, range });
+            found.insert(oid, Foreign { sends: row.try_get(1)?, delimiter, range });
         }
         let known = Arc::make_mut(&mut catalog);
         for oid in missing {
             // A type that was dropped meanwhile is not asked for again; its values arrive as text.
-            known.add(oid, told.remove(&oid).unwrap_or(Foreign { sends: false, delimiter: b',', range: None }));
+            known.add(oid, found.remove(&oid).unwrap_or(Foreign { sends: false, delimiter: b',', range: None }));
         }
         *lock(&session.catalog) = catalog.clone();
     }

@@ -1,9 +1,10 @@
-//! A load: COPY FROM STDIN of rows or of data that is ready as it is.
+//! A load: COPY FROM STDIN of rows, or of data that is sent as it is.
 //!
-//! Rows go in binary as long as each value has a binary form that says the same as its text would; that spares the
-//! server the parsing and is about a third faster. Where a type or a value is for the server to read (an interval, 'now',
-//! a timestamptz without a zone, which depends on the session), the load goes on as text from that row on, in a second
-//! COPY of the same transaction. So the server reads each value as it would read a literal, and nothing is guessed here.
+//! Rows go in binary while each value has a binary form that means the same as its text: the server has nothing to
+//! parse, and the load is about a third faster. Only the server can read some types and values (an interval, 'now', a
+//! timestamptz without a zone, which depends on the session). From the first row with such a value on, the load goes on
+//! as text, in a second COPY of the same transaction. So the server reads each value as it would read a literal, and
+//! this client guesses nothing.
 
 use std::pin::Pin;
 
@@ -30,19 +31,19 @@ use crate::query::retry_policy::{Cause, Phase};
 
 /// Pieces that JavaScript may send ahead of the server. Each is about 64 KiB.
 pub(super) const PIECES: u32 = 8;
-/// Bytes of one CopyData message at most.
+/// The most bytes of one CopyData message.
 const MESSAGE: usize = 256 << 10;
 
 /// The target of a load.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoadTarget {
-    /// The whole `COPY ... FROM STDIN`: the data is ready as it is.
+    /// The whole `COPY ... FROM STDIN`: the data is sent as it is.
     sql: Option<String>,
     /// The quoted name of a table, for rows.
     #[serde(default)]
     table: String,
-    /// Names of its columns; none: all that are not generated.
+    /// The names of its columns. None: all columns that are not generated.
     columns: Option<Vec<String>>,
 }
 
@@ -60,7 +61,7 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(super) enum Transfer {
     Complete(Finished),
-    /// Its source has failed or its caller has cancelled it: it is undone.
+    /// The source has failed or the caller has cancelled: the copy is undone.
     Undone,
 }
 
@@ -252,7 +253,7 @@ impl<'a> Load<'a> {
     async fn refused(&mut self) -> Failure {
         match self.finish().await {
             Err(failure) => failure,
-            Ok(()) => ClientError::Internal("the server sent an error and took the data".into()).into(),
+            Ok(()) => ClientError::Internal("the server sent an error, and then accepted the data".into()).into(),
         }
     }
 
@@ -300,7 +301,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The columns of a table that are loaded. To prepare a SELECT reads no row and needs no right to read the table.
+/// The columns of a table that are loaded. Preparing a SELECT reads no row and needs no right to read the table.
 async fn describe(session: &Session, target: &LoadTarget) -> Result<Rows, Failure> {
     let list =
         target.columns.as_ref().map(|names| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "));
@@ -348,8 +349,8 @@ async fn generated(session: &Session, table: u32) -> Result<Vec<i16>, Failure> {
     }
 }
 
-/// Adds the row's number, and the column's name, to an error that says in its context where it happened
-/// (`CopyFromErrorCallback` in copyfrom.c): `COPY t, line 2, column a: "x"`. The words may be translated.
+/// Adds the number of the row, and the name of the column, to an error whose context says where it happened
+/// (`CopyFromErrorCallback` in copyfrom.c): `COPY t, line 2, column a: "x"`. The server may translate the words.
 fn locate(error: &mut ServerError, before: u64) {
     let context = error.fields.iter().find(|(key, _)| *key == "where").and_then(|(_, value)| value.as_str());
     let Some(line) = context.and_then(|context| context.lines().find(|line| line.starts_with("COPY "))) else { return };

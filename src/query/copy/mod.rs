@@ -2,7 +2,7 @@
 //!
 //! A load is a transaction of its own (or part of its caller's), so it leaves all of its rows or none, and how it ended
 //! is never in doubt before COMMIT. JavaScript is asked for data only when the server has said that it is ready: until
-//! then the load may go to another connection. After that the source is used up, and every failure is final.
+//! then the load may go to another connection. After that the source is being used up, and every failure is final.
 
 mod load;
 mod unload;
@@ -19,10 +19,10 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, with_cancellation};
-use crate::query::commit::{end, roll_back};
+use crate::query::commit::{end_transaction, roll_back};
 use crate::query::failure::{Failure, cancelled_error, failure, may_run_again, run_error};
 use crate::query::flow_control::FlowControl;
-use crate::query::opening::begin;
+use crate::query::opening::send_begin;
 use crate::query::promise::Promise;
 use crate::query::retry_policy::{Cause, Phase, Work, verdict};
 use load::{Load, PIECES, Transfer};
@@ -50,7 +50,7 @@ impl Copy {
         Self { call, direction: Direction::Out { sql } }
     }
 
-    /// Whether it cannot run again: data of its source was used up, or data was handed to its reader.
+    /// Whether the copy cannot run again: data of its source was used up, or data was handed to its reader.
     fn is_final(&self) -> bool {
         match self.direction {
             Direction::In { begun, .. } => begun,
@@ -58,25 +58,25 @@ impl Copy {
         }
     }
 
-    /// Runs it in a transaction of its own.
+    /// Runs the copy in a transaction of its own.
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let context = self.call.context.clone();
         let committing = AtomicBool::new(false);
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
-        let work = alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
+        let work = copy_alone(&context, session, &mut self.call.promise, &mut self.direction, &flow, &committing);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let failure = match ended {
             Ended::Itself(Ok(Transfer::Complete(finished))) => {
-                return After::Settled(Box::new(move || self.call.promise.done(finished, node)));
+                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             Ended::Itself(Ok(Transfer::Undone)) => return self.call.failed(stopped(), Some(node)),
-            Ended::GivenUp(given_up, last_word) => {
-                let error = given_up_error(given_up, last_word, committing.load(Ordering::Relaxed));
+            Ended::GivenUp(given_up, last_answer) => {
+                let error = given_up_error(given_up, last_answer, committing.load(Ordering::Relaxed));
                 return self.call.failed(error, Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
@@ -98,24 +98,24 @@ impl Copy {
         self.call.failed(not_applied(cause, session), Some(node))
     }
 
-    /// Runs it in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
-    pub(crate) async fn run_within(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
+    /// Runs the copy in the transaction of its caller. `aborted`: whether only ROLLBACK is possible there.
+    pub(crate) async fn run_in_transaction(mut self: Box<Self>, session: &Arc<Session>, aborted: &mut bool) {
         let node = session.conn.endpoint.index;
         self.call.attempts += 1;
-        if let Some(given_up) = self.call.cancellation.has_ended(Instant::now()) {
+        if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
             return self.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
-        let work = within(session, &mut self.call.promise, &mut self.direction, &flow);
+        let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         *aborted = !matches!(
             ended,
             Ended::Itself(Ok(Transfer::Complete(_))) | Ended::GivenUp(_, Some(Ok(Transfer::Complete(_))))
         );
         let error = match ended {
-            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.done(finished, node),
+            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.resolve(finished, node),
             Ended::Itself(Ok(Transfer::Undone)) => stopped(),
-            Ended::GivenUp(given_up, last_word) => given_up_error(given_up, last_word, false),
+            Ended::GivenUp(given_up, last_answer) => given_up_error(given_up, last_answer, false),
             Ended::Itself(Err(Failure::Client(error))) => error,
             Ended::Itself(Err(Failure::Run { cause, .. })) => not_applied(cause, session),
         };
@@ -123,8 +123,8 @@ impl Copy {
     }
 }
 
-/// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why it has ended
-/// the session.
+/// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why the
+/// session has ended.
 fn not_applied(cause: Cause, session: &Session) -> ClientError {
     let outcome = Outcome::NotApplied;
     match cause {
@@ -141,14 +141,16 @@ fn stopped() -> ClientError {
 }
 
 /// The error for a copy that was cancelled.
-fn given_up_error(given_up: GivenUp, last_word: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
-    match last_word {
+fn given_up_error(given_up: GivenUp, last_answer: Option<Result<Transfer, Failure>>, committing: bool) -> ClientError {
+    match last_answer {
         Some(Ok(Transfer::Undone)) => given_up.error(Outcome::NotApplied),
-        last_word => cancelled_error(given_up, last_word, if committing { Work::Commit } else { Work::InTransaction }),
+        last_answer => {
+            cancelled_error(given_up, last_answer, if committing { Work::Commit } else { Work::InTransaction })
+        }
     }
 }
 
-async fn alone(
+async fn copy_alone(
     context: &Context,
     session: &Session,
     promise: &mut Promise,
@@ -156,7 +158,7 @@ async fn alone(
     flow: &FlowControl,
     committing: &AtomicBool,
 ) -> Result<Transfer, Failure> {
-    if let Err(failure) = begin(context, session, "BEGIN").await {
+    if let Err(failure) = send_begin(context, session, "BEGIN").await {
         // A transaction may be open, so the connection is not used again.
         session.conn.cut();
         return Err(failure);
@@ -164,7 +166,7 @@ async fn alone(
     let transferred = transfer(session, promise, direction, flow).await;
     if matches!(transferred, Ok(Transfer::Complete(_))) {
         committing.store(true, Ordering::Relaxed);
-        end(session, "COMMIT").await?;
+        end_transaction(session, "COMMIT").await?;
     } else if session.conn.is_closed() || !roll_back(context, session).await {
         session.conn.cut();
     }
@@ -172,13 +174,14 @@ async fn alone(
 }
 
 /// Runs the copy in a transaction that is open.
-async fn within(
+async fn copy_in_transaction(
     session: &Session,
     promise: &mut Promise,
     direction: &mut Direction,
     flow: &FlowControl,
 ) -> Result<Transfer, Failure> {
-    // When this is answered, all that was sent before is answered: the observer begins at the beginning of a message.
+    // The answer to an empty query comes after all earlier answers, so the observer begins at the beginning of a
+    // message.
     let sequence = session.conn.sending();
     if let Err(error) = session.conn.client.batch_execute("").await {
         return Err(failure(session, error, Phase::NotSent, sequence).await);

@@ -1,4 +1,4 @@
-//! An unload: everything that `COPY ... TO STDOUT` sends, as it comes.
+//! An unload: sends the output of `COPY ... TO STDOUT` to JavaScript as it comes.
 
 use futures_util::StreamExt;
 
@@ -9,7 +9,7 @@ use crate::query::flow_control::FlowControl;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::Phase;
 
-/// Bytes after which a piece of an unload is handed over.
+/// Bytes after which a piece of an unload is sent to JavaScript.
 const OUT_PIECE: usize = 64 << 10;
 
 /// Runs the unload to its end.
@@ -36,17 +36,17 @@ pub(super) async fn unload(
             Ok(data) => data,
             Err(error) => return Err(failure(session, error, Phase::Begun, sequence).await),
         };
-        // When nobody listens any more the rest is only read to its end.
+        // When the reader has left, the rest is read and dropped.
         if flow.is_closed() {
             continue;
         }
         bytes += data.len() as u64;
         piece.bin.extend_from_slice(&data);
         if piece.bin.len() >= OUT_PIECE {
-            promise.bytes(&mut piece).await;
+            promise.send_bytes(&mut piece).await;
         }
     }
-    // What comes after the data: the end, or an error of a trigger.
+    // After the data comes the end, or an error of a trigger.
     if let Some(Err(error)) = stream.next().await
         && (error.as_db_error().is_some() || error.is_closed())
     {
@@ -54,7 +54,7 @@ pub(super) async fn unload(
     }
     conn.answered();
     if !piece.bin.is_empty() {
-        promise.bytes(&mut piece).await;
+        promise.send_bytes(&mut piece).await;
     }
     Ok(Finished { row_count: bytes, ..Finished::default() })
 }
