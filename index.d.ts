@@ -37,7 +37,7 @@ export declare class Pool {
   status(): Array<number>
   /** The nodes, as JSON; none once the pool has closed. */
   nodes(): string
-  /** A new transaction. It begins with the frame that asks for BEGIN under its number. */
+  /** A handle for transactions. Each begins with the frame that asks for BEGIN under the number that the handle has given. */
   transaction(): Transaction
   /**
    * Takes no more work, and closes when the work in flight has ended; that is cancelled after a timeout, unless it is 0. Call number
@@ -46,10 +46,16 @@ export declare class Pool {
   close(call: number, timeoutMs: number): void
 }
 
-/** A transaction. When it is collected as garbage before `finish` was called it is rolled back, and its connection is free. */
+/**
+ * A handle for one transaction after the other: `begin`, `finish`, `begin` again. When the handle is collected as garbage in
+ * between, its transaction is rolled back, and the connection is free.
+ */
 export declare class Transaction {
-  /** The number that frames name it by. */
-  get id(): number
-  /** It has ended: its drop has nothing to roll back. */
+  /**
+   * Takes charge of a new transaction and returns the number that frames name it by. A transaction that has not finished
+   * is rolled back.
+   */
+  begin(): number
+  /** The transaction has ended: nothing is to be rolled back. */
   finish(): void
 }

@@ -35,7 +35,7 @@ function timedOut(timeoutMs) {
 class Transaction {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
-  /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction} */
+  /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction | undefined} */
   #handle;
   #id;
   /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
@@ -49,13 +49,14 @@ class Transaction {
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {import('../../index.js').Transaction} handle
+   * @param {number} id
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
    * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
    */
-  constructor(runner, handle, poolIsClosed, limits) {
+  constructor(runner, handle, id, poolIsClosed, limits) {
     this.#runner = runner;
     this.#handle = handle;
-    this.#id = handle.id;
+    this.#id = id;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
   }
@@ -161,11 +162,20 @@ class Transaction {
     try {
       if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
       await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
-      this.#handle.finish();
+      this.#releaseHandle();
     } catch (error) {
       this.#state = 'rolled back';
       throw located(error);
     }
+  }
+
+  /** The next transaction uses the handle again: to make one costs as much as half a transaction's frames. */
+  #releaseHandle() {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    this.#handle = undefined;
+    handle.finish();
+    this.#runner.freeHandles.push(handle);
   }
 
   /** Commits. Resolves only when the server has said so. */
@@ -210,18 +220,19 @@ addRowExpectations(Transaction);
  * @param {number} flags
  */
 function openTransaction(runner, options, poolIsClosed, flags) {
-  const { link, pool, corePool } = runner;
+  const { link, pool, corePool, freeHandles } = runner;
   const { timeoutMs = 0, signal } = options;
   const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
-  const handle = corePool.transaction();
+  const handle = freeHandles.pop() ?? corePool.transaction();
+  const id = handle.begin();
   const details = {
-    transaction: handle.id,
+    transaction: id,
     flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
     timeoutMs,
     text: beginSql(options),
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  return { begun, transaction: () => new Transaction(runner, handle, poolIsClosed, { until, timeoutMs, signal }) };
+  return { begun, transaction: () => new Transaction(runner, handle, id, poolIsClosed, { until, timeoutMs, signal }) };
 }
 
 /**

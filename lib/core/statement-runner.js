@@ -29,6 +29,8 @@ class StatementRunner {
   constructor(link, corePool, statements, { hosts, logger, logParameters, types }) {
     this.link = link;
     this.corePool = corePool;
+    /** Handles of transactions that have finished. @type {import('../../index.js').Transaction[]} */
+    this.freeHandles = [];
     /** The pool's number in frames. */
     this.pool = corePool.id;
     this.statements = statements;

@@ -59,7 +59,7 @@ impl Pool {
         self.view.nodes().unwrap_or_else(|| "[]".to_owned())
     }
 
-    /// A new transaction. It begins with the frame that asks for BEGIN under its number.
+    /// A handle for transactions. Each begins with the frame that asks for BEGIN under the number that the handle has given.
     #[napi]
     pub fn transaction(&self) -> Transaction {
         Transaction::new(self.mailbox.clone(), self.id)

@@ -151,10 +151,10 @@ async function waitingPool(t) {
 }
 
 /** A handle of a transaction whose BEGIN waits for a connection. @param {CoreLink} link @param {Pool} pool */
-function begun(link, pool) {
-  const handle = pool.transaction();
-  link.ask(OP.BEGIN, pool.id, { transaction: handle.id, text: 'BEGIN' }).catch(() => {});
-  return handle;
+function begun(link, pool, handle = pool.transaction()) {
+  const id = handle.begin();
+  link.ask(OP.BEGIN, pool.id, { transaction: id, text: 'BEGIN' }).catch(() => {});
+  return { handle, id };
 }
 
 /**
@@ -188,7 +188,7 @@ describe('the classes of the add-on', () => {
     const other = link.openPool(options, listener);
     assert.deepEqual([pool.id, other.id], [1, 2]);
     assert.deepEqual(
-      [pool, other, pool].map((one) => one.transaction().id),
+      [pool, other, pool].map((one) => one.transaction().begin()),
       [1, 2, 3],
     );
   });
@@ -214,7 +214,7 @@ describe('the classes of the add-on', () => {
 
   test('Pool: close() waits for work that was written before it', async (t) => {
     const { link, pool } = await waitingPool(t);
-    const asked = link.ask(OP.BEGIN, pool.id, { transaction: pool.transaction().id, text: 'BEGIN' });
+    const asked = link.ask(OP.BEGIN, pool.id, { transaction: pool.transaction().begin(), text: 'BEGIN' });
     const closed = link.closePool(pool, 0);
     assert.deepEqual(await Promise.all([asked, closed].map(refusalOf)), [undefined, undefined]);
   });
@@ -226,17 +226,35 @@ describe('the classes of the add-on', () => {
       refusalOf(link.ask(OP.SCRIPT, pool.id, { transaction, text: 'SELECT 1' }));
     const held = begun(link, pool);
     const [dropped, finished] = (() => {
-      const handles = [begun(link, pool), begun(link, pool)];
-      handles[1].finish();
+      const both = [begun(link, pool), begun(link, pool)];
+      both[1].handle.finish();
       // A second call changes nothing.
-      handles[1].finish();
-      return handles.map(({ id }) => id);
+      both[1].handle.finish();
+      return both.map(({ id }) => id);
     })();
     await until('the transaction is abandoned', async () => {
       collectGarbage();
       return (await use(dropped)) === 'ERR_TRANSACTION_ENDED';
     });
     assert.deepEqual(await Promise.all([finished, held.id].map(use)), [undefined, undefined]);
+  });
+
+  test('Transaction: a handle that begins again abandons what has not finished, and nothing else', async (t) => {
+    const { link, pool } = await waitingPool(t);
+    const use = (/** @type {number} */ transaction) =>
+      refusalOf(link.ask(OP.SCRIPT, pool.id, { transaction, text: 'SELECT 1' }));
+    const first = begun(link, pool);
+    // Its frame goes one microtask later.
+    await sleep(1);
+    const second = begun(link, pool, first.handle);
+    second.handle.finish();
+    const third = begun(link, pool, first.handle);
+    assert.equal(new Set([first.id, second.id, third.id]).size, 3);
+    assert.deepEqual(await Promise.all([first.id, second.id, third.id].map(use)), [
+      'ERR_TRANSACTION_ENDED',
+      undefined,
+      undefined,
+    ]);
   });
 
   test('Pool: a pool that is collected is closed', async (t) => {
