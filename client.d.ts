@@ -241,8 +241,8 @@ export interface PoolOptions {
   maxResultBytes?: number;
   /**
    * `false`: statements have no names on the server, for PgBouncer in transaction mode. The text then goes with each
-   * run, in the same flight. That a pooler was recognised is told once as a `notice` event. Default: `true`, `false`
-   * where a pooler is recognised.
+   * run, in the same flight. A `notice` event says once that a pooler was recognised. Default: `true`, `false` where
+   * a pooler is recognised.
    */
   prepare?: boolean;
   /**

@@ -9,7 +9,7 @@ const { MAX_MS, boolean, choice, count, fn, integer, later, plainObject, refuseU
 /** @typedef {import('./validate.js').Row} Row */
 /** @typedef {import('./validate.js').Rows} Rows */
 
-/** By its looks: test runners and polyfills bring classes of their own. @param {any} value */
+/** Not by its class: test runners and polyfills have classes of their own. @param {any} value */
 const isSignal = (value) => typeof value?.aborted === 'boolean' && typeof value.addEventListener === 'function';
 
 /** @param {unknown} value @param {string} name */
@@ -22,7 +22,7 @@ function signal(value, name) {
 const limit = (value, name) => (value === 0 ? value : integer(name, value, 1, MAX_MS));
 
 /**
- * What can end a call.
+ * The two options that can end a call.
  * @param {string} timeout what happens after timeoutMs
  * @param {string} abort what happens when the signal fires
  * @returns {{ timeoutMs: Row, signal: Row }}
@@ -151,7 +151,7 @@ function isolation(value, name) {
   return value;
 }
 
-/** What BEGIN is told. What is not given is left to the server. @satisfies {Rows} */
+/** The options of BEGIN. For what is not given the server has a default. @satisfies {Rows} */
 const MODES_OF_BEGIN = {
   isolation: {
     type: 'Isolation',

@@ -5,8 +5,8 @@
 //   postgresql://user:password@host1:5432,host2:5433/dbname?keyword=value&...
 //   host=host1,host2 port=5432 password='it''s quoted with backslashes: \'' ...
 //
-// What comes out is a map of libpq's keywords to text; what they mean is in keywords.js. There is a password in it somewhere,
-// and a mistake may put it anywhere: messages name the place, and never print what was found there.
+// The result is a map of libpq's keywords to text; keywords.js has their meaning. A mistake may put the password anywhere, so
+// messages name the position and never print the text that was found there.
 
 const { string } = require('./validate.js');
 const { OptionError } = require('../errors.js');
@@ -15,7 +15,7 @@ const { SECRETS, isKeyword, unknownKeyword } = require('./keywords.js');
 /** @typedef {Map<string, string>} Settings */
 
 const DESIGNATOR = /^postgres(?:ql)?:\/\//;
-/** What isspace() of C knows. */
+/** The white space of isspace() in C. */
 const SPACE = /[ \t\n\v\f\r]/;
 
 /** @param {string} text */
@@ -38,7 +38,7 @@ function parseConninfo(given) {
  * @param {string} value
  */
 function store(settings, keyword, value) {
-  // Older than sslmode, and accepted ever since.
+  // The predecessor of sslmode, which libpq still accepts.
   if (keyword === 'requiressl') settings.set('sslmode', value.startsWith('1') ? 'require' : 'prefer');
   else settings.set(keyword, value);
 }
@@ -63,7 +63,7 @@ function parsePairs(text) {
     while (at < text.length && text[at] !== '=' && !SPACE.test(text[at])) at++;
     const keyword = text.slice(start, at);
     skipSpace();
-    // What stands behind a secret may be the rest of it.
+    // The text behind a secret may be a part of the secret.
     const isSecret = SECRETS.includes(before);
     const place = `at character ${start + 1}${isSecret ? `, behind ${before}: a value with spaces needs quotes` : ''}`;
     if (text[at] !== '=') {
@@ -135,8 +135,7 @@ function parseUri(uri, start) {
   put('port', ports.join());
   const question = uri.indexOf('?', end);
   const [path, query] = question < 0 ? [uri.slice(end), ''] : [uri.slice(end, question), uri.slice(question + 1)];
-  // Without a user before it: somebody has a '/' in his password, and the rest would pass for a database's name, as it does
-  // with libpq, or for a keyword.
+  // A password with a '/' in it: libpq would take its rest for the name of a database or for a keyword.
   const isMuddled = credentials === null && uri.includes('@', end);
   if (isMuddled && path.includes('@')) {
     throw mistake("there is an '@' behind the '/': in a password '/' is written %2F, in a database's name '@' is %40");
@@ -199,7 +198,7 @@ function parseQuery(settings, query, isMuddled) {
     if (parts.length > 2) throw mistake(`${place} has more than one '='`);
     let keyword = decoded(parts[0], place);
     let value = decoded(parts[1], place);
-    // JDBC's.
+    // As in JDBC.
     if (keyword === 'ssl' && value === 'true') [keyword, value] = ['sslmode', 'require'];
     if (!isKeyword(keyword)) {
       throw mistake(`${isMuddled ? 'unknown keyword' : unknownKeyword(keyword)} (${place})`);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Which known name an unknown one may be meant for, for `did you mean`.
+// Finds the known name for `did you mean`.
 
 /**
  * How many letters are inserted, left out, changed or swapped with their neighbour (optimal string alignment).
@@ -26,14 +26,14 @@ function distance(a, b) {
 /** `pool_size` and `PoolSize` are `poolSize`. @param {string} name */
 const plain = (name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
 
-/** A unit more or less says little: `statementTimeout`, `idleTimeoutMillis`. @param {string} name */
+/** Names are also equal but for their unit: `statementTimeout`, `idleTimeoutMillis`. @param {string} name */
 const withoutUnit = (name) => plain(name).replace(/(ms|millis)$/, '');
 
-/** Names are short: whoever compares long ones has something else in hand. */
+/** A longer text is not a misspelt name. */
 const LONGEST = 40;
 
 /**
- * The name that is as good as `name`, or differs in a third of its letters at most.
+ * The known name that is equal to `name` but for case and separators, or differs in a third of its letters at most.
  * @param {string} name
  * @param {readonly string[]} known
  */

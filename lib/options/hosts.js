@@ -1,7 +1,7 @@
 'use strict';
 
-// Which hosts, at which ports: from the option `hosts`, or from libpq's host, hostaddr and port, which are lists that must
-// fit each other (PostgreSQL docs, 34.1.1.3). Where nothing is said it is the server of this machine.
+// Hosts and ports: from the option `hosts`, or from host, hostaddr and port of libpq, which are lists of equal length
+// (PostgreSQL docs, 34.1.1.3). By default the server of this machine.
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -13,7 +13,7 @@ const keywords = require('./keywords.js');
 /** @typedef {{ host: string, port: number, address: string | null }} Host `address`: where `host` is, not looked up */
 /** @typedef {import('./keywords.js').Said} Said */
 
-/** Where a server has its socket by default: as Debian and Red Hat build it, and as PostgreSQL itself does. */
+/** The default folders of a server's socket: those of Debian and Red Hat, and of PostgreSQL itself. */
 const SOCKET_FOLDERS = process.platform === 'win32' ? [] : ['/var/run/postgresql', '/tmp'];
 const DEFAULT_PORT = 5432;
 
@@ -84,7 +84,7 @@ function named(said) {
  * @param {string} name
  */
 function hostName(text, name) {
-  // Behind an '@' in a password that is not percent-encoded comes the rest of it.
+  // The text behind an '@' may be the rest of a password that is not percent-encoded.
   if (text.includes('@')) throw new OptionError(`${name} must not contain '@': in a password it is written %40`);
   if (/^[^:/]+:\d*$/.test(text)) throw new OptionError(`${name} must not contain a port: that is the keyword port`);
   return text === '' ? undefined : text;
@@ -150,7 +150,7 @@ function listed(value) {
 }
 
 /**
- * `h`, `h:port`, `[::1]`, `[::1]:port`, `::1`, `/socket/dir`, `/socket/dir:port`. What does not look like it is not
+ * `h`, `h:port`, `[::1]`, `[::1]:port`, `::1`, `/socket/dir`, `/socket/dir:port`. Any other text is not
  * printed: it may be a URL with a password.
  * @param {string} given
  * @param {string} name

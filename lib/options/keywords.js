@@ -1,9 +1,10 @@
 'use strict';
 
 // libpq's connection keywords, 13 to 18: the environment variable of each, the option of createPool that it sets, and how its
-// text is read. Whatever we cannot do is refused, never accepted and ignored: somebody may rely on it.
+// text is read. A keyword that this client cannot obey is refused, never ignored: a user may rely on it.
 //
-// A value may be a secret in the wrong place (`sslmode=require password=...` in a line of a service file): no message has it.
+// A value may be a secret in the wrong place (`sslmode=require password=...` in one line of a service file): no message
+// prints it.
 
 const { MAX_MS } = require('./validate.js');
 const { OptionError } = require('../errors.js');
@@ -51,7 +52,7 @@ function seconds(value, name) {
   return number > 0 ? Math.min(number * 1_000, MAX_MS) : undefined;
 }
 
-/** TLS 1.2 is the least we do: whoever wants at least an older one has it. @param {string} value @param {string} name */
+/** TLS 1.2 is the oldest version here, so it also serves those who ask for an older one at least. @param {string} value @param {string} name */
 function leastVersion(value, name) {
   return choice(['TLSv1.2', 'TLSv1.3'])(oldVersion(value) ? 'TLSv1.2' : spelled(value), name);
 }
@@ -91,7 +92,7 @@ const KEYWORDS = {
     read: (value, name) => seconds(value, name) ?? MAX_MS,
   },
   application_name: { env: 'PGAPPNAME', option: 'applicationName', read: text },
-  // Behind application_name: the first that is given counts.
+  // After application_name: the first one that is given counts.
   fallback_application_name: { option: 'applicationName', read: text },
   options: { env: 'PGOPTIONS', option: 'startupOptions', inner: true, read: text },
   client_encoding: { env: 'PGCLIENTENCODING', read: encoding },
@@ -145,10 +146,10 @@ const KEYWORDS = {
   tty: { only: [], why: 'libpq does not know it any more' },
 };
 
-/** Those whose values are secret. */
+/** The keywords with secret values. */
 const SECRETS = ['password', 'sslpassword', 'scram_client_key', 'scram_server_key', 'oauth_client_secret'];
 
-/** What others call them. */
+/** Names that other clients use. */
 const ELSEWHERE = {
   database: 'dbname',
   db: 'dbname',
@@ -161,7 +162,7 @@ const ELSEWHERE = {
   encoding: 'client_encoding',
 };
 
-/** `requiressl` is accepted in strings, but is a keyword no more. @param {string} name */
+/** `requiressl` is accepted in strings, but is not a keyword any more. @param {string} name */
 const isKeyword = (name) => Object.hasOwn(KEYWORDS, name) || name === 'requiressl';
 
 /** @param {string} name */
@@ -173,7 +174,7 @@ function unknownKeyword(name) {
 /** A value and where it comes from, for messages. @typedef {{ value: any, name: string }} Said */
 
 /**
- * What the keywords say of the options. Empty text is as good as none, but hides what has less precedence.
+ * The options that keywords set. An empty text sets nothing, but hides the same keyword from sources of lower precedence.
  * @param {ReadonlyMap<string, { value: string, name: string }>} settings
  * @returns {Map<string, Said>} by the option's name
  */

@@ -2,8 +2,8 @@
 
 // The options of createPool, checked once and frozen. Each has its row in pool-rows.js.
 //
-// What is missing is filled as libpq does. The order of precedence, keyword by keyword: the option itself, the connection
-// string, the service file, the environment, for the password the password file, the default.
+// Missing options are filled in as libpq does. The order of precedence for each keyword: the option itself, the connection
+// string, the service file, the environment, the password file (for the password), the default.
 // An unknown option, a wrong type or an impossible value throws an OptionError that names it; no value is printed.
 
 const os = require('node:os');
@@ -37,7 +37,7 @@ function keepAlive(given, said) {
 /** @type {import('./validate.js').Rows} */
 const OPTIONS = POOL;
 
-/** What others call them, where it is too far away to be guessed. */
+/** Names that other clients use, if they are too different to be found as the nearest name. */
 const ELSEWHERE = {
   username: 'user',
   pass: 'password',
@@ -52,13 +52,13 @@ const ELSEWHERE = {
   url: 'connectionString',
 };
 
-/** Those made of several keywords, and the one that is used up. */
+/** Options that are made of several keywords, and `service`, which is used up before. */
 const SHAPED = ['hosts', 'port', 'ssl', 'keepAlive', 'service'];
 
 /** @typedef {import('./keywords.js').Said} Said */
 
 /**
- * What the connection string, the service file and the environment say, in this order of precedence.
+ * The settings of the connection string, the service file and the environment, in this order of precedence.
  * @param {ReadonlyMap<string, string>} string
  * @param {string | undefined} ownService
  * @param {NodeJS.ProcessEnv} env
@@ -107,7 +107,7 @@ function parseOptions(given = {}, env = process.env) {
   for (const [name, { value, check }] of Object.entries(OPTIONS)) {
     if (SHAPED.includes(name)) continue;
     const found = said.get(name);
-    // Checked again with its own name: a keyword knows less of its value than the option.
+    // Checked again, by the option: the keyword has checked less.
     if (options[name] === undefined && found !== undefined) options[name] = check(found.value, found.name);
     else if (options[name] === undefined && value !== undefined) options[name] = check(value, name);
   }
@@ -133,7 +133,7 @@ function parseOptions(given = {}, env = process.env) {
 }
 
 /**
- * What the core is told: JSON with everything it needs and nothing else.
+ * The options for the core, as JSON: what it uses and nothing else.
  * @param {Readonly<Record<string, any>>} options as parseOptions made them
  * @param {NodeJS.ProcessEnv} [env]
  */
@@ -142,7 +142,7 @@ function forCore(options, env = process.env) {
   const rest = Object.entries(others).filter(([name]) => !OPTIONS[name]?.local);
   let passwords = null;
   if (typeof password !== 'function') {
-    // An empty one is none, and the server takes none that is empty.
+    // An empty password means none; the server accepts no empty password.
     passwords = password ? options.hosts.map(() => password) : passwordsFromFile(options, env);
   }
   return JSON.stringify({

@@ -11,7 +11,7 @@ const { SOCKET_FOLDERS } = require('./hosts.js');
 /** @typedef {import('./hosts.js').Host} Host */
 
 /**
- * The five fields of a line as they stand there, or null. A colon in a password needs its backslash, too.
+ * The five fields of a line, not yet unescaped, or null. A colon in a password needs its backslash, too.
  * @param {string} line
  */
 function fields(line) {
@@ -44,7 +44,7 @@ function readable(file) {
   }
 }
 
-/** A socket where servers have theirs by default counts as localhost. @param {Host} host */
+/** A socket in a default folder counts as localhost. @param {Host} host */
 const namesOf = ({ host }) => (SOCKET_FOLDERS.includes(host) ? [host, 'localhost'] : [host]);
 
 /**

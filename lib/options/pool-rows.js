@@ -49,10 +49,10 @@ const MONITOR = {
   },
 };
 
-/** What Linux takes: whole seconds. */
+/** The range of Linux, in whole seconds. */
 const keepAliveMs = count(1_000, 32_767_000);
 
-/** With these a peer that is gone is found out in half a minute instead of two hours. @satisfies {Rows} */
+/** The defaults find a lost peer after half a minute instead of two hours. @satisfies {Rows} */
 const KEEP_ALIVE = {
   idleMs: {
     type: 'number',
@@ -79,7 +79,7 @@ const KEEP_ALIVE = {
 const PIPELINE = {
   depth: {
     type: 'number',
-    // 4 to 8 gave all there is to gain.
+    // More than 4 to 8 gained nothing.
     value: 8,
     check: count(1, 1_000),
     text: 'how many statements one connection may have in flight',
@@ -271,7 +271,7 @@ const POOL = {
     check: boolean,
     text: '`false`: statements have no names on the server, for PgBouncer in transaction mode',
     link: '[pgbouncer.md](pgbouncer.md)',
-    more: 'The text then goes with each run, in the same flight. That a pooler was recognised is told once as a `notice` event.',
+    more: 'The text then goes with each run, in the same flight. A `notice` event says once that a pooler was recognised.',
   },
   reset: {
     type: "'changes' | 'none' | 'discard' | { sql: string }",

@@ -1,6 +1,6 @@
 'use strict';
 
-// By which methods a server may ask who we are (libpq's require_auth).
+// The option `requireAuth` (require_auth of libpq): the methods by which a server may ask for the identity of the client.
 
 const { kindOf, string } = require('./validate.js');
 const { OptionError } = require('../errors.js');

@@ -9,7 +9,7 @@ const { OptionError } = require('../errors.js');
 const { homeFile } = require('./files.js');
 const { KEYWORDS, unknownKeyword } = require('./keywords.js');
 
-/** Where packages look when PGSYSCONFDIR does not say: Debian's, Red Hat's, and what is built from source. */
+/** The system's folders if PGSYSCONFDIR is not set: of Debian, of Red Hat, and of a build from source. */
 const SYSTEM = ['/etc/postgresql-common', '/etc/sysconfig/pgsql', '/usr/local/pgsql/etc'];
 
 /**
@@ -47,7 +47,7 @@ function section(file, service) {
     }
     if (settings === undefined) continue;
     const [keyword, value] = pair(line, `service file "${file}", line ${index + 1}`);
-    // The first one counts.
+    // Of two equal keywords the first one counts.
     if (!settings.has(keyword)) settings.set(keyword, value);
   }
   return settings;

@@ -1,6 +1,6 @@
 'use strict';
 
-// The environment variables of libpq that are session settings and no keywords: PGTZ, PGGEQO, PGDATESTYLE.
+// The environment variables of libpq that set session settings and have no keyword: PGTZ, PGGEQO, PGDATESTYLE.
 
 const { OptionError } = require('../errors.js');
 
@@ -9,13 +9,13 @@ const ORDERS = /** @type {[RegExp, string][]} */ ([
   [/^(dmy|euro.*)$/, 'DMY'],
   [/^(mdy|us|noneuro.*)$/, 'MDY'],
   [/^ymd$/, 'YMD'],
-  // A style, which brings its order when nothing else says one.
+  // A style, which implies an order if none is named.
   [/^german$/, 'DMY'],
 ]);
 const STYLES = /^(iso|sql|postgres.*|german)$/;
 
 /**
- * How dates are written stays ISO, because we read what the server prints.
+ * Dates are always printed in ISO style, because the core reads what the server prints.
  * @param {string} value
  * @returns {string | undefined}
  */

@@ -1,12 +1,12 @@
 'use strict';
 
-// The option `ssl`, together with libpq's ssl keywords: what the core is told about TLS (src/binding/options.rs).
+// The option `ssl` and the ssl keywords of libpq, as the core reads them (src/binding/options.rs).
 //
-// The meaning is libpq's (PostgreSQL docs, 34.19): a CA that is there is used in every mode; ~/.postgresql has files that are
-// taken when they exist. With two differences, both on the safe side: a file that is named must be there, and verify-full
-// without a CA trusts the system's roots instead of failing.
+// The meaning is that of libpq (PostgreSQL docs, 34.19): if there is a CA, it is used in every mode; files in ~/.postgresql are
+// used if they exist. There are two differences, both safer: a file that is named must exist, and verify-full without a CA
+// trusts the system's roots instead of failing.
 //
-// Files are looked at here so that a mistake is told by createPool; the core reads them, also when they change.
+// Files are checked here, so that createPool throws; the core reads them, and reads them again when they change.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -21,7 +21,7 @@ const { NEGOTIATIONS, SSL_MODES } = require('./keywords.js');
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 const STRONG = ['require', 'verify-ca', 'verify-full'];
 
-/** What is in a PEM file, between BEGIN and the dashes. */
+/** The labels in PEM files. */
 const LABELS = {
   ca: /-----BEGIN CERTIFICATE-----/,
   cert: /-----BEGIN CERTIFICATE-----/,
@@ -152,7 +152,7 @@ function resolveTls(given, fromKeywords, { env, hasTcp }) {
   const mode = said('mode') ?? { value: isSystem ? 'verify-full' : 'prefer', name: 'ssl' };
   checkMode(mode, isSystem ? ca : undefined, said('negotiation'));
   if (mode.value === 'disable') return null;
-  /** A file of the user's that is taken when it is there. @param {string} name */
+  /** A file in ~/.postgresql that is used if it exists. @param {string} name */
   const present = (name) => {
     const file = hasTcp ? homeFile(env, path.join('.postgresql', name)) : undefined;
     return file !== undefined && fs.existsSync(file) ? { value: { path: file }, name: `ssl ("${file}")` } : undefined;
@@ -196,7 +196,7 @@ function checkMode(mode, system, negotiation) {
 }
 
 /**
- * Whom we trust.
+ * The CA that the client trusts.
  * @param {Said} mode
  * @param {Said | undefined} ca
  * @param {{ crl?: Said, ownCrl?: Said, isBlind: boolean }} rest
@@ -208,7 +208,7 @@ function trust(mode, ca, { crl, ownCrl, isBlind }) {
     if (crl !== undefined) throw new OptionError(`${crl.name} needs a CA: without one no certificate is verified`);
     return { ca: null, crl: null };
   }
-  // What the user's own list says is about his own CA.
+  // The user's own list of revoked certificates is about the user's own CA.
   const list = crl ?? (read.system ? undefined : ownCrl);
   return { ca: read, crl: list === undefined ? null : checked('crl', list) };
 }
@@ -223,7 +223,7 @@ function systemRoots(mode) {
 }
 
 /**
- * Who we are.
+ * The certificate and the key of the client.
  * @param {boolean} isNobody
  * @param {Said | undefined} cert
  * @param {{ key?: Said, ownKey?: Said }} keys
@@ -240,7 +240,7 @@ function identity(isNobody, cert, { key, ownKey }) {
 }
 
 /**
- * The file or text, when it holds what it should.
+ * The file or text, if it has the label that it must have.
  * @param {keyof typeof LABELS} kind
  * @param {Said} said
  * @returns {any}
@@ -285,10 +285,10 @@ function contents(file, name, isSecret) {
   }
 }
 
-/** Whether more people may read a key than libpq lets. @param {{ mode: number, uid: number }} stat */
+/** Whether more users may read a key than libpq allows. @param {{ mode: number, uid: number }} stat */
 const isOpen = ({ mode, uid }) => (mode & (uid === 0 ? 0o037 : 0o077)) !== 0;
 
-/** Text without a PEM's BEGIN is taken for a path, and may be a key all the same. @param {string} file */
+/** Text without BEGIN counts as a path, but may still be a key, so it is not printed. @param {string} file */
 const shown = (file) => (/[A-Za-z0-9+/=]{60}|[\r\n]/.test(file) ? '' : `: "${file}"`);
 
 module.exports = { SSL, isOpen, resolveTls };

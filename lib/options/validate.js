@@ -81,7 +81,7 @@ function plainObject(name, value) {
 }
 
 /**
- * Refuses a member that no row describes, with the nearest known name. All objects with options are read through it.
+ * Refuses a member that no row describes, and names the nearest known one. It is used for every object with options.
  * @param {Readonly<Record<string, unknown>>} given
  * @param {Readonly<Record<string, unknown>>} rows
  * @param {{ path?: string, elsewhere?: Record<string, string>, hint?: string }} [more] `path`: the option whose members these
@@ -115,7 +115,7 @@ function members(name, value, rows) {
   );
 }
 
-// Checks as rows have them: the value first.
+// Checks for rows: the value comes first.
 
 /** @param {number} least @param {number} most */
 const count = (least, most) => /** @param {unknown} value @param {string} name */ (value, name) =>
@@ -139,7 +139,7 @@ function fn(value, name) {
   if (typeof value !== 'function') throw new OptionError(`${name} must be a function, not ${kindOf(value)}`);
   return value;
 }
-/** Checked elsewhere, together with other options. @param {unknown} value */
+/** For options that are checked together with others. @param {unknown} value */
 const later = (value) => value;
 
 module.exports = {

@@ -1,7 +1,7 @@
-//! What the server must be asked about types that are not built in, beyond what postgres-types knows of them.
+//! What the server has said of types that are not built in, beyond what postgres-types knows of them.
 //!
-//! postgres-types takes a multirange for a type like any other, does not know by which letter a type's arrays are
-//! separated, and not whether the server can send a type in binary at all (contrib's seg and isn cannot).
+//! postgres-types treats a multirange as any other type. It knows neither which letter separates the elements of a type's
+//! arrays, nor whether the server can send a type in binary at all (it cannot for seg and isn of contrib).
 
 use crate::codec::types::{base, is_foreign};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ pub(crate) struct Foreign {
     pub(crate) range: Option<Type>,
 }
 
-/// What is known of the types of one database. Those that are not in it were not asked for, or are gone.
+/// What is known of the types of one database. A type that is missing was not asked for, or was dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog(HashMap<u32, Foreign>);
 
@@ -51,7 +51,7 @@ impl Catalog {
         self.0.get(&ty.oid())?.range.as_ref()
     }
 
-    /// What separates the elements of an array of this type: of the built-in ones a semicolon for box alone
+    /// The letter between the elements of an array of this type. Of the built-in types only box has a semicolon
     /// (pg_type.dat).
     pub(super) fn delimiter(&self, member: &Type) -> u8 {
         let base = base(member);

@@ -1,4 +1,4 @@
-//! How values arrive where the user has a say: the option `types`.
+//! How values arrive: the choices of the option `types`.
 
 use std::collections::HashMap;
 
@@ -48,7 +48,7 @@ pub(crate) enum JsonAs {
     Text,
 }
 
-/// How those types arrive for which the user may choose.
+/// How the types arrive that have a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TypeChoices {
     /// For int8.
@@ -61,10 +61,10 @@ pub(crate) struct TypeChoices {
     pub(crate) json: JsonAs,
 }
 
-/// How a pool, or one statement, wants its values.
+/// The option `types` of a pool or of one statement.
 #[derive(Debug, Default)]
 pub(crate) struct Types {
-    /// For those types that have a choice.
+    /// The choices of types that have one.
     pub(crate) choices: TypeChoices,
     /// JavaScript's own parsers by the name of the type or the digits of its oid, each by the number under which
     /// JavaScript knows it.

@@ -34,7 +34,7 @@ pub(crate) enum DecodeError {
     /// A composite type has other attributes than it had.
     #[error("the composite type has changed since the server was asked about it")]
     Changed,
-    /// A field holds something impossible.
+    /// A field has an impossible value.
     #[error("the value holds {0}")]
     Invalid(&'static str),
 }
@@ -42,10 +42,10 @@ pub(crate) enum DecodeError {
 /// Why a parameter cannot be sent; names the type and what JavaScript gave, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParamError {
-    /// The bytes do not hold what they announce: a fault of ours, not of the user.
+    /// The bytes are not what frame-writer.js writes: a bug of this client, not a mistake of the user.
     #[error("malformed parameters: {0}")]
     Malformed(&'static str),
-    /// A value of the right sort, outside the type's range.
+    /// A value of the right kind, outside the range of the type.
     #[error("{value} does not fit {ty}")]
     DoesNotFit {
         /// What JavaScript gave.

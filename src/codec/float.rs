@@ -63,7 +63,8 @@ impl ShortestDigits {
         self.digits().last().copied().unwrap_or(b'0')
     }
 
-    /// The bits of the odd part of this decimal's exact value in binary; None when that has no end, or more than 100 bits.
+    /// The number of bits of the exact value in binary, without zeros at its end; None if the value has no end in binary, or
+    /// more than 100 bits.
     fn exact_bits(&self) -> Option<u32> {
         let mut odd = self.digits().iter().fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
         let fives = self.exponent + 1 - self.len as i32;
@@ -145,7 +146,7 @@ pub(super) fn put_i64(out: &mut impl BufMut, value: i64) {
 /// A binary format: how its numbers are read, and what follows from the width of its mantissa.
 trait Float: fmt::LowerExp + Copy + PartialEq + FromStr {
     const MANTISSA_BITS: u32;
-    /// As many decimal digits always survive the way to binary and back (`DBL_DIG`, `FLT_DIG`).
+    /// This many decimal digits are always the same after a conversion to binary and back (`DBL_DIG`, `FLT_DIG`).
     const EXACT_DIGITS: usize;
 
     /// The value rounded to this many significant digits.
@@ -172,7 +173,7 @@ trait Float: fmt::LowerExp + Copy + PartialEq + FromStr {
         let mut text = Small::default();
         let _ = write!(text, "{self:e}");
         let shortest = ShortestDigits::parse(text.as_str());
-        // With fewer digits there cannot be two.
+        // Only with at least this many digits two decimals can be equally near.
         if shortest.len < Self::EXACT_DIGITS || shortest.last().is_multiple_of(2) {
             return shortest;
         }

@@ -1,11 +1,11 @@
-//! PostgreSQL's binary values to our packed form, and JavaScript's parameters to PostgreSQL's.
+//! Values of PostgreSQL to the packed form that JavaScript reads, and parameters of JavaScript to PostgreSQL.
 //!
 //! Pure functions: no I/O, no `unsafe`, and no input, however broken, may panic. Work and memory are bounded by the
 //! input's size times a small factor; only a numeric may be 131,072 digits in ten bytes, and all text of a batch together
 //! is bounded by JavaScript's longest string.
 //!
 //! [`Decoder`] turns one column value, binary or text, into one 64-bit slot of a [`Packer`]; [`read_params`] turns the bytes that
-//! JavaScript wrote into [`Param`]s, which implement `ToSql`. [`pack_document`] takes json and jsonb apart.
+//! JavaScript wrote into [`Param`]s. [`pack_document`] parses json and jsonb. [`registry`] is the table of types.
 
 // PostgreSQL, BigInt, toISOString: the field's names are prose here.
 #![allow(clippy::doc_markdown)]

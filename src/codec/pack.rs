@@ -142,7 +142,7 @@ impl Packer {
         Ok(())
     }
 
-    /// Appends bytes whose end a slot must be able to tell.
+    /// Appends bytes, and fails if their end does not fit a slot.
     pub(super) fn push_bytea(&mut self, raw: &[u8]) -> Result<u64, DecodeError> {
         if u32::try_from(self.bin.len().saturating_add(raw.len())).is_err() {
             return Err(DecodeError::TooLarge);

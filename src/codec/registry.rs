@@ -1,4 +1,4 @@
-//! The table of types: for each type, how its values arrive and how they are sent. A new type is its functions, its row
+//! The table of types: how the values of each type arrive and how they are sent. A new type needs its functions, its row
 //! here, and its sample in test/server/oracle/values.js.
 //!
 //! Types that are not built in have no row: what is known of them follows from their kind (array, composite, range, enum,
@@ -29,7 +29,7 @@ pub(in crate::codec) enum SendAs {
     Numeric,
     /// Any scalar, as JavaScript's `String(value)`.
     Text,
-    /// The same; but its binary input refuses what its text input cuts off.
+    /// The same, but a load sends it as text: its binary input refuses a long name, which its text input cuts off.
     Name,
     Json,
     Jsonb,
@@ -44,15 +44,15 @@ pub(in crate::codec) enum SendAs {
     Vector,
     /// The name of a value of an enum.
     Enum,
-    /// What is made of others, or has no number that means it: a number is refused.
+    /// Values that no number can stand for, such as arrays and points: a number is refused.
     Literal,
-    /// The server judges.
+    /// Anything: the server refuses what does not suit.
     Other,
 }
 
 macro_rules! registry {
     (|$choices:ident| $($($ty:ident)|+ => $decoder:expr, $send:ident;)+) => {
-        /// How the values of a built-in type arrive; None: it has no row.
+        /// The decoder of a built-in type; None: the type has no row.
         fn built_in_decoder(ty: &Type, $choices: &TypeChoices) -> Option<Decoder> {
             Some(match *ty {
                 $($(Type::$ty)|+ => $decoder,)+
@@ -128,7 +128,7 @@ registry! { |choices|
     OID_VECTOR => vector(Decoder::Oid), Vector;
 
     VOID => Decoder::Void, Other;
-    // The elements of these say their type only on the wire, if at all.
+    // The types of their elements stand in the values, if anywhere.
     ANYARRAY => Decoder::Printed, Other;
     RECORD | RECORD_ARRAY => Decoder::Printed, Literal;
 }
@@ -168,7 +168,7 @@ impl SendAs {
         matches!(self, Self::Float4 | Self::Float8)
     }
 
-    /// Whether a string of it may be a time as JavaScript writes times.
+    /// Whether a string may be a date as toISOString writes it.
     pub(in crate::codec) fn has_date(self) -> bool {
         matches!(self, Self::Timestamptz | Self::Timestamp | Self::Date)
     }
@@ -243,8 +243,8 @@ impl Decoder {
         }
     }
 
-    /// A range or multirange; what only the server can print is asked for as text. Within text that imitates the
-    /// server's, the user's choices of types have no say.
+    /// The decoder of a range or multirange. If only the server can print its members, the column is asked for as text. The
+    /// choices of the user do not apply within text that is to be equal to the text of the server.
     fn for_members(output: fn(Box<Self>) -> TextOutput, member: &Type, catalog: &Catalog) -> Self {
         let decoder = Self::for_type(member, &Types::default(), catalog);
         if decoder.is_printed() || decoder.has_unknown() {

@@ -1,4 +1,4 @@
-//! What a type says of itself.
+//! Names and kinds of types.
 
 use postgres_types::{Field, Kind, Type};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ pub(crate) fn is_built_in(ty: &Type) -> bool {
     Type::from_oid(ty.oid()).is_some()
 }
 
-/// What JavaScript's serializers must know of a type: `oid`, `schema`, `name` and the name as it is `shown`; of an array
+/// What the serializers of JavaScript need of a type: `oid`, `schema`, `name` and the name as it is `shown`; of an array
 /// `of`, of a domain `base`, of a composite `fields`.
 pub(crate) fn describe_type(ty: &Type) -> Value {
     let mut told = json!({ "oid": ty.oid(), "schema": ty.schema(), "name": ty.name(), "shown": type_name(ty) });

@@ -1,4 +1,4 @@
-//! Arrays: the wire form (`array_send` in src/backend/utils/adt/arrayfuncs.c) to an array block.
+//! Arrays: the binary form (`array_send` in src/backend/utils/adt/arrayfuncs.c) to an array block.
 
 use crate::codec::decode::decoder::Decoder;
 use crate::codec::error::DecodeError;
@@ -9,16 +9,16 @@ use crate::codec::reader::Reader;
 /// `MAXDIM` in utils/array.h.
 pub(in crate::codec) const MAX_DIMENSIONS: usize = 6;
 
-/// How to decode an array: its elements, and the type they must have on the wire.
+/// How to decode an array: its elements, and the type that they must have in the value.
 #[derive(Debug, Clone)]
 pub(crate) struct ArrayDecoder {
     pub(in crate::codec) element: Decoder,
     pub(in crate::codec) element_oid: u32,
-    /// What stands between the elements in text.
+    /// The letter between the elements in text.
     pub(in crate::codec) delimiter: u8,
 }
 
-/// What stands before the elements.
+/// The head of an array in binary form.
 pub(in crate::codec) struct Header {
     element_oid: u32,
     dimensions: [usize; MAX_DIMENSIONS],

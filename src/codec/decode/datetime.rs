@@ -122,7 +122,7 @@ pub(in crate::codec) fn put_server_time(out: &mut impl BufMut, micros: u64) {
     put_fraction(out, micros % 1_000_000);
 }
 
-/// The words for the two infinities of a timestamp or date, which are its largest and smallest value.
+/// The text of the two infinities of a timestamp or date, which are its largest and smallest value.
 pub(in crate::codec) fn infinity<T: PartialEq>(value: &T, min: &T, max: &T) -> Option<(&'static [u8], f64)> {
     if value == max {
         Some((b"infinity", f64::INFINITY))
@@ -286,7 +286,7 @@ pub(in crate::codec) fn write_interval(raw: &[u8], out: &mut Vec<u8>) -> Result<
     let days = reader.i32()?;
     let months = reader.i32()?;
     reader.end()?;
-    // PostgreSQL 17: all three fields at their end.
+    // Infinity since PostgreSQL 17: all three fields have their largest or smallest value.
     if (micros, days, months) == (i64::MAX, i32::MAX, i32::MAX) {
         out.extend_from_slice(b"infinity");
         return Ok(());

@@ -1,4 +1,4 @@
-//! One value to one slot. Which decoder a type has stands in `registry`.
+//! Decodes one value to one slot. `registry` says which decoder a type has.
 
 use crate::codec::choices::{DateAs, Int8As, JsonAs, NumericAs};
 use crate::codec::error::DecodeError;
@@ -41,11 +41,11 @@ pub(crate) enum Decoder {
     Array(Box<ArrayDecoder>),
     Record(Box<RecordDecoder>),
     Hstore,
-    /// Everything that arrives as the server prints it, from its binary form.
+    /// Types that arrive as the text that the server prints, made from the binary form.
     TextOutput(TextOutput),
-    /// Only the server can print it: a column with such a type in it is asked for as text.
+    /// Types that only the server can print: a column with such a type in it is asked for as text.
     Printed,
-    /// A type that nobody knows: its binary form as it is.
+    /// A type that no decoder knows: its binary form as it is.
     Unknown,
     /// Text for a parser in JavaScript.
     Parsed(u32, Box<Decoder>),
@@ -54,7 +54,7 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// The same for text, which says what it is even where nobody knows the binary form.
+    /// The same decoder for text: the text of a type can be used even if no decoder knows its binary form.
     pub(in crate::codec) fn without_unknown(self) -> Self {
         match self {
             Self::Unknown => Self::Printed,
@@ -72,19 +72,19 @@ impl Decoder {
         }
     }
 
-    /// Whether the value, or one within it, can be had as text only.
+    /// Whether the value, or a value within it, must be asked for as text.
     pub(in crate::codec) fn is_printed(&self) -> bool {
         match self {
             Self::Printed => true,
             Self::Array(array) => array.element.is_printed(),
             Self::Record(record) => record.0.iter().any(|attribute| attribute.decoder.is_printed()),
-            // The text of what nobody knows is the server's.
+            // A parser gets the text of the server for a type that no decoder knows.
             Self::Parsed(_, inner) => inner.is_printed() || inner.has_unknown(),
             _ => false,
         }
     }
 
-    /// Whether there is a value within that nobody knows.
+    /// Whether no decoder knows the type of the value or of a value within it.
     pub(crate) fn has_unknown(&self) -> bool {
         match self {
             Self::Unknown => true,
@@ -161,7 +161,7 @@ impl Decoder {
             Self::Int4 => Ok(int_slot(i32::from_be_bytes(fixed(raw)?))),
             Self::Oid => Ok(f64::from(u32::from_be_bytes(fixed(raw)?)).to_bits()),
             Self::Float4 => Ok(float4_to_f64(f32::from_be_bytes(fixed(raw)?)).to_bits()),
-            // The wire's bits are the slot's bits.
+            // The value has the bits of the slot.
             Self::Float8 | Self::Int8(Int8As::BigInt) => Ok(u64::from_be_bytes(fixed(raw)?)),
             Self::Int8(Int8As::Number) => Ok((i64::from_be_bytes(fixed(raw)?) as f64).to_bits()),
             Self::Text | Self::Json(_) => out.push_utf8(raw),
@@ -183,7 +183,7 @@ impl Decoder {
         }
     }
 
-    /// Those types that arrive as text but are not text on the wire.
+    /// Writes the text of a type that arrives as text and has another binary form.
     pub(in crate::codec) fn write_text(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
             Self::Int8(_) => put_i64(out, i64::from_be_bytes(fixed(raw)?)),

@@ -4,7 +4,7 @@ use crate::codec::error::DecodeError;
 use crate::codec::reader::Reader;
 use crate::codec::text::quote::{put_quoted, put_string, unquote};
 
-/// The pairs of the wire's form (`hstore_send`).
+/// The pairs of the binary form (`hstore_send`).
 fn pairs(raw: &[u8], mut each: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), DecodeError>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(raw);
     for _ in 0..reader.count()? {
@@ -55,7 +55,7 @@ pub(in crate::codec) fn write_json(raw: &[u8], out: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// The same from what the server prints.
+/// The same from the text that the server prints.
 pub(in crate::codec) fn write_json_of_text(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let broken = || DecodeError::Invalid("an hstore that is not written as one");
     out.push(b'{');

@@ -1,27 +1,27 @@
-//! json and jsonb documents taken apart, so that JavaScript need not parse them.
+//! Parses json and jsonb documents, so that JavaScript does not have to.
 //!
 //! A document becomes a tree of 64-bit values. An object is the number of its shape (the list of its keys, see
 //! `json_shapes`) and a block in `aux` with one value for each key; an array is a block with its length and one value for
-//! each element. What a key holds is no part of the shape: a member may be null here and an object there, and an array
-//! may have any length, without a new shape.
+//! each element. The types of the values are not part of the shape: a member may be null in one object and an object in
+//! another one, and an array may have any length, without a new shape.
 //!
 //! A value is a number's bits or, in the space of the NaNs that no JSON number has, one of the tags below in its high half.
-//! Whatever is rare or odd is left to `JSON.parse`: documents that are long, deep or no objects or arrays, half surrogates
-//! (which UTF-8 cannot hold), and objects of shapes that JavaScript does not know (one of them inside a document that is
-//! known otherwise is parsed by itself). So is all that is not JSON: `JSON.parse` says what is wrong with it.
+//! `JSON.parse` gets what is rare: documents that are long, deep or neither object nor array, half surrogates (which UTF-8
+//! cannot hold), and objects of shapes that JavaScript does not know (such an object within a document of known shapes goes
+//! there by itself). It also gets what is not JSON, and says what is wrong with it.
 
 use crate::codec::decode::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
 use crate::codec::error::DecodeError;
 use crate::codec::pack::{Packer, utf16_len};
 
-/// Longer documents are parsed: packed they can be four times as large, and a text must have fewer than 2^16 units.
+/// Longer documents go to `JSON.parse`: packed they can be four times as large, and a text must have fewer than 2^16 units.
 const MAX_BYTES: usize = 16 << 10;
-/// Deeper documents are parsed: both sides recurse.
+/// Deeper documents go to `JSON.parse`: both sides recurse.
 const MAX_DEPTH: usize = 16;
-/// Objects that are parsed by themselves inside one document; each costs a call of `JSON.parse`.
+/// The most objects within one document that go to `JSON.parse` by themselves; each costs a call.
 const MAX_RAW: usize = 1;
 
-/// High halves of values that are no plain numbers; the numbers are a contract with lib/values/json.js.
+/// High halves of values that are no plain numbers; a contract with lib/values/json.js.
 mod tag {
     /// Plus the length in UTF-16 code units (below 2^16); the low half is the start.
     pub(in crate::codec) const TEXT: u32 = 0xFFF8_0000;
@@ -42,7 +42,7 @@ fn tagged(tag: u32, low: u32) -> u64 {
     u64::from(tag) << 32 | u64::from(low)
 }
 
-/// What a value is, for the code that JavaScript compiles: what it looks for first.
+/// The type of a value, which the code that JavaScript compiles checks first.
 fn member(value: u64) -> Member {
     match (value >> 32) as u32 {
         tag::TEXT..tag::OBJECT => Member::Text,
@@ -85,20 +85,20 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
-/// A document on its way into the packer. None from any of the methods: it is left to `JSON.parse`.
+/// A document that is being packed. None from any of the methods: it goes to `JSON.parse`.
 struct Scan<'a> {
     /// Valid UTF-8.
     source: &'a [u8],
     at: usize,
     depth: usize,
-    /// Objects left to be parsed by themselves.
+    /// How many more objects may go to `JSON.parse` by themselves.
     raws: usize,
     shapes: &'a mut JsonShapes,
     scratch: Scratch,
     out: &'a mut Packer,
 }
 
-/// A state of a scan and its packer to go back to.
+/// A state of a scan and its packer, to return to.
 struct Mark {
     at: usize,
     raws: usize,
@@ -122,7 +122,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Drops all that was collected and packed since; the place in the source stays.
+    /// Drops what was collected and packed since a mark; the position in the source stays.
     fn back_to(&mut self, mark: &Mark) {
         self.raws = mark.raws;
         self.scratch.keys.truncate(mark.keys);
@@ -190,7 +190,7 @@ impl Scan<'_> {
         let (number, len) = read_number(source)?;
         self.at += len;
         let int = number as i32;
-        // -0 is a number of its own in JavaScript; the comparison of bits tells it apart.
+        // -0 is not 0 in JavaScript: the bits are compared.
         let is_int = f64::from(int).to_bits() == number.to_bits();
         Some(if is_int { tagged(tag::INT, int as u32) } else { number.to_bits() })
     }
@@ -234,7 +234,7 @@ impl Scan<'_> {
         Some(tagged(tag::OBJECT + u32::from(shape), block as u32))
     }
 
-    /// Leaves what was read since a mark to `JSON.parse`.
+    /// Gives what was read since a mark to `JSON.parse`.
     fn raw_since(&mut self, mark: &Mark) -> Option<u64> {
         self.back_to(mark);
         self.raws += 1;

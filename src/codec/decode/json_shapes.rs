@@ -6,25 +6,25 @@ use std::hash::BuildHasher;
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
 
-/// How many shapes an environment may have. The first ones stay: what comes when it is full is parsed.
+/// How many shapes an environment may have. The first ones stay; objects of later shapes go to `JSON.parse`.
 const MAX_SHAPES: usize = 256;
-/// Objects with more keys are parsed: the engine gives up optimising huge functions.
+/// Objects with more keys go to `JSON.parse`: V8 does not optimise huge functions.
 const MAX_KEYS: usize = 128;
 /// How often a shape must be met before it is worth a constructor, which costs as much as some fifty calls of
 /// `JSON.parse`. Keys that are data (ids, dates) are met once.
 const WORTH_COMPILING: u8 = 16;
-/// Shapes that are being counted at a time.
+/// How many shapes are counted at a time.
 const CANDIDATES: usize = 1024;
 
-/// After so many documents in a row that had to be parsed, only one of `SAMPLE` is tried until one succeeds: an
-/// application whose keys are data shall not pay for being read twice. A prime, so that it meets every column in turn.
+/// After this many documents in a row that had to go to `JSON.parse`, only one of `SAMPLE` documents is tried until one
+/// succeeds: where keys are data, documents would be read twice for nothing. A prime, so that each column gets its turn.
 const MANY_IN_VAIN: u32 = 256;
 const SAMPLE: u32 = 17;
 
 /// Ends a key in a list of keys; no byte of UTF-8.
 pub(in crate::codec) const KEY_END: u8 = 0xFF;
 
-/// What a member held when its shape was met: no part of the shape, but what compiled code had best look for first.
+/// The type of a member in the first object of its shape, which compiled code checks first. It is not part of the shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::codec) enum Member {
     Text,
@@ -49,7 +49,7 @@ impl Member {
     }
 }
 
-/// A shape of which JavaScript must be told before it gets a value of it.
+/// A shape that JavaScript must learn before it gets a value of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NewJsonShape {
     pub(crate) id: u32,
@@ -75,12 +75,12 @@ impl Scratch {
 /// literal takes the last of them just as `JSON.parse` does.
 #[derive(Debug, Default)]
 pub(crate) struct JsonShapes {
-    /// A quick hash will do: what collides on purpose collides with 256 others at most.
+    /// A quick hash is enough: keys that collide on purpose collide with 256 others at most.
     known: HashMap<Box<[u8]>, u16, FxBuildHasher>,
-    /// By their hash: the rest of it, and how often. One that comes to another's place takes it.
+    /// By a part of their hash: the rest of the hash, and how often it was met. A shape replaces another one at its place.
     candidates: Vec<(u32, u8)>,
     new: Vec<NewJsonShape>,
-    /// Documents in a row that were, or would have been, tried in vain.
+    /// Documents in a row that had to go to `JSON.parse`.
     in_vain: u32,
     pub(in crate::codec) scratch: Scratch,
 }
@@ -100,12 +100,12 @@ impl JsonShapes {
         false
     }
 
-    /// Takes note of a document that was tried.
+    /// Counts a document that was tried.
     pub(in crate::codec) fn tried(&mut self, success: bool) {
         self.in_vain = if success { 0 } else { self.in_vain.checked_add(1).unwrap_or(MANY_IN_VAIN) };
     }
 
-    /// The number of the shape with these keys, each ended by [`KEY_END`]; None when JavaScript had better parse.
+    /// The number of the shape with these keys, each ended by [`KEY_END`]; None: the object goes to `JSON.parse`.
     pub(in crate::codec) fn find(
         &mut self,
         keys: &[u8],

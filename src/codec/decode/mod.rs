@@ -3,7 +3,7 @@
 //! - `decoder`: one decoder for each type, and which bytes make which slot
 //! - `array`, `record`: values that are made of values
 //! - `json`, `json_shapes`: documents
-//! - the others: the types of their name
+//! - the others: the types after which they are named
 
 pub(in crate::codec) mod array;
 pub(in crate::codec) mod datetime;

@@ -1,4 +1,4 @@
-//! Composite values: to one slot for each attribute, and as the server prints them (src/backend/utils/adt/rowtypes.c).
+//! Composite values: one slot for each attribute, and the text that the server prints (src/backend/utils/adt/rowtypes.c).
 
 use crate::codec::text::quote::unquote;
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ impl RecordDecoder {
         }
     }
 
-    /// The values of a record in the wire's form (`record_send`).
+    /// The values of a record in its binary form (`record_send`).
     fn values<'a>(&self, raw: &'a [u8]) -> Result<Vec<Option<&'a [u8]>>, DecodeError> {
         let mut reader = Reader::new(raw);
         if reader.count()? != self.0.len() {
@@ -69,7 +69,7 @@ impl RecordDecoder {
     /// The same from the text that the server prints.
     pub(in crate::codec) fn decode_text(&self, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
         let mut values = split(raw)?;
-        // Nothing between the parentheses is one NULL, or no attribute at all.
+        // `()` is a record of one NULL, or of no attribute.
         if self.0.is_empty() && matches!(values[..], [None]) {
             values.clear();
         }

@@ -135,7 +135,7 @@ pub(in crate::codec) fn write_tsquery(raw: &[u8], out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// For each item of the prefix notation where its subtree ends; fails unless they form one tree.
+/// Where the subtree of each item of the prefix notation ends; an error unless the items form one tree.
 fn subtree_ends(items: &[QueryItem<'_>]) -> Result<Vec<usize>, DecodeError> {
     let broken = DecodeError::Invalid("a tsquery that is no tree");
     let mut ends = vec![0; items.len()];

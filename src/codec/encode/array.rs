@@ -45,7 +45,7 @@ pub(in crate::codec) fn put_array(
     member: &Type,
     out: &mut BytesMut,
 ) -> Result<(), ParamError> {
-    // A domain may be over an array: an array in an array of them is a value, not a dimension.
+    // The elements may be domains over arrays: then an inner array is a value, not a dimension.
     let element = base(member);
     let is_vector = matches!(*element, Type::INT2_VECTOR | Type::OID_VECTOR);
     let of_arrays = matches!(element.kind(), Kind::Array(_)) && !is_vector;
@@ -135,7 +135,7 @@ pub(in crate::codec) fn escape(out: &mut BytesMut, from: usize) {
     let mut read = out.len();
     out.put_bytes(0, extra);
     let mut write = out.len();
-    // From the end, so that each byte moves once and nothing is copied aside.
+    // From the end, so that each byte moves once and no copy is needed.
     while read > from {
         read -= 1;
         write -= 1;

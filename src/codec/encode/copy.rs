@@ -1,7 +1,7 @@
 //! Rows for COPY FROM, in its binary and its text format (PostgreSQL docs, COPY, "File Formats").
 //!
-//! Binary is written only where it means exactly what the server would read from the value's text; what is not surely
-//! so [needs text](CopyRow::NeedsText), and the server reads it.
+//! A value is written in binary only if that is exactly what the server would read from its text. Any other value
+//! [needs text](CopyRow::NeedsText), which the server reads.
 
 use crate::codec::registry::SendAs;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ pub(crate) enum CopyForm {
     Text,
 }
 
-/// What became of a row.
+/// Whether a row was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyRow {
     /// It was written.
     Written,
-    /// One of its values is for the server to read; nothing was written.
+    /// One of its values needs text; nothing was written.
     NeedsText,
 }
 
@@ -68,7 +68,7 @@ impl CopyColumn {
         self.send_as.has_load_form()
     }
 
-    /// Length and value; false: it needs text, and what was written means nothing.
+    /// Writes length and value. False: the value needs text, and the caller drops what was written.
     fn put_binary(&self, param: &Param<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
         if matches!(param, Param::Null) {
             out.put_i32(-1);
@@ -77,7 +77,7 @@ impl CopyColumn {
         let from = out.len();
         out.put_i32(0);
         let is_sure = self.has_binary() && put_value(self.send_as, param, self.target(), out)?;
-        // More than a gigabyte is refused by the server; 2 GiB would be taken for something else.
+        // The server refuses more than a gigabyte; the length of 2 GiB would be negative.
         let Ok(length) = i32::try_from(out.len() - from - 4) else { return Err(param.does_not_fit(&self.ty)) };
         out[from..from + 4].copy_from_slice(&length.to_be_bytes());
         Ok(is_sure)
@@ -165,7 +165,7 @@ fn escape(out: &mut BytesMut, from: usize) {
     let mut read = out.len();
     out.put_bytes(0, extra);
     let mut write = out.len();
-    // From the end, so that each byte moves once and nothing is copied aside.
+    // From the end, so that each byte moves once and no copy is needed.
     while read > from {
         read -= 1;
         write -= 1;
@@ -179,7 +179,7 @@ fn escape(out: &mut BytesMut, from: usize) {
     }
 }
 
-/// A value that is not NULL. False: it needs text.
+/// Writes a value that is not NULL. False: it needs text.
 fn put_value(send_as: SendAs, param: &Param<'_>, to: Target<'_>, out: &mut BytesMut) -> Result<bool, ParamError> {
     let ty = to.ty;
     if param.is_binary(send_as) {
@@ -224,7 +224,7 @@ fn micros(ms: i64) -> Option<i64> {
     (-211_813_488_000_000_000..9_223_371_331_200_000_000).contains(&micros).then_some(micros)
 }
 
-/// A string that can be read in one way only; None: it is for the server.
+/// Writes a string that can be read in one way only. None: it needs text.
 fn put_string(send_as: SendAs, text: &str, out: &mut BytesMut) -> Option<()> {
     let bytes = text.as_bytes();
     match send_as {
@@ -244,7 +244,7 @@ fn put_string(send_as: SendAs, text: &str, out: &mut BytesMut) -> Option<()> {
                 _ => out.put_i64(value),
             }
         }
-        // Both round to the nearest; the server is asked what it thinks of those that are too large or too small.
+        // Rust and the server round to the nearest; numbers that are too large or too small need text.
         SendAs::Float8 => out.put_f64(text.parse().ok().filter(|value: &f64| is_exact(bytes, value.is_normal()))?),
         SendAs::Float4 => out.put_f32(text.parse().ok().filter(|value: &f32| is_exact(bytes, value.is_normal()))?),
         SendAs::Bytea => {
@@ -265,14 +265,14 @@ fn put_string(send_as: SendAs, text: &str, out: &mut BytesMut) -> Option<()> {
             for byte in &mut value {
                 *byte = nibble(*digits.next()?)? << 4 | nibble(*digits.next()?)?;
             }
-            // One more hyphen would have left a digit too few.
+            // With one more hyphen there would be too few digits.
             out.put_slice(&value);
         }
         SendAs::Timestamptz | SendAs::Timestamp => {
             let (date, rest) = Clock::date(bytes)?;
             let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
             let (time, rest) = Clock::time(rest)?;
-            // Without a zone it is read in the session's; with one where there is none, the server looks away.
+            // A text without a zone means the zone of the session; the server ignores a zone where the type has none.
             let east = if send_as == SendAs::Timestamptz { Clock::zone(rest)? } else { Clock::nothing(rest)? };
             out.put_i64((date - EPOCH_DAYS) * DAY_US + time - east);
         }

@@ -1,7 +1,7 @@
-//! Parameters and rows of JavaScript to what the server reads.
+//! Writes parameters and rows of JavaScript for the server.
 //!
 //! - `param`: what JavaScript wrote
-//! - `write`: a parameter as its type on the server wants it
+//! - `write`: writes a parameter as its type on the server needs it
 //! - `array`, `json`, `structure`: parameters that are made of others
 //! - `date`: Dates as text
 //! - `copy`: the rows of a load

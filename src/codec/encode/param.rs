@@ -1,4 +1,4 @@
-//! The parameters that JavaScript wrote: what they are, how they are read, what can be wrong with them.
+//! The parameters that JavaScript wrote, and how they are read.
 
 use crate::codec::error::ParamError;
 use crate::codec::types::type_name;
@@ -8,7 +8,8 @@ use postgres_types::Type;
 
 use crate::codec::catalog::Catalog;
 
-/// How deep arrays may nest: more than PostgreSQL's six dimensions, for JSON's sake, and little enough for any stack.
+/// How deep arrays may nest: more than the six dimensions of PostgreSQL, because they may be JSON, and not too deep for the
+/// stack.
 const MAX_DEPTH: usize = 64;
 
 /// One parameter of a statement, borrowed from the bytes JavaScript wrote.
@@ -43,7 +44,7 @@ pub(crate) enum Param<'a> {
 /// An object by its members.
 #[derive(Clone, PartialEq)]
 pub(crate) struct ObjectMembers<'a> {
-    /// The same as JSON text; none: the members say it all.
+    /// The object as JSON text; None: it is made from the members.
     pub(crate) json: Option<&'a str>,
     pub(crate) members: Vec<(&'a str, Param<'a>)>,
 }
@@ -221,7 +222,7 @@ impl Param<'_> {
 }
 
 impl fmt::Debug for Param<'_> {
-    /// Names the type only: tokio-postgres logs parameters, and their values are nobody's business.
+    /// Names the type only: tokio-postgres logs parameters, and values must not appear in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.js_type())
     }

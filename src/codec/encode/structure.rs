@@ -68,7 +68,7 @@ pub(in crate::codec) fn put_composite(
     Ok(())
 }
 
-/// `["1","5")` of `{ lower, upper, bounds }`: no bound is none, `bounds` is `'[)'` by default.
+/// `["1","5")` from `{ lower, upper, bounds }`: a bound that is missing is infinite, `bounds` is `'[)'` by default.
 pub(in crate::codec) fn put_range(
     members: &Members<'_>,
     subtype: &Type,

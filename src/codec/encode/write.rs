@@ -1,4 +1,4 @@
-//! Sending each parameter as its type on the server wants it.
+//! Writes each parameter as its type on the server needs it.
 
 use crate::codec::encode::date::{date_ms, put_iso, put_json_date, put_server_date_time};
 use crate::codec::registry::SendAs;
@@ -26,7 +26,7 @@ enum FixedLength {
 }
 
 impl Param<'_> {
-    /// Whether this goes in binary; everything else is text that the server reads as it would any literal.
+    /// Whether it is sent in binary; anything else is sent as text, which the server reads as it reads a literal.
     pub(in crate::codec) fn is_binary(&self, send_as: SendAs) -> bool {
         match self {
             Self::Null => true,
@@ -58,7 +58,7 @@ impl Param<'_> {
         fitted.map_err(|_| self.does_not_fit(ty))
     }
 
-    /// The value as float4: one that becomes an infinity or zero does not fit, as the server has it.
+    /// The value as float4. One that becomes an infinity or zero does not fit, as for the server.
     fn float4(&self, ty: &Type, value: f64) -> Result<f32, ParamError> {
         let narrow = value as f32;
         let overflows = narrow.is_infinite() && value.is_finite();
@@ -107,7 +107,7 @@ impl Param<'_> {
         }
     }
 
-    /// The value as the server reads it from text; what array elements and everything not binary are sent as.
+    /// Writes the value as text, which is how array elements and all that is not binary are sent.
     pub(in crate::codec) fn write_text(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
         let ty = to.ty;
         let base = base(ty);

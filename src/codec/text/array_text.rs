@@ -1,4 +1,4 @@
-//! Values within values: any type, and arrays, as the server's output functions print them.
+//! Values within values, as the output functions of the server print them.
 
 use crate::codec::decode::array::{ArrayDecoder, Header};
 use crate::codec::decode::datetime::Zone;

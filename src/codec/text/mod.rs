@@ -1,6 +1,6 @@
-//! Text of the server, in both directions.
+//! The text forms of values.
 //!
-//! - `text_output`: what arrives as the text that the server prints, from its binary form
+//! - `text_output`: types that arrive as the text that the server prints, made from their binary form
 //! - `array_text`: values within such text
 //! - `text_format`: cells that the server has sent as text
 //! - `datetime_text`: times as users and servers write them

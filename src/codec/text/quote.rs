@@ -7,7 +7,7 @@ use bytes::BufMut;
 use crate::codec::decode::net::hex;
 use crate::codec::error::DecodeError;
 
-/// Text as it is, checked.
+/// Appends text, if it is UTF-8.
 pub(in crate::codec) fn put_utf8(raw: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     if !raw.is_ascii() && std::str::from_utf8(raw).is_err() {
         return Err(DecodeError::NotUtf8);

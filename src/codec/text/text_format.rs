@@ -1,9 +1,9 @@
-//! Cells in text format: what the simple protocol sends, and all that a column can be asked for when one of the types in
-//! it has no binary form, or none that says enough (the name of a regclass).
+//! Decodes cells in text format: those of the simple protocol, and columns with a type that has no binary form, or none
+//! that says enough (the name of a regclass).
 //!
-//! Values without structure become what their binary form would have become, so the two ways cannot differ; arrays,
-//! records and hstores are taken apart here. The server prints as the session's settings have it: times can be read in
-//! `DateStyle = ISO` alone, and the text of other types is left as it is.
+//! A simple value becomes what its binary form would become; arrays, records and hstores are parsed here. The server prints
+//! values as the settings of the session say: times can be read in `DateStyle = ISO` only, and the text of other types is
+//! left as it is.
 
 use crate::codec::text::quote::unquote;
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ use crate::codec::text::datetime_text;
 /// Decodes one cell that is not NULL.
 ///
 /// # Errors
-/// When it is no value of the type, or printed in another style.
+/// When it is not a value of the type, or is printed in another style.
 pub(in crate::codec) fn decode(decoder: &Decoder, raw: &[u8], out: &mut Packer) -> Result<u64, DecodeError> {
     match decoder {
         Decoder::Bool => match raw {
@@ -85,7 +85,7 @@ fn bytea(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(bytes)
 }
 
-/// Where in an array's text the reader is.
+/// The position of the reader in the text of an array.
 struct Nesting {
     depth: usize,
     /// The elements so far in the open array of each dimension.
@@ -168,7 +168,7 @@ fn decode_array(array: &ArrayDecoder, raw: &[u8], out: &mut Packer) -> Result<u6
                 rest = after;
             }
         }
-        // After an element, what is closed here is closed; then a delimiter, or the end.
+        // Behind an element come closing braces, then a delimiter or the end.
         while let [b'}', after @ ..] = rest {
             nesting.close()?;
             rest = after;

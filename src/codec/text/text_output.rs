@@ -1,4 +1,4 @@
-//! The types that JavaScript gets as the text the server itself prints under default settings.
+//! The types that arrive as the text that the server prints under default settings.
 
 use crate::codec::decode::decoder::Decoder;
 use crate::codec::decode::range;
