@@ -80,7 +80,7 @@ impl Dispatcher {
                     ADAPTIVE_SPIN.note_activity();
                     for frame in frames::read(&bytes) {
                         match frame {
-                            Ok(frame) => self.take(&frame),
+                            Ok(frame) => self.carry_out(&frame),
                             Err(unreadable) => self.refuse(unreadable),
                         }
                     }
@@ -115,7 +115,7 @@ impl Dispatcher {
         Promise::new(id.unwrap_or(0), self.queue.clone()).reject(&ClientError::Internal(reason), 0, None);
     }
 
-    fn take(&mut self, frame: &Frame<'_>) {
+    fn carry_out(&mut self, frame: &Frame<'_>) {
         match frame.operation {
             Operation::Cancel => self.cancel(frame),
             Operation::Credit => {
@@ -124,12 +124,12 @@ impl Dispatcher {
                 }
             }
             Operation::Data | Operation::EndData => self.feed(frame),
-            _ => self.give(frame),
+            _ => self.give_to_pool(frame),
         }
     }
 
     /// Gives a frame to its pool.
-    fn give(&mut self, frame: &Frame<'_>) {
+    fn give_to_pool(&mut self, frame: &Frame<'_>) {
         let cancellation = self.cancellation(frame);
         let promise = || match &cancellation.flow {
             Some(flow) => Promise::streaming(frame.id, self.queue.clone(), flow.clone()),
@@ -172,7 +172,7 @@ impl Dispatcher {
     fn cancel(&mut self, frame: &Frame<'_>) {
         if let Some(abort) = self.aborts.remove(&frame.id).and_then(|abort| abort.upgrade()) {
             abort.fire();
-            self.pools.values().for_each(RunningPool::look_again);
+            self.pools.values().for_each(RunningPool::check_waiting);
         }
     }
 

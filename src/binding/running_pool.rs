@@ -151,7 +151,7 @@ impl RunningPool {
     }
 
     /// A signal fired: the work that waits for a connection checks whether it was cancelled.
-    pub(super) fn look_again(&self) {
+    pub(super) fn check_waiting(&self) {
         self.router.wake_sweeper();
     }
 

@@ -67,7 +67,7 @@ describe('flights of a transaction', () => {
     test(`flights of a transaction: ${name}`, async (t) => {
       db.needsVersion(14, 'older servers do not report their role');
       const { host, sent } = await relayTo(t, db.cluster.primary());
-      const pool = db.pool(t, { hosts: [host], poolSize: 1, ...options });
+      const pool = db.pool(t, { hosts: [host], monitor: false, poolSize: 1, ...options });
       await pool.query(one, [1]);
       await sleep(200);
       sent();

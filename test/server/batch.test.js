@@ -150,7 +150,7 @@ describe('batch() with a transaction of its own for each statement', () => {
   });
 
   test('batch() without a connection: each statement has the reason as its error', async (t) => {
-    const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 100 });
+    const pool = db.pool(t, { poolSize: 1, acquireTimeoutMs: 500 });
     const tx = await pool.begin();
     await tx.query('SELECT 1');
     assert.deepEqual(told(await pool.batch(['SELECT 1', 'SELECT 2'])), ['ERR_ACQUIRE_TIMEOUT', 'ERR_ACQUIRE_TIMEOUT']);
@@ -210,7 +210,7 @@ describe('batch() in one transaction', () => {
   test('batch() in one transaction travels in one flight, BEGIN first and COMMIT last', async (t) => {
     db.needsVersion(14, 'older servers do not report their role');
     const { host, sent } = await relayTo(t, db.cluster.primary());
-    const pool = db.pool(t, { hosts: [host], poolSize: 1 });
+    const pool = db.pool(t, { hosts: [host], poolSize: 1, monitor: false });
     const statements = range(50).map((i) => ['SELECT $1::int4 AS v', [i]]);
     await pool.batch(statements, { transaction: true });
     sent();
@@ -228,7 +228,7 @@ describe('batch() in one transaction', () => {
 
   test('batch() in one transaction with wrong parameters sends nothing', async (t) => {
     const { host, sent } = await relayTo(t, db.cluster.primary());
-    const pool = db.pool(t, { hosts: [host], poolSize: 1 });
+    const pool = db.pool(t, { hosts: [host], poolSize: 1, monitor: false });
     const { insert, ids } = await tableFor(t);
     await pool.batch([[insert, [1, 'a']]], { transaction: true });
     await pool.query('SELECT 1');
