@@ -1,7 +1,7 @@
 'use strict';
 
-// Values in a form that does not depend on a client's mapping: what one gives as BigInt and another as a string, or as an
-// ISO text and as a Date, is the same here. Anything else that differs, differs.
+// Values in a form that does not depend on the client: a BigInt of one client equals a string of another, an ISO text equals a
+// Date. Any other difference stays a difference.
 
 /**
  * @param {unknown} value

@@ -18,7 +18,7 @@ const BASE = 'pg';
 const RESULTS = path.join(__dirname, 'results');
 const README_CHART = path.join(__dirname, '../docs/benchmark.svg');
 
-/** Who is shown, in which colour on a light and on a dark page; the limits only where they are the answer to "how far". */
+/** The clients in the chart, with their colours on a light and on a dark page. */
 const SERIES = [
   { peer: OURS, label: 'hyperiondb-client', light: '#0969da', dark: '#4493f8' },
   { peer: 'pg', label: 'pg', light: '#8c959f', dark: '#7d8590' },

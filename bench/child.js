@@ -22,7 +22,7 @@ async function execute(job) {
   return load.way.kind === 'cold' ? cold(job, load) : warm(job, load);
 }
 
-/** The client is loaded within the measurement. @param {Job} job @param {Load} load */
+/** Measures a cold start: the client is loaded within the measurement. @param {Job} job @param {Load} load */
 async function cold({ peer: name, opening }, load) {
   /** @type {import('./types').Peer | undefined} */
   let peer;

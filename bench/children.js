@@ -26,7 +26,7 @@ function answerOf(job, program) {
       else answered = answer;
     });
     child.once('error', failed);
-    // Not before it has ended: nobody is measured beside somebody's farewell.
+    // The next client is not measured before this process has ended.
     child.once('exit', (code, signal) => {
       if (answered) resolve(answered);
       else failed(`ended without an answer (${signal ?? code})`);

@@ -8,7 +8,7 @@ const { ITEMS, MIXED, item, mixed, event, copy, account, entry, together } = req
 
 const CONNECTIONS = 10;
 
-/** A walk over 0..size-1 that looks random, and is the same for everybody. @param {number} n @param {number} size */
+/** A walk over 0..size-1 that looks random and is the same for all peers. @param {number} n @param {number} size */
 const scattered = (n, size) => ((n * 7919) % 1_000_003) % size;
 
 /** @param {number} rows */

@@ -11,16 +11,15 @@ const { setTimeout: sleep } = require('node:timers/promises');
 /** @typedef {import('./types').Result} Result */
 /** @typedef {(n: number) => PromiseLike<Result>} Operation */
 
-// Stalls: libuv's own timer, due every millisecond, notes in C++ how late it comes. It sees whatever keeps the loop from
-// coming round (a long callback, a chain of microtasks, a garbage collection), misses nothing between two looks, to about
-// 1 ms, and costs no JavaScript. A probe by setImmediate would see the same, but would keep the loop spinning: neither the
-// utilisation nor the CPU time would then be the client's.
+// Stalls: libuv's own timer, due every millisecond, notes in C++ how late it comes. It notes whatever blocks the loop
+// (a long callback, a chain of microtasks, a garbage collection), to about 1 ms, and runs no JavaScript. A probe by
+// setImmediate would note the same, but would keep the loop busy and so spoil utilisation and CPU time.
 const STALL_RESOLUTION_MS = 1;
 /** After it is switched on or reset the monitor needs one tick before it can see anything. */
 const STALL_READY_MS = 5;
 
 /**
- * So many in flight all the time, for so long. Warms up until the code is compiled, the connections are open and the
+ * Measures with a constant number of operations in flight, for a time. Warms up until the code is compiled, the connections are open and the
  * statements prepared.
  * @param {Operation} operation
  * @param {Load} load
@@ -61,7 +60,7 @@ async function steady(operation, load, { inFlight, seconds, warmupSeconds }) {
 }
 
 /**
- * One after another; `reset` between them is not measured.
+ * Measures operations one after another; `reset` between them is not measured.
  * @param {Operation} operation
  * @param {Load} load
  * @param {{ warmups: number, times: number, reset: () => Promise<unknown> }} how
@@ -94,7 +93,7 @@ async function repeated(operation, load, { warmups, times, reset }) {
 }
 
 /**
- * Once, from before anything of the client is there.
+ * Measures one operation, including the load of the client.
  * @param {() => Promise<Result>} operation
  * @param {Load} load
  * @returns {Promise<Measurement>}
@@ -123,7 +122,7 @@ function readClocks() {
 /** @typedef {ReturnType<typeof readClocks>} Clocks */
 
 /**
- * CPU time of the JavaScript thread. Older versions of Node.js do not tell; then Linux does (the first number of schedstat
+ * CPU time of the JavaScript thread. Older versions of Node.js do not have it; then it is read from Linux (the first number of schedstat
  * is the thread's time on a CPU in ns).
  * @returns {{ source: NonNullable<Measurement['mainSource']>, us: number }}
  */

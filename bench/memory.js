@@ -3,7 +3,7 @@
 // Does the client leak? `node bench/memory.js [--millions 10]`: point selects in one process, its memory after each million,
 // and what it still holds open at the end. Exit code 1 when memory has grown beyond noise or something is left.
 //
-// How growth is judged: after each million the heap is collected and the process's resident memory (RSS) is noted. The first
+// Growth: after each million the heap is collected and the process's resident memory (RSS) is noted. The first
 // million is warm-up: code is compiled, buffers find their size. Of the notes that follow, the median of the later half is
 // compared with the median of the earlier half. Noise is 5 % of the earlier one, at least 4 MB. A leak of 8 bytes a query
 // would show as 40 MB between the halves of ten millions.
@@ -176,7 +176,7 @@ async function inChild(job) {
 if (require.main === module && process.argv[2] === 'child') {
   process.once('message', async (job) => {
     const answer = await execute(/** @type {any} */ (job)).catch((error) => ({ error: String(error.stack) }));
-    // Nothing else is done to end this process: that it does end is part of the test.
+    // The process must end by itself: that is part of the test.
     process.send?.(answer, () => process.disconnect());
   });
 } else {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The harness's proxy in a process of its own, so that neither a client nor the runner shares an event loop with it. Tells
-// how busy it was: a proxy at its limit would be what is measured.
+// The harness's proxy in a process of its own, so that neither a client nor the runner shares an event loop with it. It
+// reports how busy it was: a proxy at its limit would spoil the figures.
 
 const { fork } = require('node:child_process');
 const { once } = require('node:events');

@@ -8,7 +8,7 @@
 /** @typedef {Partial<Record<string, Measurement>>[]} Rounds of one load: peer to measurement */
 /** @typedef {(measured: Measurement) => number | undefined} Figure */
 
-/** Who the others are compared with. */
+/** The client that the others are compared with. */
 const OURS = 'hyperion';
 
 /** @param {number[]} values @returns {Spread} */
@@ -48,7 +48,7 @@ function timesOf(rounds, peer, name, { inverse = false } = {}) {
   );
 }
 
-/** Ours against a peer in what the load is about. @param {Rounds} rounds @param {string} peer @param {Load} load */
+/** Ours against a peer in the headline figure of the load. @param {Rounds} rounds @param {string} peer @param {Load} load */
 const headlineTimes = (rounds, peer, { headline }) =>
   timesOf(rounds, peer, headline, { inverse: !higherIsBetter(headline) });
 
@@ -75,7 +75,7 @@ const median = (spread) => (spread === undefined ? '' : short(spread.median));
 /** @param {number} value */
 const times = (value) => (value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
-/** In another order each round: nobody is always measured behind the same one. @template T @param {T[]} list @param {number} by */
+/** Another order for each round, so that no peer is always measured behind the same one. @template T @param {T[]} list @param {number} by */
 const rotated = (list, by) => list.map((_, index) => list[(index + by) % list.length]);
 
 /** Half of the way from the least to the greatest. @param {Spread | undefined} spread */

@@ -1,6 +1,6 @@
 'use strict';
 
-// What we want to reach, and whether a run did. Printed, never a reason to fail: the machine has its say in it.
+// Our targets, and whether a run has reached them. They are printed and fail nothing, because they depend on the machine.
 
 const { OURS, aligned, bestOf, figureOf, short, times, timesOf } = require('./report.js');
 

@@ -1,10 +1,10 @@
 'use strict';
 
 // `npm run demo`: a pool under load follows the primary of a real cluster through a switchover and a crash, and at the end
-// the database is asked whether the pool has told the truth. Exit code 1 when it has not, or when nobody could tell.
+// the rows of the database are compared with what the pool has reported. Exit code 1 if they differ, or cannot be compared.
 //
 // demo/: load.js (writers and readers), scenario.js (what happens to the cluster), figures.js (rates, latencies, pauses),
-// check.js (the verdict), view.js and screen.js (what one sees).
+// check.js (the verdict), view.js and screen.js (the display).
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../client.js');
@@ -18,7 +18,7 @@ const { nodeNames, summary } = require('./demo/view.js');
 
 /** @typedef {import('../test/support/cluster').Cluster} Cluster */
 
-/** How long the last statements may take to come back. */
+/** How long the last statements may take. */
 const LAST_STATEMENTS_MS = 8_000;
 
 /**
@@ -104,7 +104,7 @@ function tellWhatThePoolSees(pool, cluster, happened) {
  * @returns {Promise<0 | 1>}
  */
 async function conclude(cluster, load) {
-  // Asked with node-postgres, the harness's client: the pool is not its own witness.
+  // Asked with node-postgres, the client of the harness, so that the pool does not judge itself.
   const primary = cluster.primary();
   const { code, verdict, error } = await judge(load.ledger.writes, () => /** @type {any} */ (primary.sql(COUNTED)));
   if (verdict === undefined) {
@@ -116,7 +116,7 @@ async function conclude(cluster, load) {
   return load.staleReads > 0 ? 1 : code;
 }
 
-/** Ctrl-C: the terminal and the cluster are put in order; a second one does not wait for that. */
+/** Ctrl-C restores the terminal and stops the cluster; a second one does not wait for that. */
 function interruptible() {
   /** @type {(() => unknown)[]} the last one first */
   const cleanUps = [];

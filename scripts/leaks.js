@@ -1,6 +1,6 @@
 'use strict';
 
-// What the suites print goes through here line by line, and no line may have a secret: a password of the harness, one that the
+// Checks what the tests print, line by line: no line may have a secret: a password of the harness, one that the
 // environment names for an external cluster, or a private key. The line goes on without it, and its place is remembered.
 
 const { SECRET } = require('../test/support/cluster/secret');

@@ -1,8 +1,8 @@
 'use strict';
 
-// `npm run options`: writes what client.d.ts and docs/configuration.md say of each option, out of the rows in lib/options/ and
-// lib/values/types.js. So an option is its row, its user and its test. With `--check` nothing is written, and what differs is
-// named; test/packaging/configuration.test.js does that.
+// `npm run options`: writes the options in client.d.ts and docs/configuration.md from their rows in lib/options/. So a new
+// option needs its row, its user and its test. With `--check` nothing is written, and the first difference in each file is
+// printed; test/packaging/configuration.test.js checks the same.
 
 const fs = require('node:fs');
 const path = require('node:path');

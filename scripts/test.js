@@ -19,7 +19,7 @@ const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
 
 /** @typedef {{ title: string, files: string[], env?: NodeJS.ProcessEnv, jobs?: number }} Step */
 
-/** What the command line asks for; a mistake in it is told in a line. */
+/** The arguments of the command line; a mistake in them is printed in one line. */
 function asked() {
   try {
     const { values, positionals } = parseArgs({

@@ -1,6 +1,6 @@
 'use strict';
 
-// One client under the load, in a process of its own: it tells what it begins and what becomes of it, until it is killed.
+// One client under the load, in a process of its own: it reports each statement and its end, until it is killed.
 // An error that would end the process of an application ends this one.
 
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -12,7 +12,7 @@ const { CALLERS, IDS, PER_SECOND, READ, READ_EVERY, WRITE, now } = require('./lo
 /** @type {Told[]} */
 let untold = [];
 
-/** At once, as far as the event loop goes: what is not told when the process dies is not known. @param {Told} event */
+/** Reports without delay: what is not reported when the process dies is lost. @param {Told} event */
 function tell(event) {
   if (untold.push(event) > 1) return;
   setImmediate(() => {
@@ -49,7 +49,7 @@ async function statement(type, id, run) {
 async function call(client, index) {
   const pace = (1000 * CALLERS) / PER_SECOND;
   let due = now() + (pace * index) / CALLERS;
-  /** The last one that was acknowledged. @type {number | undefined} */
+  /** The last acknowledged write. @type {number | undefined} */
   let known;
   for (let i = 0; ; i++) {
     await sleep(Math.max(0, due - now()));

@@ -1,7 +1,7 @@
 'use strict';
 
-// From what a client was asked and told, and what the databases have in the end, to the figures of the table. Pure
-// functions: figures.test.js shows with made-up histories that they see a loss.
+// The figures of the table, from the statements of a client, their ends, and the rows of the databases. Pure functions:
+// figures.test.js shows with invented histories that they find a loss.
 
 const { PER_SECOND, READ_EVERY } = require('./load.js');
 
@@ -9,14 +9,14 @@ const { PER_SECOND, READ_EVERY } = require('./load.js');
 /** @typedef {import('./types').Timeline} Timeline */
 /** @typedef {import('./types').Told} Told */
 
-/** A statement is hung when it has not settled so long after the fault was over (or, begun later, after it began). */
+/** A statement hangs when it has not settled this long after the fault was over (or after its begin, if that was later). */
 const HUNG_MS = 15_000;
-/** A client has recovered when, so soon after the fault was over, ... */
+/** A client has recovered if, within this time after the fault was over, ... */
 const RECOVERY_MS = 30_000;
-/** ... for so long nothing failed and writes were acknowledged at nearly the rate from before. */
+/** ... nothing failed for this long and writes were acknowledged at nearly the rate from before. */
 const CLEAN_MS = 3_000;
 const NEARLY = 0.8;
-/** Half of what a client acknowledges in that time when nothing is in its way. */
+/** Half of the writes that a client acknowledges in that time without a fault. */
 const LEAST = ((CLEAN_MS / 1000) * PER_SECOND * (1 - 1 / READ_EVERY)) / 2;
 
 /** Statements by number. */

@@ -1,7 +1,7 @@
 'use strict';
 
-// A table that can only say "nothing was lost" proves nothing: here the figures see what they are there for, in made-up
-// histories and of a client that lies.
+// The figures find losses, duplicates and hanging statements in invented histories, and in those of a client that reports
+// wrong results.
 //
 //   node --test bench/failover/
 

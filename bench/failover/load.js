@@ -3,10 +3,10 @@
 // The load, the same for all clients: callers that each run one statement after another, at a pace that leaves every client
 // most of its time. What is measured is how a client behaves, not how fast it is.
 
-/** Callers, and how many statements all of them begin in a second as long as none has to wait. */
+/** The callers, and how many statements they begin in a second in all, if none has to wait. */
 const CALLERS = 32;
 const PER_SECOND = 300;
-/** One statement in so many is a read. */
+/** One statement of this many is a read. */
 const READ_EVERY = 4;
 const CONNECTIONS = 10;
 
@@ -20,7 +20,7 @@ const WRITE = 'INSERT INTO written (id) VALUES ($1)';
 const READ = 'SELECT id FROM written WHERE id = $1';
 const WRITTEN = 'SELECT id, count(*)::int4 AS times FROM written GROUP BY id';
 
-/** Ids of one caller; nobody else writes them. */
+/** The ids that one caller writes. */
 const IDS = 1_000_000;
 
 /** The machine's clock, finer than Date.now(), and the same in all processes. */

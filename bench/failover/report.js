@@ -97,13 +97,13 @@ function cells(measured) {
   ];
 }
 
-/** How long the cluster itself had no primary: nobody's pause can be shorter. @param {Measured[string]} measured */
+/** How long the cluster itself had no primary: the pause of no client can be shorter. @param {Measured[string]} measured */
 function clusterPause(measured) {
   const all = Object.values(measured).flatMap((rounds) => rounds.map((each) => each.clusterPauseMs));
   return medianOf(all, seconds);
 }
 
-/** What else is worth telling of a scenario. @param {Measured[string]} measured */
+/** More figures of a scenario. @param {Measured[string]} measured */
 function notes(measured) {
   const found = [];
   for (const [key, rounds] of Object.entries(measured)) {

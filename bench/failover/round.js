@@ -23,14 +23,14 @@ const CALM_MS = 2_000;
 const OLD_MS = 1_000;
 /** A client that has not run its first statement by then never will. */
 const START_MS = 20_000;
-/** Of what a process says at its end: the error comes first, and can be followed by much. */
+/** How much of the last output of a process is kept: the error comes first. */
 const WORDS = 4_000;
 
 /** A client and its load. */
 class Driven {
   history = new History();
   version = '';
-  /** Why its process ended before it was told to. @type {string | undefined} */
+  /** Why its process has ended by itself. @type {string | undefined} */
   died;
   #child;
   #stderr = '';
@@ -45,7 +45,7 @@ class Driven {
     this.#child.stderr?.setEncoding('utf8').on('data', (text) => {
       if (this.#stderr.length < WORDS) this.#stderr += text;
     });
-    // Not at 'exit': its last words may still be on their way.
+    // Not at 'exit': output may still arrive.
     this.#child.on('close', (code, signal) => {
       if (!this.#over) this.died = /^\w*error: .*$/im.exec(this.#stderr)?.[0] ?? `ended by itself (${signal ?? code})`;
     });
@@ -78,7 +78,7 @@ class Driven {
 }
 
 /**
- * Watches until the client works as before, or for as long as it may take, and until what hangs is known to hang. What was
+ * Watches until the client works as before or its time is over, and until statements that hang are known to hang. What was
  * acknowledged counts when the new primary has it.
  *
  * @param {Driven} driven

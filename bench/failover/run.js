@@ -64,7 +64,7 @@ function options() {
   };
 }
 
-/** Everybody is first once. @template T @param {T[]} list @param {number} by */
+/** Another order for each round, so that each client is the first once. @template T @param {T[]} list @param {number} by */
 const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)];
 
 /** @param {ReturnType<typeof options>} options @returns {Promise<Result>} */

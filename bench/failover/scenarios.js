@@ -1,7 +1,7 @@
 'use strict';
 
-// What happens to the cluster. A manager takes its time to notice; here it always takes the same, so that what differs is
-// the client. The new primary is always the most advanced standby.
+// The scenarios. A manager needs time to notice a fault; here that time is always the same, so that only the clients
+// differ. The new primary is always the most advanced standby.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { waitUntilCaughtUp } = require('../../test/support/cluster/replication');
@@ -11,7 +11,7 @@ const { now } = require('./load.js');
 /** @typedef {import('../../test/support/cluster').Cluster} Cluster */
 /** @typedef {import('../../test/support/cluster').Node} Node */
 
-/** From the fence to the promotion: what runs may finish. */
+/** From the fence to the promotion: running statements may finish. */
 const FENCED_MS = 500;
 /** From the promotion to the stop of the old primary. */
 const OLD_STAYS_MS = 1_000;

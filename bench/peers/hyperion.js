@@ -6,7 +6,7 @@ const { createPool } = require('../../client.js');
 
 exports.version = () => require('../../package.json').version;
 
-/** The native library in use: a debug build would be an unfair witness against us. */
+/** The native library in use: a debug build would be slower. */
 exports.library = () => Object.keys(require.cache).find((file) => file.endsWith('.node'));
 
 /** @param {import('../types').Opening} opening @returns {Promise<import('../types').Db>} */

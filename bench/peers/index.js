@@ -1,7 +1,7 @@
 'use strict';
 
-// Who takes part. `without`: loads that a client cannot do or that its option is not for, and why. Limits
-// take part in the loads they were written for.
+// The peers. `without`: loads that a client cannot run, or that its option is not made for, and why. Limits take part in the
+// loads that they were written for.
 
 const NOT_FOR_PIPELINE = Object.fromEntries([
   ...['W1', 'W4', 'W9'].map((id) => [id, 'nothing to pipeline with one statement in flight']),

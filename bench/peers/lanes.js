@@ -1,8 +1,8 @@
 'use strict';
 
 // node-postgres with `pipeline: true`: a statement is sent before the answer to the one before it has come. That is an
-// option of a Client; a Pool would give each statement a client of its own, so this one shares out itself, always to the
-// client with the fewest statements under way.
+// option of a Client; a Pool would give each statement a client of its own, so each statement goes to the client with
+// the fewest statements in flight here.
 
 /**
  * @param {new (config: any) => any} Client pure or native

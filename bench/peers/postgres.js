@@ -38,7 +38,7 @@ exports.open = async ({ primary, user, password, database, connections, tls: ssl
         return rows.length; // it does not tell; the table itself is looked at before anything counts
       },
       async unnest(table, columns, rows) {
-        // Told the type, it need not guess from the first value.
+        // With the type given it does not guess from the first value.
         const arrays = columns.map(({ type }, index) => {
           const values = rows.map((row) => row[index]);
           return sql.array(/** @type {any[]} */ (values), OID[type]);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Brings a PostgreSQL to a runner of GitHub's and names it for the steps that follow: `node scripts/ci/postgres.js 16`.
+// Installs a PostgreSQL on a runner of GitHub and names it for the next steps: `node scripts/ci/postgres.js 16`.
 //
 // 18 on Linux and macOS is the embedded one, which npm has installed. Others come from PostgreSQL's own packages for Debian, or from
 // Homebrew. On Windows the harness cannot start servers: the one that GitHub's image brings is started as a service, and is a

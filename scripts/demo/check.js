@@ -1,7 +1,7 @@
 'use strict';
 
-// Who is right: the pool, which said what became of each write, or the database? Every write is entered in a ledger before
-// it is sent, its outcome when the pool has told it, and at the end all of it is compared with the rows that are there.
+// Compares what the pool has reported of each write with the rows of the database. Every write is entered in a ledger before
+// it is sent, and its outcome when the pool reports it.
 
 /**
  * What the pool told about a write. One it has told nothing about yet is as unknown as one it could not tell about.

@@ -26,7 +26,7 @@ class Meter {
     this.#open.push(latencyMs);
   }
 
-  /** To be called every SLOT_MS. */
+  /** Ends a slot; called every SLOT_MS. */
   turn() {
     this.history.push(this.#open.length * SLOTS_A_SECOND);
     this.#second.push(this.#open);

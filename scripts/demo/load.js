@@ -1,7 +1,7 @@
 'use strict';
 
-// What an application would do: writers that insert, now and then in a transaction, and readers that look up what was
-// written. Nobody here repeats a failed statement, so whatever survives a failover does so because of the pool.
+// The load of an application: writers that insert, now and then in a transaction, and readers that look up what was written.
+// No failed statement is repeated here, so only the pool can make one survive a failover.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Ledger } = require('./check.js');
@@ -9,7 +9,7 @@ const { Episodes, Meter } = require('./figures.js');
 
 /** @typedef {import('../../client.js').Pool} Pool */
 
-// No unique constraint: a write that were applied twice shall be seen, not refused.
+// No unique constraint: a write that is applied twice must be seen, not refused.
 const SCHEMA = `
   CREATE TABLE demo_write (
     writer int NOT NULL,
@@ -26,12 +26,12 @@ const BY_NODE = 'SELECT node, count(*)::int AS rows FROM demo_write GROUP BY nod
 
 const WRITERS = 8;
 const READERS = 4;
-/** Every so many-th write is a transaction of PARTS rows. */
+/** One write of this many is a transaction of PARTS rows. */
 const TRANSACTION_EVERY = 20;
 const PARTS = 3;
-/** A reader's rest between two statements: the writers are the point. */
+/** The pause of a reader between two statements: most of the load is to be writes. */
 const READER_REST_MS = 2;
-/** A writer's rest after a failure. */
+/** The pause of a writer after a failure. */
 const FAILURE_REST_MS = 20;
 
 class Load {
@@ -40,7 +40,7 @@ class Load {
   reads = new Meter();
   episodes = new Episodes();
   failedReads = 0;
-  /** Reads that did not find what had been acknowledged. */
+  /** Reads that did not find an acknowledged row. */
   staleReads = 0;
   /** Why statements failed, and how often. @type {Map<string, number>} */
   reasons = new Map();

@@ -1,7 +1,6 @@
 'use strict';
 
-// What happens to the cluster while the load runs, and when. Here the harness plays the part of the failover manager; the
-// pool is told nothing.
+// The faults of the cluster while the load runs. The harness acts as the failover manager; the pool gets no hint.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { withConnection } = require('../../test/support/cluster/sql.js');
@@ -19,9 +18,9 @@ const { until } = require('../../test/support/cluster/until.js');
  * @property {(text: string) => void} happened
  */
 
-/** About how long it takes. */
+/** About how long the scenario takes. */
 const TOTAL_MS = 16_000;
-/** How long nobody promotes anybody: a manager needs a moment to make up its mind. */
+/** The time until a node is promoted: a manager needs a moment to decide. */
 const INDECISION_MS = 600;
 
 /** @param {Stage} stage */

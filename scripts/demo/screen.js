@@ -64,7 +64,7 @@ function terminal(out) {
       const { columns = 80, rows = 24 } = out;
       const lines = picture(scene, { columns, rows, paint }).slice(0, rows - 1);
       const up = height > 0 ? `${ESC}${height}F` : '';
-      // One write a picture, or it flickers.
+      // One write for each picture; otherwise it flickers.
       out.write(up + lines.map((line) => `${cut(line, columns - 1)}${CLEAR_REST_OF_LINE}\n`).join('') + CLEAR_BELOW);
       height = lines.length;
     },

@@ -1,6 +1,6 @@
 'use strict';
 
-// How a run looks: the live table, the plain line, the summary. Texts only; screen.js brings them to the terminal.
+// The texts of a run: the live table, the plain line, the summary. screen.js writes them to the terminal.
 
 const { bytes } = require('../../lib/cli/format.js');
 const { PARTS, READERS, WRITERS } = require('./load.js');
@@ -20,7 +20,7 @@ const { INDECISION_MS, TOTAL_MS } = require('./scenario.js');
  * @property {Happening[]} happenings
  */
 
-/** From this on a time without acknowledged writes is worth a word. */
+/** A time without acknowledged writes is shown from this length on. */
 const PAUSE_MS = 150;
 const BARS = [...'▁▂▃▄▅▆▇█'];
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// What an addon must be to be published: small, stripped, of Node-API, made for the platform whose name it has, and for no newer
+// Checks an add-on before it is published: small, stripped, of Node-API, made for the platform in its name, and for no newer
 // glibc than promised. `node scripts/release/artefact.js FILE...` says so of those that a release is made of.
 
 const fs = require('node:fs');

@@ -1,8 +1,8 @@
 'use strict';
 
 // Whether an addon works on the machine it is for: `node scripts/release/smoke.js [ADDON]`. Needs nothing but Node, so that it runs
-// in a bare container, and no PostgreSQL: a server of a few lines refuses the login, and what it said has to come back as an
-// error of ours. That takes the whole way: sockets, the protocol, the core's thread, the wake-up of the event loop.
+// in a bare container, and no PostgreSQL: a server of a few lines refuses the login, and its reason has to arrive as an
+// error of the client. That takes the whole way: sockets, the protocol, the core's thread, the wake-up of the event loop.
 //
 // In the main thread, in worker threads, and in a second copy of the package in the same process.
 
@@ -33,7 +33,7 @@ function refuser() {
   });
 }
 
-/** What a copy of the package makes of it. @param {number} port */
+/** The error that a copy of the package reports. @param {number} port */
 async function told(port) {
   const { createPool } = require(CLIENT);
   const pool = createPool({

@@ -1,6 +1,6 @@
 'use strict';
 
-// Which test files there are, and which a command means. A room is a folder of test/: what its files need in common.
+// The test files, and those that a command names. A room is a folder of test/ whose files need the same.
 
 const fs = require('node:fs');
 const path = require('node:path');

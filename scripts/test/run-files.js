@@ -1,7 +1,7 @@
 'use strict';
 
 // Runs test files, several at a time, each in a process of its own with servers of its own. A line says how each ended; the
-// output of those that failed follows when all have ended, so that nobody has to look for it.
+// output of those that failed follows when all have ended, so that it stands together at the end.
 //
 // Most of a file's time is waiting (for servers that start, for deadlines that pass), so two cores take more than two files.
 
@@ -14,7 +14,7 @@ const { ALONE, ROOT } = require('./rooms');
 
 /** Files at a time. */
 const JOBS = Math.max(2, Math.min(8, Math.round(os.availableParallelism() * 1.5)));
-/** How long each file took last time: the longest go first, so that none is left over at the end. */
+/** How long each file took last time: the longest go first, so that no long one runs alone at the end. */
 const DURATIONS = path.join(ROOT, 'target', 'test-durations.json');
 /** The ports of test servers (test/support/cluster/ports.js); each file at a time has a part of its own. */
 const PORTS = { lowest: 20_000, highest: 32_000 };

@@ -1,6 +1,6 @@
 'use strict';
 
-// A client that does everything wrong that the figures are there to show. It knows the first host alone, and no error.
+// A client with every mistake that the figures must show. It knows only the first host and reports no error.
 
 const { Pool } = require('pg');
 const { setTimeout: sleep } = require('node:timers/promises');

@@ -1,6 +1,6 @@
 'use strict';
 
-// A client whose first failure ends the process, as an 'error' event does that nobody listens to.
+// A client whose first failure ends the process, as an 'error' event without a listener does.
 
 const { Pool } = require('pg');
 

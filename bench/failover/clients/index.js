@@ -1,6 +1,6 @@
 'use strict';
 
-// Who takes part, and the ways each can be set up. `best` is the one that counts: `--variants` runs all of them.
+// The clients, and the ways to set each one up. `best` is the one that counts; `--variants` runs all of them.
 
 /** @typedef {import('../types').Participant} Participant */
 /** @typedef {import('../types').Variant} Variant */

@@ -1,7 +1,7 @@
 'use strict';
 
 // What a careful application does with node-postgres and several hosts: one pg.Pool, to the node that accepts writes. When
-// something says that the node does not do any more, the hosts are asked in turn which one does, and its pool takes over.
+// an error says that the node does not accept writes any more, each host is asked in turn, and the pool of the new one is used.
 //
 //   - What was certainly not applied is run again: no connection was had, or the server refused it with 25006.
 //   - A write that may have been applied is never run again: its error goes to the caller. A declared read is.
@@ -14,7 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 /** @typedef {{ host: Host, pool: any }} Node */
 
 const CONNECT_TIMEOUT_MS = 1_000;
-/** Between two rounds over all hosts. */
+/** The pause between two rounds over all hosts. */
 const PAUSE_MS = 100;
 
 const WRITABLE = `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS writable`;
@@ -35,11 +35,11 @@ class FailoverPool {
   #hosts;
   #options;
   #waitMs;
-  /** Where the search begins. */
+  /** The host at which the search begins. */
   #first = 0;
   /** @type {Node | null} */
   #current = null;
-  /** All callers wait for the same. @type {Promise<Node> | null} */
+  /** The search that all callers wait for. @type {Promise<Node> | null} */
   #search = null;
 
   /**
@@ -110,7 +110,7 @@ class FailoverPool {
     return Promise.race([this.#search, late]);
   }
 
-  /** Goes on until there is one. @returns {Promise<Node>} */
+  /** Searches until a node accepts writes. @returns {Promise<Node>} */
   async #find() {
     for (;;) {
       for (let i = 0; i < this.#hosts.length; i++) {
@@ -144,7 +144,7 @@ class FailoverPool {
   /** @param {Host} host */
   #open(host) {
     const pool = new Pool({ ...this.#options, ...host });
-    // Errors of connections, idle or checked out, would end the process; whoever uses one is told by its statement.
+    // Without a listener an error of a connection would end the process; its statement is rejected in any case.
     pool.on('error', () => {});
     pool.on('connect', (client) => client.on('error', () => {}));
     return pool;

@@ -1,6 +1,6 @@
 'use strict';
 
-// postgres.js with its own multi-host option: it tries the hosts in turn and looks at what each one reports at the start of a
+// postgres.js with its own multi-host option: it tries the hosts in turn and checks what each one reports at the start of a
 // session (target_session_attrs). It runs nothing again and has no limit on a statement.
 
 const postgres = require('postgres');
