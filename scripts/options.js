@@ -99,7 +99,7 @@ function withTable(page) {
   const start = page.indexOf('\n| option ') + 1;
   if (start === 0) throw new Error('docs/configuration.md has no table of options');
   const end = page.indexOf('\n\n', start);
-  const rows = Object.entries(/** @type {Rows} */ (POOL)).map(([name, row]) => [
+  const rows = Object.entries(POOL).map(([name, row]) => [
     `\`${name}\``,
     presetOf(row),
     row.text + (row.link === undefined ? '' : `: see ${row.link}`),

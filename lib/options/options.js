@@ -34,9 +34,6 @@ function keepAlive(given, said) {
   return Object.fromEntries(checked);
 }
 
-/** @type {import('./validate.js').Rows} */
-const OPTIONS = POOL;
-
 /** Names that other clients use, if they are too different to be found as the nearest name. */
 const ELSEWHERE = {
   username: 'user',
@@ -96,15 +93,15 @@ function osUser() {
  */
 function parseOptions(given = {}, env = process.env) {
   const own = typeof given === 'string' ? { connectionString: given } : plainObject('options', given);
-  refuseUnknown(own, OPTIONS, { elsewhere: ELSEWHERE });
+  refuseUnknown(own, POOL, { elsewhere: ELSEWHERE });
   /** @type {Record<string, any>} */
   const checked = {};
-  for (const [name, { check }] of Object.entries(OPTIONS)) {
+  for (const [name, { check }] of Object.entries(POOL)) {
     if (own[name] !== undefined) checked[name] = check(own[name], name);
   }
   const { connectionString = new Map(), service, ...options } = checked;
   const said = optionsOf(settingsOf(connectionString, service, env));
-  for (const [name, { value, check }] of Object.entries(OPTIONS)) {
+  for (const [name, { value, check }] of Object.entries(POOL)) {
     if (SHAPED.includes(name)) continue;
     const found = said.get(name);
     // Checked again, by the option: the keyword has checked less.
@@ -139,7 +136,7 @@ function parseOptions(given = {}, env = process.env) {
  */
 function forCore(options, env = process.env) {
   const { password, pipeline, loadBalanceHosts, ...others } = options;
-  const rest = Object.entries(others).filter(([name]) => !OPTIONS[name]?.local);
+  const rest = Object.entries(others).filter(([name]) => !POOL[name]?.local);
   let passwords = null;
   if (typeof password !== 'function') {
     // An empty password means none; the server accepts no empty password.

@@ -133,7 +133,7 @@ function sessionOptions(value) {
   return checked;
 }
 
-/** @satisfies {Rows} */
+/** @type {Rows} */
 const POOL = {
   connectionString: {
     type: 'string',

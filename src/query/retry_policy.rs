@@ -58,6 +58,14 @@ pub(crate) struct Progress {
     pub(crate) committed: bool,
 }
 
+impl Progress {
+    /// The outcome of a script that the server has ended: the open transaction is undone, but not what the script itself
+    /// has committed.
+    pub(crate) fn outcome(self) -> Outcome {
+        if self.committed { Outcome::Unknown } else { Outcome::NotApplied }
+    }
+}
+
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -120,9 +128,8 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
         Work::Script { progress, reads } => match verdict_alone(cause, phase, reads) {
             again @ Again if reads || progress.completed == 0 => again,
             again @ AgainIfFenced if progress.completed == 0 => again,
-            // The transaction that was open is undone; what the script itself has committed is not.
-            Again | AgainIfFenced | Fail(NotApplied) if !progress.committed => Fail(NotApplied),
-            _ => Fail(Unknown),
+            Again | AgainIfFenced | Fail(NotApplied) => Fail(progress.outcome()),
+            Fail(_) => Fail(Unknown),
         },
     }
 }

@@ -47,12 +47,6 @@ impl Progress {
         let committed = answers.results.iter().any(|answer| matches!(&*answer.tag, "COMMIT" | "PREPARE TRANSACTION"));
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }
-
-    /// The outcome of an error of this client, or of a limit, when the server has ended the script: the open
-    /// transaction is undone.
-    fn outcome(self) -> Outcome {
-        if self.committed { Outcome::Unknown } else { Outcome::NotApplied }
-    }
 }
 
 /// Why a script has failed, and how much of it had run.

@@ -295,19 +295,6 @@ describe('exec() whose node is lost', () => {
 });
 
 describe('exec() whose commit waits for a standby', () => {
-  /** @param {() => Promise<void>} body */
-  async function withFrozenStandbys(body) {
-    db.needs('freeze');
-    db.needsSynchronous();
-    const standbys = db.cluster.standbys();
-    await Promise.all(standbys.map((node) => node.freeze()));
-    try {
-      await body();
-    } finally {
-      await Promise.all(standbys.map((node) => node.thaw()));
-    }
-  }
-
   test('exec() that is ended while its commit waits for a standby is unknown, never a success', async (t) => {
     const applicationName = named('sync');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
@@ -318,7 +305,7 @@ describe('exec() whose commit waits for a standby', () => {
       `INSERT INTO ${table} VALUES (1); COMMIT; SELECT 1`,
       `INSERT INTO ${table} VALUES (1); COMMIT; SELECT 1/0`,
     ];
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       for (const script of scripts) {
         assert.equal((await failureOf(pool.exec(script, { timeoutMs: 300 }))).outcome, 'unknown', script);
         for (const how of ['pg_cancel_backend', 'pg_terminate_backend']) {

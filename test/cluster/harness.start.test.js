@@ -14,32 +14,12 @@ const { serve } = require('../support/cluster/ctl');
 const { cached } = require('../support/cluster/files');
 const { processesIn, sharedMemoryId } = require('../support/cluster/processes');
 const { until } = require('../support/cluster/until');
-const { clusterFor, isPending, skip } = require('../support/harness');
+const { assertFreed, clusterFor, skip } = require('../support/harness');
+const { isPending } = require('../support/helpers.js');
 
 /** @typedef {import('../support/cluster/cluster').Cluster} Cluster */
 /** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
 /** @typedef {import('../support/cluster/server').Server} Server */
-
-/**
- * Checks that System V segments are freed, where the kernel lists them (proc_sysvipc(5)).
- *
- * @param {(string | undefined)[]} ids
- */
-function assertFreed(ids) {
-  const table = '/proc/sysvipc/shm';
-  if (!fs.existsSync(table)) return;
-  const present = new Set(
-    fs
-      .readFileSync(table, 'utf8')
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim().split(/\s+/)[1]),
-  );
-  assert.deepEqual(
-    ids.filter((id) => id === undefined || present.has(id)),
-    [],
-  );
-}
 
 describe('proxy of a test node', { skip }, () => {
   test('proxy: cut() while a connection is being ended lets the process end', () => {

@@ -5,12 +5,12 @@
 // the question stays open while others are answered, and is answered when the fault is lifted.
 
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
 const { after, before, describe, test } = require('node:test');
 const { startCluster } = require('../support/cluster');
 const { sharedMemoryId } = require('../support/cluster/processes');
 const { until } = require('../support/cluster/until');
-const { clusterFor, isPending, skip } = require('../support/harness');
+const { assertFreed, clusterFor, skip } = require('../support/harness');
+const { isPending } = require('../support/helpers.js');
 
 /** @typedef {import('../support/cluster/cluster').Cluster} Cluster */
 /** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
@@ -27,27 +27,6 @@ async function assertRows(node, expected) {
     const rows = await node.sql('SELECT id FROM t ORDER BY id');
     return rows.map(({ id }) => id).join() === expected.join();
   });
-}
-
-/**
- * Checks that System V segments are freed, where the kernel lists them (proc_sysvipc(5)).
- *
- * @param {(string | undefined)[]} ids
- */
-function assertFreed(ids) {
-  const table = '/proc/sysvipc/shm';
-  if (!fs.existsSync(table)) return;
-  const present = new Set(
-    fs
-      .readFileSync(table, 'utf8')
-      .split('\n')
-      .slice(1)
-      .map((line) => line.trim().split(/\s+/)[1]),
-  );
-  assert.deepEqual(
-    ids.filter((id) => id === undefined || present.has(id)),
-    [],
-  );
 }
 
 describe('test cluster of three nodes with its defaults', { skip }, () => {

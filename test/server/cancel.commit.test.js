@@ -107,22 +107,6 @@ describe('limits in a transaction', () => {
 // PostgreSQL answers a cancel during the wait for a standby with success and a warning.
 describe('limits while a commit waits for its standby', () => {
   /**
-   * Freezes both standbys while `body` runs.
-   * @param {() => Promise<void>} body
-   */
-  async function withFrozenStandbys(body) {
-    db.needs('freeze');
-    db.needsSynchronous();
-    const standbys = db.cluster.standbys();
-    await Promise.all(standbys.map((node) => node.freeze()));
-    try {
-      await body();
-    } finally {
-      await Promise.all(standbys.map((node) => node.thaw()));
-    }
-  }
-
-  /**
    * Ends the sessions that wait for a standby.
    * @param {string} applicationName
    * @param {string} how
@@ -143,7 +127,7 @@ describe('limits while a commit waits for its standby', () => {
   test('a statement that is given up while its commit waits for a standby is unknown, never a success', async (t) => {
     const pool = db.pool(t, { poolSize: 2, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE replicated (id int)');
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       assertTimeout(
         await failureOf(pool.query('INSERT INTO replicated VALUES (1)', [], { timeoutMs: 200 })),
         'unknown',
@@ -166,7 +150,7 @@ describe('limits while a commit waits for its standby', () => {
     const applicationName = named('commit');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE commits (id int)');
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       const tx = await pool.begin();
       await tx.query('INSERT INTO commits VALUES (1)');
       const failing = failureOf(tx.commit());
@@ -182,7 +166,7 @@ describe('limits while a commit waits for its standby', () => {
     const applicationName = named('terminated');
     const pool = db.pool(t, { poolSize: 1, applicationName, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE ended_by (id int)');
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       for (const end of ['pg_cancel_backend', 'pg_terminate_backend']) {
         const failing = failureOf(pool.query('INSERT INTO ended_by VALUES (1)'));
         await endWaiting(applicationName, end);
@@ -205,7 +189,7 @@ describe('limits while a commit waits for its standby', () => {
       await Promise.all([write(), read(), batch()]);
       return pool.status().pipelined > before;
     });
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       const all = endings([write(), read(), batch()]);
       await endWaiting(applicationName, 'pg_cancel_backend');
       const [written, readAlone, [inBatch]] = (await all).map(({ value, error }) => error ?? value);
@@ -218,7 +202,7 @@ describe('limits while a commit waits for its standby', () => {
   test('transaction() with a limit that ends its COMMIT is unknown', async (t) => {
     const pool = db.pool(t, { poolSize: 1, hosts: db.cluster.primary().address });
     await pool.query('CREATE TABLE committing (id int)');
-    await withFrozenStandbys(async () => {
+    await db.withFrozenStandbys(async () => {
       const insert = (/** @type {any} */ tx) => tx.query('INSERT INTO committing VALUES (1)');
       const bounded = (/** @type {Promise<unknown>} */ promise) =>
         Promise.race([endings([promise]), sleep(6_000, [{ error: new Error('it still waits') }])]);

@@ -2,6 +2,8 @@
 
 // What the tests of the test clusters have in common.
 
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { startCluster } = require('./cluster');
 
 const LOCAL = !process.env.HYPERION_HOSTS;
@@ -19,17 +21,25 @@ async function clusterFor(t, options) {
   return cluster;
 }
 
-/** @param {Promise<unknown>} promise */
-async function isPending(promise) {
-  let pending = true;
-  const settle = () => {
-    pending = false;
-  };
-  promise.then(settle, settle);
-  await new Promise((resolve) => {
-    setImmediate(resolve);
-  }); // what has arrived is delivered by then
-  return pending;
+/**
+ * Checks that System V segments are freed, where the kernel lists them (proc_sysvipc(5)).
+ *
+ * @param {(string | undefined)[]} ids
+ */
+function assertFreed(ids) {
+  const table = '/proc/sysvipc/shm';
+  if (!fs.existsSync(table)) return;
+  const present = new Set(
+    fs
+      .readFileSync(table, 'utf8')
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/)[1]),
+  );
+  assert.deepEqual(
+    ids.filter((id) => id === undefined || present.has(id)),
+    [],
+  );
 }
 
-module.exports = { clusterFor, isPending, skip };
+module.exports = { assertFreed, clusterFor, skip };

@@ -98,6 +98,22 @@ class Database {
   }
 
   /**
+   * Freezes both standbys while `body` runs.
+   * @param {() => Promise<void>} body
+   */
+  async withFrozenStandbys(body) {
+    this.needs('freeze');
+    this.needsSynchronous();
+    const standbys = this.cluster.standbys();
+    await Promise.all(standbys.map((node) => node.freeze()));
+    try {
+      await body();
+    } finally {
+      await Promise.all(standbys.map((node) => node.thaw()));
+    }
+  }
+
+  /**
    * The options with which a pool reaches the cluster.
    *
    * @param {Record<string, unknown>} [options]

@@ -7,6 +7,7 @@ use crate::codec::decode::array::MAX_DIMENSIONS;
 use crate::codec::decode::net::hex;
 use crate::codec::encode::param::{Param, Target};
 use crate::codec::error::ParamError;
+use crate::codec::text::quote::insert_backslashes;
 use crate::codec::types::{base, type_name};
 
 /// bytea in hex format.
@@ -127,22 +128,5 @@ impl Literal<'_> {
 
 /// Puts a backslash before each quote and backslash in what was written since `from`.
 pub(in crate::codec) fn escape(out: &mut BytesMut, from: usize) {
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let extra = out[from..].iter().filter(|byte| special(byte)).count();
-    if extra == 0 {
-        return;
-    }
-    let mut read = out.len();
-    out.put_bytes(0, extra);
-    let mut write = out.len();
-    // From the end, so that each byte moves once and no copy is needed.
-    while read > from {
-        read -= 1;
-        write -= 1;
-        out[write] = out[read];
-        if special(&out[read]) {
-            write -= 1;
-            out[write] = b'\\';
-        }
-    }
+    insert_backslashes(out, from, |byte| matches!(byte, b'"' | b'\\').then_some(byte));
 }

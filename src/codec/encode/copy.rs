@@ -17,6 +17,7 @@ use crate::codec::encode::param::{Param, ParamReader, Target};
 use crate::codec::encode::structure::takes_structure;
 use crate::codec::error::ParamError;
 use crate::codec::text::datetime_text::Clock;
+use crate::codec::text::quote::insert_backslashes;
 use crate::codec::types::base;
 
 /// How the rows of one COPY are written.
@@ -151,32 +152,13 @@ impl CopyForm {
 
 /// Escapes what was written since `from` as the text format wants it.
 fn escape(out: &mut BytesMut, from: usize) {
-    let letter = |byte: u8| match byte {
+    insert_backslashes(out, from, |byte| match byte {
         b'\\' => Some(b'\\'),
         b'\t' => Some(b't'),
         b'\n' => Some(b'n'),
         b'\r' => Some(b'r'),
         _ => None,
-    };
-    let extra = out[from..].iter().filter(|&&byte| letter(byte).is_some()).count();
-    if extra == 0 {
-        return;
-    }
-    let mut read = out.len();
-    out.put_bytes(0, extra);
-    let mut write = out.len();
-    // From the end, so that each byte moves once and no copy is needed.
-    while read > from {
-        read -= 1;
-        write -= 1;
-        let byte = out[read];
-        out[write] = byte;
-        if let Some(letter) = letter(byte) {
-            out[write] = letter;
-            write -= 1;
-            out[write] = b'\\';
-        }
-    }
+    });
 }
 
 /// Writes a value that is not NULL. False: it needs text.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::codec::decode::net::hex;
 use crate::codec::error::DecodeError;
@@ -62,6 +62,30 @@ pub(in crate::codec) fn unquote(quoted: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]),
         };
         value.push(byte);
         rest = after;
+    }
+}
+
+/// Replaces each byte that has a `letter`, in what was written since `from`, by a backslash and that letter.
+#[inline]
+pub(in crate::codec) fn insert_backslashes(out: &mut BytesMut, from: usize, letter: impl Fn(u8) -> Option<u8>) {
+    let extra = out[from..].iter().filter(|&&byte| letter(byte).is_some()).count();
+    if extra == 0 {
+        return;
+    }
+    let mut read = out.len();
+    out.put_bytes(0, extra);
+    let mut write = out.len();
+    // From the end, so that each byte moves once and no copy is needed.
+    while read > from {
+        read -= 1;
+        write -= 1;
+        let byte = out[read];
+        out[write] = byte;
+        if let Some(letter) = letter(byte) {
+            out[write] = letter;
+            write -= 1;
+            out[write] = b'\\';
+        }
     }
 }
 
