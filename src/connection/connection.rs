@@ -255,13 +255,13 @@ impl Connection {
         self.endpoint.note_answer(now);
     }
 
-    /// Like [`Self::answered`]. Returns how long the server was busy with the statement, in microseconds, without the
-    /// time that the statement waited behind others on the connection.
-    pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
+    /// Like [`Self::answered`]. Returns the time by [`clock`], and how long the server was busy with the statement, in
+    /// microseconds, without the time that the statement waited behind others on the connection.
+    pub(crate) fn answered_in(&self, sequence: Sequence) -> (u64, u64) {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
         self.endpoint.note_answer(now);
-        now - sequence.sent.max(before)
+        (now, now - sequence.sent.max(before))
     }
 
     /// Whether the server warned that this statement's commit was not replicated. Earlier statements in flight count,

@@ -2,7 +2,10 @@
 //!
 //! - `task`: the trait of the work that needs a connection
 //! - `session`: a pooled connection with its prepared statements and its age limit
-//! - `prepared`: texts of statements, the statements that each connection has prepared, row shapes
+//! - `statement_text`, `sql_facts`: the texts of statements, and what their words say
+//! - `prepared`: the statements that each connection has prepared, row shapes
+//! - `plans`: which of these plans may be out of date
+//! - `names`: what the names in a statement mean on a connection
 //! - `reset`: undoes what one user of a connection changed, before the next user has the connection
 //! - `node_pool`: the connections of one route to one node, owned by deadpool; its `pre_recycle` hook checks the fence
 //! - `active_connection`: a connection with work on it
@@ -16,12 +19,16 @@
 mod active_connection;
 mod expiry;
 mod growth;
+mod names;
 mod node_pool;
+pub(crate) mod plans;
 pub(crate) mod prepared;
 mod reset;
 mod route_pool;
 pub(crate) mod router;
 pub(crate) mod session;
 mod shutdown;
+pub(crate) mod sql_facts;
+pub(crate) mod statement_text;
 pub(crate) mod task;
 mod wait_queue;

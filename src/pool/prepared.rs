@@ -1,122 +1,19 @@
-//! Prepared statements: their texts, the statements that each connection has prepared, and the shapes of their rows.
+//! The statements that each connection has prepared, and the shapes of their rows.
 //!
-//! The text of a statement crosses from JavaScript once; afterwards a small integer stands for it. The shape of a row
-//! (names and types of its columns) crosses to JavaScript in the same way. Shapes belong to the environment, not to the
-//! statement: two statements with equal columns share a shape, and one statement can have different shapes on different
-//! connections.
+//! The shape of a row (names and types of its columns) crosses to JavaScript once; afterwards a small integer stands for
+//! it. Shapes belong to the environment, not to the statement: two statements with equal columns share a shape, and one
+//! statement can have different shapes on different connections.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
 use crate::codec::{Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, pack_document, takes_structure};
-use crate::engine::{CompletionQueue, Kind, Message, lock};
+use crate::engine::{CompletionQueue, Kind, Message, clock, lock};
 use crate::protocol::result_formats::{Asked, ResultFormats};
-
-/// A statement as the caller wrote it.
-#[derive(Debug)]
-pub(crate) struct StatementText {
-    pub(crate) id: u32,
-    pub(crate) sql: String,
-    /// The option `types` of the statement. None: that of the pool.
-    pub(crate) types: Option<Types>,
-    pub(crate) settings_change: SettingsChange,
-    /// A moving average of the statement's duration in microseconds. 0: the statement has never run.
-    average_us: AtomicU32,
-}
-
-/// Which settings of its session a statement changes, by its first words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SettingsChange {
-    None,
-    /// Settings of the present transaction (SET LOCAL).
-    Local,
-    /// Settings of the session: a statement of another caller that is pipelined behind this one would run with them.
-    Session,
-}
-
-impl SettingsChange {
-    fn of(sql: &str) -> Self {
-        let (first, rest) = first_word(sql);
-        let second = || first_word(rest).0;
-        if first.eq_ignore_ascii_case("SET") {
-            let local = ["LOCAL", "TRANSACTION", "CONSTRAINTS"];
-            if local.iter().any(|word| second().eq_ignore_ascii_case(word)) { Self::Local } else { Self::Session }
-        } else if ["RESET", "DISCARD"].iter().any(|word| first.eq_ignore_ascii_case(word)) {
-            Self::Session
-        } else {
-            Self::None
-        }
-    }
-}
-
-/// The first word of SQL after white space and comments, and the text after the word.
-fn first_word(sql: &str) -> (&str, &str) {
-    let mut rest = sql;
-    loop {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
-        if let Some(comment) = rest.strip_prefix("--") {
-            rest = comment.find('\n').map_or("", |end| &comment[end..]);
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = skip_comment(comment);
-        } else {
-            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            return rest.split_at(end);
-        }
-    }
-}
-
-/// The text after a comment, which may have nested comments. `rest` begins after the opening `/*`.
-fn skip_comment(mut rest: &str) -> &str {
-    let mut depth = 1;
-    while depth > 0 {
-        let Some(at) = rest.find(['*', '/']) else { return "" };
-        rest = &rest[at..];
-        if let Some(behind) = rest.strip_prefix("*/") {
-            (depth, rest) = (depth - 1, behind);
-        } else if let Some(behind) = rest.strip_prefix("/*") {
-            (depth, rest) = (depth + 1, behind);
-        } else {
-            rest = &rest[1..];
-        }
-    }
-    rest
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
-    Unknown,
-    Quick,
-    Slow,
-}
-
-/// A statement with a longer average duration gets a connection to itself, so that no other statement waits behind it.
-const SLOW_US: u32 = 5_000;
-
-impl StatementText {
-    pub(crate) fn new(id: u32, sql: String, types: Option<Types>) -> Self {
-        let settings_change = SettingsChange::of(&sql);
-        Self { id, sql, types, settings_change, average_us: AtomicU32::new(0) }
-    }
-
-    pub(crate) fn pace(&self) -> Pace {
-        match self.average_us.load(Ordering::Relaxed) {
-            0 => Pace::Unknown,
-            us if us > SLOW_US => Pace::Slow,
-            _ => Pace::Quick,
-        }
-    }
-
-    pub(crate) fn record_run(&self, us: u64) {
-        let us = u32::try_from(us).unwrap_or(u32::MAX).max(1);
-        let before = self.average_us.load(Ordering::Relaxed);
-        let average = if before == 0 { us } else { before - before / 8 + us / 8 };
-        self.average_us.store(average, Ordering::Relaxed);
-    }
-}
 
 /// A statement prepared on one connection.
 #[derive(Debug)]
@@ -128,6 +25,12 @@ pub(crate) struct Prepared {
     pub(crate) catalog: Arc<Catalog>,
     /// Whether a parameter is a structure, which JavaScript sends as the members of an object, not as JSON.
     pub(crate) takes_structure: bool,
+    /// The generation of the text (see `StatementText`) when it was prepared.
+    generation: u32,
+    /// When the server last accepted the plan, by `clock`.
+    confirmed: AtomicU64,
+    /// The last epoch (see `pool::names`) in which the server accepted the plan.
+    confirmed_in: AtomicU64,
     /// Asks the server for the text format of some columns, as long as this statement lives.
     _text_format: Option<Asked>,
 }
@@ -243,6 +146,7 @@ impl Prepared {
         catalog: Arc<Catalog>,
         shapes: &Shapes,
         result_formats: &Arc<ResultFormats>,
+        generation: u32,
     ) -> Self {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
@@ -252,7 +156,45 @@ impl Prepared {
             .any(Decoder::reads_text)
             .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
-        Self { statement, decoders, shape, catalog, takes_structure, _text_format: text_format }
+        Self {
+            statement,
+            decoders,
+            shape,
+            catalog,
+            takes_structure,
+            generation,
+            confirmed: AtomicU64::new(clock()),
+            confirmed_in: AtomicU64::new(0),
+            _text_format: text_format,
+        }
+    }
+
+    pub(crate) fn has_columns(&self) -> bool {
+        !self.decoders.is_empty()
+    }
+
+    /// Whether the server describes the statement as before: the same columns and the same types of parameters.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.shape.id == other.shape.id && self.statement.params() == other.statement.params()
+    }
+
+    /// The server has accepted the plan.
+    pub(crate) fn confirm(&self, now: u64) {
+        self.confirmed.store(now, Ordering::Relaxed);
+    }
+
+    /// The server has accepted the plan in this epoch of a transaction.
+    pub(crate) fn confirm_in(&self, epoch: u64) {
+        self.confirmed_in.store(epoch, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_confirmed_in(&self, epoch: u64) -> bool {
+        self.confirmed_in.load(Ordering::Relaxed) == epoch
+    }
+
+    /// How long ago the server accepted the plan, in microseconds.
+    pub(super) fn unconfirmed_for(&self) -> u64 {
+        clock().saturating_sub(self.confirmed.load(Ordering::Relaxed))
     }
 }
 
@@ -272,88 +214,50 @@ pub(crate) struct PreparedCache {
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_id: HashMap<u32, (Arc<Prepared>, u64)>,
+    by_key: HashMap<PlanKey, (Arc<Prepared>, u64)>,
     uses: u64,
 }
+
+/// The number of a text, and the scope of its plan (see `pool::names`; 0 for a plan that serves all scopes).
+type PlanKey = (u32, u64);
 
 impl PreparedCache {
     pub(super) fn new(capacity: usize) -> Self {
         Self { capacity, entries: Mutex::default() }
     }
 
-    pub(crate) fn get(&self, id: u32) -> Option<Arc<Prepared>> {
+    /// The plan by this key, unless the text has another generation since.
+    pub(super) fn get(&self, key: PlanKey, generation: u32) -> Option<Arc<Prepared>> {
         let mut entries = lock(&self.entries);
         entries.uses += 1;
         let uses = entries.uses;
-        let (prepared, used) = entries.by_id.get_mut(&id)?;
+        let (prepared, used) = entries.by_key.get_mut(&key)?;
+        if prepared.generation != generation {
+            entries.by_key.remove(&key);
+            return None;
+        }
         *used = uses;
         Some(prepared.clone())
     }
 
-    pub(crate) fn insert(&self, id: u32, prepared: Arc<Prepared>) {
+    pub(super) fn insert(&self, key: PlanKey, prepared: Arc<Prepared>) {
         let mut entries = lock(&self.entries);
         entries.uses += 1;
         let uses = entries.uses;
-        if entries.by_id.len() >= self.capacity
-            && let Some(oldest) = entries.by_id.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id)
+        if entries.by_key.len() >= self.capacity
+            && let Some(oldest) = entries.by_key.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
         {
-            entries.by_id.remove(&oldest);
+            entries.by_key.remove(&oldest);
         }
-        entries.by_id.insert(id, (prepared, uses));
+        entries.by_key.insert(key, (prepared, uses));
     }
 
     /// Must be called when the types of the database have changed.
     pub(crate) fn clear(&self) {
-        lock(&self.entries).by_id.clear();
+        lock(&self.entries).by_key.clear();
     }
 
-    pub(crate) fn remove(&self, id: u32) {
-        lock(&self.entries).by_id.remove(&id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_words_say_which_settings_change() {
-        use SettingsChange::{Local, None, Session};
-        let table = [
-            ("SET x = 1", Session),
-            ("  \n-- SELECT\n /* a /* b */ c */ set session x to 1", Session),
-            ("RESET ALL", Session),
-            ("DISCARD ALL", Session),
-            (";SET x = 1", Session),
-            ("SET LOCAL x = 1", Local),
-            ("set/**/transaction read only", Local),
-            ("SET CONSTRAINTS ALL DEFERRED", Local),
-            ("SELECT 'SET'", None),
-            ("SETTING", None),
-            ("UPDATE t SET x = 1", None),
-            ("/* SET", None),
-            ("-- SET", None),
-            ("", None),
-        ];
-        for (sql, change) in table {
-            assert_eq!(SettingsChange::of(sql), change, "{sql}");
-        }
-    }
-
-    #[test]
-    fn one_slow_run_does_not_make_a_statement_slow_for_ever() {
-        let text = StatementText::new(1, "select".into(), None);
-        assert_eq!(text.pace(), Pace::Unknown);
-        text.record_run(100);
-        text.record_run(20_000);
-        assert_eq!(text.pace(), Pace::Quick);
-        for _ in 0..20 {
-            text.record_run(20_000);
-        }
-        assert_eq!(text.pace(), Pace::Slow);
-        for _ in 0..20 {
-            text.record_run(100);
-        }
-        assert_eq!(text.pace(), Pace::Quick);
+    pub(super) fn remove(&self, key: PlanKey) {
+        lock(&self.entries).by_key.remove(&key);
     }
 }

@@ -9,6 +9,7 @@ use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::codec::Catalog;
 use crate::connection::connection::Connection;
+use crate::pool::names::SessionNames;
 use crate::pool::prepared::PreparedCache;
 
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Session {
     pub(crate) route: Route,
     pub(crate) conn: Connection,
     pub(crate) prepared: PreparedCache,
+    pub(crate) names: SessionNames,
     /// The types that are not built in, as the server described them.
     pub(crate) catalog: Mutex<Arc<Catalog>>,
     /// How many tasks are on the connection.
@@ -36,6 +38,7 @@ impl Session {
             route,
             conn,
             prepared: PreparedCache::new(statements),
+            names: SessionNames::default(),
             catalog: Mutex::default(),
             load: AtomicUsize::new(0),
             sharing_paused: AtomicBool::new(false),

@@ -216,7 +216,7 @@ impl Backend {
         match kind {
             b'D' => conversation.row_limit.is_some(),
             b'R' => !self.ready,
-            b'1' => conversation.pending.next() == Some(Due::ParsedAgain),
+            b'1' | b'2' | b'3' | b'C' => conversation.pending.next().is_some_and(Due::is_added),
             b'T' | b'n' => conversation.pending.next() == Some(Due::ColumnsAgain),
             _ => false,
         }
@@ -276,7 +276,7 @@ impl Backend {
                     return Ok((Disposition::Replace, false));
                 }
                 (b'D', _) => return Ok((Disposition::Pass, false)),
-                (_, Due::ParsedAgain) => Disposition::Drop,
+                (_, due) if due.is_added() => return Ok((Disposition::Drop, false)),
                 (_, Due::Parsed) => {
                     conversation.unnamed.parse_answered();
                     Disposition::Pass

@@ -5,6 +5,8 @@
 //! - The Sync of a load's first flight becomes a Flush. A server in copy mode ignores a Sync, a server that has refused
 //!   to copy answers it: with the Sync that ends the load there would be one ReadyForQuery or two, and the client could
 //!   not know which.
+//! - A plan that may be out of date is bound behind a savepoint (`pool::plans` says why). The statement gets a portal of
+//!   its own, because the RELEASE behind its Bind uses the unnamed one.
 //! - Behind a pooler (`prepare: false`) no statement has a name (`unnamed_statements`).
 //! - Behind a pooler (`prepare: true`) other clients use the same names: each name gets a prefix of this process.
 
@@ -19,9 +21,12 @@ use crate::protocol::pending_responses::{Due, PendingResponses};
 use crate::protocol::session_state::{Naming, prefix};
 
 const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
+/// The portal of a statement that is bound behind a savepoint.
+const PORTAL: &[u8] = b"hyperiondb_plan\0";
 
 /// The messages of the client: how far they are read, and what replaces them.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of the flight that is being written")]
 pub(super) struct Frontend {
     /// The first message (StartupMessage) has no type.
     started: bool,
@@ -33,6 +38,8 @@ pub(super) struct Frontend {
     loads: bool,
     /// This flight looks up a type.
     looks_up: bool,
+    /// This flight has bound a statement behind a savepoint.
+    has_savepoint: bool,
     /// Messages that go out in place of those that tokio-postgres wrote.
     pub(super) changed: BytesMut,
 }
@@ -106,10 +113,12 @@ impl Frontend {
             b'P' | b'D' | b'C' => naming != Naming::AsTheyAre,
             b'B' => {
                 naming != Naming::AsTheyAre
+                    || conversation.session_state.has_savepoint()
                     || conversation.result_formats.is_asked()
                         && statement_of(message)
                             .is_some_and(|(name, ..)| conversation.result_formats.asked_for(name).is_some())
             }
+            b'E' => self.has_savepoint,
             b'S' => self.loads,
             _ => false,
         }
@@ -171,11 +180,25 @@ impl Frontend {
             self.changed.put_slice(&FLUSH);
             return Some(());
         }
+        if message[0] == b'E' && std::mem::take(&mut self.has_savepoint) {
+            let (_, limit) = c_string(message.get(5..)?)?;
+            self.note(message, conversation);
+            put(&mut self.changed, b'E', &[PORTAL, limit]);
+            conversation.pending.owe(Due::AddedClose);
+            put(&mut self.changed, b'C', &[b"P", PORTAL]);
+            return Some(());
+        }
         let Some((name, ahead, behind)) = statement_of(message) else {
             self.note(message, conversation);
             self.changed.put_slice(message);
             return Some(());
         };
+        if message[0] == b'B' && !name.is_empty() && conversation.session_state.has_savepoint() {
+            conversation.session_state.set_savepoint(false);
+            self.has_savepoint = true;
+            self.add_command(b"SAVEPOINT hyperiondb_plan\0", &mut conversation.pending);
+        }
+        let ahead = if self.has_savepoint && message[0] == b'B' { PORTAL } else { ahead };
         let Conversation { pending, type_depth, unnamed, result_formats, .. } = conversation;
         let own_name = match naming {
             Naming::AsTheyAre => name.to_owned(),
@@ -235,9 +258,22 @@ impl Frontend {
                     put(&mut self.changed, b'D', &[b"P", ahead]);
                     unnamed.parse_again_sent(statement);
                 }
+                if self.has_savepoint {
+                    self.add_command(b"RELEASE hyperiondb_plan\0", pending);
+                }
             }
         }
         Some(())
+    }
+
+    /// Adds a command to the flight. Nobody but this layer sees the answer to it.
+    fn add_command(&mut self, sql: &[u8], pending: &mut PendingResponses) {
+        put(&mut self.changed, b'P', &[b"\0", sql, &[0, 0]]);
+        put(&mut self.changed, b'B', &[&[0; 8]]);
+        put(&mut self.changed, b'E', &[&[0; 5]]);
+        for due in [Due::AddedParse, Due::AddedBind, Due::AddedCommand] {
+            pending.owe(due);
+        }
     }
 
     /// Notes the responses to a message, whichever statement it is about.

@@ -34,8 +34,20 @@ pub(crate) enum Due {
     SimpleBegun,
     /// The responses to a simple query; a RowDescription has come, and its rows are to come.
     SimpleRows,
+    /// ParseComplete, BindComplete, CommandComplete and CloseComplete for messages that `frontend` has added.
+    AddedParse,
+    AddedBind,
+    AddedCommand,
+    AddedClose,
     /// ReadyForQuery.
     Ready,
+}
+
+impl Due {
+    /// Whether tokio-postgres has not asked for the response, and does not get it.
+    pub(crate) fn is_added(self) -> bool {
+        matches!(self, Self::ParsedAgain | Self::AddedParse | Self::AddedBind | Self::AddedCommand | Self::AddedClose)
+    }
 }
 
 /// What a message that came is.
@@ -80,8 +92,8 @@ impl PendingResponses {
     /// A message of this type came.
     pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
-            Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters, Parsed, ParsedAgain, Ready, Result, Simple,
-            SimpleBegun, SimpleRows,
+            AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters,
+            Parsed, ParsedAgain, Ready, Result, Simple, SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
@@ -98,12 +110,13 @@ impl PendingResponses {
                 self.due[0] = SimpleRows;
                 false
             }
-            (b'1', Parsed | ParsedAgain)
-            | (b'2', Bound)
-            | (b'3', Closed)
+            (b'1', Parsed | ParsedAgain | AddedParse)
+            | (b'2', Bound | AddedBind)
+            | (b'3', Closed | AddedClose)
             | (b't', Parameters)
             | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
+            | (b'C', AddedCommand)
             | (b'Z', Ready | SimpleBegun) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;

@@ -56,6 +56,8 @@ pub(crate) struct SessionState {
     /// How many ReadyForQuery the server still owes.
     pub(crate) flights: AtomicU32,
     naming: AtomicU8,
+    /// The next Bind of a named statement goes behind a savepoint (see `frontend`).
+    savepoint: AtomicBool,
 }
 
 impl SessionState {
@@ -138,6 +140,15 @@ impl SessionState {
     /// Whether the response that is being read answers the last message that was sent.
     pub(crate) fn answers_last_message(&self) -> bool {
         self.flights.load(Ordering::Relaxed) <= 1
+    }
+
+    /// Whether the next Bind of tokio-postgres goes behind a savepoint.
+    pub(crate) fn set_savepoint(&self, savepoint: bool) {
+        self.savepoint.store(savepoint, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_savepoint(&self) -> bool {
+        self.savepoint.load(Ordering::Relaxed)
     }
 
     pub(crate) fn naming(&self) -> Naming {

@@ -13,16 +13,19 @@ use std::time::Instant;
 use futures_util::future::{OptionFuture, join_all};
 
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Pace, Prepared, SettingsChange};
+use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SettingsChange;
+use crate::pool::statement_text::Pace;
 use crate::pool::task::{After, Sharing};
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, cancel_until_ended, with_cancellation};
 use crate::query::commit::end_transaction;
-use crate::query::execute::{Ahead, prepare, run};
+use crate::query::execute::{Ahead, run};
 use crate::query::failure::{Failure, may_run_again, run_error};
 use crate::query::opening::Opening;
+use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, verdict};
 use crate::query::single::Query;
@@ -57,7 +60,7 @@ impl Batch {
             BatchItems::Each(items) if !self.call.cancellation.is_limited() => {
                 let apart = |query: &Query| {
                     let text = &query.statement.text;
-                    text.pace() == Pace::Slow || text.settings_change != SettingsChange::None
+                    text.pace() == Pace::Slow || text.facts.settings_change != SettingsChange::None
                 };
                 if items.iter().any(|query| apart(query)) { Sharing::Alone } else { Sharing::Last }
             }
@@ -234,7 +237,7 @@ async fn plans_of(
     let mut plans = HashMap::new();
     let mut missing = HashMap::new();
     for Statement { text, .. } in statements {
-        if let Some(plan) = session.prepared.get(text.id) {
+        if let Some(plan) = session.plan_of(text) {
             plans.insert(text.id, plan);
         } else {
             missing.insert(text.id, text);
@@ -252,7 +255,7 @@ async fn plans_of(
 
 fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
     for (promise, statement) in items {
-        session.prepared.remove(statement.text.id);
+        session.forget_plan(&statement.text);
         promise.start_again();
     }
 }
@@ -308,7 +311,9 @@ async fn send_transaction(
         .filter_map(|(promise, statement)| {
             let plan = plans.get(&statement.text.id)?;
             promise.company = Company::OfItsBatch;
-            Some(Box::pin(async move { run(context, session, plan, statement, promise, &mut Ahead::Nothing).await }))
+            Some(Box::pin(
+                async move { run(context, session, plan, statement, promise, &mut Ahead::Nothing, false).await },
+            ))
         })
         .collect();
     // A statement is sent when its future is first polled. COMMIT must be sent after all of them, and not at all if one

@@ -16,8 +16,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::cluster::fence;
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::SettingsChange;
+
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SettingsChange;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
 use crate::query::call::Call;
@@ -110,7 +111,7 @@ impl Begin {
 
     async fn first_statement(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         mut promise: Promise,
         statement: Statement,
         cancellation: Cancellation,
@@ -199,7 +200,7 @@ enum BeginResult {
 /// Runs BEGIN and the first statement.
 async fn begin_with(
     context: &Context,
-    session: &Session,
+    session: &Arc<Session>,
     sql: &str,
     statement: &Statement,
     promise: &mut Promise,
@@ -215,12 +216,12 @@ async fn begin_with(
         if !together {
             opening.send_alone(context, session).await?;
         }
-        execute(context, session, statement, promise, Ahead::Begin(&mut opening), true).await
+        execute(context, session, statement, promise, Ahead::Begin(&mut opening)).await
     };
     let sequence = conn.position();
     let changes = conn.session_state.changes();
     let ended = with_cancellation(conn, cancellation, Box::pin(work).as_mut()).await;
-    if statement.text.settings_change == SettingsChange::Local && opening.state == BeginState::Open {
+    if statement.text.facts.settings_change == SettingsChange::Local && opening.state == BeginState::Open {
         conn.session_state.restore_changes(changes);
     }
     match opening.state {
@@ -238,6 +239,7 @@ async fn begin_with(
         fence::why_read_only(&context.cluster, conn, sequence).await;
         return BeginResult::Again;
     }
+    session.names.note_statement(&statement.text, &statement.params);
     BeginResult::Begun(result_in_transaction(session, ended))
 }
 

@@ -17,7 +17,7 @@ use crate::query::promise::{Company, Finished, Promise};
 
 /// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
 /// large results, 512 KiB doubled the stall of the event loop.
-const PIECE: usize = 32 << 10;
+pub(super) const PIECE: usize = 32 << 10;
 
 /// Why a statement has no result.
 pub(super) enum CollectError {
@@ -68,7 +68,8 @@ pub(super) fn outcome_of(last_answer: Option<Result<(), tokio_postgres::Error>>)
     }
 }
 
-/// Reads all rows of a statement, and sends them to JavaScript in pieces.
+/// Reads all rows of a statement, and sends them to JavaScript in pieces. From the first row on for which the plan is
+/// out of date they are kept (`Finished::unread`).
 pub(super) async fn collect(
     rows: RowStream,
     prepared: &Prepared,
@@ -85,6 +86,7 @@ pub(super) async fn collect(
     let mut packer = Packer::default();
     let (mut rows, mut total) = (0, 0_u64);
     let mut unreadable = None;
+    let mut unread = Vec::new();
     while let Some(row) = stream.next().await {
         let row = match row {
             Ok(row) => row,
@@ -105,12 +107,23 @@ pub(super) async fn collect(
         if unreadable.is_some() || promise.reader_has_left() {
             continue;
         }
-        if let Err(error) = pack(&row, prepared, shapes, &mut packer) {
-            unreadable = Some(error);
+        total += 1;
+        if !unread.is_empty() {
+            unread.push(row);
             continue;
         }
+        match pack(&row, prepared, shapes, &mut packer) {
+            Ok(()) => {}
+            Err(error) if error.is_outdated() => {
+                unread.push(row);
+                continue;
+            }
+            Err(error) => {
+                unreadable = Some(error);
+                continue;
+            }
+        }
         rows += 1;
-        total += 1;
         if packer.byte_len() > PIECE || rows >= promise.piece_rows() {
             promise.send_rows(rows, prepared.shape.id, &mut packer).await;
             rows = 0;
@@ -129,6 +142,7 @@ pub(super) async fn collect(
         packer,
         takes_structure,
         held: Vec::new(),
+        unread,
     })
 }
 
@@ -145,9 +159,21 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
-fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
+/// Packs a row, or leaves nothing of it.
+pub(super) fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
     let columns = prepared.decoders.len();
     let start = packer.begin_row(columns);
+    pack_columns(row, prepared, shapes, packer, start).inspect_err(|_| packer.slots.truncate(start))
+}
+
+fn pack_columns(
+    row: &Row,
+    prepared: &Prepared,
+    shapes: &Shapes,
+    packer: &mut Packer,
+    start: usize,
+) -> Result<(), ClientError> {
+    let columns = prepared.decoders.len();
     for (column, decoder) in prepared.decoders.iter().enumerate() {
         let unreadable = |error: DecodeError| {
             let column = prepared.statement.columns()[column].name().to_owned();

@@ -1,64 +1,93 @@
-//! One statement on one connection: prepare it if need be, send it, pack its rows.
+//! One statement on one connection: prepare it if need be, send it, read its rows.
 
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, future};
-use serde_json::{Value, json};
-use tokio_postgres::types::Type;
-use tokio_postgres::{Column, RowStream, Statement as PgStatement};
+use serde_json::Value;
+use tokio_postgres::RowStream;
 
-use crate::codec::{Catalog, describe_type, is_built_in};
+use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
-use crate::engine::lock;
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::{Prepared, StatementText};
+use crate::pool::plans::note_schema_change;
+use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
+use crate::pool::sql_facts::Command;
+use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
 use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
+use crate::query::prepare::{prepare, read_with_new_plan};
 use crate::query::promise::{Finished, Promise};
-use crate::query::retry_policy::{Cause, Phase, plan_is_outdated};
+use crate::query::retry_policy::{Cause, Phase, plan_is_outdated, plan_may_be_outdated};
 use crate::query::statement::{Statement, bind};
-use crate::query::type_lookup::catalog_with;
 
 /// How often a statement is prepared at most while DDL makes its plan useless.
 const PLANS: usize = 5;
 
-/// What travels ahead of a statement in the same flight.
+/// Where a statement runs, and what travels ahead of it in the same flight.
 #[derive(Debug)]
 pub(super) enum Ahead<'a, 'b> {
+    /// Outside of any transaction, or in a flight that ends its transaction: nothing.
     Nothing,
-    /// `SHOW transaction_read_only`: the last report of the server about a fence may be out of date.
+    /// Outside of any transaction: `SHOW transaction_read_only`, because the last report of the server about a fence may
+    /// be out of date.
     Show,
     /// BEGIN of the transaction of the statement.
     Begin(&'a mut Opening<'b>),
+    /// In an open transaction: a savepoint, if the plan may be out of date.
+    Savepoint,
 }
 
-/// Runs a statement to its end. A plan that DDL has made useless is prepared again, but not in a transaction, which the
-/// first error has aborted.
+impl Ahead<'_, '_> {
+    fn is_in_transaction(&self) -> bool {
+        matches!(self, Self::Begin(_) | Self::Savepoint)
+    }
+}
+
+/// Runs a statement to its end. A statement whose plan is out of date (DDL, another search_path) runs again with a new
+/// plan: nothing of it has run. As the first statement of a transaction it runs in a new transaction; later it was
+/// bound behind a savepoint (see `pool::plans`).
 pub(super) async fn execute(
     context: &Context,
-    session: &Session,
+    session: &Arc<Session>,
     statement: &Statement,
     promise: &mut Promise,
     mut ahead: Ahead<'_, '_>,
-    in_transaction: bool,
 ) -> Result<Finished, Failure> {
-    let mut prepared = session.prepared.get(statement.text.id);
-    let mut fresh = prepared.is_none();
-    let mut plans = 0;
+    let text = &statement.text;
+    let in_transaction = ahead.is_in_transaction();
+    if text.facts.command == Command::Schema {
+        note_schema_change();
+    }
+    let mut known = session.plan_of(text);
+    if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
+        // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
+        known = known.filter(|plan| !plan.has_columns() || !session.needs_savepoint(text, plan));
+    }
+    // The plan that may have been out of date.
+    let mut old: Option<Arc<Prepared>> = None;
+    let mut attempt = 0;
     loop {
-        plans += 1;
-        let plan = match prepared.take() {
+        attempt += 1;
+        let fresh = known.is_none();
+        let plan = match known.take() {
             Some(plan) => plan,
             None => {
                 if let Ahead::Begin(opening) = &mut ahead {
                     Box::pin(opening.send_alone(context, session)).await?;
                 }
                 // Boxed, like everything rare here: the future of each statement is as large as all its parts.
-                Box::pin(prepare(context, session, &statement.text)).await?
+                let plan = Box::pin(prepare(context, session, text)).await?;
+                if in_transaction {
+                    session.confirm_in_transaction(&plan);
+                }
+                if let Some(old) = &old {
+                    session.note_new_plan(text, old, &plan);
+                }
+                plan
             }
         };
         if statement.describe {
@@ -77,76 +106,52 @@ pub(super) async fn execute(
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }
-        match run(context, session, &plan, statement, promise, &mut ahead).await {
-            Err(Failure::Run { cause, phase, .. })
-                if !in_transaction && plans < PLANS && plan_is_outdated(&cause, phase) => {}
-            // The types of the parameters may have changed; if not, the second attempt fails in the same way.
-            Err(Failure::Client(ClientError::InvalidParam(_))) if !fresh => {}
-            Err(Failure::Client(error)) if error.is_outdated() => {
-                // The statement has run; the next one looks the types up again.
-                session.conn.client.clear_type_cache();
-                session.prepared.clear();
-                let may_run_again = matches!(error, ClientError::ColumnsChanged) && statement.read_only;
-                if !may_run_again || in_transaction || plans >= PLANS {
-                    return Err(Failure::Client(error));
+        let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
+        let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
+            Ok(finished) => {
+                if in_transaction {
+                    session.confirm_in_transaction(&plan);
                 }
+                return Ok(finished);
             }
-            result => return result,
+            Err(failure) => failure,
+        };
+        let runs_again = attempt < PLANS
+            && match &failure {
+                Failure::Run { cause, phase, .. } => {
+                    let is_outdated = plan_is_outdated(cause, *phase) || !fresh && plan_may_be_outdated(cause, *phase);
+                    is_outdated && Box::pin(undo_bind(context, session, &mut ahead, has_savepoint)).await
+                }
+                // The types of the parameters may have changed; if not, the second attempt fails in the same way.
+                Failure::Client(ClientError::InvalidParam(_)) => !fresh,
+                // The statement has run.
+                Failure::Client(ClientError::ColumnsChanged) => {
+                    session.prepared.clear();
+                    statement.read_only && !in_transaction
+                }
+                Failure::Client(_) => false,
+            };
+        if !runs_again {
+            return Err(failure);
         }
-        session.prepared.remove(statement.text.id);
-        fresh = true;
+        session.conn.client.clear_type_cache();
+        session.forget_plan(text);
+        old = Some(plan);
     }
 }
 
-/// Prepares a statement and remembers it.
-pub(super) async fn prepare(
-    context: &Context,
-    session: &Session,
-    text: &StatementText,
-) -> Result<Arc<Prepared>, Failure> {
-    let sequence = session.conn.sending();
-    let prepared = look_up(session, &text.sql).await;
-    session.conn.answered();
-    let (statement, catalog) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => return Err(failure(session, error, Phase::NotSent, sequence).await),
-    };
-    let types = text.types.as_ref().unwrap_or(&context.types);
-    let prepared = Prepared::new(statement, types, catalog, &context.shapes, &session.conn.result_formats);
-    announce_unknown_types(context, &prepared);
-    let prepared = Arc::new(prepared);
-    session.prepared.insert(text.id, prepared.clone());
-    Ok(prepared)
-}
-
-/// Prepares a statement and asks about the types in it.
-pub(super) async fn look_up(
-    session: &Session,
-    sql: &str,
-) -> Result<(PgStatement, Arc<Catalog>), tokio_postgres::Error> {
-    let statement = session.conn.client.prepare(sql).await?;
-    let columns = statement.columns().iter().map(Column::type_);
-    let types: Vec<Type> = columns.chain(statement.params()).filter(|ty| !is_built_in(ty)).cloned().collect();
-    let catalog = if types.is_empty() { lock(&session.catalog).clone() } else { catalog_with(session, &types).await? };
-    Ok((statement, catalog))
-}
-
-/// Announces each type once whose values arrive as bytes because no decoder knows it.
-fn announce_unknown_types(context: &Context, prepared: &Prepared) {
-    for (column, decoder) in prepared.statement.columns().iter().zip(&prepared.decoders) {
-        let ty = column.type_();
-        if decoder.has_unknown() && lock(&context.announced_types).insert(ty.oid()) {
-            let name = ty.name();
-            let message =
-                format!("values of the type {name} (oid {}) arrive as a Buffer of their binary form", ty.oid());
-            let hint = format!("A parser by the name '{name}' in the option types.parsers gets them as text.");
-            context.cluster.announce(json!({
-                "event": "notice", "severity": "WARNING", "code": "01000", "message": message, "hint": hint,
-                "dataType": name,
-            }));
-        }
+/// Undoes what a statement that could not be bound has done to its transaction. False: that is impossible.
+async fn undo_bind(context: &Context, session: &Session, ahead: &mut Ahead<'_, '_>, has_savepoint: bool) -> bool {
+    match ahead {
+        Ahead::Nothing | Ahead::Show => true,
+        Ahead::Savepoint if !has_savepoint => false,
+        Ahead::Savepoint => session.conn.client.batch_execute(UNDO).await.is_ok(),
+        Ahead::Begin(opening) => opening.begin_again(context, session).await,
     }
 }
+
+/// Undoes the savepoint that `protocol::frontend` puts ahead of a Bind.
+const UNDO: &str = "ROLLBACK TO hyperiondb_plan; RELEASE hyperiondb_plan";
 
 /// Runs a statement that is prepared. It is sent when the future is first polled.
 pub(super) async fn run(
@@ -156,10 +161,13 @@ pub(super) async fn run(
     statement: &Statement,
     promise: &mut Promise,
     ahead: &mut Ahead<'_, '_>,
+    has_savepoint: bool,
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
     let conn = &session.conn;
     promise.was_sent = true;
+    // No other statement is sent on the connection of an open transaction before this one.
+    conn.session_state.set_savepoint(has_savepoint);
     let start = conn.client.query_raw(&prepared.statement, params);
     // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
@@ -176,7 +184,7 @@ pub(super) async fn run(
             }
             (sequence, None, started)
         }
-        Ahead::Nothing | Ahead::Begin(_) => (conn.sending(), None, start.await),
+        Ahead::Nothing | Ahead::Begin(_) | Ahead::Savepoint => (conn.sending(), None, start.await),
         Ahead::Show => {
             let sequence = conn.sending();
             let show = conn.client.simple_query("SHOW transaction_read_only");
@@ -188,6 +196,7 @@ pub(super) async fn run(
         Ok(rows) => rows,
         Err(error) => {
             session.conn.answered();
+            conn.session_state.set_savepoint(false);
             return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }
     };
@@ -195,15 +204,20 @@ pub(super) async fn run(
         return Box::pin(fail_as_read_only(session, rows, sequence)).await;
     }
     let finished = collect(rows, prepared, context, session, promise).await;
-    let busy_us = session.conn.answered_in(sequence);
+    let (now, busy_us) = session.conn.answered_in(sequence);
+    prepared.confirm(now);
     match finished {
         // A statement that only reads has nothing to replicate.
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
-        Ok(finished) => {
+        Ok(mut finished) => {
             statement.text.record_run(busy_us);
-            Ok(finished)
+            let unread = std::mem::take(&mut finished.unread);
+            if unread.is_empty() {
+                return Ok(finished);
+            }
+            Box::pin(read_with_new_plan(context, session, statement, prepared, promise, finished, unread)).await
         }
         Err(CollectError::Client(error)) => Err(Failure::Client(error)),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),

@@ -4,6 +4,7 @@
 //! - `single`: a statement outside of any transaction
 //! - `statement`: a statement with its parameters
 //! - `execute`: one statement on one connection, from parameters to packed rows
+//! - `prepare`: prepares statements, and asks about the types in them
 //! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
@@ -32,6 +33,7 @@ pub(crate) mod flow_control;
 pub(crate) mod job;
 pub(crate) mod listen;
 mod opening;
+mod prepare;
 pub(crate) mod promise;
 mod retry_policy;
 pub(crate) mod script;

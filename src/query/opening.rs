@@ -8,6 +8,7 @@ use crate::connection::probe::cell;
 use crate::error::ServerError;
 use crate::pool::session::Session;
 use crate::query::Context;
+use crate::query::commit::roll_back;
 use crate::query::failure::{Failure, failure};
 use crate::query::retry_policy::{Cause, Phase};
 
@@ -53,6 +54,7 @@ impl<'a> Opening<'a> {
             return Ok(());
         }
         self.state = BeginState::Sent;
+        session.names.renew();
         let conn = &session.conn;
         let sequence = conn.sending();
         let blocks = conn.session_state.blocks();
@@ -85,6 +87,7 @@ impl<'a> Opening<'a> {
     /// statement.
     pub(super) fn send_with_statement(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.state = BeginState::SentTogether;
+        session.names.renew();
         let sequence = session.conn.sending();
         let blocks = session.conn.session_state.blocks();
         let begin = session.conn.client.batch_execute(self.sql);
@@ -101,6 +104,15 @@ impl<'a> Opening<'a> {
             self.state = BeginState::Open;
             Ok(())
         }
+    }
+
+    /// Rolls back, so that the transaction can begin again with its first statement. False: it cannot.
+    pub(super) async fn begin_again(&mut self, context: &Context, session: &Session) -> bool {
+        if self.state != BeginState::Open || !roll_back(context, session).await {
+            return false;
+        }
+        self.state = BeginState::Unsent;
+        true
     }
 
     /// Notes that BEGIN was refused, and the statement behind it was not.

@@ -202,6 +202,14 @@ pub(crate) fn plan_is_outdated(cause: &Cause, phase: Phase) -> bool {
     }
 }
 
+/// Like [`plan_is_outdated`]. Also whether a parameter was refused: its type may have changed since the statement was
+/// prepared.
+pub(crate) fn plan_may_be_outdated(cause: &Cause, phase: Phase) -> bool {
+    let refuses_parameter =
+        matches!(cause, Cause::Server(error) if phase == Phase::Sent && error.code.starts_with("22"));
+    refuses_parameter || plan_is_outdated(cause, phase)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use crate::cluster::fence;
 use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
+use crate::pool::plans::note_schema_change;
 use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
@@ -239,6 +240,8 @@ async fn send_script(
     let responses = session.conn.responses.listen_to_script();
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
+    session.names.note_anything();
+    note_schema_change();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use crate::cluster::fence;
 use crate::error::Outcome;
-use crate::pool::prepared::{Pace, SettingsChange};
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SettingsChange;
+use crate::pool::statement_text::Pace;
 use crate::pool::task::{After, Sharing};
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
@@ -27,7 +28,7 @@ impl Query {
     /// With which tasks the statement may share its connection.
     pub(super) fn sharing(&self) -> Sharing {
         let text = &self.statement.text;
-        if self.call.cancellation.is_limited() || text.settings_change != SettingsChange::None {
+        if self.call.cancellation.is_limited() || text.facts.settings_change != SettingsChange::None {
             return Sharing::Alone;
         }
         match text.pace() {
@@ -47,7 +48,7 @@ impl Query {
         let context = self.call.context.clone();
         let ahead = if session.route.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
         let ended = {
-            let run = pin!(execute(&context, session, &self.statement, &mut self.call.promise, ahead, false));
+            let run = pin!(execute(&context, session, &self.statement, &mut self.call.promise, ahead));
             with_cancellation(&session.conn, &self.call.cancellation, run).await
         };
         let failure = match ended {

@@ -7,7 +7,8 @@ use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
 use crate::codec::{Catalog, Param, ParamError, Target, read_params};
 use crate::error::ClientError;
-use crate::pool::prepared::{Prepared, StatementText};
+use crate::pool::prepared::Prepared;
+use crate::pool::statement_text::StatementText;
 
 /// A statement with its parameters, as JavaScript wrote them.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::SettingsChange;
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SettingsChange;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
@@ -153,7 +153,7 @@ async fn run_commands(
 /// Runs a statement. An error comes with whether it has aborted the transaction.
 async fn run_query(
     context: &Context,
-    session: &Session,
+    session: &Arc<Session>,
     promise: &mut Promise,
     statement: &Statement,
     cancellation: &Cancellation,
@@ -162,11 +162,12 @@ async fn run_query(
         return Err((given_up.error(Outcome::NotApplied), false));
     }
     let changes = session.conn.session_state.changes();
-    let work = pin!(execute(context, session, statement, promise, Ahead::Nothing, true));
+    let work = pin!(execute(context, session, statement, promise, Ahead::Savepoint));
     let ended = result_in_transaction(session, with_cancellation(&session.conn, cancellation, work).await);
-    if statement.text.settings_change == SettingsChange::Local {
+    if statement.text.facts.settings_change == SettingsChange::Local {
         session.conn.session_state.restore_changes(changes);
     }
+    session.names.note_statement(&statement.text, &statement.params);
     ended
 }
 

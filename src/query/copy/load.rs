@@ -23,9 +23,9 @@ use crate::pool::prepared::name_of;
 use crate::pool::session::Session;
 use crate::protocol::response_observer::ResponseListener;
 use crate::protocol::result_formats::Asked;
-use crate::query::execute::look_up;
 use crate::query::failure::{Failure, failure};
 use crate::query::flow_control::FlowControl;
+use crate::query::prepare::look_up;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase};
 

@@ -1,0 +1,405 @@
+//! What the text of a statement says about what the statement may do, found by its words alone.
+//!
+//! The client does not parse SQL. Where the words do not decide, the answer is the one that costs time, never the one
+//! that costs correctness: a call of a function that is not known may do anything.
+
+/// Functions of PostgreSQL that change no setting and no name, by the frequency of their use. A function that is
+/// missing here is only slower. Words that are followed by a parenthesis and are no calls stand here, too.
+const HARMLESS: &str = " \
+    abs all and any any_value array array_agg array_append array_cat array_dims array_fill array_length array_lower \
+    array_ndims array_position array_positions array_prepend array_remove array_replace array_to_json array_to_string \
+    array_upper as ascii asc avg begin between bigint bit bit_and bit_length bit_or bool_and bool_or bpchar btrim by \
+    cardinality case cast ceil ceiling char char_length character chr clock_timestamp coalesce collate concat concat_ws \
+    conflict convert_from convert_to count crc32 cross cube cume_dist current_date current_database current_schema \
+    current_schemas current_setting current_time current_timestamp current_user currval date date_bin date_part \
+    date_trunc dec decimal decode default degrees delete dense_rank desc distinct div do else encode end every except \
+    exists exp extract false filter first_value float floor for format format_type from full gcd gen_random_uuid \
+    generate_series generate_subscripts greatest grouping groups having host hashtext if in inner insert int \
+    int4range int8range integer intersect interval into is isfinite join json_agg json_array json_array_elements \
+    json_array_elements_text json_array_length json_arrayagg json_build_array json_build_object json_each \
+    json_each_text json_extract_path json_extract_path_text json_object json_object_agg json_object_keys \
+    json_objectagg json_populate_record json_populate_recordset json_strip_nulls json_to_record json_to_recordset \
+    json_typeof jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
+    jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object \
+    jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array \
+    jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax \
+    jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval key \
+    lag last_value lastval lateral lcm lead least left length like limit ln localtime localtimestamp log lower lpad \
+    ltrim make_date make_interval make_time make_timestamp make_timestamptz materialized max md5 merge min mod mode \
+    national nchar nextval normalize not nothing now nth_value ntile null nullif num_nonnulls num_nulls numeric \
+    numrange octet_length of offset on only or order ordinality over overlaps overlay partition percent_rank \
+    percentile_cont percentile_disc pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all pg_advisory_xact_lock \
+    pg_backend_pid pg_column_size pg_current_wal_lsn pg_current_xact_id pg_database_size pg_is_in_recovery \
+    pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_notify pg_postmaster_start_time pg_relation_size pg_size_pretty \
+    pg_sleep pg_table_size pg_total_relation_size pg_try_advisory_lock pg_try_advisory_xact_lock pg_typeof \
+    pg_wal_lsn_diff phraseto_tsquery plainto_tsquery position power precision quote_ident quote_literal quote_nullable \
+    radians random range rank recursive references regexp_count regexp_instr regexp_like regexp_match regexp_matches \
+    regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat replace returning reverse right \
+    rollup round row row_number row_to_json rows rpad rtrim scale select session_user set setof setval sets sha224 \
+    sha256 sha384 sha512 sign similar some split_part sqrt starts_with statement_timestamp stddev stddev_pop \
+    stddev_samp string_agg string_to_array string_to_table strpos substr substring sum symmetric tablesample then \
+    time timeofday timestamp timestamptz timetz to to_char to_date to_hex to_json to_jsonb to_number to_timestamp \
+    to_tsquery to_tsvector transaction_timestamp translate treat trim trim_array true trunc ts_headline ts_rank \
+    ts_rank_cd tsrange tstzrange txid_current union unnest update upper user using uuid uuidv4 uuidv7 values \
+    var_pop var_samp varbit varchar variance varying version websearch_to_tsquery when where width_bucket window with \
+    within without xmlagg xmlconcat xmlelement xmlforest ";
+
+/// Commands other than the planned ones that run no function of the user, or none that lasts.
+const PLAIN: &str = " \
+    abort analyze begin checkpoint close cluster comment commit deallocate discard end grant listen lock notify \
+    prepare reassign reindex release reset revoke rollback savepoint security set show start unlisten vacuum ";
+
+/// Settings that decide which table, function or type a name means.
+const NAMING: [&str; 4] = ["search_path", "role", "session_authorization", "schema"];
+
+/// Which kind of command a statement is, by its first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, TABLE, WITH: the server keeps a plan, which depends on tables.
+    Planned,
+    /// FETCH, EXECUTE, CALL: its columns are those of something else, and the server does not notice that they change.
+    Borrowed,
+    /// CREATE, ALTER, DROP and others that change what exists.
+    Schema,
+    Other,
+}
+
+/// Which settings of its session a statement changes, by its first words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SettingsChange {
+    None,
+    /// Settings of the present transaction (SET LOCAL).
+    Local,
+    /// Settings of the session: a statement of another caller that is pipelined behind this one would run with them.
+    Session,
+}
+
+/// What the words of a statement say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(crate) struct SqlFacts {
+    pub(crate) command: Command,
+    pub(crate) settings_change: SettingsChange,
+    /// It may change settings in a way that the server does not report: by set_config or by a function of the user.
+    pub(crate) may_set: bool,
+    /// It calls a function that is not known, or runs code in another way.
+    pub(crate) runs_code: bool,
+    /// It calls no function and casts nothing: the locks on its tables keep its plan valid until the transaction ends.
+    pub(crate) is_held_by_locks: bool,
+    /// It names a setting that decides what names mean.
+    pub(crate) mentions_naming: bool,
+}
+
+/// A part of SQL that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    /// A word, or a quoted name without its quotes.
+    Word(&'a str),
+    /// The inside of a string.
+    Text(&'a str),
+    Sign(u8),
+}
+
+/// Reads SQL token by token, without white space and comments.
+struct Tokens<'a>(&'a str);
+
+impl<'a> Tokens<'a> {
+    /// Takes `length` bytes, which must end at the boundary of a character.
+    fn take(&mut self, length: usize) -> &'a str {
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+
+    /// Takes the rest of a string or a quoted name, up to its closing quote. A doubled quote reads as two strings.
+    fn take_quoted(&mut self, quote: u8, escapes: bool) -> &'a str {
+        let bytes = self.0.as_bytes();
+        let mut end = 0;
+        while end < bytes.len() && bytes[end] != quote {
+            end += if escapes && bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        let end = end.min(bytes.len());
+        // An escape may end within a character only if the text is broken.
+        let end = (end..=bytes.len()).find(|&end| self.0.is_char_boundary(end)).unwrap_or(bytes.len());
+        let inside = self.take(end);
+        self.take(usize::from(!self.0.is_empty()));
+        inside
+    }
+
+    /// Takes a string between dollar signs, if one begins here.
+    fn take_dollar_quoted(&mut self) -> Option<&'a str> {
+        let tag = 1 + self.0[1..].find('$')? + 1;
+        let (opening, rest) = self.0.split_at(tag);
+        let name = &opening[1..tag - 1];
+        if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_of_word) {
+            return None;
+        }
+        let end = rest.find(opening).unwrap_or(rest.len());
+        self.take(tag);
+        let inside = self.take(end);
+        self.take(tag.min(self.0.len()));
+        Some(inside)
+    }
+
+    /// The bytes of the word at the beginning of the rest.
+    fn word_length(&self) -> usize {
+        self.0.find(|c: char| !is_of_word(c) && c != '$').unwrap_or(self.0.len())
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            self.0 = self.0.trim_start();
+            if let Some(comment) = self.0.strip_prefix("--") {
+                self.0 = comment.find('\n').map_or("", |end| &comment[end..]);
+                continue;
+            }
+            if let Some(comment) = self.0.strip_prefix("/*") {
+                self.0 = skip_comment(comment);
+                continue;
+            }
+            let first = *self.0.as_bytes().first()?;
+            return Some(match first {
+                b'\'' | b'"' => {
+                    self.take(1);
+                    let inside = self.take_quoted(first, false);
+                    if first == b'"' { Token::Word(inside) } else { Token::Text(inside) }
+                }
+                b'$' => match self.take_dollar_quoted() {
+                    Some(inside) => Token::Text(inside),
+                    None => {
+                        self.take(1);
+                        let length = self.word_length();
+                        Token::Word(self.take(length))
+                    }
+                },
+                b'e' | b'E' if self.0.as_bytes().get(1) == Some(&b'\'') => {
+                    self.take(2);
+                    Token::Text(self.take_quoted(b'\'', true))
+                }
+                _ if first.is_ascii() && !is_of_word(char::from(first)) => {
+                    self.take(1);
+                    Token::Sign(first)
+                }
+                _ => {
+                    let length = self.word_length();
+                    Token::Word(self.take(length))
+                }
+            });
+        }
+    }
+}
+
+/// The text after a comment, which may have nested comments. `rest` begins after the opening `/*`.
+fn skip_comment(mut rest: &str) -> &str {
+    let mut depth = 1;
+    while depth > 0 {
+        let Some(at) = rest.find(['*', '/']) else { return "" };
+        rest = &rest[at..];
+        if let Some(behind) = rest.strip_prefix("*/") {
+            (depth, rest) = (depth - 1, behind);
+        } else if let Some(behind) = rest.strip_prefix("/*") {
+            (depth, rest) = (depth + 1, behind);
+        } else {
+            rest = &rest[1..];
+        }
+    }
+    rest
+}
+
+/// Whether a list of words, each between spaces, has this one.
+fn lists(list: &str, word: &str) -> bool {
+    !word.contains(' ') && list.contains(&format!(" {} ", word.to_ascii_lowercase()))
+}
+
+/// Whether a text names a setting that decides what names mean.
+pub(crate) fn mentions_naming(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    NAMING.iter().any(|name| text.contains(name))
+}
+
+impl SqlFacts {
+    pub(crate) fn of(sql: &str) -> Self {
+        let mut tokens = Tokens(sql).skip_while(|token| matches!(token, Token::Sign(b';' | b'('))).peekable();
+        let first = match tokens.peek() {
+            Some(Token::Word(word)) => word.to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        let command = match &*first {
+            "select" | "insert" | "update" | "delete" | "merge" | "with" | "values" | "table" => Command::Planned,
+            "fetch" | "execute" | "call" => Command::Borrowed,
+            "create" | "alter" | "drop" | "truncate" | "import" | "refresh" => Command::Schema,
+            _ => Command::Other,
+        };
+        let mut facts = Self {
+            command,
+            settings_change: SettingsChange::None,
+            may_set: false,
+            runs_code: command != Command::Planned && !lists(PLAIN, &first),
+            is_held_by_locks: command == Command::Planned,
+            mentions_naming: false,
+        };
+        // The token ahead of this one, and the token ahead of the name that this one belongs to (`a.b.c` is one name).
+        let (mut before, mut ahead) = (None, None);
+        let mut second = String::new();
+        for (index, token) in tokens.enumerate() {
+            match token {
+                Token::Word(word) => {
+                    if before != Some(Token::Sign(b'.')) {
+                        ahead = before;
+                    }
+                    if index == 1 {
+                        second = word.to_ascii_lowercase();
+                    }
+                    facts.mentions_naming |= mentions_naming(word);
+                }
+                Token::Text(text) => facts.mentions_naming |= mentions_naming(text),
+                Token::Sign(b'(') => {
+                    if let Some(Token::Word(name)) = before {
+                        facts.note_call(name, ahead);
+                    }
+                }
+                Token::Sign(b':') if before == Some(Token::Sign(b':')) => facts.is_held_by_locks = false,
+                Token::Sign(_) => {}
+            }
+            before = Some(token);
+        }
+        facts.settings_change = match &*first {
+            "set" if ["local", "transaction", "constraints"].contains(&&*second) => SettingsChange::Local,
+            "set" | "reset" | "discard" => SettingsChange::Session,
+            _ => SettingsChange::None,
+        };
+        facts.may_set |= facts.runs_code;
+        facts
+    }
+
+    /// A name is followed by a parenthesis. `ahead`: the token ahead of the name.
+    fn note_call(&mut self, name: &str, ahead: Option<Token<'_>>) {
+        let name = name.to_ascii_lowercase();
+        let is_of_columns = |word: &str| ["into", "as", "with", "recursive"].contains(&&*word.to_ascii_lowercase());
+        if name == "set_config" {
+            self.may_set = true;
+        } else if matches!(ahead, Some(Token::Word(word)) if is_of_columns(word)) {
+            // INSERT INTO name (columns), AS name (columns), WITH name (columns).
+            return;
+        } else if !lists(HARMLESS, &name) {
+            self.runs_code = true;
+        } else if name != "cast" {
+            return;
+        }
+        self.is_held_by_locks = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_words_say_which_settings_change() {
+        use SettingsChange::{Local, None, Session};
+        let table = [
+            ("SET x = 1", Session),
+            ("  \n-- SELECT\n /* a /* b */ c */ set session x to 1", Session),
+            ("RESET ALL", Session),
+            ("DISCARD ALL", Session),
+            (";SET x = 1", Session),
+            ("SET LOCAL x = 1", Local),
+            ("set/**/transaction read only", Local),
+            ("SET CONSTRAINTS ALL DEFERRED", Local),
+            ("SELECT 'SET'", None),
+            ("SETTING", None),
+            ("UPDATE t SET x = 1", None),
+            ("/* SET", None),
+            ("-- SET", None),
+            ("", None),
+        ];
+        for (sql, change) in table {
+            assert_eq!(SqlFacts::of(sql).settings_change, change, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_first_word_says_the_kind_of_command() {
+        use Command::{Borrowed, Other, Planned, Schema};
+        let table = [
+            ("select 1", Planned),
+            ("((SELECT 1) UNION (SELECT 2))", Planned),
+            ("/* x */ With a AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * FROM a", Planned),
+            ("TABLE t", Planned),
+            ("FETCH 1 FROM c", Borrowed),
+            ("execute p(1)", Borrowed),
+            ("CREATE TABLE t (a int)", Schema),
+            ("alter table t add b int", Schema),
+            ("SAVEPOINT a", Other),
+            ("EXPLAIN SELECT 1", Other),
+            ("", Other),
+        ];
+        for (sql, command) in table {
+            assert_eq!(SqlFacts::of(sql).command, command, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_not_known_may_do_anything() {
+        // The SQL, whether it may change settings unseen, and whether locks keep its plan valid.
+        let table = [
+            ("SELECT * FROM t WHERE id = $1 AND x IN (1, 2)", false, true),
+            ("SELECT count(*), lower(a), now() FROM t", false, true),
+            ("INSERT INTO note (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = excluded.b", false, true),
+            ("INSERT INTO s.note (a) SELECT a FROM s.t AS x (a)", false, true),
+            ("WITH RECURSIVE x (a) AS (SELECT 1) SELECT a FROM x", false, true),
+            ("SELECT 'f(1)' AS \"g(1)\", $$h(1)$$, $x$ i(1) $x$, E'\\' j(1)' -- k(1)", false, true),
+            ("SELECT a::text FROM t", false, false),
+            ("SELECT cast(a AS mood) FROM t", false, false),
+            ("SELECT set_config('a.b', 'c', false)", true, false),
+            ("SELECT \"set_config\" ('a.b', 'c', false)", true, false),
+            ("SELECT pg_catalog.SET_CONFIG/**/('a.b', 'c', false)", true, false),
+            ("SELECT s.f(1)", true, false),
+            ("SELECT * FROM f($1)", true, false),
+            ("SELECT E'\\'', f(1)", true, false),
+            ("SELECT $1, f(1), $x$", true, false),
+            ("DO $$ BEGIN NULL; END $$", true, false),
+            ("CALL p()", true, false),
+            ("EXPLAIN ANALYZE SELECT 1", true, false),
+            ("MOVE 1 FROM c", true, false),
+            ("SET a.b = 'c'", false, false),
+            ("SAVEPOINT a", false, false),
+            ("COMMIT", false, false),
+        ];
+        for (sql, may_set, held) in table {
+            let facts = SqlFacts::of(sql);
+            assert_eq!((facts.may_set, facts.is_held_by_locks), (may_set, held), "{sql}");
+        }
+    }
+
+    #[test]
+    fn settings_that_decide_what_names_mean_are_noticed() {
+        let table = [
+            ("SET LOCAL search_path = a", true),
+            ("set local Role x", true),
+            ("SET SCHEMA 'a'", true),
+            ("SELECT set_config('Search_Path', $1, true)", true),
+            ("SELECT set_config('app.tenant', $1, true)", false),
+            ("SET LOCAL statement_timeout = 1", false),
+        ];
+        for (sql, mentions) in table {
+            assert_eq!(SqlFacts::of(sql).mentions_naming, mentions, "{sql}");
+        }
+    }
+
+    #[test]
+    fn broken_texts_are_read_to_their_end() {
+        for sql in ["'", "\"", "$", "$$", "$x$", "E'\\", "/*", "e'\\é", "é(", "(", ";;(", "a.", ".(", "$é$ ü", "::"]
+        {
+            SqlFacts::of(sql);
+        }
+    }
+}
