@@ -2,9 +2,10 @@
 //!
 //! - `task`: the trait of the work that needs a connection
 //! - `session`: a pooled connection with its prepared statements and its age limit
-//! - `statement_text`, `sql_facts`: the texts of statements, and what their words say
+//! - `statement_text`, `sql_facts`, `sql_tokens`: the texts of statements, and what their words say
 //! - `prepared`: the statements that each connection has prepared, row shapes
 //! - `plans`: which of these plans may be out of date
+//! - `schema_changes`: when a schema last changed
 //! - `names`: what the names in a statement mean on a connection
 //! - `reset`: undoes what one user of a connection changed, before the next user has the connection
 //! - `node_pool`: the connections of one route to one node, owned by deadpool; its `pre_recycle` hook checks the fence
@@ -26,9 +27,11 @@ pub(crate) mod prepared;
 mod reset;
 mod route_pool;
 pub(crate) mod router;
+mod schema_changes;
 pub(crate) mod session;
 mod shutdown;
 pub(crate) mod sql_facts;
+mod sql_tokens;
 pub(crate) mod statement_text;
 pub(crate) mod task;
 mod wait_queue;

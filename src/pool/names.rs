@@ -1,59 +1,123 @@
 //! What the names in a statement mean on a connection, as far as the client can tell.
 //!
-//! - An *epoch* is a span of a transaction in which nothing has changed what names mean: no DDL, no SET, no call of an
-//!   unknown function. A statement that depends on tables alone, and ran before in the same epoch, is held by its locks.
+//! - A *doubt* arises when something has run on the connection that may have changed what names mean: DDL, SET
+//!   search_path, a call of an unknown function, DEALLOCATE, a rollback of these. A plan that the server has accepted
+//!   since the last doubt is good as far as this connection is concerned.
+//! - An *epoch* is a transaction, or the part of it after a doubt. A statement that depends on tables alone, and ran
+//!   before in the same epoch, is held by its locks: nobody else can change the tables either.
 //! - A *scope* is a number for the settings that decide what names mean (`search_path`, `role`) and for the DDL of the
 //!   transaction so far: equal statements in the same order lead to the same scope. 0: the session as it was opened.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::pool::sql_facts::{Command, SettingsChange, mentions_naming};
+use crate::engine::clock;
+use crate::pool::schema_changes;
+use crate::pool::sql_facts::Command;
 use crate::pool::statement_text::StatementText;
 
 /// What is known of the names of one session.
 #[derive(Debug)]
 pub(crate) struct SessionNames {
+    doubts: AtomicU64,
     epoch: AtomicU64,
-    /// Whether something in the present transaction has changed what names mean, or may have.
-    changed: AtomicBool,
     scope: AtomicU64,
+    /// How many doubts there were when the transaction began, or the last one ended.
+    doubts_at_begin: AtomicU64,
+    /// The transaction has changed a schema.
+    altered: AtomicBool,
+    /// The transaction has made something that may hide what had its name before: a temporary table hides a table. The
+    /// server does not count that as a reason to plan a statement anew.
+    hides: AtomicBool,
 }
 
 impl Default for SessionNames {
     fn default() -> Self {
-        // Plans begin with epoch 0, which is nobody's.
-        Self { epoch: AtomicU64::new(1), changed: AtomicBool::new(false), scope: AtomicU64::new(0) }
+        // New plans have the epoch 0, which is nobody's.
+        Self {
+            doubts: AtomicU64::new(0),
+            epoch: AtomicU64::new(1),
+            scope: AtomicU64::new(0),
+            doubts_at_begin: AtomicU64::new(0),
+            altered: AtomicBool::new(false),
+            hides: AtomicBool::new(false),
+        }
     }
 }
 
 impl SessionNames {
-    /// A transaction begins or ends.
-    pub(crate) fn renew(&self) {
+    /// A transaction begins.
+    pub(crate) fn transaction_begins(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.changed.store(false, Ordering::Relaxed);
         self.scope.store(0, Ordering::Relaxed);
+        self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
+        self.altered.store(false, Ordering::Relaxed);
+        self.hides.store(false, Ordering::Relaxed);
     }
 
-    /// Something has run that may have changed anything.
-    pub(crate) fn note_anything(&self) {
+    /// A transaction ends: what it has changed may be undone.
+    pub(crate) fn transaction_ends(&self) {
+        if self.are_doubted_in_transaction() {
+            self.doubt();
+        }
+        if self.altered.swap(false, Ordering::Relaxed) {
+            schema_changes::note_own();
+        }
+        self.hides.store(false, Ordering::Relaxed);
+        self.scope.store(0, Ordering::Relaxed);
+        self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
+    }
+
+    /// Whether there were doubts in the present transaction.
+    pub(super) fn are_doubted_in_transaction(&self) -> bool {
+        self.doubts() != self.doubts_at_begin.load(Ordering::Relaxed)
+    }
+
+    /// A statement is about to run. Other sessions learn of what it changes before it ends.
+    pub(crate) fn announce_statement(&self, text: &StatementText) {
+        if text.facts.alters_schema {
+            self.announce_schema_change();
+        } else if text.facts.runs_code && text.facts.command != Command::Planned {
+            schema_changes::note_seen();
+        }
+    }
+
+    /// The session is about to change a schema.
+    pub(crate) fn announce_schema_change(&self) {
+        schema_changes::note_own();
+        self.altered.store(true, Ordering::Relaxed);
+    }
+
+    /// Something may have changed what names mean.
+    pub(crate) fn doubt(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.changed.store(true, Ordering::Relaxed);
+        self.doubts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A statement of a transaction has run, with these parameters.
-    pub(crate) fn note_statement(&self, text: &StatementText, params: &[u8]) {
-        let facts = &text.facts;
-        if facts.command == Command::Planned && !facts.may_set && !facts.runs_code {
-            return;
-        }
-        self.note_anything();
-        let only_sets = facts.settings_change != SettingsChange::None || facts.may_set && !facts.runs_code;
-        if only_sets && !facts.mentions_naming && !mentions_naming(&String::from_utf8_lossy(params)) {
-            return;
-        }
+    /// Anything may have happened.
+    pub(crate) fn note_anything(&self) {
+        self.doubt();
+        self.hides.store(true, Ordering::Relaxed);
+        // A scope that no other transaction is in.
         let mut hasher = DefaultHasher::new();
-        (self.scope.load(Ordering::Relaxed), text.id, params).hash(&mut hasher);
+        (self.scope(), clock()).hash(&mut hasher);
+        self.scope.store(hasher.finish().max(1), Ordering::Relaxed);
+    }
+
+    /// A statement has run, with these parameters.
+    pub(crate) fn note_statement(&self, text: &StatementText, params: &[u8]) {
+        if !text.facts.may_change_names(params) {
+            return;
+        }
+        if text.facts.alters_schema {
+            self.announce_schema_change();
+        }
+        if text.facts.creates {
+            self.hides.store(true, Ordering::Relaxed);
+        }
+        self.doubt();
+        let mut hasher = DefaultHasher::new();
+        (self.scope(), text.id, params).hash(&mut hasher);
         self.scope.store(hasher.finish().max(1), Ordering::Relaxed);
     }
 
@@ -61,8 +125,13 @@ impl SessionNames {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    pub(super) fn have_changed(&self) -> bool {
-        self.changed.load(Ordering::Relaxed)
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts.load(Ordering::Relaxed)
+    }
+
+    /// Whether something in the present transaction may hide what had its name before.
+    pub(super) fn may_hide(&self) -> bool {
+        self.hides.load(Ordering::Relaxed)
     }
 
     pub(super) fn scope(&self) -> u64 {

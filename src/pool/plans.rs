@@ -12,47 +12,63 @@
 //! therefore never gets a transaction id.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::engine::clock;
 use crate::pool::prepared::Prepared;
+use crate::pool::schema_changes;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::Command;
 use crate::pool::statement_text::StatementText;
 
 /// A statement without columns fails only if the type of a column has changed. A plan of such a statement that was
-/// accepted so recently goes without a savepoint.
-const CONFIRMED_US: u64 = 1_000_000;
+/// accepted so recently goes without a savepoint: a connection that repeats its transactions pays for none.
+const CONFIRMED_US: u64 = 3_000;
 
-/// For how long after a change of the schema no plan counts as confirmed.
-const SUSPICION_US: u64 = 300_000_000;
+/// How long a plan is kept at most. The server goes on with the old types of the parameters when those of the columns
+/// have changed in a way that it can convert: a float8 column would get float4 values.
+const LIFETIME_US: u64 = 60_000_000;
 
-/// When this process last learned that a schema changes, by `clock`. 0: never.
-static SCHEMA_CHANGED: AtomicU64 = AtomicU64::new(0);
-
-/// A schema changes, or has changed: tables, views, types.
-pub(crate) fn note_schema_change() {
-    SCHEMA_CHANGED.store(clock().max(1), Ordering::Relaxed);
-}
-
-fn has_schema_changed_lately() -> bool {
-    let changed = SCHEMA_CHANGED.load(Ordering::Relaxed);
-    changed != 0 && clock().saturating_sub(changed) < SUSPICION_US
-}
+/// How long, if the statement has columns of a row type, of which the server does not notice the changes.
+const EXPANDED_US: u64 = 1_000_000;
 
 impl Session {
     /// The scope in which the plan of a text is kept.
     fn scope_of(&self, text: &StatementText) -> u64 {
-        if text.varies() { self.names.scope() } else { 0 }
+        if text.varies() || self.names.may_hide() { self.names.scope() } else { 0 }
     }
 
     /// The plan of a text, if this connection has one that is not known to be out of date.
     pub(crate) fn plan_of(&self, text: &StatementText) -> Option<Arc<Prepared>> {
-        self.prepared.get((text.id, self.scope_of(text)), text.generation())
+        if self.conn.session_state.take_deallocated() {
+            self.prepared.clear();
+        }
+        let plan = self.prepared.get((text.id, self.scope_of(text)), text.generation())?;
+        let is_good = match text.facts.command {
+            // The server may not notice that the plan is out of date.
+            Command::Planned => {
+                let longest = if text.facts.expands_types { EXPANDED_US } else { LIFETIME_US };
+                clock().saturating_sub(plan.since) < longest && !schema_changes::any_own_since(plan.since)
+            }
+            // Such a statement cannot be bound behind a savepoint.
+            _ => !self.names.are_doubted_in_transaction() || self.is_undoubted(&plan),
+        };
+        is_good.then_some(plan)
+    }
+
+    /// Whether there is a plan of the text that serves all scopes.
+    pub(crate) fn has_plan_for_all_scopes(&self, text: &StatementText) -> bool {
+        !text.varies() && !self.names.may_hide() && self.plan_of(text).is_some()
+    }
+
+    /// Whether nothing has changed what names mean since the server accepted the plan.
+    fn is_undoubted(&self, plan: &Prepared) -> bool {
+        plan.confirmed_doubts.load(Ordering::Relaxed) == self.names.doubts()
     }
 
     /// Remembers the plan of a text.
     pub(crate) fn keep_plan(&self, text: &StatementText, plan: Arc<Prepared>) {
+        self.confirm_plan(&plan, plan.since);
         // The server does not notice when the columns of such a statement change.
         if text.facts.command != Command::Borrowed {
             self.prepared.insert((text.id, self.scope_of(text)), plan);
@@ -63,13 +79,20 @@ impl Session {
         self.prepared.remove((text.id, self.scope_of(text)));
     }
 
+    /// The server has accepted the plan.
+    pub(crate) fn confirm_plan(&self, plan: &Prepared, now: u64) {
+        plan.confirmed.store(now, Ordering::Relaxed);
+        plan.confirmed_doubts.store(self.names.doubts(), Ordering::Relaxed);
+        plan.confirmed_epoch.store(self.names.epoch(), Ordering::Relaxed);
+    }
+
     /// Notes that a text was prepared anew because its plan may have been out of date.
     pub(crate) fn note_new_plan(&self, text: &StatementText, before: &Prepared, now: &Arc<Prepared>) {
         if before.is_like(now) {
             return;
         }
         text.plan_has_changed(self.names.scope());
-        note_schema_change();
+        schema_changes::note_seen();
     }
 
     /// Whether the plan, within a transaction that cannot begin again, must be bound behind a savepoint.
@@ -77,18 +100,13 @@ impl Session {
         if text.facts.command != Command::Planned {
             return false;
         }
-        let epoch = self.names.epoch();
-        if text.facts.is_held_by_locks && plan.is_confirmed_in(epoch) {
+        let is_held = text.facts.is_held_by_locks && plan.has_built_in_types();
+        if is_held && plan.confirmed_epoch.load(Ordering::Relaxed) == self.names.epoch() {
             return false;
         }
         plan.has_columns()
-            || self.names.have_changed()
-            || plan.unconfirmed_for() > CONFIRMED_US
-            || has_schema_changed_lately()
-    }
-
-    /// The server has accepted the plan in the present transaction.
-    pub(crate) fn confirm_in_transaction(&self, plan: &Prepared) {
-        plan.confirm_in(self.names.epoch());
+            || !self.is_undoubted(plan)
+            || clock().saturating_sub(plan.confirmed.load(Ordering::Relaxed)) > CONFIRMED_US
+            || schema_changes::any_lately()
     }
 }

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
-use crate::codec::{Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, pack_document, takes_structure};
+use crate::codec::{
+    Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, is_built_in, pack_document, takes_structure,
+};
 use crate::engine::{CompletionQueue, Kind, Message, clock, lock};
 use crate::protocol::result_formats::{Asked, ResultFormats};
 
@@ -27,10 +29,15 @@ pub(crate) struct Prepared {
     pub(crate) takes_structure: bool,
     /// The generation of the text (see `StatementText`) when it was prepared.
     generation: u32,
-    /// When the server last accepted the plan, by `clock`.
-    confirmed: AtomicU64,
-    /// The last epoch (see `pool::names`) in which the server accepted the plan.
-    confirmed_in: AtomicU64,
+    /// Whether all types of its columns and parameters are built in.
+    has_built_in_types: bool,
+    /// When it was prepared, by `clock`.
+    pub(super) since: u64,
+    /// When the server last accepted the plan, by `clock`; how many doubts and which epoch the session had then (see
+    /// `pool::names`).
+    pub(super) confirmed: AtomicU64,
+    pub(super) confirmed_doubts: AtomicU64,
+    pub(super) confirmed_epoch: AtomicU64,
     /// Asks the server for the text format of some columns, as long as this statement lives.
     _text_format: Option<Asked>,
 }
@@ -155,6 +162,8 @@ impl Prepared {
             .iter()
             .any(Decoder::reads_text)
             .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
+        let types = statement.columns().iter().map(Column::type_).chain(statement.params());
+        let has_built_in_types = types.into_iter().all(is_built_in);
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
         Self {
             statement,
@@ -163,8 +172,11 @@ impl Prepared {
             catalog,
             takes_structure,
             generation,
-            confirmed: AtomicU64::new(clock()),
-            confirmed_in: AtomicU64::new(0),
+            has_built_in_types,
+            since: clock(),
+            confirmed: AtomicU64::new(0),
+            confirmed_doubts: AtomicU64::new(0),
+            confirmed_epoch: AtomicU64::new(0),
             _text_format: text_format,
         }
     }
@@ -178,23 +190,8 @@ impl Prepared {
         self.shape.id == other.shape.id && self.statement.params() == other.statement.params()
     }
 
-    /// The server has accepted the plan.
-    pub(crate) fn confirm(&self, now: u64) {
-        self.confirmed.store(now, Ordering::Relaxed);
-    }
-
-    /// The server has accepted the plan in this epoch of a transaction.
-    pub(crate) fn confirm_in(&self, epoch: u64) {
-        self.confirmed_in.store(epoch, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_confirmed_in(&self, epoch: u64) -> bool {
-        self.confirmed_in.load(Ordering::Relaxed) == epoch
-    }
-
-    /// How long ago the server accepted the plan, in microseconds.
-    pub(super) fn unconfirmed_for(&self) -> u64 {
-        clock().saturating_sub(self.confirmed.load(Ordering::Relaxed))
+    pub(super) fn has_built_in_types(&self) -> bool {
+        self.has_built_in_types
     }
 }
 

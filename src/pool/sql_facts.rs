@@ -3,6 +3,8 @@
 //! The client does not parse SQL. Where the words do not decide, the answer is the one that costs time, never the one
 //! that costs correctness: a call of a function that is not known may do anything.
 
+use crate::pool::sql_tokens::{Token, Tokens};
+
 /// Functions of PostgreSQL that change no setting and no name, by the frequency of their use. A function that is
 /// missing here is only slower. Words that are followed by a parenthesis and are no calls stand here, too.
 const HARMLESS: &str = " \
@@ -49,6 +51,10 @@ const PLAIN: &str = " \
     abort analyze begin checkpoint close cluster comment commit deallocate discard end grant listen lock notify \
     prepare reassign reindex release reset revoke rollback savepoint security set show start unlisten vacuum ";
 
+/// Commands after which names may mean something else, or the client's prepared statements are gone. ROLLBACK: TO a
+/// savepoint.
+const RENAMING: &str = " abort alter create deallocate discard drop reset rollback truncate ";
+
 /// Settings that decide which table, function or type a name means.
 const NAMING: [&str; 4] = ["search_path", "role", "session_authorization", "schema"];
 
@@ -59,8 +65,6 @@ pub(crate) enum Command {
     Planned,
     /// FETCH, EXECUTE, CALL: its columns are those of something else, and the server does not notice that they change.
     Borrowed,
-    /// CREATE, ALTER, DROP and others that change what exists.
-    Schema,
     Other,
 }
 
@@ -86,132 +90,15 @@ pub(crate) struct SqlFacts {
     pub(crate) runs_code: bool,
     /// It calls no function and casts nothing: the locks on its tables keep its plan valid until the transaction ends.
     pub(crate) is_held_by_locks: bool,
-    /// It names a setting that decides what names mean.
-    pub(crate) mentions_naming: bool,
-}
-
-/// A part of SQL that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    /// A word, or a quoted name without its quotes.
-    Word(&'a str),
-    /// The inside of a string.
-    Text(&'a str),
-    Sign(u8),
-}
-
-/// Reads SQL token by token, without white space and comments.
-struct Tokens<'a>(&'a str);
-
-impl<'a> Tokens<'a> {
-    /// Takes `length` bytes, which must end at the boundary of a character.
-    fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self.0.split_at(length);
-        self.0 = rest;
-        taken
-    }
-
-    /// Takes the rest of a string or a quoted name, up to its closing quote. A doubled quote reads as two strings.
-    fn take_quoted(&mut self, quote: u8, escapes: bool) -> &'a str {
-        let bytes = self.0.as_bytes();
-        let mut end = 0;
-        while end < bytes.len() && bytes[end] != quote {
-            end += if escapes && bytes[end] == b'\\' { 2 } else { 1 };
-        }
-        let end = end.min(bytes.len());
-        // An escape may end within a character only if the text is broken.
-        let end = (end..=bytes.len()).find(|&end| self.0.is_char_boundary(end)).unwrap_or(bytes.len());
-        let inside = self.take(end);
-        self.take(usize::from(!self.0.is_empty()));
-        inside
-    }
-
-    /// Takes a string between dollar signs, if one begins here.
-    fn take_dollar_quoted(&mut self) -> Option<&'a str> {
-        let tag = 1 + self.0[1..].find('$')? + 1;
-        let (opening, rest) = self.0.split_at(tag);
-        let name = &opening[1..tag - 1];
-        if name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_of_word) {
-            return None;
-        }
-        let end = rest.find(opening).unwrap_or(rest.len());
-        self.take(tag);
-        let inside = self.take(end);
-        self.take(tag.min(self.0.len()));
-        Some(inside)
-    }
-
-    /// The bytes of the word at the beginning of the rest.
-    fn word_length(&self) -> usize {
-        self.0.find(|c: char| !is_of_word(c) && c != '$').unwrap_or(self.0.len())
-    }
-}
-
-fn is_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        loop {
-            self.0 = self.0.trim_start();
-            if let Some(comment) = self.0.strip_prefix("--") {
-                self.0 = comment.find('\n').map_or("", |end| &comment[end..]);
-                continue;
-            }
-            if let Some(comment) = self.0.strip_prefix("/*") {
-                self.0 = skip_comment(comment);
-                continue;
-            }
-            let first = *self.0.as_bytes().first()?;
-            return Some(match first {
-                b'\'' | b'"' => {
-                    self.take(1);
-                    let inside = self.take_quoted(first, false);
-                    if first == b'"' { Token::Word(inside) } else { Token::Text(inside) }
-                }
-                b'$' => match self.take_dollar_quoted() {
-                    Some(inside) => Token::Text(inside),
-                    None => {
-                        self.take(1);
-                        let length = self.word_length();
-                        Token::Word(self.take(length))
-                    }
-                },
-                b'e' | b'E' if self.0.as_bytes().get(1) == Some(&b'\'') => {
-                    self.take(2);
-                    Token::Text(self.take_quoted(b'\'', true))
-                }
-                _ if first.is_ascii() && !is_of_word(char::from(first)) => {
-                    self.take(1);
-                    Token::Sign(first)
-                }
-                _ => {
-                    let length = self.word_length();
-                    Token::Word(self.take(length))
-                }
-            });
-        }
-    }
-}
-
-/// The text after a comment, which may have nested comments. `rest` begins after the opening `/*`.
-fn skip_comment(mut rest: &str) -> &str {
-    let mut depth = 1;
-    while depth > 0 {
-        let Some(at) = rest.find(['*', '/']) else { return "" };
-        rest = &rest[at..];
-        if let Some(behind) = rest.strip_prefix("*/") {
-            (depth, rest) = (depth - 1, behind);
-        } else if let Some(behind) = rest.strip_prefix("/*") {
-            (depth, rest) = (depth + 1, behind);
-        } else {
-            rest = &rest[1..];
-        }
-    }
-    rest
+    /// It may change what the names in later statements mean, or take the client's prepared statements away.
+    pub(crate) changes_names: bool,
+    /// It changes tables, views or types that other sessions see.
+    pub(crate) alters_schema: bool,
+    /// It makes something, which may hide what has its name.
+    pub(crate) creates: bool,
+    /// It takes the rows of a function or the columns of a value apart. The server does not plan such a statement anew
+    /// when the type of the row changes.
+    pub(crate) expands_types: bool,
 }
 
 /// Whether a list of words, each between spaces, has this one.
@@ -220,7 +107,7 @@ fn lists(list: &str, word: &str) -> bool {
 }
 
 /// Whether a text names a setting that decides what names mean.
-pub(crate) fn mentions_naming(text: &str) -> bool {
+fn mentions_naming(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     NAMING.iter().any(|name| text.contains(name))
 }
@@ -235,7 +122,6 @@ impl SqlFacts {
         let command = match &*first {
             "select" | "insert" | "update" | "delete" | "merge" | "with" | "values" | "table" => Command::Planned,
             "fetch" | "execute" | "call" => Command::Borrowed,
-            "create" | "alter" | "drop" | "truncate" | "import" | "refresh" => Command::Schema,
             _ => Command::Other,
         };
         let mut facts = Self {
@@ -244,10 +130,15 @@ impl SqlFacts {
             may_set: false,
             runs_code: command != Command::Planned && !lists(PLAIN, &first),
             is_held_by_locks: command == Command::Planned,
-            mentions_naming: false,
+            changes_names: false,
+            alters_schema: false,
+            creates: first == "create" || first == "do",
+            expands_types: false,
         };
+        let mut naming = false;
         // The token ahead of this one, and the token ahead of the name that this one belongs to (`a.b.c` is one name).
         let (mut before, mut ahead) = (None, None);
+        let mut last_but_one = None;
         let mut second = String::new();
         for (index, token) in tokens.enumerate() {
             match token {
@@ -258,17 +149,21 @@ impl SqlFacts {
                     if index == 1 {
                         second = word.to_ascii_lowercase();
                     }
-                    facts.mentions_naming |= mentions_naming(word);
+                    naming |= mentions_naming(word);
                 }
-                Token::Text(text) => facts.mentions_naming |= mentions_naming(text),
+                Token::Text(text) => naming |= mentions_naming(text),
                 Token::Sign(b'(') => {
                     if let Some(Token::Word(name)) = before {
                         facts.note_call(name, ahead);
                     }
                 }
                 Token::Sign(b':') if before == Some(Token::Sign(b':')) => facts.is_held_by_locks = false,
+                Token::Sign(b'*') if before == Some(Token::Sign(b'.')) && last_but_one == Some(Token::Sign(b')')) => {
+                    facts.expands_types = true;
+                }
                 Token::Sign(_) => {}
             }
+            last_but_one = before;
             before = Some(token);
         }
         facts.settings_change = match &*first {
@@ -277,7 +172,20 @@ impl SqlFacts {
             _ => SettingsChange::None,
         };
         facts.may_set |= facts.runs_code;
+        facts.alters_schema = match &*first {
+            "create" => !["temp", "temporary", "local"].contains(&&*second),
+            "alter" | "drop" | "import" => true,
+            _ => false,
+        };
+        facts.changes_names = facts.runs_code
+            || lists(RENAMING, &first)
+            || naming && (facts.may_set || facts.settings_change != SettingsChange::None);
         facts
+    }
+
+    /// Whether the statement, with these parameters, may change what the names in later statements mean.
+    pub(crate) fn may_change_names(&self, params: &[u8]) -> bool {
+        self.changes_names || self.may_set && mentions_naming(&String::from_utf8_lossy(params))
     }
 
     /// A name is followed by a parenthesis. `ahead`: the token ahead of the name.
@@ -291,6 +199,12 @@ impl SqlFacts {
             return;
         } else if !lists(HARMLESS, &name) {
             self.runs_code = true;
+            let is_source = |word: &str| ["from", "join", "lateral"].contains(&&*word.to_ascii_lowercase());
+            self.expands_types |= match ahead {
+                Some(Token::Word(word)) => is_source(word),
+                Some(Token::Sign(b',' | b'(')) => true,
+                _ => false,
+            };
         } else if name != "cast" {
             return;
         }
@@ -328,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_first_word_says_the_kind_of_command() {
-        use Command::{Borrowed, Other, Planned, Schema};
+        use Command::{Borrowed, Other, Planned};
         let table = [
             ("select 1", Planned),
             ("((SELECT 1) UNION (SELECT 2))", Planned),
@@ -336,8 +250,7 @@ mod tests {
             ("TABLE t", Planned),
             ("FETCH 1 FROM c", Borrowed),
             ("execute p(1)", Borrowed),
-            ("CREATE TABLE t (a int)", Schema),
-            ("alter table t add b int", Schema),
+            ("CREATE TABLE t (a int)", Other),
             ("SAVEPOINT a", Other),
             ("EXPLAIN SELECT 1", Other),
             ("", Other),
@@ -381,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_decide_what_names_mean_are_noticed() {
+    fn what_changes_the_meaning_of_names_is_noticed() {
         let table = [
             ("SET LOCAL search_path = a", true),
             ("set local Role x", true),
@@ -389,17 +302,30 @@ mod tests {
             ("SELECT set_config('Search_Path', $1, true)", true),
             ("SELECT set_config('app.tenant', $1, true)", false),
             ("SET LOCAL statement_timeout = 1", false),
+            ("SAVEPOINT a", false),
+            ("ROLLBACK TO a", true),
+            ("DEALLOCATE ALL", true),
+            ("CREATE TEMP TABLE a (b int)", true),
+            ("SELECT f()", true),
+            ("SELECT lower(role) FROM t", false),
         ];
         for (sql, mentions) in table {
-            assert_eq!(SqlFacts::of(sql).mentions_naming, mentions, "{sql}");
+            assert_eq!(SqlFacts::of(sql).changes_names, mentions, "{sql}");
         }
     }
 
     #[test]
-    fn broken_texts_are_read_to_their_end() {
-        for sql in ["'", "\"", "$", "$$", "$x$", "E'\\", "/*", "e'\\é", "é(", "(", ";;(", "a.", ".(", "$é$ ü", "::"]
-        {
-            SqlFacts::of(sql);
+    fn rows_of_functions_and_columns_of_values_are_noticed() {
+        let table = [
+            ("SELECT * FROM f($1)", true),
+            ("SELECT a.* FROM t JOIN s.f(1) a ON true", true),
+            ("SELECT * FROM t, f(1)", true),
+            ("SELECT (p).* FROM t", true),
+            ("SELECT f(1)", false),
+            ("SELECT t.*, count(*) FROM t, generate_series(1, 2)", false),
+        ];
+        for (sql, expands) in table {
+            assert_eq!(SqlFacts::of(sql).expands_types, expands, "{sql}");
         }
     }
 }

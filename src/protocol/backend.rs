@@ -324,6 +324,9 @@ impl Backend {
             b'C' => {
                 self.replaced = false;
                 conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
+                if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
+                    conversation.session_state.note_deallocated();
+                }
                 if changes_session(body) {
                     conversation.session_state.note_change();
                 }

@@ -58,6 +58,8 @@ pub(crate) struct SessionState {
     naming: AtomicU8,
     /// The next Bind of a named statement goes behind a savepoint (see `frontend`).
     savepoint: AtomicBool,
+    /// See [`Self::take_deallocated`].
+    deallocated: AtomicBool,
 }
 
 impl SessionState {
@@ -140,6 +142,16 @@ impl SessionState {
     /// Whether the response that is being read answers the last message that was sent.
     pub(crate) fn answers_last_message(&self) -> bool {
         self.flights.load(Ordering::Relaxed) <= 1
+    }
+
+    /// Notes that the server has forgotten all prepared statements.
+    pub(super) fn note_deallocated(&self) {
+        self.deallocated.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has forgotten all prepared statements since the last call.
+    pub(crate) fn take_deallocated(&self) -> bool {
+        self.deallocated.load(Ordering::Relaxed) && self.deallocated.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the next Bind of tokio-postgres goes behind a savepoint.

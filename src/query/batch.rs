@@ -1,38 +1,29 @@
-//! Several statements in one flight: each for itself, or all in one transaction.
-//!
-//! Statements that are not prepared yet are prepared first, in one flight. In a transaction, BEGIN, the statements and
-//! COMMIT travel together: a statement that fails on the server aborts the transaction, and the COMMIT behind it rolls
-//! back. Parameters can be refused before they are sent, so all of them are encoded once before BEGIN is sent.
+//! Several statements in as few flights as possible: each for itself, or all in one transaction (`together`). They run in
+//! their order. `flights` says which of them travel together.
 
-use std::collections::HashMap;
-use std::future::poll_fn;
+mod flights;
+mod together;
+
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::Instant;
 
-use futures_util::future::{OptionFuture, join_all};
+use futures_util::future::join_all;
 
 use crate::error::{ClientError, Outcome};
-use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::SettingsChange;
 use crate::pool::statement_text::Pace;
 use crate::pool::task::{After, Sharing};
-use crate::query::Context;
+use crate::query::batch::flights::{Cut, next_flight, plans_of};
+use crate::query::batch::together::{BatchFailure, run_as_transaction};
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, cancel_until_ended, with_cancellation};
-use crate::query::commit::end_transaction;
-use crate::query::execute::{Ahead, run};
-use crate::query::failure::{Failure, may_run_again, run_error};
-use crate::query::opening::Opening;
-use crate::query::prepare::prepare;
-use crate::query::promise::{Company, Finished, Promise};
-use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, verdict};
-use crate::query::single::Query;
-use crate::query::statement::{Statement, check_params};
 
-/// How often a batch runs at most while DDL makes its plans useless.
-const PLANS: usize = 5;
+use crate::query::promise::{Company, Promise};
+
+use crate::query::single::Query;
+use crate::query::statement::Statement;
 
 /// Statements that travel together.
 #[derive(Debug)]
@@ -117,15 +108,28 @@ impl Batch {
         let context = self.call.context.clone();
         let node = session.conn.endpoint.index;
         let given_up = Arc::<OnceLock<GivenUp>>::default();
+        let mut items = VecDeque::from(items);
         let work = async {
-            // A statement that cannot be prepared gets its error when it runs.
-            drop(plans_of(&context, session, items.iter().map(|query| &query.statement)).await);
-            let run = |mut query: Box<Query>| {
-                query.call.cancellation.given_up = Some(given_up.clone());
-                query.call.promise.company = Company::OfItsBatch;
-                query.run(session)
-            };
-            join_all(items.into_iter().map(run)).await
+            let mut ends = Vec::new();
+            while !items.is_empty() {
+                let rest = items.iter().map(|query| &query.statement);
+                let flight = next_flight(session, rest.clone(), Cut::AfterEachChange);
+                // A statement that cannot be prepared gets its error when it runs.
+                drop(plans_of(&context, session, rest.take(flight)).await);
+                let run = |mut query: Box<Query>| {
+                    query.call.cancellation.given_up = Some(given_up.clone());
+                    query.call.promise.company = Company::OfItsBatch;
+                    query.run(session)
+                };
+                let landed = join_all(items.drain(..flight).map(run)).await;
+                let again = landed.iter().any(|end| matches!(end, After::Again(_)));
+                ends.extend(landed);
+                if again {
+                    // The statements behind these run after them.
+                    ends.extend(items.drain(..).map(After::Again));
+                }
+            }
+            ends
         };
         let mut work = std::pin::pin!(work);
         let ends = tokio::select! {
@@ -165,18 +169,7 @@ impl Batch {
         let node = session.conn.endpoint.index;
         let context = self.call.context.clone();
         let BatchItems::Transaction(sql, items) = &mut self.items else { return self.again(session).await };
-        let work = async {
-            let mut plans = 1;
-            loop {
-                let may_be_outdated = plans < PLANS;
-                let limited = self.call.cancellation.is_limited();
-                match send_transaction(&context, session, sql, items, limited, may_be_outdated).await {
-                    Err(BatchFailure::Outdated) => forget_plans(session, items),
-                    result => return result,
-                }
-                plans += 1;
-            }
-        };
+        let work = run_as_transaction(&context, session, sql, items, self.call.cancellation.is_limited());
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let result = match ended {
             Ended::Itself(result) => result,
@@ -214,219 +207,6 @@ impl Batch {
                 }
                 self.again(session).await
             }
-        }
-    }
-}
-
-/// Why a transaction in one flight failed.
-enum BatchFailure {
-    /// It was not applied, and may run again on another connection.
-    Again,
-    /// It was not applied, and may run again when its statements are prepared anew.
-    Outdated,
-    /// With the index of the statement that has failed, if one has.
-    Failed(Option<usize>, ClientError),
-}
-
-/// The plans of these statements, by the numbers of their texts. Missing ones are prepared in one flight.
-async fn plans_of(
-    context: &Context,
-    session: &Session,
-    statements: impl Iterator<Item = &Statement>,
-) -> Result<HashMap<u32, Arc<Prepared>>, (u32, Failure)> {
-    let mut plans = HashMap::new();
-    let mut missing = HashMap::new();
-    for Statement { text, .. } in statements {
-        if let Some(plan) = session.plan_of(text) {
-            plans.insert(text.id, plan);
-        } else {
-            missing.insert(text.id, text);
-        }
-    }
-    let prepared = missing.into_values().map(|text| async move {
-        let plan = prepare(context, session, text).await.map_err(|failure| (text.id, failure))?;
-        Ok((text.id, plan))
-    });
-    for plan in join_all(prepared).await {
-        plans.extend([plan?]);
-    }
-    Ok(plans)
-}
-
-fn forget_plans(session: &Session, items: &mut [(Promise, Statement)]) {
-    for (promise, statement) in items {
-        session.forget_plan(&statement.text);
-        promise.start_again();
-    }
-}
-
-fn check_all_params(
-    items: &[(Promise, Statement)],
-    plans: &HashMap<u32, Arc<Prepared>>,
-    may_be_outdated: bool,
-) -> Result<(), BatchFailure> {
-    for (index, (_, statement)) in items.iter().enumerate() {
-        let Some(plan) = plans.get(&statement.text.id) else { continue };
-        if let Err(error) = check_params(statement, plan) {
-            // The types of the parameters may have changed since the statement was prepared.
-            return Err(if may_be_outdated {
-                BatchFailure::Outdated
-            } else {
-                BatchFailure::Failed(Some(index), error)
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Sends BEGIN, the statements and COMMIT.
-async fn send_transaction(
-    context: &Context,
-    session: &Session,
-    sql: &str,
-    items: &mut [(Promise, Statement)],
-    limited: bool,
-    may_be_outdated: bool,
-) -> Result<Vec<Finished>, BatchFailure> {
-    let conn = &session.conn;
-    let plans = match plans_of(context, session, items.iter().map(|(_, statement)| statement)).await {
-        Ok(plans) => plans,
-        Err((id, failure)) => {
-            let culprit = items.iter().position(|(_, statement)| statement.text.id == id);
-            return Err(unsent_failure(session, culprit, failure));
-        }
-    };
-    check_all_params(items, &plans, may_be_outdated)?;
-    let mut opening = Opening::new(sql);
-    // A transaction that only reads would succeed on a fenced node. So BEGIN goes alone: its answer says whether the
-    // node is fenced.
-    let may_be_fenced = session.route.must_write() && conn.is_stale();
-    if limited || may_be_fenced || !opening.may_go_together(conn) {
-        opening.send_alone(context, session).await.map_err(|failure| unsent_failure(session, None, failure))?;
-    }
-    let begin = opening.is_unsent().then(|| opening.send_with_statement(session));
-    let mut begin = OptionFuture::from(begin.map(Box::pin));
-    let mut running: Vec<_> = items
-        .iter_mut()
-        .filter_map(|(promise, statement)| {
-            let plan = plans.get(&statement.text.id)?;
-            promise.company = Company::OfItsBatch;
-            Some(Box::pin(
-                async move { run(context, session, plan, statement, promise, &mut Ahead::Nothing, false).await },
-            ))
-        })
-        .collect();
-    // A statement is sent when its future is first polled. COMMIT must be sent after all of them, and not at all if one
-    // of them was not sent.
-    let mut results: Vec<Option<Result<Finished, Failure>>> = Vec::new();
-    let mut begun = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(early) = std::pin::Pin::new(&mut begin).poll(cx) {
-            begun = Some(early);
-        }
-        results = running.iter_mut().map(|one| ready(one.as_mut().poll(cx))).collect();
-        Poll::Ready(())
-    })
-    .await;
-    let all_sent = results.iter().all(Option::is_none);
-    let commit = end_transaction(session, if all_sent { "COMMIT" } else { "ROLLBACK" });
-    let rest = running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none());
-    let rest = join_all(rest.map(|(one, result)| async move { *result = Some(one.await) }));
-    let begun_later = async {
-        match begun {
-            Some(begun) => begun,
-            None => begin.await,
-        }
-    };
-    let (begun, committed, _) = futures_util::future::join3(begun_later, commit, rest).await;
-    let results = results.into_iter().flatten().collect();
-    result_of_transaction(context, session, begun.unwrap_or(Ok(())), results, committed).await
-}
-
-fn ready<T>(poll: Poll<T>) -> Option<T> {
-    match poll {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
-/// A failure before any statement was sent.
-fn unsent_failure(session: &Session, culprit: Option<usize>, failure: Failure) -> BatchFailure {
-    match failure {
-        Failure::Client(error) => BatchFailure::Failed(culprit, error),
-        Failure::Run { cause, .. } => match verdict(&cause, Phase::NotSent, Work::Opening) {
-            Verdict::Again | Verdict::AgainIfFenced => BatchFailure::Again,
-            Verdict::Fail(outcome) => BatchFailure::Failed(culprit, run_error(cause, session, outcome)),
-        },
-    }
-}
-
-/// What a failure of BEGIN means after all statements were sent. `was_bypassed`: a statement has run all the same.
-fn failure_of_begin(session: &Session, failure: Failure, was_bypassed: bool) -> BatchFailure {
-    match failure {
-        Failure::Client(error) => BatchFailure::Failed(None, error),
-        Failure::Run { cause: Cause::Lost, phase, .. } => {
-            let outcome = verdict(&Cause::Lost, phase, Work::BeforeCommit).outcome();
-            BatchFailure::Failed(None, run_error(Cause::Lost, session, outcome))
-        }
-        Failure::Run { cause: Cause::Server(mut error), .. } if !error.ends_session && was_bypassed => {
-            error.message = format!("{}: BEGIN failed, and statements sent with it took effect", error.message);
-            BatchFailure::Failed(None, ClientError::Database { error, outcome: Outcome::Unknown })
-        }
-        failure @ Failure::Run { .. } => unsent_failure(session, None, failure),
-    }
-}
-
-/// The result of a transaction, from the answers to BEGIN, to the statements and to COMMIT.
-async fn result_of_transaction(
-    context: &Context,
-    session: &Session,
-    begun: Result<(), Failure>,
-    results: Vec<Result<Finished, Failure>>,
-    committed: Result<(), Failure>,
-) -> Result<Vec<Finished>, BatchFailure> {
-    if let Err(failure) = begun {
-        let was_bypassed = results.iter().any(Result::is_ok);
-        return Err(failure_of_begin(session, failure, was_bypassed));
-    }
-    let mut finished = Vec::with_capacity(results.len());
-    for (index, result) in results.into_iter().enumerate() {
-        let failure = match result {
-            Ok(one) => {
-                finished.push(one);
-                continue;
-            }
-            Err(failure) => failure,
-        };
-        let (cause, phase, sequence) = match failure {
-            // All statements have run; the answer to COMMIT says whether their effect lasts.
-            Failure::Client(ClientError::TooLarge { limit, .. }) if committed.is_err() => {
-                let outcome = match &committed {
-                    Err(Failure::Run { cause, phase, .. }) => verdict(cause, *phase, Work::Commit).outcome(),
-                    _ => Outcome::Unknown,
-                };
-                return Err(BatchFailure::Failed(Some(index), ClientError::TooLarge { limit, outcome }));
-            }
-            Failure::Client(error) => return Err(BatchFailure::Failed(Some(index), error)),
-            Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
-        };
-        if plan_is_outdated(&cause, phase) {
-            return Err(BatchFailure::Outdated);
-        }
-        let verdict = verdict(&cause, phase, Work::BeforeCommit);
-        if may_run_again(context, session, verdict, sequence).await {
-            return Err(BatchFailure::Again);
-        }
-        // No statement is to blame for a lost connection.
-        let culprit = (!matches!(cause, Cause::Lost)).then_some(index);
-        return Err(BatchFailure::Failed(culprit, run_error(cause, session, verdict.outcome())));
-    }
-    match committed {
-        Ok(()) => Ok(finished),
-        Err(Failure::Client(error)) => Err(BatchFailure::Failed(None, error)),
-        Err(Failure::Run { cause, phase, .. }) => {
-            let outcome = verdict(&cause, phase, Work::Commit).outcome();
-            Err(BatchFailure::Failed(None, run_error(cause, session, outcome)))
         }
     }
 }

@@ -239,7 +239,6 @@ async fn begin_with(
         fence::why_read_only(&context.cluster, conn, sequence).await;
         return BeginResult::Again;
     }
-    session.names.note_statement(&statement.text, &statement.params);
     BeginResult::Begun(result_in_transaction(session, ended))
 }
 

@@ -10,10 +10,8 @@ use tokio_postgres::RowStream;
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
 use crate::error::{ClientError, Outcome};
-use crate::pool::plans::note_schema_change;
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
-use crate::pool::sql_facts::Command;
 use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
@@ -59,9 +57,7 @@ pub(super) async fn execute(
 ) -> Result<Finished, Failure> {
     let text = &statement.text;
     let in_transaction = ahead.is_in_transaction();
-    if text.facts.command == Command::Schema {
-        note_schema_change();
-    }
+    session.names.announce_statement(text);
     let mut known = session.plan_of(text);
     if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
         // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
@@ -81,9 +77,6 @@ pub(super) async fn execute(
                 }
                 // Boxed, like everything rare here: the future of each statement is as large as all its parts.
                 let plan = Box::pin(prepare(context, session, text)).await?;
-                if in_transaction {
-                    session.confirm_in_transaction(&plan);
-                }
                 if let Some(old) = &old {
                     session.note_new_plan(text, old, &plan);
                 }
@@ -108,19 +101,16 @@ pub(super) async fn execute(
         }
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
         let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
-            Ok(finished) => {
-                if in_transaction {
-                    session.confirm_in_transaction(&plan);
-                }
-                return Ok(finished);
-            }
+            Ok(finished) => return Ok(finished),
             Err(failure) => failure,
         };
         let runs_again = attempt < PLANS
             && match &failure {
                 Failure::Run { cause, phase, .. } => {
                     let is_outdated = plan_is_outdated(cause, *phase) || !fresh && plan_may_be_outdated(cause, *phase);
-                    is_outdated && Box::pin(undo_bind(context, session, &mut ahead, has_savepoint)).await
+                    is_outdated
+                        && !promise.has_streamed()
+                        && Box::pin(undo_bind(context, session, &mut ahead, has_savepoint)).await
                 }
                 // The types of the parameters may have changed; if not, the second attempt fails in the same way.
                 Failure::Client(ClientError::InvalidParam(_)) => !fresh,
@@ -135,7 +125,9 @@ pub(super) async fn execute(
             return Err(failure);
         }
         session.conn.client.clear_type_cache();
+        session.names.doubt();
         session.forget_plan(text);
+        promise.start_again();
         old = Some(plan);
     }
 }
@@ -205,7 +197,12 @@ pub(super) async fn run(
     }
     let finished = collect(rows, prepared, context, session, promise).await;
     let (now, busy_us) = session.conn.answered_in(sequence);
-    prepared.confirm(now);
+    session.confirm_plan(prepared, now);
+    session.names.note_statement(&statement.text, &statement.params);
+    if statement.text.facts.creates && !session.conn.session_state.is_in_block() {
+        // What was made may hide what had its name before.
+        session.prepared.clear();
+    }
     match finished {
         // A statement that only reads has nothing to replicate.
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {

@@ -54,7 +54,7 @@ impl<'a> Opening<'a> {
             return Ok(());
         }
         self.state = BeginState::Sent;
-        session.names.renew();
+        session.names.transaction_begins();
         let conn = &session.conn;
         let sequence = conn.sending();
         let blocks = conn.session_state.blocks();
@@ -87,7 +87,7 @@ impl<'a> Opening<'a> {
     /// statement.
     pub(super) fn send_with_statement(&mut self, session: &Session) -> impl Future<Output = Result<(), Failure>> {
         self.state = BeginState::SentTogether;
-        session.names.renew();
+        session.names.transaction_begins();
         let sequence = session.conn.sending();
         let blocks = session.conn.session_state.blocks();
         let begin = session.conn.client.batch_execute(self.sql);

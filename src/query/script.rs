@@ -19,7 +19,6 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use crate::cluster::fence;
 use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
-use crate::pool::plans::note_schema_change;
 use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
@@ -241,7 +240,7 @@ async fn send_script(
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
     session.names.note_anything();
-    note_schema_change();
+    session.names.announce_schema_change();
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;

@@ -167,7 +167,6 @@ async fn run_query(
     if statement.text.facts.settings_change == SettingsChange::Local {
         session.conn.session_state.restore_changes(changes);
     }
-    session.names.note_statement(&statement.text, &statement.params);
     ended
 }
 
