@@ -1,7 +1,7 @@
 'use strict';
 
 // The option `reset`: no setting reaches the next user of the connection, whichever method of the pool has run the statement, and
-// whatever became of its functions since the pool has got to know them. The settings of the startup come back.
+// whatever became of its functions since the pool has got to know them.
 
 const assert = require('node:assert/strict');
 const { before, describe } = require('node:test');
