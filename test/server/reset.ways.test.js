@@ -225,6 +225,24 @@ describe("reset 'changes': what a method has left is gone for the next user", ()
     }
   });
 
+  for (const discard of ['DISCARD ALL', 'DEALLOCATE ALL']) {
+    test(`reset 'changes': the next transaction runs statements that the connection knew before ${discard}`, async (t) => {
+      const pool = openPool(t);
+      const isKnown = (/** @type {any} */ runner) => runner.value('SELECT $1::int + 1 AS v', [1]);
+      for (const _ of range(3)) assert.equal(await isKnown(pool), 2);
+      await pool.query(discard);
+      assert.equal(await pool.transaction(isKnown), 2);
+      assert.equal(await pool.value('SELECT 3'), 3);
+      // A transaction that has begun with another statement.
+      await pool.query(discard);
+      const value = await pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query('SELECT 4');
+        return isKnown(tx);
+      });
+      assert.equal(value, 2);
+    });
+  }
+
   test("reset 'changes': a pool that writes may write again after set_config of default_transaction_read_only", async (t) => {
     const pool = openPool(t);
     for (const set of [

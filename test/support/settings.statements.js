@@ -11,6 +11,7 @@
  * @property {boolean} [isPlainRole] a superuser would not be concerned
  * @property {boolean} [isOutside] it cannot run in a transaction
  * @property {boolean} [isAtCommit] it changes the session when its transaction commits
+ * @property {boolean} [isAlone] sessions that run it at a time may get into each other's way
  * @property {number} [since] the first version of PostgreSQL that has it
  */
 
@@ -84,7 +85,7 @@ const PLACES = [
   ['set_config in LATERAL', `SELECT v FROM plain, LATERAL (SELECT ${CALL} || id AS v OFFSET 0) AS x`],
   ['set_config in HAVING', `SELECT count(*) FROM plain HAVING ${CALL} = 'secret'`],
   ['set_config in RETURNING', `INSERT INTO plain VALUES (4) RETURNING ${CALL}`],
-  ['set_config in an UPDATE', `UPDATE plain SET id = id WHERE ${CALL} = 'secret'`],
+  ['set_config in an UPDATE', `UPDATE plain SET id = id WHERE ${CALL} = 'secret'`, { isAlone: true }],
   [
     'set_config in a MERGE',
     `MERGE INTO plain USING (SELECT ${CALL} AS v) AS x ON id::text = v WHEN MATCHED THEN DELETE`,
@@ -119,14 +120,14 @@ const COMMANDS = [
   ['EXPLAIN of a function that the planner estimates by', 'EXPLAIN SELECT 1 FROM plain WHERE id < leak_stable()'],
   ['CREATE TABLE AS', 'CREATE TEMP TABLE made AS SELECT leak() AS v', { after: 'DROP TABLE made' }],
   ['SELECT INTO', 'SELECT leak() AS v INTO TEMP TABLE made', { after: 'DROP TABLE made' }],
-  ['ALTER TABLE ... USING', 'ALTER TABLE with_rows ALTER id TYPE int USING leak_immutable(id)'],
+  ['ALTER TABLE ... USING', 'ALTER TABLE with_rows ALTER id TYPE int USING leak_immutable(id)', { isAlone: true }],
   ['EXECUTE of a prepared statement', 'EXECUTE leaking', { before: 'PREPARE leaking AS SELECT leak()' }],
   [
     'DECLARE of a cursor WITH HOLD',
     'DECLARE held CURSOR WITH HOLD FOR SELECT leak()',
     { after: 'CLOSE held', isAtCommit: true },
   ],
-  ['COMMENT, with an event trigger', "COMMENT ON TABLE plain IS 'plain'"],
+  ['COMMENT, with an event trigger', "COMMENT ON TABLE plain IS 'plain'", { isAlone: true }],
 ];
 
 /** A row of `parent` with one of `child`. */
