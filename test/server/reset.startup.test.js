@@ -149,6 +149,7 @@ describe("reset 'changes' and row-level security", () => {
 
   test("reset 'changes': tenants that share connections see their own rows, and never another's", async (t) => {
     const pool = poolOfApp(t, 2);
+    /** @type {object[]} */
     const wrong = [];
     /** @param {string} tenant @param {boolean} isLocal */
     const user = async (tenant, isLocal) => {
