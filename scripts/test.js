@@ -2,7 +2,7 @@
 
 // `npm test`: the Rust tests, then the rooms unit, server and cluster (test/rooms) against the embedded PostgreSQL 18.
 // `npm run test:full`: all rooms, against the embedded PostgreSQL 18 and against Debian's 15 where that is installed;
-// with `--rest` without what `npm test` has run.
+// with `--rest` without what `npm test` has run. Tests at random make ten times as many choices (HYPERION_FULL).
 // `npm test -- fence`: the files with `fence` in their name, in any room. Several names, rooms and paths can be given.
 //
 // A cluster named by HYPERION_HOSTS, or binaries named by HYPERION_PG_BIN, are used instead of both. `--seed N`
@@ -39,6 +39,7 @@ function asked() {
 
 const { seed, full, rest, files } = asked();
 if (seed !== undefined) process.env.HYPERION_SEED = seed;
+if (full) process.env.HYPERION_FULL = '1';
 const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
 
 /** @returns {Step[]} */

@@ -142,15 +142,6 @@ describe("reset: 'changes', the default", () => {
     }
   });
 
-  test("reset 'changes': a set_config() that the server does not report cannot be seen, and stays", async (t) => {
-    const pool = db.pool(t, { poolSize: 1 });
-    await pool.query("SELECT set_config('work_mem', '7MB', false)");
-    assert.equal(await pool.value('SHOW work_mem'), '7MB');
-    // The next reset undoes it.
-    await pool.query("SET lock_timeout = '1s'");
-    assert.equal(await pool.value('SHOW work_mem'), '4MB');
-  });
-
   test("reset 'changes': two callers change one setting all the time, and a third never sees it", async (t) => {
     const pool = db.pool(t, { poolSize: 2 });
     const own = (/** @type {string} */ value) => async () => {

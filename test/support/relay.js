@@ -54,4 +54,23 @@ async function relayTo(t, { host, port }, change = (piece) => piece) {
 const SSL_REQUEST = '\0\0\0\x08\x04\xd2\x16\x2f';
 const CANCEL_REQUEST = '\0\0\0\x10\x04\xd2\x16\x2e';
 
-module.exports = { CANCEL_REQUEST, SSL_REQUEST, relayTo };
+/**
+ * The messages that a client has sent on a connection without TLS, from its login on: each by its type, with its body.
+ * @param {string} conversation
+ */
+function messagesIn(conversation) {
+  const bytes = Buffer.from(conversation, 'latin1');
+  let at = conversation.startsWith(SSL_REQUEST) ? SSL_REQUEST.length : 0;
+  // The message of the startup has no type.
+  at += bytes.readInt32BE(at);
+  /** @type {{ type: string, body: string }[]} */
+  const messages = [];
+  while (at < bytes.length) {
+    const end = at + 1 + bytes.readInt32BE(at + 1);
+    messages.push({ type: conversation[at], body: conversation.slice(at + 5, end) });
+    at = end;
+  }
+  return messages;
+}
+
+module.exports = { CANCEL_REQUEST, SSL_REQUEST, messagesIn, relayTo };
