@@ -291,7 +291,10 @@ export interface PoolOptions {
   logParameters?: boolean;
 }
 
-/** What the server accepts as a parameter; docs/types.md says how each value is sent. */
+/**
+ * What the server accepts as a parameter; docs/types.md says how each value is sent. A Map is its entries by name, a Set an array, an
+ * ArrayBuffer or a view of one is bytea. What holds something that cannot be sent (a Promise, a WeakMap) is refused by its name.
+ */
 export type Parameter = unknown;
 
 /** A column of a result. */
