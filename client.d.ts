@@ -272,7 +272,10 @@ export interface PoolOptions {
    * The name that the server shows; a connection that watches a node adds ` monitor`. Default: `'hyperiondb-client'`.
    */
   applicationName?: string;
-  /** Session settings, which are sent at startup: `{ work_mem: '64MB' }`. Default: `{}`. */
+  /**
+   * Session settings, which are sent at startup: `{ work_mem: '64MB' }`. What would be ignored (`client_encoding`,
+   * `application_name`) or would break the client is refused by name. Default: `{}`.
+   */
   options?: Readonly<Record<string, string | number | boolean>>;
   /**
    * How values arrive and are sent: `{ int8, numeric, date, json, parsers, serializers }`. By default int8 is a
