@@ -331,7 +331,10 @@ export interface QueryOptions {
   timeoutMs?: number;
   /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
@@ -403,7 +406,10 @@ export interface StreamOptions {
   timeoutMs?: number;
   /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
@@ -437,7 +443,10 @@ export interface BatchOptions {
   timeoutMs?: number;
   /** For the whole batch: what has not ended when it fires is cancelled on the server. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
