@@ -272,7 +272,10 @@ export interface PoolOptions {
    * The name that the server shows; a connection that watches a node adds ` monitor`. Default: `'hyperiondb-client'`.
    */
   applicationName?: string;
-  /** Session settings, which are sent at startup: `{ work_mem: '64MB' }`. Default: `{}`. */
+  /**
+   * Session settings, which are sent at startup: `{ work_mem: '64MB' }`. What would be ignored (`client_encoding`,
+   * `application_name`) or would break the client is refused by name. Default: `{}`.
+   */
   options?: Readonly<Record<string, string | number | boolean>>;
   /**
    * How values arrive and are sent: `{ int8, numeric, date, json, parsers, serializers }`. By default int8 is a
@@ -291,7 +294,10 @@ export interface PoolOptions {
   logParameters?: boolean;
 }
 
-/** What the server accepts as a parameter; docs/types.md says how each value is sent. */
+/**
+ * What the server accepts as a parameter; docs/types.md says how each value is sent. A Map is its entries by name, a Set an array, an
+ * ArrayBuffer or a view of one is bytea. What holds something that cannot be sent (a Promise, a WeakMap) is refused by its name.
+ */
 export type Parameter = unknown;
 
 /** A column of a result. */
@@ -325,7 +331,10 @@ export interface QueryOptions {
   timeoutMs?: number;
   /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
@@ -397,7 +406,10 @@ export interface StreamOptions {
   timeoutMs?: number;
   /** When it fires the statement is cancelled on the server: {@link AbortError}. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';
@@ -431,7 +443,10 @@ export interface BatchOptions {
   timeoutMs?: number;
   /** For the whole batch: what has not ended when it fires is cancelled on the server. Default: none. */
   signal?: AbortSignal;
-  /** The caller's promise that nothing is changed: what loses its connection may run again. Default: `false`. */
+  /**
+   * The caller's promise that nothing is changed: what loses its connection may run again. Within a transaction it
+   * changes nothing, because no statement of one runs again alone. Default: `false`.
+   */
   readOnly?: boolean;
   /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
   rowMode?: 'object' | 'array';

@@ -8,7 +8,8 @@
 
 const { isDate } = require('node:util').types;
 const { ParameterError } = require('../errors.js');
-const { Json, Structure } = require('../values/params.js');
+const { Json, SetElements, Structure } = require('../values/params.js');
+const { View } = require('../values/views.js');
 const { WORDS } = require('./numbers.js');
 
 const CAPACITY = 1 << 20;
@@ -16,7 +17,7 @@ const HEAD_BYTES = WORDS.FRAME * 4;
 const ITEM_HEAD_BYTES = WORDS.ITEM * 4;
 /** Strings up to this length are copied byte by byte while they are ASCII, which is faster than a call into the runtime. */
 const SHORT = 48;
-/** The kinds of parameters; the numbers are a contract with src/codec/encode/param.rs. */
+/** The kinds of parameters; the numbers are a contract with src/codec/encode/param.rs. Those of a View are in lib/values/views.js. */
 const TAG = {
   NULL: 0,
   FALSE: 1,
@@ -31,6 +32,8 @@ const TAG = {
   JSON: 10,
   ARRAY: 11,
   OBJECT: 12,
+  MAP: 13,
+  SET: 14,
 };
 
 const MIN_I64 = -(2n ** 63n);
@@ -321,7 +324,7 @@ class FrameWriter {
    */
   object(value, number) {
     if (Array.isArray(value)) {
-      this.array(value, number);
+      this.array(TAG.ARRAY, value, number);
     } else if (value instanceof Json) {
       this.string(TAG.JSON, value.text, number);
     } else if (value instanceof Structure) {
@@ -330,17 +333,22 @@ class FrameWriter {
       this.tag(TAG.DATE, 0);
       this.f64[this.at >> 3] = Date.prototype.getTime.call(value);
       this.at += 8;
+    } else if (value instanceof SetElements) {
+      this.array(TAG.SET, value.elements, number);
+    } else if (value instanceof View) {
+      this.bytes(value.tag, value.bytes);
     } else {
-      this.bytes(/** @type {Uint8Array} */ (value));
+      this.bytes(TAG.BYTES, /** @type {Uint8Array} */ (value));
     }
   }
 
   /**
+   * @param {number} tag
    * @param {unknown[]} values
    * @param {number} number
    */
-  array(values, number) {
-    this.tag(TAG.ARRAY, values.length);
+  array(tag, values, number) {
+    this.tag(tag, values.length);
     for (let i = 0; i < values.length; i++) this.value(values[i], number);
   }
 
@@ -349,8 +357,8 @@ class FrameWriter {
    * @param {Structure} structure
    * @param {number} number
    */
-  structure({ json, members }, number) {
-    this.tag(TAG.OBJECT, members.length);
+  structure({ json, members, isMap }, number) {
+    this.tag(isMap ? TAG.MAP : TAG.OBJECT, members.length);
     this.value(json, number);
     for (let i = 0; i < members.length; i++) {
       this.string(TAG.STRING, members[i][0], number);
@@ -358,9 +366,12 @@ class FrameWriter {
     }
   }
 
-  /** @param {Uint8Array} bytes */
-  bytes(bytes) {
-    this.tag(TAG.BYTES, bytes.length);
+  /**
+   * @param {number} tag
+   * @param {Uint8Array} bytes
+   */
+  bytes(tag, bytes) {
+    this.tag(tag, bytes.length);
     this.reserve(bytes.length);
     this.buffer.set(bytes, this.at);
     this.at = (this.at + bytes.length + 7) & ~7;

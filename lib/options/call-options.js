@@ -38,6 +38,7 @@ const readOnly = {
   value: false,
   check: boolean,
   text: "the caller's promise that nothing is changed: what loses its connection may run again",
+  more: 'Within a transaction it changes nothing, because no statement of one runs again alone.',
 };
 
 /** @type {Row} */

@@ -68,9 +68,12 @@ const oldVersion = (value) => /^TLSv1(\.1)?$/i.test(value);
 /** @param {string} value */
 const spelled = (value) => value.replace(/^tlsv/i, 'TLSv');
 
+/** Whether it is a name of UTF-8; `auto` is libpq's word for the encoding of the program. @param {string} value */
+const isUtf8 = (value) => ['utf8', 'unicode', 'auto'].includes(value.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));
+
 /** @param {string} value @param {string} name */
 function encoding(value, name) {
-  if (['utf8', 'unicode', 'auto'].includes(value.toLowerCase().replaceAll(/[^a-z0-9]/g, ''))) return undefined;
+  if (isUtf8(value)) return undefined;
   throw new OptionError(`${name} must be UTF8: strings in JavaScript are Unicode`);
 }
 
@@ -210,6 +213,7 @@ module.exports = {
   SSL_MODES,
   integer,
   isKeyword,
+  isUtf8,
   optionsOf,
   unknownKeyword,
 };

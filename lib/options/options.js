@@ -15,6 +15,7 @@ const { passwordsFromFile } = require('./pgpass.js');
 const { KEEP_ALIVE, POOL } = require('./pool-rows.js');
 const { readService } = require('./service.js');
 const { environmentSettings } = require('./session-env.js');
+const { allowedSettings, refuseStartupSettings } = require('./session-settings.js');
 const { resolveTls } = require('./tls-options.js');
 
 /**
@@ -123,8 +124,11 @@ function parseOptions(given = {}, env = process.env) {
       `${said.get('channelBinding')?.name ?? 'channelBinding'}: 'require' needs TLS, but ssl is disabled`,
     );
   }
-  options.startupOptions = string(said.get('startupOptions')?.name ?? '', said.get('startupOptions')?.value ?? '');
-  options.options = { ...environmentSettings(env, Object.keys(options.options)), ...options.options };
+  const { value: startup, name: startupName } = said.get('startupOptions') ?? { value: '', name: '' };
+  options.startupOptions = string(startupName, startup);
+  refuseStartupSettings(startup, startupName, /** @type {any} */ (options));
+  const settings = allowedSettings(options.options, /** @type {any} */ (options));
+  options.options = { ...environmentSettings(env, Object.keys(settings)), ...settings };
   delete options.port;
   return Object.freeze(options);
 }

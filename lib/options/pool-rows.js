@@ -6,23 +6,21 @@
 
 const { DEFAULT_TYPES } = require('../values/types.js');
 const { parseConninfo } = require('./conninfo.js');
-const { OptionError } = require('../errors.js');
 const { port } = require('./hosts.js');
 const { CHANNEL_BINDINGS, LOAD_BALANCING, MODES } = require('./keywords.js');
 const { requireAuth } = require('./require-auth.js');
+const { settingsOf } = require('./session-settings.js');
 const {
   boolean,
   choice,
   count,
   filled,
   fn,
-  kindOf,
   later,
   members,
   ms,
   nonEmpty,
   oneOf,
-  plainObject,
   string,
   text,
 } = require('./validate.js');
@@ -116,22 +114,6 @@ function reset(value) {
 
 /** @param {unknown} value */
 const password = (value) => (typeof value === 'function' ? value : string('password', value));
-
-/** @param {unknown} value */
-function sessionOptions(value) {
-  /** @type {Record<string, string>} */
-  const checked = {};
-  for (const [name, setting] of Object.entries(plainObject('options', value))) {
-    if (!/^[A-Za-z_][A-Za-z0-9_$.]*$/.test(name)) {
-      throw new OptionError(`options: '${name}' is not the name of a setting`);
-    }
-    if (!['string', 'number', 'boolean'].includes(typeof setting)) {
-      throw new OptionError(`options.${name} must be a string, number or boolean, not ${kindOf(setting)}`);
-    }
-    checked[name] = string(`options.${name}`, String(setting));
-  }
-  return checked;
-}
 
 /** @type {Rows} */
 const POOL = {
@@ -321,8 +303,10 @@ const POOL = {
     type: 'Readonly<Record<string, string | number | boolean>>',
     value: {},
     preset: '`{}`',
-    check: sessionOptions,
+    check: settingsOf,
     text: "session settings, which are sent at startup: `{ work_mem: '64MB' }`",
+    link: '[session settings](#session-settings)',
+    more: 'What would be ignored (`client_encoding`, `application_name`) or would break the client is refused by name.',
   },
   types: {
     type: 'TypeChoices',

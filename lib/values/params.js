@@ -1,11 +1,13 @@
 'use strict';
 
 // Normalizes parameters before they are written: checks them, and runs all code of the user (toJSON, getters). The result has only
-// numbers, strings, booleans, BigInts, nulls, Dates, byte arrays, Json, Structure, and arrays of these.
+// numbers, strings, booleans, BigInts, nulls, Dates, Uint8Arrays, View, Json, Structure, SetElements, and arrays of these.
 
 // Not instanceof: values of another realm (vm, test runners) have classes of their own.
-const { isBoxedPrimitive, isDate, isUint8Array } = require('node:util').types;
+const { isBoxedPrimitive, isDate } = require('node:util').types;
 const { ParameterError } = require('../errors.js');
+const { NoJsonError, contentsOf, entriesOf, exactJson, leavesOut, nameOf } = require('./exact-json.js');
+const { isMemory, memoryOf } = require('./views.js');
 
 /** An object as the JSON text that is sent for it. */
 class Json {
@@ -16,17 +18,27 @@ class Json {
 }
 
 /**
- * An object by its members, for a composite, a range or an hstore. Only the core knows the type of the parameter, so the JSON is sent
- * beside the members, until a statement is known to need only the JSON.
+ * An object or a Map by its members, for a composite, a range or an hstore. Only the core knows the type of the parameter, so the JSON
+ * is sent beside the members, until a statement is known to need only the JSON.
  */
 class Structure {
   /**
-   * @param {Json | null} json null: it has none, or needs none
+   * @param {Json | null} json null: the core makes it of the members, or refuses it
    * @param {[key: string, value: unknown][]} members
+   * @param {boolean} isMap
    */
-  constructor(json, members) {
+  constructor(json, members, isMap) {
     this.json = json;
     this.members = members;
+    this.isMap = isMap;
+  }
+}
+
+/** The elements of a Set, which is sent as an array. */
+class SetElements {
+  /** @param {unknown[]} elements */
+  constructor(elements) {
+    this.elements = elements;
   }
 }
 
@@ -36,87 +48,108 @@ const DEEPEST = 64;
 /** Thrown for an object that cannot be sent by its members. */
 const NO_STRUCTURE = Symbol('no structure');
 
+/** @param {any} value */
+const hasToJson = (value) => typeof value.toJSON === 'function';
+
 /**
- * Normalizes a member, or an element of one.
- * @param {any} value
- * @param {number} depth
- * @returns {unknown}
+ * The JSON of an object; null: its toJSON has returned nothing.
+ * @param {object} value
  */
-function memberOf(value, depth) {
-  if (typeof value === 'string' && !value.isWellFormed()) throw NO_STRUCTURE;
-  if (typeof value === 'function' || typeof value === 'symbol') throw NO_STRUCTURE;
-  if (typeof value !== 'object' || value === null || isDate(value) || isUint8Array(value)) return value;
-  if (depth === DEEPEST) throw NO_STRUCTURE;
-  if (Array.isArray(value)) return Array.from(value, (element) => memberOf(element, depth + 1));
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return Array.from(/** @type {any} */ (value));
-  if (typeof value.toJSON === 'function' || isBoxedPrimitive(value)) {
-    const text = JSON.stringify(value);
-    return text === undefined ? null : new Json(text.toWellFormed());
+function jsonOf(value) {
+  /** @type {string | undefined} */
+  let text;
+  let isExact = false;
+  try {
+    text = JSON.stringify(value);
+    isExact = text === undefined || !leavesOut(text, value);
+  } catch {
+    // It has a BigInt, which exactJson can write; or it fails there, too.
   }
-  return new Structure(null, membersOf(value, depth));
+  if (!isExact) text = exactJson(value);
+  return text === undefined ? null : new Json(text.toWellFormed());
 }
 
 /**
- * The members of an object that its JSON has, too.
- * @param {Record<string, unknown>} object
+ * Normalizes a member, or an element of one.
+ * @param {any} value
+ * @param {number} number of the parameter
+ * @param {number} depth
+ * @returns {unknown}
+ */
+function memberOf(value, number, depth) {
+  if (typeof value === 'string' && !value.isWellFormed()) throw NO_STRUCTURE;
+  if (typeof value === 'function' || typeof value === 'symbol') throw NO_STRUCTURE;
+  if (typeof value !== 'object' || value === null || isDate(value)) return value;
+  if (isMemory(value)) return memoryOf(value, number);
+  if (depth === DEEPEST) throw NO_STRUCTURE;
+  if (Array.isArray(value)) return Array.from(value, (element) => memberOf(element, number, depth + 1));
+  if (hasToJson(value) || isBoxedPrimitive(value)) return jsonOf(value);
+  const contents = contentsOf(value);
+  if (contents === 'hidden') throw new NoJsonError(`${nameOf(value)} has no JSON`);
+  if (contents !== 'Set') return structureOf(value, null, number, depth);
+  return new SetElements(Array.from(value, (element) => memberOf(element, number, depth + 1)));
+}
+
+/**
+ * An object or a Map by the members that its JSON has, too.
+ * @param {any} object
+ * @param {Json | null} json
+ * @param {number} number of the parameter
  * @param {number} depth
  */
-function membersOf(object, depth) {
+function structureOf(object, json, number, depth) {
+  const isMap = contentsOf(object) === 'Map';
   /** @type {[string, unknown][]} */
   const members = [];
-  for (const key of Object.keys(object)) {
-    const value = object[key];
+  for (const [key, value] of isMap ? entriesOf(object) : Object.entries(object)) {
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol') continue;
     if (!key.isWellFormed()) throw NO_STRUCTURE;
-    members.push([key, memberOf(value, depth + 1)]);
+    members.push([key, memberOf(value, number, depth + 1)]);
   }
-  return members;
+  return new Structure(json, members, isMap);
 }
 
 /**
  * @param {unknown} cause
  * @param {number} number
+ * @param {string} [what] cannot be sent
  */
-function unsendable(cause, number) {
+function unsendable(cause, number, what = 'object') {
+  if (cause instanceof ParameterError) return cause;
   const why = cause instanceof Error ? cause.message.split('\n')[0] : 'JSON.stringify failed';
-  return new ParameterError(`parameter $${number}: object cannot be sent as JSON: ${why}`, { cause });
+  const how = what === 'object' ? ' as JSON' : '';
+  return new ParameterError(`parameter $${number}: ${what} cannot be sent${how}: ${why}`, { cause });
 }
 
 /**
- * The object by its members, beside its JSON; the JSON alone if the members cannot be sent.
- * @param {Record<string, unknown>} value
- * @param {Json | null} json
- * @param {number} number
- */
-function toStructure(value, json, number) {
-  try {
-    return new Structure(json, membersOf(value, 0));
-  } catch (error) {
-    if (error === NO_STRUCTURE) return json;
-    throw unsendable(error, number);
-  }
-}
-
-/**
+ * An object by its members, beside its JSON; the JSON alone if the members cannot be sent or are not wanted.
  * @param {any} value
  * @param {number} number of the parameter, for the error
  * @param {boolean} withMembers whether the type of the parameter may take members
  */
 function toJson(value, number, withMembers) {
-  let text;
+  const isOwnJson = hasToJson(value);
+  const contents = isOwnJson ? null : contentsOf(value);
+  if (contents === 'hidden') throw new ParameterError(`parameter $${number}: ${nameOf(value)} cannot be sent`);
+  const what = contents === 'Map' ? 'Map' : 'object';
+  let json = null;
+  let failure;
   try {
-    text = JSON.stringify(value);
-  } catch (cause) {
-    // A BigInt has no JSON in JavaScript. The core writes its digits.
-    const structure = typeof value.toJSON === 'function' ? null : toStructure(value, null, number);
-    if (structure === null) throw unsendable(cause, number);
-    return structure;
+    json = contents === 'Map' ? new Json(String(exactJson(value))) : jsonOf(value);
+  } catch (error) {
+    // Memory may be a member of a composite: the core, which knows the type, refuses what is none.
+    if (!(error instanceof NoJsonError && error.isMemory) || isOwnJson) throw unsendable(error, number, what);
+    failure = error;
   }
-  // toJSON may return undefined.
-  if (text === undefined) return null;
-  const json = new Json(text.toWellFormed());
-  const isPlain = withMembers && typeof value.toJSON !== 'function' && !isBoxedPrimitive(value);
-  return isPlain ? toStructure(value, json, number) : json;
+  // A Map has its members in any case, and so its name in an error of the core.
+  const needsMembers = withMembers || failure !== undefined || contents === 'Map';
+  if (!needsMembers || isOwnJson || isBoxedPrimitive(value)) return json;
+  try {
+    return structureOf(value, json, number, 0);
+  } catch (error) {
+    if (error === NO_STRUCTURE && failure === undefined) return json;
+    throw unsendable(error === NO_STRUCTURE ? failure : error, number, what);
+  }
 }
 
 /**
@@ -129,13 +162,17 @@ function toJson(value, number, withMembers) {
  */
 function normalizeOne(value, number, withMembers, depth = 0) {
   if (typeof value !== 'object' || value === null) return value;
-  if (isDate(value) || isUint8Array(value)) return value;
-  if (Array.isArray(value)) {
-    if (depth === DEEPEST) throw new ParameterError(`parameter $${number}: arrays nest deeper than ${DEEPEST} levels`);
-    return Array.from(value, (element) => normalizeOne(element, number, withMembers, depth + 1));
-  }
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return Array.from(/** @type {any} */ (value));
-  return toJson(value, number, withMembers);
+  // Most are plain objects, which need no further look.
+  if (Object.getPrototypeOf(value) === Object.prototype) return toJson(value, number, withMembers);
+  if (isDate(value)) return value;
+  if (isMemory(value)) return memoryOf(value, number);
+  const isArray = Array.isArray(value);
+  if (!isArray && (hasToJson(value) || contentsOf(value) !== 'Set')) return toJson(value, number, withMembers);
+  if (depth === DEEPEST) throw new ParameterError(`parameter $${number}: arrays nest deeper than ${DEEPEST} levels`);
+  const elements = Array.from(/** @type {Iterable<unknown>} */ (value), (element) =>
+    normalizeOne(element, number, withMembers, depth + 1),
+  );
+  return isArray ? elements : new SetElements(elements);
 }
 
 /**
@@ -167,4 +204,4 @@ function normalize(params, takesStructure) {
   return list;
 }
 
-module.exports = { Json, Structure, listOf, normalize, normalizeOne };
+module.exports = { Json, SetElements, Structure, listOf, normalize, normalizeOne };

@@ -6,8 +6,10 @@
 // that it needs. The core knows a parser by a number. A serializer makes the text that is sent for a parameter of a type. For that,
 // JavaScript must know the types of a statement's parameters, and asks the core for them once (lib/core/statement-runner.js).
 
+const { isMap, isSet } = require('node:util').types;
 const { OptionError, ParameterError } = require('../errors.js');
 const { oneOf, plainObject, refuseUnknown } = require('../options/validate.js');
+const { contentsOf } = require('./exact-json.js');
 
 /** The first of each is the default. */
 const CHOICES = {
@@ -76,6 +78,9 @@ function functions(name, given, inherited) {
   return all;
 }
 
+/** Whether the elements of a value are those of an array. @param {unknown} value */
+const isList = (value) => Array.isArray(value) || isSet(value);
+
 /** How the values of a pool, or of one statement, are returned and sent. Immutable. */
 class Types {
   /**
@@ -130,8 +135,8 @@ class Types {
       const element = this.serializer(of);
       if (element === null) return null;
       /** @param {any} value @returns {unknown} */
-      const each = (value) => (Array.isArray(value) ? value.map(each) : value == null ? value : element(value));
-      return (value) => (Array.isArray(value) ? each(value) : value);
+      const each = (value) => (isList(value) ? Array.from(value, each) : value == null ? value : element(value));
+      return (value) => (isList(value) ? each(value) : value);
     }
     const members = (fields ?? []).flatMap((field) => {
       const member = this.serializer(field.type);
@@ -140,7 +145,12 @@ class Types {
     if (members.length === 0) return null;
     return (value) => {
       if (typeof value !== 'object' || Array.isArray(value)) return value;
-      const copy = Object.assign(Object.create(null), value);
+      /** @type {[any, unknown][] | null} */
+      const given = isMap(value) ? Array.from(value) : contentsOf(value) === null ? Object.entries(value) : null;
+      // What has no members by name is refused where it is written.
+      if (given === null || given.some(([key]) => typeof key !== 'string')) return value;
+      const copy = Object.create(null);
+      for (const [key, member] of given) copy[key] = member;
       for (const { name, member } of members) if (copy[name] != null) copy[name] = member(copy[name]);
       return copy;
     };

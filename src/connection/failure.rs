@@ -35,10 +35,10 @@ impl HostFailure {
     /// roles and databases.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            // Classes 28 (password, authorization) and 3D (no such database); 22 and 42: the server does not know or
-            // accept a setting in `options`.
+            // Classes 28 (password, authorization) and 3D (no such database); 22, 42 and 55P02: the server does not know or
+            // accept a setting in `options`, or sessions cannot change it.
             Self::Refused(error) if error.is_about_startup() => true,
-            Self::Refused(error) => ["28", "3D", "22", "42"].iter().any(|class| error.code.starts_with(class)),
+            Self::Refused(error) => ["28", "3D", "22", "42", "55P02"].iter().any(|class| error.code.starts_with(class)),
             Self::Password(_) => true,
             _ => false,
         }

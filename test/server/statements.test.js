@@ -95,7 +95,7 @@ describe('parameters of query()', () => {
           },
         },
       ]),
-      pool.query('SELECT $1::jsonb AS v', [{ deep: { n: Symbol('s'), m: [() => {}], n2: 1n } }]),
+      pool.query('SELECT $1::jsonb AS v', [{ deep: { n: new WeakMap(), n2: 1n } }]),
       pool.query('SELECT $1::int4 AS v', [2]),
     ]);
     assert.deepStrictEqual(ended[0].value, [{ v: 1 }]);

@@ -275,9 +275,10 @@ describe('parameters of each type', () => {
   });
 
   test("the session's DateStyle, TimeZone and bytea_output do not change a value", async (t) => {
+    await db.sql(`ALTER ROLE ${db.cluster.user} SET DateStyle = 'SQL, DMY'`);
+    t.after(() => db.sql(`ALTER ROLE ${db.cluster.user} RESET DateStyle`));
     const pool = db.pool(t, {
       options: {
-        DateStyle: 'SQL, DMY',
         TimeZone: 'Asia/Kolkata',
         bytea_output: 'escape',
         IntervalStyle: 'iso_8601',

@@ -2,7 +2,7 @@
 
 // Writes the rows of a load, or its ready data, into pieces for the core.
 
-const { isUint8Array } = require('node:util').types;
+const { isMap, isSet, isUint8Array } = require('node:util').types;
 const { FrameWriter } = require('../../core/frame-writer.js');
 const { OP } = require('../../core/numbers.js');
 const { ParameterError } = require('../../errors.js');
@@ -116,6 +116,10 @@ class RowWriter {
     if (typeof row !== 'object' || row === null || isUint8Array(row)) {
       const kind = row === null ? 'null' : isUint8Array(row) ? 'a Buffer' : `a ${typeof row}`;
       throw invalidRow(number, `is ${kind}: a row is an array or an object`);
+    }
+    // Their properties (`size`) are no columns.
+    if (Object.getPrototypeOf(row) !== Object.prototype && (isMap(row) || isSet(row))) {
+      throw invalidRow(number, `is a ${isMap(row) ? 'Map' : 'Set'}: a row is an array or an object`);
     }
     if (this.takesAny) return;
     // Without chosen columns, a property that is no column is a mistake.

@@ -1,5 +1,7 @@
 //! JavaScript arrays as PostgreSQL's array literals (docs, 8.15.6 Array Input and Output Syntax).
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 use postgres_types::{Kind, Type};
 
@@ -46,46 +48,57 @@ pub(in crate::codec) fn put_array(
     member: &Type,
     out: &mut BytesMut,
 ) -> Result<(), ParamError> {
-    // The elements may be domains over arrays: then an inner array is a value, not a dimension.
     let element = base(member);
     let is_vector = matches!(*element, Type::INT2_VECTOR | Type::OID_VECTOR);
-    let of_arrays = matches!(element.kind(), Kind::Array(_)) && !is_vector;
-    if items.is_empty() || (!of_arrays && items.iter().all(is_hollow)) {
+    let literal = Literal {
+        ty: to.ty,
+        member: to.with(member),
+        delimiter: to.catalog.delimiter(member),
+        of_arrays: matches!(element.kind(), Kind::Array(_)) && !is_vector,
+        of_bytes: *element == Type::BYTEA,
+    };
+    if items.iter().all(|item| literal.is_hollow(item)) {
         out.put_slice(b"{}");
         return Ok(());
     }
     let mut dimensions = Vec::new();
-    let mut level = Some(items);
-    while let Some(items) = level {
-        if dimensions.len() == MAX_DIMENSIONS {
-            return Err(ParamError::TooDeep { ty: type_name(to.ty) });
-        }
-        dimensions.push(items.len());
-        level = match items.first() {
-            Some(Param::Array(inner)) if !of_arrays => Some(inner),
-            _ => None,
-        };
-    }
-    Literal { ty: to.ty, member: to.with(member), delimiter: to.catalog.delimiter(member), of_arrays }.put(
-        items,
-        &dimensions,
-        out,
-    )
-}
-
-/// An array with no element at any depth.
-fn is_hollow(item: &Param<'_>) -> bool {
-    matches!(item, Param::Array(items) if items.iter().all(is_hollow))
+    literal.measure(items, &mut dimensions)?;
+    literal.put(items, &dimensions, out)
 }
 
 struct Literal<'a> {
     ty: &'a Type,
     member: Target<'a>,
     delimiter: u8,
+    /// The elements are domains over arrays: an inner array is a value, not a dimension.
     of_arrays: bool,
+    /// The elements are bytea: memory is a value, not a dimension.
+    of_bytes: bool,
 }
 
 impl Literal<'_> {
+    /// The elements of an item that is a dimension of the array; None: it is a value.
+    fn nested<'p, 'a>(&self, item: &'p Param<'a>) -> Option<Cow<'p, [Param<'a>]>> {
+        if self.of_arrays || (self.of_bytes && matches!(item, Param::View(_))) { None } else { item.elements() }
+    }
+
+    /// Whether the item is a dimension with no element at any depth.
+    fn is_hollow(&self, item: &Param<'_>) -> bool {
+        self.nested(item).is_some_and(|items| items.iter().all(|item| self.is_hollow(item)))
+    }
+
+    /// Finds the lengths of the dimensions, by the first item of each.
+    fn measure(&self, items: &[Param<'_>], dimensions: &mut Vec<usize>) -> Result<(), ParamError> {
+        if dimensions.len() == MAX_DIMENSIONS {
+            return Err(ParamError::TooDeep { ty: type_name(self.ty) });
+        }
+        dimensions.push(items.len());
+        match items.first().and_then(|item| self.nested(item)) {
+            Some(items) => self.measure(&items, dimensions),
+            None => Ok(()),
+        }
+    }
+
     fn put(&self, items: &[Param<'_>], dimensions: &[usize], out: &mut BytesMut) -> Result<(), ParamError> {
         let Some((&len, inner)) = dimensions.split_first() else {
             return Err(self.ragged());
@@ -98,11 +111,11 @@ impl Literal<'_> {
             if index > 0 {
                 out.put_u8(self.delimiter);
             }
-            match item {
-                Param::Array(items) if !self.of_arrays => self.put(items, inner, out)?,
-                _ if !inner.is_empty() => return Err(self.ragged()),
-                Param::Null => out.put_slice(b"NULL"),
-                _ => self.put_element(item, out)?,
+            match self.nested(item) {
+                Some(items) => self.put(&items, inner, out)?,
+                None if !inner.is_empty() => return Err(self.ragged()),
+                None if matches!(item, Param::Null) => out.put_slice(b"NULL"),
+                None => self.put_element(item, out)?,
             }
         }
         out.put_u8(b'}');

@@ -38,8 +38,10 @@ fn put_value(item: &Param<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Para
         },
         Param::Json(text) => out.put_slice(text.as_bytes()),
         Param::Object(object) => put_object(object, ty, out)?,
-        Param::Array(items) => put_array(items, ty, out)?,
-        Param::Bytes(_) => return Err(item.cannot_send(ty)),
+        Param::Array(_) | Param::Set(_) | Param::View(_) | Param::Bytes(_) => match item.elements() {
+            Some(items) => put_array(&items, ty, out)?,
+            None => return Err(item.cannot_send(ty)),
+        },
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! - `param`: what JavaScript wrote
 //! - `write`: writes a parameter as its type on the server needs it
 //! - `array`, `json`, `structure`: parameters that are made of others
+//! - `view`: memory, as bytes or as numbers
 //! - `date`: Dates as text
 //! - `copy`: the rows of a load
 
@@ -12,4 +13,5 @@ pub(in crate::codec) mod date;
 pub(in crate::codec) mod json;
 pub(in crate::codec) mod param;
 pub(in crate::codec) mod structure;
+pub(in crate::codec) mod view;
 pub(in crate::codec) mod write;

@@ -2,11 +2,13 @@
 
 use crate::codec::error::ParamError;
 use crate::codec::types::type_name;
+use std::borrow::Cow;
 use std::fmt;
 
 use postgres_types::Type;
 
 use crate::codec::catalog::Catalog;
+use crate::codec::encode::view::{Element, View, ViewKind};
 
 /// How deep arrays may nest: more than the six dimensions of PostgreSQL, because they may be JSON, and not too deep for the
 /// stack.
@@ -26,11 +28,13 @@ pub(crate) enum Param<'a> {
     /// A BigInt.
     BigInt(i64),
     /// The digits of a BigInt that no i64 holds.
-    BigIntText(&'a str),
+    BigIntText(Cow<'a, str>),
     /// A string.
     String(&'a str),
     /// A Buffer or `Uint8Array`.
     Bytes(&'a [u8]),
+    /// Other memory: bytes, or a list of numbers.
+    View(View<'a>),
     /// The time value of a Date: milliseconds since 1970, NaN when invalid.
     Date(f64),
     /// An object, as JSON text.
@@ -39,11 +43,29 @@ pub(crate) enum Param<'a> {
     Object(Box<ObjectMembers<'a>>),
     /// An array.
     Array(Vec<Param<'a>>),
+    /// A Set: the array of its elements, but an error calls it by its name.
+    Set(Vec<Param<'a>>),
 }
 
-/// An object by its members.
+impl From<Element> for Param<'_> {
+    fn from(element: Element) -> Self {
+        match element {
+            Element::Int(value) => Self::Int(value),
+            Element::Number(value) => Self::Number(value),
+            Element::BigInt(value) => Self::BigInt(value),
+            Element::BigUint(value) => match i64::try_from(value) {
+                Ok(value) => Self::BigInt(value),
+                Err(_) => Self::BigIntText(value.to_string().into()),
+            },
+        }
+    }
+}
+
+/// An object or a Map by its members.
 #[derive(Clone, PartialEq)]
 pub(crate) struct ObjectMembers<'a> {
+    /// What JavaScript calls it.
+    pub(crate) name: &'static str,
     /// The object as JSON text; None: it is made from the members.
     pub(crate) json: Option<&'a str>,
     pub(crate) members: Vec<(&'a str, Param<'a>)>,
@@ -127,7 +149,7 @@ impl<'a> ParamReader<'a> {
     }
 
     /// Its JSON text or nothing, then the members: a key and a value each.
-    fn object(&mut self, count: usize, depth: usize) -> Result<Param<'a>, ParamError> {
+    fn object(&mut self, name: &'static str, count: usize, depth: usize) -> Result<Param<'a>, ParamError> {
         let json = match self.item(depth)? {
             Param::Json(text) => Some(text),
             Param::Null => None,
@@ -143,7 +165,7 @@ impl<'a> ParamReader<'a> {
             };
             members.push((key, self.item(depth)?));
         }
-        Ok(Param::Object(Box::new(ObjectMembers { json, members })))
+        Ok(Param::Object(Box::new(ObjectMembers { name, json, members })))
     }
 
     fn item(&mut self, depth: usize) -> Result<Param<'a>, ParamError> {
@@ -163,21 +185,23 @@ impl<'a> ParamReader<'a> {
                 if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
                     return Err(ParamError::Malformed("a BigInt that is no number"));
                 }
-                Param::BigIntText(text)
+                Param::BigIntText(text.into())
             }
             7 => Param::String(self.text(size)?),
             8 => Param::Bytes(self.take(size)?),
             9 => Param::Date(f64::from_le_bytes(self.word()?)),
             10 => Param::Json(self.text(size)?),
-            11 if depth == MAX_DEPTH => {
-                return Err(ParamError::Malformed("arrays nested too deep"));
+            11..=14 if depth == MAX_DEPTH => {
+                return Err(ParamError::Malformed("arrays or objects nested too deep"));
             }
             11 => Param::Array(self.list(size, depth + 1)?),
-            12 if depth == MAX_DEPTH => {
-                return Err(ParamError::Malformed("objects nested too deep"));
-            }
-            12 => self.object(size, depth + 1)?,
-            _ => return Err(ParamError::Malformed("an unknown tag")),
+            12 => self.object("object", size, depth + 1)?,
+            13 => self.object("Map", size, depth + 1)?,
+            14 => Param::Set(self.list(size, depth + 1)?),
+            tag => match ViewKind::from_tag(tag) {
+                Some(kind) => Param::View(View { bytes: self.take(size)?, kind }),
+                None => return Err(ParamError::Malformed("an unknown tag")),
+            },
         })
     }
 }
@@ -190,7 +214,16 @@ pub(crate) fn read_params(bytes: &[u8], count: usize) -> Result<Vec<Param<'_>>, 
     ParamReader::new(bytes).list(count, 0)
 }
 
-impl Param<'_> {
+impl<'a> Param<'a> {
+    /// The elements of a list; None: it is none.
+    pub(in crate::codec) fn elements(&self) -> Option<Cow<'_, [Param<'a>]>> {
+        match self {
+            Self::Array(items) | Self::Set(items) => Some(Cow::Borrowed(items)),
+            Self::View(view) => view.elements().map(|list| list.into_iter().map(Param::from).collect()),
+            _ => None,
+        }
+    }
+
     /// What JavaScript calls it.
     pub(in crate::codec) fn js_type(&self) -> &'static str {
         match self {
@@ -203,8 +236,11 @@ impl Param<'_> {
             Self::String(_) => "string",
             Self::Bytes(_) => "Buffer",
             Self::Date(_) => "Date",
-            Self::Json(_) | Self::Object(_) => "object",
+            Self::View(view) => view.kind.name(),
+            Self::Json(_) => "object",
+            Self::Object(object) => object.name,
             Self::Array(_) => "array",
+            Self::Set(_) => "Set",
         }
     }
 

@@ -130,7 +130,9 @@ pub(in crate::codec) fn put_hstore(
         out.put_slice(b"=>");
         match value {
             Param::Null => out.put_slice(b"NULL"),
-            Param::Object(_) | Param::Array(_) | Param::Bytes(_) => return Err(value.cannot_send(to.ty)),
+            Param::Object(_) | Param::Array(_) | Param::Set(_) | Param::Bytes(_) | Param::View(_) => {
+                return Err(value.cannot_send(to.ty));
+            }
             value => put_quoted(value, to.with(&Type::TEXT), out)?,
         }
     }

@@ -9,6 +9,7 @@ use postgres_types::{Format, IsNull, Kind, Type};
 use crate::codec::decode::datetime::{DAY_US, EPOCH_DAYS};
 use crate::codec::encode::param::{Param, Target};
 use crate::codec::encode::structure::is_hstore;
+use crate::codec::encode::view::View;
 use crate::codec::encode::{array, json, structure};
 use crate::codec::error::ParamError;
 use crate::codec::float::{put_i64, put_js_number};
@@ -33,7 +34,7 @@ impl Param<'_> {
             Self::Bool(_) => send_as == SendAs::Bool,
             Self::Number(_) | Self::Int(_) => send_as.is_integer() || send_as.is_float(),
             Self::BigInt(_) => send_as.is_integer(),
-            Self::Bytes(_) => send_as == SendAs::Bytea,
+            Self::Bytes(_) | Self::View(_) => send_as == SendAs::Bytea,
             Self::Date(_) => send_as == SendAs::Timestamptz,
             _ => false,
         }
@@ -73,7 +74,7 @@ impl Param<'_> {
         out: &mut BytesMut,
     ) -> Result<(), ParamError> {
         let value = match (self, send_as) {
-            (Self::Bytes(bytes), _) => {
+            (Self::Bytes(bytes) | Self::View(View { bytes, .. }), _) => {
                 out.put_slice(bytes);
                 return Ok(());
             }
@@ -127,7 +128,9 @@ impl Param<'_> {
             Self::Int(_) | Self::Number(_) | Self::BigInt(_) | Self::BigIntText(_) => {
                 self.write_number(ty, send_as, out)?;
             }
-            Self::Bytes(bytes) if send_as == SendAs::Bytea => array::put_hex(bytes, out),
+            Self::Bytes(bytes) | Self::View(View { bytes, .. }) if send_as == SendAs::Bytea => {
+                array::put_hex(bytes, out);
+            }
             Self::Date(ms) => self.write_date(ty, send_as, *ms, out)?,
             Self::Json(text) if send_as.is_json() || send_as.is_text() => put_text(text, out)?,
             Self::Object(object) => match base.kind() {
@@ -137,21 +140,27 @@ impl Param<'_> {
                 _ if is_hstore(base) => structure::put_hstore(&object.members, to, out)?,
                 _ => return Err(self.cannot_send(ty)),
             },
-            Self::Array(items) => match base.kind() {
-                _ if send_as.is_json() => json::put_array(items, ty, out)?,
-                _ if send_as == SendAs::Vector => {
-                    array::put_vector(items, to, base, out)?;
-                }
-                Kind::Array(member) => array::put_array(items, to, member, out)?,
-                Kind::Multirange(subtype) => structure::put_multirange(items, subtype, to, out)?,
-                _ => match to.catalog.range_of(base).map(Type::kind) {
-                    Some(Kind::Range(subtype)) => structure::put_multirange(items, subtype, to, out)?,
-                    _ => return Err(self.cannot_send(ty)),
-                },
-            },
+            Self::Array(_) | Self::Set(_) | Self::View(_) => self.write_list(to, out)?,
             Self::Bytes(_) | Self::Json(_) => return Err(self.cannot_send(ty)),
         }
         Ok(())
+    }
+
+    /// Writes the elements as an array, a vector, a multirange or JSON.
+    fn write_list(&self, to: Target<'_>, out: &mut BytesMut) -> Result<(), ParamError> {
+        let base = base(to.ty);
+        let send_as = SendAs::of(base);
+        let Some(items) = self.elements() else { return Err(self.cannot_send(to.ty)) };
+        match base.kind() {
+            _ if send_as.is_json() => json::put_array(&items, to.ty, out),
+            _ if send_as == SendAs::Vector => array::put_vector(&items, to, base, out),
+            Kind::Array(member) => array::put_array(&items, to, member, out),
+            Kind::Multirange(subtype) => structure::put_multirange(&items, subtype, to, out),
+            _ => match to.catalog.range_of(base).map(Type::kind) {
+                Some(Kind::Range(subtype)) => structure::put_multirange(&items, subtype, to, out),
+                _ => Err(self.cannot_send(to.ty)),
+            },
+        }
     }
 
     fn write_number(&self, ty: &Type, send_as: SendAs, out: &mut BytesMut) -> Result<(), ParamError> {
@@ -177,7 +186,7 @@ impl Param<'_> {
             }
             Self::Int(value) => put_i64(out, value.into()),
             Self::BigInt(value) => put_i64(out, value),
-            Self::BigIntText(digits) => out.put_slice(digits.as_bytes()),
+            Self::BigIntText(ref digits) => out.put_slice(digits.as_bytes()),
             _ => {}
         }
         Ok(())

@@ -57,7 +57,7 @@ fn what_is_binary_reads_back() {
         (&Type::NUMERIC, Number(1e-7), "0.0000001"),
         (&Type::NUMERIC, Number(1e21), "1000000000000000000000"),
         (&Type::NUMERIC, Number(f64::NAN), "NaN"),
-        (&Type::NUMERIC, BigIntText("-99999999999999999999"), "-99999999999999999999"),
+        (&Type::NUMERIC, BigIntText("-99999999999999999999".into()), "-99999999999999999999"),
         (&Type::TIMESTAMPTZ, string("2024-02-29T12:34:56.7Z"), "2024-02-29T12:34:56.700Z"),
         (&Type::TIMESTAMPTZ, string("2024-01-01 00:00:00+05:30"), "2023-12-31T18:30:00.000Z"),
         (&Type::TIMESTAMPTZ, string("1969-12-31T23:59:59.999999-01"), "1970-01-01T00:59:59.999999Z"),

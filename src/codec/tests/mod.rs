@@ -12,6 +12,7 @@ mod params;
 mod properties;
 mod server;
 mod text;
+mod views;
 
 use postgres_types::{Kind, Type};
 

@@ -4,6 +4,7 @@ use postgres_types::{Field, Format, IsNull, Kind, Type};
 use super::{custom, hex, type_named};
 use crate::codec::Param::{self, Array, BigInt, BigIntText, Bool, Bytes, Date, Int, Json, Null, Number};
 use crate::codec::encode::param::ObjectMembers;
+use crate::codec::encode::view::{View, ViewKind};
 use crate::codec::{Catalog, ParamError, Target, read_params};
 
 /// 2024-01-01T00:01:00.123Z.
@@ -14,7 +15,7 @@ pub(super) fn string(text: &str) -> Param<'_> {
 }
 
 pub(super) fn object<'a>(members: &[(&'a str, Param<'a>)]) -> Param<'a> {
-    Param::Object(Box::new(ObjectMembers { json: None, members: members.to_vec() }))
+    Param::Object(Box::new(ObjectMembers { name: "object", json: None, members: members.to_vec() }))
 }
 
 /// As JavaScript writes them.
@@ -37,14 +38,15 @@ pub(super) fn put(out: &mut Vec<u8>, param: &Param<'_>) {
         Bytes(bytes) => item(8, bytes.len(), bytes),
         Date(ms) => item(9, 0, &ms.to_le_bytes()),
         Json(text) => item(10, text.len(), text.as_bytes()),
-        Array(items) => {
-            item(11, items.len(), b"");
+        Param::View(view) => item(view.kind as u32, view.bytes.len(), view.bytes),
+        Array(items) | Param::Set(items) => {
+            item(if matches!(param, Array(_)) { 11 } else { 14 }, items.len(), b"");
             for inner in items {
                 put(out, inner);
             }
         }
         Param::Object(object) => {
-            item(12, object.members.len(), b"");
+            item(if object.name == "Map" { 13 } else { 12 }, object.members.len(), b"");
             put(out, &object.json.map_or(Null, Json));
             for (key, value) in &object.members {
                 put(out, &string(key));
@@ -62,15 +64,17 @@ fn every_kind() -> Vec<Param<'static>> {
         Number(-1.5),
         Int(-7),
         BigInt(i64::MIN),
-        BigIntText("-99999999999999999999"),
+        BigIntText("-99999999999999999999".into()),
         string("é😀 and some more"),
         string(""),
         Bytes(b"\0\xFF12345678"),
         DATE,
         Json("{\"a\":1}"),
         Array(vec![Int(1), Array(vec![string("x"), Null]), Array(vec![])]),
+        Param::Set(vec![Int(1)]),
+        Param::View(View { bytes: b"\x01\x02\x03", kind: ViewKind::DataView }),
         object(&[("", Null), ("é", object(&[]))]),
-        Param::Object(Box::new(ObjectMembers { json: Some("{}"), members: Vec::new() })),
+        Param::Object(Box::new(ObjectMembers { name: "Map", json: Some("{}"), members: Vec::new() })),
         Int(8),
     ]
 }
@@ -108,7 +112,10 @@ fn what_is_malformed_is_refused() {
     };
     assert!(read_params(&deep(64), 1).is_ok());
     for bytes in [
-        item(13, 0, b""),
+        item(15, 0, b""),
+        item(30, 0, b""),
+        item(18, 1, b""),
+        item(14, 1, b""),
         [item(12, 0, b""), item(4, 0, b"")].concat(),
         [item(12, 1, b""), item(0, 0, b""), item(4, 0, b""), item(4, 0, b"")].concat(),
         [item(12, u32::MAX, b""), item(0, 0, b"")].concat(),
@@ -126,7 +133,7 @@ fn what_is_malformed_is_refused() {
 }
 
 /// What would be sent: text as it is, binary in hexadecimal, an error's message after a `!`.
-fn sent(param: &Param<'_>, ty: &Type) -> String {
+pub(super) fn sent(param: &Param<'_>, ty: &Type) -> String {
     let mut out = BytesMut::new();
     match (param.write(Target::new(ty, &Catalog::default()), &mut out), param.format(ty)) {
         (Err(error), _) => format!("!{error}"),
@@ -153,7 +160,7 @@ fn scalars() {
         ("int8", Number(f64::NEG_INFINITY), "!Infinity is no int8"),
         ("int8", Number(9_223_372_036_854_775_808.0), "!number does not fit int8"),
         ("int8", Number(-9_223_372_036_854_775_808.0), "8000000000000000"),
-        ("int8", BigIntText("9223372036854775808"), "!BigInt does not fit int8"),
+        ("int8", BigIntText("9223372036854775808".into()), "!BigInt does not fit int8"),
         ("oid", Number(4_294_967_295.0), "ffffffff"),
         ("oid", Int(-1), "!number does not fit oid"),
         ("float4", Number(0.1), "3dcccccd"),
@@ -165,7 +172,7 @@ fn scalars() {
         ("float8", BigInt(5), "5"),
         ("numeric", Number(0.1), "0.1"),
         ("numeric", Number(f64::NAN), "NaN"),
-        ("numeric", BigIntText("-99999999999999999999"), "-99999999999999999999"),
+        ("numeric", BigIntText("-99999999999999999999".into()), "-99999999999999999999"),
         ("text", Number(1e21), "1e+21"),
         ("text", Int(5), "5"),
         ("json", Number(1e-7), "1e-7"),
@@ -251,7 +258,7 @@ fn arrays_as_json() {
         Bool(true),
         Number(f64::NAN),
         Number(-0.0),
-        BigIntText("99999999999999999999"),
+        BigIntText("99999999999999999999".into()),
         string("q\"\\\u{8}\t\n\u{c}\r\u{1}é/\u{2028}"),
         DATE,
         Date(f64::NAN),
@@ -320,7 +327,7 @@ fn objects() {
         (&type_named("hstore"), object(&[("k", object(&[]))]), "!object cannot be sent as hstore"),
         (
             &Type::JSONB,
-            object(&[("a", BigIntText("123456789012345678901")), ("b\"", Array(vec![Null]))]),
+            object(&[("a", BigIntText("123456789012345678901".into())), ("b\"", Array(vec![Null]))]),
             r#"{"a":123456789012345678901,"b\"":[null]}"#,
         ),
         (&Type::INT4, object(&[]), "!object cannot be sent as int4"),
