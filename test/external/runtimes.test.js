@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe } = require('node:test');
-const { test, useCluster } = require('../support/helpers');
+const { HANG_MS, test, useCluster } = require('../support/helpers');
 const { NoRuntimeError, programOf } = require('./runtimes/install');
 const { makeApp, Run } = require('./runtimes/run');
 
@@ -18,18 +18,21 @@ let app = '';
 
 /** Downloads take longer than any test may. */
 const INSTALL_MS = 600_000;
+/** The process of all checks lives for many tests. */
+const CHECKS_MS = 3 * HANG_MS;
 
 before(() => {
   app = makeApp();
 });
 after(() => fs.rmSync(app, { recursive: true, force: true }));
 
-/** The least permissions with which the client works in Deno, as README.md has them. */
-const denoFlags = () => [
-  '--allow-env=PG*,NAPI_RS_*,HOME',
-  '--allow-ffi=node_modules',
-  `--allow-read=.,/usr/bin/ldd,${path.join(app, 'home', '.postgresql')}`,
-];
+const README = fs.readFileSync(path.join(__dirname, '..', '..', 'README.md'), 'utf8');
+
+/** The permissions with which README.md starts Deno: tests have no others. */
+function denoFlags() {
+  const [, flags] = /^deno run (.*) app\.js$/m.exec(README) ?? assert.fail('README.md does not start Deno');
+  return flags.replaceAll('"', '').replaceAll('$HOME', path.join(app, 'home')).split(' ');
+}
 
 /** @typedef {{ title: string, name: string, flags: () => string[], v8?: (flag: string) => string }} Runtime `v8` writes a flag of V8 */
 
@@ -194,6 +197,8 @@ class Subject {
   #program;
   /** @type {Run | undefined} */
   #checks;
+  /** @type {Promise<unknown> | undefined} */
+  #switchover;
   /** Why there is no such runtime here. */
   skip = '';
 
@@ -212,25 +217,40 @@ class Subject {
   /**
    * Starts the program.
    * @param {string} mode
-   * @param {{ flags?: string[], v8?: string }} [how] flags instead of the runtime's own, and one for V8
+   * @param {{ flags?: string[], v8?: string, killMs?: number }} [how] flags instead of the runtime's own, and one for V8
    */
-  start(mode, { flags = this.runtime.flags(), v8 } = {}) {
+  start(mode, { flags = this.runtime.flags(), v8, killMs = HANG_MS / 2 } = {}) {
     const more = v8 === undefined ? [] : [/** @type {any} */ (this.runtime).v8(v8)];
     const { hosts, user, password, database } = db.cluster;
     const settings = {
       mode,
       login: { hosts, user, password, database },
+      hangMs: HANG_MS / 2,
       canFailover: db.cluster.capabilities.has('switchover'),
     };
-    return new Run([/** @type {string} */ (this.#program), ...flags, ...more], app, settings);
+    return new Run([/** @type {string} */ (this.#program), ...flags, ...more], app, settings, killMs);
   }
 
   /** The process that does all checks, started by the first test that asks for it. */
   get checks() {
-    this.#checks ??= this.start('checks', this.runtime.v8 && { v8: '--expose-gc' });
+    this.#checks ??= this.start('checks', { v8: this.runtime.v8 && '--expose-gc', killMs: CHECKS_MS });
     return this.#checks;
   }
+
+  /** Makes the switchover without which the process of all checks does not end, once. */
+  switchOver() {
+    if (!db.cluster.capabilities.has('switchover')) return;
+    this.#switchover ??= this.checks.ready('failover').then(() => db.cluster.switchover());
+    return this.#switchover;
+  }
 }
+
+test('README.md names the versions of the runtimes that are tested', () => {
+  const { optionalDependencies } = require('./runtimes/package.json');
+  const versions = Object.values(optionalDependencies).map((wanted) => String(wanted).split('@').at(-1));
+  const [, table = ''] = /\n\n(\| runtime .*?)\n\n/s.exec(README) ?? [];
+  assert.deepEqual(new Set(table.match(/\d+\.\d+\.\d+/g)), new Set(versions));
+});
 
 for (const runtime of RUNTIMES) {
   describe(`${runtime.title}: the client works`, () => {
@@ -245,14 +265,14 @@ for (const runtime of RUNTIMES) {
       testHere(title, async () => {
         if (check === 'failover') {
           db.needs('switchover');
-          await subject.checks.ready('failover');
-          await db.cluster.switchover();
+          await subject.switchOver();
         }
         assert.deepEqual(await subject.checks.sawIn(check), saw);
       });
     }
 
     testHere('the process of all checks exits by itself, with an open pool', async () => {
+      await subject.switchOver();
       const { code, signal, stderr, lines } = await subject.checks.ended;
       assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' });
       // No check is without a test.

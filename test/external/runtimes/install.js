@@ -1,7 +1,7 @@
 'use strict';
 
-// The runtimes beside the Node that runs the tests: Bun, Deno and every supported Node, in the versions of package-lock.json in
-// this folder. They are installed under target/ when they are first needed: they have 700 MB, and most people who clone the
+// The runtimes that tests run programs in: Bun, Deno and every supported Node, in the versions of package-lock.json in this
+// folder. They are installed under target/ when they are first needed: they have 700 MB, and most people who clone the
 // repository never need them. Their packages are plain binaries, so no install script runs.
 
 const { execFile, execFileSync } = require('node:child_process');
@@ -58,18 +58,27 @@ const manifestsIn = (folder) =>
     .map((file) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''))
     .join('\n');
 
-/** @param {string} file */
-function versionOf(file) {
-  return execFileSync(file, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+/** Installs all runtimes anew: in a folder of its own that is renamed, because several processes may do so at once. */
+async function install() {
+  const draft = `${FOLDER}-${process.pid}`;
+  fs.mkdirSync(draft, { recursive: true });
+  try {
+    for (const name of MANIFESTS) fs.copyFileSync(path.join(__dirname, name), path.join(draft, name));
+    await npmInstall(draft);
+    fs.rmSync(FOLDER, { recursive: true, force: true });
+    fs.renameSync(draft, FOLDER);
+  } catch (error) {
+    // ENOTEMPTY: another process was faster.
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOTEMPTY') throw error;
+  } finally {
+    fs.rmSync(draft, { recursive: true, force: true });
+  }
 }
 
-/** Installs all runtimes anew. */
-async function install() {
-  fs.rmSync(FOLDER, { recursive: true, force: true });
-  fs.mkdirSync(FOLDER, { recursive: true });
-  for (const name of MANIFESTS) fs.copyFileSync(path.join(__dirname, name), path.join(FOLDER, name));
+/** @param {string} folder */
+async function npmInstall(folder) {
   try {
-    await promisify(execFile)(process.execPath, [npmProgram(), ...INSTALL], { cwd: FOLDER });
+    await promisify(execFile)(process.execPath, [npmProgram(), ...INSTALL], { cwd: folder });
   } catch (error) {
     const { stderr, message } = /** @type {Error & { stderr?: string }} */ (error);
     const why = /npm (?:error|ERR!) (?:code )?(.*)/.exec(stderr ?? '')?.[1] ?? message;
@@ -89,7 +98,7 @@ async function programOf(runtime) {
   const program = placeOf(runtime);
   if (!fs.existsSync(program) || manifestsIn(FOLDER) !== manifestsIn(__dirname)) await install();
   try {
-    versionOf(program);
+    execFileSync(program, ['--version'], { stdio: 'pipe' });
   } catch (error) {
     // npm passes over an optional package that it cannot fetch.
     const why = fs.existsSync(program) ? /** @type {Error} */ (error).message : 'the npm registry did not give it';

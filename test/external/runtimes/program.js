@@ -9,13 +9,31 @@ const { isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { createPool } = require('hyperiondb-client');
 const { CHECKS, print } = require('./checks.js');
 
+/**
+ * Rejects when a check hangs, so that the checks after it still run.
+ * @param {Promise<unknown>} check
+ * @param {number} hangMs
+ */
+async function orHangs(check, hangMs) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it has not ended after ${hangMs} ms`)), hangMs);
+  });
+  try {
+    return await Promise.race([check, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** @param {any} settings */
 async function runChecks(settings) {
   const { login } = settings;
   const pool = createPool({ ...login, poolSize: 4, applicationName: 'runtimes' });
   for (const [check, run] of Object.entries(CHECKS)) {
     try {
-      print({ check, value: (await run(pool, login, settings)) ?? null });
+      print({ check, value: await orHangs(run(pool, login, settings), settings.hangMs) });
     } catch (error) {
       const { name, message, stack } = /** @type {Error} */ (error);
       print({ check, error: { name, message, stack } });

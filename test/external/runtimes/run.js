@@ -6,7 +6,6 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { HANG_MS } = require('../../support/helpers');
 const { ROOT } = require('../../../scripts/release/stage.js');
 
 const PACKAGE = 'hyperiondb-client';
@@ -29,9 +28,6 @@ function makeApp() {
 
 /** @typedef {{ check?: string, ready?: string, value?: any, answer?: any, error?: { message: string, stack: string } }} Line */
 
-/** All checks take longer than one test may. */
-const KILL_MS = 3 * HANG_MS;
-
 /** The program in a process of its own. It is killed if it does not end by itself. */
 class Run {
   /** @type {Line[]} */
@@ -46,8 +42,9 @@ class Run {
    * @param {string[]} command the runtime with its flags
    * @param {string} app
    * @param {object} settings for program.js
+   * @param {number} killMs
    */
-  constructor([file, ...flags], app, settings) {
+  constructor([file, ...flags], app, settings, killMs) {
     const home = path.join(app, 'home');
     const child = spawn(file, [...flags, path.join(app, 'program.js'), JSON.stringify(settings)], {
       cwd: app,
@@ -65,7 +62,7 @@ class Run {
     child.stderr.setEncoding('utf8').on('data', (text) => {
       this.#stderr += text;
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), KILL_MS);
+    const timer = setTimeout(() => child.kill('SIGKILL'), killMs);
     /** @type {Promise<{ code: number | null, signal: string | null, stderr: string, lines: Line[] }>} */
     this.ended = new Promise((resolve, reject) => {
       child.on('error', reject);
