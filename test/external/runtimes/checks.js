@@ -262,7 +262,6 @@ const CHECKS = {
     await until('the statement is cancelled on the server', async () => (await running(pool, '%/* late */')) === 0);
     return {
       name: error.name,
-      code: error.code,
       outcome: error.outcome,
       isClass: error instanceof client.QueryTimeoutError,
     };

@@ -86,6 +86,9 @@ async function npmInstall(folder) {
   }
 }
 
+/** Tried once: where the registry does not answer, each try takes long. @type {Promise<void> | undefined} */
+let installing;
+
 /**
  * The program of a runtime, which is installed first where it is missing. A machine for which no runtimes are installed has
  * the Node that runs this.
@@ -96,7 +99,10 @@ async function programOf(runtime) {
   const own = `node-${process.versions.node.split('.')[0]}`;
   if (runtime === own && PROGRAMS[suffixOf(thisMachine())] === undefined) return process.execPath;
   const program = placeOf(runtime);
-  if (!fs.existsSync(program) || manifestsIn(FOLDER) !== manifestsIn(__dirname)) await install();
+  if (!fs.existsSync(program) || manifestsIn(FOLDER) !== manifestsIn(__dirname)) {
+    installing ??= install();
+    await installing;
+  }
   try {
     execFileSync(program, ['--version'], { stdio: 'pipe' });
   } catch (error) {

@@ -30,7 +30,8 @@ async function orHangs(check, hangMs) {
 /** @param {any} settings */
 async function runChecks(settings) {
   const { login } = settings;
-  const pool = createPool({ ...login, poolSize: 4, applicationName: 'runtimes' });
+  // On a busy machine a switchover takes longer than statements usually wait.
+  const pool = createPool({ ...login, poolSize: 4, applicationName: 'runtimes', acquireTimeoutMs: 60_000 });
   for (const [check, run] of Object.entries(CHECKS)) {
     try {
       print({ check, value: await orHangs(run(pool, login, settings), settings.hangMs) });
