@@ -38,6 +38,20 @@ function suffixOf({ platform, arch, libc }) {
 }
 
 /**
+ * The message when Deno did not permit to load the add-on; undefined when that is not the cause. Deno may name --allow-sys although
+ * --allow-read is missing: index.js asks for a report of the process when it cannot read /usr/bin/ldd.
+ * @param {unknown} error of index.js, whose causes have the messages of Deno's errors, not their class
+ */
+function refusedByDeno(error) {
+  for (let at = /** @type {any} */ (error); at; at = at.cause) {
+    if (/^Requires \w+ access to /.test(at.message)) {
+      return `Deno did not let hyperiondb-client load its native addon, which needs --allow-env, --allow-ffi and --allow-read: ${at.message}`;
+    }
+  }
+  return undefined;
+}
+
+/**
  * Why the places that were found could not be loaded; empty when none was found.
  * @param {unknown} error of index.js: each place where it looked is the cause of the next one's error
  */
@@ -110,10 +124,13 @@ function find() {
   try {
     return require('../../index.js');
   } catch (error) {
+    const refused = refusedByDeno(error);
+    // First of all: to look for other causes needs permissions, too.
+    if (refused !== undefined) throw new HyperionError(refused, 'ERR_NO_BINDING', { cause: error });
     const manifest = readManifest();
     const message = explain(manifest, thisMachine(), error, process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
     throw new HyperionError(message, 'ERR_NO_BINDING', { cause: error });
   }
 }
 
-module.exports = { checkVersion, explain, load, suffixOf, thisMachine };
+module.exports = { checkVersion, explain, load, refusedByDeno, suffixOf, thisMachine };

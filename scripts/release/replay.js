@@ -6,8 +6,9 @@
 //
 //   node scripts/release/replay.js [--addon FILE] [--node 22]... [--keep]
 //
-// --addon: not built but taken from there. --node: the quick start with these versions of Node, too; skipped, with the reason,
-// where they cannot be had. --keep: leaves the folder. What cannot run on one machine is told in docs/internals/release.md.
+// --addon: not built but taken from there. --node: the quick start with these versions of Node, too (those of
+// test/external/runtimes/package.json); skipped, with the reason, where they cannot be had. --keep: leaves the folder. What cannot
+// run on one machine is told in docs/internals/release.md.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawnSync } = require('node:child_process');
@@ -16,10 +17,10 @@ const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { suffixOf, thisMachine } = require('../../lib/core/binding.js');
+const { NoRuntimeError, programOf } = require('../../test/external/runtimes/install.js');
 const { startCluster } = require('../../test/support/cluster');
 const { inspect } = require('./artefact.js');
 const { EmptyHouse } = require('./empty-house.js');
-const { NoNodeError, nodeOf } = require('./nodes.js');
 const { EVERY_WAY, everyName, NAME, programs } = require('./quickstart.js');
 const { ROOT, stage } = require('./stage.js');
 
@@ -217,12 +218,12 @@ async function replayIn(folder, { addon: given, nodes = [], log = () => {} }) {
     const skipped = [];
     for (const major of nodes) {
       try {
-        const node = nodeOf(major);
+        const node = await programOf(`node-${major}`);
         await answers(`Node ${major}: CommonJS`, node, 'quick.cjs');
         await answers(`Node ${major}: ES modules`, node, 'quick.mjs');
         await everyWay(`Node ${major}: worker threads, and three copies in one process`, node);
       } catch (error) {
-        if (!(error instanceof NoNodeError)) throw error;
+        if (!(error instanceof NoRuntimeError)) throw error;
         skipped.push(error.message);
       }
     }

@@ -143,9 +143,12 @@ describe('the published package', () => {
   });
 });
 
+/** The folder of the runtimes that are installed beside the other development dependencies. */
+const RUNTIMES = 'test/external/runtimes';
+
 describe('lock files', () => {
   test('lock files are committed', () => {
-    const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock'];
+    const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock', `${RUNTIMES}/package-lock.json`];
     for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
     if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
     assert.deepEqual(
@@ -158,13 +161,22 @@ describe('lock files', () => {
   });
 
   test('lock files: npm installs the versions that package.json names, with checksums', () => {
-    const { devDependencies } = manifest;
-    assert.deepEqual(lock.packages[''].devDependencies, devDependencies);
-    for (const [name, version] of Object.entries(devDependencies)) {
-      assert.match(version, /^\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is not pinned`);
+    const runtimes = require(path.join(ROOT, RUNTIMES, 'package.json'));
+    const runtimesLock = require(path.join(ROOT, RUNTIMES, 'package-lock.json'));
+    /** @type {[Record<string, string>, Record<string, string>, Record<string, object>][]} */
+    const SETS = [
+      [manifest.devDependencies, lock.packages[''].devDependencies, lock.packages],
+      [runtimes.optionalDependencies, runtimesLock.packages[''].optionalDependencies, runtimesLock.packages],
+    ];
+    for (const [wanted, locked, packages] of SETS) {
+      assert.deepEqual(locked, wanted);
+      for (const [name, version] of Object.entries(wanted)) {
+        assert.match(version, /^(npm:[\w-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is not pinned`);
+        assert.ok(`node_modules/${name}` in packages, `${name} is not locked`);
+      }
+      const unchecked = Object.entries(packages).filter(([name, entry]) => name !== '' && !('integrity' in entry));
+      assert.deepEqual(unchecked, []);
     }
-    const unchecked = Object.entries(lock.packages).filter(([name, entry]) => name !== '' && !('integrity' in entry));
-    assert.deepEqual(unchecked, []);
   });
 });
 

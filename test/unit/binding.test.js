@@ -13,7 +13,7 @@ const { promisify } = require('node:util');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
 const { Environment, Pool, Transaction } = require('../../index.js');
-const { explain, suffixOf, thisMachine } = require('../../lib/core/binding.js');
+const { explain, refusedByDeno, suffixOf, thisMachine } = require('../../lib/core/binding.js');
 const { CoreLink } = require('../../lib/core/core-link.js');
 const { OP } = require('../../lib/core/numbers.js');
 const { forCore, parseOptions } = require('../../lib/options/options.js');
@@ -50,6 +50,13 @@ describe('an add-on that is missing', () => {
       assert.ok(text.endsWith(`npm install ${name}`), text);
       for (const cause of ['--omit=optional', 'lock file', 'Alpine']) assert.ok(text.includes(cause), cause);
     }
+  });
+
+  test("a missing permission of Deno is told in Deno's words, with all flags that are needed", () => {
+    const words = 'Requires ffi access to "/app/x.node", run again with the --allow-ffi flag';
+    const text = refusedByDeno(looked("Cannot find module './x.node'", words, 'Cannot find native binding.')) ?? '';
+    assert.ok(text.endsWith(`--allow-env, --allow-ffi and --allow-read: ${words}`), text);
+    assert.equal(refusedByDeno(nowhere), undefined);
   });
 
   test('an add-on is not looked for on a platform that has none', () => {

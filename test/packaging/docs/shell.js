@@ -13,6 +13,8 @@ const { bin, name: PACKAGE, scripts } = require('../../../package.json');
 
 /** Commands of other programs that the documentation tells readers to run. @type {Record<string, RegExp>} */
 const OTHERS = {
+  // The permissions are those of test/external/runtimes.test.js, which reads them in README.md.
+  deno: /^run ("?--allow-(env|ffi|read)=[^ ]+ ){3}app\.js$/,
   perf: /^record /,
   git: /^(clone|switch|commit|tag|push) /,
   cargo: /^(fmt( --check)?$|clippy |test|install cargo-fuzz$|build|deny )/,
