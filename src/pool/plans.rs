@@ -56,6 +56,11 @@ impl Session {
         is_good.then_some(plan)
     }
 
+    /// The plan of a text, if nothing has changed what names mean since the server accepted it.
+    pub(crate) fn undoubted_plan_of(&self, text: &StatementText) -> Option<Arc<Prepared>> {
+        self.plan_of(text).filter(|plan| self.is_undoubted(plan))
+    }
+
     /// Whether there is a plan of the text that serves all scopes.
     pub(crate) fn has_plan_for_all_scopes(&self, text: &StatementText) -> bool {
         !text.varies() && !self.names.may_hide() && self.plan_of(text).is_some()
@@ -76,7 +81,20 @@ impl Session {
     }
 
     pub(crate) fn forget_plan(&self, text: &StatementText) {
-        self.prepared.remove((text.id, self.scope_of(text)));
+        self.prepared.remove(text.id);
+    }
+
+    /// Forgets what the server has said of types that are not built in.
+    pub(crate) fn forget_types(&self) {
+        self.types_since.store(clock(), Ordering::Relaxed);
+        self.conn.client.clear_type_cache();
+    }
+
+    /// Like [`Self::forget_types`], if types may have changed since the last time.
+    pub(crate) fn forget_changed_types(&self) {
+        if schema_changes::any_seen_since(self.types_since.load(Ordering::Relaxed)) {
+            self.forget_types();
+        }
     }
 
     /// The server has accepted the plan.

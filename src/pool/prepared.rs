@@ -254,7 +254,8 @@ impl PreparedCache {
         lock(&self.entries).by_key.clear();
     }
 
-    pub(super) fn remove(&self, key: PlanKey) {
-        lock(&self.entries).by_key.remove(&key);
+    /// Removes the plans of a text in all scopes.
+    pub(super) fn remove(&self, id: u32) {
+        lock(&self.entries).by_key.retain(|(text, _), _| *text != id);
     }
 }

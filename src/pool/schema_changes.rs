@@ -30,6 +30,11 @@ pub(super) fn any_own_since(time: u64) -> bool {
     OWN.load(Ordering::Relaxed) >= time.max(1)
 }
 
+/// Whether a schema changed, as far as is known, after this time by `clock`, or at it.
+pub(super) fn any_seen_since(time: u64) -> bool {
+    SEEN.load(Ordering::Relaxed) >= time.max(1)
+}
+
 pub(super) fn any_lately() -> bool {
     let last = SEEN.load(Ordering::Relaxed);
     last != 0 && clock().saturating_sub(last) < LATELY_US

@@ -1,6 +1,6 @@
 //! A pooled connection with its prepared statements, its catalog of types and its age limit.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::codec::Catalog;
 use crate::connection::connection::Connection;
+use crate::engine::clock;
 use crate::pool::names::SessionNames;
 use crate::pool::prepared::PreparedCache;
 
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) names: SessionNames,
     /// The types that are not built in, as the server described them.
     pub(crate) catalog: Mutex<Arc<Catalog>>,
+    /// Since when tokio-postgres keeps what the server says of types, by `clock`.
+    pub(super) types_since: AtomicU64,
     /// How many tasks are on the connection.
     pub(super) load: AtomicUsize,
     /// See [`Self::pause_sharing`].
@@ -40,6 +43,7 @@ impl Session {
             prepared: PreparedCache::new(statements),
             names: SessionNames::default(),
             catalog: Mutex::default(),
+            types_since: AtomicU64::new(clock()),
             load: AtomicUsize::new(0),
             sharing_paused: AtomicBool::new(false),
             expires,

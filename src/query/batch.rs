@@ -115,7 +115,7 @@ impl Batch {
                 let rest = items.iter().map(|query| &query.statement);
                 let flight = next_flight(session, rest.clone(), Cut::AfterEachChange);
                 // A statement that cannot be prepared gets its error when it runs.
-                drop(plans_of(&context, session, rest.take(flight)).await);
+                drop(plans_of(&context, session, rest.take(flight), Cut::AfterEachChange).await);
                 let run = |mut query: Box<Query>| {
                     query.call.cancellation.given_up = Some(given_up.clone());
                     query.call.promise.company = Company::OfItsBatch;

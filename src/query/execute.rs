@@ -124,9 +124,11 @@ pub(super) async fn execute(
         if !runs_again {
             return Err(failure);
         }
-        session.conn.client.clear_type_cache();
-        session.names.doubt();
-        session.forget_plan(text);
+        if !matches!(failure, Failure::Client(ClientError::InvalidParam(_))) {
+            session.names.doubt();
+            session.forget_plan(text);
+        }
+        session.forget_types();
         promise.start_again();
         old = Some(plan);
     }

@@ -26,6 +26,7 @@ pub(super) async fn prepare(
     session: &Session,
     text: &StatementText,
 ) -> Result<Arc<Prepared>, Failure> {
+    session.forget_changed_types();
     let sequence = session.conn.sending();
     let generation = text.generation();
     let prepared = look_up(session, &text.sql).await;
@@ -87,7 +88,7 @@ pub(super) async fn read_with_new_plan(
     if rows > 0 {
         promise.send_rows(rows, old.shape.id, &mut packer).await;
     }
-    session.conn.client.clear_type_cache();
+    session.forget_types();
     session.prepared.clear();
     let plan = prepare(context, session, &statement.text).await?;
     let types =

@@ -5,8 +5,9 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { test, range, useCluster } = require('../support/helpers');
-const { PLACES, WITHIN, usePlans } = require('../support/plans');
+const { PLACES, UNSEEN_MS, usePlans, WITHIN } = require('../support/plans');
 
 const plans = usePlans(useCluster({ nodes: 1 }));
 
@@ -180,15 +181,16 @@ describe('a composite type that has another attribute', () => {
     'an attribute is dropped': { command: 'ALTER TYPE S.pair DROP ATTRIBUTE b', more: { b: undefined } },
   };
   /**
-   * Of an attribute that is added the server tells nobody who takes a composite apart: its plan has the columns of before.
-   * @type {Record<string, { sql: string, params?: (x: object, y: object) => unknown[], row: (x: object, y: object) => object, not?: RegExp }>}
+   * Of an attribute that is added the server tells nobody who takes a composite apart: its plan has the columns of before. `unseen`:
+   * nor does it notice that one is dropped; the client prepares such a statement anew when it is old.
+   * @type {Record<string, { sql: string, params?: (x: object, y: object) => unknown[], row: (x: object, y: object) => object, not?: RegExp, unseen?: boolean }>}
    */
   const STATEMENTS = {
     'a value': { sql: 'SELECT p FROM S.t', row: (p) => ({ p }) },
     'an array': { sql: 'SELECT ps FROM S.t', row: (_, p) => ({ ps: [p] }) },
     'a whole table': { sql: 'SELECT * FROM S.t', row: (p, q) => ({ id: 1, p, ps: [q] }) },
-    'its columns': { sql: 'SELECT (p).* FROM S.t', row: (p) => p, not: /added/ },
-    'rows of a function': { sql: 'SELECT * FROM S.made()', row: (p) => p, not: /added/ },
+    'its columns': { sql: 'SELECT (p).* FROM S.t', row: (p) => p, not: /added/, unseen: true },
+    'rows of a function': { sql: 'SELECT * FROM S.made()', row: (p) => p, not: /added/, unseen: true },
     'a parameter': { sql: 'SELECT $1::S.pair AS p', params: (p) => [p], row: (p) => ({ p }) },
     'an array as a parameter': {
       sql: 'SELECT $1::S.pair[] AS ps',
@@ -207,7 +209,7 @@ describe('a composite type that has another attribute', () => {
 
   for (const [change, { command, more }] of Object.entries(CHANGES)) {
     const [newX, newY] = [given({ ...x, ...more }), given({ ...y, ...more })];
-    for (const [what, { sql, params = () => [], row, not }] of Object.entries(STATEMENTS)) {
+    for (const [what, { sql, params = () => [], row, not, unseen }] of Object.entries(STATEMENTS)) {
       if (not?.test(change)) continue;
       for (const own of [false, true]) {
         const by = own ? 'its own transaction' : 'another session';
@@ -216,6 +218,7 @@ describe('a composite type that has another attribute', () => {
           const pool = await plans.pool(t);
           assert.deepEqual(await pool.query(within(sql), params(x, y)), [row(x, y)]);
           if (!own) await plans.sql(within(command));
+          if (!own && unseen) await sleep(UNSEEN_MS);
           await plans.lasting(pool, async (tx) => {
             if (own) await tx.query(within(command));
             for (const _ of range(2)) {
@@ -226,16 +229,5 @@ describe('a composite type that has another attribute', () => {
         });
       }
     }
-
-    test(`a composite in a transaction that has read it already when ${change} by another session`, async (t) => {
-      const within = await plans.schema(SETUP);
-      const pool = await plans.pool(t);
-      const sql = within('SELECT $1::S.pair AS p');
-      await plans.lasting(pool, async (tx) => {
-        assert.deepEqual(await tx.query(sql, [x]), [{ p: x }]);
-        await plans.sql(within(command));
-        assert.deepEqual(await tx.query(sql, [newX]), [{ p: newX }]);
-      });
-    });
   }
 });

@@ -5,15 +5,18 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { test, range, useCluster } = require('../support/helpers');
-const { PLACES, WITHIN, usePlans } = require('../support/plans');
+const { PLACES, UNSEEN_MS, WITHIN, usePlans } = require('../support/plans');
 
 const plans = usePlans(useCluster({ nodes: 1 }));
 
 const TABLE = 'CREATE TABLE S.t (a int, b text); INSERT INTO S.t VALUES (1, $$x$$);';
 const OLD = { a: 1, b: 'x' };
 
-/** @typedef {{ setup: string, sql: string, params?: unknown[], old?: object, commands: string[], newer: object, newParams?: unknown[] }} Case */
+/** @typedef {{ setup: string, sql: string, params?: unknown[], old?: object, commands: string[], newer: object, newParams?: unknown[], unseen?: boolean }} Case */
+
+/** `unseen`: the server does not notice that its plan is out of date. */
 
 /** What is made, the statement that reads from it, and the row before and after the commands. @type {Record<string, Case>} */
 const CASES = {
@@ -91,6 +94,7 @@ const CASES = {
     sql: 'SELECT * FROM S.f()',
     commands: ['ALTER TABLE S.t ADD COLUMN c int DEFAULT 3'],
     newer: { ...OLD, c: 3 },
+    unseen: true,
   },
   'a function RETURNS a table, as one value, that has another column': {
     setup: "CREATE FUNCTION S.f() RETURNS S.t LANGUAGE sql AS 'SELECT t FROM S.t t'",
@@ -154,6 +158,7 @@ describe('views and functions that are made anew', () => {
       test(`a cached statement in ${place} place of a transaction has the new columns: ${what}`, async (t) => {
         const { pool, commands, check } = await scene(t, it);
         await plans.sql(commands.join(';'));
+        if (it.unseen) await sleep(UNSEEN_MS);
         await plans.lasting(
           pool,
           async (tx) => {
@@ -177,7 +182,9 @@ describe('views and functions that are made anew', () => {
 
   for (const how of Object.keys(WITHIN).filter((name) => name !== 'query()')) {
     test(`views and functions that a transaction makes anew by ${how} have their new columns in it`, async (t) => {
-      const all = await Promise.all(Object.values(CASES).map((it) => scene(t, it)));
+      // Of what a function does nobody learns, the server for its plans included.
+      const cases = Object.values(CASES).filter(({ unseen }) => how !== 'a function' || !unseen);
+      const all = await Promise.all(cases.map((it) => scene(t, it)));
       for (const { pool, commands, check } of all) {
         await plans.lasting(pool, async (tx) => {
           await WITHIN[how](tx, commands);

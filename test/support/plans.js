@@ -18,6 +18,9 @@ const { HANG_MS, named } = require('./helpers');
 /** Where in its transaction a statement stands. Nothing can be run again from the start for one that is not the first. */
 const PLACES = /** @type {const} */ (['first', 'later']);
 
+/** After so long the client prepares a statement anew of which the server does not notice that its plan is out of date. */
+const UNSEEN_MS = 1_100;
+
 const MARK = 'INSERT INTO public.plan_markers VALUES ($1, $2)';
 
 /**
@@ -183,4 +186,4 @@ function usePlans(db) {
   return plans;
 }
 
-module.exports = { MARK, PLACES, WITHIN, usePlans };
+module.exports = { UNSEEN_MS, MARK, PLACES, WITHIN, usePlans };

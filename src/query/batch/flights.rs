@@ -64,13 +64,17 @@ pub(super) async fn plans_of<'a>(
     context: &Context,
     session: &Session,
     statements: impl Iterator<Item = &'a Statement>,
+    cut: Cut,
 ) -> Result<Vec<Arc<Prepared>>, (usize, Failure)> {
     let mut plans: Vec<Option<Arc<Prepared>>> = Vec::new();
     let mut missing: Vec<(usize, &Statement)> = Vec::new();
     // The statements whose plan is that of an earlier one.
     let mut same = Vec::new();
     for (index, statement) in statements.enumerate() {
-        let plan = session.plan_of(&statement.text);
+        let plan = match cut {
+            Cut::WhereNeeded => session.plan_of(&statement.text),
+            Cut::AfterEachChange => session.undoubted_plan_of(&statement.text),
+        };
         if plan.is_none() {
             match missing.iter().find(|(_, other)| other.text.id == statement.text.id) {
                 Some((first, _)) => same.push((index, *first)),

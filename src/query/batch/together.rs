@@ -52,7 +52,7 @@ pub(super) async fn run_as_transaction(
             result => return result,
         }
         attempt += 1;
-        session.conn.client.clear_type_cache();
+        session.forget_types();
         for (promise, statement) in &mut *items {
             session.forget_plan(&statement.text);
             promise.start_again();
@@ -102,7 +102,7 @@ impl Together<'_> {
             let from = finished.len();
             let rest = items[from..].iter().map(|(_, statement)| statement);
             let flight = next_flight(self.session, rest.clone(), cut);
-            let plans = plans_of(self.context, self.session, rest.take(flight)).await;
+            let plans = plans_of(self.context, self.session, rest.take(flight), cut).await;
             let plans = plans.map_err(|(index, failure)| self.failure_between(from + index, failure, opening))?;
             let flight = &mut items[from..from + flight];
             self.check_all_params(from, flight, &plans)?;
@@ -240,8 +240,11 @@ impl Together<'_> {
             if may_be_outdated {
                 return Err(BatchFailure::Outdated);
             }
-            let work = if committed.is_some() { Work::BeforeCommit } else { Work::Opening };
-            let verdict = verdict(&cause, phase, work);
+            let verdict = match verdict(&cause, phase, Work::BeforeCommit) {
+                // COMMIT was not sent.
+                Verdict::Fail(Outcome::Unknown) if committed.is_none() => Verdict::Fail(Outcome::NotApplied),
+                verdict => verdict,
+            };
             if may_run_again(context, session, verdict, sequence).await {
                 return Err(BatchFailure::Again);
             }
