@@ -45,7 +45,8 @@ impl<T: Task> Router<T> {
                 pool.attempts -= 1;
                 pool.last_attempt_failed = false;
                 let node = conn.endpoint.index;
-                let session = Session::new(conn, route, self.limits.max_lifetime, self.limits.statements);
+                let session =
+                    Session::new(conn, route, self.limits.max_lifetime, self.limits.statements, self.setters.clone());
                 // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));
                 self.dispatch_waiting(pool);

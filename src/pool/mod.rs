@@ -8,6 +8,7 @@
 //! - `schema_changes`: when a schema last changed
 //! - `names`: what the names in a statement mean on a connection
 //! - `reset`: undoes what one user of a connection changed, before the next user has the connection
+//! - `setters`: whether the database has code that changes settings unseen
 //! - `node_pool`: the connections of one route to one node, owned by deadpool; its `pre_recycle` hook checks the fence
 //! - `active_connection`: a connection with work on it
 //! - `wait_queue`: the tasks that wait for a connection
@@ -29,6 +30,7 @@ mod route_pool;
 pub(crate) mod router;
 mod schema_changes;
 pub(crate) mod session;
+mod setters;
 mod shutdown;
 pub(crate) mod sql_facts;
 mod sql_tokens;

@@ -29,6 +29,8 @@ pub(crate) struct SessionNames {
     /// The transaction has made something that may hide what had its name before: a temporary table hides a table. The
     /// server does not count that as a reason to plan a statement anew.
     hides: AtomicBool,
+    /// The transaction may have taken the client's prepared statements away.
+    deallocates: AtomicBool,
 }
 
 impl Default for SessionNames {
@@ -41,6 +43,7 @@ impl Default for SessionNames {
             doubts_at_begin: AtomicU64::new(0),
             altered: AtomicBool::new(false),
             hides: AtomicBool::new(false),
+            deallocates: AtomicBool::new(false),
         }
     }
 }
@@ -53,6 +56,7 @@ impl SessionNames {
         self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
         self.altered.store(false, Ordering::Relaxed);
         self.hides.store(false, Ordering::Relaxed);
+        self.deallocates.store(false, Ordering::Relaxed);
     }
 
     /// A transaction ends: what it has changed may be undone.
@@ -64,6 +68,7 @@ impl SessionNames {
             schema_changes::note_own();
         }
         self.hides.store(false, Ordering::Relaxed);
+        self.deallocates.store(false, Ordering::Relaxed);
         self.scope.store(0, Ordering::Relaxed);
         self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
     }
@@ -98,6 +103,7 @@ impl SessionNames {
     pub(crate) fn note_anything(&self) {
         self.doubt();
         self.hides.store(true, Ordering::Relaxed);
+        self.deallocates.store(true, Ordering::Relaxed);
         // A scope that no other transaction is in.
         let mut hasher = DefaultHasher::new();
         (self.scope(), clock()).hash(&mut hasher);
@@ -114,6 +120,9 @@ impl SessionNames {
         }
         if text.facts.creates {
             self.hides.store(true, Ordering::Relaxed);
+        }
+        if text.facts.may_deallocate {
+            self.deallocates.store(true, Ordering::Relaxed);
         }
         self.doubt();
         let mut hasher = DefaultHasher::new();
@@ -132,6 +141,11 @@ impl SessionNames {
     /// Whether something in the present transaction may hide what had its name before.
     pub(super) fn may_hide(&self) -> bool {
         self.hides.load(Ordering::Relaxed)
+    }
+
+    /// Whether the present transaction may have taken the client's prepared statements away.
+    pub(super) fn may_be_deallocated(&self) -> bool {
+        self.deallocates.load(Ordering::Relaxed)
     }
 
     pub(super) fn scope(&self) -> u64 {

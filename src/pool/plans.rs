@@ -51,7 +51,7 @@ impl Session {
                 clock().saturating_sub(plan.since) < longest && !schema_changes::any_own_since(plan.since)
             }
             // Such a statement cannot be bound behind a savepoint.
-            _ => !self.names.are_doubted_in_transaction() || self.is_undoubted(&plan),
+            _ => !self.names.may_be_deallocated(),
         };
         is_good.then_some(plan)
     }

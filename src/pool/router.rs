@@ -28,6 +28,7 @@ use crate::pool::active_connection::ActiveConnection;
 use crate::pool::node_pool::{NodePool, PooledSession};
 use crate::pool::route_pool::RoutePool;
 use crate::pool::session::Session;
+use crate::pool::setters::Setters;
 use crate::pool::task::{After, Sharing, Task};
 
 /// The limits of a pool.
@@ -74,6 +75,7 @@ pub(crate) struct PoolStatus {
 pub(crate) struct Router<T> {
     pub(crate) cluster: Arc<Cluster>,
     pub(super) limits: Limits,
+    pub(super) setters: Arc<Setters>,
     pub(super) state: Mutex<RouterState<T>>,
     /// Wakes the sweeper before its time.
     pub(super) sweep_now: Notify,
@@ -90,7 +92,7 @@ impl<T: Task> Router<T> {
         cluster.serve(route);
         let state = Mutex::new(RouterState { routes, closing: false, next_sweep: None });
         let (sweep_now, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Ok(Arc::new(Self { cluster, limits, state, sweep_now, drained, pipelined }))
+        Ok(Arc::new(Self { cluster, limits, setters: Arc::default(), state, sweep_now, drained, pipelined }))
     }
 
     /// Starts the background work. Must be called on the I/O thread.

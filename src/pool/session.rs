@@ -12,6 +12,7 @@ use crate::connection::connection::Connection;
 use crate::engine::clock;
 use crate::pool::names::SessionNames;
 use crate::pool::prepared::PreparedCache;
+use crate::pool::setters::Setters;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -24,6 +25,9 @@ pub(crate) struct Session {
     pub(crate) catalog: Mutex<Arc<Catalog>>,
     /// Since when tokio-postgres keeps what the server says of types, by `clock`.
     pub(super) types_since: AtomicU64,
+    pub(super) setters: Arc<Setters>,
+    /// Something has run that may have changed settings, and they are not reset yet.
+    pub(super) may_have_settings: AtomicBool,
     /// How many tasks are on the connection.
     pub(super) load: AtomicUsize,
     /// See [`Self::pause_sharing`].
@@ -32,7 +36,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(conn: Connection, route: Route, max_lifetime: Duration, statements: usize) -> Self {
+    pub(super) fn new(
+        conn: Connection,
+        route: Route,
+        max_lifetime: Duration,
+        statements: usize,
+        setters: Arc<Setters>,
+    ) -> Self {
         // Up to 10 % earlier, so that connections that were opened together are not closed together.
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
@@ -44,6 +54,8 @@ impl Session {
             names: SessionNames::default(),
             catalog: Mutex::default(),
             types_since: AtomicU64::new(clock()),
+            setters,
+            may_have_settings: AtomicBool::new(false),
             load: AtomicUsize::new(0),
             sharing_paused: AtomicBool::new(false),
             expires,

@@ -46,10 +46,17 @@ const HARMLESS: &str = " \
     var_pop var_samp varbit varchar variance varying version websearch_to_tsquery when where width_bucket window with \
     within without xmlagg xmlconcat xmlelement xmlforest ";
 
-/// Commands other than the planned ones that run no function of the user, or none that lasts.
+/// Commands other than the planned ones that run no function of the user, or none that lasts. Others, like COMMENT, may
+/// fire event triggers.
 const PLAIN: &str = " \
-    abort analyze begin checkpoint close cluster comment commit deallocate discard end grant listen lock notify \
-    prepare reassign reindex release reset revoke rollback savepoint security set show start unlisten vacuum ";
+    abort analyze begin checkpoint close cluster commit deallocate discard end listen lock notify prepare release reset \
+    rollback savepoint set show start unlisten vacuum ";
+
+/// What a block has in it that may take the client's prepared statements away.
+const TAKING: [&str; 3] = ["deallocate", "discard", "execute"];
+
+/// Words of statements that may fire triggers.
+const WRITING: &str = " delete insert merge truncate update ";
 
 /// Commands after which names may mean something else, or the client's prepared statements are gone. ROLLBACK: TO a
 /// savepoint.
@@ -78,6 +85,13 @@ pub(crate) enum SettingsChange {
     Session,
 }
 
+/// What a name ahead of a parenthesis calls.
+#[derive(PartialEq, Eq)]
+enum Called {
+    SetConfig,
+    Other,
+}
+
 /// What the words of a statement say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -86,6 +100,10 @@ pub(crate) struct SqlFacts {
     pub(crate) settings_change: SettingsChange,
     /// It may change settings in a way that the server does not report: by set_config or by a function of the user.
     pub(crate) may_set: bool,
+    /// Like `may_set`, and the change may outlast the transaction.
+    pub(crate) may_leave_settings: bool,
+    /// It may fire triggers.
+    pub(crate) writes: bool,
     /// It calls a function that is not known, or runs code in another way.
     pub(crate) runs_code: bool,
     /// It calls no function and casts nothing: the locks on its tables keep its plan valid until the transaction ends.
@@ -96,14 +114,22 @@ pub(crate) struct SqlFacts {
     pub(crate) alters_schema: bool,
     /// It makes something, which may hide what has its name.
     pub(crate) creates: bool,
+    /// It may take the client's prepared statements away.
+    pub(crate) may_deallocate: bool,
     /// It takes the rows of a function or the columns of a value apart. The server does not plan such a statement anew
     /// when the type of the row changes.
     pub(crate) expands_types: bool,
 }
 
-/// Whether a list of words, each between spaces, has this one.
+/// Whether a list of words, each between spaces, has this word.
 fn lists(list: &str, word: &str) -> bool {
     !word.contains(' ') && list.contains(&format!(" {} ", word.to_ascii_lowercase()))
+}
+
+/// Whether a text has one of these words anywhere in it.
+fn lists_part(words: [&str; 3], text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    words.iter().any(|word| text.contains(word))
 }
 
 /// Whether a text names a setting that decides what names mean.
@@ -128,14 +154,20 @@ impl SqlFacts {
             command,
             settings_change: SettingsChange::None,
             may_set: false,
+            may_leave_settings: false,
+            writes: false,
             runs_code: command != Command::Planned && !lists(PLAIN, &first),
             is_held_by_locks: command == Command::Planned,
             changes_names: false,
             alters_schema: false,
-            creates: first == "create" || first == "do",
+            creates: first == "create",
+            may_deallocate: lists(" call deallocate discard ", &first),
             expands_types: false,
         };
         let mut naming = false;
+        // How many parentheses are open, and at which of them the calls of set_config began.
+        let mut depth = 0_usize;
+        let mut set_configs = Vec::new();
         // The token ahead of this one, and the token ahead of the name that this one belongs to (`a.b.c` is one name).
         let (mut before, mut ahead) = (None, None);
         let mut last_but_one = None;
@@ -150,12 +182,30 @@ impl SqlFacts {
                         second = word.to_ascii_lowercase();
                     }
                     naming |= mentions_naming(word);
+                    facts.writes |= lists(WRITING, word);
+                    // A name in an escaped form, or the view by which settings can be updated.
+                    let is_hidden = before == Some(Token::Sign(b'&')) || word.eq_ignore_ascii_case("pg_settings");
+                    facts.runs_code |= is_hidden;
                 }
-                Token::Text(text) => naming |= mentions_naming(text),
+                Token::Text(text) => {
+                    naming |= mentions_naming(text);
+                    facts.may_deallocate |= first == "do" && lists_part(TAKING, text);
+                }
                 Token::Sign(b'(') => {
-                    if let Some(Token::Word(name)) = before {
-                        facts.note_call(name, ahead);
+                    depth += 1;
+                    if let Some(Token::Word(name)) = before
+                        && facts.note_call(name, ahead) == Called::SetConfig
+                    {
+                        set_configs.push(depth);
                     }
+                }
+                Token::Sign(b')') => {
+                    if set_configs.last() == Some(&depth) {
+                        set_configs.pop();
+                        let is_local = matches!(before, Some(Token::Word(word)) if word.eq_ignore_ascii_case("true"));
+                        facts.may_leave_settings |= !is_local;
+                    }
+                    depth = depth.saturating_sub(1);
                 }
                 Token::Sign(b':') if before == Some(Token::Sign(b':')) => facts.is_held_by_locks = false,
                 Token::Sign(b'*') if before == Some(Token::Sign(b'.')) && last_but_one == Some(Token::Sign(b')')) => {
@@ -172,6 +222,7 @@ impl SqlFacts {
             _ => SettingsChange::None,
         };
         facts.may_set |= facts.runs_code;
+        facts.may_leave_settings |= facts.runs_code || !set_configs.is_empty();
         facts.alters_schema = match &*first {
             "create" => !["temp", "temporary", "local"].contains(&&*second),
             "alter" | "drop" | "import" => true,
@@ -189,14 +240,16 @@ impl SqlFacts {
     }
 
     /// A name is followed by a parenthesis. `ahead`: the token ahead of the name.
-    fn note_call(&mut self, name: &str, ahead: Option<Token<'_>>) {
+    fn note_call(&mut self, name: &str, ahead: Option<Token<'_>>) -> Called {
         let name = name.to_ascii_lowercase();
         let is_of_columns = |word: &str| ["into", "as", "with", "recursive"].contains(&&*word.to_ascii_lowercase());
         if name == "set_config" {
             self.may_set = true;
+            self.is_held_by_locks = false;
+            return Called::SetConfig;
         } else if matches!(ahead, Some(Token::Word(word)) if is_of_columns(word)) {
             // INSERT INTO name (columns), AS name (columns), WITH name (columns).
-            return;
+            return Called::Other;
         } else if !lists(HARMLESS, &name) {
             self.runs_code = true;
             let is_source = |word: &str| ["from", "join", "lateral"].contains(&&*word.to_ascii_lowercase());
@@ -206,9 +259,10 @@ impl SqlFacts {
                 _ => false,
             };
         } else if name != "cast" {
-            return;
+            return Called::Other;
         }
         self.is_held_by_locks = false;
+        Called::Other
     }
 }
 

@@ -277,6 +277,11 @@ impl Backend {
                 }
                 (b'D', _) => return Ok((Disposition::Pass, false)),
                 (_, due) if due.is_added() => return Ok((Disposition::Drop, false)),
+                (b'C', Due::Reset) => return Ok((Disposition::Pass, false)),
+                (b'Z', Due::Reset) => {
+                    conversation.session_state.note_reset_answered();
+                    Disposition::Pass
+                }
                 (_, Due::Parsed) => {
                     conversation.unnamed.parse_answered();
                     Disposition::Pass

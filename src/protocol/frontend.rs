@@ -20,6 +20,9 @@ use crate::protocol::message::{c_string, first_message, put};
 use crate::protocol::pending_responses::{Due, PendingResponses};
 use crate::protocol::session_state::{Naming, prefix};
 
+/// Undoes all changes of settings. SET SESSION AUTHORIZATION DEFAULT also ends SET ROLE, which RESET ALL does not.
+pub(crate) const RESET_SETTINGS: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL";
+
 const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
 /// The portal of a statement that is bound behind a savepoint.
 const PORTAL: &[u8] = b"hyperiondb_plan\0";
@@ -154,6 +157,12 @@ impl Frontend {
             kind => {
                 if matches!(kind, b'S' | b'Q') {
                     conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
+                }
+                if kind == b'Q' && message[5..].strip_suffix(b"\0") == Some(RESET_SETTINGS.as_bytes()) {
+                    conversation.session_state.note_reset_sent();
+                    pending.owe(Due::Reset);
+                    (self.parsed, self.looks_up) = (None, false);
+                    return;
                 }
                 self.note_plain(kind, pending);
             }

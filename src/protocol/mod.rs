@@ -33,6 +33,7 @@ mod violation;
 
 pub(crate) use backend::{COLUMNS_CHANGED, Gate, TOO_LARGE};
 pub(crate) use conversation::StreamObservers;
+pub(crate) use frontend::RESET_SETTINGS;
 pub(crate) use server_stream::ServerStream;
 pub(crate) use session_state::{Naming, SessionState};
 pub(crate) use violation::Violation;

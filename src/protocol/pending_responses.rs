@@ -34,6 +34,8 @@ pub(crate) enum Due {
     SimpleBegun,
     /// The responses to a simple query; a RowDescription has come, and its rows are to come.
     SimpleRows,
+    /// The responses to `RESET_SETTINGS`.
+    Reset,
     /// ParseComplete, BindComplete, CommandComplete and CloseComplete for messages that `frontend` has added.
     AddedParse,
     AddedBind,
@@ -76,7 +78,7 @@ pub(crate) struct PendingResponses {
 impl PendingResponses {
     /// A message was sent that asks for this response.
     pub(crate) fn owe(&mut self, due: Due) {
-        let ends = matches!(due, Due::Ready | Due::Simple);
+        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset);
         self.open = !ends;
         if self.skipping && !ends {
             return;
@@ -93,7 +95,7 @@ impl PendingResponses {
     pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
             AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters,
-            Parsed, ParsedAgain, Ready, Result, Simple, SimpleBegun, SimpleRows,
+            Parsed, ParsedAgain, Ready, Reset, Result, Simple, SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
@@ -105,7 +107,7 @@ impl PendingResponses {
         let pops = match (kind, next) {
             (b'D', Result | Lookup | SimpleRows)
             | (b'd' | b'c' | b'G' | b'H', Result | Lookup | Simple | SimpleBegun)
-            | (b'C' | b'I', SimpleBegun) => false,
+            | (b'C' | b'I', SimpleBegun | Reset) => false,
             (b'T', Simple | SimpleBegun) => {
                 self.due[0] = SimpleRows;
                 false
@@ -117,7 +119,7 @@ impl PendingResponses {
             | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
             | (b'C', AddedCommand)
-            | (b'Z', Ready | SimpleBegun) => true,
+            | (b'Z', Ready | SimpleBegun | Reset) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
                 false
@@ -137,7 +139,7 @@ impl PendingResponses {
         let (mut parses, mut again, mut lookups) = (0, 0, 0);
         loop {
             match self.due.front_mut() {
-                Some(Due::Ready | Due::SimpleBegun) => break,
+                Some(Due::Ready | Due::SimpleBegun | Due::Reset) => break,
                 Some(simple @ (Due::Simple | Due::SimpleRows)) => {
                     *simple = Due::SimpleBegun;
                     break;

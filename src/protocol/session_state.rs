@@ -44,8 +44,12 @@ pub(crate) enum Naming {
 pub(crate) struct SessionState {
     /// The process of the server, by its BackendKeyData; 0: the server sent none.
     pub(crate) pid: AtomicU32,
-    /// Counts what has changed the session since it was new or last reset.
+    /// Counts the commands that have changed the session since it was new or last reset.
     changes: AtomicU32,
+    /// How many reported parameters are not as they were at the login, or when they were last reset.
+    differing: AtomicU32,
+    /// How many resets (`RESET_SETTINGS`) were sent and are not answered.
+    resets_due: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
     /// A transaction block is open.
     in_block: AtomicBool,
@@ -68,9 +72,26 @@ impl SessionState {
         Some(self.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0)
     }
 
-    /// Counts what has changed the session since it was new or last reset.
+    /// Counts the commands that have changed the session since it was new or last reset.
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the session has changed, as far as the server has reported, and no reset is under way.
+    pub(crate) fn has_changed(&self) -> bool {
+        (self.changes() > 0 || self.differing.load(Ordering::Relaxed) > 0)
+            && self.resets_due.load(Ordering::Relaxed) == 0
+    }
+
+    /// A reset was sent.
+    pub(super) fn note_reset_sent(&self) {
+        self.resets_due.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A reset was answered: what was changed before it is undone.
+    pub(super) fn note_reset_answered(&self) {
+        self.end_reset(u32::MAX);
+        self.resets_due.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sets the count back to `before`: what ran since then changed nothing beyond its transaction (SET LOCAL).
@@ -89,6 +110,7 @@ impl SessionState {
         for reported in lock(&self.parameters).values_mut() {
             reported.initial.clone_from(&reported.current);
         }
+        self.differing.store(0, Ordering::Relaxed);
     }
 
     /// Whether a transaction is open.
@@ -126,10 +148,16 @@ impl SessionState {
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
         let mut parameters = lock(&self.parameters);
         if let Some(known) = parameters.get_mut(name) {
+            let differed = known.current != known.initial;
             value.clone_into(&mut known.current);
-            if known.current != known.initial && !is_login && !belongs_to_server(name) {
-                self.note_change();
+            if is_login || belongs_to_server(name) {
+                return Ok(());
             }
+            match (differed, known.current != known.initial) {
+                (false, true) => self.differing.fetch_add(1, Ordering::Relaxed),
+                (true, false) => self.differing.fetch_sub(1, Ordering::Relaxed),
+                _ => 0,
+            };
         } else {
             if parameters.len() >= REPORTED {
                 return Err(format!("the server reported more than {REPORTED} parameters"));

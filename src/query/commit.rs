@@ -34,6 +34,9 @@ pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), 
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();
+    if sql == "ROLLBACK" && ended.is_ok() {
+        session.forget_settings();
+    }
     match ended {
         Ok(()) if session.conn.is_unreplicated(sequence) => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))

@@ -1,7 +1,9 @@
 //! One statement on one connection: prepare it if need be, send it, read its rows.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::{StreamExt, future};
 use serde_json::Value;
@@ -18,7 +20,7 @@ use crate::query::collect::{CollectError, collect};
 use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
 use crate::query::prepare::{prepare, read_with_new_plan};
-use crate::query::promise::{Finished, Promise};
+use crate::query::promise::{Company, Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, plan_is_outdated, plan_may_be_outdated};
 use crate::query::statement::{Statement, bind};
 
@@ -150,7 +152,7 @@ const UNDO: &str = "ROLLBACK TO hyperiondb_plan; RELEASE hyperiondb_plan";
 /// Runs a statement that is prepared. It is sent when the future is first polled.
 pub(super) async fn run(
     context: &Context,
-    session: &Session,
+    session: &Arc<Session>,
     prepared: &Prepared,
     statement: &Statement,
     promise: &mut Promise,
@@ -162,6 +164,13 @@ pub(super) async fn run(
     promise.was_sent = true;
     // No other statement is sent on the connection of an open transaction before this one.
     conn.session_state.set_savepoint(has_savepoint);
+    let may_leave_settings = session.may_leave_settings(&context.cluster, &statement.text.facts);
+    let resets = may_leave_settings
+        && promise.company == Company::OfOthers
+        && !matches!(ahead, Ahead::Begin(_) | Ahead::Savepoint);
+    if may_leave_settings && !resets {
+        session.note_settings();
+    }
     let start = conn.client.query_raw(&prepared.statement, params);
     // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
@@ -178,11 +187,21 @@ pub(super) async fn run(
             }
             (sequence, None, started)
         }
+        Ahead::Nothing if resets => {
+            let sequence = conn.sending();
+            let started = Box::pin(sent_ahead_of(start, || session.send_reset(&context.cluster))).await;
+            (sequence, None, started)
+        }
         Ahead::Nothing | Ahead::Begin(_) | Ahead::Savepoint => (conn.sending(), None, start.await),
         Ahead::Show => {
             let sequence = conn.sending();
             let show = conn.client.simple_query("SHOW transaction_read_only");
-            let (shown, started) = Box::pin(future::join(show, start)).await;
+            let both = Box::pin(future::join(show, start));
+            let (shown, started) = if resets {
+                Box::pin(sent_ahead_of(both, || session.send_reset(&context.cluster))).await
+            } else {
+                both.await
+            };
             (sequence, shown.ok(), started)
         }
     };
@@ -220,6 +239,17 @@ pub(super) async fn run(
         }
         Err(CollectError::Client(error)) => Err(Failure::Client(error)),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
+    }
+}
+
+/// Runs a future whose request is sent when it is first polled, and calls `behind` when that is done.
+async fn sent_ahead_of<F: Future>(future: F, behind: impl FnOnce()) -> F::Output {
+    let mut future = pin!(future);
+    let first = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+    behind();
+    match first {
+        Poll::Ready(output) => output,
+        Poll::Pending => future.await,
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Promise {
 pub(super) enum Company {
     #[default]
     OfOthers,
+    /// None is sent behind it.
+    Alone,
     /// Also statements of its own batch, which the router does not count.
     OfItsBatch,
 }

@@ -14,6 +14,7 @@ use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, may_run_again, run_error};
+use crate::query::promise::Company;
 use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::statement::Statement;
 
@@ -45,6 +46,10 @@ impl Query {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
+        let is_alone = self.call.cancellation.is_limited() || self.call.promise.is_streaming();
+        if is_alone && self.call.promise.company == Company::OfOthers {
+            self.call.promise.company = Company::Alone;
+        }
         let context = self.call.context.clone();
         let ahead = if session.route.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
         let ended = {

@@ -196,6 +196,8 @@ async fn transfer(
     direction: &mut Direction,
     flow: &FlowControl,
 ) -> Result<Transfer, Failure> {
+    // It may run functions: triggers, or those of a query.
+    session.note_settings();
     match direction {
         Direction::In { target, pieces, begun } => {
             let responses = session.conn.responses.listen();
