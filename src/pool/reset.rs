@@ -78,7 +78,11 @@ impl Session {
             Reset::Sql(sql) => sql,
         };
         conn.session_state.begin_reset();
-        if self.run_reset(cluster, sql).await {
+        let ended = match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
+            Ok(ended) => ended.map_err(|error| describe(&error)),
+            Err(_) => Err(format!("no answer within {} ms", cluster.connect_timeout().as_millis())),
+        };
+        if self.reset_ended(cluster, ended) {
             let own = if matches!(cluster.policy.reset, Reset::Sql(_)) { u32::MAX } else { OWN_CHANGES };
             conn.session_state.end_reset(own);
         }
@@ -89,24 +93,29 @@ impl Session {
     pub(crate) fn send_reset(self: &Arc<Self>, cluster: &Arc<Cluster>) {
         self.forget_settings();
         let (session, cluster) = (self.clone(), cluster.clone());
-        spawn_sent(async move { session.run_reset(&cluster, RESET_SETTINGS).await });
+        spawn_sent(async move {
+            let ended = session.conn.client.batch_execute(RESET_SETTINGS).await;
+            session.reset_ended(&cluster, ended.map_err(|error| describe(&error)))
+        });
         if self.setters.begin_scan() {
             let session = self.clone();
-            spawn_sent(async move { session.setters.scan(&session.conn.client).await });
+            spawn_sent(async move {
+                session.setters.scan(&session.conn.client).await;
+                session.conn.answered();
+            });
         }
     }
 
-    /// Runs a reset. False: the connection is closed.
-    async fn run_reset(&self, cluster: &Cluster, sql: &str) -> bool {
+    /// Closes the connection if its reset has failed. True: the session is reset.
+    fn reset_ended(&self, cluster: &Cluster, ended: Result<(), String>) -> bool {
         let conn = &self.conn;
-        let failure = match timeout(cluster.connect_timeout(), conn.client.batch_execute(sql)).await {
-            Ok(Ok(())) => {
+        let failure = match ended {
+            Ok(()) => {
                 conn.answered();
                 return true;
             }
-            Ok(Err(_)) if conn.is_closed() => return false,
-            Ok(Err(error)) => describe(&error),
-            Err(_) => format!("no answer within {} ms", cluster.connect_timeout().as_millis()),
+            Err(_) if conn.is_closed() => return false,
+            Err(failure) => failure,
         };
         let message = format!("a connection was closed because its session could not be reset: {failure}");
         conn.break_off(message.clone());

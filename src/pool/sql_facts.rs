@@ -52,9 +52,6 @@ const PLAIN: &str = " \
     abort analyze begin checkpoint close cluster commit deallocate discard end listen lock notify prepare release reset \
     rollback savepoint set show start unlisten vacuum ";
 
-/// What a block has in it that may take the client's prepared statements away.
-const TAKING: [&str; 3] = ["deallocate", "discard", "execute"];
-
 /// Words of statements that may fire triggers.
 const WRITING: &str = " delete insert merge truncate update ";
 
@@ -127,7 +124,7 @@ fn lists(list: &str, word: &str) -> bool {
 }
 
 /// Whether a text has one of these words anywhere in it.
-fn lists_part(words: [&str; 3], text: &str) -> bool {
+fn has_any(words: &[&str], text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     words.iter().any(|word| text.contains(word))
 }
@@ -165,6 +162,7 @@ impl SqlFacts {
             expands_types: false,
         };
         let mut naming = false;
+        let mut does_ddl = false;
         // How many parentheses are open, and at which of them the calls of set_config began.
         let mut depth = 0_usize;
         let mut set_configs = Vec::new();
@@ -189,7 +187,11 @@ impl SqlFacts {
                 }
                 Token::Text(text) => {
                     naming |= mentions_naming(text);
-                    facts.may_deallocate |= first == "do" && lists_part(TAKING, text);
+                    if first == "do" {
+                        facts.may_deallocate |= has_any(&["deallocate", "discard", "execute"], text);
+                        facts.creates |= has_any(&["create", "execute"], text);
+                        does_ddl |= has_any(&["alter", "create", "drop", "execute"], text);
+                    }
                 }
                 Token::Sign(b'(') => {
                     depth += 1;
@@ -226,6 +228,7 @@ impl SqlFacts {
         facts.alters_schema = match &*first {
             "create" => !["temp", "temporary", "local"].contains(&&*second),
             "alter" | "drop" | "import" => true,
+            "do" => does_ddl,
             _ => false,
         };
         facts.changes_names = facts.runs_code
