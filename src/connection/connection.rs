@@ -73,6 +73,10 @@ const NOTIFICATIONS: usize = 1_000;
 /// How long after an answer, in microseconds, the flags count as fresh. The server reports nothing to an idle session.
 const FRESH: u64 = 100_000;
 
+/// A connection that sends nothing for this long, in microseconds, after an answer has paused. DDL of another session
+/// takes longer than that.
+const PAUSE: u64 = 1_000;
+
 impl Connection {
     /// Takes over a connection that has just logged in, and starts the task that drives it. The endpoint can break it
     /// only after [`Self::join`].
@@ -239,7 +243,16 @@ impl Connection {
     /// Must be called just before a statement is sent.
     pub(crate) fn sending(&self) -> Sequence {
         let number = self.link.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: clock() }
+        let now = clock();
+        if now.saturating_sub(self.link.answered.load(Ordering::Relaxed)) > PAUSE {
+            self.link.pauses.fetch_add(1, Ordering::Relaxed);
+        }
+        Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: now }
+    }
+
+    /// How often the connection had nothing to do for a moment.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.link.pauses.load(Ordering::Relaxed)
     }
 
     /// The place of the statement that was sent last.
@@ -255,13 +268,13 @@ impl Connection {
         self.endpoint.note_answer(now);
     }
 
-    /// Like [`Self::answered`]. Returns the time by [`clock`], and how long the server was busy with the statement, in
-    /// microseconds, without the time that the statement waited behind others on the connection.
-    pub(crate) fn answered_in(&self, sequence: Sequence) -> (u64, u64) {
+    /// Like [`Self::answered`]. Returns how long the server was busy with the statement, in microseconds, without the
+    /// time that the statement waited behind others on the connection.
+    pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
         self.endpoint.note_answer(now);
-        (now, now - sequence.sent.max(before))
+        now - sequence.sent.max(before)
     }
 
     /// Whether the server warned that this statement's commit was not replicated. Earlier statements in flight count,

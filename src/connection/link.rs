@@ -36,6 +36,8 @@ pub(crate) struct Link {
     pub(super) refused_after: AtomicU64,
     /// When the last statement was answered, in microseconds of [`clock`].
     pub(super) answered: AtomicU64,
+    /// See `Connection::pauses`.
+    pub(super) pauses: AtomicU64,
     pub(super) reason: Mutex<Option<String>>,
     /// Where notifications go, if the connection is a listener's.
     pub(super) listener: OnceLock<Sender<Notification>>,

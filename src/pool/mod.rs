@@ -2,7 +2,7 @@
 //!
 //! - `task`: the trait of the work that needs a connection
 //! - `session`: a pooled connection with its prepared statements and its age limit
-//! - `statement_text`, `sql_facts`, `sql_tokens`: the texts of statements, and what their words say
+//! - `statement_text`, `sql_facts`, `sql_tokens`, `sql_words`: the texts of statements, and what their words say
 //! - `prepared`: the statements that each connection has prepared, row shapes
 //! - `plans`: which of these plans may be out of date
 //! - `schema_changes`: when a schema last changed
@@ -34,6 +34,7 @@ mod setters;
 mod shutdown;
 pub(crate) mod sql_facts;
 mod sql_tokens;
+mod sql_words;
 pub(crate) mod statement_text;
 pub(crate) mod task;
 mod wait_queue;

@@ -21,10 +21,6 @@ use crate::pool::session::Session;
 use crate::pool::sql_facts::Command;
 use crate::pool::statement_text::StatementText;
 
-/// A statement without columns fails only if the type of a column has changed. A plan of such a statement that was
-/// accepted so recently goes without a savepoint: a connection that repeats its transactions pays for none.
-const CONFIRMED_US: u64 = 3_000;
-
 /// How long a plan is kept at most. The server goes on with the old types of the parameters when those of the columns
 /// have changed in a way that it can convert: a float8 column would get float4 values.
 const LIFETIME_US: u64 = 60_000_000;
@@ -39,7 +35,7 @@ impl Session {
     }
 
     /// The plan of a text, if this connection has one that is not known to be out of date.
-    pub(crate) fn plan_of(&self, text: &StatementText) -> Option<Arc<Prepared>> {
+    pub(crate) fn plan_of(&self, text: &StatementText, now: u64) -> Option<Arc<Prepared>> {
         if self.conn.session_state.take_deallocated() {
             self.prepared.clear();
         }
@@ -48,7 +44,7 @@ impl Session {
             // The server may not notice that the plan is out of date.
             Command::Planned => {
                 let longest = if text.facts.expands_types { EXPANDED_US } else { LIFETIME_US };
-                clock().saturating_sub(plan.since) < longest && !schema_changes::any_own_since(plan.since)
+                now.saturating_sub(plan.since) < longest && !schema_changes::any_own_since(plan.since)
             }
             // Such a statement cannot be bound behind a savepoint.
             _ => !self.names.may_be_deallocated(),
@@ -58,12 +54,12 @@ impl Session {
 
     /// The plan of a text, if nothing has changed what names mean since the server accepted it.
     pub(crate) fn undoubted_plan_of(&self, text: &StatementText) -> Option<Arc<Prepared>> {
-        self.plan_of(text).filter(|plan| self.is_undoubted(plan))
+        self.plan_of(text, clock()).filter(|plan| self.is_undoubted(plan))
     }
 
     /// Whether there is a plan of the text that serves all scopes.
     pub(crate) fn has_plan_for_all_scopes(&self, text: &StatementText) -> bool {
-        !text.varies() && !self.names.may_hide() && self.plan_of(text).is_some()
+        !text.varies() && !self.names.may_hide() && self.plan_of(text, clock()).is_some()
     }
 
     /// Whether nothing has changed what names mean since the server accepted the plan.
@@ -73,7 +69,7 @@ impl Session {
 
     /// Remembers the plan of a text.
     pub(crate) fn keep_plan(&self, text: &StatementText, plan: Arc<Prepared>) {
-        self.confirm_plan(&plan, plan.since);
+        self.confirm_plan(&plan);
         // The server does not notice when the columns of such a statement change.
         if text.facts.command != Command::Borrowed {
             self.prepared.insert((text.id, self.scope_of(text)), plan);
@@ -98,8 +94,8 @@ impl Session {
     }
 
     /// The server has accepted the plan.
-    pub(crate) fn confirm_plan(&self, plan: &Prepared, now: u64) {
-        plan.confirmed.store(now, Ordering::Relaxed);
+    pub(crate) fn confirm_plan(&self, plan: &Prepared) {
+        plan.confirmed_pauses.store(self.conn.pauses(), Ordering::Relaxed);
         plan.confirmed_doubts.store(self.names.doubts(), Ordering::Relaxed);
         plan.confirmed_epoch.store(self.names.epoch(), Ordering::Relaxed);
     }
@@ -122,9 +118,12 @@ impl Session {
         if is_held && plan.confirmed_epoch.load(Ordering::Relaxed) == self.names.epoch() {
             return false;
         }
-        plan.has_columns()
+        text.facts.returns_all
+            || plan.has_columns() && !plan.has_built_in_types()
             || !self.is_undoubted(plan)
-            || clock().saturating_sub(plan.confirmed.load(Ordering::Relaxed)) > CONFIRMED_US
+            // A statement that names its columns fails only if the type of one has changed, which is rarer than a new
+            // column. A connection that repeats its transactions without a pause pays for no savepoint.
+            || plan.confirmed_pauses.load(Ordering::Relaxed) != self.conn.pauses()
             || schema_changes::any_lately()
     }
 }

@@ -33,9 +33,9 @@ pub(crate) struct Prepared {
     has_built_in_types: bool,
     /// When it was prepared, by `clock`.
     pub(super) since: u64,
-    /// When the server last accepted the plan, by `clock`; how many doubts and which epoch the session had then (see
-    /// `pool::names`).
-    pub(super) confirmed: AtomicU64,
+    /// When the server last accepted the plan: how many pauses the connection had had, how many doubts there were about
+    /// its names, and in which epoch that was (see `pool::names`).
+    pub(super) confirmed_pauses: AtomicU64,
     pub(super) confirmed_doubts: AtomicU64,
     pub(super) confirmed_epoch: AtomicU64,
     /// Asks the server for the text format of some columns, as long as this statement lives.
@@ -174,7 +174,7 @@ impl Prepared {
             generation,
             has_built_in_types,
             since: clock(),
-            confirmed: AtomicU64::new(0),
+            confirmed_pauses: AtomicU64::new(0),
             confirmed_doubts: AtomicU64::new(0),
             confirmed_epoch: AtomicU64::new(0),
             _text_format: text_format,

@@ -29,7 +29,7 @@ impl Session {
     /// Whether a statement may leave changed settings of which the server reports nothing.
     pub(crate) fn may_leave_settings(&self, cluster: &Cluster, facts: &SqlFacts) -> bool {
         cluster.policy.reset == Reset::Changes
-            && (facts.may_leave_settings || facts.command == Command::Planned && self.setters.may_set(facts.writes))
+            && (facts.may_leave_settings || facts.command == Command::Planned && self.setters.may_set(facts))
     }
 
     /// Notes that something has run that may have left changed settings.

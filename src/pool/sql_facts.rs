@@ -4,63 +4,7 @@
 //! that costs correctness: a call of a function that is not known may do anything.
 
 use crate::pool::sql_tokens::{Token, Tokens};
-
-/// Functions of PostgreSQL that change no setting and no name, by the frequency of their use. A function that is
-/// missing here is only slower. Words that are followed by a parenthesis and are no calls stand here, too.
-const HARMLESS: &str = " \
-    abs all and any any_value array array_agg array_append array_cat array_dims array_fill array_length array_lower \
-    array_ndims array_position array_positions array_prepend array_remove array_replace array_to_json array_to_string \
-    array_upper as ascii asc avg begin between bigint bit bit_and bit_length bit_or bool_and bool_or bpchar btrim by \
-    cardinality case cast ceil ceiling char char_length character chr clock_timestamp coalesce collate concat concat_ws \
-    conflict convert_from convert_to count crc32 cross cube cume_dist current_date current_database current_schema \
-    current_schemas current_setting current_time current_timestamp current_user currval date date_bin date_part \
-    date_trunc dec decimal decode default degrees delete dense_rank desc distinct div do else encode end every except \
-    exists exp extract false filter first_value float floor for format format_type from full gcd gen_random_uuid \
-    generate_series generate_subscripts greatest grouping groups having host hashtext if in inner insert int \
-    int4range int8range integer intersect interval into is isfinite join json_agg json_array json_array_elements \
-    json_array_elements_text json_array_length json_arrayagg json_build_array json_build_object json_each \
-    json_each_text json_extract_path json_extract_path_text json_object json_object_agg json_object_keys \
-    json_objectagg json_populate_record json_populate_recordset json_strip_nulls json_to_record json_to_recordset \
-    json_typeof jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
-    jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object \
-    jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query jsonb_path_query_array \
-    jsonb_path_query_first jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax \
-    jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval key \
-    lag last_value lastval lateral lcm lead least left length like limit ln localtime localtimestamp log lower lpad \
-    ltrim make_date make_interval make_time make_timestamp make_timestamptz materialized max md5 merge min mod mode \
-    national nchar nextval normalize not nothing now nth_value ntile null nullif num_nonnulls num_nulls numeric \
-    numrange octet_length of offset on only or order ordinality over overlaps overlay partition percent_rank \
-    percentile_cont percentile_disc pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all pg_advisory_xact_lock \
-    pg_backend_pid pg_column_size pg_current_wal_lsn pg_current_xact_id pg_database_size pg_is_in_recovery \
-    pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_notify pg_postmaster_start_time pg_relation_size pg_size_pretty \
-    pg_sleep pg_table_size pg_total_relation_size pg_try_advisory_lock pg_try_advisory_xact_lock pg_typeof \
-    pg_wal_lsn_diff phraseto_tsquery plainto_tsquery position power precision quote_ident quote_literal quote_nullable \
-    radians random range rank recursive references regexp_count regexp_instr regexp_like regexp_match regexp_matches \
-    regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat replace returning reverse right \
-    rollup round row row_number row_to_json rows rpad rtrim scale select session_user set setof setval sets sha224 \
-    sha256 sha384 sha512 sign similar some split_part sqrt starts_with statement_timestamp stddev stddev_pop \
-    stddev_samp string_agg string_to_array string_to_table strpos substr substring sum symmetric tablesample then \
-    time timeofday timestamp timestamptz timetz to to_char to_date to_hex to_json to_jsonb to_number to_timestamp \
-    to_tsquery to_tsvector transaction_timestamp translate treat trim trim_array true trunc ts_headline ts_rank \
-    ts_rank_cd tsrange tstzrange txid_current union unnest update upper user using uuid uuidv4 uuidv7 values \
-    var_pop var_samp varbit varchar variance varying version websearch_to_tsquery when where width_bucket window with \
-    within without xmlagg xmlconcat xmlelement xmlforest ";
-
-/// Commands other than the planned ones that run no function of the user, or none that lasts. Others, like COMMENT, may
-/// fire event triggers.
-const PLAIN: &str = " \
-    abort analyze begin checkpoint close cluster commit deallocate discard end listen lock notify prepare release reset \
-    rollback savepoint set show start unlisten vacuum ";
-
-/// Words of statements that may fire triggers.
-const WRITING: &str = " delete insert merge truncate update ";
-
-/// Commands after which names may mean something else, or the client's prepared statements are gone. ROLLBACK: TO a
-/// savepoint.
-const RENAMING: &str = " abort alter create deallocate discard drop reset rollback truncate ";
-
-/// Settings that decide which table, function or type a name means.
-const NAMING: [&str; 4] = ["search_path", "role", "session_authorization", "schema"];
+use crate::pool::sql_words::{HARMLESS, LISTING, PLAIN, RENAMING, WRITING, has_any, lists, mentions_naming};
 
 /// Which kind of command a statement is, by its first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +34,19 @@ enum Called {
 }
 
 /// What the words of a statement say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct SqlFacts {
     pub(crate) command: Command,
     pub(crate) settings_change: SettingsChange,
     /// It may change settings in a way that the server does not report: by set_config or by a function of the user.
     pub(crate) may_set: bool,
-    /// Like `may_set`, and the change may outlast the transaction.
+    /// Like `may_set` without the calls of functions, and the change may outlast the transaction.
     pub(crate) may_leave_settings: bool,
+    /// The names, in lower case, of the functions that it calls and that are not known.
+    pub(crate) unknown_calls: Vec<String>,
+    /// It returns all columns of a table, whichever these are.
+    pub(crate) returns_all: bool,
     /// It may fire triggers.
     pub(crate) writes: bool,
     /// It calls a function that is not known, or runs code in another way.
@@ -118,23 +66,6 @@ pub(crate) struct SqlFacts {
     pub(crate) expands_types: bool,
 }
 
-/// Whether a list of words, each between spaces, has this word.
-fn lists(list: &str, word: &str) -> bool {
-    !word.contains(' ') && list.contains(&format!(" {} ", word.to_ascii_lowercase()))
-}
-
-/// Whether a text has one of these words anywhere in it.
-fn has_any(words: &[&str], text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    words.iter().any(|word| text.contains(word))
-}
-
-/// Whether a text names a setting that decides what names mean.
-fn mentions_naming(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    NAMING.iter().any(|name| text.contains(name))
-}
-
 impl SqlFacts {
     pub(crate) fn of(sql: &str) -> Self {
         let mut tokens = Tokens(sql).skip_while(|token| matches!(token, Token::Sign(b';' | b'('))).peekable();
@@ -142,25 +73,7 @@ impl SqlFacts {
             Some(Token::Word(word)) => word.to_ascii_lowercase(),
             _ => String::new(),
         };
-        let command = match &*first {
-            "select" | "insert" | "update" | "delete" | "merge" | "with" | "values" | "table" => Command::Planned,
-            "fetch" | "execute" | "call" => Command::Borrowed,
-            _ => Command::Other,
-        };
-        let mut facts = Self {
-            command,
-            settings_change: SettingsChange::None,
-            may_set: false,
-            may_leave_settings: false,
-            writes: false,
-            runs_code: command != Command::Planned && !lists(PLAIN, &first),
-            is_held_by_locks: command == Command::Planned,
-            changes_names: false,
-            alters_schema: false,
-            creates: first == "create",
-            may_deallocate: lists(" call deallocate discard ", &first),
-            expands_types: false,
-        };
+        let mut facts = Self::of_command(&first);
         let mut naming = false;
         let mut does_ddl = false;
         // How many parentheses are open, and at which of them the calls of set_config began.
@@ -184,6 +97,7 @@ impl SqlFacts {
                     // A name in an escaped form, or the view by which settings can be updated.
                     let is_hidden = before == Some(Token::Sign(b'&')) || word.eq_ignore_ascii_case("pg_settings");
                     facts.runs_code |= is_hidden;
+                    facts.may_leave_settings |= is_hidden;
                 }
                 Token::Text(text) => {
                     naming |= mentions_naming(text);
@@ -210,31 +124,65 @@ impl SqlFacts {
                     depth = depth.saturating_sub(1);
                 }
                 Token::Sign(b':') if before == Some(Token::Sign(b':')) => facts.is_held_by_locks = false,
-                Token::Sign(b'*') if before == Some(Token::Sign(b'.')) && last_but_one == Some(Token::Sign(b')')) => {
-                    facts.expands_types = true;
+                Token::Sign(b'*') => {
+                    let is_of_value = before == Some(Token::Sign(b'.')) && last_but_one == Some(Token::Sign(b')'));
+                    facts.expands_types |= is_of_value;
+                    facts.returns_all |= match before {
+                        Some(Token::Word(word)) => lists(LISTING, word),
+                        Some(Token::Sign(sign)) => matches!(sign, b',' | b'.' | b')'),
+                        _ => false,
+                    };
                 }
                 Token::Sign(_) => {}
             }
             last_but_one = before;
             before = Some(token);
         }
-        facts.settings_change = match &*first {
-            "set" if ["local", "transaction", "constraints"].contains(&&*second) => SettingsChange::Local,
+        facts.may_leave_settings |= !set_configs.is_empty();
+        facts.alters_schema |= does_ddl;
+        facts.conclude(&first, &second, naming);
+        facts
+    }
+
+    /// What the first word says.
+    fn of_command(first: &str) -> Self {
+        let command = match first {
+            "select" | "insert" | "update" | "delete" | "merge" | "with" | "values" | "table" => Command::Planned,
+            "fetch" | "execute" | "call" => Command::Borrowed,
+            _ => Command::Other,
+        };
+        let runs_code = command != Command::Planned && !lists(PLAIN, first);
+        Self {
+            command,
+            settings_change: SettingsChange::None,
+            may_set: false,
+            may_leave_settings: runs_code,
+            unknown_calls: Vec::new(),
+            returns_all: first == "table",
+            writes: false,
+            runs_code,
+            is_held_by_locks: command == Command::Planned,
+            changes_names: false,
+            alters_schema: lists(" alter drop import ", first),
+            creates: first == "create",
+            may_deallocate: lists(" call deallocate discard ", first),
+            expands_types: false,
+        }
+    }
+
+    /// Draws the conclusions, after the last word. `naming`: a setting was named that decides what names mean.
+    fn conclude(&mut self, first: &str, second: &str, naming: bool) {
+        self.settings_change = match first {
+            "set" if ["local", "transaction", "constraints"].contains(&second) => SettingsChange::Local,
             "set" | "reset" | "discard" => SettingsChange::Session,
             _ => SettingsChange::None,
         };
-        facts.may_set |= facts.runs_code;
-        facts.may_leave_settings |= facts.runs_code || !set_configs.is_empty();
-        facts.alters_schema = match &*first {
-            "create" => !["temp", "temporary", "local"].contains(&&*second),
-            "alter" | "drop" | "import" => true,
-            "do" => does_ddl,
-            _ => false,
-        };
-        facts.changes_names = facts.runs_code
-            || lists(RENAMING, &first)
-            || naming && (facts.may_set || facts.settings_change != SettingsChange::None);
-        facts
+        self.may_set |= self.runs_code;
+        // Others do not see temporary tables.
+        self.alters_schema |= first == "create" && !["temp", "temporary", "local"].contains(&second);
+        self.changes_names = self.runs_code
+            || lists(RENAMING, first)
+            || naming && (self.may_set || self.settings_change != SettingsChange::None);
     }
 
     /// Whether the statement, with these parameters, may change what the names in later statements mean.
@@ -255,6 +203,7 @@ impl SqlFacts {
             return Called::Other;
         } else if !lists(HARMLESS, &name) {
             self.runs_code = true;
+            self.unknown_calls.push(name);
             let is_source = |word: &str| ["from", "join", "lateral"].contains(&&*word.to_ascii_lowercase());
             self.expands_types |= match ahead {
                 Some(Token::Word(word)) => is_source(word),
@@ -383,6 +332,47 @@ mod tests {
         ];
         for (sql, expands) in table {
             assert_eq!(SqlFacts::of(sql).expands_types, expands, "{sql}");
+        }
+    }
+
+    #[test]
+    fn statements_that_return_all_columns_are_noticed() {
+        let table = [
+            ("SELECT * FROM t", true),
+            ("SELECT DISTINCT ON (a) * FROM t", true),
+            ("SELECT a, t.* FROM t", true),
+            ("INSERT INTO t VALUES (1) RETURNING *", true),
+            ("TABLE t", true),
+            ("SELECT count(*), a * b FROM t", false),
+            ("SELECT '*' FROM t", false),
+        ];
+        for (sql, all) in table {
+            assert_eq!(SqlFacts::of(sql).returns_all, all, "{sql}");
+        }
+    }
+
+    #[test]
+    fn settings_that_a_call_leaves_behind_are_noticed() {
+        // The SQL, whether settings may stay by its words alone, and the functions on which that depends.
+        let table: &[(&str, bool, &[&str])] = &[
+            ("SELECT set_config('a.b', 'c', false)", true, &[]),
+            ("SELECT set_config('a.b', 'c', true)", false, &[]),
+            ("SELECT set_config('a.b', f('c'), true), count(*)", false, &["f"]),
+            ("SELECT set_config('a.b', 'c', $1)", true, &[]),
+            ("SELECT set_config('a.b', 'c', true), set_config('a.b', 'c', false)", true, &[]),
+            ("SELECT set_config('a.b'", true, &[]),
+            ("UPDATE pg_settings SET setting = 'a' WHERE name = 'b'", true, &[]),
+            ("SELECT U&\"\\0073et_config\"('a', 'b', false)", true, &["\\0073et_config"]),
+            ("DO 'begin end'", true, &[]),
+            ("SET LOCAL a.b = 'c'", false, &[]),
+        ];
+        for (sql, stays, calls) in table {
+            let facts = SqlFacts::of(sql);
+            assert_eq!(
+                (facts.may_leave_settings, facts.unknown_calls),
+                (*stays, calls.iter().map(ToString::to_string).collect()),
+                "{sql}"
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio_postgres::RowStream;
 
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
+use crate::engine::clock;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
@@ -60,7 +61,8 @@ pub(super) async fn execute(
     let text = &statement.text;
     let in_transaction = ahead.is_in_transaction();
     session.names.announce_statement(text);
-    let mut known = session.plan_of(text);
+    let now = clock();
+    let mut known = session.plan_of(text, now);
     if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
         // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
         known = known.filter(|plan| !plan.has_columns() || !session.needs_savepoint(text, plan));
@@ -217,8 +219,8 @@ pub(super) async fn run(
         return Box::pin(fail_as_read_only(session, rows, sequence)).await;
     }
     let finished = collect(rows, prepared, context, session, promise).await;
-    let (now, busy_us) = session.conn.answered_in(sequence);
-    session.confirm_plan(prepared, now);
+    let busy_us = session.conn.answered_in(sequence);
+    session.confirm_plan(prepared);
     session.names.note_statement(&statement.text, &statement.params);
     if statement.text.facts.creates && !session.conn.session_state.is_in_block() {
         // What was made may hide what had its name before.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::engine::clock;
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::{Command, SettingsChange};
@@ -72,7 +73,7 @@ pub(super) async fn plans_of<'a>(
     let mut same = Vec::new();
     for (index, statement) in statements.enumerate() {
         let plan = match cut {
-            Cut::WhereNeeded => session.plan_of(&statement.text),
+            Cut::WhereNeeded => session.plan_of(&statement.text, clock()),
             Cut::AfterEachChange => session.undoubted_plan_of(&statement.text),
         };
         if plan.is_none() {
