@@ -244,15 +244,19 @@ impl Connection {
     pub(crate) fn sending(&self) -> Sequence {
         let number = self.link.sent.fetch_add(1, Ordering::Relaxed) + 1;
         let now = clock();
-        if now.saturating_sub(self.link.answered.load(Ordering::Relaxed)) > PAUSE {
+        if self.pauses_at(now) {
             self.link.pauses.fetch_add(1, Ordering::Relaxed);
         }
         Sequence { number, changes: self.link.changes.load(Ordering::Relaxed), sent: now }
     }
 
-    /// How often the connection had nothing to do for a moment.
+    /// How often the connection had nothing to do for a moment, up to now.
     pub(crate) fn pauses(&self) -> u64 {
-        self.link.pauses.load(Ordering::Relaxed)
+        self.link.pauses.load(Ordering::Relaxed) + u64::from(self.pauses_at(clock()))
+    }
+
+    fn pauses_at(&self, now: u64) -> bool {
+        now.saturating_sub(self.link.answered.load(Ordering::Relaxed)) > PAUSE
     }
 
     /// The place of the statement that was sent last.

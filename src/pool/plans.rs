@@ -20,6 +20,7 @@ use crate::pool::schema_changes;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::Command;
 use crate::pool::statement_text::StatementText;
+use crate::protocol::Naming;
 
 /// How long a plan is kept at most. The server goes on with the old types of the parameters when those of the columns
 /// have changed in a way that it can convert: a float8 column would get float4 values.
@@ -34,8 +35,13 @@ impl Session {
         if text.varies() || self.names.may_hide() { self.names.scope() } else { 0 }
     }
 
-    /// The plan of a text, if this connection has one that is not known to be out of date.
+    /// The plan of a text, if this connection has one that it can rely on.
     pub(crate) fn plan_of(&self, text: &StatementText, now: u64) -> Option<Arc<Prepared>> {
+        self.known_plan_of(text, now).filter(|plan| !self.must_describe_anew(text, plan))
+    }
+
+    /// The plan of a text, if this connection has one that is not known to be out of date.
+    pub(crate) fn known_plan_of(&self, text: &StatementText, now: u64) -> Option<Arc<Prepared>> {
         if self.conn.session_state.take_deallocated() {
             self.prepared.clear();
         }
@@ -50,6 +56,24 @@ impl Session {
             _ => !self.names.may_be_deallocated(),
         };
         is_good.then_some(plan)
+    }
+
+    /// Whether a statement without a name must be described before it runs. It is parsed with each run, so the client
+    /// would learn only after the statement has run that its columns are others.
+    fn must_describe_anew(&self, text: &StatementText, plan: &Prepared) -> bool {
+        self.conn.session_state.naming() == Naming::None
+            && plan.has_columns()
+            && (text.facts.returns_all || !plan.has_built_in_types())
+            && self.is_doubtful(plan)
+    }
+
+    /// Whether the plan of a statement that names its columns may be out of date. Such a plan fails only if the type of
+    /// a column has changed, which is rarer than a new column. A connection that repeats its work without a pause has no
+    /// doubts.
+    fn is_doubtful(&self, plan: &Prepared) -> bool {
+        !self.is_undoubted(plan)
+            || plan.confirmed_pauses.load(Ordering::Relaxed) != self.conn.pauses()
+            || schema_changes::any_lately()
     }
 
     /// The plan of a text, if nothing has changed what names mean since the server accepted it.
@@ -118,12 +142,6 @@ impl Session {
         if is_held && plan.confirmed_epoch.load(Ordering::Relaxed) == self.names.epoch() {
             return false;
         }
-        text.facts.returns_all
-            || plan.has_columns() && !plan.has_built_in_types()
-            || !self.is_undoubted(plan)
-            // A statement that names its columns fails only if the type of one has changed, which is rarer than a new
-            // column. A connection that repeats its transactions without a pause pays for no savepoint.
-            || plan.confirmed_pauses.load(Ordering::Relaxed) != self.conn.pauses()
-            || schema_changes::any_lately()
+        text.facts.returns_all || plan.has_columns() && !plan.has_built_in_types() || self.is_doubtful(plan)
     }
 }

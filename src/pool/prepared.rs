@@ -190,7 +190,7 @@ impl Prepared {
         self.shape.id == other.shape.id && self.statement.params() == other.statement.params()
     }
 
-    pub(super) fn has_built_in_types(&self) -> bool {
+    pub(crate) fn has_built_in_types(&self) -> bool {
         self.has_built_in_types
     }
 }

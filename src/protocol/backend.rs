@@ -36,6 +36,7 @@ enum Disposition {
 
 /// The messages of the server: how far they are read, and what of them goes on.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts of the message and of the result")]
 pub(super) struct Backend {
     /// The server has said that it is ready.
     ready: bool,
@@ -52,6 +53,8 @@ pub(super) struct Backend {
     kept: Vec<u8>,
     /// A row of this result was replaced.
     replaced: bool,
+    /// The rows of this result cannot be read: its columns have changed.
+    skips_rows: bool,
     /// Bytes of rows that answered a simple query of this client.
     simple_rows: usize,
     pub(super) gate: Option<Gate>,
@@ -214,7 +217,7 @@ impl Backend {
     /// Whether a message of this type may not go on before its length is known.
     fn withholds(&self, kind: u8, conversation: &Conversation) -> bool {
         match kind {
-            b'D' => conversation.row_limit.is_some(),
+            b'D' => conversation.row_limit.is_some() || self.skips_rows,
             b'R' => !self.ready,
             b'1' | b'2' | b'3' | b'C' => conversation.pending.next().is_some_and(Due::is_added),
             b'T' | b'n' => conversation.pending.next() == Some(Due::ColumnsAgain),
@@ -263,6 +266,7 @@ impl Backend {
                 return Ok((Disposition::Pass, false));
             }
             Received::Response(due) => match (kind, due) {
+                (b'D', _) if self.skips_rows => return Ok((Disposition::Drop, false)),
                 (b'D', Due::Lookup) => return Ok((Disposition::Pass, true)),
                 (b'D', Due::SimpleRows) if !listens => {
                     self.simple_rows += length;
@@ -327,7 +331,7 @@ impl Backend {
             }
             b'D' => conversation.type_depth.row_received(body).map_err(violation)?,
             b'C' => {
-                self.replaced = false;
+                (self.replaced, self.skips_rows) = (false, false);
                 conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
                     conversation.session_state.note_deallocated();
@@ -342,7 +346,7 @@ impl Backend {
                     return Err(violation("the server is ready in a state that cannot be".into()));
                 }
                 self.ready = true;
-                self.replaced = false;
+                (self.replaced, self.skips_rows) = (false, false);
                 self.simple_rows = 0;
                 conversation.session_state.set_in_block(body != b"I");
                 let flights = conversation.session_state.flights.load(Ordering::Relaxed);
@@ -351,6 +355,7 @@ impl Backend {
             b't' => conversation.unnamed.set_parameters(body),
             b'T' | b'n' if disposition == Disposition::Hold => {
                 if !conversation.unnamed.has_same_columns(body) {
+                    self.skips_rows = true;
                     self.held.extend_from_slice(&error_response(COLUMNS_CHANGED, "the columns have changed"));
                 }
                 return Ok(false);

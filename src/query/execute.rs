@@ -62,7 +62,11 @@ pub(super) async fn execute(
     let in_transaction = ahead.is_in_transaction();
     session.names.announce_statement(text);
     let now = clock();
-    let mut known = session.plan_of(text, now);
+    let mut known = match promise.company {
+        // The batch has just prepared it, and its other statements are sent behind it.
+        Company::OfItsBatch => session.known_plan_of(text, now),
+        Company::OfOthers | Company::Alone => session.plan_of(text, now),
+    };
     if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
         // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
         known = known.filter(|plan| !plan.has_columns() || !session.needs_savepoint(text, plan));
@@ -72,7 +76,7 @@ pub(super) async fn execute(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let fresh = known.is_none();
+        let was_known = known.is_some();
         let plan = match known.take() {
             Some(plan) => plan,
             None => {
@@ -103,6 +107,8 @@ pub(super) async fn execute(
         if matches!(ahead, Ahead::Show) && !session.conn.is_stale() {
             ahead = Ahead::Nothing;
         }
+        // Types that are not built in are kept apart from plans, and may be older.
+        let fresh = !was_known && (attempt > 1 || plan.has_built_in_types());
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
         let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
             Ok(finished) => return Ok(finished),
@@ -121,7 +127,11 @@ pub(super) async fn execute(
                 // The statement has run.
                 Failure::Client(ClientError::ColumnsChanged) => {
                     session.prepared.clear();
-                    statement.read_only && !in_transaction
+                    match &mut ahead {
+                        Ahead::Begin(opening) => Box::pin(opening.begin_again(context, session)).await,
+                        Ahead::Savepoint => false,
+                        Ahead::Nothing | Ahead::Show => statement.read_only,
+                    }
                 }
                 Failure::Client(_) => false,
             };
