@@ -75,7 +75,7 @@ const FRESH: u64 = 100_000;
 
 /// A connection that sends nothing for this long, in microseconds, after an answer has paused. DDL of another session
 /// takes longer than that.
-const PAUSE: u64 = 1_000;
+const PAUSE: u64 = 400;
 
 impl Connection {
     /// Takes over a connection that has just logged in, and starts the task that drives it. The endpoint can break it

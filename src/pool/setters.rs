@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::connection::probe::cell;
 use crate::engine::{clock, lock};
@@ -22,12 +22,24 @@ use crate::pool::sql_facts::SqlFacts;
 /// After so long a scan is forgotten: other processes may have made functions.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Yields whether a trigger may set something, whether anything else may that statements use without naming it, and the
-/// names of the functions that set nothing. A function in SQL or PL/pgSQL is judged by its source without comments; of
-/// functions in other languages nothing is known, save for those in C, which extensions bring: of these the setters
-/// begin with `set` (pg_trgm's set_limit).
+/// Yields whether a trigger may set something, whether anything else may that statements use without naming it, the names
+/// of the functions that set nothing (none of them, if they are too many), and a fingerprint of all functions and of
+/// what uses them. If that is the one in place of KNOWN, the rest is not looked up: in a database with many functions
+/// that takes long. A function in SQL or PL/pgSQL is judged by its source without comments; of functions in other
+/// languages nothing is known, save for those in C, which extensions bring: of these the setters begin with `set`
+/// (pg_trgm's set_limit).
+///
+/// The planner's estimates for the recursion are far too high: without `jit = off` the compiler takes 300 ms.
 const SCAN: &str = r#"
-WITH RECURSIVE code AS MATERIALIZED (
+SELECT pg_catalog.set_config('jit', 'off', true);
+WITH RECURSIVE seen AS MATERIALIZED (
+  SELECT pg_catalog.concat(
+    (SELECT pg_catalog.sum(pg_catalog.hashtext(p.oid::pg_catalog.text || p.xmin::pg_catalog.text))
+      FROM pg_catalog.pg_proc p WHERE p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace), '/',
+    (SELECT pg_catalog.sum(pg_catalog.hashtext(d.classid::pg_catalog.text || d.objid::pg_catalog.text || '-'
+        || d.refobjid::pg_catalog.text))
+      FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass)) AS fingerprint
+), code AS MATERIALIZED (
   SELECT p.oid, l.lanname, p.pronargs, p.proargtypes, pg_catalog.lower(p.proname) AS name, pg_catalog.regexp_replace(
     pg_catalog.lower(CASE WHEN pg_catalog.to_jsonb(p) -> 'prosqlbody' IN ('null') OR NOT pg_catalog.to_jsonb(p) ? 'prosqlbody'
       THEN p.prosrc ELSE pg_catalog.pg_get_functiondef(p.oid) END), '--[^\n]*|/\*.*?\*/', ' ', 'g') AS source
@@ -35,7 +47,7 @@ WITH RECURSIVE code AS MATERIALIZED (
   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
   JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('internal', 'c')
-    AND p.prokind IN ('f', 'p')
+    AND p.prokind IN ('f', 'p') AND (SELECT fingerprint FROM seen) <> 'KNOWN'
 ), suspicious AS (
   SELECT oid, name, pronargs, proargtypes FROM code
   WHERE lanname NOT IN ('sql', 'plpgsql')
@@ -53,12 +65,15 @@ SELECT
   EXISTS (SELECT FROM uses WHERE classid <> 'pg_catalog.pg_trigger'::pg_catalog.regclass)
     OR EXISTS (SELECT FROM suspicious JOIN pg_catalog.pg_type t ON t.oid = proargtypes[0]
       WHERE pronargs = 1 AND t.typtype = 'c'),
-  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.lower(p.proname), ',') FROM pg_catalog.pg_proc p
+  (SELECT CASE WHEN pg_catalog.sum(pg_catalog.length(p.proname) + 1) < 200000
+      THEN pg_catalog.string_agg(DISTINCT pg_catalog.lower(p.proname), ',') END FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
       AND pg_catalog.lower(p.proname) NOT IN (SELECT name FROM suspicious)
-      AND (l.lanname <> 'c' OR p.proname !~ '^set') AND p.prokind IN ('f', 'p', 'w'))"#;
+      AND (l.lanname <> 'c' OR p.proname !~ '^set') AND p.prokind IN ('f', 'p', 'w')
+      AND (SELECT fingerprint FROM seen) <> 'KNOWN'),
+  (SELECT fingerprint FROM seen)"#;
 
 const UNKNOWN: u8 = 0;
 const NONE: u8 = 1;
@@ -69,6 +84,8 @@ const ANY: u8 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Setters {
     found: AtomicU8,
+    /// The fingerprint of what the last scan saw, and what it found.
+    last: Mutex<Option<(String, u8)>>,
     /// The names, in lower case, of functions that set nothing.
     harmless: Mutex<HashSet<String>>,
     /// When the last scan began, by `clock`.
@@ -103,14 +120,11 @@ impl Setters {
         self.is_stale() && !self.scanning.swap(true, Ordering::Relaxed)
     }
 
-    /// Scans the database on this connection. Sent when the future is first polled.
+    /// Scans the database on this connection. The request is sent when the future is first polled.
     pub(super) async fn scan(self: &Arc<Self>, client: &Client) {
         let began = clock();
-        let found = match client.simple_query(SCAN).await {
-            Ok(messages) => self.read(&messages),
-            // A database that cannot be scanned may have anything.
-            Err(_) => ANY,
-        };
+        // A database that cannot be scanned may have anything.
+        let found = self.look(client).await.unwrap_or(ANY);
         self.found.store(found, Ordering::Relaxed);
         self.scanned.store(began, Ordering::Relaxed);
         self.scanning.store(false, Ordering::Relaxed);
@@ -123,17 +137,34 @@ impl Setters {
         }));
     }
 
-    fn read(&self, messages: &[SimpleQueryMessage]) -> u8 {
-        let row = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
+    /// Scans the database, unless it is as it was.
+    async fn look(&self, client: &Client) -> Result<u8, Error> {
+        let known = lock(&self.last).clone();
+        let fingerprint = known.as_ref().map_or("", |(fingerprint, _)| fingerprint);
+        // One message: when its answer comes, somebody else may have a transaction open on the connection.
+        let messages = client.simple_query(&SCAN.replace("KNOWN", fingerprint)).await?;
+        let row = last_row(&messages);
+        let seen = row.and_then(|row| cell(row, 3)).unwrap_or_default();
+        if let Some((fingerprint, found)) = known
+            && fingerprint == seen
+        {
+            return Ok(found);
+        }
         let names = row.and_then(|row| cell(row, 2)).unwrap_or_default();
         *lock(&self.harmless) = names.split(',').map(str::to_owned).collect();
-        match row.map(|row| (cell(row, 0), cell(row, 1))) {
+        let found = match row.map(|row| (cell(row, 0), cell(row, 1))) {
             Some((Some("f"), Some("f"))) => NONE,
             Some((Some("t"), Some("f"))) => TRIGGERS,
             _ => ANY,
-        }
+        };
+        *lock(&self.last) = Some((seen.to_owned(), found));
+        Ok(found)
     }
+}
+
+fn last_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
 }
