@@ -247,8 +247,8 @@ export interface PoolOptions {
   prepare?: boolean;
   /**
    * What is undone between two users of a connection: also `'none'`, `'discard'`, `{ sql }`. `'changes'`: settings,
-   * when the server said that they were changed (`SET` in a query; of functions, those settings that the server
-   * reports). `'discard'`: each time all that a session can hold, temporary tables and advisory locks included, which
+   * whatever has changed them (`SET`, `set_config`, functions, triggers), in one message behind a statement that may
+   * have. `'discard'`: each time all that a session can hold, temporary tables and advisory locks included, which
    * costs a round trip and the pipeline. `{ sql }`: the same with SQL of your own. `'none'`: nothing. A connection on
    * which this fails is closed, and an `error` event tells of it. Default: `'changes'`.
    */
@@ -806,7 +806,8 @@ export interface Pool extends Runner {}
 export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions | string);
   /**
-   * Runs statements in one round trip, in their order. Results come in the same order.
+   * Runs statements in their order, in one round trip where that is possible: a statement that needs what an earlier one
+   * makes (a table, a search_path) is prepared when its turn comes. Results come in the same order.
    *
    * Each for itself, a result is as Promise.allSettled has it: what fails does not stop the others. With `transaction`
    * it is all or nothing: it resolves to the rows of each once COMMIT has succeeded, and rejects with the first error,

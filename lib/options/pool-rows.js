@@ -261,8 +261,8 @@ const POOL = {
     check: reset,
     text: "what is undone between two users of a connection: also `'none'`, `'discard'`, `{ sql }`",
     more:
-      "`'changes'`: settings, when the server said that they were changed (`SET` in a query; of functions, those settings that the " +
-      "server reports). `'discard'`: each time all that a session can hold, temporary tables and advisory locks included, which " +
+      "`'changes'`: settings, whatever has changed them (`SET`, `set_config`, functions, triggers), in one message behind a " +
+      "statement that may have. `'discard'`: each time all that a session can hold, temporary tables and advisory locks included, which " +
       "costs a round trip and the pipeline. `{ sql }`: the same with SQL of your own. `'none'`: nothing. A connection on which " +
       'this fails is closed, and an `error` event tells of it.',
   },
