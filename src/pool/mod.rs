@@ -34,7 +34,7 @@ mod setters;
 mod shutdown;
 pub(crate) mod sql_facts;
 mod sql_tokens;
-mod sql_words;
+pub(crate) mod sql_words;
 pub(crate) mod statement_text;
 pub(crate) mod task;
 mod wait_queue;

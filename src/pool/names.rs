@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::engine::clock;
 use crate::pool::schema_changes;
 use crate::pool::sql_facts::Command;
-use crate::pool::statement_text::StatementText;
+use crate::pool::statement_text::{Pace, StatementText};
 
 /// What is known of the names of one session.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ pub(crate) struct SessionNames {
     /// The transaction has made something that may hide what had its name before: a temporary table hides a table. The
     /// server does not count that as a reason to plan a statement anew.
     hides: AtomicBool,
+    /// The scope of the transaction will not come again: it has run a script, or made something for the first time, such
+    /// as a temporary table with a name of its own.
+    is_unique: AtomicBool,
     /// The transaction may have taken the client's prepared statements away.
     deallocates: AtomicBool,
 }
@@ -43,6 +46,7 @@ impl Default for SessionNames {
             doubts_at_begin: AtomicU64::new(0),
             altered: AtomicBool::new(false),
             hides: AtomicBool::new(false),
+            is_unique: AtomicBool::new(false),
             deallocates: AtomicBool::new(false),
         }
     }
@@ -59,8 +63,8 @@ impl SessionNames {
         self.deallocates.store(false, Ordering::Relaxed);
     }
 
-    /// A transaction ends: what it has changed may be undone.
-    pub(crate) fn transaction_ends(&self) {
+    /// A transaction ends: what it has changed may be undone. Returns whether its scopes will not come again.
+    pub(crate) fn transaction_ends(&self) -> bool {
         if self.are_doubted_in_transaction() {
             self.doubt();
         }
@@ -71,6 +75,7 @@ impl SessionNames {
         self.deallocates.store(false, Ordering::Relaxed);
         self.scope.store(0, Ordering::Relaxed);
         self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
+        self.is_unique.swap(false, Ordering::Relaxed)
     }
 
     /// Whether there were doubts in the present transaction.
@@ -104,6 +109,7 @@ impl SessionNames {
         self.doubt();
         self.hides.store(true, Ordering::Relaxed);
         self.deallocates.store(true, Ordering::Relaxed);
+        self.is_unique.store(true, Ordering::Relaxed);
         // A scope that no other transaction is in.
         let mut hasher = DefaultHasher::new();
         (self.scope(), clock()).hash(&mut hasher);
@@ -120,6 +126,7 @@ impl SessionNames {
         }
         if text.facts.creates {
             self.hides.store(true, Ordering::Relaxed);
+            self.is_unique.fetch_or(text.pace() == Pace::Unknown, Ordering::Relaxed);
         }
         if text.facts.may_deallocate {
             self.deallocates.store(true, Ordering::Relaxed);

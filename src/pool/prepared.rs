@@ -254,6 +254,11 @@ impl PreparedCache {
         lock(&self.entries).by_key.clear();
     }
 
+    /// Removes the plans that are kept by scope.
+    pub(crate) fn remove_scopes(&self) {
+        lock(&self.entries).by_key.retain(|(_, scope), _| *scope == 0);
+    }
+
     /// Removes the plans of a text in all scopes.
     pub(super) fn remove(&self, id: u32) {
         lock(&self.entries).by_key.retain(|(text, _), _| *text != id);

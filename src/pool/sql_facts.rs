@@ -4,7 +4,9 @@
 //! that costs correctness: a call of a function that is not known may do anything.
 
 use crate::pool::sql_tokens::{Token, Tokens};
-use crate::pool::sql_words::{HARMLESS, LISTING, PLAIN, RENAMING, WRITING, has_any, lists, mentions_naming};
+use crate::pool::sql_words::{
+    HARMLESS, LISTING, PLAIN, RENAMING, WRITING, has_any, lists, may_alter_schema, mentions_naming,
+};
 
 /// Which kind of command a statement is, by its first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +106,7 @@ impl SqlFacts {
                     if first == "do" {
                         facts.may_deallocate |= has_any(&["deallocate", "discard", "execute"], text);
                         facts.creates |= has_any(&["create", "execute"], text);
-                        does_ddl |= has_any(&["alter", "create", "drop", "execute"], text);
+                        does_ddl |= may_alter_schema(text);
                     }
                 }
                 Token::Sign(b'(') => {
@@ -179,7 +181,7 @@ impl SqlFacts {
         };
         self.may_set |= self.runs_code;
         // Others do not see temporary tables.
-        self.alters_schema |= first == "create" && !["temp", "temporary", "local"].contains(&second);
+        self.alters_schema |= first == "create" && !lists(" temp temporary local global ", second);
         self.changes_names = self.runs_code
             || lists(RENAMING, first)
             || naming && (self.may_set || self.settings_change != SettingsChange::None);

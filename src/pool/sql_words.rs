@@ -71,6 +71,11 @@ pub(super) fn has_any(words: &[&str], text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
+/// Whether a block or a script has words in it with which it may change tables, views or types.
+pub(crate) fn may_alter_schema(sql: &str) -> bool {
+    has_any(&["alter", "create", "drop", "execute"], sql)
+}
+
 /// Whether a text names a setting that decides what names mean.
 pub(super) fn mentions_naming(text: &str) -> bool {
     let text = text.to_ascii_lowercase();

@@ -20,6 +20,7 @@ use crate::cluster::fence;
 use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
+use crate::pool::sql_words::may_alter_schema;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
 use crate::query::Context;
@@ -240,7 +241,9 @@ async fn send_script(
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
     session.names.note_anything();
-    session.names.announce_schema_change();
+    if may_alter_schema(sql) {
+        session.names.announce_schema_change();
+    }
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;
