@@ -28,7 +28,7 @@ pub(crate) mod prepared;
 mod reset;
 mod route_pool;
 pub(crate) mod router;
-mod schema_changes;
+pub(crate) mod schema_changes;
 pub(crate) mod session;
 mod setters;
 mod shutdown;

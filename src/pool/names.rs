@@ -13,16 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::engine::clock;
 use crate::pool::schema_changes;
-use crate::pool::sql_facts::Command;
 use crate::pool::statement_text::{Pace, StatementText};
 
-/// What is known of the names of one session.
+/// What is known of the names of one session. Outside of transactions there is no scope, and only doubts are noted.
 #[derive(Debug)]
 pub(crate) struct SessionNames {
     doubts: AtomicU64,
     epoch: AtomicU64,
     scope: AtomicU64,
-    /// How many doubts there were when the transaction began, or the last one ended.
+    /// How many doubts there were when the transaction began.
     doubts_at_begin: AtomicU64,
     /// The transaction has changed a schema.
     altered: AtomicBool,
@@ -56,16 +55,12 @@ impl SessionNames {
     /// A transaction begins.
     pub(crate) fn transaction_begins(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.scope.store(0, Ordering::Relaxed);
         self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
-        self.altered.store(false, Ordering::Relaxed);
-        self.hides.store(false, Ordering::Relaxed);
-        self.deallocates.store(false, Ordering::Relaxed);
     }
 
     /// A transaction ends: what it has changed may be undone. Returns whether its scopes will not come again.
     pub(crate) fn transaction_ends(&self) -> bool {
-        if self.are_doubted_in_transaction() {
+        if self.doubts() != self.doubts_at_begin.load(Ordering::Relaxed) {
             self.doubt();
         }
         if self.altered.swap(false, Ordering::Relaxed) {
@@ -74,28 +69,7 @@ impl SessionNames {
         self.hides.store(false, Ordering::Relaxed);
         self.deallocates.store(false, Ordering::Relaxed);
         self.scope.store(0, Ordering::Relaxed);
-        self.doubts_at_begin.store(self.doubts(), Ordering::Relaxed);
         self.is_unique.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether there were doubts in the present transaction.
-    pub(super) fn are_doubted_in_transaction(&self) -> bool {
-        self.doubts() != self.doubts_at_begin.load(Ordering::Relaxed)
-    }
-
-    /// A statement is about to run. Other sessions learn of what it changes before it ends.
-    pub(crate) fn announce_statement(&self, text: &StatementText) {
-        if text.facts.alters_schema {
-            self.announce_schema_change();
-        } else if text.facts.runs_code && text.facts.command != Command::Planned {
-            schema_changes::note_seen();
-        }
-    }
-
-    /// The session is about to change a schema.
-    pub(crate) fn announce_schema_change(&self) {
-        schema_changes::note_own();
-        self.altered.store(true, Ordering::Relaxed);
     }
 
     /// Something may have changed what names mean.
@@ -104,36 +78,31 @@ impl SessionNames {
         self.doubts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Anything may have happened.
-    pub(crate) fn note_anything(&self) {
-        self.doubt();
+    /// A script has run in the transaction.
+    pub(crate) fn note_script(&self, alters_schema: bool) {
+        self.altered.fetch_or(alters_schema, Ordering::Relaxed);
         self.hides.store(true, Ordering::Relaxed);
         self.deallocates.store(true, Ordering::Relaxed);
         self.is_unique.store(true, Ordering::Relaxed);
-        // A scope that no other transaction is in.
-        let mut hasher = DefaultHasher::new();
-        (self.scope(), clock()).hash(&mut hasher);
-        self.scope.store(hasher.finish().max(1), Ordering::Relaxed);
+        // No other transaction is in this scope.
+        self.enter_scope(clock());
     }
 
-    /// A statement has run, with these parameters.
-    pub(crate) fn note_statement(&self, text: &StatementText, params: &[u8]) {
-        if !text.facts.may_change_names(params) {
-            return;
-        }
-        if text.facts.alters_schema {
-            self.announce_schema_change();
-        }
-        if text.facts.creates {
-            self.hides.store(true, Ordering::Relaxed);
-            self.is_unique.fetch_or(text.pace() == Pace::Unknown, Ordering::Relaxed);
-        }
-        if text.facts.may_deallocate {
-            self.deallocates.store(true, Ordering::Relaxed);
-        }
+    /// A statement of a transaction has run, with these parameters. It may have changed what names mean.
+    pub(super) fn note_statement(&self, text: &StatementText, params: &[u8]) {
+        let facts = &text.facts;
+        self.altered.fetch_or(facts.alters_schema, Ordering::Relaxed);
+        self.hides.fetch_or(facts.creates, Ordering::Relaxed);
+        self.is_unique.fetch_or(facts.creates && text.pace() == Pace::Unknown, Ordering::Relaxed);
+        self.deallocates.fetch_or(facts.may_deallocate, Ordering::Relaxed);
+        self.enter_scope((text.id, params));
+    }
+
+    /// The transaction goes on in the scope to which `change` leads from the present one.
+    fn enter_scope(&self, change: impl Hash) {
         self.doubt();
         let mut hasher = DefaultHasher::new();
-        (self.scope(), text.id, params).hash(&mut hasher);
+        (self.scope(), change).hash(&mut hasher);
         self.scope.store(hasher.finish().max(1), Ordering::Relaxed);
     }
 

@@ -124,6 +124,24 @@ impl Session {
         plan.confirmed_epoch.store(self.names.epoch(), Ordering::Relaxed);
     }
 
+    /// Notes what a statement that has run, with these parameters, may have changed.
+    pub(crate) fn note_statement(&self, text: &StatementText, params: &[u8]) {
+        if !text.facts.may_change_names(params) {
+            return;
+        }
+        if text.facts.alters_schema {
+            schema_changes::note_own();
+        }
+        if self.conn.session_state.is_in_block() {
+            return self.names.note_statement(text, params);
+        }
+        self.names.doubt();
+        if text.facts.creates {
+            // What was made may hide what had its name before.
+            self.prepared.clear();
+        }
+    }
+
     /// Notes that a text was prepared anew because its plan may have been out of date.
     pub(crate) fn note_new_plan(&self, text: &StatementText, before: &Prepared, now: &Arc<Prepared>) {
         if before.is_like(now) {

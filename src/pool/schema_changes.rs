@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::clock;
+use crate::pool::sql_facts::{Command, SqlFacts};
 
 /// By `clock`. 0: never.
 static OWN: AtomicU64 = AtomicU64::new(0);
@@ -15,9 +16,18 @@ static SEEN: AtomicU64 = AtomicU64::new(0);
 const LATELY_US: u64 = 300_000_000;
 
 /// This process changes a schema, or has just changed it.
-pub(super) fn note_own() {
+pub(crate) fn note_own() {
     OWN.store(clock().max(1), Ordering::Relaxed);
     note_seen();
+}
+
+/// A statement is about to run. What it changes may reach other sessions before it has ended.
+pub(crate) fn announce_statement(facts: &SqlFacts) {
+    if facts.alters_schema {
+        note_own();
+    } else if facts.runs_code && facts.command != Command::Planned {
+        note_seen();
+    }
 }
 
 /// A schema has changed, or may have.

@@ -187,6 +187,11 @@ impl SqlFacts {
             || naming && (self.may_set || self.settings_change != SettingsChange::None);
     }
 
+    /// Whether all that it changes is settings.
+    pub(crate) fn only_sets(&self) -> bool {
+        self.settings_change != SettingsChange::None || self.may_set && !self.runs_code
+    }
+
     /// Whether the statement, with these parameters, may change what the names in later statements mean.
     pub(crate) fn may_change_names(&self, params: &[u8]) -> bool {
         self.changes_names || self.may_set && mentions_naming(&String::from_utf8_lossy(params))

@@ -154,18 +154,21 @@ impl Frontend {
                 }
                 pending.owe(Due::Closed);
             }
-            kind => {
-                if matches!(kind, b'S' | b'Q') {
-                    conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
-                }
-                if kind == b'Q' && message[5..].strip_suffix(b"\0") == Some(RESET_SETTINGS.as_bytes()) {
+            kind @ (b'S' | b'Q') => {
+                conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
+                let is_reset = message[5..].strip_suffix(b"\0") == Some(RESET_SETTINGS.as_bytes());
+                if is_reset {
                     conversation.session_state.note_reset_sent();
-                    pending.owe(Due::Reset);
-                    (self.parsed, self.looks_up) = (None, false);
-                    return;
                 }
-                self.note_plain(kind, pending);
+                pending.owe(match kind {
+                    b'S' => Due::Ready,
+                    _ if is_reset => Due::Reset,
+                    _ => Due::Simple,
+                });
+                self.parsed = None;
+                self.looks_up = false;
             }
+            kind => self.note_plain(kind, pending),
         }
     }
 
@@ -293,11 +296,6 @@ impl Frontend {
                 pending.owe(Due::Columns);
             }
             b'E' => pending.owe(if self.looks_up { Due::Lookup } else { Due::Result }),
-            b'S' | b'Q' => {
-                pending.owe(if kind == b'S' { Due::Ready } else { Due::Simple });
-                self.parsed = None;
-                self.looks_up = false;
-            }
             // CopyData, CopyDone, CopyFail, a password, Terminate.
             _ => {}
         }

@@ -10,20 +10,25 @@ use crate::codec::{DecodeError, Packer};
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::{Prepared, Shapes};
 use crate::pool::session::Session;
+use crate::pool::statement_text::StatementText;
 use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::query::Context;
 use crate::query::cancellation::cancel_until_ended;
+use crate::query::failure::Failure;
+use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
 
 /// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
 /// large results, 512 KiB doubled the stall of the event loop.
-pub(super) const PIECE: usize = 32 << 10;
+const PIECE: usize = 32 << 10;
 
 /// Why a statement has no result.
 pub(super) enum CollectError {
     Postgres(tokio_postgres::Error),
     /// The client refuses the rows.
     Client(ClientError),
+    /// No new plan could be made to read the rows with.
+    Plan(Failure),
 }
 
 /// Whether the protocol layer sent this error in place of a row that is larger than a result may be.
@@ -68,11 +73,17 @@ pub(super) fn outcome_of(last_answer: Option<Result<(), tokio_postgres::Error>>)
     }
 }
 
+/// Whether rows are to be sent, although more will come.
+fn fills_piece(rows: u32, packer: &Packer, promise: &Promise) -> bool {
+    packer.byte_len() > PIECE || rows >= promise.piece_rows()
+}
+
 /// Reads all rows of a statement, and sends them to JavaScript in pieces. From the first row on for which the plan is
-/// out of date they are kept (`Finished::unread`).
+/// out of date they are kept, and read with a new plan when all have come.
 pub(super) async fn collect(
     rows: RowStream,
     prepared: &Prepared,
+    text: &StatementText,
     context: &Context,
     session: &Session,
     promise: &mut Promise,
@@ -124,7 +135,7 @@ pub(super) async fn collect(
             }
         }
         rows += 1;
-        if packer.byte_len() > PIECE || rows >= promise.piece_rows() {
+        if fills_piece(rows, &packer, promise) {
             promise.send_rows(rows, prepared.shape.id, &mut packer).await;
             rows = 0;
         }
@@ -135,15 +146,49 @@ pub(super) async fn collect(
     let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
     let takes_structure = prepared.takes_structure;
-    Ok(Finished {
-        rows,
-        shape: has_rows.then(|| prepared.shape.clone()),
-        row_count,
-        packer,
-        takes_structure,
-        held: Vec::new(),
-        unread,
-    })
+    let shape = has_rows.then(|| prepared.shape.clone());
+    let finished = Finished { rows, shape, row_count, packer, takes_structure, held: Vec::new() };
+    if unread.is_empty() {
+        return Ok(finished);
+    }
+    Box::pin(read_with_new_plan(finished, unread, prepared, text, context, session, promise)).await
+}
+
+/// Reads rows for which the plan of their statement is out of date: an attribute was added to a composite type, which
+/// the server does not count as a change of the plan. `read`: what was read of the result before.
+async fn read_with_new_plan(
+    read: Finished,
+    unread: Vec<Row>,
+    old: &Prepared,
+    text: &StatementText,
+    context: &Context,
+    session: &Session,
+    promise: &mut Promise,
+) -> Result<Finished, CollectError> {
+    let Finished { rows, row_count, mut packer, .. } = read;
+    if rows > 0 {
+        promise.send_rows(rows, old.shape.id, &mut packer).await;
+    }
+    session.forget_types();
+    session.prepared.clear();
+    let plan = prepare(context, session, text).await.map_err(CollectError::Plan)?;
+    let types =
+        |plan: &Prepared| plan.statement.columns().iter().map(|column| column.type_().oid()).collect::<Vec<_>>();
+    if types(&plan) != types(old) {
+        return Err(CollectError::Client(ClientError::ColumnsChanged));
+    }
+    session.note_new_plan(text, old, &plan);
+    let mut rows = 0;
+    for row in unread {
+        pack(&row, &plan, &context.shapes, &mut packer).map_err(CollectError::Client)?;
+        rows += 1;
+        if fills_piece(rows, &packer, promise) {
+            promise.send_rows(rows, plan.shape.id, &mut packer).await;
+            rows = 0;
+        }
+    }
+    let (shape, takes_structure) = (Some(plan.shape.clone()), plan.takes_structure);
+    Ok(Finished { rows, shape, row_count, packer, takes_structure, held: Vec::new() })
 }
 
 /// A cell as it came over the wire.
@@ -160,7 +205,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 /// Packs a row, or leaves nothing of it.
-pub(super) fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
+fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
     let columns = prepared.decoders.len();
     let start = packer.begin_row(columns);
     pack_columns(row, prepared, shapes, packer, start).inspect_err(|_| packer.slots.truncate(start))

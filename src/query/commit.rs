@@ -30,12 +30,12 @@ pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
 
 /// Runs COMMIT or ROLLBACK, which is sent when the future is first polled.
 pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), Failure> {
-    if session.names.transaction_ends() {
-        session.prepared.remove_scopes();
-    }
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered();
+    if session.names.transaction_ends() {
+        session.prepared.remove_scopes();
+    }
     if sql == "ROLLBACK" && ended.is_ok() {
         session.forget_settings();
     }

@@ -1,7 +1,7 @@
 //! One statement on one connection: prepare it if need be, send it, read its rows.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,19 +14,17 @@ use crate::connection::connection::Sequence;
 use crate::engine::clock;
 use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Prepared;
+use crate::pool::schema_changes;
 use crate::pool::session::Session;
 use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
 use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
-use crate::query::prepare::{prepare, read_with_new_plan};
+use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
-use crate::query::retry_policy::{Cause, Phase, plan_is_outdated, plan_may_be_outdated};
+use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
 use crate::query::statement::{Statement, bind};
-
-/// How often a statement is prepared at most while DDL makes its plan useless.
-const PLANS: usize = 5;
 
 /// Where a statement runs, and what travels ahead of it in the same flight.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ pub(super) async fn execute(
 ) -> Result<Finished, Failure> {
     let text = &statement.text;
     let in_transaction = ahead.is_in_transaction();
-    session.names.announce_statement(text);
+    schema_changes::announce_statement(&text.facts);
     let now = clock();
     let mut known = match promise.company {
         // The batch has just prepared it, and its other statements are sent behind it.
@@ -114,27 +112,25 @@ pub(super) async fn execute(
             Ok(finished) => return Ok(finished),
             Err(failure) => failure,
         };
-        let runs_again = attempt < PLANS
-            && match &failure {
-                Failure::Run { cause, phase, .. } => {
-                    let is_outdated = plan_is_outdated(cause, *phase) || !fresh && plan_may_be_outdated(cause, *phase);
-                    is_outdated
-                        && !promise.has_streamed()
-                        && Box::pin(undo_bind(context, session, &mut ahead, has_savepoint)).await
+        let runs_again = match &failure {
+            Failure::Run { cause, phase, .. } => {
+                needs_new_plan(cause, *phase, fresh, attempt)
+                    && !promise.has_streamed()
+                    && Box::pin(undo_bind(context, session, &mut ahead, has_savepoint)).await
+            }
+            // The types of the parameters may have changed; if not, the second attempt fails in the same way.
+            Failure::Client(ClientError::InvalidParam(_)) => !fresh,
+            // The statement has run.
+            Failure::Client(ClientError::ColumnsChanged) if attempt < PLANS => {
+                session.prepared.clear();
+                match &mut ahead {
+                    Ahead::Begin(opening) => Box::pin(opening.begin_again(context, session)).await,
+                    Ahead::Savepoint => false,
+                    Ahead::Nothing | Ahead::Show => statement.read_only,
                 }
-                // The types of the parameters may have changed; if not, the second attempt fails in the same way.
-                Failure::Client(ClientError::InvalidParam(_)) => !fresh,
-                // The statement has run.
-                Failure::Client(ClientError::ColumnsChanged) => {
-                    session.prepared.clear();
-                    match &mut ahead {
-                        Ahead::Begin(opening) => Box::pin(opening.begin_again(context, session)).await,
-                        Ahead::Savepoint => false,
-                        Ahead::Nothing | Ahead::Show => statement.read_only,
-                    }
-                }
-                Failure::Client(_) => false,
-            };
+            }
+            Failure::Client(_) => false,
+        };
         if !runs_again {
             return Err(failure);
         }
@@ -177,13 +173,13 @@ pub(super) async fn run(
     // No other statement is sent on the connection of an open transaction before this one.
     conn.session_state.set_savepoint(has_savepoint);
     let may_leave_settings = session.may_leave_settings(&context.cluster, &statement.text.facts);
-    let resets = may_leave_settings
-        && promise.company == Company::OfOthers
-        && !matches!(ahead, Ahead::Begin(_) | Ahead::Savepoint);
+    let resets = may_leave_settings && promise.company == Company::OfOthers && !ahead.is_in_transaction();
     if may_leave_settings && !resets {
         session.note_settings();
     }
-    let start = conn.client.query_raw(&prepared.statement, params);
+    let start = pin!(conn.client.query_raw(&prepared.statement, params));
+    let start =
+        async { if resets { Box::pin(send_ahead_of_reset(start, context, session)).await } else { start.await } };
     // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
         Ahead::Begin(opening) if opening.is_unsent() => {
@@ -199,21 +195,11 @@ pub(super) async fn run(
             }
             (sequence, None, started)
         }
-        Ahead::Nothing if resets => {
-            let sequence = conn.sending();
-            let started = Box::pin(sent_ahead_of(start, || session.send_reset(&context.cluster))).await;
-            (sequence, None, started)
-        }
         Ahead::Nothing | Ahead::Begin(_) | Ahead::Savepoint => (conn.sending(), None, start.await),
         Ahead::Show => {
             let sequence = conn.sending();
             let show = conn.client.simple_query("SHOW transaction_read_only");
-            let both = Box::pin(future::join(show, start));
-            let (shown, started) = if resets {
-                Box::pin(sent_ahead_of(both, || session.send_reset(&context.cluster))).await
-            } else {
-                both.await
-            };
+            let (shown, started) = Box::pin(future::join(show, start)).await;
             (sequence, shown.ok(), started)
         }
     };
@@ -228,37 +214,33 @@ pub(super) async fn run(
     if shown.is_some_and(|messages| is_on(&messages)) {
         return Box::pin(fail_as_read_only(session, rows, sequence)).await;
     }
-    let finished = collect(rows, prepared, context, session, promise).await;
+    let finished = collect(rows, prepared, &statement.text, context, session, promise).await;
     let busy_us = session.conn.answered_in(sequence);
     session.confirm_plan(prepared);
-    session.names.note_statement(&statement.text, &statement.params);
-    if statement.text.facts.creates && !session.conn.session_state.is_in_block() {
-        // What was made may hide what had its name before.
-        session.prepared.clear();
-    }
+    session.note_statement(&statement.text, &statement.params);
     match finished {
         // A statement that only reads has nothing to replicate.
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
-        Ok(mut finished) => {
+        Ok(finished) => {
             statement.text.record_run(busy_us);
-            let unread = std::mem::take(&mut finished.unread);
-            if unread.is_empty() {
-                return Ok(finished);
-            }
-            Box::pin(read_with_new_plan(context, session, statement, prepared, promise, finished, unread)).await
+            Ok(finished)
         }
+        Err(CollectError::Plan(failure)) => Err(failure),
         Err(CollectError::Client(error)) => Err(Failure::Client(error)),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }
 
-/// Runs a future whose request is sent when it is first polled, and calls `behind` when that is done.
-async fn sent_ahead_of<F: Future>(future: F, behind: impl FnOnce()) -> F::Output {
-    let mut future = pin!(future);
+/// Runs a future whose request is sent when it is first polled, and sends a reset right behind that.
+async fn send_ahead_of_reset<F: Future>(
+    mut future: Pin<&mut F>,
+    context: &Context,
+    session: &Arc<Session>,
+) -> F::Output {
     let first = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-    behind();
+    session.send_reset(&context.cluster);
     match first {
         Poll::Ready(output) => output,
         Poll::Pending => future.await,

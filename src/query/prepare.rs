@@ -4,20 +4,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Column, Row, Statement as PgStatement};
+use tokio_postgres::{Column, Statement as PgStatement};
 
 use crate::codec::{Catalog, is_built_in};
 use crate::engine::lock;
-use crate::error::ClientError;
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
 use crate::pool::statement_text::StatementText;
 use crate::query::Context;
-use crate::query::collect::{PIECE, pack};
 use crate::query::failure::{Failure, failure};
-use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::Phase;
-use crate::query::statement::Statement;
 use crate::query::type_lookup::catalog_with;
 
 /// Prepares a statement and remembers it.
@@ -71,41 +67,4 @@ fn announce_unknown_types(context: &Context, prepared: &Prepared) {
             }));
         }
     }
-}
-
-/// Reads rows for which the plan of their statement is out of date: an attribute was added to a composite type, which
-/// the server does not count as a change of the plan. `read`: what was read of the result before.
-pub(super) async fn read_with_new_plan(
-    context: &Context,
-    session: &Session,
-    statement: &Statement,
-    old: &Prepared,
-    promise: &mut Promise,
-    read: Finished,
-    unread: Vec<Row>,
-) -> Result<Finished, Failure> {
-    let Finished { rows, row_count, mut packer, .. } = read;
-    if rows > 0 {
-        promise.send_rows(rows, old.shape.id, &mut packer).await;
-    }
-    session.forget_types();
-    session.prepared.clear();
-    let plan = prepare(context, session, &statement.text).await?;
-    let types =
-        |plan: &Prepared| plan.statement.columns().iter().map(|column| column.type_().oid()).collect::<Vec<_>>();
-    if types(&plan) != types(old) {
-        return Err(ClientError::ColumnsChanged.into());
-    }
-    session.note_new_plan(&statement.text, old, &plan);
-    let mut rows = 0;
-    for row in unread {
-        pack(&row, &plan, &context.shapes, &mut packer)?;
-        rows += 1;
-        if packer.byte_len() > PIECE || rows >= promise.piece_rows() {
-            promise.send_rows(rows, plan.shape.id, &mut packer).await;
-            rows = 0;
-        }
-    }
-    let (shape, takes_structure) = (Some(plan.shape.clone()), plan.takes_structure);
-    Ok(Finished { rows, shape, row_count, packer, takes_structure, ..Finished::default() })
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::Row;
-
 use crate::codec::Packer;
 use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
@@ -186,6 +184,4 @@ pub(crate) struct Finished {
     pub(crate) takes_structure: bool,
     /// More shapes, held for the same reason.
     pub(crate) held: Vec<Arc<Shape>>,
-    /// Rows that could not be read, because the plan of their statement is out of date.
-    pub(crate) unread: Vec<Row>,
 }

@@ -190,24 +190,27 @@ fn is_recovery_conflict(error: &ServerError) -> bool {
     routine == Some("ProcessInterrupts") || routine == Some("ProcessRecoveryConflictInterrupt")
 }
 
+/// How often a statement is prepared at most while DDL makes its plans useless.
+pub(crate) const PLANS: usize = 5;
+
+/// Whether work that has failed runs again with new plans. `attempt`: how often it has run, from 1 on. `fresh`: its plan
+/// was made for this attempt. A parameter that is refused may have had another type when the statement was prepared.
+pub(crate) fn needs_new_plan(cause: &Cause, phase: Phase, fresh: bool, attempt: usize) -> bool {
+    let refuses_parameter =
+        matches!(cause, Cause::Server(error) if phase == Phase::Sent && error.code.starts_with("22"));
+    attempt < PLANS && (plan_is_outdated(cause, phase) || !fresh && refuses_parameter)
+}
+
 /// Whether the server's plan for an already prepared statement no longer fits the tables (0A000 "cached plan must not
 /// change result type", errors of analysis, XX000 "cache lookup failed for type") or is gone (26000). All these come
 /// before the statement begins.
-pub(crate) fn plan_is_outdated(cause: &Cause, phase: Phase) -> bool {
+fn plan_is_outdated(cause: &Cause, phase: Phase) -> bool {
     match cause {
         Cause::Server(error) if phase == Phase::Sent => {
             error.code.starts_with("42") || matches!(error.code.as_str(), "0A000" | "26000" | "XX000")
         }
         _ => false,
     }
-}
-
-/// Like [`plan_is_outdated`]. Also whether a parameter was refused: its type may have changed since the statement was
-/// prepared.
-pub(crate) fn plan_may_be_outdated(cause: &Cause, phase: Phase) -> bool {
-    let refuses_parameter =
-        matches!(cause, Cause::Server(error) if phase == Phase::Sent && error.code.starts_with("22"));
-    refuses_parameter || plan_is_outdated(cause, phase)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use crate::cluster::fence;
 use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
+use crate::pool::schema_changes;
 use crate::pool::session::Session;
 use crate::pool::sql_words::may_alter_schema;
 use crate::pool::task::After;
@@ -240,10 +241,11 @@ async fn send_script(
     let responses = session.conn.responses.listen_to_script();
     // Nothing else runs on the session: the script may change it.
     session.conn.retire();
-    session.names.note_anything();
-    if may_alter_schema(sql) {
-        session.names.announce_schema_change();
+    let alters_schema = may_alter_schema(sql);
+    if alters_schema {
+        schema_changes::note_own();
     }
+    session.names.note_script(alters_schema);
     let sequence = session.conn.sending();
     let ended = tokio::select! {
         biased;

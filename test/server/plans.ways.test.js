@@ -201,23 +201,25 @@ describe('an outdated plan in every kind of transaction', () => {
     }
   });
 
-  test('twenty statements with outdated plans in one transaction have their rows', async (t) => {
+  /** A pool that knows twenty statements, whose plans are outdated. @param {import('node:test').TestContext} t */
+  async function twenty(t) {
     const within = await plans.schema(TABLE);
     const pool = await plans.pool(t);
     const texts = range(20).map((i) => within(`SELECT *, ${i} AS i FROM S.t WHERE a = $1`));
     for (const one of texts) await pool.query(one, [1]);
     await plans.sql(within('ALTER TABLE S.t ADD COLUMN c int DEFAULT 5'));
+    return { pool, texts };
+  }
+
+  test('twenty statements with outdated plans in one transaction have their rows', async (t) => {
+    const { pool, texts } = await twenty(t);
     await plans.lasting(pool, async (tx) => {
       for (const [i, one] of texts.entries()) assert.deepEqual(await tx.query(one, [2]), [{ a: 2, b: 2n, c: 5, i }]);
     });
   });
 
   test('statements with outdated plans that are sent without waiting have their rows, in one transaction', async (t) => {
-    const within = await plans.schema(TABLE);
-    const pool = await plans.pool(t);
-    const texts = range(20).map((i) => within(`SELECT *, ${i} AS i FROM S.t WHERE a = $1`));
-    for (const one of texts) await pool.query(one, [1]);
-    await plans.sql(within('ALTER TABLE S.t ADD COLUMN c int DEFAULT 5'));
+    const { pool, texts } = await twenty(t);
     await plans.lasting(pool, async (tx) => {
       const answers = await Promise.all(texts.map((one) => tx.query(one, [2])));
       assert.deepEqual(

@@ -5,6 +5,7 @@
 //! ahead of a statement that has to be prepared, or whose plan may be another one, after a statement of this flight has
 //! changed what names mean.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -12,7 +13,7 @@ use futures_util::future::join_all;
 use crate::engine::clock;
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
-use crate::pool::sql_facts::{Command, SettingsChange};
+use crate::pool::sql_facts::Command;
 use crate::query::Context;
 use crate::query::failure::Failure;
 use crate::query::prepare::prepare;
@@ -28,6 +29,13 @@ pub(super) enum Cut {
     WhereNeeded,
 }
 
+/// What the statements of a flight have changed so far.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    Settings,
+    Anything,
+}
+
 /// How many of the statements go in the next flight.
 pub(super) fn next_flight<'a>(
     session: &Session,
@@ -35,26 +43,25 @@ pub(super) fn next_flight<'a>(
     cut: Cut,
 ) -> usize {
     let mut length = 0;
-    let mut change = None;
+    let mut changed = None;
     loop {
         let Some(statement) = statements.next() else { return length };
         let text = &statement.text;
         if length > 0 && text.facts.command == Command::Borrowed {
             return length;
         }
-        let must_wait = match change {
+        let must_wait = match changed {
             None => false,
-            Some(SettingsChange::None) => true,
-            Some(_) => cut == Cut::AfterEachChange || !session.has_plan_for_all_scopes(text),
+            Some(Changed::Settings) => cut == Cut::AfterEachChange || !session.has_plan_for_all_scopes(text),
+            Some(Changed::Anything) => true,
         };
         if must_wait {
             return length;
         }
         length += 1;
         if text.facts.may_change_names(&statement.params) {
-            let only_sets = text.facts.may_set && !text.facts.runs_code;
-            let this = if only_sets { SettingsChange::Local } else { text.facts.settings_change };
-            change = Some(if change == Some(SettingsChange::None) { SettingsChange::None } else { this });
+            let this = if text.facts.only_sets() { Changed::Settings } else { Changed::Anything };
+            changed = changed.max(Some(this));
         }
     }
 }
@@ -67,32 +74,25 @@ pub(super) async fn plans_of<'a>(
     statements: impl Iterator<Item = &'a Statement>,
     cut: Cut,
 ) -> Result<Vec<Arc<Prepared>>, (usize, Failure)> {
-    let mut plans: Vec<Option<Arc<Prepared>>> = Vec::new();
-    let mut missing: Vec<(usize, &Statement)> = Vec::new();
-    // The statements whose plan is that of an earlier one.
-    let mut same = Vec::new();
-    for (index, statement) in statements.enumerate() {
+    let known = |statement: &'a Statement| {
         let plan = match cut {
             Cut::WhereNeeded => session.plan_of(&statement.text, clock()),
             Cut::AfterEachChange => session.undoubted_plan_of(&statement.text),
         };
-        if plan.is_none() {
-            match missing.iter().find(|(_, other)| other.text.id == statement.text.id) {
-                Some((first, _)) => same.push((index, *first)),
-                None => missing.push((index, statement)),
-            }
-        }
-        plans.push(plan);
-    }
-    let prepared = missing
-        .into_iter()
-        .map(|(index, statement)| async move { (index, prepare(context, session, &statement.text).await) });
-    for (index, plan) in join_all(prepared).await {
-        plans[index] = Some(plan.map_err(|failure| (index, failure))?);
-    }
-    for (index, first) in same {
-        let plan = plans[first].clone();
-        plans[index] = plan;
-    }
-    Ok(plans.into_iter().flatten().collect())
+        (statement, plan)
+    };
+    let statements: Vec<_> = statements.map(known).collect();
+    let mut missing = HashSet::new();
+    let prepared = statements
+        .iter()
+        .enumerate()
+        .filter(|(_, (statement, plan))| plan.is_none() && missing.insert(statement.text.id))
+        .map(|(index, (statement, _))| async move {
+            let plan = prepare(context, session, &statement.text).await.map_err(|failure| (index, failure))?;
+            Ok((statement.text.id, plan))
+        });
+    let prepared: HashMap<u32, Arc<Prepared>> = join_all(prepared).await.into_iter().collect::<Result<_, _>>()?;
+    let plans =
+        statements.into_iter().map(|(statement, plan)| plan.or_else(|| prepared.get(&statement.text.id).cloned()));
+    Ok(plans.flatten().collect())
 }

@@ -20,11 +20,8 @@ use crate::query::execute::{Ahead, run};
 use crate::query::failure::{Failure, may_run_again, run_error};
 use crate::query::opening::Opening;
 use crate::query::promise::{Company, Finished, Promise};
-use crate::query::retry_policy::{Cause, Phase, Verdict, Work, plan_is_outdated, plan_may_be_outdated, verdict};
+use crate::query::retry_policy::{Cause, Phase, Verdict, Work, needs_new_plan, verdict};
 use crate::query::statement::{Statement, check_params};
-
-/// How often a batch runs at most while DDL makes its plans useless.
-const PLANS: usize = 5;
 
 /// Why a transaction in one flight failed.
 pub(super) enum BatchFailure {
@@ -104,10 +101,10 @@ impl Together<'_> {
             let flight = next_flight(self.session, rest.clone(), cut);
             let plans = plans_of(self.context, self.session, rest.take(flight), cut).await;
             let plans = plans.map_err(|(index, failure)| self.failure_between(from + index, failure, opening))?;
+            let ends = from + flight == items.len();
             let flight = &mut items[from..from + flight];
             self.check_all_params(from, flight, &plans)?;
-            let ends = from + flight.len() == items.len();
-            let landed = self.send(&mut items[from..from + plans.len()], &plans, opening, ends).await?;
+            let landed = self.send(flight, &plans, opening, ends).await?;
             finished.extend(self.results_of(from, landed).await?);
             if ends {
                 return Ok(finished);
@@ -198,7 +195,7 @@ impl Together<'_> {
                 None => begin.await,
             }
         };
-        let (begun, committed, _) = futures_util::future::join3(begun_later, OptionFuture::from(end), rest).await;
+        let (begun, _, committed) = futures_util::future::join3(begun_later, rest, OptionFuture::from(end)).await;
         let results = results.into_iter().flatten().collect();
         Ok(Landed { begun: begun.unwrap_or(Ok(())), results, committed })
     }
@@ -235,9 +232,7 @@ impl Together<'_> {
                 Failure::Client(error) => return Err(BatchFailure::Failed(Some(index), error)),
                 Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
             };
-            let may_be_outdated = plan_is_outdated(&cause, phase) && self.attempt < PLANS
-                || plan_may_be_outdated(&cause, phase) && self.attempt == 1;
-            if may_be_outdated {
+            if needs_new_plan(&cause, phase, self.attempt > 1, self.attempt) {
                 return Err(BatchFailure::Outdated);
             }
             let verdict = match verdict(&cause, phase, Work::BeforeCommit) {
