@@ -70,8 +70,11 @@ impl<T: Task> WaitQueue<T> {
             match self.sharing.front()?.sharing() {
                 sharing @ (Sharing::Last | Sharing::Any) => return Some(sharing),
                 moved => {
-                    let task = self.sharing.pop_front();
-                    self.queue_for(moved).extend(task);
+                    let task = self.sharing.pop_front()?;
+                    let queue = self.queue_for(moved);
+                    // Later tasks may have gone to this queue at once.
+                    let place = queue.partition_point(|other| other.submitted() <= task.submitted());
+                    queue.insert(place, task);
                 }
             }
         }
@@ -103,5 +106,62 @@ impl<T: Task> WaitQueue<T> {
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         [&mut self.alone, &mut self.long, &mut self.sharing].map(std::mem::take).into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::route::Route;
+    use crate::engine::lock;
+    use crate::error::ClientError;
+    use crate::pool::session::Session;
+    use crate::pool::task::After;
+
+    /// A task that only waits. All tasks share their way of sharing, as statements of the same text do.
+    struct Waiting {
+        submitted: Instant,
+        sharing: Arc<Mutex<Sharing>>,
+    }
+
+    impl Task for Waiting {
+        fn route(&self) -> Route {
+            Route::Primary
+        }
+        fn sharing(&self) -> Sharing {
+            *lock(&self.sharing)
+        }
+        fn submitted(&self) -> Instant {
+            self.submitted
+        }
+        fn deadline(&self) -> Instant {
+            self.submitted
+        }
+        fn next_check(&self) -> Instant {
+            self.submitted
+        }
+        fn rejection(&self, _: Instant) -> Option<ClientError> {
+            None
+        }
+        async fn run(self, _: &Arc<Session>) -> After<Self> {
+            After::Again(self)
+        }
+        fn fail(self, _: ClientError) {}
+    }
+
+    #[test]
+    fn tasks_that_turn_out_to_be_long_keep_their_place() {
+        let (start, sharing) = (Instant::now(), Arc::new(Mutex::new(Sharing::Last)));
+        let task = |i| Waiting { submitted: start + Duration::from_micros(i), sharing: sharing.clone() };
+        let mut queue = WaitQueue::default();
+        (0..3).for_each(|i| queue.push_back(task(i)));
+        *lock(&sharing) = Sharing::Long;
+        (3..6).for_each(|i| queue.push_back(task(i)));
+        assert_eq!(queue.first_sharing(), None);
+        let order: Vec<Instant> = std::iter::from_fn(|| queue.pop_oldest(true)).map(|task| task.submitted).collect();
+        assert_eq!(order, (0..6).map(|i| task(i).submitted).collect::<Vec<_>>());
     }
 }

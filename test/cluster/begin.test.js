@@ -23,6 +23,8 @@ const idsIn = async (table) => (await db.sql(`SELECT id FROM ${table} ORDER BY i
 
 describe('flights of a transaction', () => {
   const one = 'SELECT $1::int4 AS v';
+  /** A statement in a transaction. After a pause of the connection it is bound behind a savepoint, in the same flight. */
+  const bound = /^(P.{5}SAVEPOINT hyperiondb_plan\0.*)?B/s;
   /** What each way to run a transaction sends, one pattern for each flight. @type {[string, object, (pool: any) => Promise<unknown>, RegExp[]][]} */
   const table = [
     [
@@ -40,7 +42,7 @@ describe('flights of a transaction', () => {
         await tx.query(one, [3]);
         await tx.rollback();
       },
-      [/BEGIN ISOLATION LEVEL SERIALIZABLE.*B/s, /^B/, /ROLLBACK/],
+      [/BEGIN ISOLATION LEVEL SERIALIZABLE.*B/s, bound, /ROLLBACK/],
     ],
     ['a callback without statements sends nothing', {}, (pool) => pool.transaction(() => 1), []],
     ['begin() and commit() alone send nothing', {}, async (pool) => (await pool.begin()).commit(), []],
@@ -48,19 +50,19 @@ describe('flights of a transaction', () => {
       'a statement with a limit: BEGIN goes alone, so that a cancel does not hit it',
       {},
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query(one, [2], { timeoutMs: 10_000 })),
-      [/BEGIN\0$/, /^B/, /COMMIT/],
+      [/BEGIN\0$/, bound, /COMMIT/],
     ],
     [
       'a session with a statement_timeout: BEGIN goes alone',
       { statementTimeoutMs: 10_000 },
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query(one, [2])),
-      [/BEGIN\0$/, /^B/, /COMMIT/],
+      [/BEGIN\0$/, bound, /COMMIT/],
     ],
     [
       'a statement that is not prepared yet: BEGIN goes alone',
       {},
       (pool) => pool.transaction((/** @type {any} */ tx) => tx.query('SELECT $1::int4 AS other', [2])),
-      [/BEGIN\0$/, /^P/, /^B/, /COMMIT/],
+      [/BEGIN\0$/, /^P/, bound, /COMMIT/],
     ],
   ];
   for (const [name, options, run, expected] of table) {
