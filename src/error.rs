@@ -157,6 +157,9 @@ pub(crate) enum ClientError {
     /// No node that suits the statement's route could be reached in time.
     #[error("no {wanted} available after {waited_ms} ms")]
     NoPrimary { wanted: &'static str, waited_ms: u64, nodes: Vec<HostReason> },
+    /// No standby is fit for a read, and the primary must not answer it.
+    #[error("no standby to read from after {waited_ms} ms")]
+    NoStandby { waited_ms: u64, nodes: Vec<HostReason> },
     /// Every connection was busy for acquireTimeoutMs.
     #[error("all {size} connections were busy for {waited_ms} ms (acquireTimeoutMs){}", no_more(.nodes))]
     AcquireTimeout {
@@ -227,6 +230,7 @@ impl ClientError {
         match self {
             Self::Database { .. } => "DatabaseError",
             Self::NoPrimary { .. } => "NoPrimaryError",
+            Self::NoStandby { .. } => "NoStandbyError",
             Self::AcquireTimeout { .. } => "AcquireTimeoutError",
             Self::ConnectionLost { .. } | Self::Unreplicated { .. } => "ConnectionLostError",
             Self::Timeout { .. } => "QueryTimeoutError",
@@ -246,6 +250,20 @@ impl ClientError {
         }
     }
 
+    /// Whether the work has got no answer because of its connection or its node: another node may answer.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        matches!(
+            self,
+            Self::NoPrimary { .. }
+                | Self::NoStandby { .. }
+                | Self::AcquireTimeout { .. }
+                | Self::ConnectionLost { .. }
+                | Self::Protocol { .. }
+                | Self::Untrusted(_)
+                | Self::Password { .. }
+        )
+    }
+
     /// Whether what the client knows of the database's types is out of date.
     pub(crate) fn is_outdated(&self) -> bool {
         matches!(self, Self::Decode { outdated: true, .. } | Self::ColumnsChanged)
@@ -256,6 +274,7 @@ impl ClientError {
         match self {
             Self::Database { error, .. } => &error.code,
             Self::NoPrimary { .. } => "ERR_NO_PRIMARY",
+            Self::NoStandby { .. } => "ERR_NO_STANDBY",
             Self::AcquireTimeout { .. } => "ERR_ACQUIRE_TIMEOUT",
             Self::ConnectionLost { outcome: Outcome::Unknown, .. } | Self::Unreplicated { .. } => "ERR_OUTCOME_UNKNOWN",
             Self::ConnectionLost { .. } => "ERR_CONNECTION_LOST",
@@ -284,6 +303,7 @@ impl ClientError {
             | Self::TooLarge { outcome, .. }
             | Self::Aborted { outcome } => Some(*outcome),
             Self::NoPrimary { .. }
+            | Self::NoStandby { .. }
             | Self::AcquireTimeout { .. }
             | Self::InvalidRow { .. }
             | Self::Password { .. }
@@ -336,7 +356,7 @@ impl ClientError {
                     put("subject", json!(subject));
                 }
             }
-            Self::NoPrimary { nodes, .. } => {
+            Self::NoPrimary { nodes, .. } | Self::NoStandby { nodes, .. } => {
                 let nodes = nodes
                     .iter()
                     .map(|n| json!({ "host": n.host, "port": n.port, "reason": n.reason }))

@@ -19,7 +19,7 @@ pub(super) struct Frame<'a> {
     pub(super) extra: u32,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
     pub(super) fn has(&self, flag: i32) -> bool {
         self.flags & flag != 0
     }
@@ -28,9 +28,17 @@ impl Frame<'_> {
         String::from_utf8_lossy(self.payload).into_owned()
     }
 
+    /// The options of a read as JSON, and its parameters: a head of two words (bytes of the JSON, 0), then the JSON,
+    /// padded to 8 bytes, then the parameters.
+    pub(super) fn read_options(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let (head, rest) = self.payload.split_at_checked(8)?;
+        let length = usize::try_from(word(head, 0)).ok()?;
+        Some((rest.get(..length)?, rest.get(length.next_multiple_of(8)..).unwrap_or_default()))
+    }
+
     /// A batch: the SQL of its BEGIN (empty if it has none) and its statements, each with a head of four words (id,
     /// statement, number of parameters, bytes of the parameters).
-    pub(super) fn items(&self) -> Option<(String, Vec<Item<'_>>)> {
+    pub(super) fn items(&self) -> Option<(String, Vec<Item<'a>>)> {
         let length = self.extra as usize;
         let begin = String::from_utf8_lossy(self.payload.get(..length)?).into_owned();
         let mut rest = self.payload.get(length.next_multiple_of(8)..)?;

@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 4;
+const PROTOCOL_VERSION: u32 = 5;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -80,8 +80,14 @@ pub(super) const FAILED: i32 = 8;
 pub(super) const STREAM: i32 = 16;
 /// The statement is not run: its caller asks for the types of its parameters.
 pub(super) const DESCRIBE: i32 = 32;
-/// The statement's route is a read: a standby if one is up, else the primary.
-pub(super) const READ_ROUTE: i32 = 64;
+/// The statement is a read of `pool.read`: a standby answers it if one is fit.
+pub(super) const READ: i32 = 64;
+/// The answer brings a consistency token, as the text of a grant ahead of its end.
+pub(super) const TOKEN: i32 = 128;
+/// The payload begins with options of the read; see `Frame::read_options`.
+pub(super) const READ_OPTIONS: i32 = 256;
+/// The statement runs on the primary, whatever the pool's mode.
+pub(super) const PRIMARY: i32 = 512;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -90,7 +96,10 @@ const FLAGS: &[(&str, i32)] = &[
     ("Failed", FAILED),
     ("Stream", STREAM),
     ("Describe", DESCRIBE),
-    ("ReadRoute", READ_ROUTE),
+    ("Read", READ),
+    ("Token", TOKEN),
+    ("ReadOptions", READ_OPTIONS),
+    ("Primary", PRIMARY),
 ];
 
 /// The flags among these that have no meaning.

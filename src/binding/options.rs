@@ -9,6 +9,11 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
 use crate::cluster::MonitorInterval;
+use crate::cluster::balance::Balance;
+use crate::cluster::consistency::Token;
+use crate::cluster::fitness::Bounds;
+use crate::cluster::placement::Wish;
+use crate::cluster::read_policy::ReadPolicy;
 use crate::cluster::route::Mode;
 use crate::cluster::session_policy::{Reset, SessionPolicy};
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
@@ -17,6 +22,7 @@ use crate::connection::require_auth::Requirement;
 use crate::connection::socket::{KeepAlive, Liveness};
 use crate::connection::tls::Encryption;
 use crate::pool::router::Limits;
+use crate::query::read::ReadDefaults;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -58,7 +64,76 @@ pub(super) struct PoolOptions {
     prepare: Option<bool>,
     #[serde(default)]
     reset: ResetOption,
+    reads: ReadsOption,
 }
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReadsOption {
+    pool_size: usize,
+    balance: Balance,
+    /// One for each host.
+    weights: Vec<f64>,
+    max_lag_ms: Option<f64>,
+    max_lag_bytes: Option<u64>,
+    fallback: Fallback,
+    wait_ms: u64,
+    hedge_ms: Option<u64>,
+    hedge_share: f64,
+    slow_start_ms: u64,
+}
+
+/// Where a read goes when no standby is fit.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Fallback {
+    Primary,
+    None,
+}
+
+/// What a single read says instead of its pool.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct ReadCallOptions {
+    max_lag_ms: Option<f64>,
+    max_lag_bytes: Option<u64>,
+    after: Option<String>,
+    wait_ms: Option<u64>,
+    hedge_ms: Option<u64>,
+    fallback: Option<Fallback>,
+    /// The node that the caller's balance function has chosen.
+    node: Option<usize>,
+}
+
+impl ReadCallOptions {
+    /// Reads the JSON of a frame.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(json).map_err(|error| format!("options of a read: {error}"))
+    }
+
+    /// What the read asks for, with the pool's `defaults`. None: `after` is no token.
+    pub(super) fn over(self, defaults: &ReadDefaults) -> Option<ReadDefaults> {
+        let mut read = defaults.clone();
+        let bounds = &mut read.wish.bounds;
+        bounds.max_lag = self.max_lag_ms.map(milliseconds).or(bounds.max_lag);
+        bounds.max_lag_bytes = self.max_lag_bytes.or(bounds.max_lag_bytes);
+        read.wish.fallback = self.fallback.map_or(read.wish.fallback, |fallback| fallback == Fallback::Primary);
+        read.wish.chosen = self.node;
+        read.wait = self.wait_ms.map_or(read.wait, Duration::from_millis);
+        read.hedge = self.hedge_ms.map(Duration::from_millis).or(read.hedge);
+        if let Some(text) = self.after {
+            read.wish.after = Some(Token::parse(&text)?);
+        }
+        Some(read)
+    }
+}
+
+fn milliseconds(ms: f64) -> Duration {
+    Duration::from_secs_f64(ms.max(0.0) / 1000.0)
+}
+
+/// The monitor asks a node no more often than this.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -193,6 +268,7 @@ impl PoolOptions {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             size: self.pool_size,
+            reads_size: self.reads.pool_size,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
             statements: self.statement_cache_size,
@@ -209,8 +285,10 @@ impl PoolOptions {
     }
 
     pub(super) fn monitor_interval(&self) -> Option<MonitorInterval> {
+        // A bound on the lag can be kept only if the lag is measured more often.
+        let most = self.reads.max_lag_ms.map_or(Duration::MAX, |lag| milliseconds(lag / 4.0).max(LEAST_INTERVAL));
         let of = |monitor: &MonitorOptions| MonitorInterval {
-            interval: Duration::from_millis(monitor.interval_ms),
+            interval: Duration::from_millis(monitor.interval_ms).min(most),
             node_timeout: Duration::from_millis(monitor.node_timeout_ms),
         };
         self.monitor.as_ref().map(of)
@@ -224,6 +302,35 @@ impl PoolOptions {
             ResetMode::Sql => Reset::Sql(self.reset.sql.clone().unwrap_or_default()),
         };
         SessionPolicy { result_limit: self.max_result_bytes, prepare: self.prepare, reset }
+    }
+
+    /// How the pool chooses the nodes of its reads.
+    pub(super) fn read_policy(&self) -> ReadPolicy {
+        ReadPolicy {
+            balance: self.reads.balance,
+            weights: self.reads.weights.clone(),
+            bounds: self.read_bounds(),
+            slow_start: Duration::from_millis(self.reads.slow_start_ms),
+        }
+    }
+
+    fn read_bounds(&self) -> Bounds {
+        Bounds { max_lag: self.reads.max_lag_ms.map(milliseconds), max_lag_bytes: self.reads.max_lag_bytes }
+    }
+
+    /// What a read asks for that says nothing itself.
+    pub(super) fn read_defaults(&self) -> ReadDefaults {
+        let fallback = self.reads.fallback == Fallback::Primary;
+        ReadDefaults {
+            wish: Wish { bounds: self.read_bounds(), fallback, may_try: true, ..Wish::default() },
+            wait: Duration::from_millis(self.reads.wait_ms),
+            hedge: self.reads.hedge_ms.map(Duration::from_millis),
+        }
+    }
+
+    /// The share of reads that may be sent twice.
+    pub(super) fn hedge_share(&self) -> f64 {
+        self.reads.hedge_share
     }
 
     pub(super) fn acquire_timeout(&self) -> Duration {

@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
-use crate::binding::numbers::{DESCRIBE, FAILED, MANAGED, READ_ONLY, READ_ROUTE};
-use crate::binding::options::{PoolOptions, split_definition};
+use crate::binding::numbers::{DESCRIBE, FAILED, MANAGED, PRIMARY, READ, READ_ONLY, READ_OPTIONS, TOKEN};
+use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;
 use crate::cluster::route::{ReadFrom, Route};
 use crate::connection::authentication::Password;
@@ -31,6 +31,7 @@ use crate::query::copy::{Copy, Piece};
 use crate::query::job::Job;
 use crate::query::listen;
 use crate::query::promise::Promise;
+use crate::query::read::{ReadDefaults, Reads};
 use crate::query::script::Script;
 use crate::query::single::Query;
 use crate::query::statement::Statement;
@@ -71,6 +72,7 @@ pub(super) struct ReadyPool {
     route: Route,
     acquire_timeout: Duration,
     types: crate::codec::Types,
+    reads: (ReadDefaults, f64),
 }
 
 impl ReadyPool {
@@ -88,14 +90,15 @@ impl ReadyPool {
             events.is_full().then(|| Box::pin(async move { events.has_room().await }) as _)
         });
         let (connect_timeout, monitor_interval, policy) =
-            (options.connect_timeout(), options.monitor_interval(), options.policy());
+            (options.connect_timeout(), options.monitor_interval(), (options.policy(), options.read_policy()));
         let route = options.mode.into();
         let access = options.access(password);
         let cluster = Cluster::new(access, route, connect_timeout, monitor_interval, policy, event_sink);
         let router = Router::new(Arc::new(cluster), route, options.limits()).map_err(|error| error.to_string())?;
         let view = PoolView { router: Arc::downgrade(&router), has_closed: Arc::default() };
+        let reads = (options.read_defaults(), options.hedge_share());
         let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
-        Ok(Self { view, router, requests, route, acquire_timeout, types })
+        Ok(Self { view, router, requests, route, acquire_timeout, types, reads })
     }
 }
 
@@ -133,6 +136,7 @@ pub(super) struct RunningPool {
     router: Arc<Router<Job>>,
     context: Arc<Context>,
     requests: PasswordRequests,
+    reads: Arc<Reads>,
     texts: HashMap<u32, Arc<StatementText>>,
     transactions: HashMap<u32, OpenTransaction>,
     /// Started by the first LISTEN.
@@ -142,13 +146,14 @@ pub(super) struct RunningPool {
 impl RunningPool {
     /// Starts the background work.
     pub(super) fn start(ready: ReadyPool, shapes: Arc<Shapes>) -> Self {
-        let ReadyPool { view, router, requests, route, acquire_timeout, types } = ready;
+        let ReadyPool { view, router, requests, route, acquire_timeout, types, reads: (defaults, hedge_share) } = ready;
+        let reads = Reads::new(&router, defaults, hedge_share);
         let cluster = router.cluster.clone();
         let context =
             Arc::new(Context { cluster, shapes, types, announced_types: Mutex::default(), route, acquire_timeout });
         router.start();
         let (texts, transactions) = (HashMap::new(), HashMap::new());
-        Self { view, router, context, requests, texts, transactions, listener: None }
+        Self { view, router, context, requests, reads, texts, transactions, listener: None }
     }
 
     /// A signal fired: the work that waits for a connection checks whether it was cancelled.
@@ -169,19 +174,44 @@ impl RunningPool {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
             return promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
         };
-        let (params, read_only) = (frame.payload.to_vec(), frame.has(READ_ONLY));
-        let describe = frame.has(DESCRIBE);
-        let statement = Statement { text, params, count: frame.count, read_only, describe };
+        let (read, params) = match self.read_options(frame) {
+            Ok(read) => read,
+            Err(error) => return promise.reject(&error, 0, None),
+        };
+        let statement = Statement {
+            text,
+            params: params.to_vec(),
+            count: frame.count,
+            read_only: frame.has(READ_ONLY),
+            describe: frame.has(DESCRIBE),
+            token: frame.has(TOKEN),
+        };
         if frame.transaction == 0 {
             let mut call = Call::new(promise, self.context.clone(), cancellation);
-            if frame.has(READ_ROUTE) {
-                call.route = Route::Read { from: ReadFrom::PreferStandby };
+            if frame.has(PRIMARY) && !call.route.wants_primary() {
+                call.route = Route::Read { from: ReadFrom::Primary };
             }
-            let query = Query { call, statement };
-            self.router.submit(Job::Query(Box::new(query)));
+            let query = Box::new(Query { call, statement });
+            match read {
+                Some(_) if self.router.is_closing() => query.call.fail(&ClientError::PoolClosed, None),
+                Some(read) => self.reads.begin(query, read),
+                None => self.router.submit(Job::Query(query)),
+            }
         } else {
             self.command(frame, TransactionCommand::Query { promise, statement, cancellation });
         }
+    }
+
+    /// What a statement asks for if it is a read, and its parameters.
+    fn read_options<'a>(&self, frame: &Frame<'a>) -> Result<(Option<ReadDefaults>, &'a [u8]), ClientError> {
+        if !frame.has(READ_OPTIONS) {
+            return Ok((frame.has(READ).then(|| self.reads.defaults.clone()), frame.payload));
+        }
+        let unreadable = || ClientError::Internal("unreadable options of a read".into());
+        let (json, params) = frame.read_options().ok_or_else(unreadable)?;
+        let options = ReadCallOptions::parse(json).map_err(ClientError::Internal)?;
+        let read = options.over(&self.reads.defaults);
+        Ok((Some(read.ok_or_else(|| ClientError::InvalidParam("after is no consistency token".into()))?), params))
     }
 
     pub(super) fn batch(
@@ -202,7 +232,8 @@ impl RunningPool {
                 continue;
             };
             let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
-            statements.push((promise, Statement { text, params, count: item.count, read_only, describe: false }));
+            let (count, describe, token) = (item.count, false, false);
+            statements.push((promise, Statement { text, params, count, read_only, describe, token }));
         }
         let items = if begin.is_empty() {
             let query = |(promise, statement)| {

@@ -1,7 +1,7 @@
 //! A list of hosts as one pool sees it: the state that all parts of the cluster share.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::cluster::balance::{self, Candidate};
+use crate::cluster::balance::{self, Admission, Candidate, ReadCandidate};
 use crate::cluster::node::{Node, NodeState};
+use crate::cluster::read_policy::ReadPolicy;
+use crate::cluster::replay::ReplayQueue;
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::cluster::session_policy::SessionPolicy;
@@ -37,6 +39,8 @@ pub(crate) struct Cluster {
     pub(super) watches: Vec<Arc<Watch<Cluster>>>,
     pub(super) connect_timeout: Duration,
     pub(super) config: Config,
+    /// The configuration of the connections for reads: whatever the node becomes, they cannot write.
+    pub(super) read_config: Config,
     /// The configuration of the monitor's connections: it has an application_name of its own.
     pub(super) monitor_config: Config,
     pub(super) connector: Connector,
@@ -57,6 +61,13 @@ pub(crate) struct Cluster {
     /// Connections to a node were retired: the pool must drop the idle ones.
     pub(crate) retired: Notify,
     pub(crate) policy: SessionPolicy,
+    pub(super) reads: ReadPolicy,
+    /// How many reads were placed: equal nodes take turns by it.
+    pub(super) turns: AtomicU64,
+    /// Memory for the choice of a node, used again for each read.
+    pub(super) candidates: Mutex<Vec<(Admission, ReadCandidate)>>,
+    pub(super) admitted: Mutex<Vec<ReadCandidate>>,
+    pub(super) replay_queue: Mutex<ReplayQueue>,
 }
 
 impl fmt::Debug for Cluster {
@@ -71,7 +82,7 @@ impl Cluster {
         route: Route,
         connect_timeout: Duration,
         monitor_interval: Option<MonitorInterval>,
-        policy: SessionPolicy,
+        (policy, reads): (SessionPolicy, ReadPolicy),
         event_sink: EventSink,
     ) -> Self {
         let config = &access.config;
@@ -84,12 +95,15 @@ impl Cluster {
             let address = access.addresses.get(index).copied().flatten();
             let watch = WATCHES.of((host, address, port), &access, connect_timeout, monitor_interval);
             let endpoint = Endpoint::new(index, host.clone(), address, port, watch.wake_up());
-            (Arc::new(Node::new(endpoint)), watch)
+            (Arc::new(Node::new(endpoint, reads.weight(index), reads.slow_start)), watch)
         };
         let (nodes, watches): (Vec<_>, Vec<_>) = config.get_hosts().iter().enumerate().map(make).unzip();
         let mut monitor_config = config.clone();
         let name = config.get_application_name().unwrap_or("hyperiondb-client");
         monitor_config.application_name(format!("{name} monitor"));
+        let mut read_config = config.clone();
+        let settings = config.get_options().unwrap_or_default();
+        read_config.options(format!("{settings} -c default_transaction_read_only=on").trim_start());
         let Access { config, password, encryption, requirement, liveness, at_random, .. } = access;
         let naming = StatementNaming::new(policy.prepare);
         let tls = Tls::new(encryption, liveness);
@@ -101,6 +115,7 @@ impl Cluster {
             watches,
             connect_timeout,
             config,
+            read_config,
             monitor_config,
             connector,
             at_random,
@@ -112,6 +127,11 @@ impl Cluster {
             appeared: Notify::new(),
             retired: Notify::new(),
             policy,
+            reads,
+            turns: AtomicU64::new(0),
+            candidates: Mutex::default(),
+            admitted: Mutex::default(),
+            replay_queue: Mutex::default(),
         }
     }
 
@@ -127,6 +147,11 @@ impl Cluster {
     /// How long a node may be silent before it counts as down.
     pub(crate) fn node_timeout(&self) -> Duration {
         self.monitor_interval.unwrap_or_default().node_timeout
+    }
+
+    /// The cluster's system identifier, if it is known.
+    pub(crate) fn system(&self) -> Option<u64> {
+        lock(&self.topology).identity
     }
 
     /// Whether JavaScript has a listener for notices: they are dropped otherwise.
@@ -178,7 +203,8 @@ impl Cluster {
                 && seen.role.is_some_and(|role| fit(route, role) == Fit::Good)
         };
         let is_ours = |node: &&Arc<Node>| self.objection_to(node, route).is_none();
-        let nodes: Vec<_> = self.nodes.iter().filter(suits).filter(is_ours).collect();
+        let is_right = |node: &&Arc<Node>| route.node().is_none_or(|index| index == node.endpoint.index);
+        let nodes: Vec<_> = self.nodes.iter().filter(is_right).filter(suits).filter(is_ours).collect();
         let candidates: Vec<_> = nodes.iter().map(|node| candidate(node, Fit::Good)).collect();
         let chosen = self.choose(&candidates)?;
         Some(self.nodes[chosen].clone())

@@ -29,10 +29,20 @@ impl Cluster {
 
 /// One connection to `node` if it suits `route`.
 async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Result<(Connection, Fit), HostFailure> {
-    let result = match open(cluster, &cluster.config, node, |probe| fit(route, probe.role) == Fit::Good).await {
-        Ok((conn, probe)) => {
+    let config = if route.node().is_some() { &cluster.read_config } else { &cluster.config };
+    let result = match open(cluster, config, node, |probe| fit(route, probe.role) == Fit::Good).await {
+        Ok((conn, mut probe)) => {
+            let known = lock(&node.status).role;
+            let mut may_observe = true;
+            if route.node().is_some() {
+                // It is read-only because this client asked for that, and so it cannot say whether a primary is fenced.
+                probe.role.read_only = known.is_some_and(|role| role.read_only);
+                may_observe = probe.role.in_recovery || known.is_some_and(|role| !role.in_recovery);
+            }
             // If several servers have the node's name, only the one that the monitor checks counts as the node.
-            if node.is_watched_at(conn.address()) {
+            if !may_observe {
+                node.endpoint.request_check();
+            } else if node.is_watched_at(conn.address()) {
                 cluster.observe(node, Observation::Alive(probe));
             }
             cluster.settled().await;

@@ -3,6 +3,12 @@
 //! - `route`: which node a statement is to run on; the option `mode`
 //! - `role`: which node suits which route (pure functions)
 //! - `balance`: which of several nodes that suit (pure functions, one strategy a file)
+//! - `fitness`: whether a node is fit to be read from: its role, its lag
+//! - `placement`: which node answers a read of `pool.read`
+//! - `read_policy`: how a pool chooses the nodes of its reads
+//! - `read_health`: how a node answers reads: its latency, its failures
+//! - `consistency`: consistency tokens
+//! - `replay`: how far standbys have replayed the log, and waiting for a position
 //! - `node`: one host and what was last seen of it
 //! - `session_policy`: how large results may be, whether statements have names, what is reset
 //! - `topology`: what is known of the cluster as a whole: the primary, timelines, positions
@@ -19,11 +25,17 @@ mod attempt;
 pub(crate) mod balance;
 #[expect(clippy::module_inception, reason = "the cluster itself, beside what belongs to it")]
 mod cluster;
+pub(crate) mod consistency;
 mod discovery;
 pub(crate) mod fence;
+pub(crate) mod fitness;
 mod monitor;
 mod node;
 mod observation;
+pub(crate) mod placement;
+mod read_health;
+pub(crate) mod read_policy;
+pub(crate) mod replay;
 pub(crate) mod role;
 pub(crate) mod route;
 pub(crate) mod session_policy;

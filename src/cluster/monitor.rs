@@ -53,6 +53,7 @@ impl Cluster {
     /// Stops checking the nodes, and resolves when the pool's connections are closed.
     pub(crate) async fn close(self: &Arc<Self>) {
         let mut links: Vec<_> = self.nodes.iter().flat_map(|node| node.endpoint.links()).collect();
+        self.nodes.iter().for_each(|node| node.replay.close());
         for watch in &self.watches {
             links.extend(watch.leave(self).await);
         }

@@ -1,9 +1,11 @@
 //! One node of the cluster, and what was last seen of it.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::cluster::read_health::ReadHealth;
+use crate::cluster::replay::Replay;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::probe::{Probe, Role};
 use crate::connection::socket::Address;
@@ -52,6 +54,10 @@ pub(crate) struct NodeStatus {
     pub(crate) lsn: Option<u64>,
     /// None: the node is a primary, or no primary was seen yet.
     pub(crate) lag: Option<Lag>,
+    /// When the node was last asked successfully.
+    pub(crate) asked: Option<Instant>,
+    /// A time up to which the standby has all that the primary had written. None: unknown.
+    pub(crate) current_at: Option<Instant>,
     pub(crate) last_error: Option<String>,
     /// Why the pool's last attempt to connect has failed. The monitor may still reach a server that accepts no more
     /// connections.
@@ -79,16 +85,27 @@ pub(crate) struct Node {
     pub(crate) early: Mutex<Option<Probe>>,
     /// The address of the monitor's connection.
     watched: Mutex<Option<Address>>,
+    pub(super) replay: Replay,
+    /// How the node answers reads.
+    pub(super) health: Mutex<ReadHealth>,
+    /// Reads of the pool that the node has to answer, waiting ones included.
+    pub(super) reads: AtomicUsize,
+    /// The option `reads.weights`.
+    pub(super) weight: f64,
 }
 
 impl Node {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, weight: f64, slow_start: Duration) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
             status: Mutex::default(),
             suspect: AtomicBool::new(false),
             early: Mutex::default(),
             watched: Mutex::default(),
+            replay: Replay::default(),
+            health: Mutex::new(ReadHealth::new(slow_start)),
+            reads: AtomicUsize::new(0),
+            weight,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::connection::failure::HostFailure;
 use crate::connection::probe::Probe;
-use crate::engine::lock;
+use crate::engine::{clock, lock};
 use crate::error::ClientError;
 
 /// Something seen of a node.
@@ -125,20 +125,34 @@ impl Cluster {
             let _ = timeout_at(deadline, all_known).await;
         } else {
             // Without a monitor no other task asks the remaining nodes.
-            let unknown = self.nodes.iter().filter(|node| !has_answered_or_failed(node));
-            let checks = unknown.map(|node| async move {
-                let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
-                    Ok((_, probe)) => Observation::Alive(probe),
-                    Err(failure) => Observation::Failed(failure),
-                };
-                self.observe(node, seen);
-            });
             tokio::select! {
-                _ = join_all(checks) => {}
+                () = self.ask_nodes(|node| !has_answered_or_failed(node)) => {}
                 () = sleep_until(deadline) => {}
             }
         }
         self.settle();
+    }
+
+    /// Asks these nodes for what they are.
+    async fn ask_nodes(&self, which: impl Fn(&Arc<Node>) -> bool) {
+        let asked = self.nodes.iter().filter(|node| which(node)).map(|node| async move {
+            let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
+                Ok((_, probe)) => Observation::Alive(probe),
+                Err(failure) => Observation::Failed(failure),
+            };
+            self.observe(node, seen);
+        });
+        join_all(asked).await;
+    }
+
+    /// Resolves when something more is known of a node.
+    pub(crate) async fn changed(&self) {
+        if self.monitor_interval.is_some() {
+            return self.node_answered.notified().await;
+        }
+        self.note_search_began();
+        self.ask_nodes(|node| lock(&node.status).role.is_none() || lock(&node.status).state == NodeState::Down).await;
+        self.settled().await;
     }
 
     /// Decides which cluster it is (the one that most nodes belong to; of two with as many nodes that of the first
@@ -185,7 +199,18 @@ impl Cluster {
         let deposed = if is_primary { self.deposed(timeline) } else { None };
         let writable = deposed.is_none() && probe.role.is_writable();
         let state = if is_primary && !writable { NodeState::Fenced } else { NodeState::Up };
-        let lag = if is_primary { None } else { probe.lsn.and_then(|lsn| lock(&self.topology).lag(lsn)) };
+        let replayed = probe.lsn.filter(|_| !is_primary);
+        let (lag, current_at) = match replayed {
+            Some(lsn) => {
+                node.replay.note(lsn, clock());
+                let topology = lock(&self.topology);
+                (topology.lag(lsn), topology.current_at(lsn))
+            }
+            None => (None, known.current_at.filter(|_| !is_primary)),
+        };
+        if is_primary {
+            node.replay.forget();
+        }
         let status = NodeStatus {
             state,
             role: Some(probe.role),
@@ -193,6 +218,8 @@ impl Cluster {
             latency: probe.latency.or(known.latency),
             lsn: probe.lsn.or(known.lsn),
             lag: lag.or(known.lag.filter(|_| !is_primary)),
+            asked: Some(probe.asked),
+            current_at,
             last_error: deposed,
             refusal: known.refusal.filter(|_| known.role == Some(probe.role)),
         };
@@ -216,7 +243,7 @@ impl Cluster {
             self.found_primary(node, timeline);
             let mut topology = lock(&self.topology);
             if topology.primary == Some(node.endpoint.index) {
-                topology.note_position(probe.lsn);
+                topology.note_position(probe.lsn, probe.asked);
             }
         } else {
             self.lost_primary(node);
@@ -254,6 +281,7 @@ impl Cluster {
     /// Takes a node of another cluster out of use.
     fn exclude_node(&self, node: &Arc<Node>, reason: String) {
         let status = NodeStatus { state: NodeState::Down, last_error: Some(reason), ..NodeStatus::default() };
+        node.replay.forget();
         let before = std::mem::replace(&mut *lock(&node.status), status);
         if before.state != NodeState::Down || before.role.is_some() {
             self.lost_primary(node);
@@ -273,6 +301,8 @@ impl Cluster {
             seen.state = NodeState::Down;
             seen.latency = None;
             seen.lag = None;
+            seen.current_at = None;
+            node.replay.forget();
         }
         let changed = seen.state != was;
         drop(seen);

@@ -18,7 +18,7 @@ pub(crate) enum Fit {
 pub(crate) fn fit(route: Route, role: Role) -> Fit {
     let suits = match route {
         Route::Primary => role.is_writable(),
-        Route::Read { from: ReadFrom::Any } => true,
+        Route::Read { from: ReadFrom::Any | ReadFrom::Node(_) } => true,
         Route::Read { from: ReadFrom::ReadOnly } => !role.is_writable(),
         Route::Read { from: ReadFrom::Primary } => !role.in_recovery,
         Route::Read { from: ReadFrom::Standby } => role.in_recovery,

@@ -26,6 +26,9 @@ pub(crate) enum ReadFrom {
     Standby,
     /// A standby when one is up, else the primary.
     PreferStandby,
+    /// The node at this place in the list of hosts, whatever its role, over sessions that cannot write: a read of
+    /// `pool.read`, for which `cluster::placement` has chosen the node.
+    Node(usize),
 }
 
 /// The public option `mode`.
@@ -61,7 +64,7 @@ impl Route {
         match self {
             Self::Primary => "writable primary",
             Self::Read { from: ReadFrom::ReadOnly } => "read-only node",
-            Self::Read { from: ReadFrom::PreferStandby | ReadFrom::Any } => "node",
+            Self::Read { from: ReadFrom::PreferStandby | ReadFrom::Any | ReadFrom::Node(_) } => "node",
             Self::Read { from: ReadFrom::Primary } => "primary",
             Self::Read { from: ReadFrom::Standby } => "standby",
         }
@@ -69,7 +72,15 @@ impl Route {
 
     /// Whether no node on this route accepts writes, so that each statement is a read and may be run again.
     pub(crate) fn only_reads(self) -> bool {
-        matches!(self, Self::Read { from: ReadFrom::ReadOnly | ReadFrom::Standby })
+        matches!(self, Self::Read { from: ReadFrom::ReadOnly | ReadFrom::Standby | ReadFrom::Node(_) })
+    }
+
+    /// The only node that is right, if there is one.
+    pub(crate) fn node(self) -> Option<usize> {
+        match self {
+            Self::Read { from: ReadFrom::Node(node) } => Some(node),
+            _ => None,
+        }
     }
 
     /// Whether only the primary is right, so that of two primaries one must be chosen.

@@ -1,6 +1,7 @@
 //! What is known of the nodes, for `nodes()` and for errors.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,7 +42,7 @@ impl Cluster {
 
     /// The public `nodes()`, as JSON.
     pub(crate) fn report(&self) -> String {
-        let nodes: Vec<_> = self.nodes.iter().map(NodeReport::of).collect();
+        let nodes: Vec<_> = self.nodes.iter().map(|node| NodeReport::of(self, node)).collect();
         serde_json::to_string(&nodes).unwrap_or_default()
     }
 }
@@ -60,10 +61,15 @@ struct NodeReport {
     lag_bytes: Option<u64>,
     lag_ms: Option<f64>,
     last_error: Option<String>,
+    weight: f64,
+    in_flight: usize,
+    fit: bool,
+    reason: Option<String>,
 }
 
 impl NodeReport {
-    fn of(node: &Arc<Node>) -> Self {
+    fn of(cluster: &Cluster, node: &Arc<Node>) -> Self {
+        let reason = cluster.why_not_read_from(node);
         let seen = lock(&node.status).clone();
         let lag = match seen.role {
             Some(role) if !role.in_recovery => Some(Lag::default()),
@@ -80,6 +86,13 @@ impl NodeReport {
             latency_ms: seen.latency.map(ms),
             lag_bytes: lag.map(|lag| lag.bytes),
             lag_ms: lag.map(|lag| ms(lag.time)),
+            weight: node.weight,
+            in_flight: node.reads.load(Ordering::Relaxed),
+            fit: reason.is_none(),
+            reason: reason.map(|reason| match &seen.last_error {
+                Some(error) if seen.state == NodeState::Down => error.clone(),
+                _ => reason,
+            }),
             last_error: seen.last_error,
         }
     }

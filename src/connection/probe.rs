@@ -44,6 +44,8 @@ impl Role {
 /// The answer of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
+    /// When the node was asked.
+    pub(crate) asked: Instant,
     pub(crate) role: Role,
     /// The timeline that a primary writes, or that a standby follows, if it is known.
     pub(crate) timeline: Option<u32>,
@@ -92,7 +94,7 @@ impl From<ProbeFailure> for HostFailure {
     }
 }
 
-fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+pub(crate) fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
     messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -100,9 +102,14 @@ fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
 }
 
 /// `16/B374D848` as a number.
-fn parse_lsn(text: &str) -> Option<u64> {
+pub(crate) fn parse_lsn(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     Some((u64::from_str_radix(high, 16).ok()? << 32) | u64::from_str_radix(low, 16).ok()?)
+}
+
+/// The timeline of a WAL file: the first 8 hex digits of its name.
+pub(crate) fn timeline_of(file: &str) -> Option<u32> {
+    u32::from_str_radix(file.get(..8)?, 16).ok()
 }
 
 impl Probe {
@@ -151,7 +158,7 @@ pub(crate) async fn send_probe(client: &Client, may_read_control: bool) -> Resul
         _ => return Err(ProbeFailure::Unreadable),
     };
     let role = Role { in_recovery, read_only };
-    let writes = text(2).and_then(|file| u32::from_str_radix(file.get(..8)?, 16).ok());
+    let writes = text(2).and_then(timeline_of);
     let control = match control {
         Some(Err(error)) if !may_not(&error) => return Err(error.into()),
         control => control.and_then(Result::ok),
@@ -160,6 +167,7 @@ pub(crate) async fn send_probe(client: &Client, may_read_control: bool) -> Resul
     let control = control.as_ref().and_then(|rows| first_row(rows));
     let follows = control.and_then(|row| cell(row, 1)?.parse().ok());
     let probe = Probe {
+        asked: started,
         role,
         timeline: if role.in_recovery { follows } else { writes },
         lsn: text(3).and_then(parse_lsn),

@@ -75,7 +75,8 @@ impl<T: Task> Router<T> {
             return ClientError::NoPrimary { wanted, waited_ms, nodes };
         }
         let nodes = shortage.reduced_size.map_or_else(Vec::new, |_| self.cluster.refusals());
-        ClientError::AcquireTimeout { size: shortage.reduced_size.unwrap_or(self.limits.size), waited_ms, nodes }
+        let limit = if task.route().node().is_some() { self.limits.reads_size } else { self.limits.size };
+        ClientError::AcquireTimeout { size: shortage.reduced_size.unwrap_or(limit), waited_ms, nodes }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cluster::route::Route;
 use crate::connection::connection::Connection;
 use crate::connection::failure::ConnectFailure;
 use crate::engine::{Backoff, lock};
+use crate::error::ClientError;
 use crate::pool::router::Router;
 use crate::pool::session::Session;
 use crate::pool::task::Task;
@@ -54,7 +55,14 @@ impl<T: Task> Router<T> {
             }
             Err(failure) => failure,
         };
-        if let Some(refusal) = failure.hopeless().filter(|_| pool.active.is_empty()) {
+        // A read goes to another node.
+        let refused = match failure.hopeless() {
+            None if route.node().is_some() => {
+                Some(ClientError::NoPrimary { wanted: route.wanted(), waited_ms: 0, nodes: Vec::new() })
+            }
+            hopeless => hopeless,
+        };
+        if let Some(refusal) = refused.filter(|_| pool.active.is_empty()) {
             pool.attempts -= 1;
             let waiting = pool.waiting.drain();
             drop(state);

@@ -12,7 +12,7 @@
 //! deadpool owns the connections (`node_pool`). An [`ActiveConnection`] is checked out of deadpool and has work on it.
 //! It goes back when its last task has ended and no task waits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ use crate::pool::task::{After, Sharing, Task};
 pub(crate) struct Limits {
     /// The most connections of one route.
     pub(crate) size: usize,
+    /// The most connections to one node for reads.
+    pub(crate) reads_size: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_lifetime: Duration,
     /// The most statements that a connection keeps prepared.
@@ -83,6 +85,20 @@ pub(crate) struct Router<T> {
     pub(super) drained: Notify,
     /// How many tasks were pipelined: they began on a connection that had other tasks.
     pipelined: AtomicU64,
+    /// How many tasks wait elsewhere, and will come back ([`Self::hold`]).
+    pub(super) held: AtomicUsize,
+    /// The pool closes, and does not wait any longer for its tasks.
+    pub(super) giving_up: AtomicBool,
+}
+
+/// A task that waits elsewhere, as long as this lives: a pool that closes waits for it.
+pub(crate) struct Held<T: Task>(Arc<Router<T>>);
+
+impl<T: Task> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.drained.notify_waiters();
+    }
 }
 
 impl<T: Task> Router<T> {
@@ -91,8 +107,17 @@ impl<T: Task> Router<T> {
         let routes = vec![RoutePool::new(&cluster, route, limits.size)?];
         cluster.serve(route);
         let state = Mutex::new(RouterState { routes, closing: false, next_sweep: None });
-        let (sweep_now, drained, pipelined) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Ok(Arc::new(Self { cluster, limits, setters: Arc::default(), state, sweep_now, drained, pipelined }))
+        Ok(Arc::new(Self {
+            cluster,
+            limits,
+            setters: Arc::default(),
+            state,
+            sweep_now: Notify::new(),
+            drained: Notify::new(),
+            pipelined: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            giving_up: AtomicBool::new(false),
+        }))
     }
 
     /// Starts the background work. Must be called on the I/O thread.
@@ -101,21 +126,44 @@ impl<T: Task> Router<T> {
         drop(tokio::spawn(close_stale_regularly(Arc::downgrade(self))));
     }
 
+    /// Connections for reads are beside the pool's own, and have a limit of their own: they do not count.
     pub(crate) fn status(&self) -> PoolStatus {
         let state = lock(&self.state);
-        let sum = |of: fn(&RoutePool<T>) -> usize| state.routes.iter().map(of).sum::<usize>();
+        let own = state.routes.iter().filter(|pool| pool.route.node().is_none());
+        let sum = |of: fn(&RoutePool<T>) -> usize| own.clone().map(of).sum::<usize>();
         let size = sum(RoutePool::size);
         let in_use = sum(|pool| pool.active.len()).min(size);
         let waiting = sum(|pool| pool.waiting.len());
         PoolStatus { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
+    /// Takes a new task.
     pub(crate) fn submit(self: &Arc<Self>, task: T) {
-        let mut state = lock(&self.state);
-        if state.closing {
-            drop(state);
+        if self.is_closing() {
             return task.fail(ClientError::PoolClosed);
         }
+        self.accept(task);
+    }
+
+    /// Whether new tasks are refused.
+    pub(crate) fn is_closing(&self) -> bool {
+        lock(&self.state).closing
+    }
+
+    /// Whether also the tasks that have begun are refused.
+    pub(crate) fn is_giving_up(&self) -> bool {
+        self.giving_up.load(Ordering::Relaxed)
+    }
+
+    /// Counts a task that waits elsewhere.
+    pub(crate) fn hold(self: &Arc<Self>) -> Held<T> {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Held(self.clone())
+    }
+
+    /// Takes a task that was new before the pool began to close.
+    pub(crate) fn accept(self: &Arc<Self>, task: T) {
+        let mut state = lock(&self.state);
         let (route, next_check) = (task.route(), task.next_check());
         if state.routes.iter().all(|pool| pool.route != route)
             && let Err(error) = self.add_route(&mut state, route)
@@ -136,8 +184,12 @@ impl<T: Task> Router<T> {
 
     /// Begins to use a route: its first task has come.
     fn add_route(&self, state: &mut RouterState<T>, route: Route) -> Result<(), BuildError> {
-        state.routes.push(RoutePool::new(&self.cluster, route, self.limits.size)?);
-        self.cluster.serve(route);
+        let is_of_reads = route.node().is_some();
+        let size = if is_of_reads { self.limits.reads_size } else { self.limits.size };
+        state.routes.push(RoutePool::new(&self.cluster, route, size)?);
+        if !is_of_reads {
+            self.cluster.serve(route);
+        }
         Ok(())
     }
 

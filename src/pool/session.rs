@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(super) load: AtomicUsize,
     /// See [`Self::pause_sharing`].
     sharing_paused: AtomicBool,
+    /// A position that the session's server has replayed.
+    position: AtomicU64,
     expires: Instant,
 }
 
@@ -58,8 +60,19 @@ impl Session {
             may_have_settings: AtomicBool::new(false),
             load: AtomicUsize::new(0),
             sharing_paused: AtomicBool::new(false),
+            position: AtomicU64::new(0),
             expires,
         }
+    }
+
+    /// Whether the session's server, a standby, is known to have replayed a position. The session cannot change servers.
+    pub(crate) fn has_position(&self, lsn: u64) -> bool {
+        self.position.load(Ordering::Relaxed) >= lsn
+    }
+
+    /// The session's server has replayed a position.
+    pub(crate) fn note_position(&self, lsn: u64) {
+        self.position.fetch_max(lsn, Ordering::Relaxed);
     }
 
     /// Whether only one task uses the session, and the server answers the last message of that task.

@@ -1,6 +1,7 @@
 //! How a pool closes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -45,7 +46,7 @@ impl<T: Task> Router<T> {
     }
 
     fn is_drained(&self) -> bool {
-        lock(&self.state).routes.iter().all(RoutePool::is_drained)
+        self.held.load(Ordering::Relaxed) == 0 && lock(&self.state).routes.iter().all(RoutePool::is_drained)
     }
 
     fn take_waiting_and_list_running(&self) -> (Vec<T>, Vec<Arc<Session>>) {
@@ -56,6 +57,7 @@ impl<T: Task> Router<T> {
     }
 
     async fn cancel_all(&self) {
+        self.giving_up.store(true, Ordering::Relaxed);
         let (waiting, running) = self.take_waiting_and_list_running();
         for task in waiting {
             task.fail(ClientError::PoolClosed);

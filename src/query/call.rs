@@ -13,6 +13,7 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::cancellation::Cancellation;
 use crate::query::promise::Promise;
+use crate::query::read::ReadPlan;
 
 /// What every job carries.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) attempts: u32,
     pub(super) submitted: Instant,
     pub(super) deadline: Instant,
+    /// For a read of `pool.read`: which nodes may answer it.
+    pub(crate) read: Option<Box<ReadPlan>>,
     retried: bool,
     backoff: Backoff,
     /// The node whose connection was lost last, and why it was lost.
@@ -43,6 +46,7 @@ impl Call {
             attempts: 0,
             submitted,
             deadline,
+            read: None,
             retried: false,
             backoff: Backoff::default(),
             lost: None,

@@ -16,6 +16,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome};
 use crate::query::flow_control::FlowControl;
+use crate::query::read::hedge::Racer;
 
 /// How long to wait for the last answer of the server.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
@@ -33,7 +34,7 @@ pub(crate) struct Abort {
 impl Abort {
     pub(crate) fn fire(&self) {
         self.fired.store(true, Ordering::Relaxed);
-        self.notify.notify_one();
+        self.notify.notify_waiters();
     }
 
     fn has_fired(&self) -> bool {
@@ -50,20 +51,26 @@ pub(crate) struct Cancellation {
     pub(crate) flow: Option<Arc<FlowControl>>,
     /// Why the batch of the statement was cancelled.
     pub(super) given_up: Option<Arc<OnceLock<GivenUp>>>,
+    /// Another read that may answer first.
+    pub(super) racer: Option<Racer>,
 }
 
 /// Why a statement is cancelled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GivenUp {
-    TimedOut { timeout_ms: u64 },
+    TimedOut {
+        timeout_ms: u64,
+    },
     Aborted,
+    /// Another read of the same call has answered: nobody gets the error.
+    Overtaken,
 }
 
 impl GivenUp {
     pub(crate) fn error(self, outcome: Outcome) -> ClientError {
         match self {
             Self::TimedOut { timeout_ms } => ClientError::Timeout { timeout_ms, outcome },
-            Self::Aborted => ClientError::Aborted { outcome },
+            Self::Aborted | Self::Overtaken => ClientError::Aborted { outcome },
         }
     }
 }
@@ -71,18 +78,21 @@ impl GivenUp {
 impl Cancellation {
     pub(crate) fn new(timeout_ms: u64, abort: Option<Arc<Abort>>) -> Self {
         let expires = (timeout_ms > 0).then(|| (Instant::now() + Duration::from_millis(timeout_ms), timeout_ms));
-        Self { expires, abort, flow: None, given_up: None }
+        Self { expires, abort, flow: None, given_up: None, racer: None }
     }
 
     /// Whether there is a limit at all.
     pub(crate) fn is_limited(&self) -> bool {
-        self.expires.is_some() || self.abort.is_some()
+        self.expires.is_some() || self.abort.is_some() || self.racer.is_some()
     }
 
     /// The limit that has been reached, if one has.
     pub(crate) fn reached_limit(&self, now: Instant) -> Option<GivenUp> {
         if self.abort.as_ref().is_some_and(|abort| abort.has_fired()) {
             return Some(GivenUp::Aborted);
+        }
+        if self.racer.as_ref().is_some_and(Racer::has_lost) {
+            return Some(GivenUp::Overtaken);
         }
         self.expires.filter(|(at, _)| *at <= now).map(|(_, timeout_ms)| GivenUp::TimedOut { timeout_ms })
     }
@@ -109,9 +119,16 @@ impl Cancellation {
                 None => std::future::pending().await,
             }
         };
+        let overtaken = async {
+            match &self.racer {
+                Some(racer) => racer.lost().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             given_up = timed_out => given_up,
             () = aborted => GivenUp::Aborted,
+            () = overtaken => GivenUp::Overtaken,
         }
     }
 }

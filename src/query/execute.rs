@@ -9,6 +9,8 @@ use futures_util::{StreamExt, future};
 use serde_json::Value;
 use tokio_postgres::RowStream;
 
+use crate::cluster::consistency::Token;
+use crate::cluster::replay::LogPlace;
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
 use crate::engine::clock;
@@ -23,6 +25,7 @@ use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
+use crate::query::read::proves;
 use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
 use crate::query::statement::{Statement, bind};
 
@@ -34,6 +37,8 @@ pub(super) enum Ahead<'a, 'b> {
     /// Outside of any transaction: `SHOW transaction_read_only`, because the last report of the server about a fence may
     /// be out of date.
     Show,
+    /// Outside of any transaction: the server's place in the log, because the statement must see this position.
+    Place(Token),
     /// BEGIN of the transaction of the statement.
     Begin(&'a mut Opening<'b>),
     /// In an open transaction: a savepoint, if the plan may be out of date.
@@ -126,7 +131,7 @@ pub(super) async fn execute(
                 match &mut ahead {
                     Ahead::Begin(opening) => Box::pin(opening.begin_again(context, session)).await,
                     Ahead::Savepoint => false,
-                    Ahead::Nothing | Ahead::Show => statement.read_only,
+                    Ahead::Nothing | Ahead::Show | Ahead::Place(_) => statement.read_only,
                 }
             }
             Failure::Client(_) => false,
@@ -147,7 +152,7 @@ pub(super) async fn execute(
 /// Undoes what a statement that could not be bound has done to its transaction. False: that is impossible.
 async fn undo_bind(context: &Context, session: &Session, ahead: &mut Ahead<'_, '_>, has_savepoint: bool) -> bool {
     match ahead {
-        Ahead::Nothing | Ahead::Show => true,
+        Ahead::Nothing | Ahead::Show | Ahead::Place(_) => true,
         Ahead::Savepoint if !has_savepoint => false,
         Ahead::Savepoint => session.conn.client.batch_execute(UNDO).await.is_ok(),
         Ahead::Begin(opening) => opening.begin_again(context, session).await,
@@ -178,8 +183,21 @@ pub(super) async fn run(
         session.note_settings();
     }
     let start = pin!(conn.client.query_raw(&prepared.statement, params));
-    let start =
-        async { if resets { Box::pin(send_ahead_of_reset(start, context, session)).await } else { start.await } };
+    let mut token = statement.token.then(|| {
+        let system = context.cluster.system().unwrap_or_default();
+        Box::pin(async move { Token::ask(&conn.client, system).await.ok().flatten() })
+    });
+    let start = async {
+        match &mut token {
+            Some(token) if resets => {
+                let mut start = Box::pin(send_ahead_of_reset(start, context, session));
+                Box::pin(send_ahead_of(start.as_mut(), token.as_mut())).await
+            }
+            Some(token) => Box::pin(send_ahead_of(start, token.as_mut())).await,
+            None if resets => Box::pin(send_ahead_of_reset(start, context, session)).await,
+            None => start.await,
+        }
+    };
     // Both futures are polled before the task of the connection runs, in this order, so both messages go in one flight.
     let (sequence, shown, started) = match ahead {
         Ahead::Begin(opening) if opening.is_unsent() => {
@@ -201,6 +219,21 @@ pub(super) async fn run(
             let show = conn.client.simple_query("SHOW transaction_read_only");
             let (shown, started) = Box::pin(future::join(show, start)).await;
             (sequence, shown.ok(), started)
+        }
+        Ahead::Place(token) => {
+            let sequence = conn.sending();
+            let (place, started) = Box::pin(future::join(LogPlace::ask(&conn.client), start)).await;
+            if let Ok(rows) = started {
+                if !place.ok().flatten().is_some_and(|place| proves(session, *token, place)) {
+                    drop_rows(rows).await;
+                    session.conn.answered();
+                    let (cause, phase) = (Cause::NotReplayed, Phase::Begun);
+                    return Err(Failure::Run { cause, phase, sequence: Some(sequence) });
+                }
+                (sequence, None, Ok(rows))
+            } else {
+                (sequence, None, started)
+            }
         }
     };
     let rows = match started {
@@ -225,11 +258,31 @@ pub(super) async fn run(
         }
         Ok(finished) => {
             statement.text.record_run(busy_us);
+            if let Some(token) = token
+                && let Some(token) = token.await
+            {
+                promise.grant(0, 0, token.to_string());
+            }
             Ok(finished)
         }
         Err(CollectError::Plan(failure)) => Err(failure),
         Err(CollectError::Client(error)) => Err(Failure::Client(error)),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
+    }
+}
+
+/// Runs a future whose request is sent when it is first polled, and sends the request of another one right behind that.
+async fn send_ahead_of<F: Future>(mut first: Pin<&mut F>, mut second: Pin<&mut impl Future>) -> F::Output {
+    let polled = poll_fn(|cx| {
+        let polled = first.as_mut().poll(cx);
+        // Its answer comes after that of the first, so it is not ready.
+        let _ = second.as_mut().poll(cx);
+        Poll::Ready(polled)
+    })
+    .await;
+    match polled {
+        Poll::Ready(output) => output,
+        Poll::Pending => first.await,
     }
 }
 

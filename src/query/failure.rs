@@ -105,7 +105,7 @@ pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> Cl
             ClientError::ConnectionLost { node, reason: error.brief(), outcome }
         }
         Cause::Server(error) => database_error(error, session, outcome),
-        Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => {
+        Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore | Cause::NotReplayed => {
             let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: session.conn.loss_reason(), outcome }
         }
@@ -115,6 +115,9 @@ pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> Cl
 /// The error for work that the server refused.
 pub(super) fn database_error(mut error: Box<ServerError>, session: &Session, outcome: Outcome) -> ClientError {
     error.is_of_fence = error.code == READ_ONLY && session.refuses_writes();
+    if error.code == READ_ONLY && session.route.node().is_some() {
+        error.message.push_str(" (read() only reads: a statement that writes belongs in query())");
+    }
     ClientError::Database { error, outcome }
 }
 

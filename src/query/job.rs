@@ -11,6 +11,7 @@ use crate::query::batch::Batch;
 use crate::query::begin::Begin;
 use crate::query::call::Call;
 use crate::query::copy::Copy;
+use crate::query::read;
 use crate::query::script::Script;
 use crate::query::single::Query;
 
@@ -87,6 +88,7 @@ impl Task for Job {
     fn fail(self, error: ClientError) {
         let error = self.call().error_without_connection(error);
         match self {
+            Self::Query(query) if query.call.read.is_some() => read::after_failure(query, error),
             Self::Query(query) => query.call.fail(&error, None),
             Self::Begin(begin) => begin.fail(&error, None),
             Self::Batch(batch) => batch.fail(&error, None),

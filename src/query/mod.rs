@@ -13,6 +13,7 @@
 //! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
+//! - `read`: reads of `pool.read`, which go to one node or another
 //! - `retry_policy`: whether failed work runs again, and if not, its outcome
 //! - `failure`: why work failed, and the error for its caller
 //! - `cancellation`: timeouts and signals
@@ -35,6 +36,7 @@ pub(crate) mod listen;
 mod opening;
 mod prepare;
 pub(crate) mod promise;
+pub(crate) mod read;
 mod retry_policy;
 pub(crate) mod script;
 pub(crate) mod single;

@@ -7,6 +7,7 @@ use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
 use crate::query::flow_control::FlowControl;
+use crate::query::read::hedge::Racer;
 use crate::query::retry_policy::is_retryable;
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
@@ -25,6 +26,23 @@ pub(crate) struct Promise {
     pub(super) company: Company,
     /// Its statement was sent, not only the Parse for it.
     pub(super) was_sent: bool,
+    /// The other read that may settle the same promise of JavaScript, if there is one.
+    racer: Option<Racer>,
+}
+
+/// What it takes to make a second promise for the same call of JavaScript.
+#[derive(Debug)]
+pub(super) struct Rival {
+    id: u32,
+    queue: Arc<CompletionQueue>,
+}
+
+impl Rival {
+    pub(super) fn promise(self, racer: Racer) -> Promise {
+        let mut promise = Promise::new(self.id, self.queue);
+        promise.racer = Some(racer);
+        promise
+    }
 }
 
 /// Which other statements may share the connection with a statement.
@@ -49,7 +67,30 @@ impl Promise {
             flow: None,
             company: Company::default(),
             was_sent: false,
+            racer: None,
         }
+    }
+
+    /// Lets a second read settle the call of JavaScript, too: the first answer counts.
+    pub(super) fn enter_race(&mut self, racer: Racer) -> Rival {
+        self.racer = Some(racer);
+        Rival { id: self.id, queue: self.queue.clone() }
+    }
+
+    pub(super) fn is_second(&self) -> bool {
+        self.racer.as_ref().is_some_and(Racer::is_second)
+    }
+
+    /// Notes the node to which the read goes.
+    pub(super) fn note_node(&self, node: usize) {
+        if let Some(racer) = &self.racer {
+            racer.note_node(node);
+        }
+    }
+
+    /// Whether an answer may go to JavaScript: no other read has answered before.
+    fn may_answer(&self) -> bool {
+        self.racer.as_ref().is_none_or(Racer::claim)
     }
 
     /// A promise whose caller reads the rows as they come.
@@ -81,6 +122,9 @@ impl Promise {
 
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
     pub(crate) async fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+        if !self.may_answer() {
+            return;
+        }
         let anew = std::mem::take(&mut self.anew);
         self.delivered = true;
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
@@ -110,6 +154,9 @@ impl Promise {
     /// Sends the last rows and resolves.
     pub(crate) fn resolve(mut self, mut finished: Finished, node: usize) {
         self.settled = true;
+        if !self.may_answer() {
+            return;
+        }
         let message = Message {
             anew: self.anew,
             structure: finished.takes_structure,
@@ -148,7 +195,12 @@ impl Promise {
 
     /// Rejects, unless it was resolved before.
     pub(crate) fn reject(mut self, error: &ClientError, attempts: u32, node: Option<usize>) {
-        if !std::mem::replace(&mut self.settled, true) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        // What kept one read from its answer need not keep the other.
+        let leaves = |racer: &Racer| error.is_of_the_way() && racer.leave();
+        if !self.racer.as_ref().is_some_and(leaves) && self.may_answer() {
             self.send_error(error, attempts, node);
         }
     }
@@ -164,7 +216,7 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.settled && !self.racer.as_ref().is_some_and(Racer::leave) {
             self.send_error(&ClientError::Internal("the work ended without an answer".into()), 0, None);
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Cause {
     Ignored,
     /// The node was read-only when the work began.
     ReadOnlyBefore,
+    /// The node did not have the position that the read must see.
+    NotReplayed,
 }
 
 /// What kind of work failed.
@@ -118,7 +120,7 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
         // A COMMIT that was refused (a deferred constraint, a serialization failure) has rolled back.
         Work::Commit => Fail(verdict_alone(cause, phase, false).outcome()),
         Work::BeforeCommit => match cause {
-            Cause::Ignored | Cause::ReadOnlyBefore => Again,
+            Cause::Ignored | Cause::ReadOnlyBefore | Cause::NotReplayed => Again,
             Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
             // The COMMIT behind the statement has rolled back, or the session ended before the COMMIT.
             Cause::Server(_) => Fail(NotApplied),
@@ -139,7 +141,7 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
     use Outcome::{NotApplied, Unknown};
     use Verdict::{Again, AgainIfFenced, Fail};
     match cause {
-        Cause::Ignored | Cause::ReadOnlyBefore => Again,
+        Cause::Ignored | Cause::ReadOnlyBefore | Cause::NotReplayed => Again,
         Cause::Lost if reads || phase == Phase::NotSent => Again,
         Cause::Lost => Fail(Unknown),
         // Certainly not applied, in any phase: the server has undone the work.
@@ -152,7 +154,7 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
             Phase::Sent | Phase::Begun => Fail(Unknown),
         },
         // On a standby: the statement conflicted with recovery; another node can answer it.
-        Cause::Server(error) if reads && error.code == "40001" && is_recovery_conflict(error) => Again,
+        Cause::Server(error) if reads && is_recovery_conflict(error) => Again,
         Cause::Server(_) => Fail(NotApplied),
     }
 }
@@ -161,7 +163,7 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
 /// and may succeed then: it was not applied, and the cause passes by itself. Callers see the answer as `retryable`.
 pub(crate) fn is_retryable(error: &ClientError) -> bool {
     match error {
-        ClientError::NoPrimary { .. } | ClientError::AcquireTimeout { .. } => true,
+        ClientError::NoPrimary { .. } | ClientError::NoStandby { .. } | ClientError::AcquireTimeout { .. } => true,
         ClientError::ConnectionLost { outcome, .. } => *outcome == Outcome::NotApplied,
         ClientError::Database { error, outcome: Outcome::NotApplied } => match error.code.as_str() {
             READ_ONLY => error.is_of_fence,
@@ -185,9 +187,13 @@ fn ends_session(code: &str) -> bool {
     matches!(code, "57P01" | "57P02" | "57P05")
 }
 
+/// Whether a standby has cancelled the statement because the replay of the log needed its snapshot, lock or buffer.
+/// (postgres.c, ProcessInterrupts.) That is 40001, or 57014 with a detail that names the conflict: who cancels a
+/// statement otherwise gives no detail.
 fn is_recovery_conflict(error: &ServerError) -> bool {
-    let routine = error.fields.iter().find(|(key, _)| *key == "routine").and_then(|(_, value)| value.as_str());
-    routine == Some("ProcessInterrupts") || routine == Some("ProcessRecoveryConflictInterrupt")
+    let field = |name| error.fields.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.as_str());
+    let is_interrupt = matches!(field("routine"), Some("ProcessInterrupts" | "ProcessRecoveryConflictInterrupt"));
+    is_interrupt && (error.code == "40001" || error.code == "57014" && field("detail").is_some())
 }
 
 /// How often a statement is prepared at most while DDL makes its plans useless.

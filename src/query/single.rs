@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::fence;
+use crate::engine::clock;
 use crate::error::Outcome;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::SettingsChange;
@@ -15,6 +16,7 @@ use crate::query::cancellation::{Ended, with_cancellation};
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, may_run_again, run_error};
 use crate::query::promise::Company;
+use crate::query::read;
 use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::statement::Statement;
 
@@ -51,13 +53,22 @@ impl Query {
             self.call.promise.company = Company::Alone;
         }
         let context = self.call.context.clone();
-        let ahead = if session.route.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
+        let unproven = self.call.read.as_ref().and_then(|plan| plan.unproven_position(session));
+        let ahead = match unproven {
+            Some(token) => Ahead::Place(token),
+            None if session.route.must_write() && session.conn.is_stale() => Ahead::Show,
+            None => Ahead::Nothing,
+        };
+        let began = clock();
         let ended = {
             let run = pin!(execute(&context, session, &self.statement, &mut self.call.promise, ahead));
             with_cancellation(&session.conn, &self.call.cancellation, run).await
         };
         let failure = match ended {
             Ended::Itself(Ok(finished)) => {
+                if let Some(placed) = self.call.read.as_ref().and_then(|plan| plan.placed.as_ref()) {
+                    placed.answered(clock() - began);
+                }
                 return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
             }
             // The server was silent while the statement was being prepared.
@@ -65,6 +76,9 @@ impl Query {
                 return self.call.failed(given_up.error(Outcome::NotApplied), Some(node));
             }
             Ended::GivenUp(given_up, last_answer) => {
+                if let Some(placed) = self.call.read.as_ref().and_then(|plan| plan.placed.as_ref()) {
+                    placed.took(clock() - began);
+                }
                 return self.call.failed(cancelled_error(given_up, last_answer, Work::Statement), Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
@@ -81,7 +95,11 @@ impl Query {
         let verdict = verdict(&cause, phase, if reads { Work::Read } else { Work::Statement });
         // Rows that a stream has handed out cannot be taken back.
         let is_final = self.call.promise.has_streamed();
-        if !is_final && may_run_again(&context, session, verdict, sequence).await {
+        let may_try_again = self.call.read.as_ref().is_none_or(|plan| plan.may_try_again());
+        if !is_final && may_try_again && may_run_again(&context, session, verdict, sequence).await {
+            if self.call.read.is_some() {
+                return read::run_again(self, session, &cause).await;
+            }
             if matches!(cause, Cause::ReadOnlyBefore)
                 && let Some(sequence) = sequence
             {

@@ -11,7 +11,7 @@ use crate::pool::prepared::Prepared;
 use crate::pool::statement_text::StatementText;
 
 /// A statement with its parameters, as JavaScript wrote them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Statement {
     pub(crate) text: Arc<StatementText>,
     pub(crate) params: Vec<u8>,
@@ -20,6 +20,8 @@ pub(crate) struct Statement {
     pub(crate) read_only: bool,
     /// The caller asks only for the types of the parameters: the statement does not run.
     pub(crate) describe: bool,
+    /// The caller asks for the position behind the statement, too.
+    pub(crate) token: bool,
 }
 
 /// A parameter with its number, which an error names.

@@ -191,7 +191,9 @@ pub(super) fn result_in_transaction(
             let outcome = verdict(&cause, phase, Work::InTransaction).outcome();
             let error = match cause {
                 Cause::Server(_) => run_error(cause, session, outcome),
-                Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore => lost_error(session, outcome),
+                Cause::Lost | Cause::Ignored | Cause::ReadOnlyBefore | Cause::NotReplayed => {
+                    lost_error(session, outcome)
+                }
             };
             Err((error, true))
         }

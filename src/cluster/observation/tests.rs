@@ -4,6 +4,7 @@ use tokio_postgres::Config;
 
 use super::*;
 use crate::cluster::node::Lag;
+use crate::cluster::read_policy::ReadPolicy;
 use crate::cluster::route::Mode;
 use crate::cluster::session_policy::SessionPolicy;
 use crate::cluster::watch::MonitorInterval;
@@ -41,7 +42,8 @@ fn unseen(user: &str, mode: Mode) -> Seen {
         liveness: Liveness { keep_alive: None, unacknowledged: None },
         at_random: false,
     };
-    let (monitor_interval, policy) = (Some(MonitorInterval::default()), SessionPolicy::default());
+    let (monitor_interval, policy) =
+        (Some(MonitorInterval::default()), (SessionPolicy::default(), ReadPolicy::default()));
     let cluster = Cluster::new(access, route, timeout, monitor_interval, policy, Arc::new(event_sink));
     Seen { cluster, route, events }
 }
@@ -81,7 +83,14 @@ const OURS: u64 = 77;
 fn answer(role: (bool, bool), timeline: u32, lsn: u64, identity: Option<u64>) -> Observation {
     let role = Role { in_recovery: role.0, read_only: role.1 };
     let latency = Some(Duration::from_millis(1));
-    Observation::Alive(Probe { role, timeline: Some(timeline), lsn: Some(lsn), latency, identity })
+    Observation::Alive(Probe {
+        asked: Instant::now(),
+        role,
+        timeline: Some(timeline),
+        lsn: Some(lsn),
+        latency,
+        identity,
+    })
 }
 
 fn primary(timeline: u32) -> Observation {

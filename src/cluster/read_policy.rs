@@ -1,0 +1,34 @@
+//! How a pool chooses the nodes of its reads: the public option `reads`.
+
+use std::time::Duration;
+
+use crate::cluster::balance::Balance;
+use crate::cluster::fitness::Bounds;
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReadPolicy {
+    pub(crate) balance: Balance,
+    /// One for each node, in the order of the hosts.
+    pub(crate) weights: Vec<f64>,
+    /// What a read may be behind at most, unless it says otherwise.
+    pub(crate) bounds: Bounds,
+    /// Over this time a node that has come back gets its share again.
+    pub(crate) slow_start: Duration,
+}
+
+impl Default for ReadPolicy {
+    fn default() -> Self {
+        Self {
+            balance: Balance::LeastConnections,
+            weights: Vec::new(),
+            bounds: Bounds::default(),
+            slow_start: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ReadPolicy {
+    pub(crate) fn weight(&self, node: usize) -> f64 {
+        self.weights.get(node).copied().unwrap_or(1.0)
+    }
+}
