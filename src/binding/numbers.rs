@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 4;
+const PROTOCOL_VERSION: u32 = 5;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -80,8 +80,15 @@ pub(super) const FAILED: i32 = 8;
 pub(super) const STREAM: i32 = 16;
 /// The statement is not run: its caller asks for the types of its parameters.
 pub(super) const DESCRIBE: i32 = 32;
-/// The statement's route is a read: a standby if one is up, else the primary.
-pub(super) const READ_ROUTE: i32 = 64;
+/// The statement is a declared read (`pool.read`): its route is a read.
+pub(super) const READ: i32 = 64;
+/// The answer brings a consistency token, as the text of a grant before it.
+pub(super) const TOKEN: i32 = 128;
+/// The payload begins with the options of a read: an i32 with the length of their JSON, an i32 0, and the JSON, padded to 8
+/// bytes. The parameters follow.
+pub(super) const READ_OPTIONS: i32 = 256;
+/// The statement's route is the primary, whatever the mode of the pool.
+pub(super) const PRIMARY: i32 = 512;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -90,7 +97,10 @@ const FLAGS: &[(&str, i32)] = &[
     ("Failed", FAILED),
     ("Stream", STREAM),
     ("Describe", DESCRIBE),
-    ("ReadRoute", READ_ROUTE),
+    ("Read", READ),
+    ("Token", TOKEN),
+    ("ReadOptions", READ_OPTIONS),
+    ("Primary", PRIMARY),
 ];
 
 /// The flags among these that have no meaning.
