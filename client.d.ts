@@ -155,6 +155,69 @@ export interface MonitorOptions {
   nodeTimeoutMs?: number;
 }
 
+/** How the nodes for {@link Pool.read} are chosen. docs/configuration.md has the other members of `reads`. */
+export type Balance =
+  /** One after the other. */
+  | 'round-robin'
+  /** Any of them. */
+  | 'random'
+  /** In proportion to `weights`. */
+  | 'weighted'
+  /** The one with the fewest statements in flight. */
+  | 'least-connections'
+  /** Of two random ones the one with the lower latency, as it was measured lately. */
+  | 'response-time'
+  /** The one with the best of latency, load, lag and errors, in one formula, with `weights`. */
+  | 'health-aware';
+
+/**
+ * A strategy of your own: is given the nodes of {@link Pool.nodes} that are fit, at least one, and returns one of them, or its
+ * `'host:port'`.
+ */
+export type BalanceFunction = (nodes: NodeStatus[]) => { host: string; port: number } | string;
+
+/** How {@link Pool.read} chooses among the nodes. */
+export interface ReadsOptions {
+  /** The most connections to each standby, beside `poolSize`. They are made when they are first needed. Default: 10. */
+  poolSize?: number;
+  /**
+   * Which of the fit nodes gets a read: the name of a strategy, or `(nodes) => node`. The function is called for each
+   * read with the nodes of `nodes()` that are fit, and returns one of them or its `'host:port'`. When that node
+   * fails, or is behind the bounds of the call, `least-connections` chooses another; when none is fit the function is
+   * not called. A read rejects with what the function throws, and with a {@link ParameterError} when it returns
+   * anything else. Default: `'least-connections'`.
+   */
+  balance?: Balance | BalanceFunction;
+  /**
+   * How much of the reads each node gets: `{ 'db2:5432': 3 }`, or by the host alone if one port of it is listed. Used
+   * by `weighted` and `health-aware`. A node with 0 is used only when nothing else is fit. Default: 1 each.
+   */
+  weights?: Readonly<Record<string, number>>;
+  /**
+   * A standby that is further behind than this is not fit. Nor is one whose lag is not known: it may be cut off from
+   * its primary. Default: none.
+   */
+  maxLagMs?: number;
+  /** The same in bytes of the WAL. Default: none. */
+  maxLagBytes?: number;
+  /**
+   * Where a read goes when no standby is fit; `none`: nowhere, `ERR_NO_STANDBY` after `acquireTimeoutMs`. Default:
+   * `'primary'`.
+   */
+  fallback?: 'primary' | 'none';
+  /** The longest wait for a standby to reach the token in `after`; then the read goes to the primary. Default: 500. */
+  waitMs?: number;
+  /**
+   * A read that has no answer after this time is sent to a second node, too. The first answer wins, and the other
+   * statement is cancelled. Default: none.
+   */
+  hedgeMs?: number;
+  /** The most of all reads that may be sent twice, from 0 to 1. Default: 0.05. */
+  hedgeShare?: number;
+  /** A node that has come back gets its share of the reads back over this time. Default: 5000. */
+  slowStartMs?: number;
+}
+
 /**
  * Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option.
  *
@@ -268,6 +331,8 @@ export interface PoolOptions {
   monitor?: boolean | MonitorOptions;
   /** The `retries` of each `transaction()` that names none. Default: 0. */
   transactionRetries?: number;
+  /** How `pool.read` chooses among the nodes. Default: `{}`. */
+  reads?: ReadsOptions;
   /**
    * The name that the server shows; a connection that watches a node adds ` monitor`. Default: `'hyperiondb-client'`.
    */
@@ -314,13 +379,21 @@ export interface Field {
   columnNumber: number | null;
 }
 
-/** The rows of a result: an ordinary array. `rowCount`, `command` and `fields` are not enumerable. */
+/** The rows of a result: an ordinary array. `rowCount`, `command`, `fields`, `node` and `token` are not enumerable. */
 export type Rows<T = Record<string, unknown>> = T[] & {
   /** Rows returned or changed. */
   readonly rowCount: number;
   /** `'SELECT'`, `'INSERT'`, `'CREATE'`, ...; empty for an empty statement. */
   readonly command: string;
   readonly fields: ReadonlyArray<Field>;
+  /** `'host:port'` of the node that answered; null when none was asked. */
+  readonly node: string | null;
+};
+
+/** The rows of a call with the option `token`. */
+export type TokenRows<T = Record<string, unknown>> = Rows<T> & {
+  /** A consistency token: whoever reads with `{ after: token }` sees this statement. See {@link Pool.token}. */
+  readonly token: string;
 };
 
 export interface QueryOptions {
@@ -343,6 +416,93 @@ export interface QueryOptions {
    * functions. Default: the pool's.
    */
   types?: TypeChoices;
+}
+
+/** Of query() and many() on a pool; one(), maybeOne() and value() refuse it: what they return could not have it. */
+export interface TokenOptions {
+  /**
+   * The result has a consistency token, `rows.token`, at no round trip of its own: whoever reads with it sees this
+   * statement. Of a pool whose `mode` is `'read-write'` or `'primary'`. A transaction refuses it: a position is known
+   * only after COMMIT, so ask {@link Pool.token} then.
+   */
+  token: true;
+}
+
+/** Options of {@link Pool.read}. What is not given is as the pool's `reads` says. */
+export interface ReadOptions {
+  /** A standby that is further behind than this is not fit. Default: the pool's `reads.maxLagMs`. */
+  maxLagMs?: number;
+  /** The same in bytes of the WAL. Default: the pool's `reads.maxLagBytes`. */
+  maxLagBytes?: number;
+  /**
+   * A consistency token: the read sees all that the primary had committed when the token was made. A standby that has
+   * not replayed so much is waited for, `waitMs` at most. A token of another cluster is a {@link ParameterError}; one
+   * of a timeline that was left behind is answered by the primary. Default: none.
+   */
+  after?: string;
+  /**
+   * The longest wait for a standby to reach the token; then the read goes to the primary. Default: the pool's
+   * `reads.waitMs`.
+   */
+  waitMs?: number;
+  /**
+   * Where the read goes when no standby is fit; `'none'`: nowhere, {@link NoStandbyError}. Default: the pool's
+   * `reads.fallback`.
+   */
+  fallback?: 'primary' | 'none';
+  /** After this the read is cancelled on the server: {@link QueryTimeoutError}; all waiting counts. Default: none. */
+  timeoutMs?: number;
+  /** When it fires the read is cancelled on the server: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
+  rowMode?: 'object' | 'array';
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
+  types?: TypeChoices;
+  /**
+   * If there is no answer after this time, the read is sent to a second node, too. Default: the pool's
+   * `reads.hedgeMs`.
+   */
+  hedgeMs?: number;
+}
+
+/** Options of `read.stream`. A stream is never sent to a second node. */
+export interface ReadStreamOptions {
+  /** A standby that is further behind than this is not fit. Default: the pool's `reads.maxLagMs`. */
+  maxLagMs?: number;
+  /** The same in bytes of the WAL. Default: the pool's `reads.maxLagBytes`. */
+  maxLagBytes?: number;
+  /**
+   * A consistency token: the read sees all that the primary had committed when the token was made. A standby that has
+   * not replayed so much is waited for, `waitMs` at most. A token of another cluster is a {@link ParameterError}; one
+   * of a timeline that was left behind is answered by the primary. Default: none.
+   */
+  after?: string;
+  /**
+   * The longest wait for a standby to reach the token; then the read goes to the primary. Default: the pool's
+   * `reads.waitMs`.
+   */
+  waitMs?: number;
+  /**
+   * Where the read goes when no standby is fit; `'none'`: nowhere, {@link NoStandbyError}. Default: the pool's
+   * `reads.fallback`.
+   */
+  fallback?: 'primary' | 'none';
+  /** After this the read is cancelled on the server: {@link QueryTimeoutError}; all waiting counts. Default: none. */
+  timeoutMs?: number;
+  /** When it fires the read is cancelled on the server: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
+  rowMode?: 'object' | 'array';
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
+  types?: TypeChoices;
+  /** The most rows of a piece; a piece ends at 32 KiB in any case. Default: 1000. */
+  batchSize?: number;
 }
 
 export interface ExecOptions {
@@ -574,7 +734,17 @@ type AnyRow = Record<string, unknown> | unknown[];
  * (default `unknown[]`). It is your word: nothing is checked at run time.
  */
 export interface Runner {
-  /** Runs a statement. */
+  /** Runs a statement. With `{ token: true }`, on a pool, `rows.token` is a consistency token. */
+  query<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays & TokenOptions,
+  ): Promise<TokenRows<T>>;
+  query<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsObjects & TokenOptions,
+  ): Promise<TokenRows<T>>;
   query<T extends unknown[] = unknown[]>(
     sql: Statement,
     params: Parameters | undefined,
@@ -617,6 +787,16 @@ export interface Runner {
   maybeOne(sql: Statement, params: Parameters | undefined, options: QueryOptions): Promise<AnyRow | null>;
 
   /** At least one row, else {@link NoRowsError}. */
+  many<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsArrays & TokenOptions,
+  ): Promise<TokenRows<T>>;
+  many<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & AsObjects & TokenOptions,
+  ): Promise<TokenRows<T>>;
   many<T extends unknown[] = unknown[]>(
     sql: Statement,
     params: Parameters | undefined,
@@ -720,6 +900,14 @@ export interface NodeStatus {
   lagMs: number | null;
   /** Why it is not used, or what the last attempt to reach it met. */
   lastError: string | null;
+  /** Its weight in {@link ReadsOptions.weights}. */
+  weight: number;
+  /** How many statements of this pool it has not answered yet. */
+  inFlight: number;
+  /** Whether {@link Pool.read} may use it, by the bounds of the pool's `reads`. */
+  fit: boolean;
+  /** Why not; null for one that is fit. */
+  reason: string | null;
 }
 
 /** What a handler of {@link Pool.listen} is told beside the payload. */
@@ -800,6 +988,84 @@ export interface PoolEvents {
   error: [unknown];
 }
 
+/**
+ * Declared reads: statements that change nothing, so that they may run on a standby, and again on another node when one fails. Nobody
+ * looks at the SQL: a standby refuses a write ({@link DatabaseError} 25006), and it is not sent to the primary instead. Without
+ * a primary reads go on. Type parameters are as those of {@link Runner}.
+ */
+export interface Read {
+  /** Runs a read; `rows.node` says where. */
+  <T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: ReadOptions & AsArrays,
+  ): Promise<Rows<T>>;
+  <T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: ReadOptions & AsObjects,
+  ): Promise<Rows<T>>;
+  (sql: Statement, params: Parameters | undefined, options: ReadOptions): Promise<Rows<AnyRow>>;
+
+  /** Runs a template. */
+  readonly sql: SqlRunner;
+
+  /** The only row, as {@link Runner.one}. */
+  one<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: ReadOptions & AsArrays,
+  ): Promise<T>;
+  one<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: ReadOptions & AsObjects,
+  ): Promise<T>;
+  one(sql: Statement, params: Parameters | undefined, options: ReadOptions): Promise<AnyRow>;
+
+  /** The only row, or null, as {@link Runner.maybeOne}. */
+  maybeOne<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: ReadOptions & AsArrays,
+  ): Promise<T | null>;
+  maybeOne<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: ReadOptions & AsObjects,
+  ): Promise<T | null>;
+  maybeOne(sql: Statement, params: Parameters | undefined, options: ReadOptions): Promise<AnyRow | null>;
+
+  /** At least one row, as {@link Runner.many}. */
+  many<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: ReadOptions & AsArrays,
+  ): Promise<Rows<T>>;
+  many<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: ReadOptions & AsObjects,
+  ): Promise<Rows<T>>;
+  many(sql: Statement, params: Parameters | undefined, options: ReadOptions): Promise<Rows<AnyRow>>;
+
+  /** The only value of the only row, as {@link Runner.value}. */
+  value<T = unknown>(sql: Statement, params?: Parameters, options?: ReadOptions): Promise<T>;
+
+  /** A result of any size in bounded memory, as {@link Pool.stream}. The node is chosen when the stream begins. */
+  stream<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: ReadStreamOptions & AsArrays,
+  ): RowStream<T>;
+  stream<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: ReadStreamOptions & AsObjects,
+  ): RowStream<T>;
+  stream(sql: Statement, params: Parameters | undefined, options: ReadStreamOptions): RowStream<AnyRow>;
+}
+
 /** The nodes of a cluster, and connections to those that suit it. Statements run on any of them. */
 export interface Pool extends Runner {}
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
@@ -841,6 +1107,26 @@ export class Pool extends EventEmitter<PoolEvents> {
     options?: StreamOptions & AsObjects,
   ): RowStream<T>;
   stream(sql: Statement, params: Parameters | undefined, options: StreamOptions): RowStream<AnyRow>;
+  /**
+   * Runs a statement that only reads on a standby, or on the primary when no standby is fit: `pool.read(sql, params, options)`, and
+   * `read.one`, `.maybeOne`, `.many`, `.value`, `.sql`, `.stream`. See {@link Read}, and {@link ReadsOptions} for the choice of the node.
+   */
+  readonly read: Read;
+  /**
+   * A consistency token, asked of the primary: whoever reads with `{ after: token }` sees everything that this primary had committed
+   * when it was asked. A short string (system, timeline, LSN) for a header or a cookie; another process and another pool may use it.
+   * `query(sql, params, { token: true })` has one at no round trip of its own. Rejects as query() does: {@link NoPrimaryError}.
+   */
+  token(): Promise<string>;
+  /**
+   * Calls `fn`, and returns what it returns: within it, through awaits and timers (AsyncLocalStorage), reads see the writes that this
+   * session has made through this pool. A query() has its token with its answer; after any other write (batch, exec, copyFrom, stream, a
+   * transaction) and after one that may have been applied, the next read asks for one, which costs a round trip to the primary.
+   * Statements that are declared `readOnly` are no writes. A session that has not written costs nothing. A write that has not ended
+   * when a read begins is not waited for. A session within one of the same pool is the same session; those of several pools are
+   * independent. {@link ParameterError} when `fn` is no function.
+   */
+  session<T>(fn: () => Promise<T> | T): Promise<T>;
   /**
    * BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. The callback is called at once: its first
    * statement waits for the connection, and takes BEGIN with it.
@@ -898,6 +1184,7 @@ export type ErrorCode =
   | 'ERR_NO_BINDING'
   | 'ERR_NO_PRIMARY'
   | 'ERR_NO_ROWS'
+  | 'ERR_NO_STANDBY'
   | 'ERR_OUTCOME_UNKNOWN'
   | 'ERR_PARSER'
   | 'ERR_PASSWORD'
@@ -958,6 +1245,13 @@ export class DatabaseError extends HyperionError {
 export class NoPrimaryError extends HyperionError {
   readonly code: 'ERR_NO_PRIMARY';
   /** What each host last said. */
+  readonly nodes: ReadonlyArray<{ host: string; port: number; reason: string }>;
+}
+
+/** No standby was fit within acquireTimeoutMs for a read with `fallback: 'none'`. */
+export class NoStandbyError extends HyperionError {
+  readonly code: 'ERR_NO_STANDBY';
+  /** Why each host was not fit. */
   readonly nodes: ReadonlyArray<{ host: string; port: number; reason: string }>;
 }
 

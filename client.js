@@ -14,6 +14,7 @@ exports.sql = sql;
 exports.HyperionError = errors.HyperionError;
 exports.DatabaseError = errors.DatabaseError;
 exports.NoPrimaryError = errors.NoPrimaryError;
+exports.NoStandbyError = errors.NoStandbyError;
 exports.AcquireTimeoutError = errors.AcquireTimeoutError;
 exports.ConnectionLostError = errors.ConnectionLostError;
 exports.QueryTimeoutError = errors.QueryTimeoutError;

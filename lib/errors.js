@@ -26,6 +26,8 @@ class HyperionError extends Error {
 class DatabaseError extends HyperionError {}
 /** No node that suits the pool could be used in time; `nodes` has each host's reason. */
 class NoPrimaryError extends HyperionError {}
+/** No standby was fit for a read that must not go to the primary; `nodes` has each host's reason. */
+class NoStandbyError extends HyperionError {}
 /** All connections were busy for acquireTimeoutMs. */
 class AcquireTimeoutError extends HyperionError {}
 /** The connection was lost under a statement. */
@@ -90,6 +92,7 @@ const CLASSES = {
   HyperionError,
   DatabaseError,
   NoPrimaryError,
+  NoStandbyError,
   AcquireTimeoutError,
   ConnectionLostError,
   QueryTimeoutError,
@@ -153,6 +156,7 @@ module.exports = {
   HyperionError,
   DatabaseError,
   NoPrimaryError,
+  NoStandbyError,
   AcquireTimeoutError,
   ConnectionLostError,
   QueryTimeoutError,

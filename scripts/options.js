@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const calls = require('../lib/options/call-options.js');
 const { HOST } = require('../lib/options/hosts.js');
+const { READS } = require('../lib/options/read-rows.js');
 const { KEEP_ALIVE, MONITOR, POOL } = require('../lib/options/pool-rows.js');
 const { SSL } = require('../lib/options/tls-options.js');
 
@@ -23,8 +24,12 @@ const INTERFACES = {
   SslOptions: SSL,
   KeepAliveOptions: KEEP_ALIVE,
   MonitorOptions: MONITOR,
+  ReadsOptions: READS,
   PoolOptions: POOL,
   QueryOptions: calls.QUERY,
+  TokenOptions: calls.TOKEN,
+  ReadOptions: calls.READ,
+  ReadStreamOptions: calls.READ_STREAM,
   ExecOptions: calls.EXEC,
   StreamOptions: calls.STREAM,
   BatchOptions: calls.BATCH,
@@ -36,7 +41,7 @@ const INTERFACES = {
 };
 
 /** Members that must be given. */
-const REQUIRED = new Set([HOST.host]);
+const REQUIRED = new Set([HOST.host, calls.TOKEN.token]);
 
 /** How a default is written. @param {Row} row */
 function presetOf({ value, preset }) {
@@ -94,21 +99,29 @@ function table(rows) {
   return [head, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...rest].join('\n');
 }
 
+/** The tables of docs/configuration.md, by the head of their first column. @type {Record<string, Rows>} */
+const TABLES = { option: POOL, 'member of `reads`': READS };
+
 /** @param {string} page the text of docs/configuration.md */
-function withTable(page) {
-  const start = page.indexOf('\n| option ') + 1;
-  if (start === 0) throw new Error('docs/configuration.md has no table of options');
+function withTables(page) {
+  return Object.entries(TABLES).reduce((text, [head, options]) => withTable(text, head, options), page);
+}
+
+/** @param {string} page @param {string} head @param {Rows} options */
+function withTable(page, head, options) {
+  const start = page.indexOf(`\n| ${head} `) + 1;
+  if (start === 0) throw new Error(`docs/configuration.md has no table '${head}'`);
   const end = page.indexOf('\n\n', start);
-  const rows = Object.entries(POOL).map(([name, row]) => [
+  const rows = Object.entries(options).map(([name, row]) => [
     `\`${name}\``,
     presetOf(row),
     row.text + (row.link === undefined ? '' : `: see ${row.link}`),
   ]);
-  return page.slice(0, start) + table([['option', 'default', 'meaning'], ...rows]) + page.slice(end);
+  return page.slice(0, start) + table([[head, 'default', 'meaning'], ...rows]) + page.slice(end);
 }
 
 /** The files, as they should be. @type {Record<string, (text: string) => string>} */
-const FILES = { 'client.d.ts': withMembers, 'docs/configuration.md': withTable };
+const FILES = { 'client.d.ts': withMembers, 'docs/configuration.md': withTables };
 
 /** The first line of each file that is not as the rows say. */
 function differences() {
@@ -136,4 +149,4 @@ function main() {
 
 if (require.main === module) main();
 
-module.exports = { INTERFACES, differences, withMembers, withTable };
+module.exports = { INTERFACES, differences, withMembers, withTables };

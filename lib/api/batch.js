@@ -129,7 +129,7 @@ function submit(runner, items, given, begin) {
     ({ statement }) =>
       new Promise((resolve, reject) => {
         const call = new Call(
-          (call) => resolve(toRows(call, statement)),
+          (call) => resolve(toRows(call, statement, runner.nodes)),
           (error) => {
             if (error instanceof ParameterError) statement.forgetParameters();
             reject(error);

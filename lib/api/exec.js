@@ -3,7 +3,7 @@
 // Scripts: several statements by the simple protocol (src/query/script.rs).
 //
 // The rows of a result arrive first, then a message with its command tag. So the call collects rows, and makes a result of them
-// when the tag arrives.
+// when the tag arrives. Which node has answered is known at the end of the script.
 
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
@@ -84,7 +84,7 @@ async function exec(runner, transaction, script, options) {
       const call = new Call(resolve, reject);
       call.asArrays = options.rowMode === 'array';
       call.onGrant = (_pieces, rowCount, tag) => {
-        results.push(asRows(call.rows, rowCount, tag.split(' ', 1)[0], call.shape));
+        results.push(asRows(call.rows, rowCount, tag.split(' ', 1)[0], call.shape, null));
         call.rows = [];
         call.shape = null;
       };
@@ -99,6 +99,8 @@ async function exec(runner, transaction, script, options) {
     runner.callLogger(sql, performance.now() - startedAt, sent?.node ?? -1, how);
   try {
     await underSignal(link, pool, signal, run);
+    const node = runner.nodes[sent?.node ?? -1] ?? null;
+    for (const rows of results) /** @type {any} */ (rows).node = node;
     if (runner.logger !== undefined) {
       report({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
     }

@@ -6,18 +6,21 @@ const { EventEmitter } = require('node:events');
 const { batch } = require('./batch.js');
 const { shared } = require('../core/core-link.js');
 const { OP, FLAG } = require('../core/numbers.js');
-const { copyFrom, copyTo } = require('./copy/index.js');
+const { copyFrom, copyTo, mayWrite } = require('./copy/index.js');
 const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
-const { BEGIN, END, LOAD, NONE, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
+const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
+const { readOf } = require('./read.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runTransaction } = require('./run-transaction.js');
+const { Sessions, queryWithToken } = require('./session.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
+const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin } = require('./transaction.js');
 
 let warned = false;
@@ -44,6 +47,9 @@ function checkOptions(options) {
   }
 }
 
+/** Whether the options declare that nothing is changed. @param {any} options not yet checked */
+const isDeclaredRead = (options) => options?.readOnly === true || options?.transaction?.readOnly === true;
+
 class Pool extends EventEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
@@ -58,6 +64,10 @@ class Pool extends EventEmitter {
   /** @type {Promise<void> | undefined} */
   #ended;
   #sql = runner((fragment) => this.query(fragment));
+  /** Made at first use. @type {ReturnType<typeof readOf> | undefined} */
+  #read;
+  /** Made for the first session: what never has one costs nothing. @type {Sessions | undefined} */
+  #sessions;
 
   /** @param {unknown} [options] */
   constructor(options) {
@@ -86,9 +96,14 @@ class Pool extends EventEmitter {
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
-    const checked = options === undefined ? NONE : callOptions(options);
+    /** @type {Record<string, any>} */
+    const checked = options === undefined ? NONE : callOptions(options, POOL_QUERY);
     const [text, values] = unfold(sql, params);
+    const session = this.#sessions?.current();
+    if (checked.token) checkMode(this.#options.mode);
     try {
+      if (checked.token || session !== undefined)
+        return await queryWithToken(this.#runner, text, values, checked, session);
       return await this.#runner.query(text, values, checked, 0);
     } catch (error) {
       throw located(error);
@@ -98,6 +113,51 @@ class Pool extends EventEmitter {
   /** Runs a template: an interpolated value becomes a parameter, never text. */
   get sql() {
     return this.#sql;
+  }
+
+  /** Declared reads: a function with methods, see lib/api/read.js. */
+  get read() {
+    this.#read ??= readOf({
+      runner: this.#runner,
+      balance: this.#options.reads.balance,
+      nodes: () => this.nodes(),
+      isClosed: () => this.#closed,
+      session: () => this.#sessions?.current(),
+    });
+    return this.#read;
+  }
+
+  /** A consistency token: the position of the primary. */
+  async token() {
+    if (this.#closed) throw new PoolClosedError();
+    try {
+      return await askToken(this.#runner);
+    } catch (error) {
+      throw located(error);
+    }
+  }
+
+  /**
+   * Runs `fn` in a session, in which reads follow the writes before them.
+   * @template T
+   * @param {() => T} fn
+   */
+  async session(fn) {
+    if (this.#closed) throw new PoolClosedError();
+    if (typeof fn !== 'function') throw new ParameterError('session needs a function');
+    this.#sessions ??= new Sessions(this.#options.mode, () => askToken(this.#runner));
+    return this.#sessions.run(fn);
+  }
+
+  /**
+   * Runs work that may write, and whose position is not known when it has ended.
+   * @template T
+   * @param {unknown} options
+   * @param {() => Promise<T>} work
+   */
+  #write(options, work) {
+    const session = this.#sessions?.current();
+    return session === undefined || isDeclaredRead(options) ? work() : session.unsureAfter(work);
   }
 
   /**
@@ -113,7 +173,11 @@ class Pool extends EventEmitter {
     const { batchSize = STREAM.batchSize.value } = checked;
     const runner = this.#runner;
     const [text, values] = unfold(sql, params);
-    return new RowStream(runner, async (reader) => runner.query(text, values, { ...checked, batchSize, reader }, 0));
+    const session = checked.readOnly ? undefined : this.#sessions?.current();
+    return new RowStream(runner, async (reader) => {
+      const query = () => runner.query(text, values, { ...checked, batchSize, reader }, 0);
+      return session === undefined ? query() : session.unsureAfter(query);
+    });
   }
 
   /**
@@ -123,7 +187,7 @@ class Pool extends EventEmitter {
    */
   async batch(statements, options) {
     if (this.#closed) throw new PoolClosedError();
-    return batch(this.#runner, statements, options);
+    return this.#write(options, () => batch(this.#runner, statements, options));
   }
 
   /**
@@ -133,7 +197,8 @@ class Pool extends EventEmitter {
    */
   async exec(script, options) {
     if (this.#closed) throw new PoolClosedError();
-    return exec(this.#runner, 0, script, execOptions(options));
+    const checked = execOptions(options);
+    return this.#write(undefined, () => exec(this.#runner, 0, script, checked));
   }
 
   /**
@@ -144,7 +209,8 @@ class Pool extends EventEmitter {
    */
   async copyFrom(target, source, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyFrom(this.#runner, 0, target, source, callOptions(options, LOAD));
+    const checked = callOptions(options, LOAD);
+    return this.#write(undefined, () => copyFrom(this.#runner, 0, target, source, checked));
   }
 
   /**
@@ -154,7 +220,9 @@ class Pool extends EventEmitter {
    */
   copyTo(target, options) {
     if (this.#closed) throw new PoolClosedError();
-    return copyTo(this.#runner, 0, target, callOptions(options, UNLOAD));
+    const unload = copyTo(this.#runner, 0, target, callOptions(options, UNLOAD));
+    const session = this.#sessions?.current();
+    return session !== undefined && mayWrite(target) ? session.unsureAfterStream(unload) : unload;
   }
 
   /**
@@ -163,7 +231,15 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
-    return begin(this.#runner, callOptions(options, BEGIN), () => this.#closed);
+    const checked = callOptions(options, BEGIN);
+    const session = this.#sessions?.current();
+    const onCommit = () => {
+      if (checked.readOnly) return;
+      session?.lose();
+      // It may have begun outside of the session that commits it.
+      this.#sessions?.current()?.lose();
+    };
+    return begin(this.#runner, checked, () => this.#closed, onCommit);
   }
 
   /**
@@ -174,10 +250,8 @@ class Pool extends EventEmitter {
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
     const { transactionRetries, acquireTimeoutMs } = this.#options;
-    return runTransaction(this.#runner, callback, options, {
-      retries: transactionRetries,
-      patienceMs: acquireTimeoutMs,
-    });
+    const presets = { retries: transactionRetries, patienceMs: acquireTimeoutMs };
+    return this.#write(options, () => runTransaction(this.#runner, callback, options, presets));
   }
 
   /**
@@ -340,7 +414,7 @@ class Pool extends EventEmitter {
   }
 }
 
-addRowExpectations(Pool);
+addRowExpectations(Pool, refuseToken);
 
 /**
  * Opens a pool over the nodes of a cluster. Connects when it is first used.

@@ -12,40 +12,11 @@ const {
   located,
 } = require('../errors.js');
 const { TRANSACTION, callOptions } = require('../options/call-options.js');
+const { watchLimits } = require('./watch-limits.js');
 const { openTransaction, timedOut } = require('./transaction.js');
 
 /** The shortest pause before a transaction is tried again. */
 const FIRST_PAUSE_MS = 5;
-
-/**
- * Rejects when the transaction's time is over or its signal fires; `stop` ends the watch, `fail` ends it at once.
- * @param {Record<string, any>} options
- */
-function watchLimits({ timeoutMs = 0, signal }) {
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  /** @type {(() => void) | undefined} */
-  let onAbort;
-  /** @type {(error: unknown) => void} */
-  let fail = () => {};
-  const over = new Promise((_, reject) => {
-    fail = reject;
-    if (timeoutMs > 0) {
-      timer = setTimeout(() => reject(timedOut(timeoutMs)), timeoutMs);
-    }
-    if (signal !== undefined) {
-      onAbort = () => reject(aborted(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-    }
-  });
-  // The caller may not wait for it any more: no unhandled rejection.
-  over.catch(() => {});
-  const stop = () => {
-    clearTimeout(timer);
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
-  };
-  return { over, stop, fail };
-}
 
 /**
  * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
@@ -57,7 +28,7 @@ function watchLimits({ timeoutMs = 0, signal }) {
  */
 async function attempt(runner, callback, options) {
   if (options.signal?.aborted) throw aborted(options.signal);
-  const { over, stop, fail } = watchLimits(options);
+  const { over, stop, fail } = watchLimits(options, timedOut);
   // attempt() ends a callback's transaction, so the pool waits for that when it ends.
   const { begun, transaction } = openTransaction(runner, options, () => false, FLAG.MANAGED);
   /** @type {unknown} */

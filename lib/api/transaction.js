@@ -43,6 +43,8 @@ class Transaction {
   /** @type {() => boolean} */
   #poolIsClosed;
   #sql = runner((fragment) => this.query(fragment));
+  /** Called when it may have committed. @type {() => void} */
+  #onCommit;
   /** Limits of the whole transaction. @type {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} */
   #limits;
 
@@ -52,13 +54,15 @@ class Transaction {
    * @param {number} id
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
    * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
+   * @param {() => void} onCommit called when it may have committed
    */
-  constructor(runner, handle, id, poolIsClosed, limits) {
+  constructor(runner, handle, id, poolIsClosed, limits, onCommit) {
     this.#runner = runner;
     this.#handle = handle;
     this.#id = id;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
+    this.#onCommit = onCommit;
   }
 
   /** Refuses a call after the end. */
@@ -122,7 +126,10 @@ class Transaction {
     try {
       return await exec(this.#runner, this.#id, script, this.#withLimits(execOptions(options)));
     } catch (error) {
-      if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') this.#state = 'ended by its script';
+      if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') {
+        this.#state = 'ended by its script';
+        this.#onCommit();
+      }
       throw error;
     }
   }
@@ -189,7 +196,11 @@ class Transaction {
       await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
       throw error;
     }
-    await this.#end(OP.COMMIT, 'committed', limits);
+    try {
+      await this.#end(OP.COMMIT, 'committed', limits);
+    } finally {
+      this.#onCommit();
+    }
   }
 
   /** Undoes everything. */
@@ -232,7 +243,9 @@ function openTransaction(runner, options, poolIsClosed, flags) {
     text: beginSql(options),
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  return { begun, transaction: () => new Transaction(runner, handle, id, poolIsClosed, { until, timeoutMs, signal }) };
+  const transaction = (onCommit = () => {}) =>
+    new Transaction(runner, handle, id, poolIsClosed, { until, timeoutMs, signal }, onCommit);
+  return { begun, transaction };
 }
 
 /**
@@ -240,15 +253,16 @@ function openTransaction(runner, options, poolIsClosed, flags) {
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Record<string, any>} options checked
  * @param {() => boolean} poolIsClosed
+ * @param {() => void} onCommit called when the transaction may have committed
  */
-async function begin(runner, options, poolIsClosed) {
+async function begin(runner, options, poolIsClosed, onCommit) {
   const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0);
   try {
     await begun;
   } catch (error) {
     throw located(error);
   }
-  return transaction();
+  return transaction(onCommit);
 }
 
 module.exports = { Transaction, begin, beginSql, openTransaction, timedOut };

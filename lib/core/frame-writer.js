@@ -214,6 +214,21 @@ class FrameWriter {
     this.i32[word + 3] = this.at - this.start - from;
   }
 
+  /**
+   * Writes the options of a read, which the parameters follow: the length of the JSON, 0, and the JSON.
+   * @param {string} json
+   */
+  readOptions(json) {
+    const most = json.length * 3;
+    this.reserve(8 + most);
+    const from = this.at + 8;
+    const bytes = this.buffer.utf8Write(json, from, most);
+    const word = this.at >> 2;
+    this.i32[word] = bytes;
+    this.i32[word + 1] = 0;
+    this.at = (from + bytes + 7) & ~7;
+  }
+
   /** Ends a frame whose payload is one text(). */
   closeText() {
     this.start = this.at;

@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 4;
+const PROTOCOL_VERSION = 5;
 
 /** What a frame asks for. */
 const OP = {
@@ -34,7 +34,18 @@ const OP = {
 };
 
 /** Bits of a frame's flags. */
-const FLAG = { READ_ONLY: 1, HAS_SIGNAL: 2, MANAGED: 4, FAILED: 8, STREAM: 16, DESCRIBE: 32, READ_ROUTE: 64 };
+const FLAG = {
+  READ_ONLY: 1,
+  HAS_SIGNAL: 2,
+  MANAGED: 4,
+  FAILED: 8,
+  STREAM: 16,
+  DESCRIBE: 32,
+  READ: 64,
+  TOKEN: 128,
+  READ_OPTIONS: 256,
+  PRIMARY: 512,
+};
 
 /** Kinds of messages from the core. */
 const MESSAGE = {

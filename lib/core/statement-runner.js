@@ -7,6 +7,7 @@ const { FLAG, OP } = require('./numbers.js');
 const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { toRows } = require('../values/rows.js');
+const { labelOf } = require('../options/hosts.js');
 const { underSignal } = require('./under-signal.js');
 
 /**
@@ -16,6 +17,7 @@ const { underSignal } = require('./under-signal.js');
  * @property {boolean} [readOnly]
  * @property {'object' | 'array'} [rowMode]
  * @property {object} [types]
+ * @property {boolean} [token]
  */
 
 /** Sends statements for one pool. */
@@ -34,9 +36,8 @@ class StatementRunner {
     /** The pool's number in frames. */
     this.pool = corePool.id;
     this.statements = statements;
-    this.nodes = hosts.map((/** @type {{ host: string, port: number }} */ { host, port }) =>
-      host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
-    );
+    /** The names of the nodes. @type {string[]} */
+    this.nodes = hosts.map(labelOf);
     this.logger = logger;
     this.logParameters = logParameters === true;
     /** @type {import('../values/types.js').Types} */
@@ -140,9 +141,11 @@ class StatementRunner {
     const types = statement.types ?? this.types;
     if (types.serializers.size === 0 || statement.serializers !== undefined) return;
     let described = '[]';
-    const { timeoutMs, signal } = options;
+    const { timeoutMs, signal, flags = 0, readOptions } = options;
+    // A node that the statement itself may use knows the types.
+    const asked = { timeoutMs, signal, readOnly: true, flags: FLAG.DESCRIBE | (flags & ~FLAG.TOKEN), readOptions };
     const run = (/** @type {(call: Call) => void} */ started) =>
-      this.submit(statement, [], { timeoutMs, signal, readOnly: true, describe: true }, transaction, (call) => {
+      this.submit(statement, [], asked, transaction, (call) => {
         call.onGrant = (_pieces, _bytes, text) => {
           described = text;
         };
@@ -180,6 +183,8 @@ class StatementRunner {
   }
 
   /**
+   * Writes the frame. Methods add to the options of a call: `flags`, further flags of the frame; `readOptions`, the JSON of
+   * FLAG.READ_OPTIONS; `onToken`, which takes the token of FLAG.TOKEN; `reader`, which takes the rows of a stream.
    * @param {import('./statements.js').Statement} statement
    * @param {readonly unknown[]} values
    * @param {Record<string, any>} options
@@ -192,7 +197,7 @@ class StatementRunner {
     const { frames } = link;
     return new Promise((resolve, reject) => {
       const call = new Call(
-        (call) => resolve(toRows(call, statement)),
+        (call) => resolve(toRows(call, statement, this.nodes)),
         (error) => {
           // The types of the parameters may have changed.
           if (error instanceof ParameterError) statement.forgetParameters();
@@ -209,7 +214,7 @@ class StatementRunner {
         // The reader may end the stream at any time, so the core must be able to cancel.
         flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
       }
-      if (options.describe) flags |= FLAG.DESCRIBE;
+      flags |= options.flags ?? 0;
       const { length } = values;
       frames.open(
         OP.QUERY,
@@ -222,7 +227,9 @@ class StatementRunner {
         options.timeoutMs ?? 0,
         options.batchSize ?? 0,
       );
+      if (flags & FLAG.TOKEN) call.onGrant = (_pieces, _bytes, token) => options.onToken(token);
       try {
+        if (flags & FLAG.READ_OPTIONS) frames.readOptions(options.readOptions);
         for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
       } catch (error) {
         frames.abandon();

@@ -4,7 +4,20 @@
 // ParameterError, and nothing is sent.
 
 const { ParameterError } = require('../errors.js');
-const { MAX_MS, boolean, choice, count, fn, integer, later, plainObject, refuseUnknown } = require('./validate.js');
+const { isToken } = require('../values/token.js');
+const { READS } = require('./read-rows.js');
+const {
+  MAX_MS,
+  boolean,
+  choice,
+  count,
+  fn,
+  integer,
+  kindOf,
+  later,
+  plainObject,
+  refuseUnknown,
+} = require('./validate.js');
 
 /** @typedef {import('./validate.js').Row} Row */
 /** @typedef {import('./validate.js').Rows} Rows */
@@ -70,8 +83,23 @@ const QUERY = {
 };
 
 /** @satisfies {Rows} */
-const STREAM = {
-  ...QUERY,
+const TOKEN = {
+  token: {
+    type: 'true',
+    value: false,
+    check: boolean,
+    text: 'the result has a consistency token, `rows.token`, at no round trip of its own: whoever reads with it sees this statement',
+    more:
+      "Of a pool whose `mode` is `'read-write'` or `'primary'`. A transaction refuses it: a position is known only after COMMIT, so " +
+      'ask {@link Pool.token} then.',
+  },
+};
+
+/** The options of query() and many() of a pool. @satisfies {Rows} */
+const POOL_QUERY = { ...QUERY, ...TOKEN };
+
+/** @satisfies {Rows} */
+const PIECES = {
   batchSize: {
     type: 'number',
     value: 1_000,
@@ -79,6 +107,62 @@ const STREAM = {
     text: 'the most rows of a piece; a piece ends at 32 KiB in any case',
   },
 };
+
+/** @satisfies {Rows} */
+const STREAM = { ...QUERY, ...PIECES };
+
+/**
+ * The row of an option that the pool's `reads` has, too.
+ * @param {keyof typeof READS} name
+ * @param {string} text
+ * @returns {Row}
+ */
+function ofReads(name, text) {
+  const { type, check } = READS[name];
+  return { type, check, text, preset: `the pool's \`reads.${name}\`` };
+}
+
+/** @param {unknown} value @param {string} name */
+function after(value, name) {
+  if (isToken(value)) return value;
+  const given = typeof value === 'string' ? 'another text' : kindOf(value);
+  throw new ParameterError(`${name} must be a consistency token, as pool.token() returns it, not ${given}`);
+}
+
+/** @satisfies {Rows} */
+const ANY_READ = {
+  maxLagMs: ofReads('maxLagMs', 'a standby that is further behind than this is not fit'),
+  maxLagBytes: ofReads('maxLagBytes', 'the same in bytes of the WAL'),
+  after: {
+    type: 'string',
+    preset: 'none',
+    check: after,
+    text: 'a consistency token: the read sees all that the primary had committed when the token was made',
+    more:
+      'A standby that has not replayed so much is waited for, `waitMs` at most. A token of another cluster is a ' +
+      '{@link ParameterError}; one of a timeline that was left behind is answered by the primary.',
+  },
+  waitMs: ofReads('waitMs', 'the longest wait for a standby to reach the token; then the read goes to the primary'),
+  fallback: ofReads(
+    'fallback',
+    "where the read goes when no standby is fit; `'none'`: nowhere, {@link NoStandbyError}",
+  ),
+  ...limits(
+    'after this the read is cancelled on the server: {@link QueryTimeoutError}; all waiting counts',
+    'when it fires the read is cancelled on the server: {@link AbortError}',
+  ),
+  rowMode,
+  types,
+};
+
+/** @satisfies {Rows} */
+const READ = {
+  ...ANY_READ,
+  hedgeMs: ofReads('hedgeMs', 'if there is no answer after this time, the read is sent to a second node, too'),
+};
+
+/** @satisfies {Rows} */
+const READ_STREAM = { ...ANY_READ, ...PIECES };
 
 /** @satisfies {Rows} */
 const EXEC = {
@@ -200,6 +284,16 @@ const TRANSACTION = {
 /** @satisfies {Rows} */
 const END = { timeoutMs: limits('after this what still runs is cancelled on the server', '').timeoutMs };
 
+/** Why options of other calls are refused. */
+const REFUSALS = new Map(
+  /** @type {[Rows, { reasons: Record<string, string> }][]} */ ([
+    [QUERY, { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } }],
+    [STREAM, { reasons: { token: 'a stream has no result that could have it: call pool.token() after it' } }],
+    [BATCH, { reasons: { token: 'call pool.token() after the batch' } }],
+    [READ_STREAM, { reasons: { hedgeMs: 'a stream is not sent to two nodes' } }],
+  ]),
+);
+
 /** The options of a call that gives none. */
 const NONE = Object.freeze({ timeoutMs: 0, signal: undefined });
 
@@ -213,7 +307,7 @@ function callOptions(options, rows = QUERY) {
   if (options === undefined || options === null) return NONE;
   try {
     const given = plainObject('options', options);
-    refuseUnknown(given, rows);
+    refuseUnknown(given, rows, REFUSALS.get(rows));
     for (const [name, value] of Object.entries(given)) {
       if (value !== undefined) rows[name].check(value, name);
     }
@@ -233,8 +327,12 @@ module.exports = {
   LOAD,
   MODES_OF_BEGIN,
   NONE,
+  POOL_QUERY,
   QUERY,
+  READ,
+  READ_STREAM,
   STREAM,
+  TOKEN,
   TRANSACTION,
   UNLOAD,
   callOptions,

@@ -26,6 +26,9 @@ const port = (value, name) => integer(name, value, 1, 65_535);
 /** @param {string} host */
 const isSocket = (host) => host.startsWith('/');
 
+/** How a node is named everywhere: `host:port`, `[::1]:5432`. @param {{ host: string, port: number }} node */
+const labelOf = ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
+
 /**
  * @param {unknown} given the option `hosts`
  * @param {number | undefined} ownPort the option `port`
@@ -175,4 +178,4 @@ function address(value, name) {
   throw new OptionError(`${name} must be an IP address${typeof value === 'string' ? '' : `, not ${kindOf(value)}`}`);
 }
 
-module.exports = { HOST, SOCKET_FOLDERS, isSocket, port, resolveHosts };
+module.exports = { HOST, SOCKET_FOLDERS, isSocket, labelOf, port, resolveHosts };

@@ -13,6 +13,7 @@ const { isSocket, resolveHosts } = require('./hosts.js');
 const { KEYWORDS, optionsOf } = require('./keywords.js');
 const { passwordsFromFile } = require('./pgpass.js');
 const { KEEP_ALIVE, POOL } = require('./pool-rows.js');
+const { readsForCore, weightsOf } = require('./read-rows.js');
 const { readService } = require('./service.js');
 const { environmentSettings } = require('./session-env.js');
 const { allowedSettings, refuseStartupSettings } = require('./session-settings.js');
@@ -110,6 +111,7 @@ function parseOptions(given = {}, env = process.env) {
     else if (options[name] === undefined && value !== undefined) options[name] = check(value, name);
   }
   options.hosts = resolveHosts(options.hosts, options.port, said);
+  options.reads.weights = weightsOf(options.reads.weights, options.hosts);
   options.user ??= osUser();
   options.database ??= options.user;
   options.keepAlive = keepAlive(own.keepAlive, said);
@@ -139,7 +141,7 @@ function parseOptions(given = {}, env = process.env) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const { password, pipeline, loadBalanceHosts, ...others } = options;
+  const { password, pipeline, loadBalanceHosts, reads, ...others } = options;
   const rest = Object.entries(others).filter(([name]) => !POOL[name]?.local);
   let passwords = null;
   if (typeof password !== 'function') {
@@ -149,6 +151,7 @@ function forCore(options, env = process.env) {
   return JSON.stringify({
     ...Object.fromEntries(rest),
     pipelineDepth: pipeline.depth,
+    reads: readsForCore(reads),
     loadBalanceHosts: loadBalanceHosts === 'random',
     passwords,
   });

@@ -2,12 +2,13 @@
 
 // The options of createPool, a row each, and those that are objects. docs/configuration.md and client.d.ts are written from
 // these rows: `npm run options` (scripts/options.js), and a test compares them. The rows of `ssl` are in tls-options.js, those of
-// a host in hosts.js, those of `types` in values/types.js, those of single calls in call-options.js.
+// a host in hosts.js, those of `reads` in read-rows.js, those of `types` in values/types.js, those of single calls in call-options.js.
 
 const { DEFAULT_TYPES } = require('../values/types.js');
 const { parseConninfo } = require('./conninfo.js');
 const { port } = require('./hosts.js');
 const { CHANNEL_BINDINGS, LOAD_BALANCING, MODES } = require('./keywords.js');
+const { READS } = require('./read-rows.js');
 const { requireAuth } = require('./require-auth.js');
 const { settingsOf } = require('./session-settings.js');
 const {
@@ -111,6 +112,9 @@ function reset(value) {
   const { sql } = members('reset', value, RESET);
   return { mode: 'sql', sql: nonEmpty('reset.sql', sql) };
 }
+
+/** The weights are checked again when the hosts are known. @param {unknown} value */
+const reads = (value) => members('reads', value, READS);
 
 /** @param {unknown} value */
 const password = (value) => (typeof value === 'function' ? value : string('password', value));
@@ -292,6 +296,14 @@ const POOL = {
     value: 0,
     check: count(0, 1_000_000),
     text: 'the `retries` of each `transaction()` that names none',
+  },
+  reads: {
+    type: 'ReadsOptions',
+    value: {},
+    preset: '`{}`',
+    check: reads,
+    text: 'how `pool.read` chooses among the nodes',
+    link: '[reads](#reads)',
   },
   applicationName: {
     type: 'string',

@@ -84,12 +84,14 @@ function plainObject(name, value) {
  * Refuses a member that no row describes, and names the nearest known one. It is used for every object with options.
  * @param {Readonly<Record<string, unknown>>} given
  * @param {Readonly<Record<string, unknown>>} rows
- * @param {{ path?: string, elsewhere?: Record<string, string>, hint?: string }} [more] `path`: the option whose members these
- *   are; `elsewhere`: names that other clients use; `hint`: what helps when no known name is near
+ * @param {{ path?: string, elsewhere?: Record<string, string>, hint?: string, reasons?: Record<string, string> }} [more]
+ *   `path`: the option whose members these are; `elsewhere`: names that other clients use; `hint`: what helps when no known name
+ *   is near; `reasons`: why names that are known elsewhere are refused here
  */
-function refuseUnknown(given, rows, { path = '', elsewhere = {}, hint = '' } = {}) {
+function refuseUnknown(given, rows, { path = '', elsewhere = {}, hint = '', reasons = {} } = {}) {
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(rows, name)) continue;
+    if (Object.hasOwn(reasons, name)) throw new OptionError(`${name}: ${reasons[name]}`);
     const prefix = path === '' ? '' : `${path}.`;
     throw new OptionError(
       `unknown option '${prefix}${name}'${didYouMean(name, Object.keys(rows), elsewhere, prefix) || hint}`,

@@ -1,7 +1,7 @@
 'use strict';
 
-// A result: an ordinary array of row objects that also has rowCount, command and fields. These properties are not enumerable, so
-// a result compares and prints as an array of its rows.
+// A result: an ordinary array of row objects that also has rowCount, command, fields and node, and with the option `token` token.
+// These properties are not enumerable, so a result compares and prints as an array of its rows.
 
 /** @type {readonly object[]} */
 const NO_FIELDS = Object.freeze([]);
@@ -12,6 +12,7 @@ const hidden = { value: /** @type {unknown} */ (undefined), writable: true, conf
  * @typedef {object} FinishedCall a Call of lib/core/core-link.js
  * @property {object[]} rows
  * @property {number} rowCount
+ * @property {number} node the index of the node that answered; -1: none did
  * @property {import('./shapes.js').Shape | null} shape
  * @property {boolean} structure whether a parameter of the statement takes an object by its members
  */
@@ -20,10 +21,11 @@ const hidden = { value: /** @type {unknown} */ (undefined), writable: true, conf
  * The result of a call that has ended.
  * @param {FinishedCall} call
  * @param {{ command: string, takesStructure: boolean | undefined }} statement learns whether it takes a structure
+ * @param {readonly string[]} nodes the names of the nodes
  */
-function toRows(call, statement) {
+function toRows(call, statement, nodes) {
   statement.takesStructure ??= call.structure;
-  return asRows(call.rows, call.rowCount, statement.command, call.shape);
+  return asRows(call.rows, call.rowCount, statement.command, call.shape, call.node < 0 ? null : nodes[call.node]);
 }
 
 /**
@@ -32,15 +34,28 @@ function toRows(call, statement) {
  * @param {number} rowCount
  * @param {string} command
  * @param {import('./shapes.js').Shape | null} shape
+ * @param {string | null} node
  */
-function asRows(rows, rowCount, command, shape) {
+function asRows(rows, rowCount, command, shape, node) {
   hidden.value = rowCount;
   Object.defineProperty(rows, 'rowCount', hidden);
   hidden.value = command;
   Object.defineProperty(rows, 'command', hidden);
   hidden.value = shape === null ? NO_FIELDS : shape.fields;
   Object.defineProperty(rows, 'fields', hidden);
+  hidden.value = node;
+  Object.defineProperty(rows, 'node', hidden);
   return rows;
 }
 
-module.exports = { asRows, toRows };
+/**
+ * Gives a result its consistency token.
+ * @param {object[]} rows
+ * @param {string} token
+ */
+function withToken(rows, token) {
+  hidden.value = token;
+  return Object.defineProperty(rows, 'token', hidden);
+}
+
+module.exports = { asRows, toRows, withToken };

@@ -9,7 +9,7 @@ const { KEYWORDS } = require('../../lib/options/keywords.js');
 const { forCore, parseOptions } = require('../../lib/options/options.js');
 const { refuseUnknown } = require('../../lib/options/validate.js');
 const { MEMBERS } = require('../../lib/values/types.js');
-const { INTERFACES, differences, withMembers, withTable } = require('../../scripts/options.js');
+const { INTERFACES, differences, withMembers, withTables } = require('../../scripts/options.js');
 const { test } = require('../support/helpers.js');
 
 /** @param {string[]} parts */
@@ -81,7 +81,7 @@ for (const file of ['client.d.ts', 'docs/configuration.md']) {
 
 test('an interface that client.d.ts does not have, and a table that the page does not have, are errors', () => {
   assert.throws(() => withMembers('export interface Host {\n}\n'), /no 'export interface SslOptions {'/);
-  assert.throws(() => withTable('# Configuration\n'), /no table of options/);
+  assert.throws(() => withTables('# Configuration\n'), /no table 'option'/);
 });
 
 test('every default of an option passes its own check', () => {
@@ -101,6 +101,7 @@ test('the core is told every member of an option that is an object', () => {
   for (const [name, part] of /** @type {const} */ ([
     ['MonitorOptions', core.monitor],
     ['KeepAliveOptions', core.keepAlive],
+    ['ReadsOptions', core.reads],
     ['SslOptions', { ...core.ssl, rejectUnauthorized: true }],
     ['Host', core.hosts[0]],
   ])) {

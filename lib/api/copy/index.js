@@ -31,4 +31,10 @@ function copyTo(runner, transaction, target, options) {
   return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
 }
 
-module.exports = { copyFrom, copyTo };
+/**
+ * Whether an unload may write: a query may call functions that do.
+ * @param {unknown} target
+ */
+const mayWrite = (target) => 'sql' in parseTarget(target, 'TO');
+
+module.exports = { copyFrom, copyTo, mayWrite };

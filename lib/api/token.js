@@ -1,0 +1,63 @@
+'use strict';
+
+// Consistency tokens: asked of the primary by a statement of their own, or brought by a statement with its answer. Their form is in
+// lib/values/token.js.
+
+const { FLAG } = require('../core/numbers.js');
+const { HyperionError, ParameterError } = require('../errors.js');
+
+/** The modes of pools whose statements run on the primary alone: only there an answer has a position of the primary. */
+const MODES = ['read-write', 'primary'];
+
+/** Whether the answer to a statement of a pool can bring a token. @param {string} mode of the pool */
+const bringsTokens = (mode) => MODES.includes(mode);
+
+/**
+ * Refuses the option `token` where an answer cannot bring one.
+ * @param {string} mode of the pool
+ */
+function checkMode(mode) {
+  if (bringsTokens(mode)) return;
+  throw new ParameterError(
+    `token: the pool has the mode '${mode}', so a statement may run on a standby: call pool.token() instead`,
+  );
+}
+
+/** Refuses the option `token` of a method whose result is not the rows. @param {string} method @param {any} options */
+function refuseToken(method, options) {
+  if (options?.token !== true) return;
+  throw new ParameterError(`token: what ${method}() returns could not have it: use query() or many()`);
+}
+
+/**
+ * Runs a statement whose answer brings a token.
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {string} sql
+ * @param {unknown} params
+ * @param {Record<string, any>} options checked
+ * @returns {Promise<{ rows: object[], token: string }>}
+ */
+async function queryForToken(runner, sql, params, options) {
+  let token = '';
+  const onToken = (/** @type {string} */ text) => {
+    token = text;
+  };
+  const flags = (options.flags ?? 0) | FLAG.TOKEN;
+  const rows = await runner.query(sql, params, { ...options, flags, onToken }, 0);
+  if (token === '') {
+    const error = new HyperionError('internal error: an answer without its consistency token', 'ERR_INTERNAL');
+    throw Object.assign(error, { outcome: 'applied' });
+  }
+  return { rows, token };
+}
+
+/**
+ * The position of the primary, whatever the mode of the pool. An empty SELECT changes nothing and needs no table.
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ */
+async function askToken(runner) {
+  const { token } = await queryForToken(runner, 'SELECT', undefined, { readOnly: true, flags: FLAG.PRIMARY });
+  return token;
+}
+
+module.exports = { askToken, bringsTokens, checkMode, queryForToken, refuseToken };
