@@ -79,7 +79,7 @@ impl Drop for PlacedRead {
 
 impl Cluster {
     /// Chooses the node of a read.
-    pub(crate) fn place_read(&self, wish: &Wish) -> Placement {
+    pub(crate) fn place_read(self: &Arc<Self>, wish: &Wish) -> Placement {
         let (moment, now) = (self.moment(), clock());
         let mut late = Vec::new();
         if let Some(node) = self.place_on_standby(wish, &moment, now, &mut late) {
@@ -100,7 +100,13 @@ impl Cluster {
     }
 
     /// The standby that is to answer. `late`: those that would, if they had the position.
-    fn place_on_standby(&self, wish: &Wish, moment: &Moment, now: u64, late: &mut Vec<usize>) -> Option<usize> {
+    fn place_on_standby(
+        self: &Arc<Self>,
+        wish: &Wish,
+        moment: &Moment,
+        now: u64,
+        late: &mut Vec<usize>,
+    ) -> Option<usize> {
         // A position of a timeline that was left behind may not be part of the newer one; of a timeline that no node is
         // known to have, no standby can have it.
         if wish.after.is_some_and(|token| token.timeline != moment.highest_timeline) {
@@ -117,11 +123,17 @@ impl Cluster {
                 match node.reach(token, now) {
                     Some(Reach::Reached) if !reached => {
                         reached = true;
-                        candidates.clear();
+                        candidates.drain(..).for_each(|(_, other)| self.ask_for_replay(other.node));
                     }
                     Some(Reach::Reached) => {}
                     Some(Reach::Perhaps) if wish.may_try && !reached => {}
-                    Some(_) => {
+                    Some(Reach::Perhaps) => {
+                        // So that later reads know more.
+                        self.ask_for_replay(index);
+                        late.push(index);
+                        continue;
+                    }
+                    Some(Reach::NotYet) => {
                         late.push(index);
                         continue;
                     }

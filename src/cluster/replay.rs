@@ -140,25 +140,25 @@ impl Cluster {
     /// time, and looks again at which node has reached it.
     pub(crate) async fn replayed(self: &Arc<Self>, lsn: u64, nodes: &[usize]) {
         let reached = lock(&self.replay_queue).add(lsn);
-        for node in nodes {
-            if !self.nodes[*node].replay.is_watched.swap(true, Ordering::Relaxed) {
-                drop(tokio::spawn(watch(Arc::downgrade(self), *node)));
-            }
-        }
+        nodes.iter().for_each(|node| self.ask_for_replay(*node));
         let _ = reached.await;
+    }
+
+    /// Asks a node for its position: once, and then as long as anybody waits.
+    pub(super) fn ask_for_replay(self: &Arc<Self>, node: usize) {
+        if !self.nodes[node].replay.is_watched.swap(true, Ordering::Relaxed) {
+            drop(tokio::spawn(watch(Arc::downgrade(self), node)));
+        }
     }
 }
 
-/// Asks one node for its position while anybody waits.
+/// Asks one node for its position, and goes on while anybody waits.
 async fn watch(cluster: Weak<Cluster>, index: usize) {
     let Some(node) = cluster.upgrade().map(|cluster| cluster.nodes[index].clone()) else { return };
     let mut conn = lock(&node.replay.idle).take().filter(|conn| !conn.is_closed());
     let mut pause = FIRST_PAUSE;
     loop {
         let Some(strong) = cluster.upgrade() else { return };
-        if lock(&strong.replay_queue).is_idle() {
-            break;
-        }
         let Some(place) = ask(&strong, &node, &mut conn).await else {
             conn = None;
             node.endpoint.request_check();
@@ -173,6 +173,9 @@ async fn watch(cluster: Weak<Cluster>, index: usize) {
         };
         node.replay.note(lsn, clock());
         let has_woken = lock(&strong.replay_queue).reach(lsn);
+        if lock(&strong.replay_queue).is_idle() {
+            break;
+        }
         pause = if has_woken { FIRST_PAUSE } else { pause.mul_f64(1.5).min(LONGEST_PAUSE) };
         drop(strong);
         sleep(pause).await;
