@@ -9,7 +9,7 @@ use futures_util::{StreamExt, future};
 use serde_json::Value;
 use tokio_postgres::RowStream;
 
-use crate::cluster::consistency::Token;
+use crate::cluster::consistency::ConsistencyToken;
 use crate::cluster::replay::LogPlace;
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
@@ -25,7 +25,6 @@ use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
-use crate::query::read::proves;
 use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
 use crate::query::statement::{Statement, bind};
 
@@ -38,7 +37,7 @@ pub(super) enum Ahead<'a, 'b> {
     /// be out of date.
     Show,
     /// Outside of any transaction: the server's place in the log, because the statement must see this position.
-    Place(Token),
+    Place(ConsistencyToken),
     /// BEGIN of the transaction of the statement.
     Begin(&'a mut Opening<'b>),
     /// In an open transaction: a savepoint, if the plan may be out of date.
@@ -185,7 +184,7 @@ pub(super) async fn run(
     let start = pin!(conn.client.query_raw(&prepared.statement, params));
     let mut token = statement.token.then(|| {
         let system = context.cluster.system().unwrap_or_default();
-        Box::pin(async move { Token::ask(&conn.client, system).await.ok().flatten() })
+        Box::pin(async move { ConsistencyToken::ask(&conn.client, system).await.ok().flatten() })
     });
     let start = async {
         match &mut token {
@@ -224,7 +223,7 @@ pub(super) async fn run(
             let sequence = conn.sending();
             let (place, started) = Box::pin(future::join(LogPlace::ask(&conn.client), start)).await;
             if let Ok(rows) = started {
-                if !place.ok().flatten().is_some_and(|place| proves(session, *token, place)) {
+                if !place.ok().flatten().is_some_and(|place| session.has_reached(token, place)) {
                     drop_rows(rows).await;
                     session.conn.answered();
                     let (cause, phase) = (Cause::NotReplayed, Phase::Begun);

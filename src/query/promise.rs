@@ -7,7 +7,7 @@ use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
 use crate::query::flow_control::FlowControl;
-use crate::query::read::hedge::Racer;
+use crate::query::race::Racer;
 use crate::query::retry_policy::is_retryable;
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
