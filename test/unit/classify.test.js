@@ -247,7 +247,9 @@ describe('errors of this package', () => {
   test('an error of another copy of the package says itself whether it is retryable', () => {
     const copy = (/** @type {string} */ code, /** @type {object} */ fields) => ({ code, ...fields });
     assert.equal(answers(copy('ERR_NO_PRIMARY', { retryable: true })), 'RTC-');
+    assert.equal(answers(copy('ERR_CONNECTION_LOST', { retryable: true })), 'RTC-');
     assert.equal(answers(copy('ERR_CONNECTION_LOST', { retryable: false })), '-TC-');
+    assert.equal(answers(copy('ERR_NO_PRIMARY', {})), '-TC-', 'it does not say so');
     assert.equal(answers(copy('40001', { retryable: false, outcome: 'applied' })), '-T--');
     assert.equal(
       answers(copy('57P01', { retryable: true, outcome: 'not-applied' })),
@@ -280,6 +282,7 @@ describe('errors in errors', () => {
       wrapped(ofPg('40001'), { name: 'AbortError', code: 'ABORT_ERR' }),
       '----',
     ],
+    ['an abort that is known by its name', wrapped(ofPg('40001'), { name: 'AbortError', code: 20 }), '----'],
     ['an AbortError of the platform', AbortSignal.abort().reason, '----'],
     ['a string as the cause', wrapped('40001'), '----'],
     ['an AggregateError of one kind', new AggregateError([ofPg('40001'), ofPg('40P01')]), 'RT--'],
