@@ -101,6 +101,8 @@ async function measure(ids, { rounds, turns, seconds }) {
   if (process.env.HYPERION_HOSTS) throw new Error('it starts a cluster with standbys of its own: unset HYPERION_HOSTS');
   installPeers();
   const started = performance.now();
+  // Who else is at work: the reader should know how far to believe the figures.
+  const loadAverage = os.loadavg()[0].toFixed(1);
   const cluster = await startCluster({
     nodes: 3,
     synchronous: false,
@@ -110,7 +112,7 @@ async function measure(ids, { rounds, turns, seconds }) {
     await setUp(cluster);
     const opening = openingOf(cluster);
     const cpu = `${os.availableParallelism()} x ${os.cpus()[0]?.model}`;
-    console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}`);
+    console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}, load average ${loadAverage}`);
     /** @type {Record<string, any[]>} part to rounds */
     const measured = Object.fromEntries(ids.map((id) => [id, []]));
     /** @type {Answer | undefined} */
@@ -125,7 +127,7 @@ async function measure(ids, { rounds, turns, seconds }) {
     }
     const { library, versions } = /** @type {Answer} */ (answer);
     const minutes = (performance.now() - started) / 60_000;
-    const machine = { node: process.version, postgresql: cluster.version, cpu };
+    const machine = { node: process.version, postgresql: cluster.version, cpu, loadAverage };
     return { at: new Date().toISOString(), minutes, rounds, turns, seconds, ...machine, library, versions, measured };
   } finally {
     await cluster.stop();

@@ -151,7 +151,7 @@ function report(rounds) {
     ...tableOf(rounds.map(({ [inFlight]: ways }) => ways)),
     '',
   ]).concat([
-    `Latency of the read. Medians of ${rounds.length} rounds; ratios to ${BASE}, round by round (least..greatest).`,
+    `Latency of the read. Medians of all rounds; x: against ${BASE}, round by round (least..greatest).`,
     'by primary: reads that it answered; stale: reads that did not see the write before them; write: its p50.',
   ]);
 }

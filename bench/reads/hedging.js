@@ -168,7 +168,7 @@ function report(rounds) {
     ...scenarioTable(rounds.map(({ [id]: scenario }) => scenario)),
   ]).concat([
     '',
-    `${RATE} reads a second, hedgeMs ${HEDGE_MS}. Medians of ${rounds.length} rounds; ratios with : without, round by round (least..greatest).`,
+    `${RATE} reads a second, hedgeMs ${HEDGE_MS}. Medians of all rounds; ratios round by round (least..greatest).`,
     'sent: statements that reached the standbys, of the reads; held: answers that were held back, of the reads;',
     'cancels: requests to cancel. Latency counts from when a read was due; late: how late it was sent, median.',
   ]);
