@@ -3,9 +3,9 @@
 // What `hedgeMs` is worth, and what it costs: reads at a fixed rate while one of two standbys holds back some of its answers by 200 ms
 // (slow-proxy.js), without hedging and with it by turns. Both ways of a turn meet the same draws.
 //
-// Two scenarios. In the first one 1 of 100 answers of one standby is held back: at most 1 of 200 reads, so p99 cannot show it, p99.9
-// does. The default strategy counts what is in flight, and so keeps reads away from the slow node by itself while an answer is due.
-// The second one has more of them, and a strategy that is blind for that: p99 shows what hedging does alone.
+// Two scenarios. In the first one 1 of 100 answers of one standby is held back: about 1 of 200 reads, so p99 cannot show it, p99.9
+// does. In the second one it is 5 of 100, so that p99 shows it, under a strategy that does not look at latency or load: what differs
+// between the ways is then due to hedging alone.
 //
 // The rate is an open loop: a read begins when it is due, whatever became of those before it, and its latency counts from then on. A
 // closed loop would send less while answers are held back, and so hide what it is to measure. The timer of Node.js is good to a

@@ -1,8 +1,8 @@
 'use strict';
 
 // The ways to run a point select that throughput.js compares: this client on the primary alone and on two standbys, and what people
-// do today. Each has 10 connections to each node that it uses. One has half of that: as many in all as the primary alone has, and so
-// as many statements in flight on each connection, which the server gets more done with at a time.
+// do today. Each has 10 connections to each node that it uses. One has half of that, as many in all as the primary alone has: it tells
+// whether a difference is due to the number of connections.
 
 const { createPool } = require('../../client.js');
 
