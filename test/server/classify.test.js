@@ -4,7 +4,6 @@
 // package and by node-postgres, and all answers are compared. The tables of all codes are in test/unit/classify.test.js.
 
 const assert = require('node:assert/strict');
-const { once } = require('node:events');
 const { describe } = require('node:test');
 const { Client } = require('pg');
 const client = require('../../client.js');
@@ -195,12 +194,12 @@ describe('statements that the server refuses', () => {
   });
 });
 
-/** Ends the session of this name that runs a statement. @param {string} name */
-const terminate = (name) =>
+/** Waits until a session of this name sleeps in pg_sleep, so that its statement has begun, and ends it if asked. @param {string} name @param {'leave' | 'terminate'} then */
+const asleep = (name, then) =>
   until('the statement runs', async () => {
-    const sql = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-      WHERE application_name = $1 AND state <> 'idle' AND query NOT LIKE '%pg_is_in_recovery%'`;
-    return (await db.sql(sql, [name])).length > 0;
+    const end = then === 'terminate' ? 'pg_terminate_backend(pid)' : 'pid';
+    const where = "application_name = $1 AND state = 'active' AND wait_event = 'PgSleep'";
+    return (await db.sql(`SELECT ${end} FROM pg_stat_activity WHERE ${where}`, [name])).length > 0;
   });
 
 describe('connections that break', () => {
@@ -210,7 +209,7 @@ describe('connections that break', () => {
       const name = named('killed');
       const running = clientOf(t, { name }).run('SELECT pg_sleep(60)');
       running.catch(() => {});
-      await terminate(name);
+      await asleep(name, 'terminate');
       await running;
     },
     // The core says "unknown outcome" by a code of its own.
@@ -225,7 +224,7 @@ describe('connections that break', () => {
       await run('SELECT 1');
       const running = run('SELECT pg_sleep(60)');
       running.catch(() => {});
-      await terminate(name);
+      await asleep(name, 'terminate');
       await running;
     },
     // The core knows that no COMMIT was sent.
@@ -239,10 +238,7 @@ describe('connections that break', () => {
       const name = named('cut');
       const running = clientOf(t, { name, hosts: proxy.address }).run('SELECT pg_sleep(5)');
       running.catch(() => {});
-      await until('the statement runs', async () => {
-        const sql = "SELECT FROM pg_stat_activity WHERE application_name = $1 AND query LIKE '%pg_sleep(5)%'";
-        return (await db.sql(sql, [name])).length > 0;
-      });
+      await asleep(name, 'leave');
       await proxy.cut();
       await running;
     },
@@ -272,8 +268,10 @@ describe('connections that break', () => {
   test('idle_session_timeout ends a session between statements: the next one was not run, by pg', async (t) => {
     db.needsVersion(14, 'idle_session_timeout');
     const connection = await pgClient(t);
+    // Listened for before the session may end: the second error is that the connection is closed.
+    const ended = new Promise((resolve) => connection.once('error', resolve));
     await connection.query('SET idle_session_timeout = 20');
-    const [error] = await once(connection, 'error').catch((thrown) => [thrown]);
+    const error = await ended;
     assert.equal(row(error), 'RTC idle_session_timeout');
   });
 
