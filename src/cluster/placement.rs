@@ -59,7 +59,7 @@ impl PlacedRead {
         self.0.endpoint.index
     }
 
-    /// The node has answered, this many microseconds after it was asked.
+    /// The node has answered, this many microseconds after it was asked; 0: that says nothing about its speed.
     pub(crate) fn answered(&self, rtt_us: u64) {
         lock(&self.0.health).answered(clock(), rtt_us);
     }

@@ -1,7 +1,7 @@
 //! Asks standbys for the position that they have replayed, while reads wait for one.
 //!
 //! No server up to PostgreSQL 18 can be told to answer when a position is reached (`pg_wal_replay_wait` was taken out of
-//! 17 before its release, `WAIT FOR` comes with 19), so a watcher asks every few milliseconds.
+//! 17 and of 18 before their releases, `WAIT FOR LSN` comes with 19), so a watcher asks every few milliseconds.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};

@@ -113,7 +113,8 @@ pub(super) async fn execute(
         let fresh = !was_known && (attempt > 1 || plan.has_built_in_types());
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
         let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
-            Ok(finished) => return Ok(finished),
+            Ok(finished) if was_known => return Ok(finished),
+            Ok(finished) => return Ok(Finished { busy_us: 0, ..finished }),
             Err(failure) => failure,
         };
         let runs_again = match &failure {
@@ -255,8 +256,9 @@ pub(super) async fn run(
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
-        Ok(finished) => {
+        Ok(mut finished) => {
             statement.text.record_run(busy_us);
+            finished.busy_us = busy_us;
             if let Some(token) = token
                 && let Some(token) = token.await
             {

@@ -234,6 +234,8 @@ pub(crate) struct Finished {
     pub(crate) packer: Packer,
     /// Whether the statement takes objects by their members.
     pub(crate) takes_structure: bool,
+    /// How long the server was busy with it, in microseconds; 0 if it was prepared before it ran, which takes longer.
+    pub(crate) busy_us: u64,
     /// More shapes, held for the same reason.
     pub(crate) held: Vec<Arc<Shape>>,
 }

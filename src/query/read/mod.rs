@@ -202,7 +202,7 @@ impl Read {
         let began = clock();
         match self.query.attempt(session, ahead).await {
             Attempt::Finished(finished) => {
-                self.plan.note_answer(clock() - began);
+                self.plan.note_answer(finished.busy_us);
                 After::Settled(Box::new(move || self.query.call.promise.resolve(finished, node)))
             }
             Attempt::Failed(error) => {
@@ -210,7 +210,7 @@ impl Read {
                 if error.is_of_the_way() {
                     self.plan.note_loss();
                 } else {
-                    self.plan.note_answer(clock() - began);
+                    self.plan.note_answer(0);
                 }
                 self.query.call.failed(error, Some(node))
             }

@@ -41,7 +41,7 @@ impl ReadPlan {
         self.wish.chosen = None;
     }
 
-    /// The node has answered, after so many microseconds.
+    /// The node has answered, after so many microseconds; 0: that says nothing about its speed.
     pub(super) fn note_answer(&self, us: u64) {
         if let Some(placed) = &self.placed {
             placed.answered(us);
