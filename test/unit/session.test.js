@@ -202,6 +202,20 @@ describe('an unsure session', () => {
     assert.deepEqual(words().slice(-2), ['token?', 'read after 5-1-1']);
   });
 
+  test('asks after a transaction that its script has ended', async (t) => {
+    const error = Object.assign(new DatabaseError('over', 'ERR_TRANSACTION_ENDED'), { outcome: 'unknown' });
+    const { pool, asked } = fakePool(t, {}, (frame) => {
+      if (isRequest(frame)) return { token: at(7) };
+      return frame.operation === 'SCRIPT' ? { error } : {};
+    });
+    await pool.session(async () => {
+      const tx = await pool.begin();
+      await assert.rejects(tx.exec('call commits()'), (thrown) => thrown === error);
+      await pool.read('select 1');
+    });
+    assert.deepEqual(asked.at(-1)?.read, { after: at(7) });
+  });
+
   // The outcome of a query() that has failed, and whether it may have written.
   const FAILED = /** @type {[Error, boolean][]} */ ([
     [Object.assign(new DatabaseError('no', '23505'), { outcome: 'not-applied' }), false],
@@ -252,9 +266,11 @@ describe('an unsure session', () => {
       await pool.exec('insert');
       const second = pool.read('select 2');
       while (waiting.length < 2) await sleep(1);
-      for (const answer of waiting) answer();
-      await Promise.all([first, second]);
-      await pool.read('select 3');
+      waiting[0]();
+      await first;
+      const third = pool.read('select 3');
+      waiting[1]();
+      await Promise.all([second, third]);
     });
     const reads = asked.filter(({ flags }) => flags.includes('READ'));
     assert.equal(requests, 2);
