@@ -201,7 +201,7 @@ export interface ReadsOptions {
   /** The same in bytes of the WAL. Default: none. */
   maxLagBytes?: number;
   /**
-   * Where a read goes when no standby is fit; `none`: nowhere, `ERR_NO_STANDBY` after `acquireTimeoutMs`. Default:
+   * Where a read goes when no standby is fit; `'none'`: nowhere, `ERR_NO_STANDBY` after `acquireTimeoutMs`. Default:
    * `'primary'`.
    */
   fallback?: 'primary' | 'none';

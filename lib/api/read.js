@@ -197,4 +197,4 @@ function readOf(owner) {
   return Object.freeze(Object.assign(read, { sql: reads.sql, ...Object.fromEntries(methods) }));
 }
 
-module.exports = { readOf, toSend };
+module.exports = { readOf };

@@ -93,7 +93,7 @@ const READS = {
     type: "'primary' | 'none'",
     value: 'primary',
     check: choice(FALLBACKS),
-    text: 'where a read goes when no standby is fit; `none`: nowhere, `ERR_NO_STANDBY` after `acquireTimeoutMs`',
+    text: "where a read goes when no standby is fit; `'none'`: nowhere, `ERR_NO_STANDBY` after `acquireTimeoutMs`",
   },
   waitMs: {
     type: 'number',

@@ -14,6 +14,7 @@ import {
   isTransient,
   NoPrimaryError,
   type NoRowsError,
+  NoStandbyError,
   type OptionError,
   type Outcome,
   ParameterError,
@@ -31,6 +32,7 @@ type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ?
 const same = <_T extends true>(): void => {};
 
 same<Equal<NoPrimaryError['code'], 'ERR_NO_PRIMARY'>>();
+same<Equal<NoStandbyError['code'], 'ERR_NO_STANDBY'>>();
 same<Equal<TlsError['code'], 'ERR_TLS'>>();
 same<Equal<AcquireTimeoutError['code'], 'ERR_ACQUIRE_TIMEOUT'>>();
 same<Equal<ConnectionLostError['code'], 'ERR_CONNECTION_LOST' | 'ERR_OUTCOME_UNKNOWN'>>();
@@ -60,6 +62,7 @@ export function tell(error: unknown): unknown {
     return error.code === 'ERR_OUTCOME_UNKNOWN' ? error.outcome : error.attempts;
   }
   if (error instanceof NoPrimaryError) return error.nodes.map(({ host, port, reason }) => `${host}:${port}: ${reason}`);
+  if (error instanceof NoStandbyError) return error.nodes.map(({ host, port, reason }) => `${host}:${port}: ${reason}`);
   if (error instanceof DatabaseError) {
     // @ts-expect-error only a parameter's error and the server's know of rows
     void new TlsError('', 'ERR_TLS').row;

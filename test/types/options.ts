@@ -1,6 +1,14 @@
 // Type tests of createPool's options: all options, and what must not compile. Compiled, never run.
 
-import { createPool, type Mode, type PoolOptions, type TypeChoices } from '../../client.js';
+import {
+  type Balance,
+  createPool,
+  type Mode,
+  type NodeStatus,
+  type PoolOptions,
+  type ReadsOptions,
+  type TypeChoices,
+} from '../../client.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <_T extends true>(): void => {};
@@ -35,6 +43,18 @@ const all: Required<PoolOptions> = {
   pipeline: { depth: 1 },
   monitor: { intervalMs: 1, nodeTimeoutMs: 1 },
   transactionRetries: 1,
+  reads: {
+    poolSize: 1,
+    balance: 'response-time',
+    weights: { 'db2:5432': 3 },
+    maxLagMs: 0,
+    maxLagBytes: 1,
+    fallback: 'none',
+    waitMs: 0,
+    hedgeMs: 1,
+    hedgeShare: 0.1,
+    slowStartMs: 1,
+  } satisfies Required<ReadsOptions>,
   applicationName: 'a',
   options: { work_mem: '64MB', geqo: false, statement_timeout: 5 },
   types: { int8: 'string', parsers: { 20: Number, date: null } },
@@ -49,6 +69,22 @@ same<Equal<PoolOptions['prepare'], boolean | undefined>>();
 same<Equal<PoolOptions['maxResultBytes'], number | undefined>>();
 same<Equal<TypeChoices['int8'], 'bigint' | 'number' | 'string' | undefined>>();
 
+createPool({ reads: { balance: (nodes) => nodes.sort((a, b) => a.inFlight - b.inFlight)[0] } });
+createPool({ reads: { balance: ([first]: NodeStatus[]) => `${first.host}:${first.port}` } });
+same<Equal<Balance, 'round-robin' | 'random' | 'weighted' | 'least-connections' | 'response-time' | 'health-aware'>>();
+
+// @ts-expect-error there is no such strategy
+createPool({ reads: { balance: 'fastest' } });
+// @ts-expect-error a choice is made at once
+createPool({ reads: { balance: async ([first]) => first } });
+// @ts-expect-error a function must choose
+createPool({ reads: { balance: () => undefined } });
+// @ts-expect-error a weight is a number
+createPool({ reads: { weights: { db1: '3' } } });
+// @ts-expect-error to the primary or nowhere
+createPool({ reads: { fallback: 'standby' } });
+// @ts-expect-error it is maxLagMs
+createPool({ reads: { maxLag: 5 } });
 // @ts-expect-error there is no such way to undo
 createPool({ reset: 'all' });
 // @ts-expect-error it is the SQL that is missing
