@@ -8,8 +8,7 @@ const _fs = require('node:fs');
 const path = require('node:path');
 const { describe } = require('node:test');
 const { HyperionError, isTransient, retry } = require('../../client.js');
-const { RETRY, nextPause } = require('../../lib/api/retry.js');
-const { INTERFACES, withMembers } = require('../../scripts/options.js');
+const { nextPause } = require('../../lib/api/retry.js');
 const { failureOf, isPending, printedBy, range, sleep, test } = require('../support/helpers.js');
 
 const NO_PAUSE = { minMs: 0, maxMs: 0 };
