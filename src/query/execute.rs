@@ -82,8 +82,14 @@ pub(super) async fn execute(
         let plan = match known.take() {
             Some(plan) => plan,
             None => {
-                if let Ahead::Begin(opening) = &mut ahead {
-                    Box::pin(opening.send_alone(context, session)).await?;
+                match &mut ahead {
+                    Ahead::Begin(opening) => Box::pin(opening.send_alone(context, session)).await?,
+                    // What the statement names may not be there before that position.
+                    Ahead::Place(token) => {
+                        Box::pin(check_place(session, token)).await?;
+                        ahead = Ahead::Nothing;
+                    }
+                    Ahead::Nothing | Ahead::Show | Ahead::Savepoint => {}
                 }
                 // Boxed, like everything rare here: the future of each statement is as large as all its parts.
                 let plan = Box::pin(prepare(context, session, text)).await?;
@@ -147,6 +153,22 @@ pub(super) async fn execute(
         promise.start_again();
         old = Some(plan);
     }
+}
+
+/// Whether the session's server has the position that a statement must see.
+async fn check_place(session: &Session, token: &ConsistencyToken) -> Result<(), Failure> {
+    let sequence = session.conn.sending();
+    let place = LogPlace::ask(&session.conn.client).await;
+    session.conn.answered();
+    match place {
+        Ok(Some(place)) if session.has_reached(token, place) => Ok(()),
+        Ok(_) => Err(not_replayed(sequence)),
+        Err(error) => Err(failure(session, error, Phase::NotSent, sequence).await),
+    }
+}
+
+fn not_replayed(sequence: Sequence) -> Failure {
+    Failure::Run { cause: Cause::NotReplayed, phase: Phase::NotSent, sequence: Some(sequence) }
 }
 
 /// Undoes what a statement that could not be bound has done to its transaction. False: that is impossible.
@@ -223,17 +245,17 @@ pub(super) async fn run(
         Ahead::Place(token) => {
             let sequence = conn.sending();
             let (place, started) = Box::pin(future::join(LogPlace::ask(&conn.client), start)).await;
-            if let Ok(rows) = started {
-                if !place.ok().flatten().is_some_and(|place| session.has_reached(token, place)) {
+            if let Ok(place) = place
+                && !place.is_some_and(|place| session.has_reached(token, place))
+            {
+                // An error may come from what is not there yet.
+                if let Ok(rows) = started {
                     drop_rows(rows).await;
-                    session.conn.answered();
-                    let (cause, phase) = (Cause::NotReplayed, Phase::Begun);
-                    return Err(Failure::Run { cause, phase, sequence: Some(sequence) });
                 }
-                (sequence, None, Ok(rows))
-            } else {
-                (sequence, None, started)
+                session.conn.answered();
+                return Err(not_replayed(sequence));
             }
+            (sequence, None, started)
         }
     };
     let rows = match started {
