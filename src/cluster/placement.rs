@@ -177,6 +177,9 @@ impl Cluster {
     /// The primary, if it can answer a read.
     fn readable_primary(&self, wish: &Wish, moment: &Moment) -> Option<usize> {
         let is_readable = |index: &usize| {
+            if wish.failed.contains(index) {
+                return false;
+            }
             let node = &self.nodes[*index];
             let (role, state, timeline) = {
                 let seen = lock(&node.status);

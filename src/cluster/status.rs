@@ -90,7 +90,7 @@ impl NodeReport {
             in_flight: node.reads.load(Ordering::Relaxed),
             fit: reason.is_none(),
             reason: reason.map(|reason| match &seen.last_error {
-                Some(error) if seen.state == NodeState::Down => error.clone(),
+                Some(error) if seen.state != NodeState::Up => error.clone(),
                 _ => reason,
             }),
             last_error: seen.last_error,

@@ -244,6 +244,10 @@ describe('what a pool says of itself', () => {
         'lagBytes',
         'lagMs',
         'lastError',
+        'weight',
+        'inFlight',
+        'fit',
+        'reason',
       ]);
       assert.ok(node.latencyMs > 0);
       assert.equal(typeof node.lagBytes, 'number');

@@ -212,7 +212,9 @@ describe("what reset 'changes' sends", () => {
     await Promise.all(range(50).map((i) => pool.query('SELECT $1::int4 AS v', [i])));
     await sent();
     await Promise.all(range(100).map((i) => pool.query('SELECT $1::int4 AS v', [i])));
-    const other = (await sent()).filter((line) => !/^(execute|bind|parse) s\d+: SELECT \$1::int4 AS v$/.test(line));
+    // A connection that has rested for 100 ms, as on a busy machine, asks for the role of its node.
+    const expected = /^((execute|bind|parse) s\d+: SELECT \$1::int4 AS v|statement: SHOW transaction_read_only)$/;
+    const other = (await sent()).filter((line) => !expected.test(line));
     assert.deepEqual(other, []);
   });
 

@@ -25,10 +25,8 @@ async function counted(t, options) {
       .filter((line) => line.includes(` ${applicationName} `) && line.includes('duration:'));
     from = log.length;
     const statements = lines.map((line) => line.replace(/^.*? {1,2}duration: [\d.]+ ms {1,2}/, '')).filter(Boolean);
-    // The monitor asks on a connection of its own: once which cluster it is, and every second for the role of the node. A
-    // connection that has rested for 100 ms asks for the role in the flight of its next statement: a busy machine rests, too.
-    const ofRole = /pg_is_in_recovery\(\)|pg_control_system\(\)|^statement: SHOW transaction_read_only$/;
-    return statements.filter((line) => !ofRole.test(line));
+    // The monitor asks on a connection of its own: once which cluster it is, and every second for the role of the node.
+    return statements.filter((line) => !/pg_is_in_recovery\(\)|pg_control_system\(\)/.test(line));
   };
   return { own, pool, sent };
 }

@@ -38,9 +38,8 @@ use crate::query::read::plan::ReadPlan;
 use crate::query::retry_policy::Cause;
 use crate::query::single::{Attempt, Query};
 
-/// While no node answers, a read looks again after this time at the latest, and at the earliest.
+/// While no node answers, a read looks again after so much longer at the latest.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
-const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 
 /// The options of a pool for its reads, as far as a call may change them.
 #[derive(Clone, Debug)]
@@ -119,7 +118,10 @@ impl Read {
             return self.query.call.fail(&given_up.error(Outcome::NotApplied), None);
         }
         let placement = reads.cluster.place_read(plan.wish_at(now));
-        if let Placement::On(node) = placement {
+        let is_over = now >= call.deadline;
+        if let Placement::On(node) = placement
+            && !is_over
+        {
             plan.placed = Some(reads.cluster.placed(node));
             call.promise.note_node(node);
             call.route = Route::Read { from: ReadFrom::Node(node) };
@@ -127,7 +129,7 @@ impl Read {
         }
         // A second read does not wait: the first one is under way.
         let is_second = call.promise.is_second();
-        if now >= call.deadline || plan.is_hopeless(&reads.cluster) || is_second {
+        if is_over || plan.is_hopeless() || is_second {
             if is_second && call.attempts == 0 {
                 reads.budget.give_back();
             }
@@ -143,19 +145,22 @@ impl Read {
         let held = reads.router.hold();
         let deadline = self.query.call.deadline;
         if let (Placement::AfterReplay(nodes), Some(token)) = (placement, self.plan.wish.after) {
-            let limit = self.plan.wait_until.min(deadline);
-            self.wait_for(limit, reads.cluster.replayed(token.lsn, &nodes)).await;
+            let began = Instant::now();
+            self.wait_for(self.plan.wait_until, reads.cluster.replayed(token.lsn, &nodes)).await;
+            // That was no wait for a connection.
+            self.query.call.deadline += began.elapsed();
         } else {
             if let Some(refusal) = self.find_refusal().await {
                 return self.query.call.fail(&refusal, None);
             }
             // What has failed before may be well again.
             self.plan.wish.failed.clear();
+            let pause = self.plan.next_pause();
             let changed = async {
-                sleep(SHORTEST_WAIT).await;
+                sleep(pause).await;
                 reads.cluster.changed().await;
             };
-            self.wait_for(deadline.min(Instant::now() + LONGEST_WAIT), changed).await;
+            self.wait_for(deadline.min(Instant::now() + pause + LONGEST_WAIT), changed).await;
         }
         self.place();
         drop(held);

@@ -9,6 +9,9 @@ use crate::query::retry_policy::Cause;
 
 /// A read that has lost its connection this often is not sent again: it may be the reason.
 const LOSSES: usize = 5;
+/// How long a read that can be placed nowhere waits at least.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct ReadPlan {
@@ -20,13 +23,14 @@ pub(super) struct ReadPlan {
     /// It could be placed nowhere before.
     pub(super) has_waited: bool,
     losses: usize,
+    pause: Duration,
     /// Why the last node could not be used, if another attempt there cannot help.
     refusal: Option<ClientError>,
 }
 
 impl ReadPlan {
     pub(super) fn new(wish: Wish, wait_until: Instant) -> Self {
-        Self { wish, wait_until, placed: None, has_waited: false, losses: 0, refusal: None }
+        Self { wish, wait_until, placed: None, has_waited: false, losses: 0, pause: FIRST_PAUSE, refusal: None }
     }
 
     /// What it asks for at this time.
@@ -88,9 +92,16 @@ impl ReadPlan {
         self.losses < LOSSES
     }
 
-    /// Whether every node refuses this client.
-    pub(super) fn is_hopeless(&self, cluster: &Cluster) -> bool {
-        self.refusal.is_some() && self.wish.failed.len() >= cluster.nodes.len()
+    /// Whether the last node that it could go to refuses this client, so that another attempt cannot help.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// How long it waits at least before it looks again: longer each time, because nodes may fail at once each time.
+    pub(super) fn next_pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
     }
 
     /// The error for a read that was not answered in time.
