@@ -70,6 +70,9 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Res
 /// A connection to a node that suits `route`. Only one search runs at a time, however many callers need a connection.
 pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connection, ConnectFailure> {
     cluster.note_search_began();
+    if let Some(node) = route.node() {
+        return connect_to(cluster, &cluster.nodes[node], route).await;
+    }
     let mut tried = None;
     loop {
         // The usual case: the node is known.
@@ -98,6 +101,19 @@ pub(crate) async fn connect(cluster: &Cluster, route: Route) -> Result<Connectio
             found = search(cluster, route) => found,
             conn = connect_to_appearing_node(cluster, route) => Ok(conn),
         };
+    }
+}
+
+/// A connection to this node: the route allows no other.
+async fn connect_to(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Result<Connection, ConnectFailure> {
+    let opened = tokio::select! {
+        opened = open_suitable(cluster, node, route) => opened,
+        () = node.endpoint.breaks() => return Err(ConnectFailure::NoNode),
+    };
+    match opened {
+        Ok((conn, _)) => Ok(conn),
+        Err(failure) if failure.is_final() => Err(connect_failure(failure)),
+        Err(_) => Err(ConnectFailure::NoNode),
     }
 }
 

@@ -108,10 +108,12 @@ impl Cluster {
         if seen.timeline.is_none_or(|own| own < moment.highest_timeline) {
             return Some(Unfit::Timeline { own: seen.timeline, highest: moment.highest_timeline });
         }
-        let Some(current_at) = seen.current_at else { return Some(Unfit::LagUnknown) };
-        let lag = moment.now.saturating_duration_since(current_at);
-        if let Some(bound) = bounds.max_lag.filter(|bound| lag > *bound) {
-            return Some(Unfit::LagMs { lag, bound });
+        if let Some(bound) = bounds.max_lag {
+            let Some(current_at) = seen.current_at else { return Some(Unfit::LagUnknown) };
+            let lag = moment.now.saturating_duration_since(current_at);
+            if lag > bound {
+                return Some(Unfit::LagMs { lag, bound });
+            }
         }
         let bound = bounds.max_lag_bytes?;
         // Positions that are older say nothing of the lag of now.

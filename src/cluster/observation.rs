@@ -9,7 +9,7 @@
 //! should take (it may be frozen): see [`Cluster::settled`].
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,6 +5,9 @@
 //! When no standby is left the primary answers, if the read allows it. All this happens for each read, on the I/O
 //! thread, without waiting: a read that has to wait gets told for what.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -90,6 +93,11 @@ impl Cluster {
         }
         let primary = if wish.fallback { self.readable_primary(wish, &moment) } else { None };
         primary.map_or(Placement::Nowhere, Placement::On)
+    }
+
+    /// Whether no node has answered yet.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.nodes.iter().all(|node| lock(&node.status).role.is_none())
     }
 
     /// Counts a read for a node.

@@ -9,7 +9,8 @@ use crate::protocol::Violation;
 
 /// The hint for a pooler that takes no settings.
 const STARTUP: &str = "A connection pooler stands between the client and the server, and takes no settings at the login: \
-    leave out `options` and `statementTimeoutMs` (or have PgBouncer ignore them: ignore_startup_parameters = options).";
+    leave out `options` and `statementTimeoutMs`, or have PgBouncer ignore them: ignore_startup_parameters = options. \
+    (The connections of read() need the latter.)";
 
 /// Why one host could not be used.
 #[derive(Clone, Debug)]

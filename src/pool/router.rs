@@ -13,7 +13,7 @@
 //! It goes back when its last task has ended and no task waits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::BuildError;
@@ -139,10 +139,12 @@ impl<T: Task> Router<T> {
 
     /// Takes a new task.
     pub(crate) fn submit(self: &Arc<Self>, task: T) {
-        if self.is_closing() {
+        let state = lock(&self.state);
+        if state.closing {
+            drop(state);
             return task.fail(ClientError::PoolClosed);
         }
-        self.accept(task);
+        self.enqueue(state, task);
     }
 
     /// Whether new tasks are refused.
@@ -163,7 +165,10 @@ impl<T: Task> Router<T> {
 
     /// Takes a task that was new before the pool began to close.
     pub(crate) fn accept(self: &Arc<Self>, task: T) {
-        let mut state = lock(&self.state);
+        self.enqueue(lock(&self.state), task);
+    }
+
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, RouterState<T>>, task: T) {
         let (route, next_check) = (task.route(), task.next_check());
         if state.routes.iter().all(|pool| pool.route != route)
             && let Err(error) = self.add_route(&mut state, route)

@@ -65,9 +65,9 @@ impl Session {
         }
     }
 
-    /// Whether the session's server, a standby, is known to have replayed a position. The session cannot change servers.
+    /// Whether the session's server, a standby, is known to have replayed a position. Only a pooler may change servers.
     pub(crate) fn has_position(&self, lsn: u64) -> bool {
-        self.position.load(Ordering::Relaxed) >= lsn
+        self.position.load(Ordering::Relaxed) >= lsn && !self.conn.is_pooled()
     }
 
     /// The session's server has replayed a position.

@@ -11,12 +11,13 @@
 //! - `reads`: the strategies by their names, the option `reads.balance`
 //! - `round_robin`, `random`, `weighted`, `least_connections`, `response_time`, `health_aware`: a strategy each
 //! - `draws`, `portions`: what the strategies share: a counter and random numbers; a choice in proportion to something
-//! - `latency`, `error_rate`: what is measured of a node
+//! - `latency`, `error_rate`: what is measured of a node; `decay`: how old observations lose weight
 //! - `outlier`: takes a node that fails out of use, and lets it back in gradually
 //!
 //! test/simulation/balance.rs runs them together: 50 nodes, some of which get slow, fail, flap and die.
 
 mod candidate;
+mod decay;
 mod draws;
 mod error_rate;
 mod health_aware;

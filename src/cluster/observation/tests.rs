@@ -14,16 +14,23 @@ use crate::connection::probe::Role;
 use crate::connection::require_auth::Requirement;
 use crate::connection::socket::Liveness;
 
-struct Seen {
-    cluster: Cluster,
+pub(in crate::cluster) struct Seen {
+    pub(in crate::cluster) cluster: Cluster,
     route: Route,
     events: Arc<Mutex<Vec<String>>>,
 }
 
-/// A cluster of which no node has answered. Each test has a user of its own, so that no two share a watch.
+/// A cluster of three nodes of which none has answered. Each test has a user of its own, so that no two share a watch.
 fn unseen(user: &str, mode: Mode) -> Seen {
+    unseen_of(user, mode, &["a", "b", "c"])
+}
+
+fn unseen_of(user: &str, mode: Mode, hosts: &[&str]) -> Seen {
     let mut config = Config::new();
-    config.user(user).host("a").host("b").host("c").port(5432);
+    config.user(user).port(5432);
+    for host in hosts {
+        config.host(*host);
+    }
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = events.clone();
     let event_sink = move |event: Value| -> crate::connection::notices::Room {
@@ -48,15 +55,19 @@ fn unseen(user: &str, mode: Mode) -> Seen {
     Seen { cluster, route, events }
 }
 
-/// A cluster that is settled already.
+/// A cluster of three nodes that is settled already.
 fn cluster(user: &str, mode: Mode) -> Seen {
-    let seen = unseen(user, mode);
+    cluster_of(user, mode, &["a", "b", "c"])
+}
+
+pub(in crate::cluster) fn cluster_of(user: &str, mode: Mode, hosts: &[&str]) -> Seen {
+    let seen = unseen_of(user, mode, hosts);
     seen.cluster.settle();
     seen
 }
 
 impl Seen {
-    fn see(&self, node: usize, observation: Observation) {
+    pub(in crate::cluster) fn see(&self, node: usize, observation: Observation) {
         let node = self.cluster.nodes[node].clone();
         self.cluster.observe(&node, observation);
     }
@@ -78,9 +89,9 @@ impl Seen {
     }
 }
 
-const OURS: u64 = 77;
+pub(in crate::cluster) const OURS: u64 = 77;
 
-fn answer(role: (bool, bool), timeline: u32, lsn: u64, identity: Option<u64>) -> Observation {
+pub(in crate::cluster) fn answer(role: (bool, bool), timeline: u32, lsn: u64, identity: Option<u64>) -> Observation {
     let role = Role { in_recovery: role.0, read_only: role.1 };
     let latency = Some(Duration::from_millis(1));
     Observation::Alive(Probe {
@@ -105,7 +116,7 @@ fn standby() -> Observation {
     answer((true, false), 1, 100, Some(OURS))
 }
 
-fn lost() -> Observation {
+pub(in crate::cluster) fn lost() -> Observation {
     Observation::Lost(HostFailure::Unreachable("refused".into()))
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct ReadPlan {
     /// The node that has to answer it now.
     pub(super) placed: Option<PlacedRead>,
     losses: usize,
+    /// It could be placed nowhere before.
+    has_waited: bool,
     /// Why the last node could not be used, if another attempt cannot help.
     refusal: Option<ClientError>,
 }
@@ -93,7 +95,7 @@ impl Reads {
     }
 
     fn plan(self: &Arc<Self>, wish: Wish, wait_until: Instant) -> ReadPlan {
-        ReadPlan { reads: self.clone(), wish, wait_until, placed: None, losses: 0, refusal: None }
+        ReadPlan { reads: self.clone(), wish, wait_until, placed: None, losses: 0, has_waited: false, refusal: None }
     }
 }
 
@@ -180,6 +182,15 @@ async fn wait_and_place(mut query: Box<Query>, placement: Placement, router: Arc
         let limit = plan.wait_until.min(deadline);
         until(&query, limit, cluster.replayed(token.lsn, &nodes)).await;
     } else {
+        if plan.has_waited && cluster.is_unknown() {
+            // The monitor may be refused, and does not say so. A search does.
+            let any = Route::Read { from: ReadFrom::Any };
+            plan.refusal = cluster.connect(any).await.err().and_then(|failure| failure.hopeless());
+            if let Some(refusal) = plan.refusal.take() {
+                return query.call.fail(&refusal, None);
+            }
+        }
+        plan.has_waited = true;
         // What has failed before may be well again.
         plan.wish.failed.clear();
         let limit = deadline.min(Instant::now() + LONGEST_WAIT);
