@@ -1321,6 +1321,80 @@ export class TooManyRowsError extends HyperionError {
   readonly outcome: 'applied';
 }
 
+/**
+ * Whether the failed work may run again without being applied twice, and may succeed then. For an error of this package this is
+ * its `retryable`. For an error of another client, `pg` for example, it is `true` only where the code proves that nothing was
+ * applied: a connection that broke under a statement is never retryable. docs/errors.md has the table.
+ *
+ * The work is the whole transaction, or the statement if it was outside of one: nobody knows what ran before it.
+ *
+ * This and the other functions that ask about an error take any value and answer `false` (`undefined`) where nothing is known of
+ * it. They look at the `cause` of an error that says nothing itself; of an AggregateError holds what holds of each of its errors.
+ */
+export function isRetryable(error: unknown): boolean;
+
+/**
+ * Whether the cause may pass by itself: connections, locks, load, timeouts, failovers. It does not say that the work may run
+ * again: see {@link isRetryable}. What is retryable is transient, too.
+ */
+export function isTransient(error: unknown): boolean;
+
+/** Whether the connection, or the way to the server, has failed, and not the statement. */
+export function isConnectionError(error: unknown): boolean;
+
+/** A kind of constraint; `'foreign_key'` includes the RESTRICT of PostgreSQL 18 (23001). */
+export type ConstraintKind = 'unique' | 'foreign_key' | 'not_null' | 'check' | 'exclusion';
+
+/**
+ * Whether a constraint was violated (class 23). An unknown kind is a {@link ParameterError}.
+ *
+ * No type guard: where the error is wrapped, `constraint` and the other fields are those of its `cause`.
+ *
+ * @param kind Only this kind of constraint. Default: any of class 23.
+ */
+export function isConstraintViolation(error: unknown, kind?: ConstraintKind): boolean;
+
+/**
+ * The name that the SQLSTATE of an error has in PostgreSQL's documentation, Appendix A: `'unique_violation'` for 23505.
+ * `undefined` for an error without a SQLSTATE, and for a SQLSTATE that is not in Appendix A.
+ */
+export function sqlState(error: unknown): string | undefined;
+
+/** Options of {@link retry}. */
+export interface RetryOptions {
+  /** How often the function is called at most, the first call included. Default: 3. */
+  attempts?: number;
+  /** The shortest pause between two calls. Default: 50. */
+  minMs?: number;
+  /** The longest pause between two calls. Default: 2000. */
+  maxMs?: number;
+  /**
+   * When it fires a pause ends at once and the function is not called again: {@link AbortError}. A call that is
+   * running is not ended by it: give it to the statements of the function, too. Default: none.
+   */
+  signal?: AbortSignal;
+  /**
+   * Whether the function is called again after this error; it must answer at once, without a promise. Default:
+   * `isRetryable`.
+   */
+  when?: (error: unknown) => boolean;
+}
+
+/**
+ * Calls a function, and calls it again while its failures allow that (`when`) and `attempts` are left. Then it rejects with the last
+ * error as it came. `work` gets the number of the attempt, from 1.
+ *
+ * The pause between two calls is `min(maxMs, random(minMs, 3 * previous))`, where the first `previous` is `minMs` (decorrelated
+ * jitter). A pause keeps the process alive.
+ *
+ * The function must be one statement or one transaction, or fit to run twice: what it did before the statement that failed is done
+ * again. For one transaction on a pool, the option `retries` of `transaction()` does the same.
+ *
+ * Rejects with {@link AbortError} when `signal` fires before the first call or in a pause (`cause` is its reason; `outcome` is
+ * `'not-applied'` if no call can have changed anything), and with {@link ParameterError} for a wrong option.
+ */
+export function retry<T>(work: (attempt: number) => Promise<T> | T, options?: RetryOptions): Promise<T>;
+
 // Without it everything here would be exported, named so or not.
 // biome-ignore lint/complexity/noUselessEmptyExport: see above
 export {};

@@ -3,7 +3,9 @@
 // The front door: names only. What stands behind each is in lib/, one concept a file.
 
 const errors = require('./lib/errors.js');
+const classify = require('./lib/api/classify.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
+const { retry } = require('./lib/api/retry.js');
 const { sql } = require('./lib/api/sql.js');
 const { Transaction } = require('./lib/api/transaction.js');
 
@@ -25,3 +27,9 @@ exports.OptionError = errors.OptionError;
 exports.ParameterError = errors.ParameterError;
 exports.NoRowsError = errors.NoRowsError;
 exports.TooManyRowsError = errors.TooManyRowsError;
+exports.isConnectionError = classify.isConnectionError;
+exports.isConstraintViolation = classify.isConstraintViolation;
+exports.isRetryable = classify.isRetryable;
+exports.isTransient = classify.isTransient;
+exports.retry = retry;
+exports.sqlState = classify.sqlState;

@@ -6,6 +6,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
 const { HOST } = require('../lib/options/hosts.js');
 const { READS } = require('../lib/options/read-rows.js');
@@ -30,6 +31,7 @@ const INTERFACES = {
   TokenOptions: calls.TOKEN,
   ReadOptions: calls.READ,
   ReadStreamOptions: calls.READ_STREAM,
+  RetryOptions: RETRY,
   ExecOptions: calls.EXEC,
   StreamOptions: calls.STREAM,
   BatchOptions: calls.BATCH,

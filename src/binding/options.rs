@@ -10,10 +10,9 @@ use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
 use crate::cluster::MonitorInterval;
 use crate::cluster::balance::Balance;
-use crate::cluster::consistency::Token;
-use crate::cluster::fitness::Bounds;
+use crate::cluster::consistency::ConsistencyToken;
 use crate::cluster::placement::Wish;
-use crate::cluster::read_policy::ReadPolicy;
+use crate::cluster::read_policy::{Bounds, ReadPolicy};
 use crate::cluster::route::Mode;
 use crate::cluster::session_policy::{Reset, SessionPolicy};
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
@@ -122,7 +121,7 @@ impl ReadCallOptions {
         read.wait = self.wait_ms.map_or(read.wait, Duration::from_millis);
         read.hedge = self.hedge_ms.map(Duration::from_millis).or(read.hedge);
         if let Some(text) = self.after {
-            read.wish.after = Some(Token::parse(&text)?);
+            read.wish.after = Some(ConsistencyToken::parse(&text)?);
         }
         Some(read)
     }

@@ -147,7 +147,7 @@ impl RunningPool {
     /// Starts the background work.
     pub(super) fn start(ready: ReadyPool, shapes: Arc<Shapes>) -> Self {
         let ReadyPool { view, router, requests, route, acquire_timeout, types, reads: (defaults, hedge_share) } = ready;
-        let reads = Reads::new(&router, defaults, hedge_share);
+        let reads = Reads::new(router.cluster.clone(), Box::new(Arc::downgrade(&router)), defaults, hedge_share);
         let cluster = router.cluster.clone();
         let context =
             Arc::new(Context { cluster, shapes, types, announced_types: Mutex::default(), route, acquire_timeout });
@@ -191,11 +191,11 @@ impl RunningPool {
             if frame.has(PRIMARY) && !call.route.wants_primary() {
                 call.route = Route::Read { from: ReadFrom::Primary };
             }
-            let query = Box::new(Query { call, statement });
+            let query = Query { call, statement };
             match read {
                 Some(_) if self.router.is_closing() => query.call.fail(&ClientError::PoolClosed, None),
                 Some(read) => self.reads.begin(query, read),
-                None => self.router.submit(Job::Query(query)),
+                None => self.router.submit(Job::Query(Box::new(query))),
             }
         } else {
             self.command(frame, TransactionCommand::Query { promise, statement, cancellation });

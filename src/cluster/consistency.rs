@@ -23,14 +23,14 @@ const PAGE_HEADER: u64 = 24;
 
 /// A position in the write-ahead log of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct ConsistencyToken {
     /// The cluster's system identifier; 0: the session that was asked may not read it.
     pub(crate) system: u64,
     pub(crate) timeline: u32,
     pub(crate) lsn: u64,
 }
 
-impl Token {
+impl ConsistencyToken {
     /// `insert_lsn`: the position of the next record on a primary. When the last record ends with a page, the next one
     /// begins behind the header of the next page; a standby says then that it has replayed up to the end of the last
     /// record. So the header does not count.
@@ -62,7 +62,7 @@ impl Token {
     }
 }
 
-impl fmt::Display for Token {
+impl fmt::Display for ConsistencyToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{:x}-{:x}", self.system, self.timeline, self.lsn)
     }
@@ -74,12 +74,12 @@ mod tests {
 
     #[test]
     fn texts_of_tokens() {
-        let token = Token { system: u64::MAX, timeline: 3, lsn: 0x16_B374_D848 };
+        let token = ConsistencyToken { system: u64::MAX, timeline: 3, lsn: 0x16_B374_D848 };
         assert_eq!(token.to_string(), "ffffffffffffffff-3-16b374d848");
-        assert_eq!(Token::parse(&token.to_string()), Some(token));
+        assert_eq!(ConsistencyToken::parse(&token.to_string()), Some(token));
         let bad = ["", "1", "1-2", "1-2-3-4", "1-2-", "g-1-1", "1-1ffffffff-1", "1--1-1", "+1-1-1", "1-1-F", " 1-1-1"];
         for text in bad {
-            assert_eq!(Token::parse(text), None, "{text:?}");
+            assert_eq!(ConsistencyToken::parse(text), None, "{text:?}");
         }
     }
 
@@ -92,7 +92,7 @@ mod tests {
             (0x300_2018, 16384, 0x300_2018),
         ];
         for (insert, page, expected) in table {
-            assert_eq!(Token::new(1, 1, insert, page).lsn, expected, "{insert:x}");
+            assert_eq!(ConsistencyToken::new(1, 1, insert, page).lsn, expected, "{insert:x}");
         }
     }
 }

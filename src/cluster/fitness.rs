@@ -13,20 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::cluster::Cluster;
 use crate::cluster::node::{Node, NodeState};
+use crate::cluster::read_policy::Bounds;
 use crate::engine::lock;
-
-/// How far a standby may be behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    pub(crate) max_lag: Option<Duration>,
-    pub(crate) max_lag_bytes: Option<u64>,
-}
-
-impl Bounds {
-    fn are_set(&self) -> bool {
-        self.max_lag.is_some() || self.max_lag_bytes.is_some()
-    }
-}
 
 /// What is known of the whole cluster at the moment of a choice.
 #[derive(Clone, Copy, Debug)]

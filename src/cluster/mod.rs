@@ -8,7 +8,7 @@
 //! - `read_policy`: how a pool chooses the nodes of its reads
 //! - `read_health`: how a node answers reads: its latency, its failures
 //! - `consistency`: consistency tokens
-//! - `replay`: how far standbys have replayed the log, and waiting for a position
+//! - `replay`: how far standbys have replayed the log, and the reads that wait for a position; `replay_watch`: asks for it
 //! - `node`: one host and what was last seen of it
 //! - `session_policy`: how large results may be, whether statements have names, what is reset
 //! - `topology`: what is known of the cluster as a whole: the primary, timelines, positions
@@ -28,7 +28,7 @@ mod cluster;
 pub(crate) mod consistency;
 mod discovery;
 pub(crate) mod fence;
-pub(crate) mod fitness;
+mod fitness;
 mod monitor;
 mod node;
 mod observation;
@@ -36,6 +36,7 @@ pub(crate) mod placement;
 mod read_health;
 pub(crate) mod read_policy;
 pub(crate) mod replay;
+mod replay_watch;
 pub(crate) mod role;
 pub(crate) mod route;
 pub(crate) mod session_policy;

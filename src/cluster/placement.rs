@@ -13,9 +13,10 @@ use std::sync::atomic::Ordering;
 
 use crate::cluster::balance::{Admission, Draws, ReadCandidate, Usable, due_probe};
 use crate::cluster::cluster::Cluster;
-use crate::cluster::consistency::Token;
-use crate::cluster::fitness::{Bounds, Moment, Unfit};
+use crate::cluster::consistency::ConsistencyToken;
+use crate::cluster::fitness::{Moment, Unfit};
 use crate::cluster::node::{Node, NodeState};
+use crate::cluster::read_policy::Bounds;
 use crate::cluster::replay::Reach;
 use crate::cluster::route::{ReadFrom, Route};
 use crate::engine::{clock, lock, random};
@@ -26,7 +27,7 @@ use crate::error::HostReason;
 pub(crate) struct Wish {
     pub(crate) bounds: Bounds,
     /// The node must have this position.
-    pub(crate) after: Option<Token>,
+    pub(crate) after: Option<ConsistencyToken>,
     /// A node that may have the position meanwhile is good enough: its session is asked in the flight of the read.
     pub(crate) may_try: bool,
     /// The read still has time to wait for a standby to reach the position.
@@ -58,7 +59,7 @@ impl PlacedRead {
         self.0.endpoint.index
     }
 
-    /// The node has answered, this many microseconds after it was asked.
+    /// The node has answered, this many microseconds after it was asked; 0: that says nothing about its speed.
     pub(crate) fn answered(&self, rtt_us: u64) {
         lock(&self.0.health).answered(clock(), rtt_us);
     }
@@ -151,7 +152,7 @@ impl Cluster {
             if wish.chosen == Some(index) {
                 return Some(index);
             }
-            candidates.push(node.as_candidate(now));
+            candidates.push(node.as_candidate(now, self.reads.balance.measures()));
         }
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let admissions = candidates.iter().map(|(admission, _)| *admission);
@@ -217,7 +218,7 @@ impl Cluster {
         if let Some(unfit) = self.unfit(node, self.reads.bounds, &moment) {
             return Some(unfit.to_string());
         }
-        match node.as_candidate(clock()).0 {
+        match node.as_candidate(clock(), false).0 {
             Admission::Out { .. } => Some("has failed, and is left alone for a while".to_owned()),
             Admission::In { .. } | Admission::Probe => None,
         }
@@ -226,24 +227,29 @@ impl Cluster {
 
 impl Node {
     /// Whether the standby has the position of a token. None: it is not known to be on the token's timeline.
-    fn reach(&self, token: &Token, now: u64) -> Option<Reach> {
+    fn reach(&self, token: &ConsistencyToken, now: u64) -> Option<Reach> {
         let is_on_timeline = lock(&self.status).timeline == Some(token.timeline);
         is_on_timeline.then(|| self.replay.reach(token.lsn, now))
     }
 
-    fn as_candidate(&self, now: u64) -> (Admission, ReadCandidate) {
-        let lag_ms = lock(&self.status).lag.map_or(0.0, |lag| lag.time.as_secs_f64() * 1000.0);
+    /// `measures`: whether the strategy looks at what is measured.
+    fn as_candidate(&self, now: u64, measures: bool) -> (Admission, ReadCandidate) {
         let health = lock(&self.health);
         let admission = health.admission(now);
-        let candidate = ReadCandidate {
+        let mut candidate = ReadCandidate {
             node: self.endpoint.index,
             in_flight: self.reads.load(Ordering::Relaxed),
             weight: self.weight,
             share: admission.share(),
-            latency_us: health.latency_us(now),
-            lag_ms,
-            error_rate: health.error_rate(now),
+            latency_us: 0.0,
+            lag_ms: 0.0,
+            error_rate: 0.0,
         };
+        if measures {
+            candidate.latency_us = health.latency_us(now);
+            candidate.error_rate = health.error_rate(now);
+            candidate.lag_ms = lock(&self.status).lag.map_or(0.0, |lag| lag.time.as_secs_f64() * 1000.0);
+        }
         (admission, candidate)
     }
 }

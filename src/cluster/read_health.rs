@@ -20,9 +20,11 @@ impl ReadHealth {
         }
     }
 
-    /// The node has answered a read, at `now`, after so many microseconds.
+    /// The node has answered a read, at `now`, after so many microseconds; 0: that says nothing about its speed.
     pub(super) fn answered(&mut self, now: u64, rtt_us: u64) {
-        self.latency.observe(now, rtt_us as f64);
+        if rtt_us > 0 {
+            self.latency.observe(now, rtt_us as f64);
+        }
         self.errors.succeeded(now);
         self.outlier.succeeded(now);
     }

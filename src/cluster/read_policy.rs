@@ -3,7 +3,19 @@
 use std::time::Duration;
 
 use crate::cluster::balance::Balance;
-use crate::cluster::fitness::Bounds;
+
+/// How far a standby may be behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) max_lag: Option<Duration>,
+    pub(crate) max_lag_bytes: Option<u64>,
+}
+
+impl Bounds {
+    pub(super) fn are_set(&self) -> bool {
+        self.max_lag.is_some() || self.max_lag_bytes.is_some()
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReadPolicy {

@@ -1,33 +1,22 @@
-//! How far standbys have replayed the primary's log, and waiting until one has replayed a position.
+//! How far standbys have replayed the primary's log, and the reads that wait for one to replay a position.
 //!
 //! Reads that must see a commit wait in one queue of the cluster, ordered by position. While the queue is not empty, one
-//! watcher a node asks for the node's position every few milliseconds, however many reads wait. No server up to
-//! PostgreSQL 18 can be asked to answer when a position is reached (`pg_wal_replay_wait` was taken out of 17 before its
-//! release, `WAIT FOR` comes with 19).
+//! watcher a node (`replay_watch`) asks for the node's position, however many reads wait.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 use tokio_postgres::Client;
 
-use crate::cluster::attempt::open;
-use crate::cluster::cluster::Cluster;
-use crate::cluster::node::Node;
 use crate::connection::connection::Connection;
-use crate::connection::probe::{Probe, cell, first_row, parse_lsn, timeline_of};
-use crate::engine::{clock, lock};
+use crate::connection::probe::{cell, first_row, parse_lsn, timeline_of};
+use crate::engine::lock;
 
 /// Asks a session for its place in the log: how far a standby has replayed; of a primary, the timeline that it writes.
 const PLACE: &str = "SELECT pg_catalog.pg_last_wal_replay_lsn(), CASE WHEN NOT pg_catalog.pg_is_in_recovery() \
     THEN pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END";
-
-/// The pauses of a watcher between two questions.
-const FIRST_PAUSE: Duration = Duration::from_micros(500);
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// A position that was asked for so recently, in microseconds, is not asked for again by a read.
 const FRESH: u64 = 20_000;
@@ -67,9 +56,9 @@ pub(crate) struct Replay {
     lsn: AtomicU64,
     /// When it was last asked for, by [`clock`].
     at: AtomicU64,
-    is_watched: AtomicBool,
+    pub(super) is_watched: AtomicBool,
     /// The watcher's connection, kept for the next time.
-    idle: Mutex<Option<Connection>>,
+    pub(super) idle: Mutex<Option<Connection>>,
 }
 
 impl Replay {
@@ -109,7 +98,7 @@ pub(super) struct ReplayQueue {
 }
 
 impl ReplayQueue {
-    fn add(&mut self, lsn: u64) -> oneshot::Receiver<()> {
+    pub(super) fn add(&mut self, lsn: u64) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         self.next += 1;
         self.waiting.insert((lsn, self.next), sender);
@@ -117,7 +106,7 @@ impl ReplayQueue {
     }
 
     /// Wakes those whose position was reached. True: there were some.
-    fn reach(&mut self, lsn: u64) -> bool {
+    pub(super) fn reach(&mut self, lsn: u64) -> bool {
         let later = self.waiting.split_off(&(lsn.saturating_add(1), 0));
         let reached = std::mem::replace(&mut self.waiting, later);
         !reached.is_empty() && {
@@ -129,70 +118,10 @@ impl ReplayQueue {
     }
 
     /// Whether nobody waits any more.
-    fn is_idle(&mut self) -> bool {
+    pub(super) fn is_idle(&mut self) -> bool {
         self.waiting.retain(|_, waiting| !waiting.is_closed());
         self.waiting.is_empty()
     }
-}
-
-impl Cluster {
-    /// Resolves when one of these nodes has replayed the position, or when a node was promoted. The caller limits the
-    /// time, and looks again at which node has reached it.
-    pub(crate) async fn replayed(self: &Arc<Self>, lsn: u64, nodes: &[usize]) {
-        let reached = lock(&self.replay_queue).add(lsn);
-        nodes.iter().for_each(|node| self.ask_for_replay(*node));
-        let _ = reached.await;
-    }
-
-    /// Asks a node for its position: once, and then as long as anybody waits.
-    pub(super) fn ask_for_replay(self: &Arc<Self>, node: usize) {
-        if !self.nodes[node].replay.is_watched.swap(true, Ordering::Relaxed) {
-            drop(tokio::spawn(watch(Arc::downgrade(self), node)));
-        }
-    }
-}
-
-/// Asks one node for its position, and goes on while anybody waits.
-async fn watch(cluster: Weak<Cluster>, index: usize) {
-    let Some(node) = cluster.upgrade().map(|cluster| cluster.nodes[index].clone()) else { return };
-    let mut conn = lock(&node.replay.idle).take().filter(|conn| !conn.is_closed());
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let Some(strong) = cluster.upgrade() else { return };
-        let Some(place) = ask(&strong, &node, &mut conn).await else {
-            conn = None;
-            node.endpoint.request_check();
-            break;
-        };
-        let LogPlace::Replayed(lsn) = place else {
-            node.replay.forget();
-            node.endpoint.request_check();
-            // Whoever waits looks again.
-            lock(&strong.replay_queue).reach(u64::MAX);
-            break;
-        };
-        node.replay.note(lsn, clock());
-        let has_woken = lock(&strong.replay_queue).reach(lsn);
-        if lock(&strong.replay_queue).is_idle() {
-            break;
-        }
-        pause = if has_woken { FIRST_PAUSE } else { pause.mul_f64(1.5).min(LONGEST_PAUSE) };
-        drop(strong);
-        sleep(pause).await;
-    }
-    *lock(&node.replay.idle) = conn;
-    node.replay.is_watched.store(false, Ordering::Relaxed);
-}
-
-/// Asks over the watcher's connection, which is opened if need be. None: the node does not answer.
-async fn ask(cluster: &Arc<Cluster>, node: &Arc<Node>, conn: &mut Option<Connection>) -> Option<LogPlace> {
-    if conn.as_ref().is_none_or(Connection::is_closed) {
-        let (opened, _) =
-            open(cluster, &cluster.monitor_config, node, |probe: &Probe| probe.role.in_recovery).await.ok()?;
-        opened.join();
-        *conn = Some(opened);
-    }
-    LogPlace::ask(&conn.as_ref()?.client).await.ok().flatten()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
+use crate::cluster::consistency::ConsistencyToken;
+use crate::cluster::replay::LogPlace;
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::codec::Catalog;
@@ -70,9 +72,15 @@ impl Session {
         self.position.load(Ordering::Relaxed) >= lsn && !self.conn.is_pooled()
     }
 
-    /// The session's server has replayed a position.
-    pub(crate) fn note_position(&self, lsn: u64) {
-        self.position.fetch_max(lsn, Ordering::Relaxed);
+    /// Whether the session's server, which is at this place, has the position of a token.
+    pub(crate) fn has_reached(&self, token: &ConsistencyToken, place: LogPlace) -> bool {
+        match place {
+            LogPlace::Replayed(lsn) => {
+                self.position.fetch_max(lsn, Ordering::Relaxed);
+                lsn >= token.lsn
+            }
+            LogPlace::Writes(timeline) => timeline >= token.timeline,
+        }
     }
 
     /// Whether only one task uses the session, and the server answers the last message of that task.

@@ -13,7 +13,6 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::cancellation::Cancellation;
 use crate::query::promise::Promise;
-use crate::query::read::ReadPlan;
 
 /// What every job carries.
 #[derive(Debug)]
@@ -25,8 +24,6 @@ pub(crate) struct Call {
     pub(crate) attempts: u32,
     pub(super) submitted: Instant,
     pub(super) deadline: Instant,
-    /// For a read of `pool.read`: which nodes may answer it.
-    pub(crate) read: Option<Box<ReadPlan>>,
     retried: bool,
     backoff: Backoff,
     /// The node whose connection was lost last, and why it was lost.
@@ -46,7 +43,6 @@ impl Call {
             attempts: 0,
             submitted,
             deadline,
-            read: None,
             retried: false,
             backoff: Backoff::default(),
             lost: None,

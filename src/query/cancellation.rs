@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome};
 use crate::query::flow_control::FlowControl;
-use crate::query::read::hedge::Racer;
+use crate::query::race::Racer;
 
 /// How long to wait for the last answer of the server.
 const LAST_ANSWER: Duration = Duration::from_secs(2);

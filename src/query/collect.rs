@@ -147,7 +147,7 @@ pub(super) async fn collect(
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
     let takes_structure = prepared.takes_structure;
     let shape = has_rows.then(|| prepared.shape.clone());
-    let finished = Finished { rows, shape, row_count, packer, takes_structure, held: Vec::new() };
+    let finished = Finished { rows, shape, row_count, packer, takes_structure, ..Finished::default() };
     if unread.is_empty() {
         return Ok(finished);
     }
@@ -188,7 +188,7 @@ async fn read_with_new_plan(
         }
     }
     let (shape, takes_structure) = (Some(plan.shape.clone()), plan.takes_structure);
-    Ok(Finished { rows, shape, row_count, packer, takes_structure, held: Vec::new() })
+    Ok(Finished { rows, shape, row_count, packer, takes_structure, ..Finished::default() })
 }
 
 /// A cell as it came over the wire.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, future};
 use serde_json::Value;
 use tokio_postgres::RowStream;
 
-use crate::cluster::consistency::Token;
+use crate::cluster::consistency::ConsistencyToken;
 use crate::cluster::replay::LogPlace;
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
@@ -25,7 +25,6 @@ use crate::query::failure::{Failure, failure};
 use crate::query::opening::{Opening, is_on};
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
-use crate::query::read::proves;
 use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
 use crate::query::statement::{Statement, bind};
 
@@ -38,7 +37,7 @@ pub(super) enum Ahead<'a, 'b> {
     /// be out of date.
     Show,
     /// Outside of any transaction: the server's place in the log, because the statement must see this position.
-    Place(Token),
+    Place(ConsistencyToken),
     /// BEGIN of the transaction of the statement.
     Begin(&'a mut Opening<'b>),
     /// In an open transaction: a savepoint, if the plan may be out of date.
@@ -114,7 +113,8 @@ pub(super) async fn execute(
         let fresh = !was_known && (attempt > 1 || plan.has_built_in_types());
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
         let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
-            Ok(finished) => return Ok(finished),
+            Ok(finished) if was_known => return Ok(finished),
+            Ok(finished) => return Ok(Finished { busy_us: 0, ..finished }),
             Err(failure) => failure,
         };
         let runs_again = match &failure {
@@ -185,7 +185,7 @@ pub(super) async fn run(
     let start = pin!(conn.client.query_raw(&prepared.statement, params));
     let mut token = statement.token.then(|| {
         let system = context.cluster.system().unwrap_or_default();
-        Box::pin(async move { Token::ask(&conn.client, system).await.ok().flatten() })
+        Box::pin(async move { ConsistencyToken::ask(&conn.client, system).await.ok().flatten() })
     });
     let start = async {
         match &mut token {
@@ -224,7 +224,7 @@ pub(super) async fn run(
             let sequence = conn.sending();
             let (place, started) = Box::pin(future::join(LogPlace::ask(&conn.client), start)).await;
             if let Ok(rows) = started {
-                if !place.ok().flatten().is_some_and(|place| proves(session, *token, place)) {
+                if !place.ok().flatten().is_some_and(|place| session.has_reached(token, place)) {
                     drop_rows(rows).await;
                     session.conn.answered();
                     let (cause, phase) = (Cause::NotReplayed, Phase::Begun);
@@ -256,8 +256,9 @@ pub(super) async fn run(
         Ok(_) if session.conn.is_unreplicated(sequence) && !statement.read_only => {
             Err(Failure::Client(ClientError::Unreplicated { node: session.conn.endpoint.label() }))
         }
-        Ok(finished) => {
+        Ok(mut finished) => {
             statement.text.record_run(busy_us);
+            finished.busy_us = busy_us;
             if let Some(token) = token
                 && let Some(token) = token.await
             {

@@ -1,17 +1,18 @@
 //! Work for the pool's router: each kind of work is a job. A job that has failed but may run again is given back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::cluster::route::Route;
 use crate::error::{ClientError, Outcome};
+use crate::pool::router::Router;
 use crate::pool::session::Session;
 use crate::pool::task::{After, Sharing, Task};
 use crate::query::batch::Batch;
 use crate::query::begin::Begin;
 use crate::query::call::Call;
 use crate::query::copy::Copy;
-use crate::query::read;
+use crate::query::read::{Read, ReadRouter};
 use crate::query::script::Script;
 use crate::query::single::Query;
 
@@ -19,6 +20,7 @@ use crate::query::single::Query;
 #[derive(Debug)]
 pub(crate) enum Job {
     Query(Box<Query>),
+    Read(Box<Read>),
     Begin(Box<Begin>),
     Batch(Box<Batch>),
     Copy(Box<Copy>),
@@ -31,6 +33,7 @@ impl Job {
     fn call(&self) -> &Call {
         match self {
             Self::Query(query) => &query.call,
+            Self::Read(read) => &read.query.call,
             Self::Begin(begin) => &begin.call,
             Self::Batch(batch) => &batch.call,
             Self::Copy(copy) => &copy.call,
@@ -48,6 +51,7 @@ impl Task for Job {
     fn sharing(&self) -> Sharing {
         match self {
             Self::Query(query) => query.sharing(),
+            Self::Read(read) => read.query.sharing(),
             Self::Batch(batch) => batch.sharing(),
             Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::Panic(_) => Sharing::Alone,
         }
@@ -73,6 +77,7 @@ impl Task for Job {
     async fn run(self, session: &Arc<Session>) -> After<Self> {
         match self {
             Self::Query(query) => query.run(session).await.map(Self::Query),
+            Self::Read(read) => read.run(session).await.map(Self::Read),
             // Boxed, so that the task of a statement is not as large as these.
             Self::Begin(begin) => Box::pin(begin.run(session)).await.map(Self::Begin),
             Self::Batch(batch) => Box::pin(batch.run(session)).await.map(Self::Batch),
@@ -88,7 +93,7 @@ impl Task for Job {
     fn fail(self, error: ClientError) {
         let error = self.call().error_without_connection(error);
         match self {
-            Self::Query(query) if query.call.read.is_some() => read::after_failure(query, error),
+            Self::Read(read) => read.fail(error),
             Self::Query(query) => query.call.fail(&error, None),
             Self::Begin(begin) => begin.fail(&error, None),
             Self::Batch(batch) => batch.fail(&error, None),
@@ -96,5 +101,23 @@ impl Task for Job {
             Self::Script(script) => script.call.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
+    }
+}
+
+/// The reads of a pool do not keep it.
+impl ReadRouter for Weak<Router<Job>> {
+    fn accept(&self, read: Box<Read>) {
+        match self.upgrade() {
+            Some(router) => router.accept(Job::Read(read)),
+            None => Job::Read(read).fail(ClientError::PoolClosed),
+        }
+    }
+
+    fn is_giving_up(&self) -> bool {
+        self.upgrade().is_none_or(|router| router.is_giving_up())
+    }
+
+    fn hold(&self) -> Box<dyn Send> {
+        Box::new(self.upgrade().map(|router| router.hold()))
     }
 }

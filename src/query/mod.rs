@@ -13,6 +13,7 @@
 //! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
+//! - `race`: which of two reads of the same call answers it
 //! - `read`: reads of `pool.read`, which go to one node or another
 //! - `retry_policy`: whether failed work runs again, and if not, its outcome
 //! - `failure`: why work failed, and the error for its caller
@@ -36,6 +37,7 @@ pub(crate) mod listen;
 mod opening;
 mod prepare;
 pub(crate) mod promise;
+mod race;
 pub(crate) mod read;
 mod retry_policy;
 pub(crate) mod script;

@@ -7,7 +7,7 @@ use crate::engine::{CompletionQueue, Kind, Message, Packed};
 use crate::error::ClientError;
 use crate::pool::prepared::Shape;
 use crate::query::flow_control::FlowControl;
-use crate::query::read::hedge::Racer;
+use crate::query::race::Racer;
 use crate::query::retry_policy::is_retryable;
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
@@ -234,6 +234,8 @@ pub(crate) struct Finished {
     pub(crate) packer: Packer,
     /// Whether the statement takes objects by their members.
     pub(crate) takes_structure: bool,
+    /// How long the server was busy with it, in microseconds; 0 if it was prepared before it ran, which takes longer.
+    pub(crate) busy_us: u64,
     /// More shapes, held for the same reason.
     pub(crate) held: Vec<Arc<Shape>>,
 }

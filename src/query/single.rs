@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cluster::fence;
-use crate::engine::clock;
-use crate::error::Outcome;
+use crate::connection::connection::Sequence;
+use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
 use crate::pool::sql_facts::SettingsChange;
 use crate::pool::statement_text::Pace;
@@ -15,8 +15,7 @@ use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, may_run_again, run_error};
-use crate::query::promise::Company;
-use crate::query::read;
+use crate::query::promise::{Company, Finished};
 use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::statement::Statement;
 
@@ -25,6 +24,21 @@ use crate::query::statement::Statement;
 pub(crate) struct Query {
     pub(crate) call: Call,
     pub(crate) statement: Statement,
+}
+
+/// How one attempt at a statement has ended.
+pub(super) enum Attempt {
+    Finished(Finished),
+    /// The statement has failed: another attempt cannot help.
+    Failed(ClientError),
+    /// Its caller has given up, on this node if it had begun.
+    GivenUp(ClientError, Option<usize>),
+    /// It may run again: it was not applied, or changes nothing.
+    Again {
+        cause: Cause,
+        sequence: Option<Sequence>,
+        outcome: Outcome,
+    },
 }
 
 impl Query {
@@ -41,11 +55,34 @@ impl Query {
         }
     }
 
-    /// Runs the statement once.
+    /// Runs the statement until it is answered or may run again.
     pub(super) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
+        let ahead = if session.route.must_write() && session.conn.is_stale() { Ahead::Show } else { Ahead::Nothing };
+        match self.attempt(session, ahead).await {
+            Attempt::Finished(finished) => After::Settled(Box::new(move || self.call.promise.resolve(finished, node))),
+            Attempt::Failed(error) => self.call.failed(error, Some(node)),
+            Attempt::GivenUp(error, node) => self.call.failed(error, node),
+            Attempt::Again { cause, sequence, .. } => {
+                if matches!(cause, Cause::ReadOnlyBefore)
+                    && let Some(sequence) = sequence
+                {
+                    // The other sessions of the node learn of the fence; this one is not used again either way.
+                    fence::why_read_only(&self.call.context.cluster, &session.conn, sequence).await;
+                }
+                // The connection stays open for the answers of the statements that share it.
+                session.conn.retire();
+                self.call.prepare_retry(session).await;
+                After::Again(self)
+            }
+        }
+    }
+
+    /// Runs the statement once.
+    pub(super) async fn attempt(&mut self, session: &Arc<Session>, ahead: Ahead<'_, '_>) -> Attempt {
+        let node = session.conn.endpoint.index;
         if let Some(given_up) = self.call.cancellation.reached_limit(Instant::now()) {
-            return self.call.failed(given_up.error(Outcome::NotApplied), None);
+            return Attempt::GivenUp(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
         let is_alone = self.call.cancellation.is_limited() || self.call.promise.is_streaming();
@@ -53,64 +90,36 @@ impl Query {
             self.call.promise.company = Company::Alone;
         }
         let context = self.call.context.clone();
-        let unproven = self.call.read.as_ref().and_then(|plan| plan.unproven_position(session));
-        let ahead = match unproven {
-            Some(token) => Ahead::Place(token),
-            None if session.route.must_write() && session.conn.is_stale() => Ahead::Show,
-            None => Ahead::Nothing,
-        };
-        let began = clock();
         let ended = {
             let run = pin!(execute(&context, session, &self.statement, &mut self.call.promise, ahead));
             with_cancellation(&session.conn, &self.call.cancellation, run).await
         };
         let failure = match ended {
-            Ended::Itself(Ok(finished)) => {
-                if let Some(placed) = self.call.read.as_ref().and_then(|plan| plan.placed.as_ref()) {
-                    placed.answered(clock() - began);
-                }
-                return After::Settled(Box::new(move || self.call.promise.resolve(finished, node)));
-            }
+            Ended::Itself(Ok(finished)) => return Attempt::Finished(finished),
             // The server was silent while the statement was being prepared.
             Ended::GivenUp(given_up, None) if !self.call.promise.was_sent => {
-                return self.call.failed(given_up.error(Outcome::NotApplied), Some(node));
+                return Attempt::GivenUp(given_up.error(Outcome::NotApplied), Some(node));
             }
             Ended::GivenUp(given_up, last_answer) => {
-                if let Some(placed) = self.call.read.as_ref().and_then(|plan| plan.placed.as_ref()) {
-                    placed.took(clock() - began);
-                }
-                return self.call.failed(cancelled_error(given_up, last_answer, Work::Statement), Some(node));
+                return Attempt::GivenUp(cancelled_error(given_up, last_answer, Work::Statement), Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
         };
         if let Some(given_up) = self.call.cancellation.was_given_up() {
             let error = cancelled_error::<()>(given_up, Some(Err(failure)), Work::Statement);
-            return self.call.failed(error, Some(node));
+            return Attempt::GivenUp(error, Some(node));
         }
         let (cause, phase, sequence) = match failure {
-            Failure::Client(error) => return self.call.failed(error, Some(node)),
+            Failure::Client(error) => return Attempt::Failed(error),
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
         let reads = self.statement.read_only || session.route.only_reads();
         let verdict = verdict(&cause, phase, if reads { Work::Read } else { Work::Statement });
+        let outcome = verdict.outcome();
         // Rows that a stream has handed out cannot be taken back.
-        let is_final = self.call.promise.has_streamed();
-        let may_try_again = self.call.read.as_ref().is_none_or(|plan| plan.may_try_again());
-        if !is_final && may_try_again && may_run_again(&context, session, verdict, sequence).await {
-            if self.call.read.is_some() {
-                return read::run_again(self, session, &cause).await;
-            }
-            if matches!(cause, Cause::ReadOnlyBefore)
-                && let Some(sequence) = sequence
-            {
-                // The other sessions of the node learn of the fence; this one is not used again either way.
-                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
-            }
-            // The connection stays open for the answers of the statements that share it.
-            session.conn.retire();
-            self.call.prepare_retry(session).await;
-            return After::Again(self);
+        if !self.call.promise.has_streamed() && may_run_again(&context, session, verdict, sequence).await {
+            return Attempt::Again { cause, sequence, outcome };
         }
-        self.call.failed(run_error(cause, session, verdict.outcome()), Some(node))
+        Attempt::Failed(run_error(cause, session, outcome))
     }
 }

@@ -5,8 +5,13 @@ import {
   type AcquireTimeoutError,
   ConnectionLostError,
   DatabaseError,
+  type ConstraintKind,
   type ErrorCode,
   HyperionError,
+  isConnectionError,
+  isConstraintViolation,
+  isRetryable,
+  isTransient,
   NoPrimaryError,
   type NoRowsError,
   type OptionError,
@@ -14,7 +19,10 @@ import {
   ParameterError,
   type PoolClosedError,
   type QueryTimeoutError,
+  type RetryOptions,
+  retry,
   type SqlState,
+  sqlState,
   TlsError,
   type TooManyRowsError,
 } from '../../client.js';
@@ -61,4 +69,29 @@ export function tell(error: unknown): unknown {
   // @ts-expect-error what is told cannot be changed
   error.code = 'ERR_TLS';
   return error.statementIndex;
+}
+
+export async function ask(error: unknown, kind: ConstraintKind): Promise<number> {
+  const answers: boolean[] = [isRetryable(error), isTransient(error), isConnectionError(error)];
+  const name: string | undefined = sqlState(error);
+  void [answers, name, isConstraintViolation(error), isConstraintViolation(error, kind)];
+  // @ts-expect-error there is no such kind
+  isConstraintViolation(error, 'uniqe');
+  // Not narrowed: that it is no violation does not make it another class.
+  if (error instanceof DatabaseError && !isConstraintViolation(error, 'unique')) void error.code.length;
+
+  const options: RetryOptions = {
+    attempts: 5,
+    minMs: 10,
+    maxMs: 100,
+    signal: AbortSignal.timeout(1),
+    when: isTransient,
+  };
+  same<Equal<Awaited<ReturnType<typeof retry<string>>>, string>>();
+  await retry(() => {});
+  // @ts-expect-error a promise is no answer
+  void retry(async () => 1, { when: async () => true });
+  // @ts-expect-error unknown option
+  void retry(async () => 1, { attemps: 1 });
+  return retry(async (attempt) => attempt * 2, options);
 }

@@ -20,6 +20,11 @@ pub(crate) enum Balance {
 }
 
 impl Balance {
+    /// Whether the strategy looks at what is measured of a node: latency, lag, errors.
+    pub(crate) fn measures(self) -> bool {
+        matches!(self, Self::ResponseTime | Self::HealthAware)
+    }
+
     /// Chooses one of the candidates, which are all fit, and returns its `node`; None when there is none. It runs for
     /// each read, so it allocates nothing.
     pub(crate) fn choose(self, candidates: &[ReadCandidate], draws: Draws) -> Option<usize> {

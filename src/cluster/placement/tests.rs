@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::cluster::observation::tests::{OURS, answer, cluster_of, lost};
+use crate::cluster::read_policy::Bounds;
 use crate::cluster::route::Mode;
 
 /// A primary (a) and standbys on the same timeline, at these positions.
@@ -20,7 +21,7 @@ fn wish() -> Wish {
 }
 
 fn after(timeline: u32, lsn: u64) -> Wish {
-    Wish { after: Some(Token { system: OURS, timeline, lsn }), ..wish() }
+    Wish { after: Some(ConsistencyToken { system: OURS, timeline, lsn }), ..wish() }
 }
 
 /// Placing may start to ask a node for its position, which needs a runtime.

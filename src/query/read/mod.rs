@@ -5,33 +5,39 @@
 //! anew, until its deadline. A read that can be placed nowhere waits: for a position (`cluster::replay`), or until
 //! something changes.
 //!
-//! - `hedge`: a read that is slow is sent to a second node, too
+//! A hedged read that has not answered after a while is sent to a second node, too. The first answer wins, and the other
+//! read is cancelled on its server (Dean and Barroso, "The Tail at Scale", 2013). Which one may settle the call:
+//! `query::race`; how many reads may be sent twice: `budget`.
+//!
+//! - `plan`: what a read carries from node to node
 
-pub(crate) mod hedge;
+mod budget;
+mod plan;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, sleep_until};
 
 use crate::cluster::Cluster;
-use crate::cluster::consistency::Token;
-use crate::cluster::placement::{PlacedRead, Placement, Wish};
-use crate::cluster::replay::LogPlace;
+use crate::cluster::placement::{Placement, Wish};
 use crate::cluster::route::{ReadFrom, Route};
+use crate::engine::clock;
 use crate::error::{ClientError, Outcome};
-use crate::pool::router::Router;
 use crate::pool::session::Session;
 use crate::pool::task::After;
-use crate::query::job::Job;
-use crate::query::read::hedge::HedgeBudget;
+use crate::query::call::Call;
+use crate::query::cancellation::Cancellation;
+use crate::query::execute::Ahead;
+use crate::query::failure::run_error;
+use crate::query::race::Racer;
+use crate::query::read::budget::HedgeBudget;
+use crate::query::read::plan::ReadPlan;
 use crate::query::retry_policy::Cause;
-use crate::query::single::Query;
+use crate::query::single::{Attempt, Query};
 
-/// A read that has lost its connection this often is not sent again: it may be the reason.
-const LOSSES: usize = 5;
 /// While no node answers, a read looks again after this time at the latest, and at the earliest.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
@@ -46,39 +52,45 @@ pub(crate) struct ReadDefaults {
     pub(crate) hedge: Option<Duration>,
 }
 
+/// The pool, as its reads need it.
+pub(crate) trait ReadRouter: std::fmt::Debug + Send + Sync {
+    /// Takes a read for its node. It has begun before, if the pool is closing.
+    fn accept(&self, read: Box<Read>);
+    /// Whether the pool closes and does not wait for its reads any longer, or is gone.
+    fn is_giving_up(&self) -> bool;
+    /// A pool that closes waits as long as the answer lives.
+    fn hold(&self) -> Box<dyn Send>;
+}
+
 /// The reads of a pool.
 #[derive(Debug)]
 pub(crate) struct Reads {
     pub(crate) defaults: ReadDefaults,
-    router: Weak<Router<Job>>,
+    router: Box<dyn ReadRouter>,
     cluster: Arc<Cluster>,
     budget: HedgeBudget,
 }
 
-/// What a read carries beside what all calls carry.
+/// A read.
 #[derive(Debug)]
-pub(crate) struct ReadPlan {
+pub(crate) struct Read {
+    pub(super) query: Query,
+    plan: ReadPlan,
     reads: Arc<Reads>,
-    pub(super) wish: Wish,
-    /// Until when it waits for a standby to reach its position.
-    wait_until: Instant,
-    /// The node that has to answer it now.
-    pub(super) placed: Option<PlacedRead>,
-    losses: usize,
-    /// It could be placed nowhere before.
-    has_waited: bool,
-    /// Why the last node could not be used, if another attempt cannot help.
-    refusal: Option<ClientError>,
 }
 
 impl Reads {
-    pub(crate) fn new(router: &Arc<Router<Job>>, defaults: ReadDefaults, hedge_share: f64) -> Arc<Self> {
-        let (cluster, budget) = (router.cluster.clone(), HedgeBudget::new(hedge_share));
-        Arc::new(Self { defaults, router: Arc::downgrade(router), cluster, budget })
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        router: Box<dyn ReadRouter>,
+        defaults: ReadDefaults,
+        hedge_share: f64,
+    ) -> Arc<Self> {
+        Arc::new(Self { defaults, router, cluster, budget: HedgeBudget::new(hedge_share) })
     }
 
     /// Runs a read.
-    pub(crate) fn begin(self: &Arc<Self>, mut query: Box<Query>, ReadDefaults { wish, wait, hedge }: ReadDefaults) {
+    pub(crate) fn begin(self: &Arc<Self>, query: Query, ReadDefaults { wish, wait, hedge }: ReadDefaults) {
         let system = self.cluster.system();
         if let (Some(theirs), Some(ours)) = (wish.after.map(|token| token.system).filter(|id| *id != 0), system)
             && theirs != ours
@@ -86,174 +98,164 @@ impl Reads {
             let text = format!("after is a token of another cluster: its system is {theirs}, this cluster's {ours}");
             return query.call.fail(&ClientError::InvalidParam(text), None);
         }
-        let wait_until = Instant::now() + wait;
-        query.call.read = Some(Box::new(self.plan(wish, wait_until)));
-        if let Some(after) = hedge.filter(|_| !query.call.promise.is_streaming()) {
-            hedge::begin(self, &mut query, after, wait_until);
+        let plan = ReadPlan::new(wish, Instant::now() + wait);
+        let mut read = Box::new(Read { query, plan, reads: self.clone() });
+        if let Some(after) = hedge.filter(|_| !read.query.call.promise.is_streaming()) {
+            read.hedge(after);
         }
-        place(query);
-    }
-
-    fn plan(self: &Arc<Self>, wish: Wish, wait_until: Instant) -> ReadPlan {
-        ReadPlan { reads: self.clone(), wish, wait_until, placed: None, losses: 0, has_waited: false, refusal: None }
+        read.place();
     }
 }
 
-impl ReadPlan {
-    /// The position that the session must have, if it is not known to have it.
-    pub(super) fn unproven_position(&self, session: &Session) -> Option<Token> {
-        self.wish.after.filter(|token| !session.has_position(token.lsn))
+impl Read {
+    /// Sends it to the node that is the best one now, or lets it wait.
+    fn place(mut self: Box<Self>) {
+        let (call, plan, reads, now) = (&mut self.query.call, &mut self.plan, self.reads.clone(), Instant::now());
+        plan.placed = None;
+        if reads.router.is_giving_up() {
+            return self.query.call.fail(&ClientError::PoolClosed, None);
+        }
+        if let Some(given_up) = call.cancellation.reached_limit(now) {
+            return self.query.call.fail(&given_up.error(Outcome::NotApplied), None);
+        }
+        let placement = reads.cluster.place_read(plan.wish_at(now));
+        if let Placement::On(node) = placement {
+            plan.placed = Some(reads.cluster.placed(node));
+            call.promise.note_node(node);
+            call.route = Route::Read { from: ReadFrom::Node(node) };
+            return reads.router.accept(self);
+        }
+        // A second read does not wait: the first one is under way.
+        let is_second = call.promise.is_second();
+        if now >= call.deadline || plan.is_hopeless(&reads.cluster) || is_second {
+            if is_second && call.attempts == 0 {
+                reads.budget.give_back();
+            }
+            let error = plan.error(&reads.cluster, now.saturating_duration_since(call.submitted));
+            return self.query.call.fail(&error, None);
+        }
+        drop(tokio::spawn(self.wait(placement)));
     }
 
-    /// The error for a read that was not answered in time.
-    fn error(&mut self, waited: Duration) -> ClientError {
-        if let Some(refusal) = self.refusal.take() {
-            return refusal;
-        }
-        let (waited_ms, nodes) = (waited.as_millis() as u64, self.reads.cluster.why_unfit(&self.wish));
-        if self.wish.fallback {
-            ClientError::NoPrimary { wanted: "standby or primary to read from", waited_ms, nodes }
+    /// Waits until it can be placed, or its time is over.
+    async fn wait(mut self: Box<Self>, placement: Placement) {
+        let reads = self.reads.clone();
+        let held = reads.router.hold();
+        let deadline = self.query.call.deadline;
+        if let (Placement::AfterReplay(nodes), Some(token)) = (placement, self.plan.wish.after) {
+            let limit = self.plan.wait_until.min(deadline);
+            self.wait_for(limit, reads.cluster.replayed(token.lsn, &nodes)).await;
         } else {
-            ClientError::NoStandby { waited_ms, nodes }
-        }
-    }
-
-    /// Notes how an attempt at its node ended that has to be repeated.
-    pub(super) fn note_attempt(&mut self, cause: &Cause) {
-        let Some(placed) = self.placed.take() else { return };
-        match cause {
-            Cause::NotReplayed => self.wish.may_try = false,
-            // A conflict with recovery says nothing about the node.
-            Cause::Server(error) if !error.ends_session => self.wish.failed.push(placed.node()),
-            _ => {
-                placed.failed();
-                self.losses += 1;
-                self.wish.failed.push(placed.node());
+            if let Some(refusal) = self.find_refusal().await {
+                return self.query.call.fail(&refusal, None);
             }
+            // What has failed before may be well again.
+            self.plan.wish.failed.clear();
+            let changed = async {
+                sleep(SHORTEST_WAIT).await;
+                reads.cluster.changed().await;
+            };
+            self.wait_for(deadline.min(Instant::now() + LONGEST_WAIT), changed).await;
+        }
+        self.place();
+        drop(held);
+    }
+
+    /// Waits for `ready`, but no longer than until `limit`, or until the read is given up.
+    async fn wait_for(&self, limit: Instant, ready: impl Future<Output = ()>) {
+        let mut ready = pin!(ready);
+        tokio::select! {
+            () = ready.as_mut() => {}
+            () = sleep_until(limit.into()) => {}
+            _ = self.query.call.cancellation.wait_for_limit() => {}
         }
     }
 
-    /// Whether the read may be sent once more.
-    pub(super) fn may_try_again(&self) -> bool {
-        self.losses < LOSSES
-    }
-}
-
-/// Sends a read to the node that is the best one now, or lets it wait.
-pub(super) fn place(mut query: Box<Query>) {
-    let Some(plan) = query.call.read.as_mut() else { return };
-    let (reads, now) = (plan.reads.clone(), Instant::now());
-    plan.placed = None;
-    let Some(router) = reads.router.upgrade().filter(|router| !router.is_giving_up()) else {
-        return query.call.fail(&ClientError::PoolClosed, None);
-    };
-    if let Some(given_up) = query.call.cancellation.reached_limit(now) {
-        return query.call.fail(&given_up.error(Outcome::NotApplied), None);
-    }
-    plan.wish.may_wait = now < plan.wait_until;
-    let placement = reads.cluster.place_read(&plan.wish);
-    if let Placement::On(node) = placement {
-        plan.placed = Some(reads.cluster.placed(node));
-        query.call.promise.note_node(node);
-        query.call.route = Route::Read { from: ReadFrom::Node(node) };
-        return router.accept(Job::Query(query));
-    }
-    let is_hopeless = plan.refusal.is_some() && plan.wish.failed.len() >= reads.cluster.nodes.len();
-    // A second read does not wait: the first one is under way.
-    let is_second = query.call.promise.is_second();
-    if now >= query.call.deadline || is_hopeless || is_second {
-        if is_second && query.call.attempts == 0 {
-            reads.budget.give_back();
+    /// Why no node lets the client in, if that is so. The monitor does not say why it was refused; a search does.
+    async fn find_refusal(&mut self) -> Option<ClientError> {
+        let has_waited = std::mem::replace(&mut self.plan.has_waited, true);
+        if !has_waited || !self.reads.cluster.is_unknown() {
+            return None;
         }
-        let error = plan.error(now.saturating_duration_since(query.call.submitted));
-        return query.call.fail(&error, None);
+        self.reads.cluster.connect(Route::Read { from: ReadFrom::Any }).await.err()?.hopeless()
     }
-    drop(tokio::spawn(wait_and_place(query, placement, router, reads)));
-}
 
-/// Waits until a read can be placed, or its time is over.
-async fn wait_and_place(mut query: Box<Query>, placement: Placement, router: Arc<Router<Job>>, reads: Arc<Reads>) {
-    // A pool that closes waits for it.
-    let held = router.hold();
-    let deadline = query.call.deadline;
-    let Some(plan) = query.call.read.as_mut() else { return };
-    let cluster = &reads.cluster;
-    if let (Placement::AfterReplay(nodes), Some(token)) = (placement, plan.wish.after) {
-        let limit = plan.wait_until.min(deadline);
-        until(&query, limit, cluster.replayed(token.lsn, &nodes)).await;
-    } else {
-        if plan.has_waited && cluster.is_unknown() {
-            // The monitor may be refused, and does not say so. A search does.
-            let any = Route::Read { from: ReadFrom::Any };
-            plan.refusal = cluster.connect(any).await.err().and_then(|failure| failure.hopeless());
-            if let Some(refusal) = plan.refusal.take() {
-                return query.call.fail(&refusal, None);
-            }
-        }
-        plan.has_waited = true;
-        // What has failed before may be well again.
-        plan.wish.failed.clear();
-        let limit = deadline.min(Instant::now() + LONGEST_WAIT);
-        let changed = async {
-            sleep(SHORTEST_WAIT).await;
-            cluster.changed().await;
+    /// It got no connection to its node. It goes to another one, unless nothing can help.
+    pub(super) fn fail(mut self: Box<Self>, error: ClientError) {
+        let is_over = Instant::now() >= self.query.call.deadline;
+        let is_final = match error {
+            ClientError::AcquireTimeout { .. } => is_over,
+            _ => !error.is_of_the_way(),
         };
-        until(&query, limit, changed).await;
-    }
-    place(query);
-    drop(held);
-}
-
-/// Waits for `ready`, but no longer than until `limit`, or until the read is given up.
-async fn until(query: &Query, limit: Instant, ready: impl Future<Output = ()>) {
-    let mut ready = pin!(ready);
-    tokio::select! {
-        () = ready.as_mut() => {}
-        () = sleep_until(limit.into()) => {}
-        _ = query.call.cancellation.wait_for_limit() => {}
-    }
-}
-
-/// The read got no connection to its node. It goes to another one, unless nothing can help.
-pub(super) fn after_failure(mut query: Box<Query>, error: ClientError) {
-    let is_final = matches!(
-        error,
-        ClientError::PoolClosed | ClientError::Timeout { .. } | ClientError::Aborted { .. } | ClientError::Internal(_)
-    );
-    let is_over = Instant::now() >= query.call.deadline;
-    let is_busy = is_over && matches!(error, ClientError::AcquireTimeout { .. });
-    let Some(plan) = query.call.read.as_mut().filter(|_| !is_final && !is_busy) else {
-        return query.call.fail(&error, None);
-    };
-    let placed = plan.placed.take();
-    if let Some(placed) = placed {
-        placed.failed();
-        plan.wish.failed.push(placed.node());
-    }
-    plan.refusal = (!matches!(error, ClientError::NoPrimary { .. })).then_some(error);
-    place(query);
-}
-
-/// A read has run and was not answered. It runs again, on another node where there is one.
-pub(super) async fn run_again(mut query: Box<Query>, session: &Session, cause: &Cause) -> After<Box<Query>> {
-    if let Some(plan) = query.call.read.as_mut() {
-        plan.note_attempt(cause);
-    }
-    if matches!(cause, Cause::NotReplayed) {
-        query.call.promise.start_again();
-    } else {
-        query.call.prepare_retry(session).await;
-    }
-    After::Settled(Box::new(move || place(query)))
-}
-
-/// Whether a session's server has a position. Remembers what it learns.
-pub(super) fn proves(session: &Session, token: Token, place: LogPlace) -> bool {
-    match place {
-        LogPlace::Replayed(lsn) => {
-            session.note_position(lsn);
-            lsn >= token.lsn
+        if is_final {
+            return self.query.call.fail(&error, None);
         }
-        LogPlace::Writes(timeline) => timeline >= token.timeline,
+        self.plan.note_no_connection(error);
+        self.place();
+    }
+
+    /// Runs it once.
+    pub(super) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
+        let node = session.conn.endpoint.index;
+        let unproven = self.plan.wish.after.filter(|token| !session.has_position(token.lsn));
+        let ahead = unproven.map_or(Ahead::Nothing, Ahead::Place);
+        let began = clock();
+        match self.query.attempt(session, ahead).await {
+            Attempt::Finished(finished) => {
+                self.plan.note_answer(finished.busy_us);
+                After::Settled(Box::new(move || self.query.call.promise.resolve(finished, node)))
+            }
+            Attempt::Failed(error) => {
+                // An error of the statement is an answer, too.
+                if error.is_of_the_way() {
+                    self.plan.note_loss();
+                } else {
+                    self.plan.note_answer(0);
+                }
+                self.query.call.failed(error, Some(node))
+            }
+            Attempt::GivenUp(error, node) => {
+                self.plan.note_patience(clock() - began);
+                self.query.call.failed(error, node)
+            }
+            Attempt::Again { cause, outcome, .. } => {
+                if !self.plan.note_failure(&cause) {
+                    return self.query.call.failed(run_error(cause, session, outcome), Some(node));
+                }
+                if matches!(cause, Cause::NotReplayed) {
+                    self.query.call.promise.start_again();
+                } else {
+                    self.query.call.prepare_retry(session).await;
+                }
+                After::Settled(Box::new(move || self.place()))
+            }
+        }
+    }
+
+    /// Lets it be sent to a second node if it has not answered after a while.
+    fn hedge(&mut self, after: Duration) {
+        let (reads, call) = (self.reads.clone(), &mut self.query.call);
+        reads.budget.note_read();
+        let racer = Racer::first();
+        let rival = call.promise.enter_race(racer.clone());
+        call.cancellation.racer = Some(racer.clone());
+        let (context, cancellation, deadline) = (call.context.clone(), call.cancellation.clone(), call.deadline);
+        let (statement, mut plan) =
+            (self.query.statement.clone(), ReadPlan::new(self.plan.wish.clone(), self.plan.wait_until));
+        drop(tokio::spawn(async move {
+            tokio::select! {
+                () = sleep(after) => {}
+                () = racer.over() => return,
+            }
+            if !racer.is_open() || !reads.budget.take() {
+                return;
+            }
+            plan.avoid(racer.first_node());
+            let second = racer.second();
+            let cancellation = Cancellation { racer: Some(second.clone()), ..cancellation };
+            let mut call = Call::new(rival.promise(second), context, cancellation);
+            call.deadline = deadline;
+            Box::new(Self { query: Query { call, statement }, plan, reads }).place();
+        }));
     }
 }
