@@ -1,10 +1,11 @@
 'use strict';
 
-// `npm run demo`: a pool under load follows the primary of a real cluster through a switchover and a crash, and at the end
-// the rows of the database are compared with what the pool has reported. Exit code 1 if they differ, or cannot be compared.
+// `npm run demo`: a pool under load follows the primary of a real cluster through a switchover and a crash, and reads from its
+// standbys meanwhile. At the end the rows of the database are compared with what the pool has reported. Exit code 1 if they differ,
+// or cannot be compared, if a read has failed, or has not seen what it had to see.
 //
 // demo/: load.js (writers and readers), scenario.js (what happens to the cluster), figures.js (rates, latencies, pauses),
-// check.js (the verdict), view.js and screen.js (the display).
+// check.js (the verdict on the writes), reads.js (on the reads), view.js and screen.js (the display).
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../client.js');
@@ -52,6 +53,9 @@ async function run(cluster, onInterrupt) {
     screen.event(happening);
   };
   tellWhatThePoolSees(pool, cluster, happened);
+  pool.on('primary', ({ to }) => {
+    load.lookups.primary = to ?? '';
+  });
 
   load.start();
   const timers = [
@@ -113,7 +117,7 @@ async function conclude(cluster, load) {
   }
   const byNode = /** @type {any} */ (await primary.sql(BY_NODE));
   console.log(summary({ verdict, load, byNode, where: primary.name }).join('\n'));
-  return load.staleReads > 0 ? 1 : code;
+  return load.lookups.ok ? code : 1;
 }
 
 /** Ctrl-C restores the terminal and stops the cluster; a second one does not wait for that. */

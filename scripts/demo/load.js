@@ -1,11 +1,13 @@
 'use strict';
 
-// The load of an application: writers that insert, now and then in a transaction, and readers that look up what was written.
-// No failed statement is repeated here, so only the pool can make one survive a failover.
+// The load of an application: writers that insert, now and then in a transaction, and readers that look up what was written, by
+// pool.read(). Some writers run in a session and read back each write. No failed statement is repeated here, so only the pool can
+// make one survive a failover.
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Ledger } = require('./check.js');
 const { Episodes, Meter } = require('./figures.js');
+const { ReadLedger } = require('./reads.js');
 
 /** @typedef {import('../../client.js').Pool} Pool */
 
@@ -24,11 +26,18 @@ const SELECT = 'SELECT node FROM demo_write WHERE writer = $1 AND seq = $2';
 const COUNTED = 'SELECT writer, seq, part, count(*)::int AS copies FROM demo_write GROUP BY writer, seq, part';
 const BY_NODE = 'SELECT node, count(*)::int AS rows FROM demo_write GROUP BY node ORDER BY node';
 
+/** So many of the writers have a session, and are readers, too. */
+const SESSIONS = 2;
 const WRITERS = 8;
+/** The readers that are no writers: half of them read plainly, and the others with a token. */
 const READERS = 4;
+/** One INSERT of this many brings a token. */
+const TOKEN_EVERY = 2;
 /** One write of this many is a transaction of PARTS rows. */
 const TRANSACTION_EVERY = 20;
 const PARTS = 3;
+/** A reader with a token looks up one of so many writes, the last ones. */
+const RECENT = 10;
 /** The pause of a reader between two statements: most of the load is to be writes. */
 const READER_REST_MS = 2;
 /** The pause of a writer after a failure. */
@@ -36,18 +45,18 @@ const FAILURE_REST_MS = 20;
 
 class Load {
   ledger = new Ledger();
+  lookups = new ReadLedger();
   writes = new Meter();
   reads = new Meter();
   episodes = new Episodes();
-  failedReads = 0;
-  /** Reads that did not find an acknowledged row. */
-  staleReads = 0;
   /** Why statements failed, and how often. @type {Map<string, number>} */
   reasons = new Map();
   #pool;
   #stopped = false;
-  /** Acknowledged writes for the readers to look up. @type {import('./check.js').Write[]} */
-  #known = [];
+  /** The last acknowledged write. @type {import('./check.js').Write | undefined} */
+  #newest;
+  /** Acknowledged writes with their tokens. @type {{ write: import('./check.js').Write, token: string }[]} */
+  #withTokens = [];
   /** @type {Promise<unknown>} */
   #done = Promise.resolve();
 
@@ -58,8 +67,12 @@ class Load {
 
   start() {
     const loops = [];
-    for (let number = 1; number <= WRITERS; number++) loops.push(this.#write(number));
-    for (let number = 1; number <= READERS; number++) loops.push(this.#read());
+    for (let number = 1; number <= WRITERS; number++) {
+      loops.push(number <= SESSIONS ? this.#writeAndReadBack(number) : this.#write(number));
+    }
+    for (let number = 1; number <= READERS; number++) {
+      loops.push(number % 2 === 0 ? this.#readPlainly() : this.#readWithTokens());
+    }
     this.#done = Promise.all(loops);
   }
 
@@ -76,29 +89,53 @@ class Load {
 
   /** @param {number} writer */
   async #write(writer) {
+    for (let seq = 1; !this.#stopped; seq++) await this.#writeOnce(writer, seq);
+  }
+
+  /** @param {number} writer */
+  async #writeAndReadBack(writer) {
     for (let seq = 1; !this.#stopped; seq++) {
-      const inTransaction = seq % TRANSACTION_EVERY === writer;
-      const write = this.ledger.enter(writer, seq, inTransaction ? PARTS : 1);
-      const started = performance.now();
-      try {
-        const node = inTransaction ? await this.#transaction(write) : await this.#insert(write);
-        this.ledger.acknowledge(write);
-        this.episodes.acknowledged(node);
-        this.writes.add(performance.now() - started);
-        this.#known.push(write);
-      } catch (error) {
-        this.ledger.fail(write, error);
-        this.episodes.failed();
-        this.#note('write', error);
-        await sleep(FAILURE_REST_MS);
-      }
+      await this.#pool.session(async () => {
+        const write = await this.#writeOnce(writer, seq);
+        if (write !== undefined) await this.#lookUp('session', write);
+      });
+    }
+  }
+
+  /**
+   * @param {number} writer
+   * @param {number} seq
+   * @returns the write, if it was acknowledged
+   */
+  async #writeOnce(writer, seq) {
+    const inTransaction = seq % TRANSACTION_EVERY === writer;
+    const write = this.ledger.enter(writer, seq, inTransaction ? PARTS : 1);
+    const started = performance.now();
+    try {
+      const node = inTransaction ? await this.#transaction(write) : await this.#insert(write);
+      this.ledger.acknowledge(write);
+      this.episodes.acknowledged(node);
+      this.writes.add(performance.now() - started);
+      this.#newest = write;
+      return write;
+    } catch (error) {
+      this.ledger.fail(write, error);
+      this.episodes.failed();
+      this.#note('write', error);
+      await sleep(FAILURE_REST_MS);
     }
   }
 
   /** @param {import('./check.js').Write} write */
-  async #insert({ writer, seq }) {
-    const [{ node }] = await this.#pool.query(INSERT, [writer, seq, 0]);
-    return /** @type {string} */ (node);
+  async #insert(write) {
+    const { writer, seq } = write;
+    if (seq % TOKEN_EVERY !== 0) {
+      const [row] = await this.#pool.query(INSERT, [writer, seq, 0]);
+      return /** @type {string} */ (row.node);
+    }
+    const rows = await this.#pool.query(INSERT, [writer, seq, 0], { token: true });
+    this.#withTokens.push({ write, token: rows.token });
+    return /** @type {string} */ (rows[0].node);
   }
 
   /** @param {import('./check.js').Write} write */
@@ -110,24 +147,38 @@ class Load {
     });
   }
 
-  async #read() {
+  async #readPlainly() {
     while (!this.#stopped) {
       await sleep(READER_REST_MS);
-      const write = this.#known[Math.floor(Math.random() * this.#known.length)];
-      if (write === undefined) continue;
-      const started = performance.now();
-      try {
-        const rows = await this.#pool.query(SELECT, [write.writer, write.seq], { readOnly: true });
-        this.reads.add(performance.now() - started);
-        if (rows.length !== write.parts) {
-          this.staleReads += 1;
-          this.#note('read', `${rows.length} rows instead of ${write.parts}`);
-        }
-      } catch (error) {
-        this.failedReads += 1;
-        this.#note('read', error);
-        await sleep(FAILURE_REST_MS);
-      }
+      if (this.#newest !== undefined) await this.#lookUp('plain', this.#newest);
+    }
+  }
+
+  /** As another process would that has got the token of a write. */
+  async #readWithTokens() {
+    while (!this.#stopped) {
+      await sleep(READER_REST_MS);
+      // One of the last: those are the ones that a standby may not have yet.
+      const { write, token } = this.#withTokens.at(-1 - Math.floor(Math.random() * RECENT)) ?? {};
+      if (write !== undefined) await this.#lookUp('token', write, { after: token });
+    }
+  }
+
+  /**
+   * @param {import('./reads.js').Kind} kind
+   * @param {import('./check.js').Write} write acknowledged
+   * @param {{ after?: string }} [options]
+   */
+  async #lookUp(kind, { writer, seq, parts }, options) {
+    const started = performance.now();
+    try {
+      const rows = await this.#pool.read(SELECT, [writer, seq], options);
+      this.reads.add(performance.now() - started);
+      if (!this.lookups.answer(kind, rows, parts)) this.#note('read', `${rows.length} rows instead of ${parts}`);
+    } catch (error) {
+      this.lookups.fail();
+      this.#note('read', error);
+      await sleep(FAILURE_REST_MS);
     }
   }
 
@@ -140,4 +191,4 @@ class Load {
   }
 }
 
-module.exports = { BY_NODE, COUNTED, Load, PARTS, READERS, SCHEMA, WRITERS };
+module.exports = { BY_NODE, COUNTED, Load, PARTS, READERS, SCHEMA, SESSIONS, WRITERS };

@@ -3,7 +3,8 @@
 // The texts of a run: the live table, the plain line, the summary. screen.js writes them to the terminal.
 
 const { bytes } = require('../../lib/cli/format.js');
-const { PARTS, READERS, WRITERS } = require('./load.js');
+const { PARTS, READERS, SESSIONS, WRITERS } = require('./load.js');
+const { KINDS } = require('./reads.js');
 const { INDECISION_MS, TOTAL_MS } = require('./scenario.js');
 
 /** @typedef {import('../../client.js').Pool} Pool */
@@ -67,7 +68,7 @@ function nodesOf({ cluster, pool }) {
 }
 
 /** @param {import('./load.js').Load} load */
-const failuresOf = ({ ledger: { failed }, failedReads }) => failed.notApplied + failed.unknown + failedReads;
+const failuresOf = ({ ledger: { failed }, lookups }) => failed.notApplied + failed.unknown + lookups.failed;
 
 /**
  * The live table.
@@ -77,33 +78,30 @@ const failuresOf = ({ ledger: { failed }, failedReads }) => failed.notApplied + 
  */
 function picture(scene, { columns, rows, paint }) {
   const { cluster, pool, load, elapsedMs, now, happenings } = scene;
-  const { ledger, episodes } = load;
+  const { ledger, lookups, episodes } = load;
   const kind = cluster.synchronous ? 'synchronous' : 'asynchronous';
   const title = `hyperiondb-client · ${counted(cluster.nodes.length, 'node')}, PostgreSQL ${cluster.version}, ${kind}`;
   const clock = `${seconds(elapsedMs)} of about ${Math.round(TOTAL_MS / 1000)} s`;
   const lines = [
     paint.bold(title) + clock.padStart(columns - title.length - 1),
     '',
-    paint.dim(nodeLine('node', '', 'role', 'state', 'lag', 'latency')),
+    paint.dim(nodeLine('node', '', 'role', 'state', 'reads', 'lag', 'latency')),
     ...nodesOf(scene).map(({ name, address, role, state, lagBytes, latencyMs, ...node }) => {
       const down = state === 'down';
-      const why = down && node.lastError ? paint.dim(node.lastError) : '';
+      const lag = role === 'standby' ? bytes(lagBytes) : '-';
       const line = nodeLine(
-        name,
-        address,
-        down ? `(${role})` : role,
-        state,
-        down || role !== 'standby' ? '-' : bytes(lagBytes),
-        down ? '-' : ms(latencyMs),
+        ...[name, address, down ? `(${role})` : role, state, count(lookups.byNode.get(address) ?? 0)],
+        ...(down ? [] : [lag, ms(latencyMs)]),
       );
-      return `${paint.forState(state, role)(line)} ${why}`;
+      return `${paint.forState(state, role)(line)}  ${down ? paint.dim(node.lastError ?? '') : ''}`;
     }),
     '',
     meterLine(`writes (${WRITERS} writers)`, load.writes, columns),
-    meterLine(`reads (${READERS} readers)`, load.reads, columns),
+    meterLine(`reads (${READERS + SESSIONS} readers)`, load.reads, columns),
     '',
+    ` reads ${readsLine(lookups)}`,
     ` acknowledged ${count(ledger.acknowledged)} rows   errors ${count(failuresOf(load))}` +
-      ` (${ledger.failed.notApplied} not applied, ${ledger.failed.unknown} unknown, ${load.failedReads} reads)`,
+      ` (${ledger.failed.notApplied} not applied, ${ledger.failed.unknown} unknown, ${lookups.failed} reads)`,
     ` connections ${poolLine(pool)}`,
     '',
     ` ${paint.bold('now')}  ${now}${silence(episodes, paint)}`,
@@ -114,9 +112,16 @@ function picture(scene, { columns, rows, paint }) {
   return lines;
 }
 
-/** @param {string[]} cells */
-function nodeLine(...[name, address, role, state, lag, latency]) {
-  return ` ${name.padEnd(4)} ${address.padEnd(18)} ${role.padEnd(9)} ${state.padEnd(6)} ${lag.padStart(9)} ${latency.padStart(10)}`;
+/** @param {string[]} cells without lag and latency for a node that is down */
+function nodeLine(...[name, address, role, state, reads, ...measured]) {
+  const known = ` ${name.padEnd(4)} ${address.padEnd(18)} ${role.padEnd(9)} ${state.padEnd(6)} ${reads.padStart(8)}`;
+  return known + measured.map((cell) => cell.padStart(10)).join('');
+}
+
+/** Who has answered the reads, and how well. @param {import('./reads.js').ReadLedger} lookups */
+function readsLine({ answered, byStandbys, byPrimary, stale, failed }) {
+  const by = `${count(byStandbys)} by standbys, ${count(byPrimary)} by the primary`;
+  return `${count(answered)}: ${by}   stale ${stale}   failed ${failed}`;
 }
 
 /**
@@ -153,7 +158,7 @@ function plainLine(scene) {
   return (
     `${seconds(elapsedMs)} s  writes ${count(writes.perSecond)}/s p50 ${ms(writes.p50)} p99 ${ms(writes.p99)}, ` +
     `reads ${count(reads.perSecond)}/s p50 ${ms(reads.p50)} p99 ${ms(reads.p99)}, errors ${failuresOf(load)}, ` +
-    `acknowledged ${count(load.ledger.acknowledged)}; ${nodes.join(', ')}`
+    `acknowledged ${count(load.ledger.acknowledged)}; ${nodes.join(', ')}; reads ${readsLine(load.lookups)}`
   );
 }
 
@@ -168,7 +173,7 @@ const plainEvent = ({ atMs, text }) => `${seconds(atMs)} s  * ${text}`;
  * @param {string} result.where the node that was asked
  */
 function summary({ verdict, load, byNode, where }) {
-  const { episodes, reasons, reads, staleReads, failedReads } = load;
+  const { episodes, lookups, reasons } = load;
   const { acknowledged, present, lost, duplicated, failed, unknownPresent, torn, denied, strangers } = verdict;
   const spread = byNode.map(({ node, rows }) => `${count(rows)} by ${node || 'a node without a name'}`).join(', ');
   /** @param {string} name @param {string | number} value @param {string} [note] */
@@ -188,9 +193,21 @@ function summary({ verdict, load, byNode, where }) {
   if (torn > 0) lines.push(line('torn', torn, 'transactions of which only a part is there'));
   if (denied > 0) lines.push(line('denied', denied, 'rows that are there although the pool said "not applied"'));
   if (strangers > 0) lines.push(line('strangers', strangers, 'rows that nobody wrote'));
-  const stale =
-    staleReads === 0 ? 'all saw what was acknowledged before' : `${staleReads} DID NOT SEE what was acknowledged`;
-  lines.push(line('reads', count(reads.total), `failed ${failedReads}; ${stale}`), '');
+  const { answered, byKind, byPrimary, byStandbys, older, stale, failed: failedReads } = lookups;
+  const kinds = Object.entries(KINDS).map(
+    ([kind, { title }]) => `${count(byKind[/** @type {keyof KINDS} */ (kind)])} ${title}`,
+  );
+  lines.push(
+    line(
+      'reads',
+      count(answered),
+      `${count(byStandbys)} by standbys, ${count(byPrimary)} by the primary; failed ${failedReads}`,
+    ),
+    line('', '', kinds.join(', ')),
+    line('stale', stale, 'did not see the write of their token or session'),
+    line('older', count(older), 'plain reads that did not see the newest write yet, as they may'),
+    '',
+  );
   /** @param {string[]} cells */
   const row = (...[event, pause, failures, first]) =>
     `   ${event.padEnd(24)} ${pause.padStart(13)} ${failures.padStart(8)}   ${first}`;
@@ -207,6 +224,9 @@ function summary({ verdict, load, byNode, where }) {
   lines.push(
     '',
     verdict.ok ? ' Nothing lost, nothing duplicated.' : ' FAILED: what the pool said is not what the database has.',
+    lookups.ok
+      ? ' No read failed, and none was stale.'
+      : ' FAILED: reads failed or were stale, or no standby has answered.',
   );
   return lines;
 }

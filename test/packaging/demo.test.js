@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const { Ledger, compare, judge, wasNotApplied } = require('../../scripts/demo/check.js');
+const { ReadLedger } = require('../../scripts/demo/reads.js');
 
 /** Two single rows and a transaction of three, all acknowledged. */
 function honestRun() {
@@ -125,4 +126,67 @@ test('demo: an error without an outcome counts as unknown', () => {
     [undefined, false],
   ];
   for (const [error, expected] of table) assert.equal(wasNotApplied(error), expected, String(error?.code));
+});
+
+const PRIMARY = 'db1:5432';
+const STANDBY = 'db2:5432';
+const saw = (length, node = STANDBY) => ({ node, length });
+
+/** A read of each kind, each answered by a standby, and one by the primary. */
+function honestReads() {
+  const lookups = new ReadLedger();
+  lookups.primary = PRIMARY;
+  for (const kind of ['plain', 'token', 'session']) lookups.answer(kind, saw(1), 1);
+  lookups.answer('session', saw(3, PRIMARY), 3);
+  return lookups;
+}
+
+/** What happens besides, whether the reads pass, and the figures that must change. */
+const READS = [
+  ['all see what they must', () => {}, true, { answered: 4, byStandbys: 3, byPrimary: 1, stale: 0, older: 0 }],
+  ['a plain read does not see the newest write yet', (it) => it.answer('plain', saw(0), 1), true, { older: 1 }],
+  ['a plain read sees a part of a transaction', (it) => it.answer('plain', saw(2), 3), false, { stale: 1 }],
+  ['a plain read sees more rows than there are', (it) => it.answer('plain', saw(2), 1), false, { stale: 1 }],
+  ['a read does not see the write of its token', (it) => it.answer('token', saw(0), 1), false, { stale: 1 }],
+  ['a read sees a part of the transaction of its token', (it) => it.answer('token', saw(2), 3), false, { stale: 1 }],
+  ['a session does not see its write', (it) => it.answer('session', saw(0), 1), false, { stale: 1 }],
+  [
+    'the primary does not have the write of a token',
+    (it) => it.answer('token', saw(0, PRIMARY), 1),
+    false,
+    { stale: 1 },
+  ],
+  ['a read fails', (it) => it.fail(), false, { failed: 1 }],
+];
+
+for (const [title, happens, ok, expected] of READS) {
+  test(`demo: reads: ${title}: they ${ok ? 'pass' : 'do not pass'}`, () => {
+    const lookups = honestReads();
+    happens(lookups);
+    assert.equal(lookups.ok, ok);
+    for (const [name, value] of Object.entries(expected)) assert.equal(lookups[name], value, name);
+  });
+}
+
+test('demo: reads: a run without a kind of reads, or without an answer of a standby, does not pass', () => {
+  const kinds = ['plain', 'token', 'session'];
+  for (const missing of kinds) {
+    const lookups = new ReadLedger();
+    for (const kind of kinds) if (kind !== missing) lookups.answer(kind, saw(1), 1);
+    assert.equal(lookups.ok, false, `no ${missing} read`);
+  }
+  const alone = new ReadLedger();
+  alone.primary = PRIMARY;
+  for (const kind of kinds) alone.answer(kind, saw(1, PRIMARY), 1);
+  assert.deepEqual([alone.ok, alone.byPrimary, alone.byStandbys], [false, 3, 0]);
+});
+
+test('demo: reads are counted for the node that has answered them', () => {
+  assert.deepEqual(
+    honestReads().byNode,
+    new Map([
+      [STANDBY, 3],
+      [PRIMARY, 1],
+    ]),
+  );
 });

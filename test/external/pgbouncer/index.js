@@ -39,6 +39,7 @@ const { canInstall, findProgram, installPackages } = require('../../support/prog
  * @property {'transaction' | 'session' | 'statement'} [mode]
  * @property {number} [poolSize] connections to the server for a user and database at most
  * @property {Record<string, string | number>} [settings] more lines of its [pgbouncer] section
+ * @property {(cluster: Cluster) => import('../../support/cluster').Node} [node] what is behind it; default: the primary
  */
 
 /** PgBouncer's own database, whose SHOW commands report its state. */
@@ -74,7 +75,7 @@ class PgBouncer {
   #program;
 
   /**
-   * @param {Cluster} cluster its primary is what is behind the pooler
+   * @param {Cluster} cluster
    * @param {PgBouncerOptions} options
    */
   async start(cluster, options) {
@@ -98,9 +99,9 @@ class PgBouncer {
   }
 
   /** @param {PgBouncerOptions} options */
-  #configure({ mode = 'transaction', poolSize = 2, settings = {} }) {
+  #configure({ mode = 'transaction', poolSize = 2, settings = {}, node: behind = (cluster) => cluster.primary() }) {
     const { user, password, app } = /** @type {Cluster} */ (this.#cluster);
-    const node = /** @type {Cluster} */ (this.#cluster).primary();
+    const node = behind(/** @type {Cluster} */ (this.#cluster));
     const users = [{ user, password }, ...(app === null ? [] : [app])];
     const file = (/** @type {string} */ name) => path.join(this.#dir, name);
     const all = {
@@ -219,7 +220,7 @@ class PgBouncer {
 }
 
 /**
- * A PgBouncer in front of `db`'s primary for all tests of the file that calls it.
+ * A PgBouncer in front of a node of `db` for all tests of the file that calls it.
  *
  * @param {{ readonly cluster: Cluster, started: Promise<void> }} db
  * @param {PgBouncerOptions} [options]

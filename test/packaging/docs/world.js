@@ -13,6 +13,7 @@ const { pipeline } = require('node:stream/promises');
 const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../../client.js');
 const { parseOptions } = require('../../../lib/options/options.js');
+const { App } = require('./app.js');
 
 /** The columns that the blocks need of each table. */
 const TABLES = `
@@ -87,11 +88,22 @@ class World {
     return Object.fromEntries(Object.entries(given).map(([name, value]) => [name, this.#localized(value)]));
   }
 
+  /** Names the hosts of the cluster instead of `db1`. @param {any} options */
+  #ofTheCluster(options) {
+    const { weights } = options.reads ?? {};
+    if (weights === undefined) return options;
+    const named = Object.entries(weights).map(([name, weight]) => [
+      this.db.cluster.hosts[Number(name.slice(2)) - 1],
+      weight,
+    ]);
+    return { ...options, reads: { ...options.reads, weights: Object.fromEntries(named) } };
+  }
+
   /** @param {any} [given] */
   createPool(given) {
     parseOptions(this.#localized(given), { HOME: this.folder, PGSERVICEFILE: path.join(this.folder, 'services') });
     const rest = Object.entries(typeof given === 'object' ? given : {}).filter(([name]) => !WHERE.includes(name));
-    const pool = client.createPool(this.db.options(Object.fromEntries(rest)));
+    const pool = client.createPool(this.db.options(this.#ofTheCluster(Object.fromEntries(rest))));
     this.#pools.push(pool);
     return pool;
   }
@@ -103,6 +115,7 @@ class World {
     return {
       ...module,
       assert,
+      app: new App(),
       pool: this.createPool({}),
       hosts: ['db1', 'db2', 'db3'],
       require: (/** @type {string} */ name) => (name === 'hyperiondb-client' ? module : require(name)),
