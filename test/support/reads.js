@@ -11,11 +11,11 @@ const TOLERANCE = 0.05;
  * Runs reads side by side, and counts which node answered how many.
  * @param {any} pool
  * @param {number} count
- * @param {{ clients?: number, sql?: string, options?: object, until?: () => boolean }} [settings] `until`: when to stop before
- *   `count` is reached
+ * @param {{ clients?: number, sql?: string, options?: object, until?: () => boolean, onAnswer?: () => void }} [settings]
+ *   `until`: when to stop before `count` is reached
  * @returns {Promise<{ total: number, of: (address: string) => number, failures: any[] }>}
  */
-async function readMany(pool, count, { clients = 16, sql = 'SELECT 1 AS v', options, until: isOver } = {}) {
+async function readMany(pool, count, { clients = 16, sql = 'SELECT 1 AS v', options, until: isOver, onAnswer } = {}) {
   /** @type {Map<string, number>} */
   const counts = new Map();
   /** @type {unknown[]} */
@@ -29,6 +29,7 @@ async function readMany(pool, count, { clients = 16, sql = 'SELECT 1 AS v', opti
         const { node } = await pool.read(sql, [], options);
         counts.set(node, (counts.get(node) ?? 0) + 1);
         total++;
+        onAnswer?.();
       } catch (error) {
         failures.push(error);
       }
