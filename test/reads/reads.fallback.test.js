@@ -99,6 +99,31 @@ describe('no standby', () => {
     assert.deepEqual([aborted.name, aborted.outcome], ['AbortError', 'not-applied']);
   });
 
+  test("fallback 'none' under load: while the only standby crashes and comes back, the primary gets no session and no read", async (t) => {
+    const own = await ownCluster(t, { nodes: 2, synchronous: false });
+    own.needs('crash', 'start');
+    const [primary, standby] = own.cluster.nodes;
+    const applicationName = named('strict');
+    const pool = own.pool(t, {
+      applicationName,
+      monitor: MONITOR,
+      acquireTimeoutMs: NEVER_MS,
+      reads: { fallback: 'none', slowStartMs: 0 },
+    });
+    await untilFit(pool, [standby]);
+    for (const _ of range(3)) {
+      let over = false;
+      const reads = readMany(pool, Infinity, { sql: 'SELECT pg_sleep(0.001)', until: () => over });
+      await standby.crash();
+      await standby.start();
+      await untilFit(pool, [standby]);
+      over = true;
+      const { failures, of } = await reads;
+      assert.deepEqual([failures, of(primary.address)], [[], 0]);
+      assert.deepEqual(await sessionsOn(primary, applicationName), []);
+    }
+  });
+
   test("a read of fallback 'none' that waits is answered by the standby that comes back", async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('stop', 'start');
