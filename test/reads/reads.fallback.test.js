@@ -162,6 +162,23 @@ describe('no primary', () => {
     assert.deepEqual(first.failures, [], 'a pool that never saw the primary reads, too');
   });
 
+  test('the only node restarts under reads: they wait for it, and none fails', async (t) => {
+    const own = await ownCluster(t, { nodes: 1 });
+    own.needs('crash', 'start');
+    const [node] = own.cluster.nodes;
+    const pool = own.pool(t, { monitor: MONITOR, acquireTimeoutMs: NEVER_MS });
+    for (const _ of range(3)) {
+      let over = false;
+      const reads = readMany(pool, Infinity, { sql: 'SELECT pg_sleep(0.001)', until: () => over });
+      await until('reads are answered', async () => (await readMany(pool, 20)).total === 20);
+      await node.crash();
+      await node.start();
+      await until('reads are answered again', async () => (await readMany(pool, 20)).total === 20);
+      over = true;
+      assert.deepEqual((await reads).failures, []);
+    }
+  });
+
   test('neither standby nor primary: an error after acquireTimeoutMs with all reasons; with a node reads go on', async (t) => {
     const own = await ownCluster(t, { nodes: 2, synchronous: false });
     own.needs('crash', 'start');
