@@ -32,7 +32,7 @@ async function insertLsn() {
   return lsnOf(lsn);
 }
 
-/** A pool that knows all nodes. @param {import('node:test').TestContext} t @param {object} [options] */
+/** A pool that knows all nodes. @param {import('node:test').TestContext} t @param {Record<string, unknown>} [options] */
 async function informed(t, options) {
   const pool = db.pool(t, options);
   await pool.read('SELECT 1');

@@ -198,7 +198,7 @@ async function questionsFor(t, count) {
     const asked = await Promise.all(
       standbys.map(async (standby, index) => {
         const statements = await statementsOn(standby, `${applicationName} monitor`, since[index]);
-        return statements.filter((text) => text.includes('pg_last_wal_replay_lsn')).length;
+        return statements.filter((/** @type {string} */ text) => text.includes('pg_last_wal_replay_lsn')).length;
       }),
     );
     const [{ connections }] = await standbys[0].sql(

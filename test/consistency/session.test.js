@@ -325,7 +325,7 @@ test('session(): after a write by batch() the primary is asked once for all read
     await pool.query('SELECT 10', [], { readOnly: true });
     assert.equal(await count(), 1);
   });
-  const asked = (await statementsOn(primary, applicationName, since)).filter((text) =>
+  const asked = (await statementsOn(primary, applicationName, since)).filter((/** @type {string} */ text) =>
     text.includes('pg_current_wal_insert_lsn'),
   );
   assert.equal(asked.length, 1);
