@@ -91,7 +91,7 @@ test('query() with `token: true`: a statement without rows, a fragment, arrays a
 
 test('a statement with `token: true` takes one flight, as it does without', async (t) => {
   const relay = await relayTo(t, db.cluster.primary());
-  const pool = db.pool(t, { hosts: [relay.host], poolSize: 1 });
+  const pool = db.pool(t, { hosts: [relay.host], poolSize: 1, monitor: { intervalMs: 60_000 } });
   const table = await tableFor(db, t);
   const insert = (/** @type {number} */ id, /** @type {object} */ options) =>
     pool.query(`INSERT INTO ${table} VALUES ($1)`, [id], options);
@@ -103,7 +103,8 @@ test('a statement with `token: true` takes one flight, as it does without', asyn
   ])) {
     relay.sent();
     await insert(id, options);
-    const sent = relay.sent();
+    // The monitor may send its second question in a piece of its own.
+    const sent = relay.sent().filter((piece) => !piece.includes('pg_control_system'));
     assert.equal(sent.length, 1, JSON.stringify(sent));
     assert.equal(sent[0].includes('pg_current_wal_insert_lsn'), options.token === true);
   }
