@@ -9,7 +9,7 @@ const { nearest } = require('../../lib/options/did-you-mean.js');
 const ROOT = path.join(__dirname, '..', '..');
 
 /** Every room with test files, in the order in which they are run. */
-const ROOMS = ['unit', 'server', 'cluster', 'reads', 'security', 'packaging', 'external', 'chaos'];
+const ROOMS = ['unit', 'server', 'cluster', 'reads', 'security', 'packaging', 'external', 'chaos', 'consistency'];
 /** The rooms of `npm test`. */
 const QUICK = ['unit', 'server', 'cluster', 'reads'];
 
@@ -18,6 +18,7 @@ const QUICK = ['unit', 'server', 'cluster', 'reads'];
  */
 const ALONE = [
   'test/chaos/matrix.test.js',
+  'test/consistency/torture.test.js',
   'test/packaging/demo.test.js',
   'test/packaging/docs.test.js',
   'test/packaging/package.test.js',
