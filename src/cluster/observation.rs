@@ -27,7 +27,7 @@ use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
 use crate::connection::failure::HostFailure;
 use crate::connection::probe::Probe;
-use crate::engine::{clock, lock};
+use crate::engine::{clock, lock, random};
 use crate::error::ClientError;
 
 /// Something seen of a node.
@@ -307,6 +307,8 @@ impl Cluster {
         let changed = seen.state != was;
         drop(seen);
         if gone {
+            // When it is back, it gets its share of the reads gradually.
+            lock(&node.health).failed(clock(), random());
             *lock(&node.early) = None;
             self.lost_primary(node);
             node.endpoint.break_connections();

@@ -91,7 +91,11 @@ impl Task for Job {
     }
 
     fn fail(self, error: ClientError) {
-        let error = self.call().error_without_connection(error);
+        let error = match &self {
+            // It may go to another node.
+            Self::Read(_) => error,
+            job => job.call().error_without_connection(error),
+        };
         match self {
             Self::Read(read) => read.fail(error),
             Self::Query(query) => query.call.fail(&error, None),

@@ -190,7 +190,11 @@ impl Read {
         let is_over = Instant::now() >= self.query.call.deadline;
         let is_final = match error {
             ClientError::AcquireTimeout { .. } => is_over,
-            _ => !error.is_of_the_way(),
+            ClientError::PoolClosed
+            | ClientError::Timeout { .. }
+            | ClientError::Aborted { .. }
+            | ClientError::Internal(_) => true,
+            _ => false,
         };
         if is_final {
             return self.query.call.fail(&error, None);

@@ -70,8 +70,8 @@ impl ReadPlan {
     /// There was no connection to its node.
     pub(super) fn note_no_connection(&mut self, error: ClientError) {
         self.note_loss();
-        let is_told = matches!(error, ClientError::NoPrimary { .. } | ClientError::AcquireTimeout { .. });
-        self.refusal = (!is_told).then_some(error);
+        let refuses = !matches!(error, ClientError::NoPrimary { .. } | ClientError::AcquireTimeout { .. });
+        self.refusal = refuses.then_some(error);
     }
 
     /// It has run and was not answered. False: it must not run again.
