@@ -105,7 +105,7 @@ async function statementsOn(node, applicationName, since = 0) {
   return log
     .slice(since)
     .split('\n')
-    .filter((/** @type {string} */ line) => line.includes(` ${applicationName} `) && run.test(line))
+    .filter((/** @type {string} */ line) => line.includes(` ${applicationName} LOG: `) && run.test(line))
     .map((/** @type {string} */ line) =>
       line.slice(/** @type {RegExpExecArray} */ (run.exec(line)).index).replace(run, ''),
     );
