@@ -366,7 +366,7 @@ test('session(): a pool of standbys alone runs fn, and its reads wait for nothin
 });
 
 test('session(): while the position cannot be asked for, reads after a write reject, and later ones follow it', async (t) => {
-  const { pool, table } = await stage(t, { acquireTimeoutMs: 300 });
+  const { pool, table } = await stage(t);
   await pool.session(async () => {
     await pool.batch([`INSERT INTO ${table} VALUES (1)`]);
     const primary = db.cluster.primary();
