@@ -367,6 +367,19 @@ describe('a standby that fails', () => {
     await victim.start();
     await until('it answers again', async () => (await readMany(pool, 20)).of(victim.address) > 0);
   });
+
+  test('without a monitor, too: a standby that answers late when the pool begins is used later', async (t) => {
+    const [first, late] = db.cluster.standbys();
+    const proxy = await late.proxy();
+    t.after(() => proxy.close());
+    proxy.latency(300);
+    const hosts = [db.cluster.primary().address, first.address, proxy.address];
+    const pool = db.pool(t, { hosts, monitor: false, connectTimeoutMs: 20_000, reads: { balance: 'round-robin' } });
+    const { failures, of } = await readMany(pool, 20);
+    assert.deepEqual([failures, of(first.address)], [[], 20], 'nobody waits for it');
+    proxy.latency(0);
+    await until('it answers', async () => (await readMany(pool, 20)).of(proxy.address) > 0, { timeoutMs: 20_000 });
+  });
 });
 
 describe('logins that are refused', () => {
