@@ -1,6 +1,6 @@
 //! One node of the cluster, and what was last seen of it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,8 @@ pub(crate) struct Node {
     pub(super) replay: Replay,
     /// How the node answers reads.
     pub(super) health: Mutex<ReadHealth>,
+    /// When a pool without a monitor last asked the node because it knew nothing of it, by `clock`.
+    pub(super) asked_at: AtomicU64,
     /// Reads of the pool that the node has to answer, waiting ones included.
     pub(super) reads: AtomicUsize,
     /// The option `reads.weights`.
@@ -104,6 +106,7 @@ impl Node {
             watched: Mutex::default(),
             replay: Replay::default(),
             health: Mutex::new(ReadHealth::new(slow_start)),
+            asked_at: AtomicU64::new(0),
             reads: AtomicUsize::new(0),
             weight,
         }

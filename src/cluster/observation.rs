@@ -41,6 +41,9 @@ pub(crate) enum Observation {
     Lost(HostFailure),
 }
 
+/// A pool without a monitor asks a node of which it knows nothing again after this time.
+const ASK_AGAIN_US: u64 = 1_000_000;
+
 /// Added to twice the time of the first answer, this is how long healthy nodes take to answer at most.
 const SETTLING: Duration = Duration::from_millis(100);
 
@@ -135,14 +138,25 @@ impl Cluster {
 
     /// Asks these nodes for what they are.
     async fn ask_nodes(&self, which: impl Fn(&Arc<Node>) -> bool) {
-        let asked = self.nodes.iter().filter(|node| which(node)).map(|node| async move {
-            let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
-                Ok((_, probe)) => Observation::Alive(probe),
-                Err(failure) => Observation::Failed(failure),
-            };
-            self.observe(node, seen);
-        });
-        join_all(asked).await;
+        join_all(self.nodes.iter().filter(|node| which(node)).map(|node| self.ask_node(node))).await;
+    }
+
+    async fn ask_node(&self, node: &Arc<Node>) {
+        let seen = match open(self, &self.monitor_config, node, Probe::is_writable).await {
+            Ok((_, probe)) => Observation::Alive(probe),
+            Err(failure) => Observation::Failed(failure),
+        };
+        self.observe(node, seen);
+    }
+
+    /// Asks a node of which nothing is known, in the background, if the pool has no monitor.
+    pub(super) fn ask_if_nobody_does(self: &Arc<Self>, node: &Arc<Node>, now: u64) {
+        let asked_at = node.asked_at.load(Ordering::Relaxed);
+        if self.monitor_interval.is_none() && now.saturating_sub(asked_at) > ASK_AGAIN_US {
+            node.asked_at.store(now, Ordering::Relaxed);
+            let (cluster, node) = (self.clone(), node.clone());
+            drop(tokio::spawn(async move { cluster.ask_node(&node).await }));
+        }
     }
 
     /// Resolves when something more is known of a node.

@@ -125,8 +125,15 @@ impl Cluster {
         candidates.clear();
         let mut reached = false;
         for (index, node) in self.nodes.iter().enumerate() {
-            if wish.failed.contains(&index) || self.unfit(node, wish.bounds, moment).is_some() {
-                continue;
+            match self.unfit(node, wish.bounds, moment) {
+                None if wish.failed.contains(&index) => continue,
+                None => {}
+                Some(unfit) => {
+                    if unfit == Unfit::Silent {
+                        self.ask_if_nobody_does(node, now);
+                    }
+                    continue;
+                }
             }
             if let Some(token) = &wish.after {
                 match node.reach(token, now) {
