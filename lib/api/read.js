@@ -54,7 +54,10 @@ function chooseNode(balance, nodes) {
   const fit = nodes.filter((node) => node.fit);
   if (fit.length === 0) return undefined;
   const labels = fit.map(labelOf);
-  const chosen = labelChosen(balance(fit));
+  const answer = balance(fit);
+  // A promise is refused below. Its own rejection must not end the process besides.
+  if (answer instanceof Promise) answer.catch(() => {});
+  const chosen = labelChosen(answer);
   if (chosen !== undefined && labels.includes(chosen)) return chosen;
   throw new ParameterError("reads.balance must return one of the nodes that it was given, or its 'host:port'");
 }

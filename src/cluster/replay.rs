@@ -57,6 +57,7 @@ pub(crate) struct Replay {
     /// When it was last asked for, by [`clock`].
     at: AtomicU64,
     pub(super) is_watched: AtomicBool,
+    is_closed: AtomicBool,
     /// The watcher's connection, kept for the next time.
     pub(super) idle: Mutex<Option<Connection>>,
 }
@@ -84,9 +85,14 @@ impl Replay {
         }
     }
 
-    /// Closes the watcher's connection.
+    /// Closes the watcher's connection, or lets its watcher close it.
     pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
         drop(lock(&self.idle).take());
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 }
 

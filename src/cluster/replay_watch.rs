@@ -61,6 +61,9 @@ async fn watch(cluster: Weak<Cluster>, index: usize) {
         };
         node.replay.note(lsn, clock());
         let has_woken = lock(&strong.replay_queue).reach(lsn);
+        if node.replay.is_closed() {
+            return;
+        }
         if lock(&strong.replay_queue).is_idle() {
             break;
         }

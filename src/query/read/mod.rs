@@ -136,13 +136,14 @@ impl Read {
             let error = plan.error(&reads.cluster, now.saturating_duration_since(call.submitted));
             return self.query.call.fail(&error, None);
         }
-        drop(tokio::spawn(self.wait(placement)));
+        // At once: a pool that closes must not find nothing to wait for before the task runs.
+        let held = reads.router.hold();
+        drop(tokio::spawn(self.wait(placement, held)));
     }
 
     /// Waits until it can be placed, or its time is over.
-    async fn wait(mut self: Box<Self>, placement: Placement) {
+    async fn wait(mut self: Box<Self>, placement: Placement, held: Box<dyn Send>) {
         let reads = self.reads.clone();
-        let held = reads.router.hold();
         let deadline = self.query.call.deadline;
         if let (Placement::AfterReplay(nodes), Some(token)) = (placement, self.plan.wish.after) {
             let began = Instant::now();
@@ -169,10 +170,16 @@ impl Read {
     /// Waits for `ready`, but no longer than until `limit`, or until the read is given up.
     async fn wait_for(&self, limit: Instant, ready: impl Future<Output = ()>) {
         let mut ready = pin!(ready);
+        let given_up_by_pool = async {
+            while !self.reads.router.is_giving_up() {
+                sleep(LONGEST_WAIT).await;
+            }
+        };
         tokio::select! {
             () = ready.as_mut() => {}
             () = sleep_until(limit.into()) => {}
             _ = self.query.call.cancellation.wait_for_limit() => {}
+            () = given_up_by_pool => {}
         }
     }
 
