@@ -149,9 +149,9 @@ test('pool.end({ timeoutMs }) ends a read that waits for its position', async (t
 });
 
 test('waitMs may be longer than acquireTimeoutMs: the read goes to the primary after waitMs', async (t) => {
-  const pool = await informed(t, { acquireTimeoutMs: 100 });
+  const pool = await informed(t, { acquireTimeoutMs: 1_000 });
   const after = await tokenOfTheFuture(pool);
-  const rows = await pool.read('SELECT 1', [], { after, waitMs: 400 });
+  const rows = await pool.read('SELECT 1', [], { after, waitMs: 1_500 });
   assert.equal(rows.node, db.cluster.primary().address);
 });
 
