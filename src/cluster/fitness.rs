@@ -80,14 +80,17 @@ impl Cluster {
         }
     }
 
+    /// Whether a node in this state may be tried. Without a monitor nobody would notice that it is up again.
+    pub(super) fn counts_as_up(&self, state: NodeState) -> bool {
+        state == NodeState::Up || (self.monitor_interval.is_none() && state == NodeState::Down)
+    }
+
     /// Why a node is not fit to be read from as a standby. None: it is fit.
     pub(super) fn unfit(&self, node: &Node, bounds: Bounds, moment: &Moment) -> Option<Unfit> {
         let seen = lock(&node.status);
-        // Without a monitor nobody would notice that a node is up again.
-        let is_up = seen.state == NodeState::Up || (self.monitor_interval.is_none() && seen.state == NodeState::Down);
         match seen.role {
             Some(role) if !role.in_recovery => return Some(Unfit::Primary),
-            Some(_) if is_up => {}
+            Some(_) if self.counts_as_up(seen.state) => {}
             _ => return Some(Unfit::Silent),
         }
         if !bounds.are_set() {

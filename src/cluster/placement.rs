@@ -193,9 +193,7 @@ impl Cluster {
                 (seen.role, seen.state, seen.timeline)
             };
             // A fenced primary still has all that was committed.
-            let is_up = matches!(state, NodeState::Up | NodeState::Fenced)
-                || (self.monitor_interval.is_none() && state == NodeState::Down);
-            is_up
+            (self.counts_as_up(state) || state == NodeState::Fenced)
                 && role.is_some_and(|role| !role.in_recovery)
                 && wish.after.is_none_or(|token| timeline.is_some_and(|own| own >= token.timeline))
                 && self.deposed(timeline).is_none()
