@@ -10,7 +10,7 @@ const { AsyncLocalStorage } = require('node:async_hooks');
 const { ParameterError } = require('../errors.js');
 const { laterToken } = require('../values/token.js');
 const { withToken } = require('../values/rows.js');
-const { bringsTokens, queryForToken } = require('./token.js');
+const { askTokenAfterWrite, bringsTokens, queryForToken } = require('./token.js');
 
 /** The modes of pools that reach no primary that accepts writes. */
 const WITHOUT_WRITES = ['standby', 'read-only'];
@@ -154,7 +154,12 @@ async function queryWithToken(runner, sql, params, options, session) {
     return writing === undefined ? query() : writing.unsureAfter(query);
   }
   try {
-    const { rows, token } = await queryForToken(runner, sql, params, options);
+    const { rows, token: brought } = await queryForToken(runner, sql, params, options);
+    if (brought === '' && !options.token) {
+      writing?.lose();
+      return rows;
+    }
+    const token = brought || (await askTokenAfterWrite(runner, options));
     writing?.wrote(token);
     return options.token ? withToken(rows, token) : rows;
   } catch (error) {

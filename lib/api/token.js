@@ -30,7 +30,8 @@ function refuseToken(method, options) {
 }
 
 /**
- * Runs a statement whose answer brings a token.
+ * Runs a statement whose answer brings a token. '': the statement was answered, and the request for its position was not, because the
+ * session ended in between.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {string} sql
  * @param {unknown} params
@@ -44,20 +45,37 @@ async function queryForToken(runner, sql, params, options) {
   };
   const flags = (options.flags ?? 0) | FLAG.TOKEN;
   const rows = await runner.query(sql, params, { ...options, flags, onToken }, 0);
-  if (token === '') {
-    const error = new HyperionError('internal error: an answer without its consistency token', 'ERR_INTERNAL');
-    throw Object.assign(error, { outcome: 'applied' });
-  }
   return { rows, token };
 }
 
 /**
- * The position of the primary, whatever the mode of the pool. An empty SELECT changes nothing and needs no table.
+ * The position of the primary, whatever the mode of the pool. An empty SELECT changes nothing and needs no table; the core repeats it
+ * until it is answered with a position.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {{ timeoutMs?: number, signal?: AbortSignal }} [limits]
+ * @returns {Promise<string>}
  */
-async function askToken(runner) {
-  const { token } = await queryForToken(runner, 'SELECT', undefined, { readOnly: true, flags: FLAG.PRIMARY });
+async function askToken(runner, { timeoutMs, signal } = {}) {
+  const options = { readOnly: true, flags: FLAG.PRIMARY, timeoutMs, signal };
+  const { token } = await queryForToken(runner, 'SELECT', undefined, options);
+  if (token === '') throw new HyperionError('internal error: an answer without its consistency token', 'ERR_INTERNAL');
   return token;
 }
 
-module.exports = { askToken, bringsTokens, checkMode, queryForToken, refuseToken };
+/**
+ * The position of the primary for a write that has ended without its own: a later position does as well.
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {{ timeoutMs?: number, signal?: AbortSignal }} limits
+ * @returns {Promise<string>}
+ */
+async function askTokenAfterWrite(runner, limits) {
+  try {
+    return await askToken(runner, limits);
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    const text = `the statement was applied, and its consistency token could not be asked for: ${message}`;
+    throw Object.assign(/** @type {Error} */ (error), { message: text, outcome: 'applied', retryable: false });
+  }
+}
+
+module.exports = { askToken, askTokenAfterWrite, bringsTokens, checkMode, queryForToken, refuseToken };

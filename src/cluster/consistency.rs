@@ -8,6 +8,7 @@
 use std::fmt;
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::connection::probe::{cell, first_row, parse_lsn, timeline_of};
 
@@ -40,7 +41,7 @@ impl ConsistencyToken {
     }
 
     /// Asks a session of a primary for the token of this moment. The request is sent when the future is first polled.
-    /// None: the session is not one of a primary.
+    /// None: the answer has no position.
     pub(crate) async fn ask(client: &Client, system: u64) -> Result<Option<Self>, tokio_postgres::Error> {
         let answer = client.simple_query(POSITION).await?;
         let Some(row) = first_row(&answer) else { return Ok(None) };
@@ -48,6 +49,11 @@ impl ConsistencyToken {
         let page = cell(row, 2).and_then(|size| size.parse().ok());
         let lsn = cell(row, 0).and_then(parse_lsn);
         Ok((|| Some(Self::new(system, timeline?, lsn?, page?)))())
+    }
+
+    /// Whether this answer to `ask` says that the node is a standby ("recovery is in progress").
+    pub(crate) fn is_of_standby(error: &tokio_postgres::Error) -> bool {
+        error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
     }
 
     /// Reads the text of a token. None: it is none.

@@ -207,7 +207,7 @@ pub(super) async fn run(
     let start = pin!(conn.client.query_raw(&prepared.statement, params));
     let mut token = statement.token.then(|| {
         let system = context.cluster.system().unwrap_or_default();
-        Box::pin(async move { ConsistencyToken::ask(&conn.client, system).await.ok().flatten() })
+        Box::pin(ConsistencyToken::ask(&conn.client, system))
     });
     let start = async {
         match &mut token {
@@ -281,10 +281,15 @@ pub(super) async fn run(
         Ok(mut finished) => {
             statement.text.record_run(busy_us);
             finished.busy_us = busy_us;
-            if let Some(token) = token
-                && let Some(token) = token.await
-            {
-                promise.grant(0, 0, token.to_string());
+            if let Some(token) = token {
+                match token.await {
+                    Ok(Some(token)) => promise.grant(0, 0, token.to_string()),
+                    Err(error) if statement.read_only => {
+                        return Err(Box::pin(without_token(session, error, sequence)).await);
+                    }
+                    // The caller has to learn that its write is done; another session can say a later position.
+                    Ok(None) | Err(_) => {}
+                }
             }
             Ok(finished)
         }
@@ -292,6 +297,14 @@ pub(super) async fn run(
         Err(CollectError::Client(error)) => Err(Failure::Client(error)),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
+}
+
+/// The session has answered a statement that only reads, and not the request for its position behind it.
+async fn without_token(session: &Session, error: tokio_postgres::Error, sequence: Sequence) -> Failure {
+    if ConsistencyToken::is_of_standby(&error) {
+        return Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::Begun, sequence: Some(sequence) };
+    }
+    failure(session, error, Phase::Begun, sequence).await
 }
 
 /// Runs a future whose request is sent when it is first polled, and sends the request of another one right behind that.
