@@ -7,10 +7,10 @@
 const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
 const { AbortError, ParameterError, located } = require('../errors.js');
+const { StatementCall } = require('../core/statement-call.js');
 const { underSignal } = require('../core/under-signal.js');
 const { BATCH, MODES_OF_BEGIN, callOptions } = require('../options/call-options.js');
 const { listOf, normalize } = require('../values/params.js');
-const { toRows } = require('../values/rows.js');
 const { Sql, unfold } = require('./sql.js');
 const { beginSql } = require('./transaction.js');
 
@@ -125,20 +125,12 @@ function submit(runner, items, given, begin) {
   const { frames } = link;
   /** @type {Call[]} */
   const calls = [];
-  const results = items.map(
-    ({ statement }) =>
-      new Promise((resolve, reject) => {
-        const call = new Call(
-          (call) => resolve(toRows(call, statement, runner.nodes)),
-          (error) => {
-            if (error instanceof ParameterError) statement.forgetParameters();
-            reject(error);
-          },
-        );
-        call.asArrays = given.rowMode === 'array';
-        calls.push(call);
-      }),
-  );
+  const results = items.map(({ statement }) => {
+    const call = new StatementCall(statement, runner.nodes);
+    call.asArrays = given.rowMode === 'array';
+    calls.push(call);
+    return call.promise;
+  });
   const sent = { calls, isSent: false };
   /** @param {(call: Call) => void} started */
   const send = (started) =>

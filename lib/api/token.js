@@ -40,11 +40,11 @@ function refuseToken(method, options) {
  */
 async function queryForToken(runner, sql, params, options) {
   let token = '';
-  const onToken = (/** @type {string} */ text) => {
+  const onGrant = (/** @type {number} */ _pieces, /** @type {number} */ _bytes, /** @type {string} */ text) => {
     token = text;
   };
   const flags = (options.flags ?? 0) | FLAG.TOKEN;
-  const rows = await runner.query(sql, params, { ...options, flags, onToken }, 0);
+  const rows = await runner.query(sql, params, { ...options, flags, onGrant }, 0);
   return { rows, token };
 }
 

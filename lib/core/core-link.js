@@ -19,7 +19,7 @@ const INBOX_BYTES = 256 << 10;
 /** A piece of work that the caller waits for. */
 class Call {
   /**
-   * @param {(call: Call) => void} resolve
+   * @param {(result: any) => void} resolve with the call itself, unless finish() says otherwise
    * @param {(error: Error) => void} reject
    */
   constructor(resolve, reject) {
@@ -44,6 +44,16 @@ class Call {
     /** Takes a piece of an unload. @type {((bytes: Buffer) => void) | null} */
     this.onBytes = null;
     this.id = 0;
+  }
+
+  /** The work has ended. */
+  finish() {
+    this.resolve(this);
+  }
+
+  /** The work has failed. @param {Error} error */
+  fail(error) {
+    this.reject(error);
   }
 }
 
@@ -282,8 +292,8 @@ class CoreLink {
           call.node = i32[head + 11];
           this.release(call);
           call.structure = (i32[head] & MESSAGE_FLAG.STRUCTURE) !== 0;
-          if (call.failure !== null) call.reject(/** @type {Error} */ (call.failure));
-          else call.resolve(call);
+          if (call.failure !== null) call.fail(/** @type {Error} */ (call.failure));
+          else call.finish();
         }
       } else if (kind === MESSAGE.BYTES) {
         const from = bin + i32[head + 7];
@@ -324,7 +334,7 @@ class CoreLink {
         if (call === undefined) return;
         call.node = node;
         this.release(call);
-        call.reject(fromCore(text));
+        call.fail(fromCore(text));
         break;
       }
       case MESSAGE.SHAPE:
@@ -349,7 +359,7 @@ class CoreLink {
         const call = this.calls[id];
         if (call === undefined) return this.failAll(error);
         this.release(call);
-        call.reject(error);
+        call.fail(error);
       }
     }
   }
@@ -362,7 +372,7 @@ class CoreLink {
     for (const call of this.calls) {
       if (call === undefined) continue;
       this.release(call);
-      call.reject(error);
+      call.fail(error);
     }
   }
 }

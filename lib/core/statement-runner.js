@@ -2,12 +2,11 @@
 
 // Sends statements and waits for their results, for a pool and for its transactions.
 
-const { Call } = require('./core-link.js');
 const { FLAG, OP } = require('./numbers.js');
 const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
-const { toRows } = require('../values/rows.js');
 const { labelOf } = require('../options/hosts.js');
+const { StatementCall } = require('./statement-call.js');
 const { underSignal } = require('./under-signal.js');
 
 /**
@@ -66,7 +65,7 @@ class StatementRunner {
    * @param {unknown} params
    * @param {Record<string, any>} options
    * @param {number} transaction
-   * @param {((call: Call) => void) | undefined} sent
+   * @param {((call: StatementCall) => void) | undefined} sent
    * @returns {Promise<object[]>}
    */
   send(sql, params, options, transaction, sent) {
@@ -85,7 +84,7 @@ class StatementRunner {
    * @param {unknown} params
    * @param {Record<string, any>} options
    * @param {number} transaction
-   * @param {((call: Call) => void) | undefined} sent
+   * @param {((call: StatementCall) => void) | undefined} sent
    * @returns {Promise<object[]>}
    */
   sendNow(statement, params, options, transaction, sent) {
@@ -107,7 +106,7 @@ class StatementRunner {
    * @param {unknown} params
    * @param {Record<string, any>} options
    * @param {number} transaction
-   * @param {((call: Call) => void) | undefined} sent
+   * @param {((call: StatementCall) => void) | undefined} sent
    * @returns {Promise<object[]>}
    */
   sendLater(statement, params, options, transaction, sent) {
@@ -144,7 +143,7 @@ class StatementRunner {
     const { timeoutMs, signal, flags = 0, readOptions } = options;
     // A node that the statement itself may use knows the types.
     const asked = { timeoutMs, signal, readOnly: true, flags: FLAG.DESCRIBE | (flags & ~FLAG.TOKEN), readOptions };
-    const run = (/** @type {(call: Call) => void} */ started) =>
+    const run = (/** @type {(call: StatementCall) => void} */ started) =>
       this.submit(statement, [], asked, transaction, (call) => {
         call.onGrant = (_pieces, _bytes, text) => {
           described = text;
@@ -184,62 +183,55 @@ class StatementRunner {
 
   /**
    * Writes the frame. Methods add to the options of a call: `flags`, further flags of the frame; `readOptions`, the JSON of
-   * FLAG.READ_OPTIONS; `onToken`, which takes the token of FLAG.TOKEN; `reader`, which takes the rows of a stream.
+   * FLAG.READ_OPTIONS; `onGrant`, which takes the token of FLAG.TOKEN as its third argument; `reader`, which takes the rows of a stream.
    * @param {import('./statements.js').Statement} statement
    * @param {readonly unknown[]} values
    * @param {Record<string, any>} options
    * @param {number} transaction
-   * @param {((call: Call) => void) | undefined} sent
+   * @param {((call: StatementCall) => void) | undefined} sent
    * @returns {Promise<object[]>}
    */
   submit(statement, values, options, transaction, sent) {
     const { link } = this;
     const { frames } = link;
-    return new Promise((resolve, reject) => {
-      const call = new Call(
-        (call) => resolve(toRows(call, statement, this.nodes)),
-        (error) => {
-          // The types of the parameters may have changed.
-          if (error instanceof ParameterError) statement.forgetParameters();
-          reject(error);
-        },
-      );
-      const id = link.register(call);
-      const { reader } = options;
-      call.asArrays = options.rowMode === 'array';
-      let flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
-      if (reader !== undefined) {
-        call.onRows = reader.onRows;
-        reader.onCall(call);
-        // The reader may end the stream at any time, so the core must be able to cancel.
-        flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
-      }
-      flags |= options.flags ?? 0;
-      const { length } = values;
-      frames.open(
-        OP.QUERY,
-        id,
-        this.pool,
-        statement.id,
-        transaction,
-        flags,
-        length,
-        options.timeoutMs ?? 0,
-        options.batchSize ?? 0,
-      );
-      if (flags & FLAG.TOKEN) call.onGrant = (_pieces, _bytes, token) => options.onToken(token);
-      try {
-        if (flags & FLAG.READ_OPTIONS) frames.readOptions(options.readOptions);
-        for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
-      } catch (error) {
-        frames.abandon();
-        link.release(call);
-        throw error;
-      }
-      frames.close();
-      link.flushSoon();
-      sent?.(call);
-    });
+    const call = new StatementCall(statement, this.nodes);
+    const id = link.register(call);
+    const { reader } = options;
+    call.asArrays = options.rowMode === 'array';
+    let flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
+    if (reader !== undefined) {
+      call.onRows = reader.onRows;
+      reader.onCall(call);
+      // The reader may end the stream at any time, so the core must be able to cancel.
+      flags |= FLAG.STREAM | FLAG.HAS_SIGNAL;
+    }
+    flags |= options.flags ?? 0;
+    const { length } = values;
+    frames.open(
+      OP.QUERY,
+      id,
+      this.pool,
+      statement.id,
+      transaction,
+      flags,
+      length,
+      options.timeoutMs ?? 0,
+      options.batchSize ?? 0,
+    );
+    if (flags & FLAG.TOKEN) call.onGrant = options.onGrant;
+    try {
+      if (flags & FLAG.READ_OPTIONS) frames.readOptions(options.readOptions);
+      for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
+    } catch (error) {
+      frames.abandon();
+      link.release(call);
+      call.reject(/** @type {Error} */ (error));
+      return call.promise;
+    }
+    frames.close();
+    link.flushSoon();
+    sent?.(call);
+    return call.promise;
   }
 
   /**
@@ -250,7 +242,7 @@ class StatementRunner {
    */
   async queryWithLog(sql, params, options, transaction) {
     const started = performance.now();
-    /** @type {Call | undefined} */
+    /** @type {StatementCall | undefined} */
     let sent;
     const given = this.loggedParameters(params);
     const end = (/** @type {object} */ how) =>

@@ -5,28 +5,9 @@
 
 /** @type {readonly object[]} */
 const NO_FIELDS = Object.freeze([]);
-// One descriptor for all: V8 is markedly slower when it has to make a new one each time.
-const hidden = { value: /** @type {unknown} */ (undefined), writable: true, configurable: true, enumerable: false };
-
-/**
- * @typedef {object} FinishedCall a Call of lib/core/core-link.js
- * @property {object[]} rows
- * @property {number} rowCount
- * @property {number} node the index of the node that answered; -1: none did
- * @property {import('./shapes.js').Shape | null} shape
- * @property {boolean} structure whether a parameter of the statement takes an object by its members
- */
-
-/**
- * The result of a call that has ended.
- * @param {FinishedCall} call
- * @param {{ command: string, takesStructure: boolean | undefined }} statement learns whether it takes a structure
- * @param {readonly string[]} nodes the names of the nodes
- */
-function toRows(call, statement, nodes) {
-  statement.takesStructure ??= call.structure;
-  return asRows(call.rows, call.rowCount, statement.command, call.shape, call.node < 0 ? null : nodes[call.node]);
-}
+// One descriptor for all: V8 is markedly slower when it has to make a new one each time. It also reads each member, so what is
+// false anyway (enumerable) is left out.
+const hidden = { value: /** @type {unknown} */ (undefined), writable: true, configurable: true };
 
 /**
  * Makes a result of an array of rows.
@@ -58,4 +39,4 @@ function withToken(rows, token) {
   return Object.defineProperty(rows, 'token', hidden);
 }
 
-module.exports = { asRows, toRows, withToken };
+module.exports = { asRows, withToken };

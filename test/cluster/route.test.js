@@ -37,7 +37,10 @@ test('reads that run side by side spread over the standbys', async (t) => {
 test('a write on a read route is refused by the standby and not sent to the primary', async (t) => {
   const pool = db.pool(t, { poolSize: 4 });
   const { token: after } = await pool.query('CREATE TABLE routed (n int)', [], { token: true });
-  await assert.rejects(pool.read('INSERT INTO routed VALUES (1)', [], { after }), { code: '25006', outcome: 'not-applied' });
+  await assert.rejects(pool.read('INSERT INTO routed VALUES (1)', [], { after }), {
+    code: '25006',
+    outcome: 'not-applied',
+  });
   assert.equal(await pool.value('SELECT count(*)::int FROM routed'), 0);
 });
 

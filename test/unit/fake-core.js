@@ -103,8 +103,8 @@ function fakePool(t, options = {}, answer = () => ({})) {
     if (token !== undefined) call.onGrant?.(0, 0, token);
     link.release(call);
     call.node = node;
-    if (error === undefined) call.resolve(call);
-    else call.reject(error);
+    if (error === undefined) call.finish();
+    else call.fail(error);
   };
   const reply = async (/** @type {Frame} */ frame) => {
     await new Promise((resolve) => setImmediate(resolve));
