@@ -194,6 +194,21 @@ impl Connection {
         self.link.ended().await;
     }
 
+    /// The pool no longer waits for the work of the connection. Work that waits for its caller (a stream that nobody
+    /// reads, a load that gets no data) would not notice that it was cancelled.
+    pub(crate) fn abandon(&self) {
+        self.link.abandoned.store(true, Ordering::Relaxed);
+        self.link.abandoned_now.notify_waiters();
+    }
+
+    /// Resolves when the pool no longer waits.
+    pub(crate) async fn abandoned(&self) {
+        let abandoned = self.link.abandoned_now.notified();
+        if !self.link.abandoned.load(Ordering::Relaxed) {
+            abandoned.await;
+        }
+    }
+
     /// Closes the socket without waiting for running statements.
     pub(crate) fn cut(&self) {
         self.link.closed.store(true, Ordering::Relaxed);

@@ -28,6 +28,9 @@ pub(crate) struct Link {
     pub(super) cut: Notify,
     pub(super) dropped: Notify,
     pub(super) ended: Notify,
+    /// The pool no longer waits for the work of the connection.
+    pub(super) abandoned: AtomicBool,
+    pub(super) abandoned_now: Notify,
     /// How many statements were sent: the number of the last one.
     pub(super) sent: AtomicU64,
     /// Statements up to this number may have committed without being replicated.

@@ -62,6 +62,9 @@ impl<T: Task> Router<T> {
         for task in waiting {
             task.fail(ClientError::PoolClosed);
         }
+        for session in &running {
+            session.conn.abandon();
+        }
         let cancels = running.iter().map(|session| session.conn.cancel());
         let _ = timeout(CANCEL_GRACE, futures_util::future::join_all(cancels)).await;
         // A statement that does not obey the cancel request ends with its connection.

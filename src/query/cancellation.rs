@@ -64,6 +64,8 @@ pub(crate) enum GivenUp {
     Aborted,
     /// Another read of the same call has answered: nobody gets the error.
     Overtaken,
+    /// The pool has ended, and waits no longer.
+    PoolClosed,
 }
 
 impl GivenUp {
@@ -71,6 +73,7 @@ impl GivenUp {
         match self {
             Self::TimedOut { timeout_ms } => ClientError::Timeout { timeout_ms, outcome },
             Self::Aborted | Self::Overtaken => ClientError::Aborted { outcome },
+            Self::PoolClosed => ClientError::PoolClosed,
         }
     }
 }
@@ -157,6 +160,7 @@ pub(crate) async fn with_cancellation<T>(
         biased;
         result = work.as_mut() => return Ended::Itself(result),
         given_up = cancellation.wait_for_limit() => given_up,
+        () = conn.abandoned(), if cancellation.flow.is_some() => GivenUp::PoolClosed,
     };
     if let Some(flow) = &cancellation.flow {
         flow.close();

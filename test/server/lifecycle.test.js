@@ -22,6 +22,9 @@ async function sessions(name) {
   return counts.reduce((sum, [{ n }]) => sum + n, 0);
 }
 
+/** More rows than a reader could take. */
+const ENDLESS = 'SELECT generate_series(1, 1000000000) AS n';
+
 describe('end()', () => {
   test('end() takes no new work, lets running work finish, then closes every connection', async (t) => {
     const applicationName = named('end');
@@ -93,6 +96,52 @@ describe('end()', () => {
     await until('no session is left', async () => (await sessions(applicationName)) === 0);
     assert.deepEqual(await db.sql('SELECT id FROM cut_short'), []);
     await db.sql('DROP TABLE cut_short');
+  });
+
+  for (const [name, start] of /** @type {[string, (pool: any) => Promise<AsyncIterable<unknown>>][]} */ ([
+    ['a stream', async (pool) => pool.stream(ENDLESS)],
+    ['a stream of read()', async (pool) => pool.read.stream(ENDLESS)],
+    ['the stream of copyTo()', async (pool) => pool.copyTo(`COPY (${ENDLESS}) TO STDOUT`)],
+    [
+      'the stream of copyTo() in a transaction',
+      async (pool) => (await pool.begin()).copyTo(`COPY (${ENDLESS}) TO STDOUT`),
+    ],
+  ])) {
+    test(`end() with timeoutMs does not wait for the reader of ${name}, who gets ERR_POOL_CLOSED`, async (t) => {
+      const applicationName = named('end-unread');
+      const pool = db.pool(t, { applicationName });
+      const pieces = (await start(pool))[Symbol.asyncIterator]();
+      await pieces.next();
+      await pool.end({ timeoutMs: 50 });
+      const rest = async () => {
+        while (!(await pieces.next()).done);
+      };
+      assert.equal((await failureOf(rest())).code, 'ERR_POOL_CLOSED');
+      await until('no session is left', async () => (await sessions(applicationName)) === 0);
+    });
+  }
+
+  test('end() with timeoutMs does not wait for the source of copyFrom(), which is undone', async (t) => {
+    const applicationName = named('end-no-source');
+    const pool = db.pool(t, { applicationName });
+    await pool.query('CREATE TABLE half_loaded (id int)');
+    let isAsked = false;
+    const load = failureOf(
+      pool.copyFrom(
+        'half_loaded',
+        (async function* () {
+          yield [1];
+          isAsked = true;
+          await new Promise(() => {});
+        })(),
+      ),
+    );
+    await until('it waits for its source', () => isAsked);
+    await pool.end({ timeoutMs: 50 });
+    assert.match((await load).code, /^(ERR_POOL_CLOSED|57014)$/);
+    await until('no session is left', async () => (await sessions(applicationName)) === 0);
+    assert.deepEqual(await db.sql('SELECT id FROM half_loaded'), []);
+    await db.sql('DROP TABLE half_loaded');
   });
 
   test('end() refuses wrong options', async (t) => {
