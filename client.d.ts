@@ -331,6 +331,12 @@ export interface PoolOptions {
   monitor?: boolean | MonitorOptions;
   /** The `retries` of each `transaction()` that names none. Default: 0. */
   transactionRetries?: number;
+  /**
+   * Whether calls of the pool within the callback of `transaction()` join that transaction; `'strict'`: they are
+   * refused there. Through any depth of awaits, timers and libraries (AsyncLocalStorage). {@link Pool.outside} is the
+   * way out. Default: `false`.
+   */
+  ambient?: boolean | 'strict';
   /** How `pool.read` chooses among the nodes. Default: `{}`. */
   reads?: ReadsOptions;
   /**
@@ -714,6 +720,12 @@ export interface TransactionOptions {
    * Default: the pool's `transactionRetries`.
    */
   retries?: number;
+  /**
+   * Within another transaction of a pool with `ambient`: `'join'` runs the callback in that one, `'savepoint'` in a
+   * savepoint of it. `'error'` refuses it (ERR_TRANSACTION_OPEN). Other options must be those of the open
+   * transaction, or are refused by name. Default: `'join'`.
+   */
+  nested?: 'join' | 'savepoint' | 'error';
 }
 
 /** SQL text, or what {@link sql} made. */
