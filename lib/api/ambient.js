@@ -81,7 +81,8 @@ class Ambient {
   scope(method) {
     const scope = this.#joined === undefined ? this.#context : this.#withinJoined(this.#joined);
     if (!(scope instanceof Scope)) return undefined;
-    if (this.#mode === 'strict' && scope !== this.#joined) {
+    // Not what pool.outside() leads into: the transaction that all calls join.
+    if (this.#mode === 'strict' && scope !== this.#joined && scope === this.#context) {
       scope.checkOpen();
       throw transactionOpen(
         `${method}() of the pool was called within a transaction: call it on tx, or in pool.outside()`,
