@@ -290,8 +290,9 @@ class Part extends Scope {
       await this.#undo();
       throw error;
     } finally {
-      // Nothing of it is sent any more, and its name may be another's.
+      // Nothing of it is sent any more, and its name may be another's: what still waits in its level is refused.
       this.isOver = true;
+      this.level.release();
     }
   }
 

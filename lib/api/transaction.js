@@ -127,6 +127,8 @@ class Top extends Scope {
     this.#state = state;
     this.isOpen = false;
     this.isOver = true;
+    // What still waits is refused.
+    if (!this.level.isPlain) this.level.release();
   }
 
   /**

@@ -28,6 +28,7 @@ const QUICK = ['unit', 'server', 'cluster', 'reads', 'ambient'];
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.
  */
 const ALONE = [
+  'test/ambient/torture.test.js',
   'test/chaos/matrix.test.js',
   'test/consistency/torture.test.js',
   'test/packaging/demo.test.js',

@@ -173,6 +173,27 @@ test('a statement that waits for a savepoint keeps its own limits', async (t) =>
   assert.deepEqual(await seen(), ['kept']);
 });
 
+test('a joined transaction that outlives the savepoint around it is refused, and does not wait for ever', async (t) => {
+  const { pool, seen, write } = await scene(db, t);
+  await pool.transaction(async (/** @type {Tx} */ tx) => {
+    const { given, give } = signal();
+    /** @type {Promise<any> | undefined} */
+    let late;
+    await tx.transaction(async () => {
+      await write(pool, 'kept');
+      late = failureOf(
+        pool.transaction(async () => {
+          await given;
+          await write(pool, 'late');
+        }),
+      );
+    });
+    give();
+    assert.equal((await late).code, 'ERR_TRANSACTION_ENDED');
+  });
+  assert.deepEqual(await seen(), ['kept']);
+});
+
 test('a timeout of the transaction ends it while a savepoint is open that never ends', async (t) => {
   const { pool, seen, write } = await scene(db, t);
   for (const awaited of [true, false]) {
