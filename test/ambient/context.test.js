@@ -31,7 +31,7 @@ test('a call joins through awaits, timers, microtasks, callbacks, events and str
       await sleep(1);
       return xidOf(pool);
     },
-    then: () => Promise.resolve().then(() => xidOf(pool)),
+    'Promise.then': () => Promise.resolve().then(() => xidOf(pool)),
     setTimeout: () => byCallback((call) => setTimeout(call, 2)),
     setImmediate: () => byCallback((call) => setImmediate(call)),
     nextTick: () => byCallback((call) => process.nextTick(call)),
@@ -51,7 +51,7 @@ test('a call joins through awaits, timers, microtasks, callbacks, events and str
       const found = [];
       const asking = new Transform({
         objectMode: true,
-        transform: (row, _, done) => void xidOf(pool).then((xid) => done(null, xid), done),
+        transform: (_row, _, done) => void xidOf(pool).then((xid) => done(null, xid), done),
       });
       await pipeline(Readable.from([1, 2, 3]), asking, async (/** @type {any} */ xids) => {
         for await (const xid of xids) found.push(xid, await xidOf(pool));

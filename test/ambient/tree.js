@@ -97,7 +97,8 @@ const WRITES = {
     for await (const _ of on.copyTo(`COPY (INSERT INTO ${table} (id) VALUES (${id}) RETURNING id) TO STDOUT`));
   },
   'within a stream': async (on, table, id) => {
-    for await (const { i } of on.stream('SELECT generate_series(1, 3) AS i')) {
+    // More than is on its way without being read.
+    for await (const { i } of on.stream(`SELECT i, repeat('x', 1000) AS wide FROM generate_series(1, 150) AS i`)) {
       if (i === 2) await on.query(`INSERT INTO ${table} (id) VALUES ($1)`, [id]);
     }
   },
