@@ -9,7 +9,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { ParameterError, transactionOpen } = require('../errors.js');
 const { BATCH, MODES_OF_BEGIN, TRANSACTION, callOptions } = require('../options/call-options.js');
-const { Scope } = require('./scope.js');
+const { Scope, enclosing } = require('./scope.js');
 const { Transaction } = require('./transaction-handle.js');
 
 /** @typedef {import('./scope.js').Enclosing} Enclosing */
@@ -36,9 +36,9 @@ function refuseOthers(modes, options, prefix = '') {
 
 /** The context of a call of pool.outside(). */
 class Outside {
-  /** @param {Enclosing} from where it was called */
-  constructor(from) {
-    this.from = from;
+  /** @param {Enclosing} context in which it was called */
+  constructor(context) {
+    this.from = enclosing(context);
   }
 }
 
@@ -68,9 +68,10 @@ class Ambient {
 
   /** Lets all calls join a transaction, or a part of one. @param {Transaction | undefined} tx */
   join(tx) {
-    this.#joined = Transaction.scopeOf(tx);
-    if (tx !== undefined && this.#joined === undefined)
-      throw new ParameterError('a transaction of this pool is needed');
+    const scope = Transaction.scopeOf(tx);
+    if (tx !== undefined && scope?.runner !== this.#runner)
+      throw new ParameterError('join: a transaction of this pool is needed');
+    this.#joined = scope;
   }
 
   /**

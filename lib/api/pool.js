@@ -309,10 +309,10 @@ class Pool extends EventEmitter {
    * @param {import('./transaction-handle.js').Transaction | undefined} tx
    */
   [Symbol.for('hyperiondb-client.join')](tx) {
-    const { ambient } = this.#options;
-    this.#ambient ??= new Ambient(this.#runner, ambient);
-    this.#ambient.join(tx);
-    if (tx === undefined && ambient === false) this.#ambient = undefined;
+    const { ambient: mode } = this.#options;
+    const ambient = this.#ambient ?? new Ambient(this.#runner, mode);
+    ambient.join(tx);
+    this.#ambient = tx === undefined && mode === false ? undefined : ambient;
   }
 
   /**

@@ -16,7 +16,7 @@ const { watchLimits } = require('./watch-limits.js');
 const { NONE } = require('../options/call-options.js');
 
 /** @typedef {'savepoint' | 'joined' | 'load'} Kind of a part */
-/** A context: of a scope, or of a call of pool.outside(), which is none. @typedef {Scope | { from: Enclosing } | undefined} Enclosing */
+/** A context: of a scope, or of a call of pool.outside(). @typedef {Scope | { from: Enclosing } | undefined} Enclosing */
 /** @typedef {{ drain: () => void, cancel: () => void }} Reader a stream or an unload that is not read to its end */
 
 const partTimedOut = timedOutAs('this part of the transaction', ' and was undone');
@@ -225,6 +225,19 @@ class Scope {
   }
 }
 
+/**
+ * The innermost open scope around a context. Those that have ended are left out of the chain: jobs each of which is begun within the
+ * one before would make an endless one.
+ * @param {Enclosing} context
+ * @returns {Scope | undefined}
+ */
+function enclosing(context) {
+  let at = context;
+  while (at !== undefined && !(at instanceof Scope && at.isOpen)) at = at.from;
+  if (at !== undefined && at.from !== undefined) at.from = enclosing(at.from);
+  return at;
+}
+
 class Part extends Scope {
   #kind;
   #limits;
@@ -237,7 +250,7 @@ class Part extends Scope {
    */
   constructor(parent, from, kind, options) {
     const { runner, id, level } = parent;
-    super(runner, id, kind === 'savepoint' ? new Level(level) : level, parent, from ?? parent);
+    super(runner, id, kind === 'savepoint' ? new Level(level) : level, parent, enclosing(from) ?? parent);
     this.#kind = kind;
     this.#limits = limitsOf(options);
   }
@@ -353,4 +366,4 @@ class Part extends Scope {
   }
 }
 
-module.exports = { Scope };
+module.exports = { Scope, enclosing };

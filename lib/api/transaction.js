@@ -9,7 +9,7 @@ const { OP, FLAG } = require('../core/numbers.js');
 const { PoolClosedError, located, transactionEnded, transactionOpen } = require('../errors.js');
 const { Level } = require('./level.js');
 const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
-const { Scope } = require('./scope.js');
+const { Scope, enclosing } = require('./scope.js');
 const { Transaction } = require('./transaction-handle.js');
 const { watchLimits } = require('./watch-limits.js');
 const { underSignal } = require('../core/under-signal.js');
@@ -37,8 +37,10 @@ class Top extends Scope {
   #state = 'open';
   /** @type {() => boolean} */
   #poolIsClosed;
-  /** Called when it may have committed. @type {Set<() => void>} */
+  /** Called when it may have committed. @type {() => void} */
   #onCommit;
+  /** Others that want to know it. @type {Set<() => void> | undefined} */
+  #listeners;
   /** Limits of the whole transaction. @type {import('./limits.js').Limits} */
   #limits;
   /** A failure in a savepoint after which the transaction cannot be committed. @type {unknown} */
@@ -56,12 +58,12 @@ class Top extends Scope {
    * @param {() => void} onCommit called when it may have committed
    */
   constructor(runner, handle, id, modes, poolIsClosed, limits, onCommit) {
-    super(runner, id, new Level(undefined), undefined, runner.scopes?.getStore());
+    super(runner, id, new Level(undefined), undefined, enclosing(runner.scopes?.getStore()));
     this.#handle = handle;
     this.modes = modes;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
-    this.#onCommit = new Set([onCommit]);
+    this.#onCommit = onCommit;
   }
 
   get root() {
@@ -110,11 +112,13 @@ class Top extends Scope {
 
   /** @param {() => void} listener called when the transaction may have committed */
   whenCommitted(listener) {
-    this.#onCommit.add(listener);
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
   }
 
   #mayHaveCommitted() {
-    for (const listener of this.#onCommit) listener();
+    this.#onCommit();
+    if (this.#listeners !== undefined) for (const listener of this.#listeners) listener();
   }
 
   endedByScript() {

@@ -129,4 +129,7 @@ test('within a join, nested transactions of the code under test are what they wo
   pool[JOIN](undefined);
   await tx.rollback();
   assert.throws(() => pool[JOIN]({}), { code: 'ERR_INVALID_PARAM' });
+  const foreign = await db.pool(t).begin();
+  assert.throws(() => pool[JOIN](foreign), { code: 'ERR_INVALID_PARAM' });
+  await foreign.rollback();
 });

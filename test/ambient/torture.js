@@ -21,7 +21,7 @@ const APPLICATION = 'ambient-torture';
  * transactions need several, which end their wait. */
 const POOL = { poolSize: 48, applicationName: APPLICATION };
 
-/** @typedef {{ seconds: number, concurrent: number, seed: number, ambient: boolean, deepest?: number }} Options */
+/** @typedef {{ seconds: number, concurrent: number, seed: number, ambient: boolean, deepest?: number, longest?: number }} Options */
 
 /**
  * What is wrong with the rows.
@@ -52,7 +52,7 @@ function examine({ entries }, rows) {
  * @param {Options} options
  * @param {(line: string) => void} log
  */
-async function torture({ seconds, concurrent, seed, ambient, deepest = 4 }, log) {
+async function torture({ seconds, concurrent, seed, ambient, deepest = 4, longest = 3 }, log) {
   const cluster = await startCluster({ nodes: 1 });
   const options = { ...loginOf(cluster), ...POOL, ambient, acquireTimeoutMs: ambient ? 60_000 : 1_000 };
   const pool = /** @type {any} */ (createPool(/** @type {any} */ (options)));
@@ -64,6 +64,7 @@ async function torture({ seconds, concurrent, seed, ambient, deepest = 4 }, log)
     table: 'torture',
     ambient,
     deepest,
+    longest,
     entries: [],
     late: [],
     unexpected: (error) => void errors.push(error),

@@ -20,6 +20,7 @@ const { failureOf, range } = require('../support/helpers');
  * @property {string} table
  * @property {boolean} ambient
  * @property {number} deepest how deep transactions nest
+ * @property {number} longest how many steps a callback has at most
  * @property {Entry[]} entries by the number of the row
  * @property {Promise<unknown>[]} late
  * @property {(error: unknown) => void} unexpected
@@ -175,7 +176,7 @@ class Tree {
    * @returns {Promise<void>}
    */
   async #body(handles, unit, depth) {
-    for (const _ of range(this.#random.int(1, 3))) {
+    for (const _ of range(this.#random.int(1, this.#world.longest))) {
       await this.#random.pick(WAYS)(() => this.#step(handles, unit, depth));
     }
     if (this.#random.once(8)) {
