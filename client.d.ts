@@ -331,6 +331,12 @@ export interface PoolOptions {
   monitor?: boolean | MonitorOptions;
   /** The `retries` of each `transaction()` that names none. Default: 0. */
   transactionRetries?: number;
+  /**
+   * Whether calls of the pool within the callback of `transaction()` join that transaction; `'strict'`: they are
+   * refused there. Through any depth of awaits, timers and libraries (AsyncLocalStorage). {@link Pool.outside} is the
+   * way out. Default: `false`.
+   */
+  ambient?: boolean | 'strict';
   /** How `pool.read` chooses among the nodes. Default: `{}`. */
   reads?: ReadsOptions;
   /**
@@ -714,6 +720,12 @@ export interface TransactionOptions {
    * Default: the pool's `transactionRetries`.
    */
   retries?: number;
+  /**
+   * Within another transaction of a pool with `ambient`: `'join'` runs the callback in that one, `'savepoint'` in a
+   * savepoint of it. `'error'` refuses it (ERR_TRANSACTION_OPEN). Other options must be those of the open
+   * transaction, or are refused by name. Default: `'join'`.
+   */
+  nested?: 'join' | 'savepoint' | 'error';
 }
 
 /** SQL text, or what {@link sql} made. */
@@ -858,12 +870,75 @@ export interface Runner {
   copyTo(target: string, options?: CopyToOptions): Readable;
 }
 
-/** A transaction. It ends exactly once; after that every call rejects with ERR_TRANSACTION_ENDED. */
+/** Options of {@link Transaction.transaction}: those of BEGIN belong to the transaction as a whole, and are refused by name. */
+export interface SavepointOptions {
+  /** For this part of the transaction: after this it is undone: {@link QueryTimeoutError}. Default: none. */
+  timeoutMs?: number;
+  /** For this part of the transaction: when it fires it is undone: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+}
+
+/** Options of {@link Transaction.batch}. */
+export interface JoinedBatchOptions {
+  /** For the whole batch: after this it is undone: {@link QueryTimeoutError}. Default: none. */
+  timeoutMs?: number;
+  /** For the whole batch: when it fires it is undone: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+  /** `'array'`: each row is an array of its values in the order of the columns. Default: `'object'`. */
+  rowMode?: 'object' | 'array';
+  /**
+   * What differs from the pool's `types`, for this call. Keep the object: equal ones are told apart by their
+   * functions. Default: the pool's.
+   */
+  types?: TypeChoices;
+}
+
+/**
+ * A transaction, or a part of one (of a nested transaction or a savepoint). It ends exactly once; after that every call rejects with
+ * ERR_TRANSACTION_ENDED. Calls side by side run in their order. A part ends with its callback: its commit() and rollback() are refused.
+ *
+ * While a savepoint is open, a call that comes from inside of its callback runs in it, also if it is made on the outer transaction;
+ * a call from elsewhere waits for its end, because it would be undone with it.
+ */
 export interface Transaction extends Runner {}
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
 export class Transaction {
   private constructor();
-  /** Resolves when the server has confirmed; ERR_OUTCOME_UNKNOWN when its answer was lost. */
+  /**
+   * Runs `callback` in a savepoint, and returns what it returns. When it throws, what it has done is undone alone, the error goes on,
+   * and the transaction may go on, too. Savepoints side by side run one after the other as a whole. After a failure that only the
+   * whole transaction can repair (`retryable`: 40001, 40P01, a lost connection) every call of the transaction rejects with it, COMMIT
+   * included, also if the callback swallows it.
+   */
+  transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: SavepointOptions): Promise<T>;
+  /** A result in pieces. A later call in the transaction, for which there is one connection, brings the rest of it into memory. */
+  stream<T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: StreamOptions & AsArrays,
+  ): RowStream<T>;
+  stream<T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params?: Parameters,
+    options?: StreamOptions & AsObjects,
+  ): RowStream<T>;
+  stream(sql: Statement, params: Parameters | undefined, options: StreamOptions): RowStream<AnyRow>;
+  /**
+   * Runs statements in their order, all or none, in a savepoint: when one fails the rest does not run, what was done is undone, and the
+   * error has `statementIndex`. It takes a round trip for each statement.
+   */
+  batch<T extends unknown[] = unknown[]>(
+    statements: ReadonlyArray<BatchStatement>,
+    options: JoinedBatchOptions & AsArrays,
+  ): Promise<Rows<T>[]>;
+  batch<T extends object = Record<string, unknown>>(
+    statements: ReadonlyArray<BatchStatement>,
+    options?: JoinedBatchOptions & AsObjects,
+  ): Promise<Rows<T>[]>;
+  /**
+   * Resolves when the server has confirmed; ERR_OUTCOME_UNKNOWN when its answer was lost. Waits for savepoints that were begun before;
+   * within one it is refused (ERR_TRANSACTION_OPEN).
+   */
   commit(): Promise<void>;
   rollback(): Promise<void>;
   /** Whether commit() or rollback() was called. */
@@ -1078,6 +1153,8 @@ export class Pool extends EventEmitter<PoolEvents> {
    * Each for itself, a result is as Promise.allSettled has it: what fails does not stop the others. With `transaction`
    * it is all or nothing: it resolves to the rows of each once COMMIT has succeeded, and rejects with the first error,
    * whose `statementIndex` says which statement it came from.
+   *
+   * A batch that joins a transaction (`ambient`) is all or nothing in either form, as {@link Transaction.batch} is.
    */
   batch<T extends unknown[] = unknown[]>(
     statements: ReadonlyArray<BatchStatement>,
@@ -1130,8 +1207,20 @@ export class Pool extends EventEmitter<PoolEvents> {
   /**
    * BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. The callback is called at once: its first
    * statement waits for the connection, and takes BEGIN with it.
+   *
+   * Of a pool with `ambient`, every call on the pool within the callback, through awaits, timers, events and libraries, joins the
+   * transaction: query, sql, one, maybeOne, many, value, batch, stream, exec, copyFrom, copyTo, notify and read (which then runs on the
+   * primary), and a nested transaction() as its option `nested` says. begin() and token() are refused there (ERR_TRANSACTION_OPEN), and
+   * what outlives the transaction is, too (ERR_TRANSACTION_ENDED). listen() stays outside.
    */
   transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
+  /**
+   * Calls `fn`, and returns what it returns: its calls are outside of the transaction in whose context it is called. They need a
+   * connection of their own while the transaction keeps its one. Without `ambient` it only calls `fn`.
+   */
+  outside<T>(fn: () => T): T;
+  /** Whether a call on the pool would join an open transaction here. Without `ambient`: false. */
+  readonly inTransaction: boolean;
   /**
    * Begins a transaction that the caller ends. Resolves when it has a connection; BEGIN goes with its first statement. A
    * forgotten one is rolled back.

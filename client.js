@@ -7,7 +7,7 @@ const classify = require('./lib/api/classify.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
 const { sql } = require('./lib/api/sql.js');
-const { Transaction } = require('./lib/api/transaction.js');
+const { Transaction } = require('./lib/api/transaction-handle.js');
 
 exports.createPool = createPool;
 exports.Pool = Pool;

@@ -140,6 +140,12 @@ function aborted(signal, outcome = 'not-applied') {
   return Object.assign(error, { outcome });
 }
 
+/** A call on a transaction that has ended. @param {string} message */
+const transactionEnded = (message) => new HyperionError(message, 'ERR_TRANSACTION_ENDED');
+
+/** A call that an open transaction does not allow. @param {string} message */
+const transactionOpen = (message) => new HyperionError(message, 'ERR_TRANSACTION_OPEN');
+
 /**
  * Gives an error of the core the stack of its caller. Must be called in the `catch` of an async function that awaited the core:
  * there V8 knows the chain of awaits up to the user's line. Costs nothing without an error.
@@ -170,5 +176,7 @@ module.exports = {
   fromCore,
   rememberCause,
   aborted,
+  transactionEnded,
+  transactionOpen,
   located,
 };

@@ -39,6 +39,8 @@ const INTERFACES = {
   CopyToOptions: calls.UNLOAD,
   BeginOptions: calls.BEGIN,
   TransactionOptions: calls.TRANSACTION,
+  SavepointOptions: calls.SAVEPOINT,
+  JoinedBatchOptions: calls.JOINED_BATCH,
   EndOptions: calls.END,
 };
 

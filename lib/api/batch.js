@@ -10,27 +10,11 @@ const { AbortError, ParameterError, located } = require('../errors.js');
 const { StatementCall } = require('../core/statement-call.js');
 const { underSignal } = require('../core/under-signal.js');
 const { BATCH, MODES_OF_BEGIN, callOptions } = require('../options/call-options.js');
-const { listOf, normalize } = require('../values/params.js');
-const { Sql, unfold } = require('./sql.js');
+const { normalize } = require('../values/params.js');
+const { checkStatement, readStatements } = require('./batch-statements.js');
 const { beginSql } = require('./transaction.js');
 
 /** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
-
-/**
- * Runs `check`; a ParameterError of it names the statement.
- * @template T
- * @param {number} index
- * @param {() => T} check
- * @returns {T}
- */
-function checkStatement(index, check) {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof ParameterError) error.message = `statements[${index}]: ${error.message}`;
-    throw error;
-  }
-}
 
 /**
  * Checks the statements, and makes them known to the core.
@@ -39,18 +23,8 @@ function checkStatement(index, check) {
  * @param {import('../values/types.js').Types | undefined} types
  */
 function readItems(runner, statements, types) {
-  if (!Array.isArray(statements)) throw new ParameterError('statements must be an array of [sql, params]');
-  const different = new Set();
-  const items = statements.map((entry, index) =>
-    checkStatement(index, () => {
-      const [given, own, ...rest] =
-        typeof entry === 'string' || entry instanceof Sql ? [entry] : Array.isArray(entry) ? entry : [undefined];
-      const [sql, params] = unfold(given, own);
-      if (typeof sql !== 'string' || rest.length > 0) throw new ParameterError('must be [sql, params] or a fragment');
-      different.add(sql);
-      return { sql, params: listOf(params) };
-    }),
-  );
+  const items = readStatements(statements);
+  const different = new Set(items.map(({ sql }) => sql));
   // The core must know all texts at the same time.
   const most = runner.statements.capacity >> 1;
   if (different.size > most) {

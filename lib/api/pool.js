@@ -3,17 +3,19 @@
 // The pool: checks calls, hands them to the files that do the work, and emits what the core reports.
 
 const { EventEmitter } = require('node:events');
+const { Ambient } = require('./ambient.js');
 const { batch } = require('./batch.js');
 const { shared } = require('../core/core-link.js');
-const { OP, FLAG } = require('../core/numbers.js');
+const { OP } = require('../core/numbers.js');
 const { copyFrom, copyTo, mayWrite } = require('./copy/index.js');
-const { ParameterError, PoolClosedError, fromCore, located, rememberCause } = require('../errors.js');
+const { ParameterError, PoolClosedError, located, transactionOpen } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
 const { forCore, parseOptions } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { readOf } = require('./read.js');
+const { Reports } = require('./reports.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runTransaction } = require('./run-transaction.js');
 const { Sessions, queryWithToken } = require('./session.js');
@@ -22,18 +24,6 @@ const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin } = require('./transaction.js');
-
-let warned = false;
-
-/** Warns once in a process: an operator may have revoked the right on purpose. */
-function warnUnidentified() {
-  if (warned) return;
-  warned = true;
-  process.emitWarning(
-    'hyperiondb-client: the user may not execute pg_control_system(), so a host of another cluster is not recognised',
-    { code: 'HYPERION_NO_SYSTEM_IDENTIFIER' },
-  );
-}
 
 /**
  * Checks the options. The stack of an error begins at the caller of createPool: the checks are deeper than a stack trace is long.
@@ -47,18 +37,13 @@ function checkOptions(options) {
   }
 }
 
-/** Whether the options declare that nothing is changed. @param {any} options not yet checked */
-const isDeclaredRead = (options) => options?.readOnly === true || options?.transaction?.readOnly === true;
-
 class Pool extends EventEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
   #options;
-  /** Held here, because the link holds it weakly. @type {import('../core/core-link.js').Listener} */
-  #listener;
   #closed = false;
-  /** Whether the core sends notices: only while `notice` has listeners. */
-  #receivesNotices = false;
+  /** Held here, because the link holds it weakly. @type {Reports} */
+  #reports;
   /** @type {Listeners} */
   #listeners;
   /** @type {Promise<void> | undefined} */
@@ -66,6 +51,8 @@ class Pool extends EventEmitter {
   #sql = runner((fragment) => this.query(fragment));
   /** Made at first use. @type {ReturnType<typeof readOf> | undefined} */
   #read;
+  /** None without the option `ambient`, unless a test joins. @type {Ambient | undefined} */
+  #ambient;
   /** Made for the first session: what never has one costs nothing. @type {Sessions | undefined} */
   #sessions;
 
@@ -74,18 +61,40 @@ class Pool extends EventEmitter {
     super();
     this.#options = checkOptions(options);
     const link = shared();
-    this.#listener = {
-      onEvent: (event) => this.#onEvent(event),
-      onPassword: (request) => this.#onPassword(request),
-    };
-    const corePool = link.openPool(forCore(this.#options), this.#listener);
+    this.#reports = new Reports({
+      emit: (event, ...details) => this.emit(event, ...details),
+      dispatch: (notification) => this.#listeners.dispatch(notification),
+      isClosed: () => this.#closed,
+      password: () => this.#options.password(),
+      // The core may have been called from within a transaction: its reports do not belong to that.
+      run: (work) => this.outside(work),
+    });
+    const corePool = link.openPool(forCore(this.#options), this.#reports);
     const pool = corePool.id;
     const statements = new Statements(this.#options.statementCacheSize * 4, {
       define: ({ id, key }) => link.sendText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
       forget: ({ id }) => link.sendFrame(OP.FORGET, 0, pool, id),
     });
     this.#runner = new StatementRunner(link, corePool, statements, this.#options);
+    this.#reports.runner = this.#runner;
     this.#listeners = new Listeners(this.#runner, this);
+    if (this.#options.ambient !== false) this.#ambient = new Ambient(this.#runner, this.#options.ambient);
+  }
+
+  /**
+   * The scope of a transaction that a call joins.
+   * @param {string} method
+   * @param {any} [options] not yet checked
+   */
+  #joined(method, options) {
+    if (this.#ambient === undefined) return undefined;
+    const scope = this.#ambient.scope(method);
+    const session = this.#sessions?.current();
+    if (scope !== undefined && session !== undefined && options?.readOnly !== true) {
+      // A write of the session, whose position is not known before COMMIT.
+      scope.root.whenCommitted(session.loseIt);
+    }
+    return scope?.handle;
   }
 
   /**
@@ -96,6 +105,10 @@ class Pool extends EventEmitter {
    */
   async query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
+    if (this.#ambient !== undefined) {
+      const tx = this.#joined('query', options);
+      if (tx !== undefined) return await tx.query(sql, params, options);
+    }
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, POOL_QUERY);
     const [text, values] = unfold(sql, params);
@@ -123,6 +136,7 @@ class Pool extends EventEmitter {
       nodes: () => this.nodes(),
       isClosed: () => this.#closed,
       session: () => this.#sessions?.current(),
+      scope: () => (this.#ambient === undefined ? undefined : this.#ambient.scope('read')),
     });
     return this.#read;
   }
@@ -130,6 +144,9 @@ class Pool extends EventEmitter {
   /** A consistency token: the position of the primary. */
   async token() {
     if (this.#closed) throw new PoolClosedError();
+    if (this.#ambient?.scope('token') !== undefined && !this.#ambient.isTest) {
+      throw transactionOpen('token(): the position of a transaction is known only after COMMIT');
+    }
     try {
       return await askToken(this.#runner);
     } catch (error) {
@@ -150,14 +167,12 @@ class Pool extends EventEmitter {
   }
 
   /**
-   * Runs work that may write, and whose position is not known when it has ended.
    * @template T
    * @param {unknown} options
    * @param {() => Promise<T>} work
    */
   #write(options, work) {
-    const session = this.#sessions?.current();
-    return session === undefined || isDeclaredRead(options) ? work() : session.unsureAfter(work);
+    return this.#sessions === undefined ? work() : this.#sessions.write(options, work);
   }
 
   /**
@@ -168,6 +183,8 @@ class Pool extends EventEmitter {
    */
   stream(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
+    const tx = this.#joined('stream', options);
+    if (tx !== undefined) return tx.stream(sql, params, options);
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, STREAM);
     const { batchSize = STREAM.batchSize.value } = checked;
@@ -187,6 +204,8 @@ class Pool extends EventEmitter {
    */
   async batch(statements, options) {
     if (this.#closed) throw new PoolClosedError();
+    const tx = this.#joined('batch', options);
+    if (tx !== undefined) return await Ambient.batch(tx, statements, options);
     return this.#write(options, () => batch(this.#runner, statements, options));
   }
 
@@ -197,6 +216,8 @@ class Pool extends EventEmitter {
    */
   async exec(script, options) {
     if (this.#closed) throw new PoolClosedError();
+    const tx = this.#joined('exec');
+    if (tx !== undefined) return await tx.exec(script, options);
     const checked = execOptions(options);
     return this.#write(undefined, () => exec(this.#runner, 0, script, checked));
   }
@@ -209,6 +230,8 @@ class Pool extends EventEmitter {
    */
   async copyFrom(target, source, options) {
     if (this.#closed) throw new PoolClosedError();
+    const tx = this.#joined('copyFrom');
+    if (tx !== undefined) return await tx.copyFrom(target, source, options);
     const checked = callOptions(options, LOAD);
     return this.#write(undefined, () => copyFrom(this.#runner, 0, target, source, checked));
   }
@@ -220,6 +243,8 @@ class Pool extends EventEmitter {
    */
   copyTo(target, options) {
     if (this.#closed) throw new PoolClosedError();
+    const tx = this.#joined('copyTo');
+    if (tx !== undefined) return tx.copyTo(target, options);
     const unload = copyTo(this.#runner, 0, target, callOptions(options, UNLOAD));
     const session = this.#sessions?.current();
     return session !== undefined && mayWrite(target) ? session.unsureAfterStream(unload) : unload;
@@ -231,6 +256,9 @@ class Pool extends EventEmitter {
    */
   async begin(options) {
     if (this.#closed) throw new PoolClosedError();
+    if (this.#ambient?.scope('begin') !== undefined) {
+      throw transactionOpen('begin(): a transaction is open here: call tx.transaction(), or begin() in pool.outside()');
+    }
     const checked = callOptions(options, BEGIN);
     const session = this.#sessions?.current();
     const onCommit = () => {
@@ -244,14 +272,47 @@ class Pool extends EventEmitter {
 
   /**
    * Runs `callback` in a transaction: COMMIT when it returns, ROLLBACK when it throws.
-   * @param {(tx: import('./transaction.js').Transaction) => unknown} callback
+   * @param {(tx: import('./transaction-handle.js').Transaction) => unknown} callback
    * @param {object} [options]
    */
   async transaction(callback, options) {
     if (this.#closed) throw new PoolClosedError();
+    const ambient = this.#ambient;
+    const tx = this.#joined('transaction', options);
+    if (tx !== undefined) return await /** @type {Ambient} */ (ambient).transaction(tx, callback, options);
+    if (ambient === undefined && /** @type {any} */ (options)?.nested !== undefined) {
+      throw new ParameterError('nested: it needs a pool with the option `ambient`');
+    }
     const { transactionRetries, acquireTimeoutMs } = this.#options;
+    const run = ambient === undefined ? callback : ambient.entering(callback);
     const presets = { retries: transactionRetries, patienceMs: acquireTimeoutMs };
-    return this.#write(options, () => runTransaction(this.#runner, callback, options, presets));
+    return this.#write(options, () => runTransaction(this.#runner, run, options, presets));
+  }
+
+  /**
+   * Runs `fn` outside of the transaction in whose context it is called.
+   * @template T
+   * @param {() => T} fn
+   * @returns {T}
+   */
+  outside(fn) {
+    return this.#ambient === undefined ? fn() : this.#ambient.outside(fn);
+  }
+
+  /** Whether calls join an open transaction here. */
+  get inTransaction() {
+    return this.#ambient?.inTransaction ?? false;
+  }
+
+  /**
+   * Lets every call join a transaction, whatever its context, until it is called with undefined: for the test kit.
+   * @param {import('./transaction-handle.js').Transaction | undefined} tx
+   */
+  [Symbol.for('hyperiondb-client.join')](tx) {
+    const { ambient: mode } = this.#options;
+    const ambient = this.#ambient ?? new Ambient(this.#runner, mode);
+    ambient.join(tx);
+    this.#ambient = tx === undefined && mode === false ? undefined : ambient;
   }
 
   /**
@@ -316,55 +377,6 @@ class Pool extends EventEmitter {
     await this.end();
   }
 
-  /** Asks the core for notices, or to stop them. @param {boolean} wanted */
-  #requestNotices(wanted) {
-    if (this.#closed || this.#receivesNotices === wanted) return;
-    this.#receivesNotices = wanted;
-    const { link, pool } = this.#runner;
-    link.frames.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
-    link.frames.close();
-    link.flushSoon();
-  }
-
-  /** @param {Record<string, unknown>} report of the core */
-  #onEvent({ event, ...detail }) {
-    // Not during the delivery of a batch: a listener that throws must not prevent other results.
-    process.nextTick(() => {
-      if (event === 'notification') {
-        this.#listeners.dispatch(/** @type {any} */ (detail));
-      } else if (event === 'unidentified') {
-        warnUnidentified();
-      } else if (event === 'error') {
-        this.emit(event, fromCore(JSON.stringify(detail)));
-      } else if (event === 'gap') {
-        const { since, until, ...rest } = /** @type {any} */ (detail);
-        this.emit(event, { ...rest, since: new Date(since), until: new Date(until) });
-      } else {
-        const hasListeners = this.emit(/** @type {string} */ (event), detail);
-        // Here, because listeners can be removed without a call of off(): removeAllListeners().
-        if (event === 'notice' && !hasListeners) this.#requestNotices(false);
-      }
-    });
-  }
-
-  /** @param {number} request */
-  async #onPassword(request) {
-    const { link, pool } = this.#runner;
-    let flags = 0;
-    let text;
-    try {
-      text = await this.#options.password();
-      if (typeof text !== 'string') throw new ParameterError('it did not return a string');
-      if (text.includes('\0')) throw new ParameterError('it returned a string with a NUL character');
-    } catch (error) {
-      flags = FLAG.FAILED;
-      rememberCause(request, error);
-      text = error instanceof Error ? error.message : String(error);
-      this.emit('error', error);
-    }
-    link.sendText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
-  }
-
   /**
    * An `error` event without listeners does nothing: an idle pool must not end the process.
    * @param {string | symbol} event
@@ -381,7 +393,7 @@ class Pool extends EventEmitter {
    * @param {(...args: any[]) => void} listener
    */
   on(event, listener) {
-    if (event === 'notice') this.#requestNotices(true);
+    if (event === 'notice') this.#reports.requestNotices(true);
     return super.on(event, listener);
   }
 
@@ -398,7 +410,7 @@ class Pool extends EventEmitter {
    * @param {(...args: any[]) => void} listener
    */
   prependListener(event, listener) {
-    if (event === 'notice') this.#requestNotices(true);
+    if (event === 'notice') this.#reports.requestNotices(true);
     return super.prependListener(event, listener);
   }
 

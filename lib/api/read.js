@@ -23,6 +23,7 @@ const { watchLimits } = require('./watch-limits.js');
  * @property {() => Node[]} nodes
  * @property {() => boolean} isClosed
  * @property {() => import('./session.js').Session | undefined} session in which the caller runs
+ * @property {() => import('./scope.js').Scope | undefined} scope of the transaction that the caller joins
  */
 
 /** The options of a read that gives none. */
@@ -78,6 +79,13 @@ function toSend(options, position, node) {
   return { ...options, readOnly: true, flags, readOptions };
 }
 
+/**
+ * The options of a read that joins a transaction. It runs on its connection, to the primary, which is not behind: what says how far a
+ * standby may be behind, and where else to read, is fulfilled.
+ * @param {Record<string, any>} options checked
+ */
+const inTransaction = ({ timeoutMs, signal, rowMode, types }) => ({ timeoutMs, signal, rowMode, types });
+
 class Reads {
   /** @type {Owner} */
   #owner;
@@ -97,6 +105,8 @@ class Reads {
     if (this.#owner.isClosed()) throw new PoolClosedError();
     const checked = options === undefined ? NONE : callOptions(options, READ);
     const [text, values] = unfold(sql, params);
+    const scope = this.#owner.scope();
+    if (scope !== undefined) return await scope.handle.query(text, values, inTransaction(checked));
     try {
       return await this.#run(text, values, checked, this.#owner.session());
     } catch (error) {
@@ -116,6 +126,8 @@ class Reads {
     const checked = options === undefined ? NONE : callOptions(options, READ_STREAM);
     const { batchSize = READ_STREAM.batchSize.value } = checked;
     const [text, values] = unfold(sql, params);
+    const scope = this.#owner.scope();
+    if (scope !== undefined) return scope.handle.stream(text, values, { ...inTransaction(checked), batchSize });
     const own = session();
     return new RowStream(runner, async (reader) => this.#run(text, values, { ...checked, batchSize, reader }, own));
   }

@@ -22,7 +22,7 @@ const FIRST_PAUSE_MS = 5;
  * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
  * @template T
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: import('./transaction.js').Transaction) => Promise<T> | T} callback
+ * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {Record<string, any>} options checked
  * @returns {Promise<T>}
  */
@@ -55,7 +55,7 @@ async function attempt(runner, callback, options) {
  * Runs a callback in a transaction, and again when its failure is `retryable`.
  * @template T
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {(tx: import('./transaction.js').Transaction) => Promise<T> | T} callback
+ * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {unknown} options
  * @param {{ retries: number, patienceMs: number }} presets of the pool; patienceMs: the longest sum of all pauses
  * @returns {Promise<T>}

@@ -44,6 +44,9 @@ class Session {
     this.#isUnsure = true;
   }
 
+  /** The same as a function, and always the same one. */
+  loseIt = () => this.lose();
+
   /** A statement has failed. @param {unknown} error */
   failed(error) {
     // A mistake in the call: nothing was sent.
@@ -106,6 +109,9 @@ class Session {
   }
 }
 
+/** Whether the options declare that nothing is changed. @param {any} options not yet checked */
+const isDeclaredRead = (options) => options?.readOnly === true || options?.transaction?.readOnly === true;
+
 /** The sessions of a pool. A pool has none of this before its first session begins. */
 class Sessions {
   /** @type {AsyncLocalStorage<Session>} */
@@ -135,6 +141,17 @@ class Sessions {
   run(fn) {
     if (this.current() !== undefined || WITHOUT_WRITES.includes(this.#mode)) return fn();
     return this.#storage.run(new Session(this.#ask, bringsTokens(this.#mode)), fn);
+  }
+
+  /**
+   * Runs work that may write, and whose position is not known when it has ended.
+   * @template T
+   * @param {unknown} options of the call, not yet checked
+   * @param {() => Promise<T>} work
+   */
+  write(options, work) {
+    const session = this.current();
+    return session === undefined || isDeclaredRead(options) ? work() : session.unsureAfter(work);
   }
 }
 

@@ -6,7 +6,7 @@
 // The statement is sent with the first next(). Leaving the loop early cancels it on the server, and the loop has ended only when
 // the connection is back in the pool.
 
-const { OP } = require('../core/numbers.js');
+const { DRAINED, OP } = require('../core/numbers.js');
 const { located } = require('../errors.js');
 
 /** @typedef {{ resolve(result: IteratorResult<unknown>): void, reject(error: unknown): void }} Waiter */
@@ -28,6 +28,8 @@ class RowStream {
   /** next() calls that wait for rows. @type {Waiter[]} */
   #waiters = [];
   #ended = false;
+  /** Whether all is granted. */
+  #isDrained = false;
   /** @type {unknown} */
   #error;
 
@@ -49,6 +51,8 @@ class RowStream {
       },
       onCall: (/** @type {import('../core/core-link.js').Call} */ call) => {
         this.#call = call;
+        // Behind the frame of the statement, which is written next.
+        if (this.#isDrained) queueMicrotask(() => this.#grant(DRAINED));
       },
     };
     const finish = (/** @type {unknown} */ error) => {
@@ -66,18 +70,31 @@ class RowStream {
       if (next === undefined) return undefined;
       this.#piece = next;
       this.#at = 0;
-      this.#grantPiece();
+      if (!this.#isDrained) this.#grant(1);
     }
     return this.#piece[this.#at++];
   }
 
-  /** Lets the core send another piece. */
-  #grantPiece() {
+  /** Lets the core send more pieces. @param {number} pieces */
+  #grant(pieces) {
     const { link, pool } = this.#runner;
     if (this.#call === undefined || this.#call.id === 0) return;
-    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, 1);
+    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
     link.frames.close();
     link.flushSoon();
+  }
+
+  /** Lets the server send all that is left, whether or not it is read. */
+  drain() {
+    if (this.#isDrained) return;
+    this.#isDrained = true;
+    this.#grant(DRAINED);
+  }
+
+  /** Cancels what still runs. */
+  cancel() {
+    const { link, pool } = this.#runner;
+    if (this.#call !== undefined && this.#call.id !== 0) link.sendFrame(OP.CANCEL, this.#call.id, pool);
   }
 
   /** Settles the next() calls for which rows, or the end, have arrived. */
@@ -122,10 +139,7 @@ class RowStream {
       this.#settled = Promise.resolve();
       this.#ended = true;
     }
-    if (!this.#ended && this.#call !== undefined && this.#call.id !== 0) {
-      const { link, pool } = this.#runner;
-      link.sendFrame(OP.CANCEL, this.#call.id, pool);
-    }
+    if (!this.#ended) this.cancel();
     await this.#settled;
     this.#pieces = [];
     this.#piece = [];

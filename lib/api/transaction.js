@@ -6,13 +6,14 @@
 // that was not ended is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
-const { copyFrom, copyTo } = require('./copy/index.js');
-const { HyperionError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
-const { exec, execOptions } = require('./exec.js');
-const { addRowExpectations } = require('./row-expectations.js');
-const { runner, unfold } = require('./sql.js');
+const { PoolClosedError, located, transactionEnded, transactionOpen } = require('../errors.js');
+const { Level } = require('./level.js');
+const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
+const { Scope, enclosing } = require('./scope.js');
+const { Transaction } = require('./transaction-handle.js');
+const { watchLimits } = require('./watch-limits.js');
 const { underSignal } = require('../core/under-signal.js');
-const { ISOLATION, LOAD, NONE, UNLOAD, callOptions } = require('../options/call-options.js');
+const { ISOLATION, NONE } = require('../options/call-options.js');
 
 /**
  * The BEGIN of a transaction. A mode that is not given is left out: an explicit READ WRITE would override the server's default.
@@ -26,134 +27,112 @@ function beginSql({ isolation, readOnly, deferrable }) {
   return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
 }
 
-/** The error of a transaction whose timeoutMs has passed. @param {number} timeoutMs */
-function timedOut(timeoutMs) {
-  const error = new QueryTimeoutError(`transaction timed out after ${timeoutMs} ms and was rolled back`, '57014');
-  return Object.assign(error, { outcome: 'not-applied' });
-}
+const timedOut = timedOutAs('transaction', ' and was rolled back');
 
-class Transaction {
-  /** @type {import('../core/statement-runner.js').StatementRunner} */
-  #runner;
+/** A transaction as a whole. */
+class Top extends Scope {
   /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction | undefined} */
   #handle;
-  #id;
   /** @type {'open' | 'committed' | 'rolled back' | 'ended by its script'} */
   #state = 'open';
   /** @type {() => boolean} */
   #poolIsClosed;
-  #sql = runner((fragment) => this.query(fragment));
   /** Called when it may have committed. @type {() => void} */
   #onCommit;
-  /** Limits of the whole transaction. @type {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} */
+  /** Others that want to know it. @type {Set<() => void> | undefined} */
+  #listeners;
+  /** Limits of the whole transaction. @type {import('./limits.js').Limits} */
   #limits;
+  /** A failure in a savepoint after which the transaction cannot be committed. @type {unknown} */
+  failure;
+  /** What is not read to its end. @type {Set<import('./scope.js').Reader> | undefined} */
+  readers;
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {import('../../index.js').Transaction} handle
    * @param {number} id
+   * @param {Record<string, any>} modes the options of BEGIN
    * @param {() => boolean} poolIsClosed whether the pool has ended, and this transaction with it
-   * @param {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} limits
+   * @param {import('./limits.js').Limits} limits
    * @param {() => void} onCommit called when it may have committed
    */
-  constructor(runner, handle, id, poolIsClosed, limits, onCommit) {
-    this.#runner = runner;
+  constructor(runner, handle, id, modes, poolIsClosed, limits, onCommit) {
+    super(runner, id, new Level(undefined), undefined, enclosing(runner.scopes?.getStore()));
     this.#handle = handle;
-    this.#id = id;
+    this.modes = modes;
     this.#poolIsClosed = poolIsClosed;
     this.#limits = limits;
     this.#onCommit = onCommit;
   }
 
-  /** Refuses a call after the end. */
-  #checkOpen() {
+  get root() {
+    return this;
+  }
+
+  /** What a callback is given for a scope of this transaction. @param {Scope} scope */
+  handleOf(scope) {
+    return new Transaction(scope);
+  }
+
+  /** Whether a savepoint of it can be undone. */
+  get isUsable() {
+    return !this.isOver && this.failure === undefined && !this.#poolIsClosed();
+  }
+
+  #checkNotEnded() {
     if (this.#poolIsClosed())
       throw new PoolClosedError('the pool is closed, and its open transactions were rolled back');
-    if (this.#state !== 'open') {
-      throw new HyperionError(`the transaction was already ${this.#state}`, 'ERR_TRANSACTION_ENDED');
-    }
+    if (!this.isOpen) throw transactionEnded(`the transaction was already ${this.#state}`);
   }
 
-  /**
-   * The options of one call with the limits that are left of the transaction's.
-   * @param {Record<string, any>} options
-   */
-  #withLimits(options) {
-    const { until, timeoutMs, signal } = this.#limits;
-    if (until === Infinity && signal === undefined) return options;
-    if (signal?.aborted) throw aborted(signal);
-    const left = Math.ceil(until - performance.now());
-    if (left <= 0) throw timedOut(timeoutMs);
-    const soonest = Math.min(left, options.timeoutMs || Infinity);
-    const signals = [signal, options.signal].filter((one) => one !== undefined);
-    return {
-      ...options,
-      timeoutMs: Number.isFinite(soonest) ? soonest : 0,
-      signal: signals.length > 1 ? AbortSignal.any(/** @type {AbortSignal[]} */ (signals)) : signals[0],
-    };
+  checkOpen() {
+    this.#checkNotEnded();
+    if (this.failure !== undefined) throw this.failure;
   }
 
-  /**
-   * Runs a statement in the transaction.
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions} [options]
-   */
-  async query(sql, params, options) {
-    this.#checkOpen();
-    const checked = this.#withLimits(callOptions(options));
-    const [text, values] = unfold(sql, params);
-    try {
-      return await this.#runner.query(text, values, checked, this.#id);
-    } catch (error) {
-      throw located(error);
-    }
+  checkSendable() {
+    if (this.isOver || this.#poolIsClosed()) this.#checkNotEnded();
+    if (this.failure !== undefined) throw this.failure;
   }
 
-  /** Runs a template in the transaction: an interpolated value becomes a parameter, never text. */
-  get sql() {
-    return this.#sql;
+  /** @param {Record<string, any>} options */
+  limited(options) {
+    return underLimits(this.#limits, options, timedOut);
   }
 
-  /**
-   * Runs a script by the simple protocol in the transaction.
-   * @param {string} script
-   * @param {object} [options]
-   */
-  async exec(script, options) {
-    this.#checkOpen();
-    if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    try {
-      return await exec(this.#runner, this.#id, script, this.#withLimits(execOptions(options)));
-    } catch (error) {
-      if (/** @type {any} */ (error)?.code === 'ERR_TRANSACTION_ENDED') {
-        this.#state = 'ended by its script';
-        this.#onCommit();
-      }
-      throw error;
-    }
+  /** What is being read comes as a whole now: the next statement waits for the connection, and the reader may wait for the statement. */
+  drainReaders() {
+    if (this.readers !== undefined) for (const reader of this.readers) reader.drain();
   }
 
-  /**
-   * Loads rows or ready data in the transaction.
-   * @param {string} target
-   * @param {unknown} source
-   * @param {object} [options]
-   */
-  async copyFrom(target, source, options) {
-    this.#checkOpen();
-    if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
-    return copyFrom(this.#runner, this.#id, target, source, this.#withLimits(callOptions(options, LOAD)));
+  cancelReaders() {
+    if (this.readers !== undefined) for (const reader of this.readers) reader.cancel();
   }
 
-  /**
-   * What COPY sends in the transaction, as a Readable.
-   * @param {string} target
-   * @param {object} [options]
-   */
-  copyTo(target, options) {
-    this.#checkOpen();
-    return copyTo(this.#runner, this.#id, target, this.#withLimits(callOptions(options, UNLOAD)));
+  /** @param {() => void} listener called when the transaction may have committed */
+  whenCommitted(listener) {
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+  }
+
+  #mayHaveCommitted() {
+    this.#onCommit();
+    if (this.#listeners !== undefined) for (const listener of this.#listeners) listener();
+  }
+
+  endedByScript() {
+    this.#close('ended by its script');
+    this.#mayHaveCommitted();
+  }
+
+  /** @param {'committed' | 'rolled back' | 'ended by its script'} state */
+  #close(state) {
+    this.#state = state;
+    this.isOpen = false;
+    this.isOver = true;
+    // What still waits is refused.
+    if (!this.level.isPlain) this.level.release();
   }
 
   /**
@@ -162,12 +141,12 @@ class Transaction {
    * @param {Record<string, any>} limits
    */
   async #end(operation, state, { timeoutMs = 0, signal }) {
-    this.#state = state;
-    const { link, pool } = this.#runner;
+    this.#close(state);
+    const { link, pool, turns } = this.runner;
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
-    const details = { transaction: this.#id, timeoutMs, flags };
+    const details = { transaction: this.id, timeoutMs, flags };
     try {
-      if (this.#runner.turns.has(this.#id)) await this.#runner.sentAll(this.#id);
+      if (turns.has(this.id)) await this.runner.sentAll(this.id);
       await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
       this.#releaseHandle();
     } catch (error) {
@@ -182,45 +161,59 @@ class Transaction {
     if (handle === undefined) return;
     this.#handle = undefined;
     handle.finish();
-    this.#runner.freeHandles.push(handle);
+    this.runner.freeHandles.push(handle);
+  }
+
+  /** Resolves when every savepoint has ended that was begun before. */
+  async #partsEnded() {
+    const { until, timeoutMs, signal } = this.#limits;
+    const left = until === Infinity ? 0 : Math.max(1, Math.ceil(until - performance.now()));
+    const { over, stop } = watchLimits({ timeoutMs: left, signal }, () => timedOut(timeoutMs));
+    try {
+      await Promise.race([this.level.take(), over]);
+    } finally {
+      stop();
+    }
   }
 
   /** Commits. Resolves only when the server has said so. */
   async commit() {
-    this.#checkOpen();
+    this.#checkNotEnded();
+    if (this.runner.scopes !== undefined && this.innermost() !== this) {
+      throw transactionOpen('commit() was called within a part of the transaction, which would be committed with it');
+    }
+    this.#state = 'committed';
+    this.isOpen = false;
     let limits;
     try {
-      limits = this.#withLimits(NONE);
+      if (!this.level.isPlain) await this.#partsEnded();
+      if (this.failure !== undefined) throw this.failure;
+      limits = this.limited(NONE);
     } catch (error) {
       // Too late for COMMIT: the transaction is rolled back.
+      this.cancelReaders();
       await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
       throw error;
     }
+    this.drainReaders();
     try {
       await this.#end(OP.COMMIT, 'committed', limits);
     } finally {
-      this.#onCommit();
+      this.#mayHaveCommitted();
     }
   }
 
   /** Undoes everything. */
   async rollback() {
-    this.#checkOpen();
+    this.#checkNotEnded();
+    this.cancelReaders();
     await this.#end(OP.ROLLBACK, 'rolled back', NONE);
   }
 
-  /** Whether commit() or rollback() was called. */
-  get ended() {
-    return this.#state !== 'open';
-  }
-
-  /** Rolls back if neither commit() nor rollback() was called. */
-  async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
-    if (!this.ended && !this.#poolIsClosed()) await this.rollback();
+  async dispose() {
+    if (this.isOpen && !this.#poolIsClosed()) await this.rollback();
   }
 }
-
-addRowExpectations(Transaction);
 
 /**
  * Asks the core for a transaction. `begun` resolves when it has a connection; for a callback's transaction (FLAG.MANAGED) when its
@@ -233,7 +226,7 @@ addRowExpectations(Transaction);
 function openTransaction(runner, options, poolIsClosed, flags) {
   const { link, pool, corePool, freeHandles } = runner;
   const { timeoutMs = 0, signal } = options;
-  const until = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity;
+  const limits = limitsOf(options);
   const handle = freeHandles.pop() ?? corePool.transaction();
   const id = handle.begin();
   const details = {
@@ -244,7 +237,7 @@ function openTransaction(runner, options, poolIsClosed, flags) {
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
   const transaction = (onCommit = () => {}) =>
-    new Transaction(runner, handle, id, poolIsClosed, { until, timeoutMs, signal }, onCommit);
+    new Top(runner, handle, id, options, poolIsClosed, limits, onCommit).handle;
   return { begun, transaction };
 }
 
@@ -265,4 +258,4 @@ async function begin(runner, options, poolIsClosed, onCommit) {
   return transaction(onCommit);
 }
 
-module.exports = { Transaction, begin, beginSql, openTransaction, timedOut };
+module.exports = { begin, beginSql, openTransaction, timedOut };

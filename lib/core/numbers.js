@@ -70,4 +70,7 @@ const MESSAGE_FLAG = { ANEW: 256, STRUCTURE: 512 };
 /** Words of 32 bits: of a frame's head, of the head of a statement within a batch, of a batch's head, of a message's head. */
 const WORDS = { FRAME: 10, ITEM: 4, BATCH: 8, MESSAGE: 12 };
 
-module.exports = { FLAG, MESSAGE, MESSAGE_FLAG, OP, PROTOCOL_VERSION, WORDS };
+/** Credit for all pieces of a stream that can follow. */
+const DRAINED = 0x4000_0000;
+
+module.exports = { DRAINED, FLAG, MESSAGE, MESSAGE_FLAG, OP, PROTOCOL_VERSION, WORDS };

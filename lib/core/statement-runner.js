@@ -43,6 +43,12 @@ class StatementRunner {
     this.types = types;
     /** For each transaction, the last of its statements that wait to be sent. @type {Map<number, Promise<unknown>>} */
     this.turns = new Map();
+    /**
+     * The scope of a transaction in which the caller runs (lib/api/scope.js). A pool whose `ambient` is off has it from its first
+     * savepoint on.
+     * @type {import('node:async_hooks').AsyncLocalStorage<any> | undefined}
+     */
+    this.scopes = undefined;
   }
 
   /**

@@ -279,10 +279,41 @@ const TRANSACTION = {
       'The pauses between the tries are random, 5 to 500 ms, and all together no longer than `acquireTimeoutMs`. For a ' +
       'connection (ERR_NO_PRIMARY, ERR_ACQUIRE_TIMEOUT) the pool has waited already: these are not tried again.',
   },
+  nested: {
+    type: "'join' | 'savepoint' | 'error'",
+    value: 'join',
+    check: choice(['join', 'savepoint', 'error']),
+    text: "within another transaction of a pool with `ambient`: `'join'` runs the callback in that one, `'savepoint'` in a savepoint of it",
+    more: "`'error'` refuses it (ERR_TRANSACTION_OPEN). Other options must be those of the open transaction, or are refused by name.",
+  },
+};
+
+/** The options of tx.transaction(). @satisfies {Rows} */
+const SAVEPOINT = limits(
+  'for this part of the transaction: after this it is undone: {@link QueryTimeoutError}',
+  'for this part of the transaction: when it fires it is undone: {@link AbortError}',
+);
+
+/** The options of tx.batch(). @satisfies {Rows} */
+const JOINED_BATCH = {
+  ...limits(
+    'for the whole batch: after this it is undone: {@link QueryTimeoutError}',
+    'for the whole batch: when it fires it is undone: {@link AbortError}',
+  ),
+  rowMode,
+  types,
 };
 
 /** @satisfies {Rows} */
 const END = { timeoutMs: limits('after this what still runs is cancelled on the server', '').timeoutMs };
+
+/** Why a part of a transaction refuses options of transaction(). */
+const ofTheWhole = Object.fromEntries(
+  ['isolation', 'readOnly', 'deferrable', 'retries', 'durability', 'exactlyOnce', 'remember', 'nested'].map((name) => [
+    name,
+    'it belongs to the transaction as a whole, not to a part of it',
+  ]),
+);
 
 /** Why options of other calls are refused. */
 const REFUSALS = new Map(
@@ -290,6 +321,11 @@ const REFUSALS = new Map(
     [QUERY, { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } }],
     [STREAM, { reasons: { token: 'a stream has no result that could have it: call pool.token() after it' } }],
     [BATCH, { reasons: { token: 'call pool.token() after the batch' } }],
+    [SAVEPOINT, { reasons: ofTheWhole }],
+    [
+      JOINED_BATCH,
+      { reasons: { ...ofTheWhole, transaction: 'the batch is a part of the transaction it is called on' } },
+    ],
     [READ_STREAM, { reasons: { hedgeMs: 'a stream is not sent to two nodes' } }],
   ]),
 );
@@ -324,6 +360,7 @@ module.exports = {
   END,
   EXEC,
   ISOLATION,
+  JOINED_BATCH,
   LOAD,
   MODES_OF_BEGIN,
   NONE,
@@ -331,6 +368,7 @@ module.exports = {
   QUERY,
   READ,
   READ_STREAM,
+  SAVEPOINT,
   STREAM,
   TOKEN,
   TRANSACTION,

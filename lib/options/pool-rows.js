@@ -119,6 +119,9 @@ const reads = (value) => members('reads', value, READS);
 /** @param {unknown} value */
 const password = (value) => (typeof value === 'function' ? value : string('password', value));
 
+/** @param {unknown} value @param {string} name */
+const ambient = (value, name) => (value === 'strict' ? value : boolean(value, name));
+
 /** @type {Rows} */
 const POOL = {
   connectionString: {
@@ -296,6 +299,15 @@ const POOL = {
     value: 0,
     check: count(0, 1_000_000),
     text: 'the `retries` of each `transaction()` that names none',
+  },
+  ambient: {
+    local: true,
+    type: "boolean | 'strict'",
+    value: false,
+    check: ambient,
+    text: "whether calls of the pool within the callback of `transaction()` join that transaction; `'strict'`: they are refused there",
+    link: '[transactions.md](transactions.md#ambient-transactions)',
+    more: 'Through any depth of awaits, timers and libraries (AsyncLocalStorage). {@link Pool.outside} is the way out.',
   },
   reads: {
     type: 'ReadsOptions',

@@ -9,14 +9,26 @@ const { nearest } = require('../../lib/options/did-you-mean.js');
 const ROOT = path.join(__dirname, '..', '..');
 
 /** Every room with test files, in the order in which they are run. */
-const ROOMS = ['unit', 'server', 'cluster', 'reads', 'security', 'packaging', 'external', 'chaos', 'consistency'];
+const ROOMS = [
+  'unit',
+  'server',
+  'cluster',
+  'reads',
+  'security',
+  'packaging',
+  'external',
+  'chaos',
+  'consistency',
+  'ambient',
+];
 /** The rooms of `npm test`. */
-const QUICK = ['unit', 'server', 'cluster', 'reads'];
+const QUICK = ['unit', 'server', 'cluster', 'reads', 'ambient'];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.
  */
 const ALONE = [
+  'test/ambient/torture.test.js',
   'test/chaos/matrix.test.js',
   'test/consistency/torture.test.js',
   'test/packaging/demo.test.js',

@@ -43,6 +43,7 @@ const all: Required<PoolOptions> = {
   pipeline: { depth: 1 },
   monitor: { intervalMs: 1, nodeTimeoutMs: 1 },
   transactionRetries: 1,
+  ambient: 'strict',
   reads: {
     poolSize: 1,
     balance: 'response-time',

@@ -26,9 +26,10 @@ async function copyFrom(runner, transaction, target, source, options) {
  * @param {number} transaction 0: one of its own
  * @param {unknown} target
  * @param {Record<string, any>} options checked
+ * @param {(work: () => Promise<void>) => Promise<void>} [inTurn] starts it when it is first read
  */
-function copyTo(runner, transaction, target, options) {
-  return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options);
+function copyTo(runner, transaction, target, options, inTurn = (work) => work()) {
+  return new Unload(runner, transaction, unloadSql(parseTarget(target, 'TO')), options, inTurn);
 }
 
 /**

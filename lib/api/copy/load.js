@@ -5,6 +5,7 @@
 // The core grants a number of pieces and grants more as the server takes them. The load waits while it has no grant, and gives
 // the event loop a turn every millisecond.
 
+const { AsyncResource } = require('node:async_hooks');
 const { Readable } = require('node:stream');
 const { setImmediate: nextTurn } = require('node:timers/promises');
 const { isUint8Array } = require('node:util').types;
@@ -90,7 +91,8 @@ class Load {
         (started) =>
           new Promise((resolve, reject) => {
             const call = new Call(resolve, reject);
-            call.onGrant = (pieces, bytes, columns) => this.#onGrant(pieces, bytes, columns);
+            // The source and the callbacks run in the context of the caller (AsyncLocalStorage).
+            call.onGrant = AsyncResource.bind((pieces, bytes, columns) => this.#onGrant(pieces, bytes, columns));
             const id = link.register(call);
             this.#call = call;
             const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;

@@ -2,9 +2,10 @@
 
 // An unload: a Readable of what COPY sends. The reader grants the pieces, so the server sends no more than is read.
 
+const { AsyncResource } = require('node:async_hooks');
 const { Readable } = require('node:stream');
 const { Call } = require('../../core/core-link.js');
-const { FLAG, OP } = require('../../core/numbers.js');
+const { DRAINED, FLAG, OP } = require('../../core/numbers.js');
 const { underSignal } = require('../../core/under-signal.js');
 const { located } = require('../../errors.js');
 const { logCopy } = require('./log.js');
@@ -15,6 +16,9 @@ class Unload extends Readable {
   #transaction;
   #sql;
   #options;
+  #inTurn;
+  /** Whether all is granted. */
+  #isDrained = false;
   /** @type {Call | undefined} */
   #call;
   /** Resolves when the unload has ended or failed. @type {Promise<void> | undefined} */
@@ -27,13 +31,15 @@ class Unload extends Readable {
    * @param {number} transaction
    * @param {string} sql
    * @param {Record<string, any>} options checked
+   * @param {(work: () => Promise<void>) => Promise<void>} inTurn starts the work
    */
-  constructor(runner, transaction, sql, options) {
+  constructor(runner, transaction, sql, options, inTurn) {
     super(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark });
     this.#runner = runner;
     this.#transaction = transaction;
     this.#sql = sql;
     this.#options = options;
+    this.#inTurn = inTurn;
   }
 
   /** The index of the node that ran the unload; -1: none did. */
@@ -43,11 +49,11 @@ class Unload extends Readable {
 
   _read() {
     if (this.#settled === undefined) {
-      this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#run()).then(
+      this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#inTurn(() => this.#run())).then(
         () => void this.push(null),
         (error) => void this.destroy(error),
       );
-    } else if (this.#owed > 0) {
+    } else if (this.#owed > 0 && !this.#isDrained) {
       this.#grant(this.#owed);
       this.#owed = 0;
     }
@@ -64,7 +70,8 @@ class Unload extends Readable {
         (started) =>
           new Promise((resolve, reject) => {
             const call = new Call(resolve, reject);
-            call.onBytes = (bytes) => this.#onPiece(bytes);
+            // The listeners of `data` run in the context of the one who reads, as those of a socket do.
+            call.onBytes = AsyncResource.bind((bytes) => this.#onPiece(bytes));
             const id = link.register(call);
             this.#call = call;
             // The reader may be destroyed at any time, so the core must be able to cancel.
@@ -81,8 +88,23 @@ class Unload extends Readable {
   /** @param {Buffer} bytes */
   #onPiece(bytes) {
     if (this.destroyed) return;
-    if (this.push(bytes)) this.#grant(1);
+    const wantsMore = this.push(bytes);
+    if (this.#isDrained) return;
+    if (wantsMore) this.#grant(1);
     else this.#owed++;
+  }
+
+  /** Lets the server send all that is left, whether or not it is read. */
+  drain() {
+    if (this.#isDrained) return;
+    this.#isDrained = true;
+    this.#grant(DRAINED);
+  }
+
+  /** Cancels what still runs. */
+  cancel() {
+    const { link, pool } = this.#runner;
+    if (this.#call !== undefined && this.#call.id !== 0) link.sendFrame(OP.CANCEL, this.#call.id, pool);
   }
 
   /** @param {number} pieces */
@@ -100,9 +122,8 @@ class Unload extends Readable {
    * @param {(error?: Error | null) => void} callback
    */
   _destroy(error, callback) {
-    const { link, pool } = this.#runner;
     if (this.#call !== undefined && this.#call.id !== 0) {
-      link.sendFrame(OP.CANCEL, this.#call.id, pool);
+      this.cancel();
       this.#settled?.then(() => callback(error));
     } else {
       callback(error);

@@ -1,0 +1,96 @@
+'use strict';
+
+// What the core reports of a pool: events, notifications, and requests for a password.
+
+const { OP, FLAG } = require('../core/numbers.js');
+const { ParameterError, fromCore, rememberCause } = require('../errors.js');
+
+let warned = false;
+
+/** Warns once in a process: an operator may have revoked the right on purpose. */
+function warnUnidentified() {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(
+    'hyperiondb-client: the user may not execute pg_control_system(), so a host of another cluster is not recognised',
+    { code: 'HYPERION_NO_SYSTEM_IDENTIFIER' },
+  );
+}
+
+/**
+ * What the reports of a pool need of it.
+ * @typedef {object} Owner
+ * @property {(event: string, ...details: any[]) => boolean} emit
+ * @property {(notification: any) => void} dispatch hands a notification to its handlers
+ * @property {() => boolean} isClosed
+ * @property {() => unknown} password the option, if it is a function
+ * @property {(work: () => void) => void} run runs the listeners
+ */
+
+class Reports {
+  /** Whether the core sends notices: only while `notice` has listeners. */
+  #receivesNotices = false;
+  #owner;
+  /** Set when the pool is open. @type {import('../core/statement-runner.js').StatementRunner} */
+  runner = /** @type {any} */ (undefined);
+
+  /** @param {Owner} owner */
+  constructor(owner) {
+    this.#owner = owner;
+  }
+
+  /** Asks the core for notices, or to stop them. @param {boolean} wanted */
+  requestNotices(wanted) {
+    if (this.#owner.isClosed() || this.#receivesNotices === wanted) return;
+    this.#receivesNotices = wanted;
+    const { link, pool } = this.runner;
+    link.frames.open(OP.NOTICES, 0, pool, 0, 0, 0, Number(wanted), 0);
+    link.frames.close();
+    link.flushSoon();
+  }
+
+  /** @param {Record<string, unknown>} report of the core */
+  onEvent(report) {
+    // Not during the delivery of a batch: a listener that throws must not prevent other results.
+    process.nextTick(() => this.#owner.run(() => this.#tell(report)));
+  }
+
+  /** @param {Record<string, unknown>} report */
+  #tell({ event, ...detail }) {
+    const { emit, dispatch } = this.#owner;
+    if (event === 'notification') {
+      dispatch(detail);
+    } else if (event === 'unidentified') {
+      warnUnidentified();
+    } else if (event === 'error') {
+      emit(event, fromCore(JSON.stringify(detail)));
+    } else if (event === 'gap') {
+      const { since, until, ...rest } = /** @type {any} */ (detail);
+      emit(event, { ...rest, since: new Date(since), until: new Date(until) });
+    } else {
+      const hasListeners = emit(/** @type {string} */ (event), detail);
+      // Here, because listeners can be removed without a call of off(): removeAllListeners().
+      if (event === 'notice' && !hasListeners) this.requestNotices(false);
+    }
+  }
+
+  /** @param {number} request */
+  async onPassword(request) {
+    const { link, pool } = this.runner;
+    let flags = 0;
+    let text;
+    try {
+      text = await this.#owner.password();
+      if (typeof text !== 'string') throw new ParameterError('it did not return a string');
+      if (text.includes('\0')) throw new ParameterError('it returned a string with a NUL character');
+    } catch (error) {
+      flags = FLAG.FAILED;
+      rememberCause(request, error);
+      text = error instanceof Error ? error.message : String(error);
+      this.#owner.emit('error', error);
+    }
+    link.sendText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
+  }
+}
+
+module.exports = { Reports };
