@@ -246,10 +246,11 @@ class Tree {
   /** @param {any[]} handles @param {Unit} unit @param {number} depth */
   async #joined(handles, unit, depth) {
     this.#count('joined');
+    const { pool, ambient } = this.#world;
+    // Without `ambient` it is another transaction. Savepoints of two transactions side by side could wait for each other.
+    const outer = ambient ? handles : [];
     try {
-      await this.#world.pool.transaction((/** @type {any} */ inner) =>
-        this.#body([...handles, inner], unit, depth + 1),
-      );
+      await pool.transaction((/** @type {any} */ inner) => this.#body([...outer, inner], unit, depth + 1));
     } catch (error) {
       if (!(error instanceof Meant) || this.#random.once(3)) throw error;
     }
