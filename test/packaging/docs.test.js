@@ -10,7 +10,7 @@ const path = require('node:path');
 const { ROOT, allBlocks, blocksOf, documents } = require('./docs/blocks.js');
 const { checkShell } = require('./docs/shell.js');
 const { World } = require('./docs/world.js');
-const { freePort } = require('../support/cluster/ports.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { HANG_MS, test, useCluster } = require('../support/helpers.js');
 
 const LANGUAGES = ['js', 'ts', 'sh', 'sql', 'json', ''];

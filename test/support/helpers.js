@@ -17,7 +17,7 @@ const { after, before, test: nodeTest } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../client.js');
 const { startCluster, UnsupportedError } = require('./cluster');
-const { until } = require('./cluster/until');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {import('./cluster').Cluster} Cluster */

@@ -4,11 +4,11 @@
 // manager: it changes something only when a test says so, and knows only what the test has done through it. After a failover the
 // old primary stays as it is (dead, frozen, or alive: a split brain if the test wants one).
 
-const { UnsupportedError } = require('./server');
-const replication = require('./replication');
+const { UnsupportedError } = require('./server.js');
+const replication = require('./replication.js');
 
-/** @typedef {import('./server').Server} Server */
-/** @typedef {import('./server').Credentials} Credentials */
+/** @typedef {import('./server.js').Server} Server */
+/** @typedef {import('./server.js').Credentials} Credentials */
 
 class Cluster {
   #nodes;
@@ -139,7 +139,7 @@ class Cluster {
    */
   async switchover(to) {
     this.#require('switchover');
-    const old = /** @type {import('./node').LocalNode} */ (this.primary());
+    const old = /** @type {import('./node.js').LocalNode} */ (this.primary());
     await old.fence();
     await old.stop('fast');
     const next = await this.failover(to);
