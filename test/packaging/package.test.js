@@ -25,11 +25,19 @@ function required(file, found = new Set()) {
   return found;
 }
 
+/** What `hyperiondb-client/<name>` loads. @type {{ types: string, default: string }[]} */
+const ENTRIES = Object.entries(manifest.exports)
+  .filter(([name]) => !['.', './package.json'].includes(name))
+  .map(([, entry]) => /** @type {any} */ (entry));
+
 /** The files that the package must have: every published file is reachable from an entry point. */
 const PUBLISHED = [
   ...['LICENSE', 'README.md', 'package.json', 'client.d.ts', 'index.d.ts', 'index.js'],
   ...required('client.js'),
   ...required('lib/cli/index.js'),
+  ...ENTRIES.flatMap(({ types, default: file }) => [types, ...required(file)]).map((file) =>
+    path.posix.normalize(file),
+  ),
 ].filter((file, index, all) => all.indexOf(file) === index);
 
 /**
@@ -66,9 +74,11 @@ describe('the published package', () => {
     assert.ok(!fs.existsSync(path.join(ROOT, 'binding.gyp')));
   });
 
-  test('package depends on nothing but its own platform packages', () => {
+  test('package depends on nothing but its own platform packages, and peers are optional', () => {
     const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = /** @type {any} */ (manifest);
-    assert.deepEqual([dependencies, peerDependencies], [{}, {}]);
+    const { peerDependenciesMeta } = /** @type {any} */ (manifest);
+    assert.deepEqual([dependencies, Object.keys(peerDependencies)], [{}, Object.keys(peerDependenciesMeta)]);
+    for (const [name, { optional }] of Object.entries(peerDependenciesMeta)) assert.equal(optional, true, name);
     for (const name of ['bundleDependencies', 'bundledDependencies']) assert.ok(!(name in manifest));
     for (const [name, version] of Object.entries(optionalDependencies)) {
       assert.match(name, /^hyperiondb-client-[a-z0-9-]+$/);
@@ -121,6 +131,26 @@ describe('the published package', () => {
     );
     assert.equal(status, 0, stderr);
     assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
+  });
+
+  test('package: each entry of exports/ is loaded by its name, from CommonJS and ES modules, and has types', async () => {
+    const names = fs.readdirSync(path.join(ROOT, 'exports'));
+    assert.deepEqual(
+      ENTRIES,
+      names.map((name) => ({ types: `./exports/${name}/index.d.ts`, default: `./exports/${name}/index.js` })),
+    );
+    for (const name of names) {
+      const required = require(`hyperiondb-client/${name}`);
+      assert.equal(required, require(`../../exports/${name}/index.js`));
+      const { default: all, 'module.exports': _, ...imported } = await import(`hyperiondb-client/${name}`);
+      assert.equal(all, required);
+      assert.deepEqual({ ...imported }, { ...required });
+      const types = fs.readFileSync(path.join(ROOT, 'exports', name, 'index.d.ts'), 'utf8');
+      const declared = [...types.matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)].map(
+        ([, what]) => what,
+      );
+      assert.deepEqual(new Set(declared), new Set(Object.keys(required)));
+    }
   });
 
   test('package.json engines: every Node that is supported has the Node-API that the add-on needs', () => {

@@ -133,7 +133,7 @@ class Database {
     return poolFor(t, this.options(options));
   }
 
-  /** Runs SQL on the primary over a connection of node-postgres. @param {string} text @param {unknown[]} [params] */
+  /** Runs SQL on the primary over a connection of the harness. @param {string} text @param {unknown[]} [params] */
   sql(text, params) {
     return this.cluster.primary().sql(text, params);
   }

@@ -109,7 +109,7 @@ class Cluster {
    * @returns {Promise<Server>} the new primary
    */
   async failover(to, { synchronous = this.synchronous } = {}) {
-    this.#require('failover');
+    this.#mustBeAbleTo('failover');
     if (this.capabilities.has('follow')) await Promise.all(this.liveStandbys().map((standby) => standby.detach()));
     const next = to ?? (await this.mostAdvanced());
     const others = (await this.#positions()).filter(({ standby }) => standby !== next);
@@ -138,7 +138,7 @@ class Cluster {
    * @returns {Promise<Server>} the new primary
    */
   async switchover(to) {
-    this.#require('switchover');
+    this.#mustBeAbleTo('switchover');
     const old = /** @type {import('./node.js').LocalNode} */ (this.primary());
     await old.fence();
     await old.stop('fast');
@@ -162,7 +162,7 @@ class Cluster {
   }
 
   /** @param {string} operation */
-  #require(operation) {
+  #mustBeAbleTo(operation) {
     if (!this.capabilities.has(operation)) throw new UnsupportedError(operation, 'see cluster.capabilities');
   }
 
