@@ -111,6 +111,19 @@ for (const [name, run] of WAYS) {
         'an aborted savepoint',
         (pool) => pool.query('SAVEPOINT mine').then(() => failureOf(pool.query('SELECT 1 / 0'))),
       ],
+      ['a statement that nobody awaits', async (pool) => void pool.query('SELECT pg_sleep(0.05)').catch(() => {})],
+      [
+        'a transaction within that never ends',
+        (pool) =>
+          new Promise((resolve) => {
+            const within = async () => {
+              await pool.query('SELECT 1');
+              resolve(undefined);
+              await new Promise(() => {});
+            };
+            pool.transaction(within).catch(() => {});
+          }),
+      ],
       ['an error that the test throws', () => Promise.reject(new Error('left'))],
       ['a setting of the session', (pool) => pool.query('SET search_path TO nowhere')],
     ])) {

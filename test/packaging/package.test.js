@@ -175,10 +175,18 @@ describe('the published package', () => {
 
 /** The folder of the runtimes that are installed beside the other development dependencies. */
 const RUNTIMES = 'test/external/runtimes';
+/** And that of the test runners. */
+const RUNNERS = 'test/external/test-runners/packages';
 
 describe('lock files', () => {
   test('lock files are committed', () => {
-    const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock', `${RUNTIMES}/package-lock.json`];
+    const files = [
+      'package-lock.json',
+      'Cargo.lock',
+      'fuzz/Cargo.lock',
+      `${RUNTIMES}/package-lock.json`,
+      `${RUNNERS}/package-lock.json`,
+    ];
     for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
     if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
     assert.deepEqual(
@@ -193,10 +201,13 @@ describe('lock files', () => {
   test('lock files: npm installs the versions that package.json names, with checksums', () => {
     const runtimes = require(path.join(ROOT, RUNTIMES, 'package.json'));
     const runtimesLock = require(path.join(ROOT, RUNTIMES, 'package-lock.json'));
+    const runners = require(path.join(ROOT, RUNNERS, 'package.json'));
+    const runnersLock = require(path.join(ROOT, RUNNERS, 'package-lock.json'));
     /** @type {[Record<string, string>, Record<string, string>, Record<string, object>][]} */
     const SETS = [
       [manifest.devDependencies, lock.packages[''].devDependencies, lock.packages],
       [runtimes.optionalDependencies, runtimesLock.packages[''].optionalDependencies, runtimesLock.packages],
+      [runners.devDependencies, runnersLock.packages[''].devDependencies, runnersLock.packages],
     ];
     for (const [wanted, locked, packages] of SETS) {
       assert.deepEqual(locked, wanted);
