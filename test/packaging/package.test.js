@@ -139,6 +139,9 @@ describe('the published package', () => {
       ENTRIES,
       names.map((name) => ({ types: `./exports/${name}/index.d.ts`, default: `./exports/${name}/index.js` })),
     );
+    // TypeScript's moduleResolution node10 knows no `exports`.
+    const typesVersions = Object.fromEntries(names.map((name) => [name, [`./exports/${name}/index.d.ts`]]));
+    assert.deepEqual(manifest.typesVersions, { '*': typesVersions });
     for (const name of names) {
       const required = require(`hyperiondb-client/${name}`);
       assert.equal(required, require(`../../exports/${name}/index.js`));

@@ -47,6 +47,7 @@ function facts({ it, beforeEach, afterEach, end }) {
       await insert(1);
     });
   }
+  return { insert, ids };
 }
 
 /** The options of a server that does not answer. */
