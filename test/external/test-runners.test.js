@@ -22,7 +22,7 @@ let missing = '';
 before(
   async () => {
     await db.started;
-    await db.sql('CREATE TABLE kept (id int PRIMARY KEY)');
+    await db.sql('DROP TABLE IF EXISTS kept; CREATE TABLE kept (id int PRIMARY KEY)');
     try {
       await packages.install();
     } catch (error) {

@@ -42,6 +42,11 @@ async function ask(cluster, node, text) {
   }
 }
 
+/** A statement that does not end, and is not run again. @param {any} pool */
+const sleepOn = (pool) =>
+  pool.transaction((/** @type {any} */ tx) => tx.query('SELECT pg_sleep(3600)'), { retries: 0 });
+const SLEEPS = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3600)'";
+
 /** @param {TestCluster} cluster */
 const inRecovery = (cluster) =>
   Promise.all(cluster.nodes.map((node) => ask(cluster, node, 'SELECT pg_is_in_recovery()')));
@@ -101,12 +106,8 @@ describe('startTestCluster()', { skip }, () => {
   test('stop() shuts a test node down, start() starts it again on its port', async (t) => {
     const [, , node] = cluster.nodes;
     const pool = poolFor(t, optionsOf(cluster, node));
-    const sleeper = failureOf(
-      pool.transaction((/** @type {any} */ tx) => tx.query('SELECT pg_sleep(3600)'), { retries: 0 }),
-    );
-    await until('it sleeps', () =>
-      ask(cluster, node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3600)'"),
-    );
+    const sleeper = failureOf(sleepOn(pool));
+    await until('it sleeps', () => ask(cluster, node, SLEEPS));
     await node.stop();
     assert.equal(node.running, false);
     assert.equal((await sleeper).code, '57P01');
@@ -136,8 +137,11 @@ describe('startTestCluster()', { skip }, () => {
     const pool = poolFor(t, cluster.options);
     await pool.exec('CREATE TABLE facts (id int)');
     await pool.query('INSERT INTO facts VALUES (1)');
+    const lost = failureOf(sleepOn(pool));
+    await until('it sleeps', () => ask(cluster, old, SLEEPS));
     await old.kill();
     assert.equal(old.running, false);
+    assert.equal((await lost).code, 'ERR_CONNECTION_LOST'); // no word of farewell, as stop() has it
     await next.promote();
     assert.deepEqual(
       cluster.nodes.map(({ role }) => role),

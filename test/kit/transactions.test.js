@@ -14,7 +14,7 @@ const { HAS_AMBIENT } = require('./join-shim.js');
 const db = useCluster({ nodes: 1 });
 before(async () => {
   await db.started;
-  await db.sql('CREATE TABLE kept (id int PRIMARY KEY)');
+  await db.sql('DROP TABLE IF EXISTS kept; CREATE TABLE kept (id int PRIMARY KEY)');
 });
 
 /** @param {any} pool @param {number} id */
