@@ -5,7 +5,7 @@
 
 const assert = require('node:assert/strict');
 const { createPool } = require('hyperiondb-client');
-const { testTransaction, useTestTransaction } = require('hyperiondb-client/testing');
+const { startTestCluster, testTransaction, useTestTransaction } = require('hyperiondb-client/testing');
 require('../../kit/join-shim.js');
 
 const options = JSON.parse(process.env.KIT_OPTIONS ?? '{}');
@@ -40,6 +40,13 @@ function facts({ it, beforeEach, afterEach, end }) {
     await assert.rejects(failed, /on purpose/);
     await testTransaction(pool, () => insert(3));
     assert.deepEqual(await ids(), [1]);
+  });
+  it('starts a server', async () => {
+    const cluster = await startTestCluster({ nodes: 1 });
+    const own = createPool(cluster.options);
+    assert.equal(await own.value('SELECT inet_server_port()'), cluster.nodes[0].port);
+    await own.end();
+    await cluster.stop();
   });
   if (process.env.KIT_BROKEN) {
     it('does not wait for a test within', async () => {

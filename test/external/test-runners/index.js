@@ -3,6 +3,7 @@
 // How each runner is started with its suite of this folder, and what it says of each test.
 
 const path = require('node:path');
+const { HANG_MS } = require('../../support/helpers.js');
 const { Packages } = require('../packages.js');
 
 const packages = new Packages(path.join(__dirname, 'packages'), 'test-runners');
@@ -49,6 +50,7 @@ const RUNNERS = [
       `--cacheDirectory=${path.join(packages.folder, 'jest-cache')}`,
       `--config=${JSON.stringify({ testMatch: ['**/jest.suite.js'], transform: {} })}`,
       '--watchman=false',
+      `--testTimeout=${HANG_MS}`,
       '--json',
     ],
     outcomes: ofJest,
@@ -61,13 +63,14 @@ const RUNNERS = [
       `--root=${__dirname}`,
       '--config=vitest.config.mjs',
       '--globals',
+      `--testTimeout=${HANG_MS}`,
       '--reporter=json',
     ],
     outcomes: ofJest,
   },
   {
     name: 'mocha',
-    args: () => [program('mocha/bin/mocha.js'), '--reporter=json', suite('mocha.suite.js')],
+    args: () => [program('mocha/bin/mocha.js'), '--reporter=json', `--timeout=${HANG_MS}`, suite('mocha.suite.js')],
     outcomes: (stdout) => {
       const { passes, failures, pending } = JSON.parse(stdout);
       const all = (/** @type {{ title: string }[]} */ tests, /** @type {Outcome} */ outcome) =>
