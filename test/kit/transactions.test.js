@@ -7,7 +7,6 @@ const assert = require('node:assert/strict');
 const { before } = require('node:test');
 const { testTransaction, useTestTransaction } = require('hyperiondb-client/testing');
 const { failureOf, test, useCluster } = require('../support/helpers.js');
-const { HAS_AMBIENT } = require('./join-shim.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 
@@ -61,7 +60,7 @@ const WAYS = [
 
 for (const [name, run] of WAYS) {
   for (const ambient of [false, true]) {
-    const poolOf = (/** @type {TestContext} */ t) => db.pool(t, HAS_AMBIENT ? { ambient } : {});
+    const poolOf = (/** @type {TestContext} */ t) => db.pool(t, { ambient });
     const way = `${name}, ${ambient ? 'an ambient' : 'a plain'} pool`;
 
     test(`${way}: what the pool does is seen within and undone afterwards`, async (t) => {

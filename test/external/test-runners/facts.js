@@ -6,7 +6,6 @@
 const assert = require('node:assert/strict');
 const { createPool } = require('hyperiondb-client');
 const { startTestCluster, testTransaction, useTestTransaction } = require('hyperiondb-client/testing');
-require('../../kit/join-shim.js');
 
 const options = JSON.parse(process.env.KIT_OPTIONS ?? '{}');
 
