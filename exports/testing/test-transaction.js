@@ -21,7 +21,7 @@ const JOIN = Symbol.for('hyperiondb-client.join');
  * @typedef {object} Level
  * @property {'hook' | 'function'} owner
  * @property {Transaction | undefined} tx undefined until it has begun
- * @property {string | null} savepoint null for the outermost, which is the transaction itself
+ * @property {() => Promise<void>} undo
  */
 
 /** What is open on each pool, from the outside in. @type {WeakMap<object, Level[]>} */
@@ -46,6 +46,45 @@ function levelsOf(pool) {
 /** @param {Pool} pool @param {Transaction | undefined} tx */
 const join = (pool, tx) => /** @type {any} */ (pool)[JOIN](tx);
 
+/** What undoes a savepoint: thrown by its callback. */
+const UNDO = new Error('the test has ended');
+
+/**
+ * A transaction that the caller undoes.
+ *
+ * @param {Pool} pool
+ * @returns {Promise<Pick<Level, 'tx' | 'undo'>>}
+ */
+async function begin(pool) {
+  const tx = await pool.begin();
+  // Rejects when the test has ended the transaction itself: what it had done may have been committed.
+  return { tx, undo: () => tx.rollback() };
+}
+
+/**
+ * A savepoint that the caller undoes, and whatever is open within it.
+ *
+ * @param {any} outer a transaction
+ * @returns {Promise<Pick<Level, 'tx' | 'undo'>>}
+ */
+function beginWithin(outer) {
+  return new Promise((resolve, reject) => {
+    const ended = outer.transaction(
+      (/** @type {Transaction} */ tx) =>
+        new Promise((_, undo) => {
+          resolve({
+            tx,
+            async undo() {
+              undo(UNDO);
+              await ended.catch((/** @type {unknown} */ error) => error === UNDO || Promise.reject(error));
+            },
+          });
+        }),
+    );
+    ended.catch(reject); // of no effect once it has begun
+  });
+}
+
 /** @param {string} what */
 const overlap = (what) =>
   new HyperionError(`${what}: tests that run at the same time need a pool each`, 'ERR_TRANSACTION_OPEN');
@@ -63,16 +102,11 @@ async function open(pool, owner, mayNest) {
     throw overlap('another test is using this pool');
   // It stands in the stack before anything is awaited: who comes meanwhile sees it.
   /** @type {Level} */
-  const level = { owner, tx: undefined, savepoint: outer === undefined ? null : `hyperion_test_${stack.length}` };
+  const level = { owner, tx: undefined, undo: async () => {} };
   stack.push(level);
   try {
-    if (outer?.tx === undefined) {
-      level.tx = await pool.begin();
-      join(pool, level.tx);
-    } else {
-      await outer.tx.query(`SAVEPOINT ${level.savepoint}`);
-      level.tx = outer.tx;
-    }
+    Object.assign(level, await (outer === undefined ? begin(pool) : beginWithin(outer.tx)));
+    join(pool, level.tx);
     return level;
   } catch (error) {
     stack.splice(stack.indexOf(level), 1);
@@ -92,14 +126,8 @@ async function close(pool, level) {
   if (at === -1) throw overlap('the test around this one has ended before it');
   const isInnermost = at === stack.length - 1;
   stack.splice(at);
-  const tx = /** @type {Transaction} */ (level.tx);
-  if (level.savepoint === null) {
-    join(pool, undefined);
-    await tx.rollback(); // rejects when the test has ended it itself: what it had done may have been committed
-  } else {
-    await tx.query(`ROLLBACK TO SAVEPOINT ${level.savepoint}`);
-    await tx.query(`RELEASE SAVEPOINT ${level.savepoint}`);
-  }
+  join(pool, stack.at(-1)?.tx);
+  await level.undo();
   if (!isInnermost) throw overlap('a test within this one has not ended');
 }
 

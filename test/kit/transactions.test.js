@@ -39,6 +39,17 @@ function hooksOf(pool) {
   return hooks;
 }
 
+/** Leaves a transaction of the pool open. @param {any} pool @returns {Promise<void>} */
+const leaveOpen = (pool) =>
+  new Promise((resolve) => {
+    const within = async () => {
+      await insert(pool, 9);
+      resolve(undefined);
+      await new Promise(() => {});
+    };
+    pool.transaction(within).catch(() => {});
+  });
+
 /** The ways to run a test in a transaction. @type {[string, (pool: any, body: () => Promise<void>) => Promise<unknown>][]} */
 const WAYS = [
   ['testTransaction', (pool, body) => testTransaction(pool, body)],
@@ -111,18 +122,7 @@ for (const [name, run] of WAYS) {
         (pool) => pool.query('SAVEPOINT mine').then(() => failureOf(pool.query('SELECT 1 / 0'))),
       ],
       ['a statement that nobody awaits', async (pool) => void pool.query('SELECT pg_sleep(0.05)').catch(() => {})],
-      [
-        'a transaction within that never ends',
-        (pool) =>
-          new Promise((resolve) => {
-            const within = async () => {
-              await pool.query('SELECT 1');
-              resolve(undefined);
-              await new Promise(() => {});
-            };
-            pool.transaction(within).catch(() => {});
-          }),
-      ],
+      ['a transaction within that never ends', leaveOpen],
       ['an error that the test throws', () => Promise.reject(new Error('left'))],
       ['a setting of the session', (pool) => pool.query('SET search_path TO nowhere')],
     ])) {
@@ -175,6 +175,14 @@ test('testTransaction within testTransaction undoes the inner one first', async 
       testTransaction(pool, () => pool.query('SELECT 1 / 0')),
       { code: '22012' },
     );
+    assert.deepEqual(await seen(pool), [1]);
+    await testTransaction(pool, () => leaveOpen(pool));
+    assert.deepEqual(await seen(pool), [1]);
+    await testTransaction(pool, async (tx) => {
+      await tx.query('INSERT INTO kept VALUES (2)');
+      assert.deepEqual(await seen(pool), [1, 2]);
+      await tx.query('SAVEPOINT mine');
+    });
     assert.deepEqual(await seen(pool), [1]);
   });
   assert.deepEqual(await seen(pool), []);
