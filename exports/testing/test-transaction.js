@@ -64,13 +64,13 @@ async function begin(pool) {
 /**
  * A savepoint that the caller undoes, and whatever is open within it.
  *
- * @param {any} outer a transaction
+ * @param {Transaction} outer
  * @returns {Promise<Pick<Level, 'tx' | 'undo'>>}
  */
 function beginWithin(outer) {
   return new Promise((resolve, reject) => {
     const ended = outer.transaction(
-      (/** @type {Transaction} */ tx) =>
+      (tx) =>
         new Promise((_, undo) => {
           resolve({
             tx,
@@ -105,7 +105,10 @@ async function open(pool, owner, mayNest) {
   const level = { owner, tx: undefined, undo: async () => {} };
   stack.push(level);
   try {
-    Object.assign(level, await (outer === undefined ? begin(pool) : beginWithin(outer.tx)));
+    Object.assign(
+      level,
+      await (outer === undefined ? begin(pool) : beginWithin(/** @type {Transaction} */ (outer.tx))),
+    );
     join(pool, level.tx);
     return level;
   } catch (error) {
