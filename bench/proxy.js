@@ -6,7 +6,7 @@
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const { performance } = require('node:perf_hooks');
-const { TcpProxy } = require('../test/support/cluster/proxy.js');
+const { TcpProxy } = require('../exports/testing/cluster/proxy.js');
 
 /**
  * @param {{ host: string, port: number }} target

@@ -18,7 +18,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { startCluster } = require('../test/support/cluster');
-const { waitUntilCaughtUp } = require('../test/support/cluster/replication.js');
+const { waitUntilCaughtUp } = require('../exports/testing/cluster/replication.js');
 const { answerOf } = require('./children.js');
 const { installPeers } = require('./install.js');
 const { short } = require('./report.js');
@@ -79,7 +79,7 @@ async function setUp(cluster) {
   const primary = cluster.primary();
   for (const statement of [...item.setup, ...account.setup]) await primary.sql(statement);
   for (const standby of cluster.standbys()) {
-    await waitUntilCaughtUp(/** @type {import('../test/support/cluster/node').LocalNode} */ (standby), primary);
+    await waitUntilCaughtUp(/** @type {import('../exports/testing/cluster/node.js').LocalNode} */ (standby), primary);
   }
 }
 
@@ -87,7 +87,7 @@ async function setUp(cluster) {
 function openingOf(cluster) {
   const { user, password, database } = cluster;
   const nodes = [cluster.primary(), ...cluster.standbys()].map((node) => {
-    const { host, port, dataDir } = /** @type {import('../test/support/cluster/node').LocalNode} */ (node);
+    const { host, port, dataDir } = /** @type {import('../exports/testing/cluster/node.js').LocalNode} */ (node);
     return { host, port, dataDir };
   });
   return { hosts: nodes.map(({ host, port }) => `${host}:${port}`), nodes, user, password, database };

@@ -3,7 +3,7 @@
 // Checks what the tests print, line by line: no line may have a secret: a password of the harness, one that the
 // environment names for an external cluster, or a private key. The line goes on without it, and its place is remembered.
 
-const { SECRET } = require('../test/support/cluster/secret');
+const { SECRET } = require('../exports/testing/cluster/secret.js');
 
 /** Passwords that are also words (an external cluster's 'postgres') cannot be looked for. */
 const LEAST_LENGTH = 8;

@@ -1,6 +1,6 @@
 'use strict';
 
-// `npm test`: the Rust tests, then the rooms unit, server, cluster, reads and ambient (test/rooms) against the embedded PostgreSQL 18.
+// `npm test`: the Rust tests, then the quick rooms (QUICK in scripts/test/rooms.js) against the embedded PostgreSQL 18.
 // `npm run test:full`: all rooms, against the embedded PostgreSQL 18 and against Debian's 15 where that is installed;
 // with `--rest` without what `npm test` has run. Tests at random make ten times as many choices (HYPERION_FULL).
 // `npm test -- fence`: the files with `fence` in their name, in any room. Several names, rooms and paths can be given.

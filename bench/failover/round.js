@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { startCluster } = require('../../test/support/cluster');
-const { waitUntilCaughtUp } = require('../../test/support/cluster/replication');
+const { waitUntilCaughtUp } = require('../../exports/testing/cluster/replication.js');
 const { CLEAN_MS, HUNG_MS, History, RECOVERY_MS, figures, worksAgain } = require('./figures.js');
 const { CONNECTIONS, SCHEMA, WRITTEN, now } = require('./load.js');
 

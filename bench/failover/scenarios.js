@@ -4,8 +4,8 @@
 // differ. The new primary is always the most advanced standby.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { waitUntilCaughtUp } = require('../../test/support/cluster/replication');
-const { until } = require('../../test/support/cluster/until');
+const { waitUntilCaughtUp } = require('../../exports/testing/cluster/replication.js');
+const { until } = require('../../exports/testing/cluster/until.js');
 const { now } = require('./load.js');
 
 /** @typedef {import('../../test/support/cluster').Cluster} Cluster */

@@ -4,7 +4,7 @@
 // of PostgreSQL has one thread. Elsewhere nothing is told.
 
 const fs = require('node:fs');
-const { processesIn } = require('../../test/support/cluster/processes.js');
+const { processesIn } = require('../../exports/testing/cluster/processes.js');
 
 /** @typedef {Map<number, number>} Times process to its time in us */
 

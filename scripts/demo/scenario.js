@@ -3,8 +3,8 @@
 // The faults of the cluster while the load runs. The harness acts as the failover manager; the pool gets no hint.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { withConnection } = require('../../test/support/cluster/sql.js');
-const { until } = require('../../test/support/cluster/until.js');
+const { withConnection } = require('../../exports/testing/cluster/sql.js');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 /** @typedef {import('../../test/support/cluster').Cluster} Cluster */
 /** @typedef {import('../../test/support/cluster').Node} Node */

@@ -17,7 +17,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { parseArgs } = require('node:util');
 const { suffixOf, thisMachine } = require('../../lib/core/binding.js');
-const { NoRuntimeError, programOf } = require('../../test/external/runtimes/install.js');
+const { NotAvailableError } = require('../../test/external/packages.js');
+const { programOf } = require('../../test/external/runtimes/install.js');
 const { startCluster } = require('../../test/support/cluster');
 const { inspect } = require('./artefact.js');
 const { EmptyHouse } = require('./empty-house.js');
@@ -223,7 +224,7 @@ async function replayIn(folder, { addon: given, nodes = [], log = () => {} }) {
         await answers(`Node ${major}: ES modules`, node, 'quick.mjs');
         await everyWay(`Node ${major}: worker threads, and three copies in one process`, node);
       } catch (error) {
-        if (!(error instanceof NoRuntimeError)) throw error;
+        if (!(error instanceof NotAvailableError)) throw error;
         skipped.push(error.message);
       }
     }

@@ -14,6 +14,7 @@ const ROOMS = [
   'server',
   'cluster',
   'reads',
+  'kit',
   'security',
   'packaging',
   'external',
@@ -22,7 +23,7 @@ const ROOMS = [
   'ambient',
 ];
 /** The rooms of `npm test`. */
-const QUICK = ['unit', 'server', 'cluster', 'reads', 'ambient'];
+const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient'];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.

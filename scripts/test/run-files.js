@@ -16,7 +16,7 @@ const { ALONE, ROOT } = require('./rooms');
 const JOBS = Math.max(2, Math.min(8, Math.round(os.availableParallelism() * 1.5)));
 /** How long each file took last time: the longest go first, so that no long one runs alone at the end. */
 const DURATIONS = path.join(ROOT, 'target', 'test-durations.json');
-/** The ports of test servers (test/support/cluster/ports.js); each file at a time has a part of its own. */
+/** The ports of test servers (exports/testing/cluster/ports.js); each file at a time has a part of its own. */
 const PORTS = { lowest: 20_000, highest: 32_000 };
 
 /**

@@ -3,7 +3,7 @@
 // The faults of a cluster. Each is played on a scene (scene.js) while the load runs; after it the pool has a primary that
 // accepts writes. scene.restore() repairs what else the fault has broken.
 
-const { until } = require('../support/cluster/until');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 /** @typedef {import('./scene').Scene} Scene */
 

@@ -3,7 +3,7 @@
 // Records when a cluster accepts writes, without the pool: a session of its own on every node tries one all the time.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { withConnection } = require('../support/cluster/sql');
+const { withConnection } = require('../../exports/testing/cluster/sql.js');
 
 /** @typedef {import('../support/cluster').Cluster} Cluster */
 /** @typedef {{ from: number, to: number }} Span of performance.now() */

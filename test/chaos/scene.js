@@ -5,8 +5,8 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../client.js');
 const { startCluster } = require('../support/cluster');
-const { waitUntilStreaming } = require('../support/cluster/replication');
-const { until } = require('../support/cluster/until');
+const { waitUntilStreaming } = require('../../exports/testing/cluster/replication.js');
+const { until } = require('../../exports/testing/cluster/until.js');
 const { EVERYTHING, Load, TABLE, judge } = require('./load');
 
 /** @typedef {import('../support/cluster').Cluster} Cluster */

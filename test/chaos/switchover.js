@@ -18,7 +18,7 @@ const { judge } = require('./check');
 const { Probe } = require('./probe');
 const { Random } = require('./random');
 const { Scene, startStage } = require('./scene');
-const { until } = require('../support/cluster/until');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 /** @typedef {import('./check').Violation} Violation */
 /** @typedef {import('./history').Entry} Entry */

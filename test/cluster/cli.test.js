@@ -24,7 +24,7 @@ const {
   start,
 } = require('../support/command.js');
 const { UnsupportedError } = require('../support/cluster');
-const { freePort } = require('../support/cluster/ports.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { test, ownCluster, until, useCluster } = require('../support/helpers.js');
 
 const { version } = require('../../package.json');

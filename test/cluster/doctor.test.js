@@ -8,7 +8,7 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { freePort } = require('../support/cluster/ports.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { HANG_MS, test, ownCluster, useCluster } = require('../support/helpers.js');
 const { usePgBouncer } = require('../external/pgbouncer');
 

@@ -12,10 +12,10 @@ const { after, before, describe, test } = require('node:test');
 const { Client } = require('pg');
 const { startCluster } = require('../support/cluster');
 const { makePki } = require('../support/cluster/certificates');
-const { secretOf } = require('../support/cluster/secret');
+const { secretOf } = require('../../exports/testing/cluster/secret.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
-/** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
+/** @typedef {import('../../exports/testing/cluster/node.js').LocalNode} LocalNode */
 
 const skip = process.env.HYPERION_HOSTS ? 'the cluster of HYPERION_HOSTS is not ours' : false;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-pki-'));

@@ -11,21 +11,21 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { startCluster, UnsupportedError } = require('../support/cluster');
 const { serve } = require('../support/cluster/ctl');
-const { cached } = require('../support/cluster/files');
-const { processesIn, sharedMemoryId } = require('../support/cluster/processes');
-const { until } = require('../support/cluster/until');
+const { cached } = require('../../exports/testing/cluster/files.js');
+const { processesIn, sharedMemoryId } = require('../../exports/testing/cluster/processes.js');
+const { until } = require('../../exports/testing/cluster/until.js');
 const { assertFreed, clusterFor, skip } = require('../support/harness');
 const { isPending } = require('../support/helpers.js');
 
-/** @typedef {import('../support/cluster/cluster').Cluster} Cluster */
-/** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
-/** @typedef {import('../support/cluster/server').Server} Server */
+/** @typedef {import('../../exports/testing/cluster/cluster.js').Cluster} Cluster */
+/** @typedef {import('../../exports/testing/cluster/node.js').LocalNode} LocalNode */
+/** @typedef {import('../../exports/testing/cluster/server.js').Server} Server */
 
 describe('proxy of a test node', { skip }, () => {
   test('proxy: cut() while a connection is being ended lets the process end', () => {
     const script = `
       const net = require('node:net');
-      const { TcpProxy } = require(${JSON.stringify(path.join(__dirname, '..', 'support', 'cluster', 'proxy.js'))});
+      const { TcpProxy } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'exports', 'testing', 'cluster', 'proxy.js'))});
       const node = net.createServer({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).unref());
       node.listen(0, '127.0.0.1', async () => {
         const proxy = await TcpProxy.open({ host: '127.0.0.1', port: node.address().port });
@@ -57,7 +57,7 @@ describe('proxy of a test node', { skip }, () => {
   });
   after(() => cluster?.stop());
 
-  /** @param {import('../support/cluster/proxy').TcpProxy} proxy */
+  /** @param {import('../../exports/testing/cluster/proxy.js').TcpProxy} proxy */
   const ask = ({ host, port }) => {
     const { Client } = require('pg');
     const client = new Client({ ...cluster.primary().login, host, port });

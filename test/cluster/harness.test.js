@@ -7,14 +7,14 @@
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const { startCluster } = require('../support/cluster');
-const { sharedMemoryId } = require('../support/cluster/processes');
-const { until } = require('../support/cluster/until');
+const { sharedMemoryId } = require('../../exports/testing/cluster/processes.js');
+const { until } = require('../../exports/testing/cluster/until.js');
 const { assertFreed, clusterFor, skip } = require('../support/harness');
 const { isPending } = require('../support/helpers.js');
 
-/** @typedef {import('../support/cluster/cluster').Cluster} Cluster */
-/** @typedef {import('../support/cluster/node').LocalNode} LocalNode */
-/** @typedef {import('../support/cluster/server').Server} Server */
+/** @typedef {import('../../exports/testing/cluster/cluster.js').Cluster} Cluster */
+/** @typedef {import('../../exports/testing/cluster/node.js').LocalNode} LocalNode */
+/** @typedef {import('../../exports/testing/cluster/server.js').Server} Server */
 
 /**
  * Waits until a node has these rows in table t, since acknowledged rows may not be replayed yet.

@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { test, useCluster } = require('../support/helpers');
-const { until } = require('../support/cluster/until');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 const db = useCluster({ nodes: 3 });
 

@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
 const { endings, test, failureOf, inChild, range, until, useCluster } = require('../support/helpers');
-const { withConnection } = require('../support/cluster/sql');
+const { withConnection } = require('../../exports/testing/cluster/sql.js');
 const { usePgBouncer } = require('./pgbouncer');
 const { SCHEMA, WORK } = require('./pgbouncer/work');
 

@@ -8,7 +8,8 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { after, before, describe } = require('node:test');
 const { HANG_MS, test, useCluster } = require('../support/helpers');
-const { NoRuntimeError, programOf } = require('./runtimes/install');
+const { NotAvailableError } = require('./packages.js');
+const { programOf } = require('./runtimes/install');
 const { makeApp, Run } = require('./runtimes/run');
 
 const db = useCluster({ nodes: 3 });
@@ -186,7 +187,7 @@ async function found({ name }) {
   try {
     return { program: await programOf(name) };
   } catch (error) {
-    if (!(error instanceof NoRuntimeError)) throw error;
+    if (!(error instanceof NotAvailableError)) throw error;
     return { skip: error.message };
   }
 }

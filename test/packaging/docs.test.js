@@ -10,7 +10,7 @@ const path = require('node:path');
 const { ROOT, allBlocks, blocksOf, documents } = require('./docs/blocks.js');
 const { checkShell } = require('./docs/shell.js');
 const { World } = require('./docs/world.js');
-const { freePort } = require('../support/cluster/ports.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { HANG_MS, test, useCluster } = require('../support/helpers.js');
 
 const LANGUAGES = ['js', 'ts', 'sh', 'sql', 'json', ''];
@@ -59,7 +59,10 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
   }
   const compilerOptions = {
     ...JSON.parse(fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8')).compilerOptions,
-    paths: { 'hyperiondb-client': [path.join(ROOT, 'client.d.ts')] },
+    paths: {
+      'hyperiondb-client': [path.join(ROOT, 'client.d.ts')],
+      'hyperiondb-client/testing': [path.join(ROOT, 'exports', 'testing', 'index.d.ts')],
+    },
     // Checks client.d.ts itself, too, which skipLibCheck of tsconfig.json leaves out.
     skipLibCheck: false,
   };
@@ -150,7 +153,7 @@ test('docs: links lead to files and headings', () => {
 test('docs: files that are named exist', () => {
   const named = documents().flatMap((file) => {
     const text = fs.readFileSync(path.join(ROOT, file), 'utf8');
-    return [...text.matchAll(/\b(?:src|lib|test|scripts|bench)\/[\w./-]+\.(?:rs|js|ts)\b/g)].map(([name]) => ({
+    return [...text.matchAll(/\b(?:src|lib|exports|test|scripts|bench)\/[\w./-]+\.(?:rs|js|ts)\b/g)].map(([name]) => ({
       file,
       name,
     }));

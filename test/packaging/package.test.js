@@ -25,11 +25,19 @@ function required(file, found = new Set()) {
   return found;
 }
 
+/** What `hyperiondb-client/<name>` loads. @type {{ types: string, default: string }[]} */
+const ENTRIES = Object.entries(manifest.exports)
+  .filter(([name]) => !['.', './package.json'].includes(name))
+  .map(([, entry]) => /** @type {any} */ (entry));
+
 /** The files that the package must have: every published file is reachable from an entry point. */
 const PUBLISHED = [
   ...['LICENSE', 'README.md', 'package.json', 'client.d.ts', 'index.d.ts', 'index.js'],
   ...required('client.js'),
   ...required('lib/cli/index.js'),
+  ...ENTRIES.flatMap(({ types, default: file }) => [types, ...required(file)]).map((file) =>
+    path.posix.normalize(file),
+  ),
 ].filter((file, index, all) => all.indexOf(file) === index);
 
 /**
@@ -66,9 +74,11 @@ describe('the published package', () => {
     assert.ok(!fs.existsSync(path.join(ROOT, 'binding.gyp')));
   });
 
-  test('package depends on nothing but its own platform packages', () => {
+  test('package depends on nothing but its own platform packages, and peers are optional', () => {
     const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = /** @type {any} */ (manifest);
-    assert.deepEqual([dependencies, peerDependencies], [{}, {}]);
+    const { peerDependenciesMeta } = /** @type {any} */ (manifest);
+    assert.deepEqual([dependencies, Object.keys(peerDependencies)], [{}, Object.keys(peerDependenciesMeta)]);
+    for (const [name, { optional }] of Object.entries(peerDependenciesMeta)) assert.equal(optional, true, name);
     for (const name of ['bundleDependencies', 'bundledDependencies']) assert.ok(!(name in manifest));
     for (const [name, version] of Object.entries(optionalDependencies)) {
       assert.match(name, /^hyperiondb-client-[a-z0-9-]+$/);
@@ -123,6 +133,29 @@ describe('the published package', () => {
     assert.deepEqual(JSON.parse(stdout), [names, manifest.version]);
   });
 
+  test('package: each entry of exports/ is loaded by its name, from CommonJS and ES modules, and has types', async () => {
+    const names = fs.readdirSync(path.join(ROOT, 'exports'));
+    assert.deepEqual(
+      ENTRIES,
+      names.map((name) => ({ types: `./exports/${name}/index.d.ts`, default: `./exports/${name}/index.js` })),
+    );
+    // TypeScript's moduleResolution node10 knows no `exports`.
+    const typesVersions = Object.fromEntries(names.map((name) => [name, [`./exports/${name}/index.d.ts`]]));
+    assert.deepEqual(manifest.typesVersions, { '*': typesVersions });
+    for (const name of names) {
+      const required = require(`hyperiondb-client/${name}`);
+      assert.equal(required, require(`../../exports/${name}/index.js`));
+      const { default: all, 'module.exports': _, ...imported } = await import(`hyperiondb-client/${name}`);
+      assert.equal(all, required);
+      assert.deepEqual({ ...imported }, { ...required });
+      const types = fs.readFileSync(path.join(ROOT, 'exports', name, 'index.d.ts'), 'utf8');
+      const declared = [...types.matchAll(/^export (?:declare )?(?:function|class|const) (\w+)/gm)].map(
+        ([, what]) => what,
+      );
+      assert.deepEqual(new Set(declared), new Set(Object.keys(required)));
+    }
+  });
+
   test('package.json engines: every Node that is supported has the Node-API that the add-on needs', () => {
     const [, version] = /^napi = .*"napi(\d+)"/m.exec(fs.readFileSync(path.join(ROOT, 'Cargo.toml'), 'utf8')) ?? [];
     const [, said] = /Node-API (\d+)/.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8')) ?? [];
@@ -145,10 +178,18 @@ describe('the published package', () => {
 
 /** The folder of the runtimes that are installed beside the other development dependencies. */
 const RUNTIMES = 'test/external/runtimes';
+/** And that of the test runners. */
+const RUNNERS = 'test/external/test-runners/packages';
 
 describe('lock files', () => {
   test('lock files are committed', () => {
-    const files = ['package-lock.json', 'Cargo.lock', 'fuzz/Cargo.lock', `${RUNTIMES}/package-lock.json`];
+    const files = [
+      'package-lock.json',
+      'Cargo.lock',
+      'fuzz/Cargo.lock',
+      `${RUNTIMES}/package-lock.json`,
+      `${RUNNERS}/package-lock.json`,
+    ];
     for (const file of files) assert.ok(fs.existsSync(path.join(ROOT, file)), file);
     if (!run('git', ['rev-parse', '--git-dir']).ok) throw new UnsupportedError('git', 'this is no clone');
     assert.deepEqual(
@@ -163,10 +204,13 @@ describe('lock files', () => {
   test('lock files: npm installs the versions that package.json names, with checksums', () => {
     const runtimes = require(path.join(ROOT, RUNTIMES, 'package.json'));
     const runtimesLock = require(path.join(ROOT, RUNTIMES, 'package-lock.json'));
+    const runners = require(path.join(ROOT, RUNNERS, 'package.json'));
+    const runnersLock = require(path.join(ROOT, RUNNERS, 'package-lock.json'));
     /** @type {[Record<string, string>, Record<string, string>, Record<string, object>][]} */
     const SETS = [
       [manifest.devDependencies, lock.packages[''].devDependencies, lock.packages],
       [runtimes.optionalDependencies, runtimesLock.packages[''].optionalDependencies, runtimesLock.packages],
+      [runners.devDependencies, runnersLock.packages[''].devDependencies, runnersLock.packages],
     ];
     for (const [wanted, locked, packages] of SETS) {
       assert.deepEqual(locked, wanted);

@@ -183,7 +183,9 @@ describe('recovery conflicts', () => {
    */
   async function impatient(t, nodes) {
     const own = await ownCluster(t, { nodes, synchronous: false, settings: { max_standby_streaming_delay: 0 } });
-    const [primary, ...standbys] = /** @type {import('../support/cluster/node').LocalNode[]} */ (own.cluster.nodes);
+    const [primary, ...standbys] = /** @type {import('../../exports/testing/cluster/node.js').LocalNode[]} */ (
+      own.cluster.nodes
+    );
     await primary.sql('CREATE TABLE conflicts AS SELECT n FROM generate_series(1, 100) AS n');
     for (const node of standbys) {
       await until('the standbys have the table', async () => {

@@ -14,8 +14,8 @@ const { describe } = require('node:test');
 const util = require('node:util');
 const { createPool } = require('../../client.js');
 const { Leaks, secretsOf } = require('../../scripts/leaks.js');
-const { secretOf } = require('../support/cluster/secret.js');
-const { freePort } = require('../support/cluster/ports.js');
+const { secretOf } = require('../../exports/testing/cluster/secret.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { HANG_MS, test, failureOf, useCluster } = require('../support/helpers.js');
 
 const db = useCluster({ nodes: 1 });

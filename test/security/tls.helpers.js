@@ -69,7 +69,7 @@ class TlsDatabase {
   /** Skips the test unless it can change certificates and pg_hba.conf. */
   get node() {
     this.#db.needs('entrance');
-    return /** @type {import('../support/cluster/node').LocalNode} */ (this.#db.cluster.primary());
+    return /** @type {import('../../exports/testing/cluster/node.js').LocalNode} */ (this.#db.cluster.primary());
   }
 
   /** A role without special rights. */

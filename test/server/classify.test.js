@@ -8,7 +8,7 @@ const { describe } = require('node:test');
 const { Client } = require('pg');
 const client = require('../../client.js');
 const { NAMES } = require('../../lib/values/sqlstates.js');
-const { freePort } = require('../support/cluster/ports.js');
+const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { failureOf, named, poolFor, range, test, until, useCluster } = require('../support/helpers.js');
 
 const { isConnectionError, isConstraintViolation, isRetryable, isTransient, retry, sqlState } = client;

@@ -13,7 +13,7 @@ async function counted(t, options) {
   const own = await ownCluster(t, { nodes: 1, settings: { log_min_duration_statement: 0 } });
   const applicationName = `counted-${process.pid}-${Math.floor(Math.random() * 1e9)}`;
   const pool = poolFor(t, { ...loginOf(own.cluster), applicationName, ...options });
-  const node = /** @type {import('./cluster/node').LocalNode} */ (own.cluster.primary());
+  const node = /** @type {import('../../exports/testing/cluster/node.js').LocalNode} */ (own.cluster.primary());
   let from = 0;
   const sent = async () => {
     const mark = `mark_${Math.random()}`;

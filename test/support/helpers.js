@@ -17,7 +17,7 @@ const { after, before, test: nodeTest } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../client.js');
 const { startCluster, UnsupportedError } = require('./cluster');
-const { until } = require('./cluster/until');
+const { until } = require('../../exports/testing/cluster/until.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {import('./cluster').Cluster} Cluster */
@@ -133,7 +133,7 @@ class Database {
     return poolFor(t, this.options(options));
   }
 
-  /** Runs SQL on the primary over a connection of node-postgres. @param {string} text @param {unknown[]} [params] */
+  /** Runs SQL on the primary over a connection of the harness. @param {string} text @param {unknown[]} [params] */
   sql(text, params) {
     return this.cluster.primary().sql(text, params);
   }

@@ -7,7 +7,7 @@ const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-/** @typedef {import('./cluster/account').Account} Account */
+/** @typedef {import('../../exports/testing/cluster/account.js').Account} Account */
 /** @typedef {{ command: string[], version: string }} Program */
 
 const FOLDERS = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/local/bin', '/usr/bin', '/usr/sbin'];

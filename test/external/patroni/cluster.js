@@ -5,11 +5,11 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { newClusterFolder } = require('../../support/cluster/files');
-const { freePort } = require('../../support/cluster/ports');
-const { sweep } = require('../../support/cluster/processes');
-const { guard, release } = require('../../support/cluster/reaper');
-const { GiveUp, until } = require('../../support/cluster/until');
+const { newClusterFolder } = require('../../../exports/testing/cluster/files.js');
+const { freePort } = require('../../../exports/testing/cluster/ports.js');
+const { sweep } = require('../../../exports/testing/cluster/processes.js');
+const { guard, release } = require('../../../exports/testing/cluster/reaper.js');
+const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
 const { Etcd } = require('./etcd');
 const { Member } = require('./member');
 const { APP } = require('./settings');

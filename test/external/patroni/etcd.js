@@ -5,7 +5,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { newFolder, startIn } = require('./folders');
-const { GiveUp, until } = require('../../support/cluster/until');
+const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
 
 /** @typedef {import('./install').Programs} Programs */
 

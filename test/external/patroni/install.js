@@ -11,8 +11,8 @@
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { serverAccount } = require('../../support/cluster/account');
-const { cached } = require('../../support/cluster/files');
+const { serverAccount } = require('../../../exports/testing/cluster/account.js');
+const { cached } = require('../../../exports/testing/cluster/files.js');
 const {
   FOLDERS,
   MissingError,
@@ -25,7 +25,7 @@ const {
   unusable,
 } = require('../../support/programs');
 
-/** @typedef {import('../../support/cluster/account').Account} Account */
+/** @typedef {import('../../../exports/testing/cluster/account.js').Account} Account */
 /** @typedef {import('../../support/programs').Program} Program */
 /** @typedef {{ bin: string, version: string }} Postgres */
 /**

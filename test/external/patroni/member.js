@@ -5,9 +5,9 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { killAll, processesIn, signal, suspend } = require('../../support/cluster/processes');
-const { withConnection } = require('../../support/cluster/sql');
-const { until } = require('../../support/cluster/until');
+const { killAll, processesIn, signal, suspend } = require('../../../exports/testing/cluster/processes.js');
+const { withConnection } = require('../../../exports/testing/cluster/sql.js');
+const { until } = require('../../../exports/testing/cluster/until.js');
 const { newFolder, startIn } = require('./folders');
 const { SUPERUSER, configurationOf } = require('./settings');
 
@@ -93,7 +93,7 @@ class Member {
    * @param {string} text
    * @param {unknown[]} [params]
    * @param {{ database?: string, timeoutMs?: number }} [options]
-   * @returns {Promise<import('../../support/cluster/sql').Row[]>}
+   * @returns {Promise<import('../../../exports/testing/cluster/sql.js').Row[]>}
    */
   sql(text, params, { database = 'app', timeoutMs } = {}) {
     const login = { host: this.host, port: this.port, ...SUPERUSER, database };

@@ -5,8 +5,8 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../../../client.js');
 const { EVERYTHING, Load, TABLE, judge } = require('../../chaos/load');
-const { withConnection } = require('../../support/cluster/sql');
-const { GiveUp, until } = require('../../support/cluster/until');
+const { withConnection } = require('../../../exports/testing/cluster/sql.js');
+const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
 const { GAP_MS, gapsOf, longest, pauseBeyond, pausesOf, violationsOf, writtenByDeposed } = require('./judge');
 const { Record } = require('./record');
 const { APP } = require('./settings');

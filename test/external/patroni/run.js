@@ -100,7 +100,7 @@ async function main() {
     if (voids.length > 0) console.log(`Void, by Patroni's doing: ${voids.length}\n`);
     console.log(`Everything: ${save('.json', `${JSON.stringify({ ...header, voids, rounds }, null, 1)}\n`)}`);
   };
-  // The watchdog (test/support/cluster/reaper.js) removes what is left.
+  // The watchdog (exports/testing/cluster/reaper.js) removes what is left.
   for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
     process.once(name, () => {
       conclude();

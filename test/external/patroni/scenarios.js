@@ -4,7 +4,7 @@
 // what it took away; the cluster repairs the rest afterwards.
 
 const { setTimeout: sleep } = require('node:timers/promises');
-const { until } = require('../../support/cluster/until');
+const { until } = require('../../../exports/testing/cluster/until.js');
 
 /** @typedef {import('./cluster').PatroniCluster} PatroniCluster */
 /** @typedef {import('./member').Member} Member */

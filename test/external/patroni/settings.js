@@ -3,7 +3,7 @@
 // The settings of the cluster: Patroni's clock, the roles that may log in, and PostgreSQL's settings.
 
 const path = require('node:path');
-const { secretOf } = require('../../support/cluster/secret');
+const { secretOf } = require('../../../exports/testing/cluster/secret.js');
 
 /** @typedef {import('./install').Programs} Programs */
 /** @typedef {{ ttl: number, loop_wait: number, retry_timeout: number }} Clock seconds */

@@ -8,7 +8,7 @@
 const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Client } = require('pg');
-const { GiveUp, until } = require('../../support/cluster/until');
+const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
 
 /** @typedef {{ host: string, port: number, user: string, password: string, database: string }} Login */
 /** @typedef {{ node: string, timeline: number, at: number }} Acceptance `at` is Date.now() */

@@ -9,7 +9,7 @@ const path = require('node:path');
 const { readArguments } = require('../../../lib/cli/arguments.js');
 const { ROOT } = require('./blocks.js');
 
-const { bin, name: PACKAGE, scripts } = require('../../../package.json');
+const { bin, name: PACKAGE, peerDependencies, scripts } = require('../../../package.json');
 
 /** Commands of other programs that the documentation tells readers to run. @type {Record<string, RegExp>} */
 const OTHERS = {
@@ -48,7 +48,12 @@ function checkCommand([program, ...args]) {
 /** @param {string[]} args */
 function checkNpm([command, ...args]) {
   if (command === 'install' || command === 'ci') {
-    for (const name of args) assert.ok(name.startsWith(PACKAGE) || name.startsWith('--'), `npm install ${name}`);
+    const known = [PACKAGE, ...Object.keys(peerDependencies), '--'];
+    for (const name of args)
+      assert.ok(
+        known.some((start) => name.startsWith(start)),
+        `npm install ${name}`,
+      );
     return;
   }
   if (command === 'pack') return;

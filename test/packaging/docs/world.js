@@ -13,7 +13,9 @@ const { pipeline } = require('node:stream/promises');
 const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../../client.js');
 const { parseOptions } = require('../../../lib/options/options.js');
+const kit = require('../../../exports/testing/index.js');
 const { App } = require('./app.js');
+const { RUNNERS, Runner } = require('./runner.js');
 
 /** The columns that the blocks need of each table. */
 const TABLES = `
@@ -61,6 +63,9 @@ const WHERE = [
 class World {
   /** @type {any[]} */
   #pools = [];
+  /** The hosts of the clusters that a block has started: pools over them are as the block has them. @type {string[][]} */
+  #clusters = [];
+  #runner = new Runner();
   /** @type {string[]} */
   printed = [];
 
@@ -102,10 +107,29 @@ class World {
   /** @param {any} [given] */
   createPool(given) {
     parseOptions(this.#localized(given), { HOME: this.folder, PGSERVICEFILE: path.join(this.folder, 'services') });
+    if (this.#clusters.includes(given?.hosts)) return this.#opened(client.createPool(given));
     const rest = Object.entries(typeof given === 'object' ? given : {}).filter(([name]) => !WHERE.includes(name));
-    const pool = client.createPool(this.db.options(this.#ofTheCluster(Object.fromEntries(rest))));
+    return this.#opened(client.createPool(this.db.options(this.#ofTheCluster(Object.fromEntries(rest)))));
+  }
+
+  /** @param {any} pool */
+  #opened(pool) {
     this.#pools.push(pool);
     return pool;
+  }
+
+  /** hyperiondb-client/testing, whose pools, too, connect to the cluster. */
+  get #kit() {
+    return {
+      ...kit,
+      testPool: async (/** @type {any} */ _options, /** @type {any} */ t) =>
+        this.#opened(await kit.testPool(this.db.options(), t)),
+      startTestCluster: async (/** @type {any} */ options) => {
+        const cluster = await kit.startTestCluster(options);
+        this.#clusters.push(cluster.hosts);
+        return cluster;
+      },
+    };
   }
 
   /** The names that a block may use without a declaration. */
@@ -118,7 +142,11 @@ class World {
       app: new App(),
       pool: this.createPool({}),
       hosts: ['db1', 'db2', 'db3'],
-      require: (/** @type {string} */ name) => (name === 'hyperiondb-client' ? module : require(name)),
+      ...this.#runner.functions,
+      require: (/** @type {string} */ name) => {
+        if (RUNNERS.includes(name)) return this.#runner.functions;
+        return { 'hyperiondb-client': module, 'hyperiondb-client/testing': this.#kit }[name] ?? require(name);
+      },
       process: Object.create(process, { env: { value: ENV } }),
       console: Object.fromEntries(
         ['log', 'error', 'table'].map((name) => [
@@ -157,6 +185,7 @@ class World {
     const source = `'use strict';\n{ ${code}\n;${note ?? ''}\n}\n//# sourceURL=${file}:${line}`;
     const AsyncFunction = /** @type {any} */ (async () => {}).constructor;
     await new AsyncFunction(...Object.keys(names), source)(...Object.values(names));
+    await this.#runner.run();
     // A pool with the options of the block works.
     for (const pool of this.#pools) {
       const closed = (/** @type {any} */ error) => error.code === 'ERR_POOL_CLOSED' || Promise.reject(error);

@@ -3,7 +3,7 @@
 // The expected result of a case, and whether the case has it.
 
 const { HyperionError, createPool } = require('../../../client.js');
-const { until } = require('../../support/cluster/until');
+const { until } = require('../../../exports/testing/cluster/until.js');
 const { FakeServer } = require('./server');
 
 /** @typedef {import('./server').Script} Script */

@@ -6,7 +6,7 @@
 const { spawn } = require('node:child_process');
 const path = require('node:path');
 const readline = require('node:readline');
-const { until } = require('../../support/cluster/until');
+const { until } = require('../../../exports/testing/cluster/until.js');
 const { Mutations } = require('./mutations');
 const { scram } = require('./scram');
 const { FakeServer } = require('./server');

@@ -33,7 +33,7 @@ async function main() {
   await cluster.stop();
 }
 
-/** @param {import('./cluster').Cluster} cluster */
+/** @param {import('../../../exports/testing/cluster/cluster.js').Cluster} cluster */
 function prompt(cluster) {
   const session = repl.start('> ');
   Object.assign(session.context, { cluster }, Object.fromEntries(cluster.nodes.map((node) => [node.name, node])));

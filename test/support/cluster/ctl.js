@@ -6,8 +6,8 @@
 
 const net = require('node:net');
 
-/** @typedef {import('./cluster').Cluster} Cluster */
-/** @typedef {import('./server').Server} Server */
+/** @typedef {import('../../../exports/testing/cluster/cluster.js').Cluster} Cluster */
+/** @typedef {import('../../../exports/testing/cluster/server.js').Server} Server */
 
 /** @type {Record<string, (node: Server, mode: any) => Promise<void>>} */
 const OPERATIONS = {

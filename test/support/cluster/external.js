@@ -14,11 +14,11 @@
 
 const { execFile } = require('node:child_process');
 const { promisify } = require('node:util');
-const { Cluster } = require('./cluster');
-const { Server, SQL_OPERATIONS, UnsupportedError } = require('./server');
-const { until } = require('./until');
+const { Cluster } = require('../../../exports/testing/cluster/cluster.js');
+const { Server, SQL_OPERATIONS, UnsupportedError } = require('../../../exports/testing/cluster/server.js');
+const { until } = require('../../../exports/testing/cluster/until.js');
 
-/** @typedef {import('./server').Credentials} Credentials */
+/** @typedef {import('../../../exports/testing/cluster/server.js').Credentials} Credentials */
 
 const run = promisify(execFile);
 

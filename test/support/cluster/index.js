@@ -1,6 +1,7 @@
 'use strict';
 
-// The cluster harness: real PostgreSQL clusters for tests, examples and benchmarks.
+// The clusters of our own tests, examples and benchmarks: those of the kit for tests (exports/testing/cluster/), or the one that
+// HYPERION_HOSTS names. What only we need stands here, beside them.
 //
 //   const { startCluster } = require('../support/cluster');
 //   const cluster = await startCluster();             // one primary, two standbys, synchronous (ANY 1)
@@ -8,33 +9,24 @@
 //   const next = await cluster.failover();
 //   await cluster.stop();
 //
-// Where to look: cluster.js (roles, failover), server.js (every operation of a node, documented), node.js (a local
-// server's processes), entrance.js (TLS and pg_hba.conf), certificates.js (a PKI for tests), replication.js (standbys, base
-// backups), proxy.js (network faults), hog.js (no connection left), local.js (how a cluster is put together, settings),
-// external.js (a cluster named by HYPERION_HOSTS), reaper.js (cleaning up, whatever happens), cli.js and ctl.js (a cluster
-// to play with, shared with other processes). cluster.test.js proves all of it.
+// Where to look: there, cluster.js (roles, failover), server.js (every operation of a node, documented), node.js (a local
+// server's processes), entrance.js (TLS and pg_hba.conf), replication.js (standbys, base backups), connection.js and sql.js (the
+// harness's own statements), proxy.js (network faults), hog.js (no connection left), local.js (how a cluster is put together,
+// settings), reaper.js (cleaning up, whatever happens); here, certificates.js (a PKI for tests), external.js (a cluster named by
+// HYPERION_HOSTS), cli.js and ctl.js (a cluster to play with, shared with other processes). test/cluster/harness.test.js and
+// test/cluster/harness.start.test.js prove all of it, and test/kit/ proves the public face, exports/testing/index.js.
 //
 // Clusters end with the process that started them, however it ends; nothing here keeps that process alive.
 
 const { openExternalCluster } = require('./external');
-const { startLocalCluster } = require('./local');
-const { UnsupportedError } = require('./server');
+const { startLocalCluster } = require('../../../exports/testing/cluster/local.js');
+const { UnsupportedError } = require('../../../exports/testing/cluster/server.js');
 
-/** @typedef {import('./cluster').Cluster} Cluster */
-/** @typedef {import('./server').Server} Node */
-/** @typedef {import('./proxy').TcpProxy} Proxy */
+/** @typedef {import('../../../exports/testing/cluster/cluster.js').Cluster} Cluster */
+/** @typedef {import('../../../exports/testing/cluster/server.js').Server} Node */
+/** @typedef {import('../../../exports/testing/cluster/proxy.js').TcpProxy} Proxy */
 
-/**
- * @typedef {object} ClusterOptions
- * @property {number} [nodes] how many; the first becomes the primary. Default 3.
- * @property {boolean} [synchronous] a commit waits for any one standby (ANY 1, synchronous_commit = on). Default true.
- * @property {Record<string, string | number | boolean>} [settings] more postgresql.conf settings, for all nodes.
- * @property {string[]} [hba] more pg_hba.conf lines, tried after the harness's own and before the password default.
- * @property {import('./entrance').ServerTls | import('./entrance').ServerTls[] | null} [tls] certificate and key of all nodes,
- *   or of each. Default: no TLS. `node.entrance()` changes it later.
- * @property {Record<string, string | Buffer>} [files] files for the data directory, e.g. a TLS key (mode 0600).
- * @property {string} [pgBin] folder of postgres and initdb. Default HYPERION_PG_BIN, else the npm package's PostgreSQL.
- */
+/** @typedef {import('../../../exports/testing/cluster/local.js').LocalOptions} ClusterOptions */
 
 /**
  * Starts a cluster and resolves when all standbys stream; with HYPERION_HOSTS set, hands out the cluster named there.
@@ -42,17 +34,8 @@ const { UnsupportedError } = require('./server');
  * @param {ClusterOptions} [options]
  * @returns {Promise<Cluster>}
  */
-async function startCluster({
-  nodes = 3,
-  synchronous = true,
-  settings = {},
-  hba = [],
-  tls = null,
-  files = {},
-  pgBin,
-} = {}) {
-  if (process.env.HYPERION_HOSTS) return openExternalCluster({ settings, tls });
-  return startLocalCluster({ nodes, synchronous, settings, hba, tls, files, pgBin });
+async function startCluster(options = {}) {
+  return process.env.HYPERION_HOSTS ? openExternalCluster(options) : startLocalCluster(options);
 }
 
 exports.startCluster = startCluster;

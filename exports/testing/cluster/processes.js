@@ -11,7 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
-const { until } = require('./until');
+const { until } = require('./until.js');
 
 const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';

@@ -7,15 +7,15 @@
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
-const { changeEntrance } = require('./entrance');
-const replication = require('./replication');
-const { clearRemains, killAll, processesIn, signal, suspend } = require('./processes');
-const { Server } = require('./server');
-const { serverEnvironment } = require('./template');
-const { GiveUp, until } = require('./until');
+const { changeEntrance } = require('./entrance.js');
+const replication = require('./replication.js');
+const { clearRemains, killAll, processesIn, signal, suspend } = require('./processes.js');
+const { Server } = require('./server.js');
+const { serverEnvironment } = require('./template.js');
+const { GiveUp, until } = require('./until.js');
 
-/** @typedef {import('./binaries').Binaries} Binaries */
-/** @typedef {import('./server').Address} Address */
+/** @typedef {import('./binaries.js').Binaries} Binaries */
+/** @typedef {import('./server.js').Address} Address */
 
 const STOP_SIGNALS = /** @type {const} */ ({ smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' });
 
@@ -31,7 +31,7 @@ class LocalNode extends Server {
    * @param {number} options.port
    * @param {string} options.dir
    * @param {Binaries} options.binaries
-   * @param {import('./server').Credentials} options.credentials
+   * @param {import('./server.js').Credentials} options.credentials
    * @param {(node: LocalNode) => void} options.onPromoted
    */
   constructor({ name, port, dir, binaries, credentials, onPromoted }) {
@@ -215,7 +215,7 @@ class LocalNode extends Server {
     this.role = 'standby';
   }
 
-  /** @param {import('./entrance').Entrance} entrance */
+  /** @param {import('./entrance.js').Entrance} entrance */
   async entrance(entrance) {
     await changeEntrance(this, this.#binaries.account, entrance);
   }

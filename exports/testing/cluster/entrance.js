@@ -6,12 +6,12 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { writeOwned } = require('./replication');
-const { SUPERUSER } = require('./template');
-const { GiveUp, until } = require('./until');
+const { writeOwned } = require('./replication.js');
+const { SUPERUSER } = require('./template.js');
+const { GiveUp, until } = require('./until.js');
 
-/** @typedef {import('./account').Account} Account */
-/** @typedef {import('./node').LocalNode} LocalNode */
+/** @typedef {import('./account.js').Account} Account */
+/** @typedef {import('./sql.js').SqlNode & { dataDir: string, log: () => string }} LocalServer */
 
 /**
  * TLS of a server, as PEM texts. Keys are written with mode 0600, owned by the server's account.
@@ -91,7 +91,7 @@ function writeSettings(dataDir, owner, settings) {
 /**
  * Changes a running server: `tls: null` switches TLS off, options that are not given stay.
  *
- * @param {LocalNode} node
+ * @param {LocalServer} node
  * @param {Account | null} owner
  * @param {Entrance} entrance its lines are all there are, beside the harness's own
  */
@@ -111,7 +111,7 @@ async function changeEntrance(node, owner, { tls, hba }) {
   });
 }
 
-/** @param {LocalNode} node */
+/** @param {LocalServer} node */
 async function versionOf(node) {
   const [{ version }] = await node.sql(`SELECT current_setting('${VERSION}')::int AS version`);
   return version;

@@ -9,7 +9,7 @@
 //   heal()       back to normal. What a black hole held back arrives now, late and complete, as after a real partition.
 
 const net = require('node:net');
-const { freePort } = require('./ports');
+const { freePort } = require('./ports.js');
 
 /** A lane that holds more than this stops reading, so that TCP's own flow control slows the sender down. */
 const LANE_LIMIT_BYTES = 1 << 20;

@@ -11,13 +11,13 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { copyTree } = require('./files');
-const { withConnection } = require('./sql');
-const { until } = require('./until');
+const { copyTree } = require('./files.js');
+const { withConnection } = require('./sql.js');
+const { until } = require('./until.js');
 
-/** @typedef {import('./server').Server} Server */
-/** @typedef {import('./server').Address} Address */
-/** @typedef {import('./account').Account} Account */
+/** @typedef {import('./sql.js').SqlNode} SqlNode */
+/** @typedef {{ host: string, port: number }} Address */
+/** @typedef {import('./account.js').Account} Account */
 
 /** @param {string[]} names */
 function anyOneOf(names) {
@@ -25,7 +25,7 @@ function anyOneOf(names) {
 }
 
 /**
- * @param {Server} standby
+ * @param {SqlNode} standby
  * @param {Address} upstream
  */
 function connectionInfo(standby, { host, port }) {
@@ -37,7 +37,7 @@ function connectionInfo(standby, { host, port }) {
  * Turns a stopped data directory into a standby's. Settings of ALTER SYSTEM stay, except those of one node: its upstream, and a
  * fence.
  *
- * @param {Server} standby
+ * @param {SqlNode} standby
  * @param {string} dataDir
  * @param {Address} upstream
  * @param {Account | null} owner
@@ -72,7 +72,7 @@ const LEFT_OUT =
 /**
  * Copies the running primary's data directory; `target` must not exist.
  *
- * @param {Server & { dataDir: string }} primary
+ * @param {SqlNode & { dataDir: string }} primary
  * @param {string} target
  * @param {{ version: number, owner: Account | null }} options
  */
@@ -107,8 +107,8 @@ function writeOwnedCopy(from, to, owner) {
 /**
  * Waits until the primary streams to all of `standbys`, and counts them as synchronous when it is a synchronous cluster.
  *
- * @param {Server} primary
- * @param {Server[]} standbys
+ * @param {SqlNode} primary
+ * @param {SqlNode[]} standbys
  */
 async function waitUntilStreaming(primary, standbys) {
   const names = standbys.map(({ name }) => name).sort();
@@ -127,8 +127,8 @@ async function waitUntilStreaming(primary, standbys) {
 /**
  * Waits until `standby` streams from `primary` and has replayed all that the primary has written by now.
  *
- * @param {Server} standby
- * @param {Server} primary
+ * @param {SqlNode} standby
+ * @param {SqlNode} primary
  */
 async function waitUntilCaughtUp(standby, primary) {
   await waitUntilStreaming(primary, [standby]);
@@ -145,7 +145,7 @@ async function waitUntilCaughtUp(standby, primary) {
  * How far a standby has got, in bytes of WAL: what it has received and flushed, or, after a restart without a primary, at least
  * what it has replayed.
  *
- * @param {Server} standby
+ * @param {SqlNode} standby
  * @returns {Promise<bigint>}
  */
 async function position(standby) {

@@ -3,25 +3,26 @@
 // Takes every connection that a server has for a role, so that the next one is refused with 53300, and ends the role's other
 // sessions.
 
-const { Client } = require('pg');
-const { until } = require('./until');
+const { Connection } = require('./connection.js');
+const { TIMEOUT_MS } = require('./sql.js');
+const { until } = require('./until.js');
 
-/** @typedef {import('./server').Server} Server */
+/** @typedef {import('./sql.js').SqlNode} SqlNode */
 
 const NAME = 'hyperion-hog';
 const TOO_MANY = '53300';
 
 /**
- * @param {Server} server
+ * @param {SqlNode} server
  * @param {{ user: string, password: string, database?: string }} role not a superuser: some connections are kept for those
  * @param {() => void} [onThrow] called before somebody is thrown out
  * @returns {Promise<() => Promise<void>>} gives all back
  */
 async function exhaust(server, role, onThrow) {
-  /** @type {Client[]} */
+  /** @type {Connection[]} */
   const held = [];
   const release = async () => {
-    await Promise.all(held.splice(0).map((client) => client.end()));
+    await Promise.all(held.splice(0).map((connection) => connection.end()));
   };
   const fill = async () => {
     const before = held.length;
@@ -56,7 +57,7 @@ async function exhaust(server, role, onThrow) {
 /**
  * A client that is being refused takes a place meanwhile, even one that is kept for superusers.
  *
- * @param {Server} server
+ * @param {SqlNode} server
  * @param {string} text
  * @param {unknown[]} params
  */
@@ -64,13 +65,10 @@ function asSuperuser(server, text, params) {
   return until('a superuser is let in', () => server.sql(text, params));
 }
 
-/** @param {Server} server @param {object} role @param {Client[]} held */
+/** @param {SqlNode} server @param {object} role @param {Connection[]} held */
 async function takeOne(server, role, held) {
-  const client = new Client({ ...server.login, ...role, ssl: false, application_name: NAME });
-  client.on('error', () => {});
   try {
-    await client.connect();
-    held.push(client);
+    held.push(await Connection.open({ ...server.login, ...role }, NAME, TIMEOUT_MS));
     return true;
   } catch (error) {
     if (/** @type {any} */ (error).code === TOO_MANY) return false;

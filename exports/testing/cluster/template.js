@@ -9,10 +9,10 @@ const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
-const { cached, copyTree } = require('./files');
-const { secretOf } = require('./secret');
+const { cached, copyTree } = require('./files.js');
+const { secretOf } = require('./secret.js');
 
-/** @typedef {import('./binaries').Binaries} Binaries */
+/** @typedef {import('./binaries.js').Binaries} Binaries */
 
 const run = promisify(execFile);
 

@@ -41,4 +41,3 @@ class GiveUp extends Error {}
 
 exports.until = until;
 exports.GiveUp = GiveUp;
-exports.DEADLINE_MS = DEADLINE_MS;

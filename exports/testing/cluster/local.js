@@ -6,31 +6,37 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { findBinaries } = require('./binaries');
-const { Cluster } = require('./cluster');
-const { quoted, writeEntrance } = require('./entrance');
-const { copyTree, newClusterFolder } = require('./files');
-const { LocalNode } = require('./node');
-const { freePort } = require('./ports');
-const { sweep } = require('./processes');
-const { guard, release } = require('./reaper');
-const { anyOneOf, waitUntilStreaming, writeOwned } = require('./replication');
-const { SQL_OPERATIONS } = require('./server');
-const { APP, newDataDirectory, SUPERUSER } = require('./template');
+const { findBinaries } = require('./binaries.js');
+const { Cluster } = require('./cluster.js');
+const { quoted, writeEntrance } = require('./entrance.js');
+const { copyTree, newClusterFolder } = require('./files.js');
+const { LocalNode } = require('./node.js');
+const { freePort } = require('./ports.js');
+const { sweep } = require('./processes.js');
+const { guard, release } = require('./reaper.js');
+const { anyOneOf, waitUntilStreaming, writeOwned } = require('./replication.js');
+const { SQL_OPERATIONS } = require('./server.js');
+const { APP, newDataDirectory, SUPERUSER } = require('./template.js');
 
-/** @typedef {import('./binaries').Binaries} Binaries */
+/** @typedef {import('./binaries.js').Binaries} Binaries */
 /** @typedef {string | number | boolean} Setting */
 
 /**
  * @typedef {object} LocalOptions
- * @property {number} nodes
- * @property {boolean} synchronous
- * @property {Record<string, Setting>} settings
- * @property {string[]} hba
- * @property {import('./entrance').ServerTls | import('./entrance').ServerTls[] | null} tls
- * @property {Record<string, string | Buffer>} files
- * @property {string} [pgBin]
+ * @property {number} [nodes] how many; the first becomes the primary. Default 3.
+ * @property {boolean} [synchronous] a commit waits for any one standby (ANY 1, synchronous_commit = on). Default true.
+ * @property {Record<string, Setting>} [settings] more postgresql.conf settings, for all nodes.
+ * @property {string[]} [hba] more pg_hba.conf lines, tried after the harness's own and before the password default.
+ * @property {import('./entrance.js').ServerTls | import('./entrance.js').ServerTls[] | null} [tls] certificate and key of all nodes,
+ *   or of each. Default: no TLS. `node.entrance()` changes it later.
+ * @property {Record<string, string | Buffer>} [files] files for the data directory, e.g. a TLS key (mode 0600).
+ * @property {string} [pgBin] folder of postgres and initdb. Default HYPERION_PG_BIN, else the npm package's PostgreSQL.
  */
+
+/** @type {Required<Omit<LocalOptions, 'pgBin'>>} */
+const DEFAULTS = Object.freeze({ nodes: 3, synchronous: true, settings: {}, hba: [], tls: null, files: {} });
+
+/** @typedef {typeof DEFAULTS & { pgBin?: string }} WholeOptions */
 
 const CAPABILITIES = Object.freeze([
   ...SQL_OPERATIONS,
@@ -53,10 +59,13 @@ const CAPABILITIES = Object.freeze([
 const ATTEMPTS = 3;
 
 /**
- * @param {LocalOptions} options
+ * Starts a cluster and resolves when all standbys stream.
+ *
+ * @param {LocalOptions} [given]
  * @returns {Promise<Cluster>}
  */
-async function startLocalCluster(options) {
+async function startLocalCluster(given = {}) {
+  const options = { ...DEFAULTS, ...given };
   for (let attempt = 1; ; attempt += 1) {
     const dir = newClusterFolder();
     guard(dir);
@@ -78,7 +87,7 @@ async function startLocalCluster(options) {
 /**
  * @param {string} dir
  * @param {() => Promise<void>} dispose
- * @param {LocalOptions} options
+ * @param {WholeOptions} options
  */
 async function assemble(dir, dispose, options) {
   fs.chmodSync(dir, 0o755); // the account of the servers must be able to enter
@@ -119,7 +128,7 @@ async function assemble(dir, dispose, options) {
 /**
  * @param {LocalNode[]} nodes
  * @param {Binaries} binaries
- * @param {LocalOptions} options
+ * @param {WholeOptions} options
  */
 async function createDataDirectories(nodes, binaries, options) {
   for (const node of nodes) fs.mkdirSync(node.dir);

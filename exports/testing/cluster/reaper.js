@@ -7,7 +7,7 @@
 // that ends well and one that does not.
 
 const { spawn } = require('node:child_process');
-const { sweep } = require('./processes');
+const { sweep } = require('./processes.js');
 
 /** @typedef {{ process: import('node:child_process').ChildProcess, dirs: Set<string> }} Watchdog */
 

@@ -7,9 +7,9 @@
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { guard, release } = require('./reaper');
+const { guard, release } = require('./reaper.js');
 
-/** @typedef {import('./account').Account} Account */
+/** @typedef {import('./account.js').Account} Account */
 
 /**
  * Copies a tree, giving everything to `owner`. What vanishes while we read is left out, as in any base backup.

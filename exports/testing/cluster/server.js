@@ -4,15 +4,15 @@
 // access to its processes are declared here, too, and refuse; LocalNode (node.js) and ExternalNode (external.js) override those
 // that they can do. Tests ask `cluster.capabilities` before, and skip.
 
-const { exhaust } = require('./hog');
-const { TcpProxy } = require('./proxy');
-const { withConnection } = require('./sql');
-const { until } = require('./until');
+const { exhaust } = require('./hog.js');
+const { TcpProxy } = require('./proxy.js');
+const { withConnection } = require('./sql.js');
+const { until } = require('./until.js');
 
-/** @typedef {import('./sql').Row} Row */
+/** @typedef {import('./sql.js').Row} Row */
 /** @typedef {{ user: string, password: string, database: string }} Credentials */
 /** @typedef {'primary' | 'standby' | 'deposed'} Role */
-/** @typedef {{ host: string, port: number }} Address */
+/** @typedef {import('./replication.js').Address} Address */
 
 /** Operations that need only the login of a superuser. */
 const SQL_OPERATIONS = Object.freeze(['sql', 'fence', 'proxy']);
@@ -221,7 +221,7 @@ class Server {
    * Changes certificate, key (`tls: null`: no TLS at all) and pg_hba.conf while the server runs, and waits until every new session
    * uses them. Options that are not given stay; `hba` replaces all lines but the harness's own.
    *
-   * @param {import('./entrance').Entrance} _entrance
+   * @param {import('./entrance.js').Entrance} _entrance
    * @returns {Promise<void>}
    */
   async entrance(_entrance) {

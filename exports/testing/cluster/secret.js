@@ -7,7 +7,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
-const { cacheFolder } = require('./files');
+const { cacheFolder } = require('./files.js');
 
 const PREFIX = 'hyperion-secret-';
 /** Matches every password of the harness, and nothing else. */
