@@ -8,13 +8,14 @@ const path = require('node:path');
 const { createPool, openDatabase } = require('../../client.js');
 const { DIFFERENCES } = require('./conformance.differences.js');
 const { ERRORS } = require('./conformance.errors.js');
+const { NESTED_AND_APART } = require('./conformance.nesting.js');
 const { STATEMENTS } = require('./conformance.statements.js');
 const { TRANSACTIONS } = require('./conformance.transactions.js');
 const { VALUES } = require('./conformance.values.js');
 
 /** @typedef {import('./conformance.tools.js').Fact} Fact */
 
-const FACTS = [...STATEMENTS, ...VALUES, ...TRANSACTIONS, ...ERRORS, ...DIFFERENCES];
+const FACTS = [...STATEMENTS, ...VALUES, ...TRANSACTIONS, ...NESTED_AND_APART, ...ERRORS, ...DIFFERENCES];
 
 const DRIVERS = ['node:sqlite', 'better-sqlite3'];
 
