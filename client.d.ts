@@ -1516,10 +1516,10 @@ export interface RunResult {
 }
 
 /**
- * A parameter of {@link DatabaseStatement}. undefined is refused. docs/sqlite-and-postgres.md has the table of values for both
+ * A parameter of {@link DatabaseStatement}: anything but undefined. docs/sqlite-and-postgres.md has the table of values for both
  * databases.
  */
-export type DatabaseParameter = Exclude<Parameter, undefined>;
+export type DatabaseParameter = NonNullable<unknown> | null;
 
 /** A statement of {@link Database.prepare}. Parameters are given one by one. */
 export interface DatabaseStatement<T extends object = Record<string, unknown>> {

@@ -69,6 +69,7 @@ async function fill(db) {
 /** @param {string} file @returns {Way | null} null: it is not installed, or not for this Node */
 function plainSqlite(file) {
   try {
+    // @ts-expect-error: it has no types of its own.
     const Database = require('better-sqlite3');
     const db = new Database(file);
     const statement = db.prepare(SELECT);

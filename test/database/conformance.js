@@ -17,10 +17,14 @@ const { VALUES } = require('./conformance.values.js');
 
 const FACTS = [...STATEMENTS, ...VALUES, ...TRANSACTIONS, ...NESTED_AND_APART, ...ERRORS, ...DIFFERENCES];
 
+/** @typedef {'node:sqlite' | 'better-sqlite3'} Driver */
+
+/** @type {readonly Driver[]} */
 const DRIVERS = ['node:sqlite', 'better-sqlite3'];
 
 /** The drivers that are there, in this Node. */
 async function driversHere() {
+  /** @type {Driver[]} */
   const found = [];
   for (const driver of DRIVERS) {
     const db = await openDatabase('sqlite::memory:', { driver }).catch((/** @type {any} */ error) => {
@@ -82,7 +86,7 @@ function postgresFor(login) {
   };
 }
 
-/** A fact on SQLite: in memory, or in a new file where it is opened more than once. @param {Fact} fact @param {string} driver */
+/** A fact on SQLite: in memory, or in a new file where it is opened more than once. @param {Fact} fact @param {Driver} driver */
 async function onSqlite(fact, driver) {
   if (!fact.reopens) return tryFact(fact, 'sqlite', () => openDatabase('sqlite::memory:', { driver }));
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-sqlite-'));

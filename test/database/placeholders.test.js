@@ -151,7 +151,9 @@ test(`random SQL is translated as it was made, and SQLite takes the same paramet
       const translated = forSqlite(sql);
       assert.deepEqual([translated.text, translated.order ?? order], [text, order], sql);
       // What each placeholder has got comes back in its column.
-      const row = await sqlite.prepare(sql).get(...Array.from({ length: translated.count }, (_, k) => `value ${k}`));
+      const row = /** @type {any} */ (
+        await sqlite.prepare(sql).get(...Array.from({ length: translated.count }, (_, k) => `value ${k}`))
+      );
       const seen = order.map((_, k) => row[`p${k}`]);
       assert.deepEqual(
         seen,

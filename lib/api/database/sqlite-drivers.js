@@ -33,9 +33,8 @@ function requireQuietly() {
     }
   );
   try {
-    // By a variable: its types are not those of the oldest Node.
-    const name = 'node:sqlite';
-    return require(name);
+    // @ts-expect-error: the types are those of Node 20, which does not have it.
+    return require('node:sqlite');
   } finally {
     process.emitWarning = emitWarning;
   }
@@ -104,9 +103,8 @@ function betterSqlite3() {
   /** @type {any} */
   let Database;
   try {
-    // By a variable: the package is optional, and so are its types.
-    const name = 'better-sqlite3';
-    Database = require(name);
+    // @ts-expect-error: the package is optional, and has no types of its own.
+    Database = require('better-sqlite3');
     // The package is there without its binary where install scripts do not run.
     new Database(':memory:').close();
   } catch {
