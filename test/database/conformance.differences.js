@@ -94,6 +94,13 @@ const DIFFERENCES = [
     postgres: [false],
     sqlite: [0],
   }),
+  differs(
+    'a boolean in a text column',
+    'CREATE TABLE t (s TEXT)',
+    'INSERT INTO t VALUES (?) RETURNING s AS v',
+    { postgres: ['true'], sqlite: ['1'] },
+    [true],
+  ),
   {
     title: 'differs: NaN is refused by SQLite',
     async run(db, { engine }) {

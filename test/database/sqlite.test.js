@@ -78,6 +78,19 @@ testEach('calls outside wait for the open transaction, and then run in their ord
   );
 });
 
+testEach('a parameter is taken when the call is made, not when its turn comes', async (open) => {
+  const db = await open();
+  await db.exec('CREATE TABLE t (j JSON)');
+  const { open: end, opened } = gate();
+  const tx = db.tx(() => opened);
+  const value = { a: 1 };
+  const waiting = db.prepare('INSERT INTO t VALUES (?)').run(value);
+  value.a = 2;
+  end();
+  await Promise.all([tx, waiting]);
+  assert.deepEqual(await db.prepare('SELECT j FROM t').get(), { j: { a: 1 } });
+});
+
 testEach('a transaction that fails frees the queue', async (open) => {
   const db = await open();
   await db.exec(TABLE);
@@ -134,6 +147,7 @@ testEach('readOnly refuses writes with 25006', async (open) => {
     assert.deepEqual([error.code, error.sqliteCode], ['25006', 'SQLITE_READONLY']);
   }
   assert.deepEqual(await db.tx(() => numbers(db)), []);
+  await db.exec('SELECT 1; SELECT 2');
 });
 
 testEach('a file that cannot be opened is 58030', async (open) => {

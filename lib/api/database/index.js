@@ -22,6 +22,7 @@ const { Statement, checkControl, checkText } = require('./statement.js');
  * @typedef {object} Engine
  * @property {'postgres' | 'sqlite'} name
  * @property {(sql: string) => import('./placeholders.js').Translation} translate
+ * @property {(statement: Statement, params: readonly unknown[]) => readonly unknown[]} bind checks parameters, before any waiting
  * @property {<T>(work: (session: Session) => Promise<T>) => Promise<T>} run
  * @property {<T>(body: (session: Session) => Promise<T>) => Promise<T>} transaction
  * @property {() => Promise<void>} close
@@ -73,7 +74,8 @@ class Database {
   async #execute(kind, statement, params) {
     try {
       statement.check(params);
-      return await this.#run((session) => session.execute(kind, statement, params));
+      const values = this.#engine.bind(statement, params);
+      return await this.#run((session) => session.execute(kind, statement, values));
     } catch (error) {
       throw located(error);
     }

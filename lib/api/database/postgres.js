@@ -57,6 +57,8 @@ const sessionOf = (runner) => ({
 class PostgresEngine {
   name = /** @type {const} */ ('postgres');
   translate = forPostgres;
+  /** The pool looks at the parameters itself. @param {unknown} _statement @param {readonly unknown[]} params */
+  bind = (_statement, params) => params;
   #pool;
   #isOurs;
   /** @type {Session} */

@@ -10,7 +10,7 @@ const { Turns } = require('./turns.js');
 
 /**
  * @typedef {object} Session the connection of a transaction, as an engine gives it
- * @property {(kind: import('./statement.js').Kind, statement: import('./statement.js').Statement, params: readonly unknown[]) => Promise<unknown>} execute
+ * @property {(kind: import('./statement.js').Kind, statement: import('./statement.js').Statement, values: readonly unknown[]) => Promise<unknown>} execute
  * @property {(script: string) => Promise<void>} exec
  * @property {(sql: string) => Promise<void>} command runs SAVEPOINT and what ends it
  */

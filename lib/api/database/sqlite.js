@@ -168,23 +168,25 @@ class Autocommit {
   #client;
   #patience;
 
-  /** @param {Client} client @param {Patience} patience */
-  constructor(client, patience) {
+  #begin;
+
+  /** @param {Client} client @param {Patience} patience @param {string} begin */
+  constructor(client, patience, begin) {
     this.#client = client;
     this.#patience = patience;
+    this.#begin = begin;
   }
 
   /** @type {import('./scope.js').Session['execute']} */
-  async execute(kind, statement, params) {
-    const values = bound(statement, params);
-    return this.#patience.run(() => this.#client.execute(kind, statement.text, values));
+  execute(kind, { text }, values) {
+    return this.#patience.run(() => this.#client.execute(kind, text, values));
   }
 
   /** As in PostgreSQL, a script is one transaction, unless it says BEGIN and COMMIT itself. @param {string} script */
   async exec(script) {
     const { statements, control } = outlineOf(script);
     const isOwn = statements > 1 && control === null;
-    if (isOwn) await this.command('BEGIN IMMEDIATE');
+    if (isOwn) await this.command(this.#begin);
     try {
       await (isOwn ? this.#runOnce(script) : this.#patience.run(() => this.#client.exec(script)));
       if (isOwn) await this.command('COMMIT');
@@ -254,9 +256,8 @@ class SqliteTransaction {
   }
 
   /** @type {import('./scope.js').Session['execute']} */
-  async execute(kind, statement, params) {
-    const values = bound(statement, params);
-    return this.#try(() => this.#client.execute(kind, statement.text, values));
+  execute(kind, { text }, values) {
+    return this.#try(() => this.#client.execute(kind, text, values));
   }
 
   /** @param {string} script */
@@ -296,6 +297,7 @@ class SqliteTransaction {
 class SqliteEngine {
   name = /** @type {const} */ ('sqlite');
   translate = translate;
+  bind = bound;
   #turns = new Turns();
   #client;
   #patience;
@@ -309,7 +311,7 @@ class SqliteEngine {
     this.#patience = patience;
     // The lock of a writer is taken at once: a transaction that reads first could not get it later when another has written.
     this.#begin = readOnly ? 'BEGIN' : 'BEGIN IMMEDIATE';
-    this.#session = new Autocommit(this.#client, patience);
+    this.#session = new Autocommit(this.#client, patience, this.#begin);
   }
 
   /**
