@@ -69,6 +69,13 @@ function buildAddon() {
 
 /** Its binary is downloaded, or built where that fails. Who can do neither passes over the tests that need it. */
 function buildBetterSqlite3() {
+  const load = "new (require('better-sqlite3'))(':memory:')";
+  try {
+    execFileSync(process.execPath, ['--eval', load], { cwd: ROOT, stdio: 'ignore' });
+    return;
+  } catch {
+    // Not built yet, or for another version of Node.
+  }
   try {
     run('npm', ['rebuild', 'better-sqlite3', '--foreground-scripts']);
   } catch {

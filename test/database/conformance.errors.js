@@ -54,6 +54,17 @@ const ERRORS = [
     run: fails("INSERT INTO t VALUES (2, 'Bob', 3)", '23514', { constraint: 'grown' }),
   },
   { title: 'a reference to no row is 23503', run: fails('INSERT INTO child VALUES (1, 9)', '23503') },
+  {
+    title: 'a reference to no row is 23503 with RETURNING, too',
+    async run(db) {
+      await db.exec(TABLES);
+      const insert = db.prepare('INSERT INTO child VALUES (1, 9) RETURNING id');
+      for (const call of [() => insert.get(), () => insert.all(), () => insert.run()]) {
+        assert.equal((await failureOf(call())).code, '23503');
+      }
+      assert.deepEqual(await db.prepare('SELECT id FROM child').all(), []);
+    },
+  },
   { title: 'an unknown table is 42P01', run: fails('SELECT * FROM nowhere', '42P01') },
   { title: 'an unknown table of INSERT is 42P01', run: fails('INSERT INTO nowhere VALUES (1)', '42P01') },
   { title: 'an unknown column is 42703', run: fails('SELECT nowhere FROM t', '42703') },

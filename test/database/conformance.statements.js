@@ -158,6 +158,15 @@ const STATEMENTS = [
     },
   },
   {
+    title: 'get() of UPDATE ... RETURNING changes all rows, and gives one',
+    async run(db) {
+      await db.exec(PEOPLE);
+      const row = await db.prepare('UPDATE people SET age = ? RETURNING age').get(5);
+      assert.deepEqual(row, { age: 5 });
+      assert.deepEqual(await db.prepare('SELECT count(*) AS n FROM people WHERE age = 5').get(), { n: 3 });
+    },
+  },
+  {
     title: 'prepare() sends nothing: a table may be made after it',
     async run(db) {
       const insert = db.prepare('INSERT INTO later VALUES (?)');
