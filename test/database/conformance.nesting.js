@@ -24,7 +24,7 @@ const NESTED_AND_APART = [
   {
     title: 'a nested tx() joins: its failure undoes nothing by itself',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         await insert(db, 1);
         const error = await failureOf(
@@ -41,7 +41,7 @@ const NESTED_AND_APART = [
   {
     title: 'a nested tx() that joins is undone with the outer one',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await failureOf(
         db.tx(async () => {
           assert.equal(await db.tx(async () => insert(db, 2).then(() => 'inner')), 'inner');
@@ -54,7 +54,7 @@ const NESTED_AND_APART = [
   {
     title: 'a savepoint that fails is undone alone',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         await insert(db, 1);
         const inner = db.tx(
@@ -73,7 +73,7 @@ const NESTED_AND_APART = [
   {
     title: 'a savepoint makes a failed statement good again',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         await insert(db, 1);
         const inner = db.tx(() => insert(db, 1), { nested: 'savepoint' });
@@ -86,7 +86,7 @@ const NESTED_AND_APART = [
   {
     title: 'a savepoint that swallows a failed statement fails with 25P02, alone',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         await insert(db, 1);
         const inner = db.tx(
@@ -105,7 +105,7 @@ const NESTED_AND_APART = [
   {
     title: 'savepoints nest, and an outer one undoes the inner one',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const nested = { nested: 'savepoint' };
       await db.tx(async () => {
         await failureOf(
@@ -131,7 +131,7 @@ const NESTED_AND_APART = [
   {
     title: 'a statement beside a savepoint is not undone with it',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         const inner = db.tx(
           async () => {
@@ -151,7 +151,7 @@ const NESTED_AND_APART = [
   {
     title: 'two savepoints side by side do not mix',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(() =>
         Promise.allSettled(
           [1, 2, 3, 4].map((n) =>
@@ -172,7 +172,7 @@ const NESTED_AND_APART = [
   {
     title: 'a call that outlives a savepoint rejects with ERR_TRANSACTION_ENDED',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const { open, opened } = gate();
       await db.tx(async () => {
         /** @type {Promise<any> | undefined} */
@@ -193,7 +193,7 @@ const NESTED_AND_APART = [
   {
     title: 'what is called outside while a transaction is open is no part of it',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const { open, opened } = gate();
       const begun = gate();
       const tx = failureOf(
@@ -240,7 +240,7 @@ const NESTED_AND_APART = [
   {
     title: 'two transactions in a row are two',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(() => insert(db, 1));
       await failureOf(db.tx(async () => insert(db, 2).then(() => Promise.reject(failure))));
       await db.tx(() => insert(db, 3));
@@ -251,7 +251,7 @@ const NESTED_AND_APART = [
     title: 'transactions of two connections wait for each other, and both commit',
     reopens: true,
     async run(db, { open: openAgain }) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const other = await openAgain();
       const { open, opened } = gate();
       const begun = gate();
@@ -271,7 +271,7 @@ const NESTED_AND_APART = [
     title: 'the transaction of one database is none for another',
     reopens: true,
     async run(db, { open: openAgain }) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const other = await openAgain();
       await db.tx(async () => {
         assert.deepEqual(await numbers(other), []);
@@ -284,7 +284,7 @@ const NESTED_AND_APART = [
     title: 'another connection does not see a transaction before its end',
     reopens: true,
     async run(db, { open: openAgain }) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const other = await openAgain();
       await db.tx(async () => {
         await insert(db, 1);
@@ -308,7 +308,7 @@ const NESTED_AND_APART = [
     title: 'close() waits for what was called before',
     reopens: true,
     async run(db, { open }) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const other = await open();
       const tx = other.tx(async () => {
         await insert(other, 1);

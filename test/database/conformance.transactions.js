@@ -25,7 +25,7 @@ const TRANSACTIONS = [
   {
     title: 'tx() commits, and resolves to what the function returned',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const value = await db.tx(async () => {
         await insert(db, 1);
         return 'done';
@@ -36,7 +36,7 @@ const TRANSACTIONS = [
   {
     title: 'tx() gives the database to the function',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async (/** @type {Database} */ inner) => insert(inner, 1));
       assert.deepEqual(await numbers(db), [1]);
     },
@@ -50,7 +50,7 @@ const TRANSACTIONS = [
   {
     title: 'tx() rolls back when the function throws, and rejects with the same error',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(
         db.tx(async () => {
           await insert(db, 1);
@@ -65,7 +65,7 @@ const TRANSACTIONS = [
   {
     title: 'tx() rolls back when a function that is not async throws',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(
         db.tx(() => {
           insert(db, 1).catch(() => {});
@@ -96,7 +96,7 @@ const TRANSACTIONS = [
   {
     title: 'calls join through awaits, timers and emitters',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(
         db.tx(async () => {
           await new Promise((resolve) => setTimeout(resolve, 1));
@@ -117,7 +117,7 @@ const TRANSACTIONS = [
   {
     title: 'exec() joins',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await failureOf(
         db.tx(async () => {
           await db.exec('INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)');
@@ -130,7 +130,7 @@ const TRANSACTIONS = [
   {
     title: 'exec() in a transaction must not end it',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(db.tx(() => db.exec('INSERT INTO t VALUES (1); COMMIT')));
       assert.deepEqual([error.name, /COMMIT/.test(error.message)], ['ParameterError', true]);
       assert.deepEqual(await numbers(db), []);
@@ -139,7 +139,7 @@ const TRANSACTIONS = [
   {
     title: 'statements side by side in a transaction run in the order of the calls',
     async run(db) {
-      await db.exec('CREATE TABLE log (at INTEGER, seen INTEGER)');
+      await db.prepare('CREATE TABLE log (at INTEGER, seen INTEGER)').run();
       await db.tx(() =>
         Promise.all(
           Array.from({ length: 20 }, (_, i) =>
@@ -157,7 +157,7 @@ const TRANSACTIONS = [
   {
     title: 'a statement that nobody awaits is a part of the transaction that it was called in',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         insert(db, 1);
         insert(db, 2);
@@ -168,7 +168,7 @@ const TRANSACTIONS = [
   {
     title: 'after a failed statement the transaction refuses others with 25P02',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(
         db.tx(async () => {
           await insert(db, 1);
@@ -184,7 +184,7 @@ const TRANSACTIONS = [
   {
     title: 'a transaction that swallows a failed statement is rolled back with 25P02',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const error = await failureOf(
         db.tx(async () => {
           await insert(db, 1);
@@ -198,7 +198,7 @@ const TRANSACTIONS = [
   {
     title: 'a refused parameter does not spoil the transaction',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       await db.tx(async () => {
         await insert(db, 1);
         assert.equal(
@@ -226,7 +226,7 @@ const TRANSACTIONS = [
   {
     title: 'a call that outlives the transaction rejects with ERR_TRANSACTION_ENDED',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       const { open, opened } = gate();
       /** @type {Promise<any>[]} */
       let late = [];
@@ -242,7 +242,7 @@ const TRANSACTIONS = [
   {
     title: 'calls that wait when the function throws do not run',
     async run(db) {
-      await db.exec(TABLE);
+      await db.prepare(TABLE).run();
       /** @type {Promise<any>[]} */
       let waiting = [];
       await failureOf(

@@ -17,7 +17,7 @@ const { failureOf } = require('./conformance.tools.js');
 const column =
   (type, sent, seen = sent) =>
   async (db) => {
-    await db.exec(`CREATE TABLE t (v ${type})`);
+    await db.prepare(`CREATE TABLE t (v ${type})`).run();
     await db.prepare('INSERT INTO t VALUES (?)').run(sent);
     const row = await db.prepare('SELECT v FROM t').get();
     assert.deepEqual(row, { v: seen });
@@ -27,7 +27,7 @@ const column =
 
 /** A parameter is refused, and the error names it. @param {unknown} value @param {RegExp} message @returns {Fact['run']} */
 const refused = (value, message) => async (db) => {
-  await db.exec('CREATE TABLE t (id INTEGER, v TEXT)');
+  await db.prepare('CREATE TABLE t (id INTEGER, v TEXT)').run();
   const error = await failureOf(db.prepare('INSERT INTO t VALUES (?, ?)').run(1, value));
   assert.deepEqual([error.name, error.code], ['ParameterError', 'ERR_INVALID_PARAM']);
   assert.match(error.message, message);
@@ -60,7 +60,7 @@ const VALUES = [
   {
     title: 'count(*) is a number',
     async run(db) {
-      await db.exec('CREATE TABLE t (v INTEGER)');
+      await db.prepare('CREATE TABLE t (v INTEGER)').run();
       assert.deepEqual(await db.prepare('SELECT count(*) AS n FROM t').get(), { n: 0 });
     },
   },
@@ -145,7 +145,7 @@ const VALUES = [
   {
     title: 'a member of a JSON column is read with ->>',
     async run(db) {
-      await db.exec('CREATE TABLE t (v JSON)');
+      await db.prepare('CREATE TABLE t (v JSON)').run();
       await db.prepare('INSERT INTO t VALUES (?)').run({ a: 'x', b: { c: 'y' } });
       const sql = "SELECT v->>'a' AS a, v->'b'->>'c' AS c FROM t WHERE v->>'a' = ?";
       assert.deepEqual(await db.prepare(sql).get('x'), { a: 'x', c: 'y' });
@@ -171,7 +171,7 @@ const VALUES = [
   {
     title: 'a time zone is turned into UTC',
     async run(db) {
-      await db.exec('CREATE TABLE t (v TIMESTAMPTZ)');
+      await db.prepare('CREATE TABLE t (v TIMESTAMPTZ)').run();
       for (const text of ['2024-01-01T01:30:00+02:00', '2023-12-31 20:00:00.5-03:30']) {
         await db.prepare('INSERT INTO t VALUES (?)').run(text);
       }
@@ -183,7 +183,7 @@ const VALUES = [
     title: 'CURRENT_TIMESTAMP is now',
     async run(db) {
       const before = Date.now();
-      await db.exec('CREATE TABLE t (v TIMESTAMPTZ DEFAULT CURRENT_TIMESTAMP, n INTEGER)');
+      await db.prepare('CREATE TABLE t (v TIMESTAMPTZ DEFAULT CURRENT_TIMESTAMP, n INTEGER)').run();
       await db.prepare('INSERT INTO t (n) VALUES (1)').run();
       const { v } = await db.prepare('SELECT v FROM t').get();
       assert.match(v, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$/);
@@ -203,7 +203,7 @@ const VALUES = [
   {
     title: 'a BigInt of more than 64 bits is refused for a BIGINT column',
     async run(db) {
-      await db.exec('CREATE TABLE t (v BIGINT)');
+      await db.prepare('CREATE TABLE t (v BIGINT)').run();
       const error = await failureOf(db.prepare('INSERT INTO t VALUES (?)').run(2n ** 63n));
       assert.equal(error.code, 'ERR_INVALID_PARAM');
       assert.match(error.message, /\$1/);
