@@ -86,6 +86,41 @@ test('target a pool: a transaction of the pool is none of the database', async (
   assert.deepEqual(await database.prepare('SELECT n FROM apart').all(), [{ n: 1 }]);
 });
 
+for (const ambient of /** @type {const} */ ([true, 'strict'])) {
+  test(`target a pool with ambient: ${ambient}: tx() is a transaction, and its savepoints are`, async (t) => {
+    const database = await openDatabase(db.pool(t, { ambient }));
+    const table = `ambient_${ambient}`;
+    await database.exec(`CREATE TABLE ${table} (n INTEGER)`);
+    const insert = database.prepare(`INSERT INTO ${table} VALUES (?)`);
+    const fails = async () => {
+      await insert.run(2);
+      throw new Error('on purpose');
+    };
+    await database.tx(async () => {
+      await insert.run(1);
+      await failureOf(database.tx(fails, { nested: 'savepoint' }));
+      await insert.run(3);
+    });
+    await failureOf(database.tx(fails));
+    assert.deepEqual(await database.prepare(`SELECT n FROM ${table} ORDER BY n`).all(), [{ n: 1 }, { n: 3 }]);
+  });
+}
+
+test('target a pool with ambient: calls of the database join a transaction of the pool', async (t) => {
+  const pool = db.pool(t, { ambient: true });
+  const database = await openDatabase(pool);
+  await database.exec('CREATE TABLE joined (n INTEGER)');
+  const insert = database.prepare('INSERT INTO joined VALUES (?)');
+  const failed = pool.transaction(async () => {
+    await insert.run(1);
+    await database.tx(() => insert.run(2));
+    assert.equal((await database.prepare('SELECT n FROM joined').all()).length, 2);
+    throw new Error('on purpose');
+  });
+  assert.equal((await failureOf(failed)).message, 'on purpose');
+  assert.deepEqual(await database.prepare('SELECT n FROM joined').all(), []);
+});
+
 /** @type {[title: string, target: unknown, options: unknown, message: RegExp][]} */
 const REFUSED = [
   [
