@@ -9,7 +9,8 @@ const path = require('node:path');
 const { promisify } = require('node:util');
 const { FACTS } = require('../database/conformance.js');
 const { HANG_MS, loginOf, test, useCluster } = require('../support/helpers');
-const { NoRuntimeError, programOf } = require('./runtimes/install');
+const { NotAvailableError } = require('./packages.js');
+const { programOf } = require('./runtimes/install');
 
 const db = useCluster({ nodes: 1 });
 
@@ -43,7 +44,7 @@ for (const [major, driver] of RUNTIMES) {
     try {
       program = await programOf(`node-${major}`);
     } catch (error) {
-      if (!(error instanceof NoRuntimeError)) throw error;
+      if (!(error instanceof NotAvailableError)) throw error;
       return t.skip(error.message);
     }
     const lines = await linesOf(program);
