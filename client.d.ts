@@ -1273,6 +1273,7 @@ export type ErrorCode =
   | 'ERR_NO_BINDING'
   | 'ERR_NO_PRIMARY'
   | 'ERR_NO_ROWS'
+  | 'ERR_NO_SQLITE'
   | 'ERR_NO_STANDBY'
   | 'ERR_OUTCOME_UNKNOWN'
   | 'ERR_PARSER'
@@ -1483,6 +1484,84 @@ export interface RetryOptions {
  * `'not-applied'` if no call can have changed anything), and with {@link ParameterError} for a wrong option.
  */
 export function retry<T>(work: (attempt: number) => Promise<T> | T, options?: RetryOptions): Promise<T>;
+
+/** Options of {@link openDatabase}, for SQLite. */
+export interface DatabaseOptions {
+  /**
+   * What runs SQLite; one that is not there rejects with ERR_NO_SQLITE. Default: the first that is there,
+   * `node:sqlite` before `better-sqlite3`.
+   */
+  driver?: 'node:sqlite' | 'better-sqlite3';
+  /** Opens a file that is there, and refuses writes with 25006. Default: `false`. */
+  readOnly?: boolean;
+  /** How long work waits while another process writes to the file, before it rejects with 55P03. Default: 5000. */
+  busyTimeoutMs?: number;
+}
+
+/** Options of {@link Database.tx}. */
+export interface DatabaseTransactionOptions {
+  /**
+   * What it is within another transaction of the same database; `'savepoint'`: its failure is undone alone, and the
+   * outer one lives. Default: `'join'`.
+   */
+  nested?: 'join' | 'savepoint';
+}
+
+/** What {@link DatabaseStatement.run} resolves to. */
+export interface RunResult {
+  /** How many rows were inserted, updated or deleted. */
+  changes: number;
+  /** Always null: PostgreSQL has no such number. `INSERT ... RETURNING id` works on both. */
+  lastInsertRowid: null;
+}
+
+/**
+ * A parameter of {@link DatabaseStatement}: anything but undefined. docs/sqlite-and-postgres.md has the table of values for both
+ * databases.
+ */
+export type DatabaseParameter = NonNullable<unknown> | null;
+
+/** A statement of {@link Database.prepare}. Parameters are given one by one. */
+export interface DatabaseStatement<T extends object = Record<string, unknown>> {
+  /** The first row, or undefined. */
+  get(...params: DatabaseParameter[]): Promise<T | undefined>;
+  /** All rows; an empty array for none. */
+  all(...params: DatabaseParameter[]): Promise<T[]>;
+  /** How many rows were changed. */
+  run(...params: DatabaseParameter[]): Promise<RunResult>;
+}
+
+/** PostgreSQL or SQLite, behind one small face. */
+export interface Database {
+  readonly engine: 'postgres' | 'sqlite';
+  /**
+   * A statement, at once: nothing is sent. Its parameters are `?` in their order, or `$1` (`?1`), not both in one statement:
+   * {@link ParameterError}. In strings, comments and quoted names they are text. `??` is the operator `?` of jsonb.
+   *
+   * The type parameter is the row. It is your word: nothing is checked at run time.
+   */
+  prepare<T extends object = Record<string, unknown>>(sql: string): DatabaseStatement<T>;
+  /** Runs a script of any number of statements, as one transaction unless it says BEGIN and COMMIT itself. It has no parameters. */
+  exec(script: string): Promise<void>;
+  /**
+   * BEGIN, `fn`, COMMIT; ROLLBACK when `fn` throws, which is what it rejects with. What `fn` does through the same database joins,
+   * through any depth of awaits and timers, and runs in the order of the calls. A call that outlives the transaction rejects with
+   * ERR_TRANSACTION_ENDED. `fn` is called again where a pool has `transactionRetries`.
+   */
+  tx<T>(fn: (db: Database) => Promise<T> | T, options?: DatabaseTransactionOptions): Promise<T>;
+  /** Takes no more calls, waits for those that were made, and closes what {@link openDatabase} opened: not a pool that was handed in. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens PostgreSQL or SQLite behind the same face, for programs that run on either.
+ *
+ * @param target A pool, the options of a pool, `'postgres://...'`, `'sqlite:file.db'` or `'sqlite::memory:'`. A pool connects when it
+ *   is first used. SQLite runs in the thread of the caller, by `node:sqlite` (Node 22.16 or later), else by the package
+ *   `better-sqlite3`; without both it rejects with ERR_NO_SQLITE.
+ */
+export function openDatabase(target: string | Pool | PoolOptions, options?: DatabaseOptions): Promise<Database>;
 
 // Without it everything here would be exported, named so or not.
 // biome-ignore lint/complexity/noUselessEmptyExport: see above

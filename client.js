@@ -4,12 +4,14 @@
 
 const errors = require('./lib/errors.js');
 const classify = require('./lib/api/classify.js');
+const { openDatabase } = require('./lib/api/database/index.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
 const { sql } = require('./lib/api/sql.js');
 const { Transaction } = require('./lib/api/transaction-handle.js');
 
 exports.createPool = createPool;
+exports.openDatabase = openDatabase;
 exports.Pool = Pool;
 exports.Transaction = Transaction;
 exports.sql = sql;

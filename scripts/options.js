@@ -8,6 +8,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
+const { DATABASE, DATABASE_TRANSACTION } = require('../lib/options/database-rows.js');
 const { HOST } = require('../lib/options/hosts.js');
 const { READS } = require('../lib/options/read-rows.js');
 const { KEEP_ALIVE, MONITOR, POOL } = require('../lib/options/pool-rows.js');
@@ -42,6 +43,8 @@ const INTERFACES = {
   SavepointOptions: calls.SAVEPOINT,
   JoinedBatchOptions: calls.JOINED_BATCH,
   EndOptions: calls.END,
+  DatabaseOptions: DATABASE,
+  DatabaseTransactionOptions: DATABASE_TRANSACTION,
 };
 
 /** Members that must be given. */

@@ -1,7 +1,8 @@
 'use strict';
 
 // Makes a fresh clone ready to run: dependencies (when the lock file changed) and the native addon (when its sources
-// changed). Does nothing, quickly, when all is there. `--no-addon`: dependencies only.
+// changed), and better-sqlite3, which tests run beside node:sqlite. Does nothing, quickly, when all is there. `--no-addon`:
+// dependencies only.
 
 const { execFileSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
@@ -66,6 +67,22 @@ function buildAddon() {
   run('npm', ['run', '--silent', 'build']);
 }
 
+/** Its binary is downloaded, or built where that fails. Who can do neither passes over the tests that need it. */
+function buildBetterSqlite3() {
+  const load = "new (require('better-sqlite3'))(':memory:')";
+  try {
+    execFileSync(process.execPath, ['--eval', load], { cwd: ROOT, stdio: 'ignore' });
+    return;
+  } catch {
+    // Not built yet, or for another version of Node.
+  }
+  try {
+    run('npm', ['rebuild', 'better-sqlite3', '--foreground-scripts']);
+  } catch {
+    console.error('better-sqlite3 could not be downloaded or built: tests that need it are skipped.');
+  }
+}
+
 // Not `npm ci`: it refuses a lock file that does not list every platform's optional packages, and a registry mirror that
 // carries only some platforms makes such lock files. `--no-save` installs what is locked and leaves the file alone.
 once(
@@ -75,5 +92,7 @@ once(
   () => run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']),
 );
 if (!process.argv.includes('--no-addon')) {
+  const stamp = `node_modules/.better-sqlite3-${process.versions.modules}-stamp`;
+  once(stamp, ['package-lock.json'], () => true, buildBetterSqlite3);
   once('target/.addon-stamp', ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src'], hasAddon, buildAddon);
 }

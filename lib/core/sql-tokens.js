@@ -2,9 +2,10 @@
 
 // The words and signs of SQL texts, and what is recognised by them: statements that begin or end a transaction, and command tags.
 
-// Strings and quoted names are not matched as a whole: a long one would overflow the stack of the regular expression.
+// Strings and quoted names are not matched as a whole: a long one would overflow the stack of the regular expression. White space is
+// what the server's lexer takes for it: a no-break space is a letter there.
 const TOKEN =
-  /\s+|--[^\r\n]*|\/\*|[Ee]'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|./gsy;
+  /[ \t\n\r\f\v]+|--[^\r\n]*|\/\*|[Ee]'|[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|./sy;
 
 /**
  * The end of a comment that begins before `from`. PostgreSQL's comments nest.
@@ -27,21 +28,98 @@ function commentEnd(sql, from) {
  * @param {string} sql
  * @param {number} from
  * @param {string} quote
- * @param {boolean} escapes whether a backslash escapes the next character
  */
-function quoteEnd(sql, from, quote, escapes) {
-  let end = sql.indexOf(quote, from);
-  if (escapes) {
-    const edge = /['\\]/g;
-    edge.lastIndex = from;
-    let found = edge.exec(sql);
-    while (found?.[0] === '\\') {
-      edge.lastIndex++;
-      found = edge.exec(sql);
-    }
-    end = found === null ? -1 : found.index;
-  }
+function quoteEnd(sql, from, quote) {
+  const end = sql.indexOf(quote, from);
   return end === -1 ? sql.length : end + 1;
+}
+
+/**
+ * Where the string that has ended before `from` goes on: after a doubled quote, or after white space with a newline in it (PostgreSQL
+ * docs, 4.1.2.1); -1: it does not.
+ * @param {string} sql
+ * @param {number} from
+ */
+function continuation(sql, from) {
+  if (sql[from] === "'") return from + 1;
+  const space = /[ \t\f\v]+|[\n\r]|--[^\n\r]*/y;
+  let hasNewline = false;
+  let at = from;
+  for (space.lastIndex = at; ; at = space.lastIndex) {
+    const found = space.exec(sql);
+    if (found === null) return hasNewline && sql[at] === "'" ? at + 1 : -1;
+    hasNewline ||= /^[\n\r]/.test(found[0]);
+  }
+}
+
+/**
+ * The end of an E'...' that begins before `from`: a backslash escapes the next character.
+ * @param {string} sql
+ * @param {number} from
+ */
+function escapeStringEnd(sql, from) {
+  const edge = /['\\]/g;
+  for (let at = from; ; ) {
+    edge.lastIndex = at;
+    const found = edge.exec(sql);
+    if (found === null) return sql.length;
+    if (found[0] === '\\') {
+      at = edge.lastIndex + 1;
+      continue;
+    }
+    at = continuation(sql, edge.lastIndex);
+    if (at === -1) return edge.lastIndex;
+  }
+}
+
+/** Goes through the tokens of a script, as the server's lexer divides it with standard_conforming_strings. */
+class Lexer {
+  /** Where the token begins and ends. */
+  start = 0;
+  end = 0;
+  /** `quoted`: a string or a quoted name; `space`: white space or a comment. @type {'word' | 'sign' | 'quoted' | 'space'} */
+  kind = 'space';
+
+  /** @param {string} sql */
+  constructor(sql) {
+    this.sql = sql;
+  }
+
+  /** Goes to the next token; false: there is none. */
+  next() {
+    const { sql, end: start } = this;
+    if (start >= sql.length) return false;
+    TOKEN.lastIndex = start;
+    const [token] = /** @type {RegExpExecArray} */ (TOKEN.exec(sql));
+    this.start = start;
+    this.#take(token, start + token.length);
+    return true;
+  }
+
+  /** @param {string} token @param {number} end */
+  #take(token, end) {
+    const { sql } = this;
+    const first = token[0];
+    this.end = end;
+    if (first === "'" || first === '"') {
+      this.kind = 'quoted';
+      this.end = quoteEnd(sql, end, first);
+    } else if (token.length > 1 && token[1] === "'") {
+      this.kind = 'quoted';
+      this.end = escapeStringEnd(sql, end);
+    } else if (token.length > 1 && first === '$') {
+      this.kind = 'quoted';
+      const close = sql.indexOf(token, end);
+      this.end = close === -1 ? sql.length : close + token.length;
+    } else if (token === '/*') {
+      this.kind = 'space';
+      this.end = commentEnd(sql, end);
+    } else if (/^[A-Za-z_\u0080-\uffff]/.test(first)) {
+      this.kind = 'word';
+    } else {
+      this.kind = token.length === 1 && !/[ \t\n\r\f\v]/.test(first) ? 'sign' : 'space';
+    }
+  }
 }
 
 /**
@@ -49,26 +127,10 @@ function quoteEnd(sql, from, quote, escapes) {
  * @param {string} sql
  */
 function* scriptTokens(sql) {
-  for (let at = 0; at < sql.length; ) {
-    TOKEN.lastIndex = at;
-    const [token] = /** @type {RegExpExecArray} */ (TOKEN.exec(sql));
-    at += token.length;
-    if (token === '/*') {
-      at = commentEnd(sql, at);
-    } else if (/^[Ee]?['"]$/.test(token)) {
-      // A string that follows E'...' immediately continues it.
-      const escapes = token.length > 1;
-      do at = quoteEnd(sql, at, token.slice(-1), escapes);
-      while (escapes && sql[at] === "'" && ++at);
-    } else if (/^\$.*\$$/s.test(token)) {
-      // A dollar-quoted string.
-      const end = sql.indexOf(token, at);
-      at = end === -1 ? sql.length : end + token.length;
-    } else if (/^[A-Za-z_\u0080-\uffff]/.test(token)) {
-      yield token.toUpperCase();
-    } else if (token.length === 1 && !/\s/.test(token)) {
-      yield token;
-    }
+  const lexer = new Lexer(sql);
+  while (lexer.next()) {
+    if (lexer.kind === 'word') yield sql.slice(lexer.start, lexer.end).toUpperCase();
+    else if (lexer.kind === 'sign') yield sql[lexer.start];
   }
 }
 
@@ -153,4 +215,4 @@ function commandOf(sql) {
   return afterWith ? 'SELECT' : '';
 }
 
-module.exports = { commandOf, controlOf, leadingWords, scriptTokens, tokens, transactionControl };
+module.exports = { Lexer, commandOf, controlOf, leadingWords, scriptTokens, tokens, transactionControl };

@@ -15,15 +15,16 @@ const ROOMS = [
   'cluster',
   'reads',
   'kit',
+  'ambient',
+  'database',
   'security',
   'packaging',
   'external',
   'chaos',
   'consistency',
-  'ambient',
 ];
 /** The rooms of `npm test`. */
-const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient'];
+const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database'];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.

@@ -164,12 +164,13 @@ describe('the published package', () => {
     assert.ok(Number(process.versions.napi) >= Number(version));
   });
 
-  test('package: its JavaScript requires nothing but itself and Node', () => {
+  test('package: its JavaScript requires nothing but itself, Node and its optional peers', () => {
+    const peers = Object.keys(manifest.peerDependencies).map((name) => `'${name}'`);
     const foreign = PUBLISHED.filter((name) => name.endsWith('.js') && name !== 'index.js').flatMap((name) => {
       const text = fs.readFileSync(path.join(ROOT, name), 'utf8');
       return [...text.matchAll(/\brequire\(([^)]*)\)/g)]
         .map(([, what]) => what)
-        .filter((what) => !/^'(node:|\.{1,2}\/)/.test(what))
+        .filter((what) => !/^'(node:|\.{1,2}\/)/.test(what) && !peers.includes(what))
         .map((what) => `${name}: ${what}`);
     });
     assert.deepEqual(foreign, []);

@@ -132,9 +132,21 @@ class World {
     };
   }
 
+  /** A file of SQLite is in the folder; PostgreSQL is the cluster. @param {any} target @param {any} options */
+  #openDatabase(target, options) {
+    const [, file] = /^sqlite:(?!:memory:)(.*)/.exec(target) ?? [];
+    if (file !== undefined) return client.openDatabase(`sqlite:${this.#pathOf(file)}`, options);
+    const isSqlite = typeof target === 'string' && target.startsWith('sqlite:');
+    return client.openDatabase(isSqlite || target instanceof client.Pool ? target : this.createPool(target), options);
+  }
+
   /** The names that a block may use without a declaration. */
   names() {
-    const module = { ...client, createPool: (/** @type {any} */ given) => this.createPool(given) };
+    const module = {
+      ...client,
+      createPool: (/** @type {any} */ given) => this.createPool(given),
+      openDatabase: (/** @type {any} */ target, /** @type {any} */ options) => this.#openDatabase(target, options),
+    };
     const nothing = () => {};
     return {
       ...module,
