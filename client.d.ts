@@ -332,6 +332,17 @@ export interface PoolOptions {
   /** The `retries` of each `transaction()` that names none. Default: 0. */
   transactionRetries?: number;
   /**
+   * The table of `transaction()` with `exactlyOnce`, also `'schema.table'`; both names as they are, without quotes.
+   * `npx hyperiondb-client setup exactly-once` makes it. Default: `'hyperiondb_outcome'`.
+   */
+  exactlyOnceTable?: string;
+  /**
+   * How long the rows of that table are kept, and so how long a key is known; 0: for ever. From 60000. The pools that
+   * share a table should agree. What is older is deleted in small pieces, behind calls with `exactlyOnce`. Default:
+   * 86400000.
+   */
+  exactlyOnceKeepMs?: number;
+  /**
    * Whether calls of the pool within the callback of `transaction()` join that transaction; `'strict'`: they are
    * refused there. Through any depth of awaits, timers and libraries (AsyncLocalStorage). {@link Pool.outside} is the
    * way out. Default: `false`.
@@ -624,7 +635,7 @@ export interface BatchOptions {
 }
 
 export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction' | 'readOnly'> {
-  transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable'>;
+  transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable' | 'durability'>;
 }
 
 /** Options of Pool.end(). */
@@ -693,10 +704,31 @@ export interface BeginOptions {
    * default_transaction_deferrable.
    */
   deferrable?: boolean;
+  /**
+   * What COMMIT waits for: `synchronous_commit` of this transaction, which goes with BEGIN at no round trip of its
+   * own. Default: the session's synchronous_commit.
+   */
+  durability?: 'remote_apply' | 'on' | 'remote_write' | 'local' | 'off';
   /** For the whole transaction: after this its statements fail with {@link QueryTimeoutError}. Default: none. */
   timeoutMs?: number;
   /** For the whole transaction: when it fires its statements fail with {@link AbortError}. Default: none. */
   signal?: AbortSignal;
+}
+
+/** How the work of a transaction is done once for all who call with its key. */
+export interface ExactlyOnceOptions {
+  /**
+   * What is done once: no two transactions with the same key commit, in this process or another. A second call waits
+   * for the first. If that has committed, the second resolves without running its callback; if it has not, the second
+   * runs. At most 1024 bytes.
+   */
+  key: string;
+  /**
+   * Keeps what the callback returns, as JSON; a later call with `remember` and the same key resolves with it. What
+   * JSON cannot hold is a {@link ParameterError} before COMMIT. Without it a later call resolves with `undefined`.
+   * Default: `false`.
+   */
+  remember?: boolean;
 }
 
 export interface TransactionOptions {
@@ -709,15 +741,27 @@ export interface TransactionOptions {
    * default_transaction_deferrable.
    */
   deferrable?: boolean;
+  /**
+   * What COMMIT waits for: `synchronous_commit` of this transaction, which goes with BEGIN at no round trip of its
+   * own. Default: the session's synchronous_commit.
+   */
+  durability?: 'remote_apply' | 'on' | 'remote_write' | 'local' | 'off';
   /** For the whole transaction: after this its statements fail with {@link QueryTimeoutError}. Default: none. */
   timeoutMs?: number;
   /** For the whole transaction: when it fires its statements fail with {@link AbortError}. Default: none. */
   signal?: AbortSignal;
   /**
+   * A lost answer to COMMIT is found out instead of reported as unknown; with a `key` the work is done once for all
+   * callers. Needs the table that `npx hyperiondb-client setup exactly-once` makes: without it {@link HyperionError}
+   * `ERR_EXACTLY_ONCE_TABLE`, before the callback runs. What had not been committed is run again (`retries`, 3 unless
+   * given). docs/exactly-once.md has the proof and the limits. Default: `false`.
+   */
+  exactlyOnce?: boolean | ExactlyOnceOptions;
+  /**
    * How often the callback is run again after a failure that is `retryable`: 40001, 40P01, a connection lost before
    * COMMIT. The pauses between the tries are random, 5 to 500 ms, and all together no longer than `acquireTimeoutMs`.
    * For a connection (ERR_NO_PRIMARY, ERR_ACQUIRE_TIMEOUT) the pool has waited already: these are not tried again.
-   * Default: the pool's `transactionRetries`.
+   * Default: the pool's `transactionRetries`; with `exactlyOnce` at least 3.
    */
   retries?: number;
   /**
@@ -1208,11 +1252,19 @@ export class Pool extends EventEmitter<PoolEvents> {
    * BEGIN, `callback`, COMMIT; ROLLBACK when it throws, and the error goes on. The callback is called at once: its first
    * statement waits for the connection, and takes BEGIN with it.
    *
+   * With `exactlyOnce` a COMMIT whose answer was lost is found out: it resolves with what the callback has returned when the
+   * transaction was committed, and runs the callback again when it was not. With a `key` it resolves without running the callback
+   * when a transaction with this key was committed before: with `undefined`, or with what that callback has returned (`remember`).
+   *
    * Of a pool with `ambient`, every call on the pool within the callback, through awaits, timers, events and libraries, joins the
    * transaction: query, sql, one, maybeOne, many, value, batch, stream, exec, copyFrom, copyTo, notify and read (which then runs on the
    * primary), and a nested transaction() as its option `nested` says. begin() and token() are refused there (ERR_TRANSACTION_OPEN), and
    * what outlives the transaction is, too (ERR_TRANSACTION_ENDED). listen() stays outside.
    */
+  transaction<T>(
+    callback: (tx: Transaction) => Promise<T> | T,
+    options: TransactionOptions & { exactlyOnce: ExactlyOnceOptions },
+  ): Promise<T | undefined>;
   transaction<T>(callback: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
   /**
    * Calls `fn`, and returns what it returns: its calls are outside of the transaction in whose context it is called. They need a
@@ -1267,6 +1319,7 @@ export type ErrorCode =
   | 'ERR_CONNECTION_LOST'
   | 'ERR_COPY_IN_SCRIPT'
   | 'ERR_DECODE'
+  | 'ERR_EXACTLY_ONCE_TABLE'
   | 'ERR_INTERNAL'
   | 'ERR_INVALID_OPTION'
   | 'ERR_INVALID_PARAM'

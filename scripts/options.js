@@ -9,6 +9,7 @@ const path = require('node:path');
 const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
 const { DATABASE, DATABASE_TRANSACTION } = require('../lib/options/database-rows.js');
+const { EXACTLY_ONCE } = require('../lib/options/exactly-once-rows.js');
 const { HOST } = require('../lib/options/hosts.js');
 const { READS } = require('../lib/options/read-rows.js');
 const { KEEP_ALIVE, MONITOR, POOL } = require('../lib/options/pool-rows.js');
@@ -39,6 +40,7 @@ const INTERFACES = {
   CopyFromOptions: calls.LOAD,
   CopyToOptions: calls.UNLOAD,
   BeginOptions: calls.BEGIN,
+  ExactlyOnceOptions: EXACTLY_ONCE,
   TransactionOptions: calls.TRANSACTION,
   SavepointOptions: calls.SAVEPOINT,
   JoinedBatchOptions: calls.JOINED_BATCH,
@@ -48,7 +50,7 @@ const INTERFACES = {
 };
 
 /** Members that must be given. */
-const REQUIRED = new Set([HOST.host, calls.TOKEN.token]);
+const REQUIRED = new Set([HOST.host, calls.TOKEN.token, EXACTLY_ONCE.key]);
 
 /** How a default is written. @param {Row} row */
 function presetOf({ value, preset }) {

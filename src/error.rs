@@ -56,6 +56,13 @@ impl ServerError {
         self.code == "08P01" && self.message.contains("startup parameter")
     }
 
+    /// Whether the text of the statement was refused before it ran: the error points into that text, and comes from no
+    /// function that it called.
+    pub(crate) fn is_of_analysis(&self) -> bool {
+        let has = |name| self.fields.iter().any(|(key, _)| *key == name);
+        has("position") && !has("where")
+    }
+
     /// Adds a hint, if the server gave none.
     pub(crate) fn hint(&mut self, hint: &str) {
         if !self.fields.iter().any(|(key, _)| *key == "hint") {

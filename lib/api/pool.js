@@ -5,13 +5,14 @@
 const { EventEmitter } = require('node:events');
 const { Ambient } = require('./ambient.js');
 const { batch } = require('./batch.js');
+const { ASIDE } = require('./exactly-once/markers.js');
 const { shared } = require('../core/core-link.js');
 const { OP } = require('../core/numbers.js');
 const { copyFrom, copyTo, mayWrite } = require('./copy/index.js');
 const { ParameterError, PoolClosedError, located, transactionOpen } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
-const { forCore, parseOptions } = require('../options/options.js');
+const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { readOf } = require('./read.js');
@@ -24,18 +25,6 @@ const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin } = require('./transaction.js');
-
-/**
- * Checks the options. The stack of an error begins at the caller of createPool: the checks are deeper than a stack trace is long.
- * @param {unknown} options
- */
-function checkOptions(options) {
-  try {
-    return parseOptions(options);
-  } catch (error) {
-    throw located(error);
-  }
-}
 
 class Pool extends EventEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
@@ -55,11 +44,13 @@ class Pool extends EventEmitter {
   #ambient;
   /** Made for the first session: what never has one costs nothing. @type {Sessions | undefined} */
   #sessions;
+  /** See #aside. @type {Pool | undefined} */
+  #second;
 
-  /** @param {unknown} [options] */
-  constructor(options) {
+  /** @param {unknown} [options] @param {Readonly<Record<string, any>>} [checked] */
+  constructor(options, checked = checkOptions(options)) {
     super();
-    this.#options = checkOptions(options);
+    this.#options = checked;
     const link = shared();
     this.#reports = new Reports({
       emit: (event, ...details) => this.emit(event, ...details),
@@ -283,10 +274,8 @@ class Pool extends EventEmitter {
     if (ambient === undefined && /** @type {any} */ (options)?.nested !== undefined) {
       throw new ParameterError('nested: it needs a pool with the option `ambient`');
     }
-    const { transactionRetries, acquireTimeoutMs } = this.#options;
     const run = ambient === undefined ? callback : ambient.entering(callback);
-    const presets = { retries: transactionRetries, patienceMs: acquireTimeoutMs };
-    return this.#write(options, () => runTransaction(this.#runner, run, options, presets));
+    return this.#write(options, () => runTransaction(this.#runner, run, options, this.#options, this.#aside));
   }
 
   /**
@@ -314,6 +303,12 @@ class Pool extends EventEmitter {
     ambient.join(tx);
     this.#ambient = tx === undefined && mode === false ? undefined : ambient;
   }
+
+  /** A small pool with the same options, for questions that may not wait for the callers of this one. */
+  #aside = () => {
+    this.#second ??= new Pool(undefined, Object.freeze({ ...this.#options, ...ASIDE }));
+    return this.#second;
+  };
 
   /**
    * Calls `handler` for each notification on a channel, through every failover.
@@ -371,6 +366,7 @@ class Pool extends EventEmitter {
     this.#listeners.close();
     const { link, corePool } = this.#runner;
     await link.closePool(corePool, timeoutMs);
+    await this.#second?.end({ timeoutMs });
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {

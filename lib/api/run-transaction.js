@@ -12,6 +12,7 @@ const {
   located,
 } = require('../errors.js');
 const { TRANSACTION, callOptions } = require('../options/call-options.js');
+const { RETRIES, exactlyOnceOf } = require('./exactly-once/index.js');
 const { watchLimits } = require('./watch-limits.js');
 const { openTransaction, timedOut } = require('./transaction.js');
 
@@ -57,18 +58,23 @@ async function attempt(runner, callback, options) {
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {unknown} options
- * @param {{ retries: number, patienceMs: number }} presets of the pool; patienceMs: the longest sum of all pauses
- * @returns {Promise<T>}
+ * @param {any} pool its options; acquireTimeoutMs: the longest sum of all pauses
+ * @param {() => import('./exactly-once/markers.js').Asker} aside a pool whose connections this one's callers cannot occupy
+ * @returns {Promise<T | undefined>}
  */
-async function runTransaction(runner, callback, options, presets) {
+async function runTransaction(runner, callback, options, pool, aside) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
   const checked = callOptions(options, TRANSACTION);
-  const { retries = presets.retries } = checked;
+  const once = exactlyOnceOf(runner, checked, pool, aside);
+  const { transactionRetries, acquireTimeoutMs } = pool;
+  const { retries = once === undefined ? transactionRetries : Math.max(transactionRetries, RETRIES) } = checked;
+  await once?.prepare();
   let pause = 0;
   let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
-      return await attempt(runner, callback, checked);
+      if (once === undefined) return await attempt(runner, callback, checked);
+      return await once.run((marked, limits) => attempt(runner, marked, limits), callback);
     } catch (error) {
       // The pool has waited for a connection for acquireTimeoutMs already.
       const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
@@ -78,7 +84,7 @@ async function runTransaction(runner, callback, options, presets) {
       // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
       pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
       paused += pause;
-      if (paused > presets.patienceMs) throw error;
+      if (paused > acquireTimeoutMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }

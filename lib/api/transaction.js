@@ -16,15 +16,16 @@ const { underSignal } = require('../core/under-signal.js');
 const { ISOLATION, NONE } = require('../options/call-options.js');
 
 /**
- * The BEGIN of a transaction. A mode that is not given is left out: an explicit READ WRITE would override the server's default.
+ * The BEGIN of a transaction, and what goes with it in one message. A mode that is not given is left out: an explicit READ WRITE would override the server's default.
  * @param {Record<string, any>} options checked
  */
-function beginSql({ isolation, readOnly, deferrable }) {
+function beginSql({ isolation, readOnly, deferrable, durability }) {
   const parts = ['BEGIN'];
   if (isolation !== undefined) parts.push(`ISOLATION LEVEL ${ISOLATION[isolation.toLowerCase()]}`);
   if (readOnly !== undefined) parts.push(readOnly ? 'READ ONLY' : 'READ WRITE');
   if (deferrable !== undefined) parts.push(deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE');
-  return parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
+  const begin = parts.length === 1 ? 'BEGIN' : `${parts[0]} ${parts.slice(1).join(', ')}`;
+  return durability === undefined ? begin : `${begin}; SET LOCAL synchronous_commit TO '${durability}'`;
 }
 
 const timedOut = timedOutAs('transaction', ' and was rolled back');
@@ -219,7 +220,7 @@ class Top extends Scope {
  * Asks the core for a transaction. `begun` resolves when it has a connection; for a callback's transaction (FLAG.MANAGED) when its
  * first statement is answered, because BEGIN is sent with that.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {Record<string, any>} options checked
+ * @param {Record<string, any>} options checked; `marker`: SQL behind BEGIN in the same message
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
  */
@@ -233,7 +234,7 @@ function openTransaction(runner, options, poolIsClosed, flags) {
     transaction: id,
     flags: flags | (signal === undefined ? 0 : FLAG.HAS_SIGNAL),
     timeoutMs,
-    text: beginSql(options),
+    text: options.marker === undefined ? beginSql(options) : `${beginSql(options)}; ${options.marker}`,
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
   const transaction = (onCommit = () => {}) =>

@@ -9,6 +9,9 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
        hyperiondb-client watch [options] [string]    the same, live; q or Ctrl-C ends it
        hyperiondb-client doctor [options] [string]   what is wrong, from this machine to the
                                                      settings of the servers, and its cure
+       hyperiondb-client setup exactly-once [options] [string]
+                                                     the SQL for the table of transactions with
+                                                     exactlyOnce; --apply runs it
 
   string               a connection string, as psql takes it: postgres://user@a,b/database or
                        'host=a,b user=...'; options win, and what neither says comes from
@@ -23,15 +26,20 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
                        default 5000
   --json               status: the nodes as JSON; doctor: all that was seen
   --interval MS        watch: between two looks, at least 100; default 1000
+  --apply              setup: runs the SQL on the primary; it can be run again
+  --table NAME         setup: the pool's exactlyOnceTable; default hyperiondb_outcome
+  --grant ROLE         setup: who may use the table besides its owner
   --no-color           no colours; also by NO_COLOR, and where there is no terminal
   --help, --version
 
 The password comes from PGPASSWORD or the password file (~/.pgpass).
 Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).
-doctor: 0 when nothing is wrong, 1 when something is.`;
+doctor: 0 when nothing is wrong, 1 when something is. setup: 0, or 2 when the SQL has failed.`;
 
 /** @type {readonly string[]} */
-const COMMANDS = ['status', 'watch', 'doctor'];
+const COMMANDS = ['status', 'watch', 'doctor', 'setup'];
+/** What `setup` makes. */
+const SUBJECT = 'exactly-once';
 
 /** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the commands that have it, if not all */
 const OPTIONS = {
@@ -43,6 +51,9 @@ const OPTIONS = {
   timeout: { type: 'string', of: ['status', 'doctor'] },
   json: { type: 'boolean', of: ['status', 'doctor'] },
   interval: { type: 'string', of: ['watch'] },
+  apply: { type: 'boolean', of: ['setup'] },
+  table: { type: 'string', of: ['setup'] },
+  grant: { type: 'string', of: ['setup'] },
   'no-color': { type: 'boolean' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
@@ -60,12 +71,15 @@ class UsageError extends Error {}
 
 /**
  * @typedef {object} Arguments
- * @property {'status' | 'watch' | 'doctor' | 'help' | 'version'} command
+ * @property {'status' | 'watch' | 'doctor' | 'setup' | 'help' | 'version'} command
  * @property {import('../../client.js').PoolOptions} pool
  * @property {number} timeoutMs
  * @property {number} intervalMs
  * @property {boolean} json
  * @property {boolean} color
+ * @property {boolean} apply
+ * @property {string | undefined} table
+ * @property {string | undefined} grant
  */
 
 /**
@@ -112,6 +126,9 @@ function readArguments(args) {
     intervalMs,
     json: seen.has('json'),
     color: !seen.has('no-color'),
+    apply: seen.has('apply'),
+    table: given.table,
+    grant: given.grant,
   };
 }
 
@@ -144,23 +161,24 @@ function suggestion(name) {
 
 /**
  * @param {string[]} words
- * @returns {'status' | 'watch' | 'doctor'}
+ * @returns {'status' | 'watch' | 'doctor' | 'setup'}
  */
-function commandOf([command]) {
-  if (command === undefined) throw new UsageError('a command is missing: status, watch or doctor');
-  if (command !== 'status' && command !== 'watch' && command !== 'doctor') {
-    throw new UsageError(
-      `unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is status, watch or doctor`,
-    );
+function commandOf([command, subject]) {
+  const list = `${COMMANDS.slice(0, -1).join(', ')} or ${COMMANDS.at(-1)}`;
+  if (command === undefined) throw new UsageError(`a command is missing: ${list}`);
+  if (!COMMANDS.includes(command)) {
+    throw new UsageError(`unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is ${list}`);
   }
-  return command;
+  if (command === 'setup' && subject !== SUBJECT) throw new UsageError(`setup makes one thing: setup ${SUBJECT}`);
+  return /** @type {'status' | 'watch' | 'doctor' | 'setup'} */ (command);
 }
 
 /**
  * @param {string[]} words
  * @returns {string | undefined}
  */
-function stringOf([command, string, ...rest]) {
+function stringOf([command, ...words]) {
+  const [string, ...rest] = command === 'setup' ? words.slice(1) : words;
   if (rest.length > 0) throw new UsageError(`${command} takes one connection string: put it between quotes`);
   if (string !== undefined && !/^postgres(ql)?:\/\/|=/.test(string)) {
     throw new UsageError(`${command}: this is no connection string: name the nodes with --hosts a,b,c`);

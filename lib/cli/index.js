@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 'use strict';
 
-// `hyperiondb-client status | watch | doctor`: a cluster on the command line.
+// `hyperiondb-client status | watch | doctor | setup`: a cluster on the command line.
 //
-// arguments.js reads the command line. status.js, watch.js and doctor.js are the commands; doctor.js uses machine.js, examination.js and
+// arguments.js reads the command line. status.js, watch.js, doctor.js and setup.js are the commands; doctor.js uses machine.js, examination.js and
 // findings.js. wait-for-nodes.js waits until all nodes are known, topology.js judges them. table.js, changes.js and format.js make text,
 // screen.js draws it in a terminal.
 
@@ -27,6 +27,7 @@ async function run(asked) {
   const surroundings = { input: stdin, out: stdout, isScreen, colors: isScreen && color && !env.NO_COLOR };
   // doctor opens its pools itself, if the add-on loads.
   if (command === 'doctor') return require('./doctor.js').doctor(asked, surroundings);
+  if (command === 'setup') return require('./setup.js').setUp(asked, openPool, stdout);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {
     const show = command === 'status' ? require('./status.js').showStatus : require('./watch.js').watchNodes;

@@ -4,6 +4,7 @@
 // ParameterError, and nothing is sent.
 
 const { ParameterError } = require('../errors.js');
+const { DURABILITY, EXACTLY_ONCE_ROW } = require('./exactly-once-rows.js');
 const { isToken } = require('../values/token.js');
 const { READS } = require('./read-rows.js');
 const {
@@ -256,6 +257,7 @@ const MODES_OF_BEGIN = {
     check: boolean,
     text: 'of a serializable, read-only transaction: it waits until it cannot fail',
   },
+  durability: DURABILITY,
 };
 
 /** @satisfies {Rows} */
@@ -270,9 +272,10 @@ const BEGIN = {
 /** @satisfies {Rows} */
 const TRANSACTION = {
   ...BEGIN,
+  exactlyOnce: EXACTLY_ONCE_ROW,
   retries: {
     type: 'number',
-    preset: "the pool's `transactionRetries`",
+    preset: "the pool's `transactionRetries`; with `exactlyOnce` at least 3",
     check: count(0, Number.MAX_SAFE_INTEGER),
     text: 'how often the callback is run again after a failure that is `retryable`: 40001, 40P01, a connection lost before COMMIT',
     more:
@@ -320,6 +323,11 @@ const REFUSALS = new Map(
   /** @type {[Rows, { reasons: Record<string, string> }][]} */ ([
     [QUERY, { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } }],
     [STREAM, { reasons: { token: 'a stream has no result that could have it: call pool.token() after it' } }],
+    [BEGIN, { reasons: { exactlyOnce: 'begin() cannot run its caller again: use pool.transaction(callback)' } }],
+    [
+      MODES_OF_BEGIN,
+      { reasons: { exactlyOnce: 'a batch cannot find out what became of it: use pool.transaction(callback)' } },
+    ],
     [BATCH, { reasons: { token: 'call pool.token() after the batch' } }],
     [SAVEPOINT, { reasons: ofTheWhole }],
     [

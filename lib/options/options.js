@@ -8,7 +8,7 @@
 
 const os = require('node:os');
 const { plainObject, refuseUnknown, string } = require('./validate.js');
-const { OptionError } = require('../errors.js');
+const { OptionError, located } = require('../errors.js');
 const { isSocket, resolveHosts } = require('./hosts.js');
 const { KEYWORDS, optionsOf } = require('./keywords.js');
 const { passwordsFromFile } = require('./pgpass.js');
@@ -136,6 +136,18 @@ function parseOptions(given = {}, env = process.env) {
 }
 
 /**
+ * Checks the options. The stack of an error begins at the caller of createPool: the checks are deeper than a stack trace is long.
+ * @param {unknown} options
+ */
+function checkOptions(options) {
+  try {
+    return parseOptions(options);
+  } catch (error) {
+    throw located(error);
+  }
+}
+
+/**
  * The options for the core, as JSON: what it uses and nothing else.
  * @param {Readonly<Record<string, any>>} options as parseOptions made them
  * @param {NodeJS.ProcessEnv} [env]
@@ -157,4 +169,4 @@ function forCore(options, env = process.env) {
   });
 }
 
-module.exports = { parseOptions, forCore };
+module.exports = { checkOptions, forCore, parseOptions };

@@ -6,6 +6,7 @@
 
 const { DEFAULT_TYPES } = require('../values/types.js');
 const { parseConninfo } = require('./conninfo.js');
+const { OUTCOMES } = require('./exactly-once-rows.js');
 const { port } = require('./hosts.js');
 const { CHANNEL_BINDINGS, LOAD_BALANCING, MODES } = require('./keywords.js');
 const { READS } = require('./read-rows.js');
@@ -300,6 +301,7 @@ const POOL = {
     check: count(0, 1_000_000),
     text: 'the `retries` of each `transaction()` that names none',
   },
+  ...OUTCOMES,
   ambient: {
     local: true,
     type: "boolean | 'strict'",

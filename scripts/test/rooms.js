@@ -17,6 +17,7 @@ const ROOMS = [
   'kit',
   'ambient',
   'database',
+  'exactly-once',
   'security',
   'packaging',
   'external',
@@ -24,7 +25,7 @@ const ROOMS = [
   'consistency',
 ];
 /** The rooms of `npm test`. */
-const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database'];
+const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database', 'exactly-once'];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.
@@ -33,6 +34,7 @@ const ALONE = [
   'test/ambient/torture.test.js',
   'test/chaos/matrix.test.js',
   'test/consistency/torture.test.js',
+  'test/exactly-once/torture.test.js',
   'test/packaging/demo.test.js',
   'test/packaging/docs.test.js',
   'test/packaging/package.test.js',

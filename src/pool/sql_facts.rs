@@ -5,7 +5,7 @@
 
 use crate::pool::sql_tokens::{Token, Tokens};
 use crate::pool::sql_words::{
-    HARMLESS, LISTING, PLAIN, RENAMING, WRITING, has_any, lists, may_alter_schema, mentions_naming,
+    COMMITTING, HARMLESS, LISTING, PLAIN, RENAMING, WRITING, has_any, lists, may_alter_schema, mentions_naming,
 };
 
 /// Which kind of command a statement is, by its first word.
@@ -63,6 +63,8 @@ pub(crate) struct SqlFacts {
     pub(crate) creates: bool,
     /// It may take the client's prepared statements away.
     pub(crate) may_deallocate: bool,
+    /// Outside of a transaction it may commit a part of its work before it ends, so its failure may leave that part.
+    pub(crate) may_commit: bool,
     /// It takes the rows of a function or the columns of a value apart. The server does not plan such a statement anew
     /// when the type of the row changes.
     pub(crate) expands_types: bool,
@@ -96,6 +98,9 @@ impl SqlFacts {
                     }
                     naming |= mentions_naming(word);
                     facts.writes |= lists(WRITING, word);
+                    facts.may_commit |= facts.command == Command::Other
+                        && first != "refresh"
+                        && word.eq_ignore_ascii_case("concurrently");
                     // A name in an escaped form, or the view by which settings can be updated.
                     let is_hidden = before == Some(Token::Sign(b'&')) || word.eq_ignore_ascii_case("pg_settings");
                     facts.runs_code |= is_hidden;
@@ -104,6 +109,8 @@ impl SqlFacts {
                 Token::Text(text) => {
                     naming |= mentions_naming(text);
                     if first == "do" {
+                        // A backslash may hide any word.
+                        facts.may_commit |= has_any(&["commit", "call", "execute", "\\"], text);
                         facts.may_deallocate |= has_any(&["deallocate", "discard", "execute"], text);
                         facts.creates |= has_any(&["create", "execute"], text);
                         does_ddl |= may_alter_schema(text);
@@ -167,6 +174,7 @@ impl SqlFacts {
             changes_names: false,
             alters_schema: lists(" alter drop import ", first),
             creates: first == "create",
+            may_commit: lists(COMMITTING, first),
             may_deallocate: lists(" call deallocate discard ", first),
             expands_types: false,
         }
@@ -355,6 +363,31 @@ mod tests {
         ];
         for (sql, all) in table {
             assert_eq!(SqlFacts::of(sql).returns_all, all, "{sql}");
+        }
+    }
+
+    #[test]
+    fn statements_that_may_commit_by_themselves_are_noticed() {
+        let table = [
+            ("CALL p()", true),
+            ("-- x\n call s.p($1)", true),
+            ("DO $$ BEGIN INSERT INTO t VALUES (1); COMMIT; RAISE 'x'; END $$", true),
+            ("DO LANGUAGE plpgsql 'begin call p(); end'", true),
+            ("DO $$ BEGIN EXECUTE 'CALL p()'; END $$", true),
+            ("DO E'begin comm\\x69t; end'", true),
+            ("DO $$ BEGIN RAISE 'x'; END $$", false),
+            ("CREATE INDEX CONCURRENTLY i ON t (a)", true),
+            ("DROP INDEX concurrently i", true),
+            ("REINDEX TABLE t", true),
+            ("VACUUM t", true),
+            ("REFRESH MATERIALIZED VIEW CONCURRENTLY v", false),
+            ("CREATE INDEX i ON t (a)", false),
+            ("SELECT 'CALL p()', concurrently FROM t", false),
+            ("INSERT INTO t VALUES (1)", false),
+            ("SELECT f()", false),
+        ];
+        for (sql, commits) in table {
+            assert_eq!(SqlFacts::of(sql).may_commit, commits, "{sql}");
         }
     }
 

@@ -47,6 +47,10 @@ pub(super) const PLAIN: &str = " \
     abort analyze begin checkpoint close cluster commit deallocate discard end listen lock notify prepare release reset \
     rollback savepoint set show start unlisten vacuum ";
 
+/// Commands that may commit a part of their work outside of a transaction: procedures do it by COMMIT, the others for each
+/// table. (PostgreSQL docs, 43.8 "Transaction Management"; PreventInTransactionBlock and its callers.)
+pub(super) const COMMITTING: &str = " analyze call cluster reindex repack vacuum ";
+
 /// Words ahead of a `*` that stands for all columns.
 pub(super) const LISTING: &str = " all distinct returning select ";
 

@@ -143,7 +143,7 @@ impl Begin {
     /// Runs a copy or a script as the first command, after BEGIN has been answered.
     async fn first_other(&self, session: &Arc<Session>, command: TransactionCommand) -> FirstStep {
         if let Err(failure) = send_begin(&self.call.context, session, &self.sql).await {
-            return match failed_begin(session, Ended::Itself(Err(failure)), BeginState::Sent) {
+            return match failed_begin(session, &self.sql, Ended::Itself(Err(failure)), BeginState::Sent) {
                 BeginResult::Failed(error) => FirstStep::Failed(error, command),
                 _ => FirstStep::Again(command),
             };
@@ -232,7 +232,7 @@ async fn begin_with(
                 Err((error, _)) => BeginResult::Not(error),
             };
         }
-        state => return failed_begin(session, ended, state),
+        state => return failed_begin(session, sql, ended, state),
     }
     // The answer to BEGIN has said that the node is fenced.
     if session.refuses_writes() {
@@ -243,7 +243,12 @@ async fn begin_with(
 }
 
 /// What a failed BEGIN means.
-fn failed_begin(session: &Session, ended: Ended<Result<Finished, Failure>>, state: BeginState) -> BeginResult {
+fn failed_begin(
+    session: &Session,
+    sql: &str,
+    ended: Ended<Result<Finished, Failure>>,
+    state: BeginState,
+) -> BeginResult {
     let failure = match ended {
         // The connection is closed, and with it whatever BEGIN has opened.
         Ended::GivenUp(given_up, _) => return BeginResult::Failed(given_up.error(Outcome::NotApplied)),
@@ -259,8 +264,19 @@ fn failed_begin(session: &Session, ended: Ended<Result<Finished, Failure>>, stat
         }
         // Nothing of a transaction that was not opened lasts.
         Failure::Run { cause, phase, .. } => {
+            // A row that came with BEGIN may be held by the session that was lost, and the same row again would wait for it:
+            // lib/api/run-transaction.js begins again with another row.
+            let brings_row = sql.contains("; INSERT INTO ");
             let together = state == BeginState::SentTogether;
-            match verdict(&cause, phase, if together { Work::OpeningWithStatement } else { Work::Opening }) {
+            match verdict(
+                &cause,
+                phase,
+                if together || brings_row { Work::OpeningWithStatement } else { Work::Opening },
+            ) {
+                // A pool that takes read-only primaries meets no fence.
+                Verdict::AgainIfFenced if !session.route.must_write() => {
+                    BeginResult::Failed(run_error(cause, session, Outcome::NotApplied))
+                }
                 Verdict::Again | Verdict::AgainIfFenced => BeginResult::Again,
                 Verdict::Fail(outcome) if matches!(cause, Cause::Lost) => {
                     BeginResult::Failed(lost_error(session, outcome))

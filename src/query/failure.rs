@@ -11,7 +11,7 @@ use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
 use crate::pool::session::Session;
 use crate::query::Context;
 use crate::query::cancellation::GivenUp;
-use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, verdict};
+use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, is_end_of_session, verdict};
 use crate::query::statement::NumberedParamError;
 
 /// The hint for the error of a pooler that has lost a prepared statement, or has another one by its name.
@@ -100,7 +100,7 @@ pub(super) async fn may_run_again(
 /// The error for work that failed on its connection.
 pub(crate) fn run_error(cause: Cause, session: &Session, outcome: Outcome) -> ClientError {
     match cause {
-        Cause::Server(error) if outcome == Outcome::Unknown => {
+        Cause::Server(error) if outcome == Outcome::Unknown && is_end_of_session(&error) => {
             let node = session.conn.endpoint.label();
             ClientError::ConnectionLost { node, reason: error.brief(), outcome }
         }

@@ -35,6 +35,9 @@ pub(crate) enum Cause {
 pub(crate) enum Work {
     /// A statement outside of any transaction, which is committed as soon as it has run.
     Statement,
+    /// A statement outside of any transaction that may commit a part of its work before it ends: CALL of a procedure that
+    /// commits, CREATE INDEX CONCURRENTLY.
+    SelfCommitting,
     /// A statement that changes nothing: its caller has promised so, or its route allows reads only.
     Read,
     /// BEGIN, or the beginning of a transaction that can begin again, because its caller has seen nothing of it.
@@ -56,7 +59,8 @@ pub(crate) enum Work {
 pub(crate) struct Progress {
     /// Statements that were completed.
     pub(crate) completed: usize,
-    /// One of them has committed what was done before it.
+    /// One of them has committed what was done before it, or the statement that failed may have committed a part of its
+    /// work.
     pub(crate) committed: bool,
 }
 
@@ -113,6 +117,11 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
     match work {
         Work::InTransaction => Fail(NotApplied),
         Work::Statement => verdict_alone(cause, phase, false),
+        Work::SelfCommitting => match cause {
+            // What it has committed before the error stays.
+            Cause::Server(_) if phase == Phase::Begun => Fail(Unknown),
+            _ => verdict_alone(cause, phase, false),
+        },
         // The statement may have run. It was rolled back, but only its author knows whether it may run twice.
         Work::OpeningWithStatement if matches!(cause, Cause::Lost) => Fail(NotApplied),
         // A BEGIN, or a transaction that was not committed, has changed no more than a read.
@@ -129,7 +138,7 @@ pub(crate) fn verdict(cause: &Cause, phase: Phase, work: Work) -> Verdict {
         },
         Work::Script { progress, reads } => match verdict_alone(cause, phase, reads) {
             again @ Again if reads || progress.completed == 0 => again,
-            again @ AgainIfFenced if progress.completed == 0 => again,
+            again @ AgainIfFenced if progress.completed == 0 && !progress.committed => again,
             Again | AgainIfFenced | Fail(NotApplied) => Fail(progress.outcome()),
             Fail(_) => Fail(Unknown),
         },
@@ -146,7 +155,7 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
         Cause::Lost => Fail(Unknown),
         // Certainly not applied, in any phase: the server has undone the work.
         Cause::Server(error) if error.code == READ_ONLY => AgainIfFenced,
-        Cause::Server(error) if error.ends_session || ends_session(&error.code) => match phase {
+        Cause::Server(error) if is_end_of_session(error) => match phase {
             _ if reads => Again,
             Phase::NotSent | Phase::Sent if ends_session(&error.code) || is_passing(&error.code) => Again,
             Phase::NotSent => Fail(NotApplied),
@@ -176,6 +185,11 @@ pub(crate) fn is_retryable(error: &ClientError) -> bool {
 
 /// read_only_sql_transaction.
 pub(crate) const READ_ONLY: &str = "25006";
+
+/// Whether the server's error is the end of the session, so that it says nothing about the statement.
+pub(crate) fn is_end_of_session(error: &ServerError) -> bool {
+    error.ends_session || ends_session(&error.code)
+}
 
 /// Another connection may help: 53300 too many connections, 57P03 cannot connect now.
 fn is_passing(code: &str) -> bool {
@@ -243,6 +257,27 @@ mod tests {
     const NO: Verdict = Fail(NotApplied);
     const UNKNOWN: Verdict = Fail(Unknown);
 
+    #[test]
+    fn a_statement_that_commits_by_itself_is_in_doubt_once_it_has_begun() {
+        #[rustfmt::skip]
+        let table = [
+            // cause                 not sent        sent            begun
+            (Cause::Lost,            [Again,         UNKNOWN,        UNKNOWN]),
+            (Cause::Ignored,         [Again,         Again,          Again]),
+            (Cause::ReadOnlyBefore,  [Again,         Again,          Again]),
+            (server("42883"),        [NO,            NO,             UNKNOWN]),
+            (server("P0001"),        [NO,            NO,             UNKNOWN]),
+            (server("40001"),        [NO,            NO,             UNKNOWN]),
+            (server("57014"),        [NO,            NO,             UNKNOWN]),
+            (server("25006"),        [AgainIfFenced, AgainIfFenced,  UNKNOWN]),
+            (server("57P01"),        [Again,         Again,          UNKNOWN]),
+        ];
+        for (cause, expected) in table {
+            let got = [NotSent, Sent, Begun].map(|phase| verdict(&cause, phase, Work::SelfCommitting));
+            assert_eq!(got, expected, "{cause:?}");
+        }
+    }
+
     const ROWS: [Work; 6] =
         [Work::Statement, Work::Read, Work::Opening, Work::InTransaction, Work::BeforeCommit, Work::Commit];
 
@@ -298,24 +333,24 @@ mod tests {
 
     #[test]
     fn a_script_runs_again_only_if_nothing_of_it_has_run_and_is_in_doubt_once_it_has_committed() {
-        let [nothing, some, committed] =
-            [(0, false), (2, false), (2, true)].map(|(completed, committed)| Progress { completed, committed });
+        let [nothing, some, committed, call] = [(0, false), (2, false), (2, true), (0, true)]
+            .map(|(completed, committed)| Progress { completed, committed });
         #[rustfmt::skip]
         let table = [
-            // cause                 reads    nothing ran    some ran    some ran and committed
-            (Cause::Lost,            false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
-            (Cause::Lost,            true,   [Again,         Again,      Again]),
-            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         UNKNOWN]),
-            (Cause::Ignored,         false,  [Again,         NO,         UNKNOWN]),
-            (server("25006"),        false,  [AgainIfFenced, NO,         UNKNOWN]),
-            (server("23505"),        false,  [NO,            NO,         UNKNOWN]),
-            (server("23505"),        true,   [NO,            NO,         UNKNOWN]),
-            (server("57P01"),        false,  [UNKNOWN,       UNKNOWN,    UNKNOWN]),
-            (server("57P01"),        true,   [Again,         Again,      Again]),
+            // cause                 reads    nothing ran    some ran    some committed  a CALL alone
+            (Cause::Lost,            false,  [UNKNOWN,       UNKNOWN,    UNKNOWN,        UNKNOWN]),
+            (Cause::Lost,            true,   [Again,         Again,      Again,          Again]),
+            (Cause::ReadOnlyBefore,  false,  [Again,         NO,         UNKNOWN,        Again]),
+            (Cause::Ignored,         false,  [Again,         NO,         UNKNOWN,        Again]),
+            (server("25006"),        false,  [AgainIfFenced, NO,         UNKNOWN,        UNKNOWN]),
+            (server("23505"),        false,  [NO,            NO,         UNKNOWN,        UNKNOWN]),
+            (server("23505"),        true,   [NO,            NO,         UNKNOWN,        UNKNOWN]),
+            (server("57P01"),        false,  [UNKNOWN,       UNKNOWN,    UNKNOWN,        UNKNOWN]),
+            (server("57P01"),        true,   [Again,         Again,      Again,          Again]),
         ];
         for (cause, reads, expected) in table {
-            let got =
-                [nothing, some, committed].map(|progress| verdict(&cause, Begun, Work::Script { progress, reads }));
+            let got = [nothing, some, committed, call]
+                .map(|progress| verdict(&cause, Begun, Work::Script { progress, reads }));
             assert_eq!(got, expected, "{cause:?} reads: {reads}");
         }
     }
@@ -323,7 +358,7 @@ mod tests {
     #[test]
     fn success_and_silence_mean_nothing_before_a_commit() {
         let of = |work: Work| (work.outcome_of_success(), work.outcome_of_silence());
-        for work in [Work::Statement, Work::Read, Work::BeforeCommit, Work::Commit] {
+        for work in [Work::Statement, Work::SelfCommitting, Work::Read, Work::BeforeCommit, Work::Commit] {
             assert_eq!(of(work), (Applied, Unknown), "{work:?}");
         }
         for work in [Work::Opening, Work::OpeningWithStatement, Work::InTransaction] {

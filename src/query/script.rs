@@ -21,6 +21,7 @@ use crate::codec::Types;
 use crate::error::{ClientError, Outcome};
 use crate::pool::schema_changes;
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SqlFacts;
 use crate::pool::sql_words::may_alter_schema;
 use crate::pool::task::After;
 use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
@@ -180,7 +181,8 @@ async fn run_script_alone(
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
         return Err(without_progress(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }
-    let (answers, rows) = send_script(context, session, sql).await?;
+    let sent = send_script(context, session, sql).await;
+    let (answers, rows) = sent.map_err(|failed| with_commits_of_its_own(failed, sql))?;
     if answers.transaction_status != TransactionStatus::Idle {
         let progress = Progress::of(&answers);
         // The connection is not used again, so the transaction is undone even if this fails.
@@ -194,6 +196,15 @@ async fn run_script_alone(
     // The script has run, even if the types of its results cannot be looked up now.
     let known = known_types(session, &answers).await.unwrap_or_default();
     send_results(context, &answers, rows, types, &known, promise).await.map_err(|error| without_progress(error.into()))
+}
+
+/// The same failure, if the statement that failed may have committed a part of its work. Only a statement that is alone in
+/// its script can: several are one transaction, in which a procedure cannot commit.
+fn with_commits_of_its_own((failure, mut progress): ScriptFailure, sql: &str) -> ScriptFailure {
+    if let Failure::Run { cause: Cause::Server(error), .. } = &failure {
+        progress.committed |= progress.completed == 0 && !error.is_of_analysis() && SqlFacts::of(sql).may_commit;
+    }
+    (failure, progress)
 }
 
 async fn run_script_in_transaction(

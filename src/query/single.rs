@@ -55,6 +55,11 @@ impl Query {
         }
     }
 
+    /// What kind of work the statement is, whatever its caller has promised.
+    fn work(&self) -> Work {
+        if self.statement.text.facts.may_commit { Work::SelfCommitting } else { Work::Statement }
+    }
+
     /// Runs the statement until it is answered or may run again.
     pub(super) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {
         let node = session.conn.endpoint.index;
@@ -101,12 +106,12 @@ impl Query {
                 return Attempt::GivenUp(given_up.error(Outcome::NotApplied), Some(node));
             }
             Ended::GivenUp(given_up, last_answer) => {
-                return Attempt::GivenUp(cancelled_error(given_up, last_answer, Work::Statement), Some(node));
+                return Attempt::GivenUp(cancelled_error(given_up, last_answer, self.work()), Some(node));
             }
             Ended::Itself(Err(failure)) => failure,
         };
         if let Some(given_up) = self.call.cancellation.was_given_up() {
-            let error = cancelled_error::<()>(given_up, Some(Err(failure)), Work::Statement);
+            let error = cancelled_error::<()>(given_up, Some(Err(failure)), self.work());
             return Attempt::GivenUp(error, Some(node));
         }
         let (cause, phase, sequence) = match failure {
@@ -114,7 +119,7 @@ impl Query {
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
         let reads = self.statement.read_only || session.route.only_reads();
-        let verdict = verdict(&cause, phase, if reads { Work::Read } else { Work::Statement });
+        let verdict = verdict(&cause, phase, if reads { Work::Read } else { self.work() });
         let outcome = verdict.outcome();
         // Rows that a stream has handed out cannot be taken back.
         if !self.call.promise.has_streamed() && may_run_again(&context, session, verdict, sequence).await {

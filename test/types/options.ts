@@ -43,6 +43,8 @@ const all: Required<PoolOptions> = {
   pipeline: { depth: 1 },
   monitor: { intervalMs: 1, nodeTimeoutMs: 1 },
   transactionRetries: 1,
+  exactlyOnceTable: 'app.outcome',
+  exactlyOnceKeepMs: 0,
   ambient: 'strict',
   reads: {
     poolSize: 1,

@@ -12,6 +12,7 @@ const { Readable, Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../../client.js');
+const { tableDdl } = require('../../../lib/api/exactly-once/marker-table.js');
 const { parseOptions } = require('../../../lib/options/options.js');
 const kit = require('../../../exports/testing/index.js');
 const { App } = require('./app.js');
@@ -20,13 +21,12 @@ const { RUNNERS, Runner } = require('./runner.js');
 /** The columns that the blocks need of each table. */
 const TABLES = `
   DROP SCHEMA IF EXISTS shop CASCADE;
-  DROP TABLE IF EXISTS accounts, customers, done, events, items, log, orders, people, stock CASCADE;
+  DROP TABLE IF EXISTS accounts, customers, events, hyperiondb_outcome, items, log, orders, people, stock CASCADE;
   DROP FUNCTION IF EXISTS bump, slow_report CASCADE;
   CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL);
   INSERT INTO accounts VALUES (1, 100), (2, 100);
   CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL);
   INSERT INTO customers VALUES (42, 'Ada');
-  CREATE TABLE done (key uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
   CREATE TABLE events (id int, payload jsonb);
   INSERT INTO events SELECT i, '{"a": 1}' FROM generate_series(1, 100) AS i;
   CREATE TABLE items (id int PRIMARY KEY, name text, price numeric);
@@ -38,7 +38,8 @@ const TABLES = `
   INSERT INTO people (id, name, age, city) VALUES (7, 'Bob', 30, 'Oslo');
   CREATE TABLE stock (item int PRIMARY KEY, n int);
   INSERT INTO stock VALUES (7, 5);
-  CREATE FUNCTION slow_report() RETURNS int LANGUAGE sql AS 'SELECT 1';`;
+  CREATE FUNCTION slow_report() RETURNS int LANGUAGE sql AS 'SELECT 1';
+  ${tableDdl('hyperiondb_outcome').join('; ')}`;
 
 /** Files that blocks name and that this machine does not have. Those with a first line here are PEM. */
 const PEM = {
