@@ -1,10 +1,10 @@
 'use strict';
 
 // Makes a fresh clone ready to run: dependencies (when the lock file changed) and the native addon (when its sources
-// changed), and better-sqlite3, which tests run beside node:sqlite. Does nothing, quickly, when all is there. `--no-addon`:
-// dependencies only.
+// changed). Does nothing, quickly, when all is there. `--no-addon`: dependencies only. `--sqlite`: better-sqlite3, too, which tests
+// and a benchmark run beside node:sqlite.
 
-const { execFileSync } = require('node:child_process');
+const { execFileSync, spawn } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -67,20 +67,29 @@ function buildAddon() {
   run('npm', ['run', '--silent', 'build']);
 }
 
-/** Its binary is downloaded, or built where that fails. Who can do neither passes over the tests that need it. */
-function buildBetterSqlite3() {
-  const load = "new (require('better-sqlite3'))(':memory:')";
+/** Whether better-sqlite3 can be used by this version of Node. */
+function hasBetterSqlite3() {
   try {
+    const load = "new (require('better-sqlite3'))(':memory:')";
     execFileSync(process.execPath, ['--eval', load], { cwd: ROOT, stdio: 'ignore' });
-    return;
+    return true;
   } catch {
-    // Not built yet, or for another version of Node.
+    return false;
   }
-  try {
-    run('npm', ['rebuild', 'better-sqlite3', '--foreground-scripts']);
-  } catch {
+}
+
+/** Its binary is downloaded, or built where that fails, beside the add-on. Who can do neither passes over the tests that need it. */
+function startBetterSqlite3() {
+  console.error('> npm rebuild better-sqlite3');
+  const child = spawn('npm', ['rebuild', 'better-sqlite3'], {
+    cwd: ROOT,
+    stdio: 'ignore',
+    shell: process.platform === 'win32',
+  });
+  const failed = () =>
     console.error('better-sqlite3 could not be downloaded or built: tests that need it are skipped.');
-  }
+  child.on('error', failed);
+  child.on('exit', (code) => code !== 0 && failed());
 }
 
 // Not `npm ci`: it refuses a lock file that does not list every platform's optional packages, and a registry mirror that
@@ -91,8 +100,7 @@ once(
   () => true,
   () => run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']),
 );
+if (process.argv.includes('--sqlite') && !hasBetterSqlite3()) startBetterSqlite3();
 if (!process.argv.includes('--no-addon')) {
-  const stamp = `node_modules/.better-sqlite3-${process.versions.modules}-stamp`;
-  once(stamp, ['package-lock.json'], () => true, buildBetterSqlite3);
   once('target/.addon-stamp', ['Cargo.toml', 'Cargo.lock', 'build.rs', 'src'], hasAddon, buildAddon);
 }

@@ -68,7 +68,8 @@ async function runTransaction(runner, callback, options, pool, aside) {
   const once = exactlyOnceOf(runner, checked, pool, aside);
   const { transactionRetries, acquireTimeoutMs } = pool;
   const { retries = once === undefined ? transactionRetries : Math.max(transactionRetries, RETRIES) } = checked;
-  await once?.prepare();
+  // Without it the transaction begins in the call itself: an end() behind it waits for it.
+  if (once !== undefined) await once.prepare();
   let pause = 0;
   let paused = 0;
   for (let tries = 1; ; tries++) {

@@ -61,6 +61,18 @@ describe('end()', () => {
     await nowhere.end();
   });
 
+  test('end() waits for a transaction that was called right before it', async (t) => {
+    const pool = db.pool(t);
+    await pool.query('SELECT 1');
+    const done = pool.transaction(async (tx) => {
+      const [{ v }] = await tx.query('SELECT 1 AS v');
+      await sleep(5);
+      return v + (await tx.value('SELECT 2'));
+    });
+    await pool.end();
+    assert.equal(await done, 3);
+  });
+
   test('end() while the pool is still looking for a node waits for the statements that fail', async () => {
     const pool = createPool({ hosts: '127.0.0.1:1', user: 'u', password: 'p', acquireTimeoutMs: 300 });
     const waiting = failureOf(pool.query('SELECT 1'));
