@@ -3,7 +3,7 @@
 // Runs test files, several at a time, each in a process of its own with servers of its own. A line says how each ended; the
 // output of those that failed follows when all have ended, so that it stands together at the end.
 //
-// Most of a file's time is waiting (for servers that start, for deadlines that pass), so two cores take four files.
+// Most of a file's time is waiting (for servers that start, for deadlines that pass), so two cores take three files.
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -13,7 +13,7 @@ const { Leaks } = require('../leaks');
 const { ALONE, ROOT } = require('./rooms');
 
 /** Files at a time. */
-const JOBS = Math.max(2, Math.min(8, os.availableParallelism() * 2));
+const JOBS = Math.max(2, Math.min(8, Math.round(os.availableParallelism() * 1.5)));
 /** How long each file took last time: the longest go first, so that no long one runs alone at the end. */
 const DURATIONS = path.join(ROOT, 'target', 'test-durations.json');
 /** The ports of test servers (exports/testing/cluster/ports.js); each file at a time has a part of its own. */

@@ -29,6 +29,9 @@ describe('size and time', () => {
     for (const poolSize of [1, 3]) {
       const applicationName = named('size');
       const pool = db.pool(t, { poolSize, applicationName, acquireTimeoutMs: 30_000 });
+      // Sessions of nodes that turned out to be standbys take a moment to end.
+      await pool.query('SELECT 1');
+      await until('the primary is found', async () => (await sessions(db, applicationName)).length === 1);
       const busy = range(12).map(() => pool.query('SELECT pg_sleep(0.05)'));
       busy.push(...range(50).map(() => pool.query('SELECT 1')));
       let most = 0;

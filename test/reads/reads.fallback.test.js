@@ -215,7 +215,7 @@ describe('a standby that fails', () => {
       const [primary, victim, ...others] = own.cluster.nodes;
       const pool = own.pool(t, { monitor: MONITOR, reads: { balance, slowStartMs: 1_000 } });
       await untilFit(pool, own.cluster.standbys());
-      const count = process.env.HYPERION_FULL ? 100_000 : 20_000;
+      const count = process.env.HYPERION_FULL ? 100_000 : 8_000;
       let ended = 0;
       const reads = readMany(pool, count, { onAnswer: () => ended++ });
       await until('a quarter has been read', () => ended > count / 4, { everyMs: 1 });

@@ -4,11 +4,15 @@
 // manager: it changes something only when a test says so, and knows only what the test has done through it. After a failover the
 // old primary stays as it is (dead, frozen, or alive: a split brain if the test wants one).
 
+const { setTimeout: sleep } = require('node:timers/promises');
 const { UnsupportedError } = require('./server.js');
 const replication = require('./replication.js');
 
 /** @typedef {import('./server.js').Server} Server */
 /** @typedef {import('./server.js').Credentials} Credentials */
+
+/** How long a planned change waits for the writes that have begun. */
+const LONGEST_WRITE_MS = 1_000;
 
 class Cluster {
   #nodes;
@@ -132,7 +136,8 @@ class Cluster {
   }
 
   /**
-   * A planned change of roles: fence, clean stop (all WAL reaches the standbys), promote, old primary back as a standby.
+   * A planned change of roles: fence, let running writes end, clean stop (all WAL reaches the standbys), promote, old primary back as
+   * a standby.
    *
    * @param {Server} [to] default: the most advanced live standby
    * @returns {Promise<Server>} the new primary
@@ -141,6 +146,7 @@ class Cluster {
     this.#mustBeAbleTo('switchover');
     const old = /** @type {import('./node.js').LocalNode} */ (this.primary());
     await old.fence();
+    await writesHaveEnded(old);
     await old.stop('fast');
     const next = await this.failover(to);
     await old.startAsStandbyOf(next);
@@ -175,6 +181,18 @@ class Cluster {
   [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
     return this.stop();
   }
+}
+
+/**
+ * Resolves when the statements that were writing when the node was fenced have ended. A backend that is told to end while it waits for a
+ * standby leaves its client in doubt, which is no part of a planned change. What takes longer is cut off.
+ * @param {Server} node
+ */
+async function writesHaveEnded(node) {
+  const until = performance.now() + LONGEST_WRITE_MS;
+  const writing =
+    "SELECT FROM pg_stat_activity WHERE state = 'active' AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
+  while ((await node.sql(writing)).length > 0 && performance.now() < until) await sleep(5);
 }
 
 exports.Cluster = Cluster;
