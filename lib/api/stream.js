@@ -6,7 +6,7 @@
 // The statement is sent with the first next(). Leaving the loop early cancels it on the server, and the loop has ended only when
 // the connection is back in the pool.
 
-const { DRAINED, OP } = require('../core/numbers.js');
+const { DRAINED } = require('../core/numbers.js');
 const { located } = require('../errors.js');
 
 /** @typedef {{ resolve(result: IteratorResult<unknown>): void, reject(error: unknown): void }} Waiter */
@@ -77,11 +77,7 @@ class RowStream {
 
   /** Lets the core send more pieces. @param {number} pieces */
   #grant(pieces) {
-    const { link, pool } = this.#runner;
-    if (this.#call === undefined || this.#call.id === 0) return;
-    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
-    link.frames.close();
-    link.flushSoon();
+    this.#runner.link.grant(this.#call, this.#runner.pool, pieces);
   }
 
   /** Lets the server send all that is left, whether or not it is read. */
@@ -93,8 +89,7 @@ class RowStream {
 
   /** Cancels what still runs. */
   cancel() {
-    const { link, pool } = this.#runner;
-    if (this.#call !== undefined && this.#call.id !== 0) link.sendFrame(OP.CANCEL, this.#call.id, pool);
+    this.#runner.link.cancel(this.#call, this.#runner.pool);
   }
 
   /** Settles the next() calls for which rows, or the end, have arrived. */

@@ -10,7 +10,7 @@ const { Environment, Pool } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
 const { constructorFor } = require('../values/json.js');
 const { FrameWriter } = require('./frame-writer.js');
-const { MESSAGE, MESSAGE_FLAG, WORDS } = require('./numbers.js');
+const { MESSAGE, MESSAGE_FLAG, OP, WORDS } = require('./numbers.js');
 const { Shape } = require('../values/shapes.js');
 
 const SLICE_MS = 4;
@@ -193,6 +193,28 @@ class CoreLink {
     this.frames.open(operation, id, pool, statement, transaction, 0, 0, 0);
     this.frames.close();
     this.flushSoon();
+  }
+
+  /**
+   * Lets the core send more pieces to the reader of a call, if it still runs.
+   * @param {Call | undefined} call
+   * @param {number} pool
+   * @param {number} pieces
+   */
+  grant(call, pool, pieces) {
+    if (call === undefined || call.id === 0) return;
+    this.frames.open(OP.CREDIT, call.id, pool, 0, 0, 0, 0, 0, pieces);
+    this.frames.close();
+    this.flushSoon();
+  }
+
+  /**
+   * Cancels a call, if it still runs.
+   * @param {Call | undefined} call
+   * @param {number} pool
+   */
+  cancel(call, pool) {
+    if (call !== undefined && call.id !== 0) this.sendFrame(OP.CANCEL, call.id, pool);
   }
 
   /**

@@ -4,7 +4,6 @@
 
 const { setMaxListeners } = require('node:events');
 const { AbortError, aborted } = require('../errors.js');
-const { OP } = require('./numbers.js');
 
 /** Signals whose limit of listeners was lifted. @type {WeakSet<AbortSignal>} */
 const manyListeners = new WeakSet();
@@ -30,7 +29,7 @@ async function underSignal(link, pool, signal, start) {
   let running;
   const cancel = () => {
     // A settled call has no number any more.
-    if (running !== undefined && running.id !== 0) link.sendFrame(OP.CANCEL, running.id, pool);
+    link.cancel(running, pool);
   };
   signal.addEventListener('abort', cancel, { once: true });
   try {

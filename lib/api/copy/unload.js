@@ -103,17 +103,12 @@ class Unload extends Readable {
 
   /** Cancels what still runs. */
   cancel() {
-    const { link, pool } = this.#runner;
-    if (this.#call !== undefined && this.#call.id !== 0) link.sendFrame(OP.CANCEL, this.#call.id, pool);
+    this.#runner.link.cancel(this.#call, this.#runner.pool);
   }
 
   /** @param {number} pieces */
   #grant(pieces) {
-    const { link, pool } = this.#runner;
-    if (this.#call === undefined || this.#call.id === 0) return;
-    link.frames.open(OP.CREDIT, this.#call.id, pool, 0, 0, 0, 0, 0, pieces);
-    link.frames.close();
-    link.flushSoon();
+    this.#runner.link.grant(this.#call, this.#runner.pool, pieces);
   }
 
   /**
