@@ -1521,6 +1521,11 @@ export interface RetryOptions {
    * `isRetryable`.
    */
   when?: (error: unknown) => boolean;
+  /**
+   * Called before each pause: `attempt` is the one that failed with `error`, from 1. It only observes: it is not
+   * waited for, and what it throws, or rejects with, is swallowed. Default: none.
+   */
+  onRetry?: (retry: { attempt: number; pauseMs: number; error: unknown }) => void;
 }
 
 /**

@@ -45,6 +45,13 @@ const RETRY = {
     check: fn,
     text: 'whether the function is called again after this error; it must answer at once, without a promise',
   },
+  onRetry: {
+    type: '(retry: { attempt: number; pauseMs: number; error: unknown }) => void',
+    preset: 'none',
+    check: fn,
+    text: 'called before each pause: `attempt` is the one that failed with `error`, from 1',
+    more: 'It only observes: it is not waited for, and what it throws, or rejects with, is swallowed.',
+  },
 };
 
 /** @param {unknown} options */
@@ -52,7 +59,7 @@ function checked(options) {
   const given = callOptions(options, RETRY);
   const { attempts = RETRY.attempts.value, minMs = RETRY.minMs.value, maxMs = RETRY.maxMs.value } = given;
   if (minMs > maxMs) throw new ParameterError(`minMs (${minMs}) must not be larger than maxMs (${maxMs})`);
-  return { attempts, minMs, maxMs, signal: given.signal, when: given.when ?? isRetryable };
+  return { attempts, minMs, maxMs, signal: given.signal, when: given.when ?? isRetryable, onRetry: given.onRetry };
 }
 
 /**
@@ -63,7 +70,7 @@ function checked(options) {
  * @param {() => number} [random] from 0 to 1
  */
 const nextPause = (previous, { minMs, maxMs }, random = Math.random) =>
-  Math.min(maxMs, minMs + random() * (3 * previous - minMs));
+  Math.round(Math.min(maxMs, minMs + random() * (3 * previous - minMs)));
 
 /** @param {(error: unknown) => unknown} when @param {unknown} error */
 function mayRunAgain(when, error) {
@@ -73,6 +80,15 @@ function mayRunAgain(when, error) {
     throw new ParameterError('when must return a boolean, not a promise', { cause: error });
   }
   return Boolean(answer);
+}
+
+/** @param {(retry: object) => unknown} onRetry @param {{ attempt: number, pauseMs: number, error: unknown }} retry */
+function tell(onRetry, retry) {
+  try {
+    Promise.resolve(onRetry(retry)).catch(() => {});
+  } catch {
+    // Who only observes does not decide whether the work goes on.
+  }
 }
 
 /** Whether work that failed so has certainly changed nothing. @param {unknown} error */
@@ -104,7 +120,7 @@ async function pauseFor(pause, signal, outcome) {
  */
 async function retry(work, options) {
   if (typeof work !== 'function') throw new ParameterError('retry needs a function');
-  const { attempts, signal, when, ...bounds } = checked(options);
+  const { attempts, signal, when, onRetry, ...bounds } = checked(options);
   if (signal?.aborted) throw aborted(signal);
   let pause = bounds.minMs;
   let outcome = 'not-applied';
@@ -115,6 +131,7 @@ async function retry(work, options) {
       if (attempt >= attempts || !mayRunAgain(when, error)) throw error;
       if (!leftNothing(error)) outcome = 'unknown';
       pause = nextPause(pause, bounds);
+      if (onRetry !== undefined) tell(onRetry, { attempt, pauseMs: pause, error });
       await pauseFor(pause, signal, outcome);
     }
   }

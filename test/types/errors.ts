@@ -83,12 +83,15 @@ export async function ask(error: unknown, kind: ConstraintKind): Promise<number>
   // Not narrowed: that it is no violation does not make it another class.
   if (error instanceof DatabaseError && !isConstraintViolation(error, 'unique')) void error.code.length;
 
-  const options: RetryOptions = {
+  const options: Required<RetryOptions> = {
     attempts: 5,
     minMs: 10,
     maxMs: 100,
     signal: AbortSignal.timeout(1),
     when: isTransient,
+    onRetry: ({ attempt, pauseMs, error }) => {
+      same<Equal<[typeof attempt, typeof pauseMs, typeof error], [number, number, unknown]>>();
+    },
   };
   same<Equal<Awaited<ReturnType<typeof retry<string>>>, string>>();
   await retry(() => {});

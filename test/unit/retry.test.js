@@ -120,6 +120,43 @@ describe('when', () => {
   });
 });
 
+describe('onRetry', () => {
+  test('retry tells onRetry of each pause before it begins: the attempt that failed, the pause, the error', async (t) => {
+    t.mock.method(Math, 'random', () => 1);
+    const errors = range(3).map(() => failure('40001'));
+    const { attempts, work } = failing(...errors);
+    /** @type {unknown[]} */
+    const told = [];
+    const onRetry = (/** @type {object} */ retrying) => told.push({ ...retrying, calls: attempts.length });
+    assert.equal(await failureOf(retry(work, { minMs: 1, maxMs: 4, onRetry })), errors[2]);
+    assert.deepEqual(told, [
+      { attempt: 1, pauseMs: 3, error: errors[0], calls: 1 },
+      { attempt: 2, pauseMs: 4, error: errors[1], calls: 2 },
+    ]);
+  });
+
+  test('retry does not tell onRetry of what is not called again', async () => {
+    const onRetry = () => assert.fail('told');
+    assert.equal((await failureOf(retry(failing(failure('23505')).work, { onRetry }))).code, '23505');
+    assert.equal(await retry(failing().work, { onRetry }), 'done');
+  });
+
+  test('retry swallows what onRetry throws, and what it rejects with', async () => {
+    let told = 0;
+    const fail = () => {
+      told += 1;
+      throw new Error('an observer');
+    };
+    const code = `
+      const { retry } = require(${JSON.stringify(path.join(__dirname, '..', '..', 'client.js'))});
+      const work = (attempt) => { if (attempt < 3) throw { code: '40001' }; return attempt; };
+      print(await retry(work, { minMs: 0, maxMs: 0, onRetry: async () => { throw new Error('an observer'); } }));`;
+    assert.equal(await retry(failing(failure('40001'), failure('40001')).work, { ...NO_PAUSE, onRetry: fail }), 'done');
+    assert.equal(told, 2);
+    assert.deepEqual(await printedBy(null, code, { load: false }), ['3']);
+  });
+});
+
 describe('pauses', () => {
   test('a pause is random between minMs and three times the one before it, and at most maxMs', () => {
     const bounds = { minMs: 50, maxMs: 2_000 };
@@ -283,6 +320,7 @@ describe('arguments', () => {
     ['maxMs under the default of minMs', [() => {}, { maxMs: 10 }], 'minMs (50) must not be larger than maxMs (10)'],
     ['signal: a controller', [() => {}, { signal: new AbortController() }], 'signal must be an AbortSignal'],
     ['when: a boolean', [() => {}, { when: true }], 'when must be a function, not boolean'],
+    ['onRetry: a string', [() => {}, { onRetry: 'x' }], 'onRetry must be a function, not string'],
   ])) {
     test(`retry refuses ${title}`, async () => {
       const error = await failureOf(/** @type {any} */ (retry)(...args));
