@@ -219,6 +219,69 @@ export interface ReadsOptions {
 }
 
 /**
+ * Signed leases for the sessions of a pool, for processes that are frozen with their sessions open (AWS Lambda and the like). A lease
+ * is the `application_name` of a session, and says until when the session is in use. Whoever has the secret can end the sessions
+ * whose lease has expired, by the server's clock, and never another.
+ */
+export interface LeaseOptions {
+  /**
+   * What the leases are signed with: at least 16 bytes, the same in all processes of the service, and not the
+   * password. An array is for rotation: the first secret signs, all verify. It is never printed. Default: none, which
+   * only `leaseMode: 'optional'` allows.
+   */
+  coordinationSecret?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | null;
+  /**
+   * `'optional'`: without a secret, and behind a transaction pooler, the pool works without leases, and says so once.
+   * Default: `'required'`.
+   */
+  leaseMode?: 'required' | 'optional';
+  /**
+   * Whose sessions these are: a process ends only expired sessions of its own service. Characters other than `A-Z a-z
+   * 0-9 : _ -` become `_`; a name of more than 20 characters keeps its first 11, and ends in `-` and 8 digits of its
+   * SHA-1. Default: `AWS_LAMBDA_FUNCTION_NAME`, `'sls_pg'`.
+   */
+  serviceName?: string;
+  /** For how long a lease is valid after its last renewal. Default: 90000. */
+  leaseTtlMs?: number;
+  /** With less than this left a lease is renewed in the background; less than `leaseTtlMs`. Default: 30000. */
+  heartbeatSoftRemainingMs?: number;
+  /**
+   * With less than this left a lease is renewed before a statement is sent; at most `heartbeatSoftRemainingMs`.
+   * Default: 5000.
+   */
+  heartbeatHardWaitRemainingMs?: number;
+  /** How long a renewal may take. Default: 2000. */
+  heartbeatTimeoutMs?: number;
+  /**
+   * What a failed renewal does: the statement gets a new session, goes on in the old one, or fails with the error.
+   * Default: `'reconnect'`.
+   */
+  heartbeatErrorMode?: 'reconnect' | 'swallow' | 'throw';
+  /** Whether expired sessions are ended by themselves; `pool.reap()` works all the same. Default: `true`. */
+  reaper?: boolean;
+  /**
+   * How likely a pass is after a connect, from 0 to 1. After a connect that the server had refused before because it
+   * had no connection left (53300) a pass runs whatever the draw, unless the probability is 0 or `reaper` is false.
+   * Default: 0.1.
+   */
+  reaperRunProbability?: number;
+  /**
+   * The time between two passes of a process for a service, ±10 %; it grows while other processes run theirs.
+   * Default: 30000.
+   */
+  reaperCooldownMs?: number;
+  /** A session that has been idle for less than this is not ended, in seconds. Default: 180. */
+  minConnectionIdleTimeSec?: number;
+  /** How many sessions a pass ends at most on a node, those that expired first before others. Default: 10. */
+  maxIdleConnectionsToKill?: number;
+  /**
+   * `'throw'`: `pool.reap()` rejects with the error of a pass; else only the event `lease` has it. Default:
+   * `'swallow'`.
+   */
+  reaperErrorMode?: 'swallow' | 'throw';
+}
+
+/**
  * Options of {@link createPool}. A mistake throws an {@link OptionError} that names the option.
  *
  * What is missing is taken from the connection string, then the service file, then libpq's environment variables, then, for the
@@ -350,6 +413,11 @@ export interface PoolOptions {
   ambient?: boolean | 'strict';
   /** How `pool.read` chooses among the nodes. Default: `{}`. */
   reads?: ReadsOptions;
+  /**
+   * Signed leases for the sessions, so that those of a frozen process can be told and ended. The `application_name`
+   * of a session of the pool is then its lease. Default: none.
+   */
+  lease?: LeaseOptions | null;
   /**
    * The name that the server shows; a connection that watches a node adds ` monitor`. Default: `'hyperiondb-client'`.
    */
@@ -1087,6 +1155,29 @@ export interface Notice {
   node?: string;
 }
 
+/** What the event `lease` tells of. `node` is `'host:port'`. */
+export type LeaseEvent =
+  /** A session was opened. `refused`: the server had refused one before, because it had no connection left (53300). */
+  | { type: 'connect'; node: string; refused?: boolean }
+  /** A lease was renewed. */
+  | { type: 'heartbeat'; node: string }
+  /** A lease could not be renewed; `heartbeatErrorMode` says what comes of it. */
+  | { type: 'heartbeat-failed'; node: string; error: HyperionError }
+  /** A session ended that nobody here had closed. `sqlstate`: what the server said, if it said something. */
+  | { type: 'dead'; node: string; reason: string; sqlstate: string | null }
+  /** The process had been frozen for longer than a lease is valid. */
+  | { type: 'thaw'; node?: string }
+  /** A pass over the expired sessions has ended. */
+  | ({ type: 'reap'; durationMs: number; error?: unknown } & ReapResult);
+
+/** What a pass over the expired sessions did. */
+export interface ReapResult {
+  /** Whether the pass was this process's to run: `false` while another process runs one for the same service, and when it failed. */
+  locked: boolean;
+  /** How many sessions were ended, on all nodes together. */
+  killed: number;
+}
+
 /** The events of a {@link Pool}. */
 export interface PoolEvents {
   /** Another node is the primary now. `downMs`: how long none was known. */
@@ -1103,6 +1194,8 @@ export interface PoolEvents {
    * is behind, the connection that raises them waits.
    */
   notice: [Notice];
+  /** Of a pool with the option `lease`: its sessions, their leases, and the passes over expired ones. */
+  lease: [LeaseEvent];
   /** Something in the background failed (the password function). Never ends the process, listener or not. */
   error: [unknown];
 }
@@ -1291,6 +1384,13 @@ export class Pool extends EventEmitter<PoolEvents> {
   unlisten(channel?: string, handler?: (payload: string, notification: Notification) => unknown): Promise<void>;
   /** Notifies whoever listens to `channel`; `payload` has at most 7999 bytes. It is a write: it goes to the primary. */
   notify(channel: string, payload?: string): Promise<void>;
+  /**
+   * Ends sessions whose lease has expired: of this pool's service, database and user, idle for `minConnectionIdleTimeSec`, on the
+   * primary and each standby that can be reached, `maxIdleConnectionsToKill` on each. It heeds neither `reaperRunProbability` nor
+   * `reaperCooldownMs`. Without the option `lease` it rejects with ERR_NO_LEASE; a pass that fails rejects only with
+   * `reaperErrorMode: 'throw'`.
+   */
+  reap(): Promise<ReapResult>;
   status(): PoolStatus;
   nodes(): NodeStatus[];
   /**
@@ -1542,6 +1642,39 @@ export interface RetryOptions {
  * `'not-applied'` if no call can have changed anything), and with {@link ParameterError} for a wrong option.
  */
 export function retry<T>(work: (attempt: number) => Promise<T> | T, options?: RetryOptions): Promise<T>;
+
+/** What a lease says. */
+export interface Lease {
+  /** As it stands in the lease. */
+  serviceName: string;
+  /** Of one process. */
+  instance: string;
+  /** Milliseconds since 1970, by the server's clock. */
+  expiresAt: number;
+}
+
+/**
+ * A signed lease, for the `application_name` of a session that this package did not open.
+ *
+ * @param options `secret` has at least 16 bytes; of an array the first signs. `serviceName` is changed as that of {@link LeaseOptions}
+ *   is. `instance` has only `A-Z a-z 0-9 : _ -`; default: 8 random characters. A mistake throws a {@link ParameterError}.
+ */
+export function createLease(options: {
+  secret: string | Uint8Array | ReadonlyArray<string | Uint8Array>;
+  serviceName: string;
+  instance?: string;
+  expiresAt: number | Date;
+}): string;
+
+/**
+ * What a lease says; null for what is no lease, or is signed with none of the secrets. It may have expired.
+ *
+ * @param applicationName Anything; nothing throws.
+ */
+export function verifyLease(
+  applicationName: unknown,
+  secret: string | Uint8Array | ReadonlyArray<string | Uint8Array>,
+): Lease | null;
 
 /** Options of {@link openDatabase}, for SQLite. */
 export interface DatabaseOptions {

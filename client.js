@@ -9,6 +9,7 @@ const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
 const { sql } = require('./lib/api/sql.js');
 const { Transaction } = require('./lib/api/transaction-handle.js');
+const { createLease, verifyLease } = require('./lib/values/lease.js');
 
 exports.createPool = createPool;
 exports.openDatabase = openDatabase;
@@ -29,6 +30,8 @@ exports.OptionError = errors.OptionError;
 exports.ParameterError = errors.ParameterError;
 exports.NoRowsError = errors.NoRowsError;
 exports.TooManyRowsError = errors.TooManyRowsError;
+exports.createLease = createLease;
+exports.verifyLease = verifyLease;
 exports.isConnectionError = classify.isConnectionError;
 exports.isConstraintViolation = classify.isConstraintViolation;
 exports.isRetryable = classify.isRetryable;

@@ -11,6 +11,7 @@ const calls = require('../lib/options/call-options.js');
 const { DATABASE, DATABASE_TRANSACTION } = require('../lib/options/database-rows.js');
 const { EXACTLY_ONCE } = require('../lib/options/exactly-once-rows.js');
 const { HOST } = require('../lib/options/hosts.js');
+const { LEASE } = require('../lib/options/lease-rows.js');
 const { READS } = require('../lib/options/read-rows.js');
 const { KEEP_ALIVE, MONITOR, POOL } = require('../lib/options/pool-rows.js');
 const { SSL } = require('../lib/options/tls-options.js');
@@ -28,6 +29,7 @@ const INTERFACES = {
   KeepAliveOptions: KEEP_ALIVE,
   MonitorOptions: MONITOR,
   ReadsOptions: READS,
+  LeaseOptions: LEASE,
   PoolOptions: POOL,
   QueryOptions: calls.QUERY,
   TokenOptions: calls.TOKEN,
@@ -109,7 +111,7 @@ function table(rows) {
 }
 
 /** The tables of docs/configuration.md, by the head of their first column. @type {Record<string, Rows>} */
-const TABLES = { option: POOL, 'member of `reads`': READS };
+const TABLES = { option: POOL, 'member of `reads`': READS, 'member of `lease`': LEASE };
 
 /** @param {string} page the text of docs/configuration.md */
 function withTables(page) {

@@ -12,6 +12,7 @@ const { copyFrom, copyTo, mayWrite } = require('./copy/index.js');
 const { ParameterError, PoolClosedError, located, transactionOpen } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
+const { refuseSecretAsPassword } = require('../options/lease-rows.js');
 const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
@@ -56,7 +57,11 @@ class Pool extends EventEmitter {
       emit: (event, ...details) => this.emit(event, ...details),
       dispatch: (notification) => this.#listeners.dispatch(notification),
       isClosed: () => this.#closed,
-      password: () => this.#options.password(),
+      password: async () => {
+        const password = await this.#options.password();
+        refuseSecretAsPassword(this.#options.lease, password);
+        return password;
+      },
       // The core may have been called from within a transaction: its reports do not belong to that.
       run: (work) => this.outside(work),
     });

@@ -10,6 +10,7 @@ const os = require('node:os');
 const { plainObject, refuseUnknown, string } = require('./validate.js');
 const { OptionError, located } = require('../errors.js');
 const { isSocket, resolveHosts } = require('./hosts.js');
+const { completeLease, leaseForCore, refuseSecretAsPassword } = require('./lease-rows.js');
 const { KEYWORDS, optionsOf } = require('./keywords.js');
 const { passwordsFromFile } = require('./pgpass.js');
 const { KEEP_ALIVE, POOL } = require('./pool-rows.js');
@@ -114,6 +115,8 @@ function parseOptions(given = {}, env = process.env) {
   options.reads.weights = weightsOf(options.reads.weights, options.hosts);
   options.user ??= osUser();
   options.database ??= options.user;
+  options.lease = completeLease(options.lease, env);
+  refuseSecretAsPassword(options.lease, options.password);
   options.keepAlive = keepAlive(own.keepAlive, said);
   options.ssl = resolveTls(own.ssl, said, {
     env,
@@ -153,15 +156,17 @@ function checkOptions(options) {
  * @param {NodeJS.ProcessEnv} [env]
  */
 function forCore(options, env = process.env) {
-  const { password, pipeline, loadBalanceHosts, reads, ...others } = options;
+  const { password, pipeline, lease, loadBalanceHosts, reads, ...others } = options;
   const rest = Object.entries(others).filter(([name]) => !POOL[name]?.local);
   let passwords = null;
   if (typeof password !== 'function') {
     // An empty password means none; the server accepts no empty password.
     passwords = password ? options.hosts.map(() => password) : passwordsFromFile(options, env);
+    for (const known of passwords) refuseSecretAsPassword(lease, known);
   }
   return JSON.stringify({
     ...Object.fromEntries(rest),
+    ...(lease === null ? {} : { lease: leaseForCore(lease) }),
     pipelineDepth: pipeline.depth,
     reads: readsForCore(reads),
     loadBalanceHosts: loadBalanceHosts === 'random',

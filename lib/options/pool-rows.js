@@ -2,12 +2,13 @@
 
 // The options of createPool, a row each, and those that are objects. docs/configuration.md and client.d.ts are written from
 // these rows: `npm run options` (scripts/options.js), and a test compares them. The rows of `ssl` are in tls-options.js, those of
-// a host in hosts.js, those of `reads` in read-rows.js, those of `types` in values/types.js, those of single calls in call-options.js.
+// a host in hosts.js, those of `reads` in read-rows.js, those of `lease` in lease-rows.js, those of `types` in values/types.js, those of single calls in call-options.js.
 
 const { DEFAULT_TYPES } = require('../values/types.js');
 const { parseConninfo } = require('./conninfo.js');
 const { OUTCOMES } = require('./exactly-once-rows.js');
 const { port } = require('./hosts.js');
+const { lease } = require('./lease-rows.js');
 const { CHANNEL_BINDINGS, LOAD_BALANCING, MODES } = require('./keywords.js');
 const { READS } = require('./read-rows.js');
 const { requireAuth } = require('./require-auth.js');
@@ -318,6 +319,15 @@ const POOL = {
     check: reads,
     text: 'how `pool.read` chooses among the nodes',
     link: '[reads](#reads)',
+  },
+  lease: {
+    type: 'LeaseOptions | null',
+    value: null,
+    preset: 'none',
+    check: lease,
+    text: 'signed leases for the sessions, so that those of a frozen process can be told and ended',
+    link: '[leases](#leases)',
+    more: 'The `application_name` of a session of the pool is then its lease.',
   },
   applicationName: {
     type: 'string',

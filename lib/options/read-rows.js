@@ -5,7 +5,7 @@
 
 const { OptionError } = require('../errors.js');
 const { labelOf } = require('./hosts.js');
-const { choice, count, kindOf, ms, oneOf, plainObject } = require('./validate.js');
+const { choice, count, finite, kindOf, ms, oneOf, plainObject, share } = require('./validate.js');
 
 /** @typedef {import('./validate.js').Rows} Rows */
 
@@ -25,18 +25,6 @@ function balance(value, name) {
   if (typeof value === 'string') return oneOf(name, value, STRATEGIES);
   throw new OptionError(`${name} must be the name of a strategy or a function, not ${kindOf(value)}`);
 }
-
-/** @param {string} name @param {unknown} value @param {number} most */
-function finite(name, value, most) {
-  if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
-    const range = most === Number.MAX_VALUE ? 'a finite number from 0' : `a number from 0 to ${most}`;
-    throw new OptionError(`${name} must be ${range}, not ${typeof value === 'number' ? value : kindOf(value)}`);
-  }
-  return value;
-}
-
-/** @param {unknown} value @param {string} name */
-const share = (value, name) => finite(name, value, 1);
 
 /** @param {unknown} value @param {string} name */
 function weights(value, name) {

@@ -58,6 +58,15 @@ function integer(name, value, least, most) {
   return value;
 }
 
+/** @param {string} name @param {unknown} value @param {number} most */
+function finite(name, value, most) {
+  if (typeof value !== 'number' || !(value >= 0 && value <= most)) {
+    const range = most === Number.MAX_VALUE ? 'a finite number from 0' : `a number from 0 to ${most}`;
+    throw new OptionError(`${name} must be ${range}, not ${typeof value === 'number' ? value : kindOf(value)}`);
+  }
+  return value;
+}
+
 /**
  * @param {string} name
  * @param {unknown} value
@@ -124,6 +133,8 @@ const count = (least, most) => /** @param {unknown} value @param {string} name *
   integer(name, value, least, most);
 /** @param {number} least */
 const ms = (least) => count(least, MAX_MS);
+/** @param {unknown} value @param {string} name */
+const share = (value, name) => finite(name, value, 1);
 /** @param {readonly string[]} choices */
 const choice = (choices) => /** @param {unknown} value @param {string} name */ (value, name) =>
   oneOf(name, value, choices);
@@ -150,6 +161,7 @@ module.exports = {
   choice,
   count,
   filled,
+  finite,
   fn,
   integer,
   kindOf,
@@ -160,6 +172,7 @@ module.exports = {
   oneOf,
   plainObject,
   refuseUnknown,
+  share,
   string,
   text,
 };

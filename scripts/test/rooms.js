@@ -18,6 +18,7 @@ const ROOMS = [
   'ambient',
   'database',
   'exactly-once',
+  'serverless',
   'security',
   'packaging',
   'external',
@@ -25,7 +26,7 @@ const ROOMS = [
   'consistency',
 ];
 /** The rooms of `npm test`. */
-const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database', 'exactly-once'];
+const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database', 'exactly-once', 'serverless'];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.

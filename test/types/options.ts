@@ -3,6 +3,7 @@
 import {
   type Balance,
   createPool,
+  type LeaseOptions,
   type Mode,
   type NodeStatus,
   type PoolOptions,
@@ -58,6 +59,22 @@ const all: Required<PoolOptions> = {
     hedgeShare: 0.1,
     slowStartMs: 1,
   } satisfies Required<ReadsOptions>,
+  lease: {
+    coordinationSecret: ['s', Buffer.from('s')],
+    leaseMode: 'optional',
+    serviceName: 's',
+    leaseTtlMs: 3,
+    heartbeatSoftRemainingMs: 2,
+    heartbeatHardWaitRemainingMs: 1,
+    heartbeatTimeoutMs: 1,
+    heartbeatErrorMode: 'swallow',
+    reaper: false,
+    reaperRunProbability: 0.5,
+    reaperCooldownMs: 1,
+    minConnectionIdleTimeSec: 1,
+    maxIdleConnectionsToKill: 1,
+    reaperErrorMode: 'throw',
+  } satisfies Required<LeaseOptions>,
   applicationName: 'a',
   options: { work_mem: '64MB', geqo: false, statement_timeout: 5 },
   types: { int8: 'string', parsers: { 20: Number, date: null } },
@@ -88,6 +105,9 @@ createPool({ reads: { weights: { db1: '3' } } });
 createPool({ reads: { fallback: 'standby' } });
 // @ts-expect-error it is maxLagMs
 createPool({ reads: { maxLag: 5 } });
+createPool({ lease: null });
+// @ts-expect-error a number is no secret
+createPool({ lease: { coordinationSecret: 5 } });
 // @ts-expect-error there is no such way to undo
 createPool({ reset: 'all' });
 // @ts-expect-error it is the SQL that is missing
