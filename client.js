@@ -9,6 +9,10 @@ const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
 const { sql } = require('./lib/api/sql.js');
 const { Transaction } = require('./lib/api/transaction-handle.js');
+const { LEASE } = require('./lib/options/lease-rows.js');
+const { ELSEWHERE } = require('./lib/options/options.js');
+const { POOL } = require('./lib/options/pool-rows.js');
+const { count, fn, members, ms, plainObject, refuseUnknown } = require('./lib/options/validate.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
 
 exports.createPool = createPool;
@@ -38,3 +42,9 @@ exports.isRetryable = classify.isRetryable;
 exports.isTransient = classify.isTransient;
 exports.retry = retry;
 exports.sqlState = classify.sqlState;
+
+// For exports/, whose files may require this one alone: the rows of options, and what checks them.
+exports[Symbol.for('hyperiondb-client.options')] = {
+  ...{ ELSEWHERE, LEASE, POOL },
+  ...{ count, fn, members, ms, plainObject, refuseUnknown },
+};

@@ -1,11 +1,12 @@
 'use strict';
 
-// `npm run options`: writes the options in client.d.ts and docs/configuration.md from their rows in lib/options/. So a new
+// `npm run options`: writes the options in client.d.ts, docs/configuration.md and the types of exports/ from their rows. So a new
 // option needs its row, its user and its test. With `--check` nothing is written, and the first difference in each file is
 // printed; test/packaging/configuration.test.js checks the same.
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { HOOKS, OWN } = require('../exports/serverless/options.js');
 const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
 const { DATABASE, DATABASE_TRANSACTION } = require('../lib/options/database-rows.js');
@@ -51,6 +52,9 @@ const INTERFACES = {
   DatabaseTransactionOptions: DATABASE_TRANSACTION,
 };
 
+/** Those of exports/serverless/index.d.ts. @type {Record<string, Rows>} */
+const SERVERLESS = { ServerlessHooks: HOOKS, ServerlessOptions: OWN };
+
 /** Members that must be given. */
 const REQUIRED = new Set([HOST.host, calls.TOKEN.token, EXACTLY_ONCE.key]);
 
@@ -88,15 +92,20 @@ function member(name, row) {
   return [...lines, `  ${name}${isRequired ? '' : '?'}: ${row.type};`].join('\n');
 }
 
-/** @param {string} types the text of client.d.ts */
-function withMembers(types) {
+/**
+ * @param {string} types the text of client.d.ts, or of the file whose interfaces these are
+ * @param {Record<string, Rows>} [interfaces]
+ * @param {string} [file]
+ */
+function withMembers(types, interfaces = INTERFACES, file = 'client.d.ts') {
   let text = types;
-  for (const [name, rows] of Object.entries(INTERFACES)) {
-    const start = text.indexOf(`export interface ${name} {\n`);
-    if (start === -1) throw new Error(`client.d.ts has no 'export interface ${name} {'`);
-    const end = text.indexOf('\n}', start);
+  for (const [name, rows] of Object.entries(interfaces)) {
+    const head = new RegExp(`^export interface ${name}( extends\\s[^{]*)? \\{\n`, 'm').exec(text);
+    if (head === null) throw new Error(`${file} has no 'export interface ${name} {'`);
+    const start = head.index + head[0].length;
+    const end = text.indexOf('\n}', start - 1);
     const body = Object.entries(rows).map(([option, row]) => member(option, row));
-    text = `${text.slice(0, start)}export interface ${name} {\n${body.join('\n')}${text.slice(end)}`;
+    text = `${text.slice(0, start)}${body.join('\n')}${text.slice(end)}`;
   }
   return text;
 }
@@ -132,7 +141,11 @@ function withTable(page, head, options) {
 }
 
 /** The files, as they should be. @type {Record<string, (text: string) => string>} */
-const FILES = { 'client.d.ts': withMembers, 'docs/configuration.md': withTables };
+const FILES = {
+  'client.d.ts': (text) => withMembers(text),
+  'docs/configuration.md': withTables,
+  'exports/serverless/index.d.ts': (text) => withMembers(text, SERVERLESS, 'exports/serverless/index.d.ts'),
+};
 
 /** The first line of each file that is not as the rows say. */
 function differences() {

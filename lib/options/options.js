@@ -174,4 +174,4 @@ function forCore(options, env = process.env) {
   });
 }
 
-module.exports = { checkOptions, forCore, parseOptions };
+module.exports = { ELSEWHERE, checkOptions, forCore, parseOptions };

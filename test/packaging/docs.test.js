@@ -61,6 +61,7 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
     ...JSON.parse(fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8')).compilerOptions,
     paths: {
       'hyperiondb-client': [path.join(ROOT, 'client.d.ts')],
+      'hyperiondb-client/serverless': [path.join(ROOT, 'exports', 'serverless', 'index.d.ts')],
       'hyperiondb-client/testing': [path.join(ROOT, 'exports', 'testing', 'index.d.ts')],
     },
     // Checks client.d.ts itself, too, which skipLibCheck of tsconfig.json leaves out.
