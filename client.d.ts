@@ -243,11 +243,14 @@ export interface LeaseOptions {
   serviceName?: string;
   /** For how long a lease is valid after its last renewal. Default: 90000. */
   leaseTtlMs?: number;
-  /** With less than this left a lease is renewed in the background; less than `leaseTtlMs`. Default: 30000. */
+  /**
+   * With less than this left a lease is renewed in the background; less than `leaseTtlMs`. Default: 30000, or a third
+   * of `leaseTtlMs` if that is less.
+   */
   heartbeatSoftRemainingMs?: number;
   /**
    * With less than this left a lease is renewed before a statement is sent; at most `heartbeatSoftRemainingMs`.
-   * Default: 5000.
+   * Default: 5000, or a sixth of `heartbeatSoftRemainingMs` if that is less.
    */
   heartbeatHardWaitRemainingMs?: number;
   /** How long a renewal may take. Default: 2000. */
@@ -1420,9 +1423,11 @@ export type ErrorCode =
   | 'ERR_COPY_IN_SCRIPT'
   | 'ERR_DECODE'
   | 'ERR_EXACTLY_ONCE_TABLE'
+  | 'ERR_HEARTBEAT'
   | 'ERR_INTERNAL'
   | 'ERR_INVALID_OPTION'
   | 'ERR_INVALID_PARAM'
+  | 'ERR_LEASE_POOLER'
   | 'ERR_NO_BINDING'
   | 'ERR_NO_PRIMARY'
   | 'ERR_NO_ROWS'

@@ -223,6 +223,15 @@ pub(crate) enum ClientError {
     /// A bug of this client.
     #[error("internal error: {0}")]
     Internal(String),
+    /// A pooler stands between the client and the server, and the sessions must have leases.
+    #[error(
+        "a connection pooler stands between the client and the server, and leases cannot work behind one: connect to the \
+        server itself, or say leaseMode: 'optional'"
+    )]
+    LeasePooler,
+    /// The lease of the session could not be renewed before the statement.
+    #[error("the lease of the session with {node} could not be renewed: {reason}")]
+    Heartbeat { node: String, reason: String },
 }
 
 /// Why a pool could not grow, as the end of a sentence.
@@ -253,6 +262,8 @@ impl ClientError {
             | Self::Script { .. }
             | Self::Password { .. }
             | Self::Untrusted(_)
+            | Self::LeasePooler
+            | Self::Heartbeat { .. }
             | Self::Internal(_) => "HyperionError",
         }
     }
@@ -267,6 +278,8 @@ impl ClientError {
                 | Self::ConnectionLost { .. }
                 | Self::Protocol { .. }
                 | Self::Untrusted(_)
+                | Self::LeasePooler
+                | Self::Heartbeat { .. }
                 | Self::Password { .. }
         )
     }
@@ -297,6 +310,8 @@ impl ClientError {
             Self::Password { .. } => "ERR_PASSWORD",
             Self::Untrusted(distrust) if distrust.is_tls() => "ERR_TLS",
             Self::Untrusted(_) => "ERR_AUTH",
+            Self::LeasePooler => "ERR_LEASE_POOLER",
+            Self::Heartbeat { .. } => "ERR_HEARTBEAT",
             Self::Internal(_) => "ERR_INTERNAL",
         }
     }
@@ -315,6 +330,8 @@ impl ClientError {
             | Self::InvalidRow { .. }
             | Self::Password { .. }
             | Self::Protocol { .. }
+            | Self::LeasePooler
+            | Self::Heartbeat { .. }
             | Self::Untrusted(_) => Some(Outcome::NotApplied),
             Self::Unreplicated { .. } => Some(Outcome::Unknown),
             // The statement itself was executed.

@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 5;
+const PROTOCOL_VERSION = 6;
 
 /** What a frame asks for. */
 const OP = {

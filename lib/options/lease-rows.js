@@ -11,6 +11,8 @@ const { boolean, choice, count, filled, members, ms, share } = require('./valida
 
 const REQUIRED = 'required';
 const DEFAULT_SERVICE = 'sls_pg';
+const SOFT_MS = 30_000;
+const HARD_MS = 5_000;
 /** A year. */
 const LONGEST_IDLE_SEC = 31_536_000;
 
@@ -51,13 +53,13 @@ const LEASE = {
   },
   heartbeatSoftRemainingMs: {
     type: 'number',
-    value: 30_000,
+    preset: '30000, or a third of `leaseTtlMs` if that is less',
     check: ms(1),
     text: 'with less than this left a lease is renewed in the background; less than `leaseTtlMs`',
   },
   heartbeatHardWaitRemainingMs: {
     type: 'number',
-    value: 5_000,
+    preset: '5000, or a sixth of `heartbeatSoftRemainingMs` if that is less',
     check: ms(0),
     text: 'with less than this left a lease is renewed before a statement is sent; at most `heartbeatSoftRemainingMs`',
   },
@@ -118,7 +120,11 @@ const LEASE = {
 function lease(value) {
   if (value === null) return null;
   const checked = members('lease', value, LEASE);
-  const { leaseTtlMs: ttl, heartbeatSoftRemainingMs: soft, heartbeatHardWaitRemainingMs: hard } = checked;
+  const { leaseTtlMs: ttl } = checked;
+  checked.heartbeatSoftRemainingMs ??= Math.min(SOFT_MS, Math.floor(ttl / 3));
+  const { heartbeatSoftRemainingMs: soft } = checked;
+  checked.heartbeatHardWaitRemainingMs ??= Math.min(HARD_MS, Math.floor(soft / 6));
+  const { heartbeatHardWaitRemainingMs: hard } = checked;
   if (soft >= ttl) {
     throw new OptionError(`lease.heartbeatSoftRemainingMs (${soft}) must be less than lease.leaseTtlMs (${ttl})`);
   }

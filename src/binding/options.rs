@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use serde::Deserialize;
 use tokio_postgres::Config;
@@ -17,6 +21,7 @@ use crate::cluster::route::Mode;
 use crate::cluster::session_policy::{Reset, SessionPolicy};
 use crate::codec::{DateAs, Int8As, JsonAs, NumericAs, TypeChoices, Types};
 use crate::connection::authentication::{Access, Password};
+use crate::connection::lease::{LeaseTimes, Leases, OnFailure};
 use crate::connection::require_auth::Requirement;
 use crate::connection::socket::{KeepAlive, Liveness};
 use crate::connection::tls::Encryption;
@@ -64,6 +69,24 @@ pub(super) struct PoolOptions {
     #[serde(default)]
     reset: ResetOption,
     reads: ReadsOption,
+    /// Missing: sessions have no leases.
+    #[serde(default)]
+    lease: Option<LeaseOption>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LeaseOption {
+    service: String,
+    instance: String,
+    #[serde(deserialize_with = "base64")]
+    secret: Vec<u8>,
+    ttl_ms: u64,
+    soft_ms: u64,
+    hard_ms: u64,
+    timeout_ms: u64,
+    on_failure: OnFailure,
+    required: bool,
 }
 
 #[derive(Deserialize)]
@@ -221,6 +244,7 @@ impl PoolOptions {
             }),
             liveness: self.liveness(),
             at_random: self.load_balance_hosts,
+            leases: self.lease.take().map(|lease| Arc::new(lease.leases(self.application_name.clone()))),
         }
     }
 
@@ -334,6 +358,24 @@ impl PoolOptions {
 
     pub(super) fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms)
+    }
+}
+
+fn base64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    // The error names no value.
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(|_| serde::de::Error::custom("no base64"))
+}
+
+impl LeaseOption {
+    fn leases(self, plain_name: String) -> Leases {
+        let times = LeaseTimes {
+            time_to_live: Duration::from_millis(self.ttl_ms),
+            soft: Duration::from_millis(self.soft_ms),
+            hard: Duration::from_millis(self.hard_ms),
+            timeout: Duration::from_millis(self.timeout_ms),
+        };
+        let (names, policy) = ((self.service, self.instance), (self.on_failure, self.required));
+        Leases::new(names, &self.secret, times, policy, plain_name)
     }
 }
 

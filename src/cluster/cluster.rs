@@ -22,6 +22,7 @@ use crate::cluster::watch::{MonitorInterval, Watch, Watches};
 use crate::connection::authentication::{Access, Connector};
 use crate::connection::connection::Connection;
 use crate::connection::endpoint::Endpoint;
+use crate::connection::lease::Leases;
 use crate::connection::notices::EventSink;
 use crate::connection::pooler::StatementNaming;
 use crate::connection::tls::Tls;
@@ -62,6 +63,10 @@ pub(crate) struct Cluster {
     pub(crate) retired: Notify,
     pub(crate) policy: SessionPolicy,
     pub(super) reads: ReadPolicy,
+    /// None: sessions have no leases.
+    pub(crate) leases: Option<Arc<Leases>>,
+    /// A login was refused because the server had no more room for sessions, and none has succeeded since.
+    pub(super) was_full: AtomicBool,
     /// How many reads were placed: equal nodes take turns by it.
     pub(super) turns: AtomicU64,
     /// Memory for the choice of a node, used again for each read.
@@ -104,10 +109,11 @@ impl Cluster {
         let mut read_config = config.clone();
         let settings = config.get_options().unwrap_or_default();
         read_config.options(format!("{settings} -c default_transaction_read_only=on").trim_start());
-        let Access { config, password, encryption, requirement, liveness, at_random, .. } = access;
+        let Access { config, password, encryption, requirement, liveness, at_random, leases, .. } = access;
         let naming = StatementNaming::new(policy.prepare);
         let tls = Tls::new(encryption, liveness);
-        let connector = Connector::new((password, requirement), tls, naming, policy.result_limit, event_sink);
+        let connector =
+            Connector::new((password, requirement), tls, (naming, leases.clone()), policy.result_limit, event_sink);
         Self {
             topology: Mutex::new(Topology::new(nodes.len())),
             nodes,
@@ -128,6 +134,8 @@ impl Cluster {
             retired: Notify::new(),
             policy,
             reads,
+            leases,
+            was_full: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             candidates: Mutex::default(),
             admitted: Mutex::default(),
@@ -152,6 +160,11 @@ impl Cluster {
     /// The cluster's system identifier, if it is known.
     pub(crate) fn system(&self) -> Option<u64> {
         lock(&self.topology).identity
+    }
+
+    /// Whether a login was refused since the last call because the server had no more room for sessions.
+    pub(crate) fn take_was_full(&self) -> bool {
+        self.was_full.swap(false, Ordering::Relaxed)
     }
 
     /// Whether JavaScript has a listener for notices: they are dropped otherwise.

@@ -16,6 +16,8 @@ use crate::connection::connection::Connection;
 use crate::connection::failure::{ConnectFailure, HostFailure};
 use crate::engine::lock;
 
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
 /// A node that appears during a search has probably been found by the search itself, which gets this much time to
 /// finish.
 const HEAD_START: Duration = Duration::from_millis(20);
@@ -62,6 +64,10 @@ async fn open_suitable(cluster: &Cluster, node: &Arc<Node>, route: Route) -> Res
         }
         // The probe was observed above.
         Err(HostFailure::Unsuitable(_)) => {}
+        Err(HostFailure::Refused(error)) if error.code == TOO_MANY_CONNECTIONS => {
+            cluster.was_full.store(true, Ordering::Relaxed);
+            cluster.observe(node, Observation::Failed(HostFailure::Refused(error.clone())));
+        }
         Err(failure) => cluster.observe(node, Observation::Failed(failure.clone())),
     }
     result
@@ -138,6 +144,7 @@ fn connect_failure(failure: HostFailure) -> ConnectFailure {
         HostFailure::Refused(error) => ConnectFailure::Refused(error),
         HostFailure::Password(failed) => ConnectFailure::Password(failed),
         HostFailure::Untrusted(distrust) => ConnectFailure::Untrusted(distrust),
+        HostFailure::NoLease => ConnectFailure::NoLease,
         _ => ConnectFailure::NoNode,
     }
 }

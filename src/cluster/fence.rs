@@ -42,7 +42,15 @@ pub(crate) async fn why_read_only(cluster: &Arc<Cluster>, conn: &Connection, ref
     if reason == ReadOnlyReason::Fenced {
         conn.endpoint.request_check();
         if role.in_recovery || role.read_only {
-            let probe = Probe { asked: Instant::now(), role, timeline: None, lsn: None, latency: None, identity: None };
+            let probe = Probe {
+                asked: Instant::now(),
+                role,
+                timeline: None,
+                lsn: None,
+                latency: None,
+                server_clock: None,
+                identity: None,
+            };
             cluster.observe(&cluster.nodes[conn.endpoint.index], Observation::Alive(probe));
         }
     }

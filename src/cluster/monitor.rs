@@ -170,6 +170,7 @@ async fn probe((cluster, node): &Sharer, conn: &mut Option<Connection>) -> Resul
     if let Some(open) = conn.as_ref().filter(|conn| !conn.is_closed())
         && let Ok(probe) = open.probe().await
     {
+        open.keep_lease().await;
         return Ok(probe);
     }
     // One backend may have ended: only a new connection shows whether the node is down.

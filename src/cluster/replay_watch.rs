@@ -83,5 +83,6 @@ async fn ask(cluster: &Arc<Cluster>, node: &Arc<Node>, conn: &mut Option<Connect
         opened.join();
         *conn = Some(opened);
     }
+    conn.as_ref()?.keep_lease().await;
     LogPlace::ask(&conn.as_ref()?.client).await.ok().flatten()
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{ChannelBinding, Host};
 
 use crate::connection::authentication::Access;
+use crate::connection::lease::Leases;
 use crate::connection::link::Link;
 use crate::connection::require_auth::Requirement;
 use crate::connection::tls::Encryption;
@@ -50,6 +51,8 @@ struct Key {
     user: Option<String>,
     database: Option<String>,
     settings: Option<String>,
+    /// The sessions of one pool's service must not carry the name of another.
+    leases: Option<Arc<Leases>>,
     connect_timeout: Duration,
     monitor_interval: Option<MonitorInterval>,
 }
@@ -67,7 +70,7 @@ impl<P> Watches<P> {
     pub(super) fn of(
         &self,
         (host, address, port): (&Host, Option<IpAddr>, u16),
-        Access { config, encryption, requirement, .. }: &Access,
+        Access { config, encryption, requirement, leases, .. }: &Access,
         connect_timeout: Duration,
         monitor_interval: Option<MonitorInterval>,
     ) -> Arc<Watch<P>> {
@@ -79,6 +82,7 @@ impl<P> Watches<P> {
             user: config.get_user().map(str::to_owned),
             database: config.get_dbname().map(str::to_owned),
             settings: config.get_options().map(str::to_owned),
+            leases: leases.clone(),
             connect_timeout,
             monitor_interval,
         };

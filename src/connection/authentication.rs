@@ -23,6 +23,7 @@ use crate::connection::connection::Connection;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::failure::describe;
 use crate::connection::failure::{ConnectProgress, ConnectStage, HostFailure, NoPassword};
+use crate::connection::lease::Leases;
 use crate::connection::notices::{EventSink, Notices, Room};
 use crate::connection::pooler::StatementNaming;
 use crate::connection::probe::Probe;
@@ -47,6 +48,8 @@ pub(crate) struct Access {
     pub(crate) liveness: Liveness,
     /// Hosts are tried in random order.
     pub(crate) at_random: bool,
+    /// None: sessions have no leases.
+    pub(crate) leases: Option<Arc<Leases>>,
 }
 
 /// Asks for a password; resolves to the password, or to why there is none.
@@ -169,6 +172,7 @@ pub(crate) struct Connector {
     credentials: Credentials,
     tls: Arc<Tls>,
     naming: StatementNaming,
+    leases: Option<Arc<Leases>>,
     /// Bytes of a row at most.
     result_limit: Option<usize>,
     event_sink: EventSink,
@@ -180,7 +184,7 @@ impl Connector {
     pub(crate) fn new(
         (password, requirement): (Password, Requirement),
         tls: Tls,
-        naming: StatementNaming,
+        (naming, leases): (StatementNaming, Option<Arc<Leases>>),
         result_limit: Option<usize>,
         event_sink: EventSink,
     ) -> Self {
@@ -188,6 +192,7 @@ impl Connector {
             credentials: Credentials::new(password, requirement),
             tls: Arc::new(tls),
             naming,
+            leases,
             result_limit,
             event_sink,
             notices: Arc::default(),
@@ -286,6 +291,10 @@ async fn attempt(
     if let Some(password) = &password {
         config.password(password);
     }
+    let lease = connector.leases.as_ref().map(|leases| leases.for_login(&endpoint.server_clock));
+    if let Some(lease) = &lease {
+        config.application_name(lease.name());
+    }
     let is_private = !matches!(socket, Socket::Tcp(_));
     let observers = StreamObservers { row_limit: connector.result_limit, ..StreamObservers::default() };
     let stream = ServerStream::new(socket, &observers).gated(gate(
@@ -307,9 +316,12 @@ async fn attempt(
     drop(turn);
     let notices = connector.notices_of(endpoint);
     let place = (address.clone(), way, connector.tls.clone());
-    let conn = Connection::start(client, connection, endpoint, place, observers, notices);
+    let mut conn = Connection::start(client, connection, endpoint, place, observers, notices);
     let probe = conn.probe().await.map_err(HostFailure::from)?;
     connector.naming.apply(&conn, &connector.event_sink);
+    if let Some(lease) = lease {
+        conn.begin_lease(lease, &probe, &connector.event_sink).await?;
+    }
     Ok((conn, probe))
 }
 

@@ -19,6 +19,7 @@ use tokio_postgres::{AsyncMessage, Client, Notification};
 use crate::connection::endpoint::Endpoint;
 use crate::connection::failure::ConnectProgress;
 use crate::connection::failure::{describe, violation};
+use crate::connection::lease::SessionLease;
 use crate::connection::link::Link;
 use crate::connection::notices::Notices;
 use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_probe};
@@ -58,6 +59,8 @@ pub(crate) struct Connection {
     pub(crate) responses: Arc<ResponseObserver>,
     pub(crate) result_formats: Arc<ResultFormats>,
     pub(crate) session_state: Arc<SessionState>,
+    /// None: the pool has no leases, or they cannot work here.
+    pub(super) lease: Option<SessionLease>,
     link: Arc<Link>,
 }
 
@@ -107,6 +110,7 @@ impl Connection {
             responses,
             result_formats,
             session_state,
+            lease: None,
             link,
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_postgres::config::Host;
 
 use crate::connection::link::Link;
+use crate::connection::server_clock::ServerClock;
 use crate::connection::socket::Address;
 use crate::engine::lock;
 
@@ -29,6 +30,7 @@ pub(crate) struct Endpoint {
     in_flight: AtomicUsize,
     /// Connections of the pool to the node.
     connections: AtomicUsize,
+    pub(super) server_clock: ServerClock,
     links: Mutex<Vec<Weak<Link>>>,
     broken: Notify,
     /// Wakes the monitor of the node.
@@ -46,6 +48,7 @@ impl Endpoint {
             last_answer: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            server_clock: ServerClock::default(),
             links: Mutex::default(),
             broken: Notify::new(),
             check,

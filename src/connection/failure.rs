@@ -29,6 +29,8 @@ pub(crate) enum HostFailure {
     Password(NoPassword),
     /// The server has not proven its identity.
     Untrusted(Box<Distrust>),
+    /// A pooler stands between the client and the server, and the pool must have leases.
+    NoLease,
 }
 
 impl HostFailure {
@@ -40,7 +42,7 @@ impl HostFailure {
             // accept a setting in `options`, or sessions cannot change it.
             Self::Refused(error) if error.is_about_startup() => true,
             Self::Refused(error) => ["28", "3D", "22", "42", "55P02"].iter().any(|class| error.code.starts_with(class)),
-            Self::Password(_) => true,
+            Self::Password(_) | Self::NoLease => true,
             _ => false,
         }
     }
@@ -66,6 +68,7 @@ impl HostFailure {
             Self::Refused(error) => error.brief(),
             Self::Password(failed) => format!("the password function failed: {}", failed.reason),
             Self::Untrusted(distrust) => distrust.describe(),
+            Self::NoLease => ClientError::LeasePooler.to_string(),
         }
     }
 }
@@ -81,6 +84,8 @@ pub(crate) enum ConnectFailure {
     Password(NoPassword),
     /// A server has not proven its identity, and no other host can serve.
     Untrusted(Box<Distrust>),
+    /// Leases cannot work behind a pooler, and the pool must have them.
+    NoLease,
 }
 
 impl ConnectFailure {
@@ -93,6 +98,7 @@ impl ConnectFailure {
                 Some(ClientError::Password { reason: failed.reason.clone(), request: failed.request })
             }
             Self::Untrusted(distrust) => Some(ClientError::Untrusted(distrust.clone())),
+            Self::NoLease => Some(ClientError::LeasePooler),
         }
     }
 }

@@ -60,6 +60,11 @@ impl Link {
         }
     }
 
+    /// Why the connection broke; None: nobody has said so, because the client closed it.
+    pub(crate) fn reason(&self) -> Option<String> {
+        lock(&self.reason).clone()
+    }
+
     pub(super) fn set_role(&self, role: Role) {
         let before = (
             self.read_only.swap(role.read_only, Ordering::Relaxed),

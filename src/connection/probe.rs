@@ -16,7 +16,8 @@ const PROBE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END, \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
     ELSE pg_catalog.pg_current_wal_lsn() END, \
-    pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid()";
+    pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid(), \
+    (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::pg_catalog.int8";
 
 /// Asks which cluster the node belongs to, and for the highest timeline that the control file and the WAL receiver of a
 /// standby name. (The WAL receiver is visible to privileged roles only.) That timeline may be out of date.
@@ -52,6 +53,8 @@ pub(crate) struct Probe {
     pub(crate) lsn: Option<u64>,
     /// The time of the round trip; None: the node was not asked for this observation.
     pub(crate) latency: Option<Duration>,
+    /// The server's clock, in milliseconds since 1970.
+    pub(crate) server_clock: Option<i64>,
     /// The cluster's system identifier, if the session has the right to ask for it.
     pub(crate) identity: Option<u64>,
 }
@@ -172,6 +175,7 @@ pub(crate) async fn send_probe(client: &Client, may_read_control: bool) -> Resul
         timeline: if role.in_recovery { follows } else { writes },
         lsn: text(3).and_then(parse_lsn),
         latency: Some(latency),
+        server_clock: text(6).and_then(|clock| clock.parse().ok()),
         identity: control.and_then(|row| cell(row, 0)?.parse().ok()),
     };
     let pid = text(5).and_then(|pid| pid.parse().ok());

@@ -48,6 +48,7 @@ impl<T: Task> Router<T> {
                 let node = conn.endpoint.index;
                 let session =
                     Session::new(conn, route, self.limits.max_lifetime, self.limits.statements, self.setters.clone());
+                session.announce_life(&self.cluster);
                 // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));
                 self.dispatch_waiting(pool);

@@ -13,6 +13,7 @@
 //! - `active_connection`: a connection with work on it
 //! - `wait_queue`: the tasks that wait for a connection
 //! - `route_pool`: the part of a pool that serves one route
+//! - `lease`: when the leases of the sessions are renewed
 //! - `router`: which task runs on which connection, and which task waits
 //! - `growth`: how the pool opens more connections
 //! - `expiry`: fails the tasks that have waited for too long
@@ -21,6 +22,7 @@
 mod active_connection;
 mod expiry;
 mod growth;
+mod lease;
 mod names;
 mod node_pool;
 pub(crate) mod plans;

@@ -97,6 +97,18 @@ impl NodePool {
         true
     }
 
+    /// The idle connections for which `which` is true.
+    pub(super) fn idle_where(&self, which: impl Fn(&Arc<Session>) -> bool) -> Vec<Arc<Session>> {
+        let mut found = Vec::new();
+        drop(self.objects.retain(|session, _| {
+            if which(session) {
+                found.push(session.clone());
+            }
+            true
+        }));
+        found
+    }
+
     /// Closes the idle connections for which `keep` is false.
     pub(super) fn retain(&self, keep: impl Fn(&Arc<Session>) -> bool) {
         drop(self.objects.retain(|session, _| keep(session)));

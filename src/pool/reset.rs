@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::cluster::Cluster;
 use crate::cluster::session_policy::Reset;
 use crate::connection::failure::describe;
+use crate::connection::renewal::SentAhead;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::{Command, SqlFacts};
 use crate::protocol::RESET_SETTINGS;
@@ -92,11 +93,15 @@ impl Session {
     /// connection is closed.
     pub(crate) fn send_reset(self: &Arc<Self>, cluster: &Arc<Cluster>) {
         self.forget_settings();
-        let (session, cluster) = (self.clone(), cluster.clone());
+        let (session, cluster_of_reset) = (self.clone(), cluster.clone());
         spawn_sent(async move {
             let ended = session.conn.client.batch_execute(RESET_SETTINGS).await;
-            session.reset_ended(&cluster, ended.map_err(|error| describe(&error)))
+            session.reset_ended(&cluster_of_reset, ended.map_err(|error| describe(&error)))
         });
+        // The reset gives the session the name back with which it has logged in.
+        if self.conn.has_lease() {
+            self.send_renewal(cluster, SentAhead::Something);
+        }
         if self.setters.begin_scan() {
             let session = self.clone();
             spawn_sent(async move {
@@ -125,7 +130,7 @@ impl Session {
 }
 
 /// Polls a future once at once, so that its request is sent now, and lets it run on by itself.
-fn spawn_sent<F>(future: F)
+pub(super) fn spawn_sent<F>(future: F)
 where
     F: Future<Output: Send> + Send + 'static,
 {

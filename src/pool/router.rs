@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::BuildError;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
@@ -124,6 +125,7 @@ impl<T: Task> Router<T> {
     pub(crate) fn start(self: &Arc<Self>) {
         self.cluster.watch();
         drop(tokio::spawn(close_stale_regularly(Arc::downgrade(self))));
+        self.keep_leases();
     }
 
     /// Connections for reads are beside the pool's own, and have a limit of their own: they do not count.
@@ -258,11 +260,30 @@ impl<T: Task> Router<T> {
         // When a task panics, its drop fails the caller's promise, and this guard takes the worker off the connection.
         let worker = WorkerGuard { router: self.clone(), active: Some(active.clone()) };
         let (mut task, mut sharing) = (first, sharing);
+        if active.session().has_rested() {
+            // The end of a session that came while this process was frozen is read first.
+            yield_now().await;
+            if !active.session().is_usable() {
+                self.put_back(&active, task, sharing);
+                drop(active);
+                return drop(worker);
+            }
+        }
         loop {
+            if active.session().lease_runs_out() {
+                let Some(next) = Box::pin(self.renew_before(&active, task, sharing)).await else {
+                    drop(active);
+                    return drop(worker);
+                };
+                (task, sharing) = next;
+            }
             let after = task.run(active.session()).await;
             if active.session().needs_reset(&self.cluster) {
                 // Boxed, because every running task would otherwise need the memory for the future of a reset.
                 Box::pin(active.session().reset(&self.cluster)).await;
+            }
+            if active.session().conn.has_lease() {
+                self.renew_behind_task(&active);
             }
             active.end_task(sharing);
             let answer = match after {
@@ -288,7 +309,7 @@ impl<T: Task> Router<T> {
     }
 
     /// Begins the next task for a worker of this connection, if there is one that may run there.
-    fn begin_next_task(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
+    pub(super) fn begin_next_task(&self, active: &ActiveConnection) -> Option<(T, Sharing)> {
         let mut state = lock(&self.state);
         if !active.session().is_usable() {
             return None;

@@ -16,6 +16,9 @@ use crate::pool::names::SessionNames;
 use crate::pool::prepared::PreparedCache;
 use crate::pool::setters::Setters;
 
+/// A process that is not frozen reads what the server sends within this time.
+const RESTED: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The route that the session was opened for.
@@ -86,6 +89,11 @@ impl Session {
     /// Whether only one task uses the session, and the server answers the last message of that task.
     pub(crate) fn has_one_user(&self) -> bool {
         self.load.load(Ordering::Relaxed) <= 1 && self.conn.session_state.answers_last_message()
+    }
+
+    /// Whether the session has had nothing to do for so long that what has become of it may not be known yet.
+    pub(super) fn has_rested(&self) -> bool {
+        self.conn.idle_for() > RESTED
     }
 
     /// Lets no task be sent behind the present ones until [`Self::resume_sharing`].

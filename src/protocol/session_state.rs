@@ -9,6 +9,8 @@ use crate::engine::{lock, random};
 /// The most parameters that a server may report: PostgreSQL 18 reports 16.
 const REPORTED: usize = 256;
 
+const APPLICATION_NAME: &[u8] = b"application_name";
+
 /// A parameter as the server reported it at the login, or when it was last reset, and as it reports it now.
 #[derive(Debug)]
 struct Reported {
@@ -51,6 +53,8 @@ pub(crate) struct SessionState {
     /// How many resets (`RESET_SETTINGS`) were sent and are not answered.
     resets_due: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
+    /// The client keeps a name of its own in `application_name` (a lease): another name is no change to undo.
+    keeps_application_name: AtomicBool,
     /// A transaction block is open.
     in_block: AtomicBool,
     /// Counts the transaction blocks that were opened.
@@ -150,7 +154,8 @@ impl SessionState {
         if let Some(known) = parameters.get_mut(name) {
             let differed = known.current != known.initial;
             value.clone_into(&mut known.current);
-            if is_login || belongs_to_server(name) {
+            let is_kept = name == APPLICATION_NAME && self.keeps_application_name.load(Ordering::Relaxed);
+            if is_login || is_kept || belongs_to_server(name) {
                 return Ok(());
             }
             match (differed, known.current != known.initial) {
@@ -165,6 +170,16 @@ impl SessionState {
             parameters.insert(name.to_vec(), Reported { initial: value.to_vec(), current: value.to_vec() });
         }
         Ok(())
+    }
+
+    /// From now on the client itself changes `application_name`.
+    pub(crate) fn keep_application_name(&self) {
+        self.keeps_application_name.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has last reported another `application_name`.
+    pub(crate) fn has_other_application_name(&self, name: &str) -> bool {
+        lock(&self.parameters).get(APPLICATION_NAME).is_some_and(|reported| reported.current != name.as_bytes())
     }
 
     /// Whether the response that is being read answers the last message that was sent.

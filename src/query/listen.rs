@@ -341,7 +341,10 @@ async fn send_heartbeats(cluster: &Cluster, conn: &Connection, alive: &AtomicU64
         let sent = now();
         match timeout(cluster.node_timeout(), conn.probe()).await {
             Ok(Ok(probe)) if probe.role.in_recovery => return "the node is a standby now".to_owned(),
-            Ok(Ok(_)) => alive.store(sent, Ordering::Relaxed),
+            Ok(Ok(_)) => {
+                alive.store(sent, Ordering::Relaxed);
+                conn.keep_lease().await;
+            }
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return format!("no answer within {} ms", cluster.node_timeout().as_millis()),
         }

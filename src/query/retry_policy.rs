@@ -172,7 +172,10 @@ fn verdict_alone(cause: &Cause, phase: Phase, reads: bool) -> Verdict {
 /// and may succeed then: it was not applied, and the cause passes by itself. Callers see the answer as `retryable`.
 pub(crate) fn is_retryable(error: &ClientError) -> bool {
     match error {
-        ClientError::NoPrimary { .. } | ClientError::NoStandby { .. } | ClientError::AcquireTimeout { .. } => true,
+        ClientError::NoPrimary { .. }
+        | ClientError::NoStandby { .. }
+        | ClientError::AcquireTimeout { .. }
+        | ClientError::Heartbeat { .. } => true,
         ClientError::ConnectionLost { outcome, .. } => *outcome == Outcome::NotApplied,
         ClientError::Database { error, outcome: Outcome::NotApplied } => match error.code.as_str() {
             READ_ONLY => error.is_of_fence,
@@ -375,6 +378,7 @@ mod tests {
         let yes = [
             ClientError::NoPrimary { wanted: "primary", waited_ms: 1, nodes: Vec::new() },
             ClientError::AcquireTimeout { size: 1, waited_ms: 1, nodes: Vec::new() },
+            ClientError::Heartbeat { node: String::new(), reason: String::new() },
             ClientError::Database { error: Box::new(fenced), outcome: NotApplied },
             lost(NotApplied),
             database("40001", NotApplied),
@@ -398,6 +402,7 @@ mod tests {
             ClientError::Timeout { timeout_ms: 1, outcome: NotApplied },
             ClientError::Aborted { outcome: NotApplied },
             ClientError::PoolClosed,
+            ClientError::LeasePooler,
             ClientError::InvalidParam(String::new()),
             ClientError::Transaction(String::new()),
             ClientError::Internal(String::new()),

@@ -217,6 +217,8 @@ describe('errors of this package', () => {
     ['ERR_ACQUIRE_TIMEOUT', { retryable: true }, 'RT--'],
     ['ERR_CONNECTION_LOST', { retryable: true, outcome: 'not-applied' }, 'RTC-'],
     ['ERR_OUTCOME_UNKNOWN', { retryable: false, outcome: 'unknown' }, '-TC-'],
+    ['ERR_HEARTBEAT', { retryable: true, outcome: 'not-applied' }, 'RTC-'],
+    ['ERR_LEASE_POOLER', {}, '--C-'],
     ['ERR_TLS', {}, '--C-'],
     ['ERR_AUTH', {}, '--C-'],
     ['ERR_PROTOCOL', {}, '--C-'],

@@ -48,6 +48,7 @@ fn unseen_of(user: &str, mode: Mode, hosts: &[&str]) -> Seen {
         requirement: Requirement::default(),
         liveness: Liveness { keep_alive: None, unacknowledged: None },
         at_random: false,
+        leases: None,
     };
     let (monitor_interval, policy) =
         (Some(MonitorInterval::default()), (SessionPolicy::default(), ReadPolicy::default()));
@@ -100,6 +101,7 @@ pub(in crate::cluster) fn answer(role: (bool, bool), timeline: u32, lsn: u64, id
         timeline: Some(timeline),
         lsn: Some(lsn),
         latency,
+        server_clock: None,
         identity,
     })
 }
