@@ -1169,7 +1169,7 @@ export type LeaseEvent =
   /** A session ended that nobody here had closed. `sqlstate`: what the server said, if it said something. */
   | { type: 'dead'; node: string; reason: string; sqlstate: string | null }
   /** The process had been frozen for longer than a lease is valid. */
-  | { type: 'thaw'; node?: string }
+  | { type: 'thaw'; frozenMs: number }
   /** A pass over the expired sessions has ended. */
   | ({ type: 'reap'; durationMs: number; error?: unknown } & ReapResult);
 
@@ -1429,6 +1429,7 @@ export type ErrorCode =
   | 'ERR_INVALID_PARAM'
   | 'ERR_LEASE_POOLER'
   | 'ERR_NO_BINDING'
+  | 'ERR_NO_LEASE'
   | 'ERR_NO_PRIMARY'
   | 'ERR_NO_ROWS'
   | 'ERR_NO_SQLITE'

@@ -2,21 +2,21 @@
 
 // The pool: checks calls, hands them to the files that do the work, and emits what the core reports.
 
-const { EventEmitter } = require('node:events');
 const { Ambient } = require('./ambient.js');
 const { batch } = require('./batch.js');
-const { ASIDE } = require('./exactly-once/markers.js');
 const { shared } = require('../core/core-link.js');
 const { OP } = require('../core/numbers.js');
 const { copyFrom, copyTo, mayWrite } = require('./copy/index.js');
 const { ParameterError, PoolClosedError, located, transactionOpen } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { Listeners, checkChannel, checkPayload } = require('./listen.js');
-const { refuseSecretAsPassword } = require('../options/lease-rows.js');
+const { asideOptions, nodeOptions } = require('./inner-pools.js');
 const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
+const { PoolEmitter } = require('./pool-emitter.js');
 const { readOf } = require('./read.js');
+const { Reaper, noLease } = require('./reaper.js');
 const { Reports } = require('./reports.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runTransaction } = require('./run-transaction.js');
@@ -27,7 +27,7 @@ const { Statements } = require('../core/statements.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin } = require('./transaction.js');
 
-class Pool extends EventEmitter {
+class Pool extends PoolEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
   #options;
@@ -47,21 +47,21 @@ class Pool extends EventEmitter {
   #sessions;
   /** See #aside. @type {Pool | undefined} */
   #second;
+  /** @type {Reaper | undefined} */
+  #reaper;
 
   /** @param {unknown} [options] @param {Readonly<Record<string, any>>} [checked] */
   constructor(options, checked = checkOptions(options)) {
-    super();
+    super(() => this.#reports.requestNotices(true));
     this.#options = checked;
     const link = shared();
     this.#reports = new Reports({
       emit: (event, ...details) => this.emit(event, ...details),
       dispatch: (notification) => this.#listeners.dispatch(notification),
       isClosed: () => this.#closed,
-      password: async () => {
-        const password = await this.#options.password();
-        refuseSecretAsPassword(this.#options.lease, password);
-        return password;
-      },
+      password: () => this.#options.password(),
+      lease: this.#options.lease,
+      onLease: (event) => this.#reaper?.onEvent(event),
       // The core may have been called from within a transaction: its reports do not belong to that.
       run: (work) => this.outside(work),
     });
@@ -74,6 +74,7 @@ class Pool extends EventEmitter {
     this.#runner = new StatementRunner(link, corePool, statements, this.#options);
     this.#reports.runner = this.#runner;
     this.#listeners = new Listeners(this.#runner, this);
+    if (this.#options.lease !== null) this.#reaper = this.#makeReaper();
     if (this.#options.ambient !== false) this.#ambient = new Ambient(this.#runner, this.#options.ambient);
   }
 
@@ -311,9 +312,29 @@ class Pool extends EventEmitter {
 
   /** A small pool with the same options, for questions that may not wait for the callers of this one. */
   #aside = () => {
-    this.#second ??= new Pool(undefined, Object.freeze({ ...this.#options, ...ASIDE }));
+    this.#second ??= new Pool(undefined, asideOptions(this.#options));
     return this.#second;
   };
+
+  #makeReaper() {
+    const isClosed = () => this.#closed;
+    return new Reaper({
+      options: this.#options,
+      link: this.#runner.link,
+      begin: (options) => begin(this.#runner, options, isClosed, () => {}),
+      nodes: () => this.nodes(),
+      open: (host) => new Pool(undefined, nodeOptions(this.#options, host)),
+      isClosed,
+      tell: (detail) => this.outside(() => this.emit('lease', detail)),
+    });
+  }
+
+  /** Ends sessions whose lease has expired. */
+  async reap() {
+    if (this.#closed) throw new PoolClosedError();
+    if (this.#reaper === undefined) throw noLease();
+    return this.#reaper.reap();
+  }
 
   /**
    * Calls `handler` for each notification on a channel, through every failover.
@@ -372,47 +393,11 @@ class Pool extends EventEmitter {
     const { link, corePool } = this.#runner;
     await link.closePool(corePool, timeoutMs);
     await this.#second?.end({ timeoutMs });
+    await this.#reaper?.end({ timeoutMs });
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
     await this.end();
-  }
-
-  /**
-   * An `error` event without listeners does nothing: an idle pool must not end the process.
-   * @param {string | symbol} event
-   * @param {...any} rest
-   */
-  emit(event, ...rest) {
-    if (event === 'error' && this.listenerCount('error') === 0) return false;
-    return super.emit(event, ...rest);
-  }
-
-  // once() and the other methods that add a listener call one of these three.
-  /**
-   * @param {string | symbol} event
-   * @param {(...args: any[]) => void} listener
-   */
-  on(event, listener) {
-    if (event === 'notice') this.#reports.requestNotices(true);
-    return super.on(event, listener);
-  }
-
-  /**
-   * @param {string | symbol} event
-   * @param {(...args: any[]) => void} listener
-   */
-  addListener(event, listener) {
-    return this.on(event, listener);
-  }
-
-  /**
-   * @param {string | symbol} event
-   * @param {(...args: any[]) => void} listener
-   */
-  prependListener(event, listener) {
-    if (event === 'notice') this.#reports.requestNotices(true);
-    return super.prependListener(event, listener);
   }
 
   /** Shows the state, but no password, key or connection string. */

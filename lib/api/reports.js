@@ -3,6 +3,7 @@
 // What the core reports of a pool: events, notifications, and requests for a password.
 
 const { OP, FLAG } = require('../core/numbers.js');
+const { refuseSecretAsPassword } = require('../options/lease-rows.js');
 const { ParameterError, fromCore, rememberCause } = require('../errors.js');
 
 let warned = false;
@@ -24,6 +25,8 @@ function warnUnidentified() {
  * @property {(notification: any) => void} dispatch hands a notification to its handlers
  * @property {() => boolean} isClosed
  * @property {() => unknown} password the option, if it is a function
+ * @property {any} lease the option
+ * @property {(event: any) => void} onLease takes an event of the core about a lease, before the listeners
  * @property {(work: () => void) => void} run runs the listeners
  */
 
@@ -57,13 +60,17 @@ class Reports {
 
   /** @param {Record<string, unknown>} report */
   #tell({ event, ...detail }) {
-    const { emit, dispatch } = this.#owner;
+    const { emit, dispatch, onLease } = this.#owner;
     if (event === 'notification') {
       dispatch(detail);
     } else if (event === 'unidentified') {
       warnUnidentified();
     } else if (event === 'error') {
       emit(event, fromCore(JSON.stringify(detail)));
+    } else if (event === 'lease') {
+      const { error, ...rest } = /** @type {any} */ (detail);
+      onLease(rest);
+      emit(event, error === undefined ? rest : { ...rest, error: fromCore(JSON.stringify(error)) });
     } else if (event === 'gap') {
       const { since, until, ...rest } = /** @type {any} */ (detail);
       emit(event, { ...rest, since: new Date(since), until: new Date(until) });
@@ -81,6 +88,7 @@ class Reports {
     let text;
     try {
       text = await this.#owner.password();
+      refuseSecretAsPassword(this.#owner.lease, text);
       if (typeof text !== 'string') throw new ParameterError('it did not return a string');
       if (text.includes('\0')) throw new ParameterError('it returned a string with a NUL character');
     } catch (error) {

@@ -41,6 +41,15 @@ test('lease: the defaults are those of the contract', () => {
   assert.ok(Object.isFrozen(parsed()));
 });
 
+test('lease: a short time to live brings its own times of renewal', () => {
+  const {
+    leaseTtlMs,
+    heartbeatSoftRemainingMs: soft,
+    heartbeatHardWaitRemainingMs: hard,
+  } = parsed({ leaseTtlMs: 300 });
+  assert.ok(0 < hard && hard <= soft && soft < leaseTtlMs, `${hard} ${soft} ${leaseTtlMs}`);
+});
+
 test('lease: without the option there is none', () => {
   for (const given of [{}, { lease: undefined }, { lease: null }]) {
     assert.equal(parseOptions({ hosts: 'h', user: 'u', ...given }, {}).lease, null);
@@ -109,7 +118,7 @@ const REFUSED = /** @type {[string, unknown, RegExp][]} */ ([
   ['a fraction', { leaseTtlMs: 100.5 }, /^lease\.leaseTtlMs must be an integer/],
   [
     'a renewal as early as the lease begins',
-    { leaseTtlMs: 30_000 },
+    { leaseTtlMs: 30_000, heartbeatSoftRemainingMs: 30_000 },
     /^lease\.heartbeatSoftRemainingMs \(30000\) must be less than lease\.leaseTtlMs \(30000\)$/,
   ],
   [

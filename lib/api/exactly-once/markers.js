@@ -8,6 +8,7 @@
 
 const { HyperionError, QueryTimeoutError } = require('../../errors.js');
 const { Gate } = require('./gate.js');
+const { ASIDE } = require('../inner-pools.js');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { EXAMINE, PIECE, RELEASE, fault, keyMarker, quotedTable, statementsOf } = require('./marker-table.js');
 const { remembered } = require('./remembered.js');
@@ -18,8 +19,6 @@ const { remembered } = require('./remembered.js');
 
 /** Limits that the server has set to the wait: lock_timeout, statement_timeout. */
 const LIMITS = new Set(['55P03', '57014']);
-/** The options of the pool aside, where they differ. */
-const ASIDE = { poolSize: 4, idleTimeoutMs: 10_000, ambient: false };
 /** How long one question waits before it is asked anew, of what is then the primary. */
 const ASK_MS = 1_000;
 /** How long a question may wait for a lock before its holder is looked at, and between two looks. */
@@ -210,4 +209,4 @@ function markersOf(runner, options, aside) {
   return markers;
 }
 
-module.exports = { ASIDE, markersOf };
+module.exports = { markersOf };
