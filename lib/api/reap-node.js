@@ -11,7 +11,8 @@
 const { verifyLease } = require('../values/lease.js');
 
 /** What begins a transaction on one node. @typedef {(options: object) => Promise<import('./transaction-handle.js').Transaction>} Begin */
-/** @typedef {{ pid: number, name: string, started: string }} Candidate */
+/** @typedef {{ pid: number, name: string, started: string, idleMs: number }} Candidate */
+/** `role`: whose sessions, if not those of the own role. @typedef {Record<string, any> & { role?: string }} LeaseOption */
 
 /** 'PGAQ' in ASCII. */
 const PASS = 0x50474151;
@@ -21,7 +22,12 @@ const STATEMENT_MS = 10_000;
 /** A process that freezes in a pass must not keep the lock: the server ends its session then. */
 const FROZEN_MS = 10_000;
 
+/** The role of this name, by a parameter: the own one if it is empty, and none if nobody is called so. @param {string} name */
+const roleOf = (name) =>
+  `CASE WHEN ${name}::text = '' THEN me.usesysid ELSE (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${name}::text) END`;
+
 /**
+ * No process has the pid 0: without the lock there are no candidates. (-1 means all, as NULL does: pg_stat_get_activity in pgstatfuncs.c.)
  * Both statements answer with JSON as text, and take text: so no type that a pool has chosen a parser for is in the way. What a pass
  * may see of its own role's sessions needs no right.
  */
@@ -35,10 +41,11 @@ SELECT pg_catalog.json_build_object(
   'now', pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000,
   'sessions', (
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-      'pid', other.pid, 'name', other.application_name, 'started', other.backend_start::text))
-    FROM pg_catalog.pg_stat_get_activity(CASE WHEN lock.locked THEN NULL ELSE -1 END) AS other,
+      'pid', other.pid, 'name', other.application_name, 'started', other.backend_start::text,
+      'idleMs', pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - other.state_change) * 1000))
+    FROM pg_catalog.pg_stat_get_activity(CASE WHEN lock.locked THEN NULL ELSE 0 END) AS other,
       pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS me
-    WHERE other.pid <> me.pid AND other.datid = me.datid AND other.usesysid = me.usesysid
+    WHERE other.pid <> me.pid AND other.datid = me.datid AND other.usesysid = ${roleOf('$3')}
       AND other.backend_type = 'client backend' AND other.state = 'idle'
       AND other.state_change <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::text::float8)
       AND pg_catalog.starts_with(other.application_name, 's=' || $1::text || ';')
@@ -50,14 +57,14 @@ SELECT pg_catalog.json_build_object(
  * subquery in a result are evaluated in their order (PostgreSQL docs, 4.2.14), conditions of one WHERE are not.
  */
 const KILL = `
-SELECT pg_catalog.json_build_object('killed', pg_catalog.count(*) FILTER (WHERE ended))::text AS said
+SELECT pg_catalog.json_build_object('pids', pg_catalog.json_agg(pid) FILTER (WHERE ended))::text AS said
 FROM (
-  SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock(${SESSION}, victim.pid) THEN
+  SELECT victim.pid, CASE WHEN pg_catalog.pg_try_advisory_xact_lock(${SESSION}, victim.pid) THEN
     CASE WHEN pg_catalog.pg_stat_clear_snapshot()::text IS NOT NULL THEN (
       SELECT pg_catalog.pg_terminate_backend(now.pid)
       FROM pg_catalog.pg_stat_get_activity(victim.pid) AS now
       WHERE now.application_name = victim.name AND now.backend_start = victim.started
-        AND now.datid = me.datid AND now.usesysid = me.usesysid
+        AND now.datid = me.datid AND now.usesysid = ${roleOf('$3')}
         AND now.backend_type = 'client backend' AND now.state = 'idle'
         AND now.state_change <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::text::float8)
     ) END
@@ -75,7 +82,7 @@ const OPTIONS = { timeoutMs: STATEMENT_MS, types: { parsers: AS_IT_IS, serialize
  * The sessions whose lease has expired, the longest expired first.
  * @param {Candidate[]} sessions
  * @param {number} now by the server's clock
- * @param {Record<string, any>} lease the option
+ * @param {LeaseOption} lease the option
  * @returns {Candidate[]}
  */
 function expired(sessions, now, { service, coordinationSecret, maxIdleConnectionsToKill }) {
@@ -87,33 +94,47 @@ function expired(sessions, now, { service, coordinationSecret, maxIdleConnection
     .map(({ session }) => session);
 }
 
+/** @param {import('./transaction-handle.js').Transaction} tx @param {string} sql @param {string[]} params */
+async function ask(tx, sql, params) {
+  const rows = /** @type {any} */ (await tx.query(sql, params, OPTIONS));
+  return { ...JSON.parse(rows[0].said), node: rows.node };
+}
+
+/** @param {LeaseOption} lease the option */
+const limitsOf = ({ minConnectionIdleTimeSec, role = '' }) => [String(minConnectionIdleTimeSec), role];
+
 /**
  * @param {import('./transaction-handle.js').Transaction} tx
- * @param {Record<string, any>} lease the option
+ * @param {LeaseOption} lease the option
+ * @returns {Promise<{ locked: boolean, now: number, victims: Candidate[], node: string }>}
  */
-async function reapWithin(tx, lease) {
-  const ask = async (/** @type {string} */ sql, /** @type {string[]} */ params) => {
-    const rows = /** @type {any} */ (await tx.query(sql, params, OPTIONS));
-    return { ...JSON.parse(rows[0].said), node: rows.node };
-  };
-  const idleSec = String(lease.minConnectionIdleTimeSec);
-  const { locked, now, sessions, node } = await ask(LOOK, [lease.service, idleSec]);
-  const victims = expired(sessions ?? [], now, lease);
-  if (victims.length === 0) return { locked, killed: 0, node };
-  const { killed } = await ask(KILL, [JSON.stringify(victims), idleSec]);
-  return { locked, killed, node };
+async function rehearse(tx, lease) {
+  const { locked, now, sessions, node } = await ask(tx, LOOK, [lease.service, ...limitsOf(lease)]);
+  return { locked, now, victims: expired(sessions ?? [], now, lease), node };
+}
+
+/**
+ * @param {import('./transaction-handle.js').Transaction} tx
+ * @param {LeaseOption} lease the option
+ */
+async function reap(tx, lease) {
+  const { victims, ...seen } = await rehearse(tx, lease);
+  if (victims.length === 0) return { ...seen, killed: 0, ended: [] };
+  const { pids } = await ask(tx, KILL, [JSON.stringify(victims), ...limitsOf(lease)]);
+  const ended = victims.filter(({ pid }) => pids?.includes(pid));
+  return { ...seen, killed: ended.length, ended };
 }
 
 /**
  * One call of the core at a time: whoever calls this relies on it.
+ * @template T
  * @param {Begin} begin
- * @param {Record<string, any>} lease the option
- * @returns {Promise<{ locked: boolean, killed: number, node: string }>}
+ * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T>} work
  */
-async function reapNode(begin, lease) {
+async function inTransaction(begin, work) {
   const tx = await begin({ isolation: 'read committed' });
   try {
-    const result = await reapWithin(tx, lease);
+    const result = await work(tx);
     await tx.commit();
     return result;
   } catch (error) {
@@ -122,4 +143,15 @@ async function reapNode(begin, lease) {
   }
 }
 
-module.exports = { reapNode };
+/**
+ * Runs a pass.
+ * @param {Begin} begin
+ * @param {LeaseOption} lease the option
+ * @returns {Promise<{ locked: boolean, now: number, killed: number, ended: Candidate[], node: string }>} `now`: by the server's clock
+ */
+const reapNode = (begin, lease) => inTransaction(begin, (tx) => reap(tx, lease));
+
+/** What a pass would end. @param {Begin} begin @param {LeaseOption} lease the option */
+const rehearseNode = (begin, lease) => inTransaction(begin, (tx) => rehearse(tx, lease));
+
+module.exports = { reapNode, rehearseNode };

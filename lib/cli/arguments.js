@@ -12,6 +12,8 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
        hyperiondb-client setup exactly-once [options] [string]
                                                      the SQL for the table of transactions with
                                                      exactlyOnce; --apply runs it
+       hyperiondb-client leases [options] [string]   who holds how many sessions under a lease,
+                                                     and what has expired; --reap ends that
 
   string               a connection string, as psql takes it: postgres://user@a,b/database or
                        'host=a,b user=...'; options win, and what neither says comes from
@@ -22,24 +24,35 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
   --database NAME      default PGDATABASE, else the user's name
   --sslmode MODE       disable, allow, prefer, require, verify-ca or verify-full; default
                        PGSSLMODE, else prefer
-  --timeout MS         status, doctor: how long a node may take to answer, at least 100;
-                       default 5000
-  --json               status: the nodes as JSON; doctor: all that was seen
+  --timeout MS         status, doctor, leases: how long a node may take to answer, at least
+                       100; default 5000
+  --json               status: the nodes as JSON; doctor, leases: all that was seen
   --interval MS        watch: between two looks, at least 100; default 1000
   --apply              setup: runs the SQL on the primary; it can be run again
   --table NAME         setup: the pool's exactlyOnceTable; default hyperiondb_outcome
   --grant ROLE         setup: who may use the table besides its owner
+  --service NAME       leases: only the leases of this service
+  --min-idle SECONDS   leases: how long a session must have been idle to be ended; default 180
+  --dry-run            leases: lists what --reap would end
+  --reap               leases: ends the idle sessions of --role in --database whose lease has
+                       expired, on every node
+  --role NAME          leases: whose sessions --dry-run and --reap mean; default --user
   --no-color           no colours; also by NO_COLOR, and where there is no terminal
   --help, --version
 
-The password comes from PGPASSWORD or the password file (~/.pgpass).
+The password comes from PGPASSWORD or the password file (~/.pgpass), the coordination secret of
+leases from HYPERION_COORDINATION_SECRET (several: one on each line).
 Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).
-doctor: 0 when nothing is wrong, 1 when something is. setup: 0, or 2 when the SQL has failed.`;
+doctor: 0 when nothing is wrong, 1 when something is. setup: 0, or 2 when the SQL has failed.
+leases: 0, or 1 when a node did not answer or --reap could not end all that it should.`;
 
+/** @typedef {'status' | 'watch' | 'doctor' | 'setup' | 'leases'} Command */
 /** @type {readonly string[]} */
-const COMMANDS = ['status', 'watch', 'doctor', 'setup'];
+const COMMANDS = ['status', 'watch', 'doctor', 'setup', 'leases'];
 /** What `setup` makes. */
 const SUBJECT = 'exactly-once';
+/** Where the coordination secret of `leases` comes from. */
+const SECRET_VARIABLE = 'HYPERION_COORDINATION_SECRET';
 
 /** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the commands that have it, if not all */
 const OPTIONS = {
@@ -48,12 +61,17 @@ const OPTIONS = {
   user: { type: 'string' },
   database: { type: 'string' },
   sslmode: { type: 'string' },
-  timeout: { type: 'string', of: ['status', 'doctor'] },
-  json: { type: 'boolean', of: ['status', 'doctor'] },
+  timeout: { type: 'string', of: ['status', 'doctor', 'leases'] },
+  json: { type: 'boolean', of: ['status', 'doctor', 'leases'] },
   interval: { type: 'string', of: ['watch'] },
   apply: { type: 'boolean', of: ['setup'] },
   table: { type: 'string', of: ['setup'] },
   grant: { type: 'string', of: ['setup'] },
+  service: { type: 'string', of: ['leases'] },
+  'min-idle': { type: 'string', of: ['leases'] },
+  'dry-run': { type: 'boolean', of: ['leases'] },
+  reap: { type: 'boolean', of: ['leases'] },
+  role: { type: 'string', of: ['leases'] },
   'no-color': { type: 'boolean' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
@@ -71,7 +89,7 @@ class UsageError extends Error {}
 
 /**
  * @typedef {object} Arguments
- * @property {'status' | 'watch' | 'doctor' | 'setup' | 'help' | 'version'} command
+ * @property {Command | 'help' | 'version'} command
  * @property {import('../../client.js').PoolOptions} pool
  * @property {number} timeoutMs
  * @property {number} intervalMs
@@ -80,6 +98,10 @@ class UsageError extends Error {}
  * @property {boolean} apply
  * @property {string | undefined} table
  * @property {string | undefined} grant
+ * @property {string | undefined} service
+ * @property {string | undefined} role
+ * @property {number | undefined} minIdleSec
+ * @property {'look' | 'rehearse' | 'reap'} pass what `leases` does about expired leases
  */
 
 /**
@@ -105,7 +127,7 @@ function readArguments(args) {
   for (const name of seen) {
     const { of: only = COMMANDS } = OPTIONS[name];
     if (COMMANDS.includes(command) && !only.includes(command)) {
-      throw new UsageError(`--${name} is an option of ${only.join(' and ')} alone`);
+      throw new UsageError(`--${name} is an option of ${listed(only, 'and')} alone`);
     }
   }
   const timeoutMs = integer('timeout', given.timeout, LEAST_MS) ?? TIMEOUT_MS;
@@ -129,8 +151,25 @@ function readArguments(args) {
     apply: seen.has('apply'),
     table: given.table,
     grant: given.grant,
+    service: given.service,
+    role: given.role,
+    minIdleSec: integer('min-idle', given['min-idle'], 0),
+    pass: passOf(seen),
   };
 }
+
+/** @param {Set<string>} seen the options that are given */
+function passOf(seen) {
+  if (seen.has('reap') && seen.has('dry-run')) throw new UsageError('--dry-run changes nothing: leave out --reap');
+  const pass = seen.has('reap') ? 'reap' : seen.has('dry-run') ? 'rehearse' : 'look';
+  for (const name of ['min-idle', 'role']) {
+    if (pass === 'look' && seen.has(name)) throw new UsageError(`--${name} is for --dry-run and --reap`);
+  }
+  return pass;
+}
+
+/** `a, b and c` @param {readonly string[]} words @param {'and' | 'or'} last */
+const listed = (words, last) => [words.slice(0, -1).join(', '), words.at(-1)].filter(Boolean).join(` ${last} `);
 
 /** @param {{ name: string, rawName: string, value?: string, inlineValue?: boolean }} token */
 function checkOption({ name, rawName, value, inlineValue }) {
@@ -138,6 +177,11 @@ function checkOption({ name, rawName, value, inlineValue }) {
     throw new UsageError(
       `${rawName}: a password on the command line could be read by everybody on this machine; ` +
         'set PGPASSWORD or use the password file (~/.pgpass)',
+    );
+  }
+  if (/secret/i.test(name)) {
+    throw new UsageError(
+      `${rawName}: a secret on the command line could be read by everybody on this machine; set ${SECRET_VARIABLE}`,
     );
   }
   if (!rawName.startsWith('--') || !Object.hasOwn(OPTIONS, name)) {
@@ -161,16 +205,16 @@ function suggestion(name) {
 
 /**
  * @param {string[]} words
- * @returns {'status' | 'watch' | 'doctor' | 'setup'}
+ * @returns {Command}
  */
 function commandOf([command, subject]) {
-  const list = `${COMMANDS.slice(0, -1).join(', ')} or ${COMMANDS.at(-1)}`;
+  const list = listed(COMMANDS, 'or');
   if (command === undefined) throw new UsageError(`a command is missing: ${list}`);
   if (!COMMANDS.includes(command)) {
     throw new UsageError(`unknown command${/^[\w-]{1,20}$/.test(command) ? ` '${command}'` : ''}: it is ${list}`);
   }
   if (command === 'setup' && subject !== SUBJECT) throw new UsageError(`setup makes one thing: setup ${SUBJECT}`);
-  return /** @type {'status' | 'watch' | 'doctor' | 'setup'} */ (command);
+  return /** @type {Command} */ (command);
 }
 
 /**
@@ -200,4 +244,4 @@ function integer(name, value, least, most = MAX_MS) {
   return number;
 }
 
-module.exports = { USAGE, UsageError, readArguments };
+module.exports = { SECRET_VARIABLE, USAGE, UsageError, readArguments };

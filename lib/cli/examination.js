@@ -4,10 +4,11 @@
 
 const net = require('node:net');
 const { label } = require('./format.js');
+const { openNode, reasonOf } = require('./one-node.js');
 
 /** @typedef {import('../../client.js').PoolOptions} PoolOptions */
 /** @typedef {import('../../client.js').Pool} Pool */
-/** @typedef {{ host: string, port: number, address?: string | null }} Host */
+/** @typedef {import('./one-node.js').Host} Host */
 
 /**
  * One statement that any role may run. What a role may not see is null.
@@ -65,16 +66,9 @@ const CLOCK_READS = 3;
  * @param {number} timeoutMs
  * @returns {Promise<Server>}
  */
-async function examineServer(createPool, options, { host, port, address }, timeoutMs) {
-  const node = label({ host, port });
-  const pool = createPool({
-    ...options,
-    hosts: { host, port, ...(address ? { address } : {}) },
-    mode: 'any',
-    poolSize: 1,
-    monitor: false,
-    acquireTimeoutMs: timeoutMs,
-  });
+async function examineServer(createPool, options, host, timeoutMs) {
+  const node = label(host);
+  const pool = openNode(createPool, options, host, timeoutMs);
   /** @type {string[]} */
   const notices = [];
   pool.on('notice', ({ message }) => notices.push(message));
@@ -95,12 +89,6 @@ async function examineServer(createPool, options, { host, port, address }, timeo
   } finally {
     await pool.end();
   }
-}
-
-/** @param {any} error */
-function reasonOf(error) {
-  const [reason] = error?.nodes ?? [];
-  return reason ? reason.reason : error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 'use strict';
 
-// `hyperiondb-client status | watch | doctor | setup`: a cluster on the command line.
+// `hyperiondb-client status | watch | doctor | setup | leases`: a cluster on the command line.
 //
-// arguments.js reads the command line. status.js, watch.js, doctor.js and setup.js are the commands; doctor.js uses machine.js, examination.js and
-// findings.js. wait-for-nodes.js waits until all nodes are known, topology.js judges them. table.js, changes.js and format.js make text,
-// screen.js draws it in a terminal.
+// arguments.js reads the command line. status.js, watch.js, doctor.js, setup.js and leases.js are the commands; doctor.js uses
+// machine.js, examination.js and findings.js, leases.js uses sessions.js and leases-page.js, both one-node.js. wait-for-nodes.js waits
+// until all nodes are known, topology.js judges them. table.js, changes.js and format.js make text, screen.js draws it in a terminal.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -28,6 +28,7 @@ async function run(asked) {
   // doctor opens its pools itself, if the add-on loads.
   if (command === 'doctor') return require('./doctor.js').doctor(asked, surroundings);
   if (command === 'setup') return require('./setup.js').setUp(asked, openPool, stdout);
+  if (command === 'leases') return require('./leases.js').showLeases(asked, openPool, surroundings);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {
     const show = command === 'status' ? require('./status.js').showStatus : require('./watch.js').watchNodes;

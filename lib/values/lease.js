@@ -121,6 +121,16 @@ function createLease(options) {
 }
 
 /**
+ * What a text says that has the form of a lease, whoever has signed it; null for any other text.
+ * @param {unknown} applicationName
+ */
+function readLease(applicationName) {
+  if (typeof applicationName !== 'string' || applicationName.length > LONGEST_LEASE) return null;
+  const parts = FORM.exec(applicationName);
+  return parts === null ? null : { serviceName: parts[1], instance: parts[2], expiresAt: Number(parts[3]) };
+}
+
+/**
  * What a lease says; null for what is no lease, or is signed with none of the secrets. Whether the lease has expired is for the server's
  * clock to say.
  * @param {unknown} applicationName
@@ -129,16 +139,14 @@ function createLease(options) {
  */
 function verifyLease(applicationName, secret) {
   const secrets = checkedSecrets(secret);
-  if (typeof applicationName !== 'string' || applicationName.length > LONGEST_LEASE) return null;
-  const parts = FORM.exec(applicationName);
-  if (parts === null) return null;
-  const [, serviceName, instance, expiry, signature] = parts;
+  const lease = readLease(applicationName);
+  if (lease === null) return null;
+  const [text, signature] = String(applicationName).split(';g=');
   const given = Buffer.from(signature);
-  const text = applicationName.slice(0, -';g='.length - signature.length);
   // The texts are compared, not the bytes: the last character has two bits that the bytes do not need. Every secret is tried, so
   // that the time does not say which one it was.
   const found = secrets.filter((one) => timingSafeEqual(Buffer.from(sign(text, one)), given));
-  return found.length === 0 ? null : { serviceName, instance, expiresAt: Number(expiry) };
+  return found.length === 0 ? null : lease;
 }
 
-module.exports = { createLease, newInstance, secretsOf, serviceToken, verifyLease };
+module.exports = { createLease, newInstance, readLease, secretsOf, serviceToken, verifyLease };

@@ -36,8 +36,9 @@ function fake(lease = {}, answers = {}) {
     state.heldIn.push(link.held);
     const { locked = true, killed = 0 } = answers;
     const name = leaseOf({ serviceName: options.lease.serviceName });
-    const sessions = killed > 0 && locked ? [{ pid: 1, name, started: '' }] : null;
-    const said = sql.includes('pg_terminate_backend') ? { killed } : { locked, now: Date.now(), sessions };
+    const pids = Array.from({ length: locked ? killed : 0 }, (_, index) => index + 1);
+    const sessions = pids.length > 0 ? pids.map((pid) => ({ pid, name, started: '', idleMs: 0 })) : null;
+    const said = sql.includes('pg_terminate_backend') ? { pids } : { locked, now: Date.now(), sessions };
     return Object.assign([{ said: JSON.stringify(said) }], { node: 'h:5432' });
   };
   const begin = async () => {
