@@ -121,29 +121,40 @@ function table(rows) {
 
 /** The tables of docs/configuration.md, by the head of their first column. @type {Record<string, Rows>} */
 const TABLES = { option: POOL, 'member of `reads`': READS, 'member of `lease`': LEASE };
+/** Those of docs/serverless.md. @type {Record<string, Rows>} */
+const SERVERLESS_TABLES = { 'option of `ServerlessClient`': { ...LEASE, ...OWN }, hook: HOOKS };
 
-/** @param {string} page the text of docs/configuration.md */
-function withTables(page) {
-  return Object.entries(TABLES).reduce((text, [head, options]) => withTable(text, head, options), page);
+/** @param {string} page the text of a document @param {Record<string, Rows>} [tables] @param {string} [file] */
+function withTables(page, tables = TABLES, file = 'docs/configuration.md') {
+  return Object.entries(tables).reduce((text, [head, options]) => withTable(text, head, options, file), page);
 }
 
-/** @param {string} page @param {string} head @param {Rows} options */
-function withTable(page, head, options) {
+/** @param {string} page @param {string} head @param {Rows} options @param {string} file */
+function withTable(page, head, options, file) {
   const start = page.indexOf(`\n| ${head} `) + 1;
-  if (start === 0) throw new Error(`docs/configuration.md has no table '${head}'`);
+  if (start === 0) throw new Error(`${file} has no table '${head}'`);
   const end = page.indexOf('\n\n', start);
   const rows = Object.entries(options).map(([name, row]) => [
     `\`${name}\``,
-    presetOf(row),
+    options === HOOKS ? payloadOf(row) : presetOf(row),
     row.text + (row.link === undefined ? '' : `: see ${row.link}`),
   ]);
-  return page.slice(0, start) + table([[head, 'default', 'meaning'], ...rows]) + page.slice(end);
+  const second = options === HOOKS ? 'is told' : 'default';
+  return page.slice(0, start) + table([[head, second, 'meaning'], ...rows]) + page.slice(end);
+}
+
+/** What a hook is called with. @param {Row} row */
+function payloadOf({ type }) {
+  const [, payload] = /^\(payload: (.*)\) => unknown$/.exec(type) ?? [];
+  if (payload === undefined) throw new Error(`a hook has another type: ${type}`);
+  return `\`${payload.replaceAll('|', '\\|')}\``;
 }
 
 /** The files, as they should be. @type {Record<string, (text: string) => string>} */
 const FILES = {
   'client.d.ts': (text) => withMembers(text),
-  'docs/configuration.md': withTables,
+  'docs/configuration.md': (text) => withTables(text),
+  'docs/serverless.md': (text) => withTables(text, SERVERLESS_TABLES, 'docs/serverless.md'),
   'exports/serverless/index.d.ts': (text) => withMembers(text, SERVERLESS, 'exports/serverless/index.d.ts'),
 };
 

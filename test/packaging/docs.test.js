@@ -9,6 +9,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { ROOT, allBlocks, blocksOf, documents } = require('./docs/blocks.js');
 const { checkShell } = require('./docs/shell.js');
+const { createLease } = require('../../client.js');
 const { World } = require('./docs/world.js');
 const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { HANG_MS, test, useCluster } = require('../support/helpers.js');
@@ -98,15 +99,32 @@ const shapeOf = (line) =>
     .replaceAll(/\s+/g, ' ')
     .trim();
 
+const SECRET = 'a secret of the documentation';
+
+/** The sessions that the documentation shows: of a process that runs, and of two that are frozen. @param {import('node:test').TestContext} t */
+async function openLeases(t) {
+  for (const [instance, seconds] of /** @type {const} */ ([
+    ['Qm9vZ2xl', -420],
+    ['bQ81k2Lm', -240],
+    ['aZ09_-xQ', 61],
+    ['aZ09_-xQ', 88],
+  ])) {
+    const expiresAt = Date.now() + seconds * 1000;
+    const applicationName = createLease({ secret: SECRET, serviceName: 'checkout', instance, expiresAt });
+    await db.pool(t, { poolSize: 1, monitor: false, applicationName }).query('SELECT 1');
+  }
+}
+
 for (const block of written('')) {
-  test(`docs: output is what the command prints: ${nameOf(block)}`, async () => {
+  test(`docs: output is what the command prints: ${nameOf(block)}`, async (t) => {
     const [, command = '', more] =
       /^output of npx hyperiondb-client (\w+)( with one node more, that is down)?$/.exec(block.note ?? '') ?? [];
     assert.ok(command, 'a block without a language says above it of which command it is the output');
     const { hosts, user, password, database } = db.cluster;
     const all = more ? [...hosts, `127.0.0.1:${await freePort()}`] : hosts;
+    if (command === 'leases') await openLeases(t);
     const { out } = await printed(path.join(ROOT, 'lib', 'cli', 'index.js'), [command, '--hosts', all.join()], {
-      ...{ PGUSER: user, PGPASSWORD: password, PGDATABASE: database },
+      ...{ PGUSER: user, PGPASSWORD: password, PGDATABASE: database, HYPERION_COORDINATION_SECRET: SECRET },
     });
     const real = new Set(out.split('\n').map(shapeOf));
     const [first, ...rest] = block.text.split('\n');

@@ -22,7 +22,7 @@ function documents() {
       .filter((name) => name.endsWith('.md'))
       .map((name) => `${folder}/${name}`),
   );
-  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md', ...pages];
+  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md', 'examples/lambda/README.md', ...pages];
 }
 
 /** @param {string} file @param {string} text @returns {Block[]} */

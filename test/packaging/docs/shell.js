@@ -4,8 +4,10 @@
 // since most of them take minutes.
 
 const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
+const { Script } = require('node:vm');
 const { readArguments } = require('../../../lib/cli/arguments.js');
 const { ROOT } = require('./blocks.js');
 
@@ -21,7 +23,10 @@ const OTHERS = {
 };
 
 /** Splits a line into words as a shell does, without expansion. @param {string} line */
-const words = (line) => (line.match(/"[^"]*"|'[^']*'|[^\s"']+/g) ?? []).map((word) => word.replace(/^["']|["']$/g, ''));
+const words = (line) =>
+  (line.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? []).map((word) =>
+    word.replace(/"([^"]*)"|'([^']*)'/g, (_, double, single) => double ?? single),
+  );
 
 /** @param {string} text a whole block */
 function checkShell(text) {
@@ -78,6 +83,7 @@ function checkNpx([program, ...args]) {
 
 /** @param {string[]} args */
 function checkNode(args) {
+  if (args[0] === '--print') return void new Script(args[1]).runInNewContext({ crypto });
   const at = args.findIndex((arg) => !arg.startsWith('--'));
   const [file, ...rest] = args.slice(at);
   if (!/^your-/.test(file)) assert.ok(fs.existsSync(path.join(ROOT, file)), `node ${file}: there is no such file`);

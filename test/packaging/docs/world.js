@@ -14,6 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const client = require('../../../client.js');
 const { tableDdl } = require('../../../lib/api/exactly-once/marker-table.js');
 const { parseOptions } = require('../../../lib/options/options.js');
+const serverless = require('../../../exports/serverless/index.js');
 const kit = require('../../../exports/testing/index.js');
 const { App } = require('./app.js');
 const { RUNNERS, Runner } = require('./runner.js');
@@ -39,6 +40,7 @@ const TABLES = `
   CREATE TABLE stock (item int PRIMARY KEY, n int);
   INSERT INTO stock VALUES (7, 5);
   CREATE FUNCTION slow_report() RETURNS int LANGUAGE sql AS 'SELECT 1';
+  DO $$ BEGIN CREATE ROLE app; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
   ${tableDdl('hyperiondb_outcome').join('; ')}`;
 
 /** Files that blocks name and that this machine does not have. Those with a first line here are PEM. */
@@ -50,6 +52,7 @@ const PEM = {
 };
 const FILES = { 'items.csv': 'id,name,price\n1,nut,0.10\n2,bolt,0.25\n', 'migrations/042.sql': 'SELECT 1' };
 const ENV = {
+  COORDINATION_SECRET: 'a secret of the documentation',
   DATABASE_URL: 'postgres://app:secret@db1,db2:5433/shop?sslmode=verify-full',
   DB_CA: '/etc/ssl/our-ca.pem',
   DB_PASSWORD: 'secret',
@@ -133,6 +136,26 @@ class World {
     };
   }
 
+  /** hyperiondb-client/serverless, whose clients, too, connect to the cluster. */
+  get #serverless() {
+    const open = (/** @type {any} */ given) => this.#openServerless(given);
+    // Blocks call it with `new`.
+    return {
+      ...serverless,
+      ServerlessClient: function ServerlessClient(/** @type {any} */ given) {
+        return open(given);
+      },
+    };
+  }
+
+  /** @param {any} given */
+  #openServerless(given) {
+    // Checks the options, and connects to nothing.
+    new serverless.ServerlessClient(this.#localized(given)).end();
+    const rest = Object.entries(given).filter(([name]) => !WHERE.includes(name));
+    return this.#opened(new serverless.ServerlessClient(this.db.options(Object.fromEntries(rest))));
+  }
+
   /** A file of SQLite is in the folder; PostgreSQL is the cluster. @param {any} target @param {any} options */
   #openDatabase(target, options) {
     const [, file] = /^sqlite:(?!:memory:)(.*)/.exec(target) ?? [];
@@ -154,11 +177,20 @@ class World {
       assert,
       app: new App(),
       pool: this.createPool({}),
+      client: this.#openServerless({ coordinationSecret: ENV.COORDINATION_SECRET }),
+      exports: {},
+      globalThis: {},
+      printed: this.printed,
       hosts: ['db1', 'db2', 'db3'],
       ...this.#runner.functions,
       require: (/** @type {string} */ name) => {
         if (RUNNERS.includes(name)) return this.#runner.functions;
-        return { 'hyperiondb-client': module, 'hyperiondb-client/testing': this.#kit }[name] ?? require(name);
+        const packages = {
+          'hyperiondb-client': module,
+          'hyperiondb-client/serverless': this.#serverless,
+          'hyperiondb-client/testing': this.#kit,
+        };
+        return /** @type {Record<string, any>} */ (packages)[name] ?? require(name);
       },
       process: Object.create(process, { env: { value: ENV } }),
       console: Object.fromEntries(
