@@ -1168,6 +1168,8 @@ export type LeaseEvent =
   | { type: 'heartbeat-failed'; node: string; error: HyperionError }
   /** A session ended that nobody here had closed. `sqlstate`: what the server said, if it said something. */
   | { type: 'dead'; node: string; reason: string; sqlstate: string | null }
+  /** A connection pooler was recognised, so that with `leaseMode: 'optional'` there are no leases. Told once. */
+  | { type: 'off'; node: string }
   /** The process had been frozen for longer than a lease is valid. */
   | { type: 'thaw'; frozenMs: number }
   /** A pass over the expired sessions has ended. */

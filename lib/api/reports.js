@@ -3,7 +3,7 @@
 // What the core reports of a pool: events, notifications, and requests for a password.
 
 const { OP, FLAG } = require('../core/numbers.js');
-const { refuseSecretAsPassword } = require('../options/lease-rows.js');
+const { refuseSecretAsPassword, warnWithoutLease } = require('../options/lease-rows.js');
 const { ParameterError, fromCore, rememberCause } = require('../errors.js');
 
 let warned = false;
@@ -70,6 +70,7 @@ class Reports {
     } else if (event === 'lease') {
       const { error, ...rest } = /** @type {any} */ (detail);
       onLease(rest);
+      if (rest.type === 'off') warnWithoutLease('a connection pooler stands between the client and the server');
       emit(event, error === undefined ? rest : { ...rest, error: fromCore(JSON.stringify(error)) });
     } else if (event === 'gap') {
       const { since, until, ...rest } = /** @type {any} */ (detail);

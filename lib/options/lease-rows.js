@@ -192,4 +192,4 @@ function leaseForCore(complete) {
   };
 }
 
-module.exports = { LEASE, completeLease, lease, leaseForCore, refuseSecretAsPassword };
+module.exports = { LEASE, completeLease, lease, leaseForCore, refuseSecretAsPassword, warnWithoutLease };
