@@ -2,7 +2,7 @@
 
 // ServerlessClient: a small pool whose sessions have leases, with results as `pg` has them, retries and hooks.
 
-const { PoolClosedError } = require('../../client.js');
+const { AcquireTimeoutError, PoolClosedError } = require('../../client.js');
 const { callHook, callHookOf } = require('./hooks.js');
 const { checkOptions, openPool } = require('./options.js');
 const { Retries, mayBeginAgain, mayQueryAgain } = require('./retries.js');
@@ -33,8 +33,8 @@ class ServerlessClient {
   /** Resolves when a session is open. */
   async connect() {
     if (this.#isEnded) throw new PoolClosedError();
-    // A session that is at work is open; it may be at work for longer than anybody waits for it.
-    if (this.#pool.status().inUse > 0) return;
+    // A session that is at work is open; it may be at work for longer than anybody waits for it, and its work may wait for this call.
+    if (this.#pool.inTransaction || this.#pool.status().inUse > 0) return;
     this.#connecting ??= this.#retries
       .run(() => this.#openSession(), mayBeginAgain)
       .finally(() => {
@@ -45,8 +45,13 @@ class ServerlessClient {
 
   /** A transaction that ends before its first statement sends nothing. */
   async #openSession() {
-    const tx = await this.#pool.outside(() => this.#pool.begin());
-    await tx.rollback();
+    try {
+      const tx = await this.#pool.outside(() => this.#pool.begin());
+      await tx.rollback();
+    } catch (error) {
+      // Others have taken the session that was opened.
+      if (!(error instanceof AcquireTimeoutError && this.#pool.status().size > 0)) throw error;
+    }
   }
 
   /**

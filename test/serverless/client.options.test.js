@@ -59,13 +59,13 @@ const REFUSED = [
   ['a ttl that is no number', { ...GIVEN, leaseTtlMs: '9' }, 'leaseTtlMs must be an integer, not string'],
   [
     'a soft limit that is not less than the ttl',
-    { ...GIVEN, leaseTtlMs: 30_000 },
+    { ...GIVEN, leaseTtlMs: 30_000, heartbeatSoftRemainingMs: 30_000 },
     'heartbeatSoftRemainingMs (30000) must be less than leaseTtlMs (30000)',
   ],
   [
     'a hard limit over the soft one',
-    { ...GIVEN, heartbeatHardWaitRemainingMs: 30_001 },
-    'heartbeatHardWaitRemainingMs (30001) must not be more than heartbeatSoftRemainingMs (30000)',
+    { ...GIVEN, heartbeatSoftRemainingMs: 100, heartbeatHardWaitRemainingMs: 101 },
+    'heartbeatHardWaitRemainingMs (101) must not be more than heartbeatSoftRemainingMs (100)',
   ],
   [
     'a probability over 1',
