@@ -185,6 +185,9 @@ describe('secrets: createPool fails', () => {
     ['a key that is no key', { ssl: { key: '-----BEGIN PRIVATE KEY-----\n@secret\n' } }],
     ['a key without its first line', { ssl: { key: key.split('\n').slice(1).join('\n') } }],
     ['a key without its certificate', { ssl: { key } }],
+    ['a coordination secret that is the password', { password: '@secret', lease: { coordinationSecret: '@secret' } }],
+    ['a coordination secret of a wrong type', { lease: { coordinationSecret: { value: '@secret' } } }],
+    ['a coordination secret under a wrong name', { lease: { secret: '@secret' } }],
     ['a session setting that is an object', { options: { 'app.token': { value: '@secret' } } }],
     ['a session setting of a strange name', { options: { '@secret': 1, 'a b': '@secret' } }],
   ];
@@ -194,6 +197,23 @@ describe('secrets: createPool fails', () => {
       assert.match(text, /^failed: createPool ERR_INVALID_OPTION$/m);
       assertSecretless(text);
       assert.ok(!text.includes(key.split('\n')[1].slice(0, 30)), text);
+    });
+  }
+});
+
+describe('secrets: the secret of leases', () => {
+  for (const work of /** @type {const} */ (['anything', 'terminate', 'uncaught'])) {
+    test(`secrets: the secret of leases is not in what a pool shows (${work})`, async () => {
+      const { hosts, user, password } = db.cluster;
+      const options = {
+        hosts,
+        user,
+        database: 'postgres',
+        lease: { coordinationSecret: ['@secret', 'another @secret'] },
+      };
+      const text = await witness({ options, work }, { PGPASSWORD: password });
+      assert.match(text, /event lease:/);
+      assertSecretless(text);
     });
   }
 });

@@ -92,6 +92,7 @@ async function anything(pool) {
       show('unload object', unload);
       for await (const piece of unload) show('piece', piece);
     }),
+    attempt('reap', () => pool.reap()),
     attempt('wrong parameter', () => pool.query('SELECT $1::int4', ['1', Symbol('s')])),
   ]);
 }
@@ -122,7 +123,7 @@ async function main() {
     show('createPool', error);
     return;
   }
-  for (const event of ['error', 'notice', 'node', 'primary', 'fenced', 'gap']) {
+  for (const event of ['error', 'notice', 'node', 'primary', 'fenced', 'gap', 'lease']) {
     pool.on(event, (/** @type {unknown} */ detail) => show(`event ${event}`, detail));
   }
   if (work === 'uncaught') await pool.query('SELECT 1');
