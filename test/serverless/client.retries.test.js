@@ -23,6 +23,7 @@ const FAILURES = [
   ['no connection of the pool was free', () => errorOf('AcquireTimeoutError', 'ERR_ACQUIRE_TIMEOUT', UNDONE), 2, 2],
   ['the server has no connection left (53300)', () => errorOf('DatabaseError', '53300', UNDONE), 2, 2],
   ['a serialization failure', SERIALIZATION, 2, 2],
+  ['a lease that was not renewed', () => errorOf('HyperionError', 'ERR_HEARTBEAT', UNDONE), 2, 2],
   [
     'a connection that was lost before the statement',
     () => errorOf('ConnectionLostError', 'ERR_CONNECTION_LOST', UNDONE),

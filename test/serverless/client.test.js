@@ -108,7 +108,7 @@ describe('connect', () => {
 
   test('connect: it sends no statement of its own', async (t) => {
     const serviceName = newService();
-    const client = clientFor(t, db, { serviceName });
+    const client = clientFor(t, db, { serviceName, reaper: false });
     await client.query("SELECT 'the last one'");
     await client.connect();
     const [{ query }] = await sessionsOf(serviceName);
