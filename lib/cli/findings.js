@@ -95,7 +95,7 @@ const CURES = [
   [/certificate|TLS|SSL/, 'check --sslmode and the CA; the name in the certificate must be that of the host'],
   [/no answer|timed out|unreachable|EHOSTUNREACH|ENETUNREACH/i, 'a firewall, a wrong address, or a machine that hangs'],
   [/lookup|ENOTFOUND|EAI_AGAIN|not known|resolve/i, 'the name is unknown here: check it, and the DNS of this machine'],
-  [/53300|too many/i, 'all connections are taken: see max_connections, and who holds them'],
+  [/53300|too many/i, 'all connections are taken: see max_connections, and who holds them (hyperiondb-client leases)'],
   [/57P03|starting up/, 'wait; it is starting'],
   [/deposed/, 'stop it, and let it follow the new primary (pg_rewind, or a new base backup)'],
   [/another cluster|system identifier/, 'the name leads to a server of another cluster: check the list of nodes'],

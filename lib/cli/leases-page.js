@@ -82,7 +82,8 @@ function nodeLines(report, pass, colors) {
   const reserved = look.reserved > 0 ? ` (${look.reserved} more are reserved)` : '';
   const head = [
     `${node}, ${look.nodeRole}: ${used >= look.room * FULL ? painted(usage, RED, colors) : usage}${reserved}`,
-    `${MARGIN}${leased} with a lease, ${used - leased - 1} without, and this command`,
+    MARGIN +
+      (used === 1 ? 'only this command' : `${leased} with a lease, ${used - leased - 1} without, and this command`),
   ];
   if (pass === 'look') return [...head, ...groupsOf(look.sessions).flatMap((group) => groupLines(group, colors))];
   return [...head, '', ...(pass === 'reap' ? endedLines(report, colors) : rehearsedLines(report, colors))];
@@ -194,7 +195,8 @@ function conclusion(reports, checked, pass) {
     hidden.length > 0
       ? [`What sessions of ${hidden.join(', ')} do is hidden: GRANT pg_read_all_stats TO the role that looks.`]
       : [];
-  return [...outcome(reports, all, checked, pass), ...rights, ...missing];
+  const found = silent.length === reports.length ? [] : outcome(reports, all, checked, pass);
+  return [...found, ...rights, ...missing];
 }
 
 /** @param {Report[]} reports @param {Session[]} all @param {boolean} checked @param {'look' | 'rehearse' | 'reap'} pass */

@@ -9,7 +9,7 @@ const { readArguments, UsageError } = require('../../lib/cli/arguments.js');
 const { pageOf } = require('../../lib/cli/leases-page.js');
 const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { ESC, painted, reaching, run } = require('../support/command.js');
-const { range, test, until, useCluster } = require('../support/helpers.js');
+const { ownCluster, range, test, until, useCluster } = require('../support/helpers.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 
@@ -139,6 +139,12 @@ test('cli leases page: only a full server, expired leases and failures are colou
   assert.equal(lines.filter((line) => line.includes('\x1b')).length, 3);
   assert.equal(lines.at(-1), 'Not looked at: db2:5432.');
   assert.deepEqual(lines.map(stripVTControlCharacters), pageOf(reports, LOOK, false));
+});
+
+test('cli leases page: where no node has answered, nothing is said of leases', () => {
+  const silent = { node: 'db2:5432', error: 'no answer', look: null };
+  assert.deepEqual(pageOf([{ ...report([]), ...silent }], LOOK, false).slice(1), ['', 'Not looked at: db2:5432.']);
+  assert.equal(pageOf([report([])], LOOK, false)[1], '  only this command');
 });
 
 test('cli leases page: what this role may not see is said, with the GRANT that helps', () => {
@@ -343,4 +349,30 @@ test('cli leases --reap waits for the pass of another process, and says so when 
   assert.equal(code, 1);
   assert.match(out, /another process runs passes of locked: nothing more was ended/);
   assert.deepEqual(await left([pid]), [pid]);
+});
+
+test('cli leases on a server without a free connection: a role with reserved connections sees who holds them, and reaps', async (t) => {
+  const own = await ownCluster(t, { nodes: 1, settings: { max_connections: 20, reserved_connections: 2 } });
+  own.needsVersion(16, 'reserved_connections');
+  const as = (/** @type {string} */ user) => ({ PGUSER: user, PGPASSWORD: user, PGDATABASE: own.cluster.database });
+  const look = (/** @type {string[]} */ args, /** @type {string} */ user) =>
+    run(['leases', '--hosts', own.cluster.hosts.join(), '--timeout', '500', ...args], {
+      ...as(user),
+      HYPERION_COORDINATION_SECRET: SECRET,
+    });
+  for (const role of ['frozen', 'ops']) await own.sql(`CREATE ROLE ${role} LOGIN PASSWORD '${role}'`);
+  await own.sql('GRANT pg_use_reserved_connections, pg_read_all_stats, pg_signal_backend TO ops');
+  const options = { user: 'frozen', password: 'frozen', acquireTimeoutMs: 300, applicationName: lease('full', -9) };
+  const pools = range(20).map(() => own.pool(t, { poolSize: 1, monitor: false, ...options }));
+  const opened = await Promise.allSettled(pools.map((pool) => pool.query('SELECT 1')));
+  const held = opened.filter(({ status }) => status === 'fulfilled').length;
+  assert.ok(held < 20, 'the server has refused some');
+  const refused = await look([], 'frozen');
+  assert.equal(refused.code, 1);
+  assert.match(refused.out, /no answer: .*53300/);
+  const args = ['--role', 'frozen', '--reap', '--min-idle', '0'];
+  const { code, out } = await look(args, 'ops');
+  assert.equal(code, 0, out);
+  assert.match(out, new RegExp(`\\n${held} sessions ended\\.`));
+  assert.equal((await look([], 'frozen')).code, 0);
 });
