@@ -1,7 +1,7 @@
 'use strict';
 
 // Sessions and passes as pg-aequor makes them: its form of a lease, its lock, its heartbeat and its way to end sessions, written anew from
-// what its published source says (lib/lease.js, lib/reaper.js and lib/client.js of dimaq12/pg-aequor), with node:crypto and the harness's
+// what its published source says (dimaq12/pg-aequor, its lease, reaper and client), with node:crypto and the harness's
 // own connections. Nothing of this package is used.
 
 const { createHash, createHmac, randomBytes } = require('node:crypto');
