@@ -352,8 +352,8 @@ test('cli leases --reap waits for the pass of another process, and says so when 
 });
 
 test('cli leases on a server without a free connection: a role with reserved connections sees who holds them, and reaps', async (t) => {
+  db.needsVersion(16, 'reserved_connections');
   const own = await ownCluster(t, { nodes: 1, settings: { max_connections: 20, reserved_connections: 2 } });
-  own.needsVersion(16, 'reserved_connections');
   const as = (/** @type {string} */ user) => ({ PGUSER: user, PGPASSWORD: user, PGDATABASE: own.cluster.database });
   const look = (/** @type {string[]} */ args, /** @type {string} */ user) =>
     run(['leases', '--hosts', own.cluster.hosts.join(), '--timeout', '500', ...args], {
