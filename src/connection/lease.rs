@@ -204,12 +204,23 @@ impl SessionLease {
         lock(&self.terms).name.clone()
     }
 
-    /// Notes the server's clock. True: the lease is as long as it should be by that clock.
-    pub(super) fn note_clock(&self, server: i64, at: ClockReading) -> bool {
+    /// Notes the server's clock.
+    pub(super) fn note_clock(&self, server: i64, at: ClockReading) {
         let mut terms = lock(&self.terms);
         (terms.server, terms.at) = (server, at);
+    }
+
+    /// Whether the lease, which is new, does not end when it should, because a clock was wrong.
+    pub(super) fn has_wrong_length(&self) -> bool {
         let time_to_live = self.leases.time_to_live();
-        (terms.expires - server - time_to_live).abs() <= time_to_live / 10
+        (lock(&self.terms).remaining() - time_to_live).abs() > time_to_live / 10
+    }
+
+    /// Whether the lease has to be renewed: too little of it is left, or far more than it should live.
+    pub(super) fn is_due(&self) -> bool {
+        let time_to_live = self.leases.time_to_live();
+        let remaining = lock(&self.terms).remaining();
+        remaining < self.leases.times.soft.as_millis() as i64 || remaining > time_to_live + time_to_live / 10
     }
 
     pub(super) fn has_less_than(&self, limit: Duration) -> bool {
@@ -250,9 +261,11 @@ mod tests {
         let ahead = lock(&lease.terms).expires - now.unix_ms() - day - 90_000;
         assert!((0..1_000).contains(&ahead), "{ahead}");
         assert!(!lease.has_less_than(Duration::from_secs(80)) && lease.has_less_than(Duration::from_secs(91)));
-        assert!(lease.note_clock(now.unix_ms() + day, now));
-        assert!(!lease.note_clock(now.unix_ms(), now), "a lease that lives a day too long");
-        assert!(!lease.note_clock(now.unix_ms() + 2 * day, now), "a lease that has expired");
+        assert!(!lease.has_wrong_length() && !lease.is_due());
+        lease.note_clock(now.unix_ms(), now);
+        assert!(lease.has_wrong_length() && lease.is_due(), "a lease that lives a day too long");
+        lease.note_clock(now.unix_ms() + 2 * day, now);
+        assert!(lease.has_wrong_length() && lease.is_due(), "a lease that has expired");
     }
 
     #[test]

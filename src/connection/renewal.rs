@@ -17,6 +17,7 @@ use crate::connection::lease::{Leases, SessionLease};
 use crate::connection::notices::EventSink;
 use crate::connection::probe::{Probe, cell, first_row};
 use crate::connection::server_clock::ClockReading;
+use crate::error::ServerError;
 
 /// Why a lease was not renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub(crate) enum SentAhead {
 /// Both arguments of the lock, as lib/api/reaper.js has them: a number of this client's own, and the process.
 const RENEWAL_LOCK: i32 = 1_346_847_058;
 
+fn slow(limit: Duration) -> LeaseFailure {
+    LeaseFailure::Refused(format!("no answer within {} ms (heartbeatTimeoutMs)", limit.as_millis()))
+}
+
 fn renewal_sql(name: &str) -> String {
     // No character of a name needs quoting: lib/values/lease.js allows none that does.
     format!(
@@ -67,13 +72,13 @@ impl Connection {
             return self.go_without_lease(lease.leases(), event_sink).await;
         }
         self.session_state.keep_application_name();
-        let at = ClockReading::of(probe.asked);
-        let is_right = probe.server_clock.is_none_or(|server| {
+        if let Some(server) = probe.server_clock {
+            let at = ClockReading::of(probe.asked);
             self.endpoint.server_clock.note(server, at);
-            lease.note_clock(server, at)
-        });
-        if !is_right {
-            let renewed = self.send_renewals(&lease, Some(lease.leases().times.timeout)).await;
+            lease.note_clock(server, at);
+        }
+        if lease.has_wrong_length() {
+            let renewed = self.send_renewal(&lease, Some(lease.leases().times.timeout)).await;
             renewed.map_err(|failure| HostFailure::Unreachable(failure.to_string()))?;
         }
         self.lease = Some(lease);
@@ -99,9 +104,7 @@ impl Connection {
 
     /// Whether the lease has to be renewed, or put back because the session has another name.
     pub(crate) fn lease_is_due(&self) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.has_less_than(lease.leases().times.soft) || self.has_lost_lease(lease))
+        self.lease.as_ref().is_some_and(|lease| lease.is_due() || self.has_lost_lease(lease))
     }
 
     /// Whether the lease has to be renewed before the session is used again.
@@ -124,11 +127,13 @@ impl Connection {
     /// long must run on the session, and no transaction be open.
     pub(crate) async fn renew_due_lease(&self) -> Option<Result<(), LeaseFailure>> {
         let lease = self.lease.as_ref()?;
-        let _turn = lease.begin_renewal().await;
+        let limit = lease.leases().times.timeout;
+        // One that stands behind other statements has no limit of its own: those may take long.
+        let Ok(_turn) = timeout(limit, lease.begin_renewal()).await else { return Some(Err(slow(limit))) };
         if !self.lease_is_due() || self.session_state.is_in_block() {
             return None;
         }
-        Some(self.send_renewals(lease, Some(lease.leases().times.timeout)).await)
+        Some(self.send_renewal(lease, Some(limit)).await)
     }
 
     /// Renews the lease: sends at once when it is first polled, or never. None: another renewal is under way, or a
@@ -140,43 +145,45 @@ impl Connection {
             return None;
         }
         let limit = lease.leases().times.timeout;
-        Some(self.send_renewals(lease, (ahead == SentAhead::Nothing).then_some(limit)).await)
+        Some(self.send_renewal(lease, (ahead == SentAhead::Nothing).then_some(limit)).await)
     }
 
-    async fn send_renewals(&self, lease: &SessionLease, limit: Option<Duration>) -> Result<(), LeaseFailure> {
-        let is_right = self.send_renewal(lease, limit).await?;
-        // This machine's clock was set meanwhile.
-        if !is_right && !self.session_state.is_in_block() {
-            self.send_renewal(lease, limit).await?;
-        }
-        Ok(())
+    /// Whether a renewal that has been sent, with nothing else ahead of it any more, gets no answer in time.
+    pub(crate) async fn renewal_is_stuck(&self) -> Option<LeaseFailure> {
+        let lease = self.lease.as_ref()?;
+        let limit = lease.leases().times.timeout;
+        timeout(limit, lease.begin_renewal()).await.is_err().then(|| slow(limit))
     }
 
-    /// True: the new lease is as long as it should be.
-    async fn send_renewal(&self, lease: &SessionLease, limit: Option<Duration>) -> Result<bool, LeaseFailure> {
+    async fn send_renewal(&self, lease: &SessionLease, limit: Option<Duration>) -> Result<(), LeaseFailure> {
         let at = ClockReading::now();
         let (name, expires) = lease.next();
         let sql = renewal_sql(&name);
         let sent = self.client.simple_query(&sql);
         let answered = match limit {
             None => sent.await,
-            Some(limit) => timeout(limit, sent).await.map_err(|_| {
-                LeaseFailure::Refused(format!("no answer within {} ms (heartbeatTimeoutMs)", limit.as_millis()))
-            })?,
+            Some(limit) => timeout(limit, sent).await.map_err(|_| slow(limit))?,
         };
-        let messages = answered.map_err(|error| {
-            let has_ended = self.is_closed();
-            if has_ended { LeaseFailure::Ended(self.loss_reason()) } else { LeaseFailure::Refused(describe(&error)) }
-        })?;
+        let messages = answered.map_err(|error| self.renewal_failure(&error))?;
         let row = first_row(&messages);
         if row.and_then(|row| cell(row, 0)).is_none() {
             return Err(LeaseFailure::Ended("a reaper is ending the session, because its lease had expired".into()));
         }
         lease.note_renewed(name, expires);
-        let server = row.and_then(|row| cell(row, 1)?.parse().ok());
-        Ok(server.is_none_or(|server| {
+        // A lease that this clock shows to be wrong is due again.
+        if let Some(server) = row.and_then(|row| cell(row, 1)?.parse().ok()) {
             self.endpoint.server_clock.note(server, at);
-            lease.note_clock(server, at)
-        }))
+            lease.note_clock(server, at);
+        }
+        Ok(())
+    }
+
+    fn renewal_failure(&self, error: &tokio_postgres::Error) -> LeaseFailure {
+        // The end of the session is the answer to the renewal: nobody else reads why.
+        if error.as_db_error().is_some_and(|error| ServerError::from(error).ends_session) {
+            self.break_off(describe(error));
+        }
+        let has_ended = self.is_closed();
+        if has_ended { LeaseFailure::Ended(self.loss_reason()) } else { LeaseFailure::Refused(describe(error)) }
     }
 }

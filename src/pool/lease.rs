@@ -53,6 +53,10 @@ impl Session {
         spawn_sent(async move {
             if let Some(renewed) = session.conn.renew_lease_now(ahead).await {
                 session.renewal_ended(&cluster, renewed);
+            } else if ahead == SentAhead::Nothing
+                && let Some(failure) = session.conn.renewal_is_stuck().await
+            {
+                session.renewal_ended(&cluster, Err(failure));
             }
         });
     }

@@ -130,6 +130,21 @@ describe('a server that does not answer a renewal', () => {
     });
   }
 
+  test('a renewal behind a reset has a limit, too: the server falls silent behind the first statement of a session', async (t) => {
+    db.needs('freeze');
+    const times = { leaseTtlMs: 1_000, heartbeatSoftRemainingMs: 900, heartbeatHardWaitRemainingMs: 800 };
+    for (const _ of range(8)) {
+      const { pool, told } = watched(t, { ...times, heartbeatTimeoutMs: 100 }, { reset: 'changes' });
+      const [{ pid }] = await pool.query(PID);
+      // The server may have answered both, one of them, or none.
+      freeze(t, pid);
+      await until('the keeper has noticed', () => told('heartbeat-failed').length > 0);
+      const [{ pid: other }] = await pool.query(PID);
+      assert.notEqual(other, pid);
+      process.kill(pid, 'SIGCONT');
+    }
+  });
+
   test('a caller with a time limit does not wait for the renewal any longer than that', async (t) => {
     db.needs('freeze');
     const { pool } = watched(t, { ...HARD, heartbeatTimeoutMs: 30_000 });

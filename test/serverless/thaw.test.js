@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { range, sleep, test, until, useCluster } = require('../support/helpers');
+const { HANG_MS, range, sleep, test, until, useCluster } = require('../support/helpers');
 const { Agent } = require('./agents.js');
 
 const db = useCluster({ nodes: 3, synchronous: true });
@@ -39,7 +39,9 @@ const reapedAll = (reaper, service) =>
 
 describe('a process that was frozen', () => {
   for (const kind of /** @type {const} */ (['pool', 'client'])) {
-    test(`${kind}: longer than its lease lives, and its session was reaped: the next statement works, ${rounds} times`, async (t) => {
+    test(`${kind}: longer than its lease lives, and its session was reaped: the next statement works, ${rounds} times`, {
+      timeout: HANG_MS * 10,
+    }, async (t) => {
       const service = `thaw-${kind}`;
       await db.sql(`CREATE TABLE thaw_${kind} (n int)`);
       const reaper = db.pool(t, { poolSize: 1, monitor: false, lease: leaseOf(service) });
