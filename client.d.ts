@@ -263,9 +263,9 @@ export interface LeaseOptions {
   /** Whether expired sessions are ended by themselves; `pool.reap()` works all the same. Default: `true`. */
   reaper?: boolean;
   /**
-   * How likely a pass is after a connect, from 0 to 1. After a connect that the server had refused before because it
-   * had no connection left (53300) a pass runs whatever the draw, unless the probability is 0 or `reaper` is false.
-   * Default: 0.1.
+   * How likely a pass is after a connect, from 0 to 1. While the server has less than a fifth of its connections
+   * left, or has refused a connect before for want of one (53300), each connect is followed by a pass, unless the
+   * probability is 0 or `reaper` is false. Default: 0.1.
    */
   reaperRunProbability?: number;
   /**
@@ -1160,8 +1160,11 @@ export interface Notice {
 
 /** What the event `lease` tells of. `node` is `'host:port'`. */
 export type LeaseEvent =
-  /** A session was opened. `refused`: the server had refused one before, because it had no connection left (53300). */
-  | { type: 'connect'; node: string; refused?: boolean }
+  /**
+   * A session was opened. `refused`: the server had refused one before, because it had no connection left (53300); `crowded`: less than a
+   * fifth of its connections was left.
+   */
+  | { type: 'connect'; node: string; refused: boolean; crowded: boolean }
   /** A lease was renewed. */
   | { type: 'heartbeat'; node: string }
   /** A lease could not be renewed; `heartbeatErrorMode` says what comes of it. */

@@ -110,12 +110,12 @@ class Reaper {
     this.#passes = passesOf(owner.options);
   }
 
-  /** Runs a pass behind some of the events of the core. Never throws. @param {{ type: string, refused?: boolean }} event */
-  onEvent({ type, refused = false }) {
+  /** Runs a pass behind some of the events of the core. Never throws. @param {{ type: string, refused?: boolean, crowded?: boolean }} event */
+  onEvent({ type, refused = false, crowded = false }) {
     const { reaper, reaperRunProbability: probability } = this.#lease;
     if (!reaper || probability === 0 || (type !== 'connect' && type !== 'thaw')) return;
     // Where the server has no connection left, the sessions to be ended are in the way of everybody.
-    const isDrawn = refused || Math.random() < probability;
+    const isDrawn = refused || crowded || Math.random() < probability;
     if (!isDrawn || !this.#passes.isCool || this.#passes.running !== undefined || this.#owner.isClosed()) return;
     this.#start((work) => this.#unheld(work));
   }

@@ -87,8 +87,8 @@ const LEASE = {
     check: share,
     text: 'how likely a pass is after a connect, from 0 to 1',
     more:
-      'After a connect that the server had refused before because it had no connection left (53300) a pass runs whatever the draw, ' +
-      'unless the probability is 0 or `reaper` is false.',
+      'While the server has less than a fifth of its connections left, or has refused a connect before for want of one (53300), each ' +
+      'connect is followed by a pass, unless the probability is 0 or `reaper` is false.',
   },
   reaperCooldownMs: {
     type: 'number',

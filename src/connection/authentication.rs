@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{OptionFuture, join};
 use serde_json::Value;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
@@ -25,6 +26,7 @@ use crate::connection::failure::describe;
 use crate::connection::failure::{ConnectProgress, ConnectStage, HostFailure, NoPassword};
 use crate::connection::lease::Leases;
 use crate::connection::notices::{EventSink, Notices, Room};
+use crate::connection::occupancy::ask_whether_crowded;
 use crate::connection::pooler::StatementNaming;
 use crate::connection::probe::Probe;
 use crate::connection::require_auth::{Requirement, UnacceptableLogin, gate};
@@ -317,7 +319,11 @@ async fn attempt(
     let notices = connector.notices_of(endpoint);
     let place = (address.clone(), way, connector.tls.clone());
     let mut conn = Connection::start(client, connection, endpoint, place, observers, notices);
-    let probe = conn.probe().await.map_err(HostFailure::from)?;
+    // Both in one flight.
+    let crowded = OptionFuture::from(lease.as_ref().map(|_| ask_whether_crowded(&conn.client)));
+    let (probe, crowded) = join(conn.probe(), crowded).await;
+    conn.found_crowd = crowded == Some(true);
+    let probe = probe.map_err(HostFailure::from)?;
     connector.naming.apply(&conn, &connector.event_sink);
     if let Some(lease) = lease {
         conn.begin_lease(lease, &probe, &connector.event_sink).await?;

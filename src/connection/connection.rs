@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) session_state: Arc<SessionState>,
     /// None: the pool has no leases, or they cannot work here.
     pub(super) lease: Option<SessionLease>,
+    /// The server had little room left for more sessions at the login of this one. Only known with a lease.
+    pub(super) found_crowd: bool,
     link: Arc<Link>,
 }
 
@@ -111,6 +113,7 @@ impl Connection {
             result_formats,
             session_state,
             lease: None,
+            found_crowd: false,
             link,
         }
     }

@@ -6,6 +6,7 @@
 //! - `authentication`: the login: encryption, password
 //! - `connection`: an open connection and the task that drives it
 //! - `lease`: the signed name with an expiry that a session carries, and its renewal
+//! - `occupancy`: whether a server has little room left for more sessions
 //! - `renewal`: how a lease is renewed
 //! - `link`: what is known of a connection, shared with its endpoint
 //! - `endpoint`: one host of a pool's list, as its connections know it
@@ -23,6 +24,7 @@ pub(crate) mod failure;
 pub(crate) mod lease;
 pub(crate) mod link;
 pub(crate) mod notices;
+mod occupancy;
 pub(crate) mod pooler;
 pub(crate) mod probe;
 pub(crate) mod renewal;

@@ -98,6 +98,11 @@ impl Connection {
         self.client.batch_execute(&format!("SET application_name = '{name}'")).await.map_err(HostFailure::from)
     }
 
+    /// Whether the server had little room left for more sessions at the login of this one.
+    pub(crate) fn has_found_crowd(&self) -> bool {
+        self.found_crowd
+    }
+
     pub(crate) fn has_lease(&self) -> bool {
         self.lease.is_some()
     }

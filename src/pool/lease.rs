@@ -93,8 +93,11 @@ impl Session {
         if !self.conn.has_lease() {
             return;
         }
-        let (node, refused) = (self.conn.endpoint.label(), cluster.take_was_full());
-        cluster.announce(json!({ "event": "lease", "type": "connect", "node": node, "refused": refused }));
+        let node = self.conn.endpoint.label();
+        let (refused, crowded) = (cluster.take_was_full(), self.conn.has_found_crowd());
+        cluster.announce(
+            json!({ "event": "lease", "type": "connect", "node": node, "refused": refused, "crowded": crowded }),
+        );
         let (link, cluster) = (self.conn.link().clone(), Arc::downgrade(cluster));
         drop(tokio::spawn(async move {
             link.ended().await;

@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
 const { verifyLease } = require('../../client.js');
-const { failureOf, range, sleep, test, until, useCluster } = require('../support/helpers');
+const { failureOf, ownCluster, range, sleep, test, until, useCluster } = require('../support/helpers');
 
 const db = useCluster({ nodes: 2 });
 
@@ -68,7 +68,9 @@ describe('a session has a lease', () => {
     const { leftMs } = await sessionOf(service);
     assert.ok(leftMs > 50_000 && leftMs <= 60_500, `${leftMs} ms are left`);
     await until('the pool has told', () => events.length > 0);
-    assert.deepEqual(events, [{ type: 'connect', node: labelOf(db.cluster.primary()), refused: false }]);
+    assert.deepEqual(events, [
+      { type: 'connect', node: labelOf(db.cluster.primary()), refused: false, crowded: false },
+    ]);
   });
 
   test('at the login itself: no statement comes before it', async (t) => {
@@ -98,6 +100,36 @@ describe('a session has a lease', () => {
     );
     assert.deepEqual(others, []);
   });
+});
+
+test('a connect to a server that has little room left is told, and is followed by a pass whatever the draw', async (t) => {
+  const small = await ownCluster(t, { nodes: 1, settings: { max_connections: 20 } });
+  const lease = { coordinationSecret: SECRET, reaperRunProbability: 1e-12, minConnectionIdleTimeSec: 0 };
+  const options = { poolSize: 1, monitor: false };
+  /** @type {any[]} */
+  const events = [];
+  const connect = async () => {
+    const pool = small.pool(t, { ...options, lease });
+    pool.on('lease', (/** @type {any} */ event) => events.push(event));
+    await pool.query('SELECT 1');
+  };
+  await connect();
+  const crowd = small.pool(t, { ...options, poolSize: 15 });
+  await until('the sessions are there', async () => {
+    await Promise.all(range(15).map(() => crowd.query('SELECT pg_sleep(0.1)')));
+    return crowd.status().size === 15;
+  });
+  await connect();
+  await until('a pass has run', () => events.some(({ type }) => type === 'reap'));
+  const told = events.filter(({ type }) => type === 'connect' || type === 'reap');
+  assert.deepEqual(
+    told.map(({ type, crowded }) => [type, crowded]),
+    [
+      ['connect', false],
+      ['connect', true],
+      ['reap', undefined],
+    ],
+  );
 });
 
 describe('a lease is renewed', () => {
