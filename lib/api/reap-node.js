@@ -8,6 +8,7 @@
 // - (SESSION, pid): whoever renews a lease takes it, too, for the time of the renewal. So a session that has got the answer to its
 //   renewal is seen with its new lease, and one that is about to be ended cannot renew.
 
+const { DatabaseError } = require('../errors.js');
 const { verifyLease } = require('../values/lease.js');
 
 /** What begins a transaction on one node. @typedef {(options: object) => Promise<import('./transaction-handle.js').Transaction>} Begin */
@@ -22,6 +23,9 @@ const STATEMENT_MS = 10_000;
 /** A process that freezes in a pass must not keep the lock: the server ends its session then. */
 const FROZEN_MS = 10_000;
 
+/** The server refuses for lack of rights. */
+const NO_RIGHT = '42501';
+
 /** The role of this name, by a parameter: the own one if it is empty, and none if nobody is called so. @param {string} name */
 const roleOf = (name) =>
   `CASE WHEN ${name}::text = '' THEN me.usesysid ELSE (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${name}::text) END`;
@@ -29,7 +33,7 @@ const roleOf = (name) =>
 /**
  * No process has the pid 0: without the lock there are no candidates. (-1 means all, as NULL does: pg_stat_get_activity in pgstatfuncs.c.)
  * Both statements answer with JSON as text, and take text: so no type that a pool has chosen a parser for is in the way. What a pass
- * may see of its own role's sessions needs no right.
+ * may see of its own role's sessions needs no right, unless the session works as another role than it has logged in as.
  */
 const LOOK = `
 WITH lock AS MATERIALIZED (
@@ -39,6 +43,8 @@ WITH lock AS MATERIALIZED (
 SELECT pg_catalog.json_build_object(
   'locked', lock.locked,
   'now', pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000,
+  'user', current_user,
+  'sees', (SELECT state IS NOT NULL FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())),
   'sessions', (
     SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
       'pid', other.pid, 'name', other.application_name, 'started', other.backend_start::text,
@@ -100,17 +106,44 @@ async function ask(tx, sql, params) {
   return { ...JSON.parse(rows[0].said), node: rows.node };
 }
 
+/** @param {string} role @param {string} right */
+const grant = (role, right) => `GRANT ${right} TO "${role.replaceAll('"', '""')}"`;
+
+/**
+ * What helps when the server has refused a pass.
+ * @param {any} error
+ * @param {string} role that was refused
+ */
+function cureFor(error, role) {
+  const [, missing] = /\b(pg_\w+)/.exec(error.message) ?? [];
+  // An error of the function itself: the session works as another role than the one that has logged in.
+  if (error.routine !== 'aclcheck_error' || missing === undefined) return grant(role, 'pg_signal_backend');
+  return grant(role, `EXECUTE ON FUNCTION pg_catalog.${missing}`);
+}
+
+/**
+ * The error of a session that works as another role than it has logged in as: what its own sessions do is hidden from it.
+ * @param {string} role
+ */
+function blind(role) {
+  const message = `permission denied: the role ${role} does not see what other sessions do`;
+  return Object.assign(new DatabaseError(message, NO_RIGHT), {
+    hint: grant(role, 'pg_read_all_stats, pg_signal_backend'),
+  });
+}
+
 /** @param {LeaseOption} lease the option */
 const limitsOf = ({ minConnectionIdleTimeSec, role = '' }) => [String(minConnectionIdleTimeSec), role];
 
 /**
  * @param {import('./transaction-handle.js').Transaction} tx
  * @param {LeaseOption} lease the option
- * @returns {Promise<{ locked: boolean, now: number, victims: Candidate[], node: string }>}
+ * @returns {Promise<{ locked: boolean, now: number, user: string, victims: Candidate[], node: string }>}
  */
 async function rehearse(tx, lease) {
-  const { locked, now, sessions, node } = await ask(tx, LOOK, [lease.service, ...limitsOf(lease)]);
-  return { locked, now, victims: expired(sessions ?? [], now, lease), node };
+  const { locked, now, sessions, node, user, sees } = await ask(tx, LOOK, [lease.service, ...limitsOf(lease)]);
+  if (!sees && lease.role === undefined) throw blind(user);
+  return { locked, now, user, victims: expired(sessions ?? [], now, lease), node };
 }
 
 /**
@@ -120,7 +153,10 @@ async function rehearse(tx, lease) {
 async function reap(tx, lease) {
   const { victims, ...seen } = await rehearse(tx, lease);
   if (victims.length === 0) return { ...seen, killed: 0, ended: [] };
-  const { pids } = await ask(tx, KILL, [JSON.stringify(victims), ...limitsOf(lease)]);
+  const { pids } = await ask(tx, KILL, [JSON.stringify(victims), ...limitsOf(lease)]).catch((error) => {
+    if (error.code === NO_RIGHT) error.hint ??= cureFor(error, seen.user);
+    throw error;
+  });
   const ended = victims.filter(({ pid }) => pids?.includes(pid));
   return { ...seen, killed: ended.length, ended };
 }
@@ -154,4 +190,4 @@ const reapNode = (begin, lease) => inTransaction(begin, (tx) => reap(tx, lease))
 /** What a pass would end. @param {Begin} begin @param {LeaseOption} lease the option */
 const rehearseNode = (begin, lease) => inTransaction(begin, (tx) => rehearse(tx, lease));
 
-module.exports = { reapNode, rehearseNode };
+module.exports = { NO_RIGHT, cureFor, reapNode, rehearseNode };

@@ -8,7 +8,7 @@
 
 const { HyperionError, PoolClosedError, located } = require('../errors.js');
 const { labelOf } = require('../options/hosts.js');
-const { reapNode } = require('./reap-node.js');
+const { NO_RIGHT, cureFor, reapNode } = require('./reap-node.js');
 
 /** @typedef {{ locked: boolean, killed: number, error?: unknown }} Outcome */
 /** @typedef {import('./reap-node.js').Begin} Begin */
@@ -19,8 +19,6 @@ const GROWTH = 1.5;
 const LONGEST_COOLDOWN_MS = 600_000;
 /** So that processes that began together do not stay together: ±10 %. */
 const JITTER = 0.1;
-/** The server refuses for lack of rights. */
-const NO_RIGHT = '42501';
 
 /** The time since it was made. A frozen machine may stop one clock, and an operator may set the other back: the one that says more counts. */
 class Stopwatch {
@@ -68,18 +66,12 @@ function passesOf({ hosts, database, user, lease }) {
 
 let hasTold = false;
 
-/** Says once in a process which right is missing. @param {any} error @param {string} user */
+/** Says once in a process which right is missing. @param {any} error @param {string} user who has logged in */
 function tellRights(error, user) {
   if (hasTold) return;
   hasTold = true;
-  const role = `"${user.replaceAll('"', '""')}"`;
-  const [, missing] = /\b(pg_\w+)/.exec(error.message) ?? [];
-  // An error of the function itself: the session has another current_user than the one who logged in.
-  const grant =
-    error.routine === 'aclcheck_error' && missing !== undefined
-      ? `GRANT EXECUTE ON FUNCTION pg_catalog.${missing} TO ${role}`
-      : `GRANT pg_signal_backend TO ${role}`;
-  process.emitWarning(`hyperiondb-client: expired sessions are not ended: ${error.message}: ${grant}`, {
+  const cure = error.hint ?? cureFor(error, user);
+  process.emitWarning(`hyperiondb-client: expired sessions are not ended: ${error.message}: ${cure}`, {
     code: 'HYPERION_REAPER_RIGHTS',
   });
 }
@@ -102,6 +94,8 @@ class Reaper {
   #passes;
   /** To nodes other than the one of the pool's own session, while a pass runs. @type {Set<NodePool>} */
   #open = new Set();
+  /** Behind a pooler, whose sessions have no leases. */
+  #isOff = false;
 
   /** @param {Owner} owner */
   constructor(owner) {
@@ -112,6 +106,7 @@ class Reaper {
 
   /** Runs a pass behind some of the events of the core. Never throws. @param {{ type: string, refused?: boolean, crowded?: boolean }} event */
   onEvent({ type, refused = false, crowded = false }) {
+    if (type === 'off') this.#isOff = true;
     const { reaper, reaperRunProbability: probability } = this.#lease;
     if (!reaper || probability === 0 || (type !== 'connect' && type !== 'thaw')) return;
     // Where the server has no connection left, the sessions to be ended are in the way of everybody.
@@ -122,6 +117,7 @@ class Reaper {
 
   /** Runs a pass now, or waits for the one that runs. @returns {Promise<{ locked: boolean, killed: number }>} */
   async reap() {
+    if (this.#isOff) return { locked: false, killed: 0 };
     const { link } = this.#owner;
     // The pass that runs may be one that keeps no process alive.
     link.hold();
@@ -141,7 +137,10 @@ class Reaper {
 
   /** Ends what a pass has opened. @param {{ timeoutMs: number }} limits */
   async end(limits) {
-    await Promise.all([...this.#open].map((pool) => pool.end(limits)));
+    const { link } = this.#owner;
+    // A pass that keeps no process alive may wait for the same end.
+    link.hold();
+    await Promise.all([...this.#open].map((pool) => pool.end(limits))).finally(() => link.unhold());
   }
 
   /**

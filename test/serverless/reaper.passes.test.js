@@ -38,7 +38,9 @@ function fake(lease = {}, answers = {}) {
     const name = leaseOf({ serviceName: options.lease.serviceName });
     const pids = Array.from({ length: locked ? killed : 0 }, (_, index) => index + 1);
     const sessions = pids.length > 0 ? pids.map((pid) => ({ pid, name, started: '', idleMs: 0 })) : null;
-    const said = sql.includes('pg_terminate_backend') ? { pids } : { locked, now: Date.now(), sessions };
+    const said = sql.includes('pg_terminate_backend')
+      ? { pids }
+      : { locked, now: Date.now(), sees: true, user: 'u', sessions };
     return Object.assign([{ said: JSON.stringify(said) }], { node: 'h:5432' });
   };
   const begin = async () => {

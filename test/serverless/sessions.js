@@ -44,7 +44,6 @@ class Session {
    */
   static async open(login, name) {
     const connection = await Connection.open(/** @type {any} */ (login), name, TIMEOUT_MS);
-    connection.unref();
     const [{ pid }] = await connection.query('SELECT pg_backend_pid() AS pid');
     return new Session(connection, pid, name);
   }
@@ -55,11 +54,17 @@ class Session {
   }
 }
 
-/** The login of the tests' role on a node. @param {any} db @param {any} [node] */
-const loginOn = (db, node = db.cluster.primary()) => {
-  const { user, password, database } = db.options();
-  return { ...node.login, user, password, database };
-};
+/** The login of an ordinary role on a node. @param {any} db @param {any} [node] */
+const loginOn = (db, node = db.cluster.primary()) => ({ ...node.login, ...db.cluster.app });
+
+/**
+ * A pool of that role with leases, which ends with its test.
+ * @param {import('node:test').TestContext} t
+ * @param {any} db
+ * @param {object} lease
+ * @param {object} [others]
+ */
+const poolWith = (t, db, lease, others) => db.pool(t, { ...db.cluster.app, lease: leaseOption(lease), ...others });
 
 /**
  * Sessions that end with their test.
@@ -71,7 +76,13 @@ const loginOn = (db, node = db.cluster.primary()) => {
 async function sessions(t, login, names) {
   /** @type {Session[]} */
   const open = [];
-  t.after(() => Promise.all(open.map(({ connection }) => connection.end())));
+  t.after(() => {
+    for (const { connection } of open) {
+      // What runs a statement does not answer.
+      connection.unref();
+      connection.end();
+    }
+  });
   const left = names.map((name, index) => ({ name, index }));
   const worker = async () => {
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
@@ -95,4 +106,4 @@ async function alive(node, all) {
 const gone = (node, all) =>
   until('the sessions have ended', async () => (await alive(node, all)).length === 0, { everyMs: 20 });
 
-module.exports = { SECRET, SERVICE, Session, alive, gone, leaseOf, leaseOption, loginOn, sessions };
+module.exports = { SECRET, SERVICE, Session, alive, gone, leaseOf, leaseOption, loginOn, poolWith, sessions };
