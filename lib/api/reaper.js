@@ -213,7 +213,8 @@ class Reaper {
   async #others(own, chain) {
     const { options, nodes } = this.#owner;
     const hosts = options.hosts.filter((/** @type {any} */ host, /** @type {number} */ place) => {
-      return labelOf(host) !== own && nodes()[place].state === 'up';
+      // Without a monitor nobody looks whether a node has come back.
+      return labelOf(host) !== own && (options.monitor === null || nodes()[place].state === 'up');
     });
     const killed = await Promise.all(hosts.map((/** @type {object} */ host) => chain(() => this.#other(host))));
     return killed.reduce((sum, one) => sum + one, 0);

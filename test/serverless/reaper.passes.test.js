@@ -15,11 +15,17 @@ let services = 0;
  * A reaper whose server answers as `answers` says, and which notes its passes. Each has a service of its own unless it is given one.
  * @param {object} [lease] its option
  * @param {{ locked?: boolean, killed?: number, fail?: unknown }} [answers] which a test may change
+ * @param {{ options?: object, states?: string[], opened?: unknown[] }} [others] more options of the pool; the states of its nodes; what was opened
  */
-function fake(lease = {}, answers = {}) {
+function fake(lease = {}, answers = {}, others = {}) {
   services += 1;
   const options = parseOptions(
-    { hosts: 'h', user: 'u', lease: leaseOption({ serviceName: `s${services}`, reaper: true, ...lease }) },
+    {
+      hosts: 'h',
+      user: 'u',
+      ...others.options,
+      lease: leaseOption({ serviceName: `s${services}`, reaper: true, ...lease }),
+    },
     {},
   );
   /** How often the process was held. */
@@ -52,8 +58,11 @@ function fake(lease = {}, answers = {}) {
     options,
     link: /** @type {any} */ (link),
     begin,
-    nodes: () => [{ host: 'h', port: 5432, state: 'up' }],
-    open: () => assert.fail('there is only one node'),
+    nodes: () => (others.states ?? ['up']).map((state) => ({ host: 'h', port: 5432, state })),
+    open: (/** @type {any} */ { host }) => {
+      others.opened?.push(host);
+      return { begin, end: async () => {} };
+    },
     isClosed: () => state.isClosed,
     tell: (detail) => state.told.push(detail),
   });
@@ -212,6 +221,36 @@ test('a call that waits for the pass of another pool runs its own when that pool
   one.state.isClosed = true;
   assert.deepEqual(await two.reaper.reap(), { locked: true, killed: 7 });
   assert.deepEqual(await first, { locked: false, killed: 0 });
+});
+
+test('other nodes are reaped that are up, and without a monitor all: nobody looks whether one has come back', async () => {
+  const cases = /** @type {const} */ ([
+    [true, ['b', 'd']],
+    [false, ['b', 'c', 'd']],
+  ]);
+  for (const [monitor, expected] of cases) {
+    /** @type {unknown[]} */
+    const opened = [];
+    const others = { options: { hosts: 'h,b,c,d', monitor }, states: ['up', 'up', 'down', 'up'], opened };
+    const { reaper } = fake({}, { killed: 2 }, others);
+    assert.deepEqual(await reaper.reap(), { locked: true, killed: 2 * (1 + expected.length) });
+    assert.deepEqual(opened, expected);
+  }
+});
+
+test('while another process has the lock of one node the other nodes are left to it', async () => {
+  /** @type {unknown[]} */
+  const opened = [];
+  const { reaper } = fake({}, { locked: false }, { options: { hosts: 'h,b' }, states: ['up', 'up'], opened });
+  assert.deepEqual(await reaper.reap(), { locked: false, killed: 0 });
+  assert.deepEqual(opened, []);
+});
+
+test('behind a pooler there is no reaper', async () => {
+  const { reaper, state } = fake({ leaseMode: 'optional', reaperRunProbability: 1 }, { killed: 2 });
+  reaper.onEvent({ type: 'off' });
+  assert.deepEqual(await reaper.reap(), { locked: false, killed: 0 });
+  assert.equal(state.begun, 0);
 });
 
 test('a pass by itself keeps no process alive, and one that is asked for does', async () => {
