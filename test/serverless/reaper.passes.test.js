@@ -112,22 +112,26 @@ test('reaperRunProbability decides by the draw: below it a pass runs, at it none
   assert.equal(state.begun, 2);
 });
 
-test('a connect that was refused before runs a pass whatever the draw, but not with probability 0 or reaper: false', async (t) => {
-  t.mock.method(Math, 'random', () => 0.999);
-  const never = { reaperRunProbability: 0.001, reaperCooldownMs: 0 };
-  const cases = /** @type {const} */ ([
-    [never, 1],
-    [{ ...never, reaperRunProbability: 0 }, 0],
-    [{ ...never, reaper: false }, 0],
-  ]);
-  for (const [lease, expected] of cases) {
-    const { reaper, state } = fake(lease);
-    reaper.onEvent({ type: 'connect', refused: true });
-    reaper.onEvent({ type: 'connect', refused: false });
-    await idle();
-    assert.equal(state.begun, expected, JSON.stringify(lease));
-  }
-});
+for (const pressed of [{ refused: true }, { crowded: true }]) {
+  const [[what]] = Object.entries(pressed);
+  test(`a connect that is told as ${what} runs a pass whatever the draw, but not with probability 0 or reaper: false`, async (t) => {
+    t.mock.method(Math, 'random', () => 0.999);
+    const never = { reaperRunProbability: 0.001, reaperCooldownMs: 0 };
+    const cases = /** @type {const} */ ([
+      [never, 1],
+      [{ ...never, reaperRunProbability: 0 }, 0],
+      [{ ...never, reaper: false }, 0],
+    ]);
+    for (const [lease, expected] of cases) {
+      const { reaper, state } = fake(lease);
+      for (const pressure of [pressed, {}]) {
+        reaper.onEvent({ type: 'connect', refused: false, crowded: false, ...pressure });
+        await idle();
+      }
+      assert.equal(state.begun, expected, JSON.stringify(lease));
+    }
+  });
+}
 
 test('a thaw is as a connect; other events run no pass', async () => {
   const { reaper, state } = fake({ reaperRunProbability: 1, reaperCooldownMs: 0 });
