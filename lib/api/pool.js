@@ -321,7 +321,14 @@ class Pool extends PoolEmitter {
     return new Reaper({
       options: this.#options,
       link: this.#runner.link,
-      begin: (options) => begin(this.#runner, options, isClosed, () => {}),
+      // While the pool ends, too: it waits for the pass.
+      begin: (options) =>
+        begin(
+          this.#runner,
+          options,
+          () => false,
+          () => {},
+        ),
       nodes: () => this.nodes(),
       open: (host) => new Pool(undefined, nodeOptions(this.#options, host)),
       isClosed,
@@ -390,6 +397,7 @@ class Pool extends PoolEmitter {
   async #end(timeoutMs) {
     this.#closed = true;
     this.#listeners.close();
+    await this.#reaper?.finish({ timeoutMs });
     const { link, corePool } = this.#runner;
     await link.closePool(corePool, timeoutMs);
     await this.#second?.end({ timeoutMs });

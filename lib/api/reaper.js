@@ -17,6 +17,8 @@ const { NO_RIGHT, cureFor, reapNode } = require('./reap-node.js');
 /** What grows the time between two passes while other processes run theirs, and how far. */
 const GROWTH = 1.5;
 const LONGEST_COOLDOWN_MS = 600_000;
+/** How long the end of a pool waits for its pass. */
+const LAST_MS = 1_000;
 /** So that processes that began together do not stay together: ±10 %. */
 const JITTER = 0.1;
 
@@ -96,6 +98,8 @@ class Reaper {
   #open = new Set();
   /** Behind a pooler, whose sessions have no leases. */
   #isOff = false;
+  /** The pass that this pool runs. @type {Promise<Outcome> | undefined} */
+  #own;
 
   /** @param {Owner} owner */
   constructor(owner) {
@@ -135,6 +139,20 @@ class Reaper {
     }
   }
 
+  /**
+   * Lets the pass go on for a moment that this pool runs: one that ends soon after each connect would never end a session otherwise.
+   * @param {{ timeoutMs: number }} limits
+   */
+  async finish({ timeoutMs }) {
+    if (this.#own === undefined) return;
+    const { link } = this.#owner;
+    link.hold();
+    const limit = new Promise((resolve) => {
+      setTimeout(resolve, timeoutMs === 0 ? LAST_MS : Math.min(timeoutMs, LAST_MS)).unref();
+    });
+    await Promise.race([this.#own, limit]).finally(() => link.unhold());
+  }
+
   /** Ends what a pass has opened. @param {{ timeoutMs: number }} limits */
   async end(limits) {
     const { link } = this.#owner;
@@ -162,6 +180,7 @@ class Reaper {
   #start(chain) {
     const running = this.#run(chain);
     this.#passes.running = running;
+    this.#own = running;
     return running;
   }
 
@@ -177,6 +196,7 @@ class Reaper {
       const durationMs = Math.round(performance.now() - began);
       await this.#tell({ type: 'reap', ...outcome, durationMs });
     }
+    this.#own = undefined;
     return outcome;
   }
 

@@ -111,6 +111,26 @@ test('a pass runs after a connect by itself, and ends what has expired', async (
   await until('two sessions have ended', async () => (await alive(db.cluster.primary(), all)).length === 1);
 });
 
+test('a pool that is ended right behind its first statement lets its pass go on first', async (t) => {
+  const serviceName = ownService();
+  const all = await expired(t, serviceName, 5);
+  const lease = {
+    serviceName,
+    reaper: true,
+    reaperRunProbability: 1,
+    reaperCooldownMs: 0,
+    maxIdleConnectionsToKill: 1,
+  };
+  for (const _ of all) {
+    const pool = poolWith(t, db, lease, { poolSize: 1, monitor: false });
+    const passes = passesOf(pool);
+    await pool.query('SELECT 1');
+    await pool.end();
+    assert.equal(passes[0]?.killed, 1);
+  }
+  await gone(db.cluster.primary(), all);
+});
+
 test('a pass runs whatever the draw after a connect that the server had refused before because it was full', async (t) => {
   const serviceName = ownService();
   const role = { ...db.cluster.app, database: db.cluster.database };
