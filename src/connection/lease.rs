@@ -130,8 +130,9 @@ impl Leases {
         let at = ClockReading::now();
         let server = at.unix_ms() + clock.offset();
         let expires = server + self.time_to_live();
-        let terms = Terms { name: self.sign(expires), expires, server, at };
-        SessionLease { leases: self.clone(), terms: Mutex::new(terms), renewal: tokio::sync::Mutex::default() }
+        let name = self.sign(expires);
+        let terms = Mutex::new(Terms { name: name.clone(), expires, server, at });
+        SessionLease { leases: self.clone(), login: name, terms, renewal: tokio::sync::Mutex::default() }
     }
 
     /// For how long this process has been frozen, if that was longer than a lease lives and no earlier call has said so.
@@ -145,6 +146,8 @@ impl Leases {
 #[derive(Debug)]
 pub(crate) struct SessionLease {
     leases: Arc<Leases>,
+    /// The name with which the session has logged in. RESET gives it back to the session.
+    login: String,
     terms: Mutex<Terms>,
     /// One renewal at a time.
     renewal: tokio::sync::Mutex<()>,
@@ -202,6 +205,11 @@ impl SessionLease {
     /// The `application_name` that the session should have.
     pub(super) fn name(&self) -> String {
         lock(&self.terms).name.clone()
+    }
+
+    /// Whether the session has the lease of its login.
+    pub(super) fn is_of_login(&self) -> bool {
+        lock(&self.terms).name == self.login
     }
 
     /// Notes the server's clock.

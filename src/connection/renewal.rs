@@ -107,6 +107,11 @@ impl Connection {
         self.lease.is_some()
     }
 
+    /// Whether a RESET takes the lease from the session: it gives back the lease of the login.
+    pub(crate) fn loses_lease_by_reset(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| !lease.is_of_login())
+    }
+
     /// Whether the lease has to be renewed, or put back because the session has another name.
     pub(crate) fn lease_is_due(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.is_due() || self.has_lost_lease(lease))

@@ -98,8 +98,7 @@ impl Session {
             let ended = session.conn.client.batch_execute(RESET_SETTINGS).await;
             session.reset_ended(&cluster_of_reset, ended.map_err(|error| describe(&error)))
         });
-        // The reset gives the session the name back with which it has logged in.
-        if self.conn.has_lease() {
+        if self.conn.loses_lease_by_reset() {
             self.send_renewal(cluster, SentAhead::Something);
         }
         if self.setters.begin_scan() {
