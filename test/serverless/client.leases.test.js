@@ -19,8 +19,13 @@ after(() => clearInterval(held));
 let services = 0;
 const newService = () => `service-${++services}`;
 
-/** Of a client that ends whatever has expired. @param {object} [others] */
-const EAGER = { coordinationSecret: SECRET, minConnectionIdleTimeSec: 0, reaperCooldownMs: 0 };
+/** Of a client that ends whatever has expired, of the role of sessions.js. */
+const eager = () => ({
+  ...db.cluster.app,
+  coordinationSecret: SECRET,
+  minConnectionIdleTimeSec: 0,
+  reaperCooldownMs: 0,
+});
 
 describe('passes', () => {
   test('reap: it ends the expired sessions of its service, says how many, and tells onReap', async (t) => {
@@ -37,7 +42,7 @@ describe('passes', () => {
       'psql',
     ]);
     const { hooks, toldTo } = notingHooks();
-    const client = clientFor(t, db, { ...EAGER, serviceName, reaper: false, hooks });
+    const client = clientFor(t, db, { ...eager(), serviceName, reaper: false, hooks });
     assert.deepEqual(await client.reap(), { locked: true, killed: 3 });
     await gone(db.cluster.primary(), expired);
     assert.deepEqual(await alive(db.cluster.primary(), others), others);
@@ -51,12 +56,12 @@ describe('passes', () => {
   test('reap: with reaperRunProbability 1 a connect ends them by itself, with `reaper: false` it does not', async (t) => {
     const serviceName = newService();
     const expired = await sessions(t, loginOn(db), [leaseOf({ serviceName })]);
-    const quiet = clientFor(t, db, { ...EAGER, serviceName, reaper: false, reaperRunProbability: 1 });
+    const quiet = clientFor(t, db, { ...eager(), serviceName, reaper: false, reaperRunProbability: 1 });
     await quiet.connect();
     await quiet.query('SELECT pg_sleep(0.1)');
     assert.deepEqual(await alive(db.cluster.primary(), expired), expired);
     const { hooks, toldTo } = notingHooks();
-    await clientFor(t, db, { ...EAGER, serviceName, reaperRunProbability: 1, hooks }).connect();
+    await clientFor(t, db, { ...eager(), serviceName, reaperRunProbability: 1, hooks }).connect();
     await gone(db.cluster.primary(), expired);
     await until('the hook is called', () => toldTo('onReap').length > 0);
     assert.equal(toldTo('onReap')[0].killed, 1);
@@ -65,7 +70,7 @@ describe('passes', () => {
   test("reap: a pass that fails rejects with reaperErrorMode 'throw' only, and onReap has its error in both cases", async (t) => {
     for (const reaperErrorMode of /** @type {const} */ (['swallow', 'throw'])) {
       const { hooks, toldTo } = notingHooks();
-      const options = { ...EAGER, serviceName: newService(), reaperErrorMode, hooks };
+      const options = { ...eager(), serviceName: newService(), reaperErrorMode, hooks };
       const client = clientFor(t, db, { ...options, hosts: '127.0.0.1:1', acquireTimeoutMs: 100 });
       if (reaperErrorMode === 'swallow') assert.deepEqual(await client.reap(), { locked: false, killed: 0 });
       const error = reaperErrorMode === 'throw' ? await failureOf(client.reap()) : undefined;
@@ -82,7 +87,7 @@ describe('renewals', () => {
     const serviceName = newService();
     const { hooks, toldTo } = notingHooks();
     const times = { leaseTtlMs: 1_000, heartbeatSoftRemainingMs: 900, heartbeatHardWaitRemainingMs: 500 };
-    const client = clientFor(t, db, { ...EAGER, ...times, serviceName, hooks });
+    const client = clientFor(t, db, { ...eager(), ...times, serviceName, hooks });
     const expiryOf = async () => {
       const { rows } = await client.query("SELECT current_setting('application_name') AS name");
       return /** @type {any} */ (verifyLease(rows[0].name, SECRET)).expiresAt;
@@ -103,7 +108,7 @@ describe('renewals', () => {
       heartbeatHardWaitRemainingMs: 800,
       heartbeatTimeoutMs: 100,
     };
-    const client = clientFor(t, db, { ...EAGER, ...times, serviceName: newService(), hooks });
+    const client = clientFor(t, db, { ...eager(), ...times, serviceName: newService(), hooks });
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
     // The first renewals may stand behind what was sent before them, and wait for that.
     await until('the session is at rest', () => toldTo('onHeartbeat').length > 2);

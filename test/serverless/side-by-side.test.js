@@ -8,7 +8,7 @@ const { verifyLease } = require('../../client.js');
 const { test, until, useCluster } = require('../support/helpers.js');
 const { Aequor, LOCK, read } = require('./aequor.js');
 const { Agent } = require('./agents.js');
-const { SECRET, Session, alive, gone, leaseOf, leaseOption, loginOn } = require('./sessions.js');
+const { SECRET, Session, alive, gone, leaseOf, leaseOption, loginOn, poolWith } = require('./sessions.js');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
@@ -21,7 +21,7 @@ const aequor = (serviceName, secret = SECRET) => new Aequor({ secret, serviceNam
 
 /** One of ours, which is asked to end what has expired. @param {import('node:test').TestContext} t @param {string} serviceName @param {object} [lease] */
 async function ours(t, serviceName, lease) {
-  const pool = db.pool(t, { poolSize: 1, monitor: false, lease: leaseOption({ serviceName, ...lease }) });
+  const pool = poolWith(t, db, { serviceName, ...lease }, { poolSize: 1, monitor: false });
   const [{ pid, name }] = await pool.query(
     "SELECT pg_backend_pid() AS pid, current_setting('application_name') AS name",
   );
@@ -74,7 +74,7 @@ test('side by side: a pass of pg-aequor ends the session of our frozen process, 
   await theirs.connect(t, loginOn(db), LONG_MS);
   const lease = leaseOption({ serviceName: 'theirs-kills', leaseTtlMs: 300 });
   const renewing = await ours(t, 'theirs-kills', { leaseTtlMs: 2_000, heartbeatSoftRemainingMs: 1_800 });
-  const agent = await Agent.start(t, db.options({ poolSize: 1, monitor: false, lease }));
+  const agent = await Agent.start(t, db.options({ ...db.cluster.app, poolSize: 1, monitor: false, lease }));
   const [{ pid }] = await agent.query('SELECT pg_backend_pid() AS pid');
   agent.freeze();
   await until('the session of the frozen process is ended', async () => {
@@ -112,12 +112,8 @@ test('side by side: while a pass of ours holds the lock of a service, a pass of 
   const victim = await Session.open(loginOn(db), leaseOf({ serviceName: 'our-lock' }));
   t.after(() => victim.connection.end());
   const proxy = await primary().proxy();
-  const pool = db.pool(t, {
-    hosts: [proxy.address],
-    poolSize: 1,
-    monitor: false,
-    lease: leaseOption({ serviceName: 'our-lock' }),
-  });
+  const others = { hosts: [proxy.address], poolSize: 1, monitor: false };
+  const pool = poolWith(t, db, { serviceName: 'our-lock' }, others);
   await pool.query('SELECT 1');
   // Slow enough to be stopped on its way, between its statements.
   proxy.latency(500);
