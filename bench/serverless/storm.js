@@ -94,8 +94,8 @@ function conditions({ waves, processes, everyMs }, slots) {
     `- the processes that froze within the last ${KEPT_MS} ms, which is the larger of leaseTtlMs and minConnectionIdleTimeSec, and a wave`,
     `  fit into the slots: ${kept} + ${processes} of ${slots}. Nobody may end their sessions yet. When frozen processes have every slot,`,
     '  nobody is left who could end any;',
-    `- passes end as many sessions as are opened: reaperRunProbability x maxIdleConnectionsToKill must be more than 1. With the defaults`,
-    `  it is 0.1 x ${MOST_KILLED}, and which connects have a pass is chance.`,
+    '- a pass follows the connects often enough, and ends before its process is frozen: after one connect in ten, and after each while',
+    `  less than a fifth of the connections is left. A pass ends ${MOST_KILLED} sessions at most, and takes two round trips behind the first row.`,
   ];
 }
 
