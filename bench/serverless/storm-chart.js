@@ -33,6 +33,8 @@ const LEFT = 170;
 const RIGHT = 24;
 const TOP = 74;
 const HEIGHT = 210;
+/** With more waves a cell has room for one number. */
+const WIDE = 12;
 const STRIP = 18;
 const STRIP_GAP = 6;
 
@@ -82,12 +84,13 @@ function strip({ waves }, index, top) {
     const x = LEFT + wave * width;
     const share = served / Math.max(1, endings.length);
     const filled = px((width - 2) * share);
+    const label = waves.length > WIDE ? served : `${served}/${endings.length}`;
     const title = `wave ${wave + 1}: ${served} of ${endings.length} served, ${refused} got 53300`;
     return (
       `<g><title>${title}</title>` +
       `<rect class="refused" x="${px(x)}" y="${top}" width="${px(width - 2)}" height="${STRIP}" rx="2"/>` +
       `<rect class="s${index}" x="${px(x)}" y="${top}" width="${filled}" height="${STRIP}" rx="2"/>` +
-      `<text class="cell" x="${px(x + width / 2 - 1)}" y="${top + 13}" text-anchor="middle">${served}/${endings.length}</text></g>`
+      `<text class="cell" x="${px(x + width / 2 - 1)}" y="${top + 13}" text-anchor="middle">${label}</text></g>`
     );
   });
   return [name, ...cells];
@@ -132,8 +135,9 @@ function chart({ node, postgresql, cpu, at, slots, storm, measured }) {
     legend(shown),
     ...rows,
     ...columns,
+    // The first of the series lies on top.
+    ...lines.reverse(),
     limit,
-    ...lines,
     `<text class="name" x="10" y="${stripTop - 10}">Processes served, wave by wave (red: 53300)</text>`,
     ...strips,
     `<text class="faint" x="10" y="${end + 20}">${escaped(foot)}</text>`,
