@@ -322,13 +322,7 @@ class Pool extends PoolEmitter {
       options: this.#options,
       link: this.#runner.link,
       // While the pool ends, too: it waits for the pass.
-      begin: (options) =>
-        begin(
-          this.#runner,
-          options,
-          () => false,
-          () => {},
-        ),
+      query: (sql, params, options) => this.#runner.query(sql, params, callOptions(options, POOL_QUERY), 0),
       nodes: () => this.nodes(),
       open: (host) => new Pool(undefined, nodeOptions(this.#options, host)),
       isClosed,

@@ -1,9 +1,10 @@
 'use strict';
 
-// One pass over the expired sessions of one node, as one transaction of at most two statements.
+// One pass over the expired sessions of one node, as at most two statements, each a transaction of its own: a process that freezes
+// between them (most do, for a pass follows a connect) leaves no transaction behind, and no lock.
 //
-// The first takes the lock of the service and reads its sessions with the server's clock. JavaScript verifies their leases. The second
-// ends those that have expired, and looks at each again at the moment of the kill. Two locks keep others out, both until COMMIT:
+// The first reads the sessions of the service with the server's clock. JavaScript verifies their leases. The second ends those that have
+// expired, and looks at each again at the moment of the kill. Two locks keep others out, both until the statement has ended:
 // - (PASS, hashtext(service)): one pass at a time for a service. pg-aequor takes the same lock.
 // - (SESSION, pid): whoever renews a lease takes it, too, for the time of the renewal. So a session that has got the answer to its
 //   renewal is seen with its new lease, and one that is about to be ended cannot renew.
@@ -11,7 +12,7 @@
 const { DatabaseError } = require('../errors.js');
 const { verifyLease } = require('../values/lease.js');
 
-/** What begins a transaction on one node. @typedef {(options: object) => Promise<import('./transaction-handle.js').Transaction>} Begin */
+/** What runs a statement of its own on one node, and returns its rows, with their `node`. @typedef {(sql: string, params: string[], options: object) => Promise<any>} Query */
 /** @typedef {{ pid: number, name: string, started: string, idleMs: number }} Candidate */
 /** `role`: whose sessions, if not those of the own role. @typedef {Record<string, any> & { role?: string }} LeaseOption */
 
@@ -20,8 +21,6 @@ const PASS = 0x50474151;
 const SESSION = PASS + 1;
 /** A statement of a pass may take so long. */
 const STATEMENT_MS = 10_000;
-/** A process that freezes in a pass must not keep the lock: the server ends its session then. */
-const FROZEN_MS = 10_000;
 
 /** The server refuses for lack of rights. */
 const NO_RIGHT = '42501';
@@ -37,8 +36,7 @@ const roleOf = (name) =>
  */
 const LOOK = `
 WITH lock AS MATERIALIZED (
-  SELECT pg_catalog.pg_try_advisory_xact_lock(${PASS}, pg_catalog.hashtext($1::text)) AS locked,
-    pg_catalog.set_config('idle_in_transaction_session_timeout', '${FROZEN_MS}', true)
+  SELECT pg_catalog.pg_try_advisory_xact_lock(${PASS}, pg_catalog.hashtext($1::text)) AS locked
 )
 SELECT pg_catalog.json_build_object(
   'locked', lock.locked,
@@ -63,9 +61,13 @@ SELECT pg_catalog.json_build_object(
  * subquery in a result are evaluated in their order (PostgreSQL docs, 4.2.14), conditions of one WHERE are not.
  */
 const KILL = `
-SELECT pg_catalog.json_build_object('pids', pg_catalog.json_agg(pid) FILTER (WHERE ended))::text AS said
+WITH lock AS MATERIALIZED (
+  SELECT pg_catalog.pg_try_advisory_xact_lock(${PASS}, pg_catalog.hashtext($4::text)) AS locked
+)
+SELECT pg_catalog.json_build_object('locked', (SELECT locked FROM lock), 'pids', pg_catalog.json_agg(pid) FILTER (WHERE ended))::text AS said
 FROM (
-  SELECT victim.pid, CASE WHEN pg_catalog.pg_try_advisory_xact_lock(${SESSION}, victim.pid) THEN
+  SELECT victim.pid, CASE WHEN (SELECT locked FROM lock) THEN
+    CASE WHEN pg_catalog.pg_try_advisory_xact_lock(${SESSION}, victim.pid) THEN
     CASE WHEN pg_catalog.pg_stat_clear_snapshot()::text IS NOT NULL THEN (
       SELECT pg_catalog.pg_terminate_backend(now.pid)
       FROM pg_catalog.pg_stat_get_activity(victim.pid) AS now
@@ -74,6 +76,7 @@ FROM (
         AND now.backend_type = 'client backend' AND now.state = 'idle'
         AND now.state_change <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::text::float8)
     ) END
+    END
   END AS ended
   FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS me,
     pg_catalog.json_to_recordset($1::text::json) AS victim(pid int4, name text, started timestamptz)
@@ -100,9 +103,9 @@ function expired(sessions, now, { service, coordinationSecret, maxIdleConnection
     .map(({ session }) => session);
 }
 
-/** @param {import('./transaction-handle.js').Transaction} tx @param {string} sql @param {string[]} params */
-async function ask(tx, sql, params) {
-  const rows = /** @type {any} */ (await tx.query(sql, params, OPTIONS));
+/** @param {Query} query @param {string} sql @param {string[]} params */
+async function ask(query, sql, params) {
+  const rows = await query(sql, params, OPTIONS);
   return { ...JSON.parse(rows[0].said), node: rows.node };
 }
 
@@ -136,58 +139,34 @@ function blind(role) {
 const limitsOf = ({ minConnectionIdleTimeSec, role = '' }) => [String(minConnectionIdleTimeSec), role];
 
 /**
- * @param {import('./transaction-handle.js').Transaction} tx
+ * What a pass would end.
+ * @param {Query} query
  * @param {LeaseOption} lease the option
  * @returns {Promise<{ locked: boolean, now: number, user: string, victims: Candidate[], node: string }>}
  */
-async function rehearse(tx, lease) {
-  const { locked, now, sessions, node, user, sees } = await ask(tx, LOOK, [lease.service, ...limitsOf(lease)]);
+async function rehearseNode(query, lease) {
+  const { locked, now, sessions, node, user, sees } = await ask(query, LOOK, [lease.service, ...limitsOf(lease)]);
   if (!sees && lease.role === undefined) throw blind(user);
   return { locked, now, user, victims: expired(sessions ?? [], now, lease), node };
 }
 
 /**
- * @param {import('./transaction-handle.js').Transaction} tx
+ * Runs a pass. The session it runs in may have been another's meanwhile, and the node another's: the second statement ends only what is
+ * still exactly what the first has seen.
+ * @param {Query} query
  * @param {LeaseOption} lease the option
+ * @returns {Promise<{ locked: boolean, now: number, killed: number, ended: Candidate[], node: string }>} `now`: by the server's clock
  */
-async function reap(tx, lease) {
-  const { victims, ...seen } = await rehearse(tx, lease);
+async function reapNode(query, lease) {
+  const { victims, ...seen } = await rehearseNode(query, lease);
   if (victims.length === 0) return { ...seen, killed: 0, ended: [] };
-  const { pids } = await ask(tx, KILL, [JSON.stringify(victims), ...limitsOf(lease)]).catch((error) => {
+  const params = [JSON.stringify(victims), ...limitsOf(lease), lease.service];
+  const { locked, pids } = await ask(query, KILL, params).catch((error) => {
     if (error.code === NO_RIGHT) error.hint ??= cureFor(error, seen.user);
     throw error;
   });
   const ended = victims.filter(({ pid }) => pids?.includes(pid));
-  return { ...seen, killed: ended.length, ended };
+  return { ...seen, locked, killed: ended.length, ended };
 }
-
-/**
- * One call of the core at a time: whoever calls this relies on it.
- * @template T
- * @param {Begin} begin
- * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T>} work
- */
-async function inTransaction(begin, work) {
-  const tx = await begin({ isolation: 'read committed' });
-  try {
-    const result = await work(tx);
-    await tx.commit();
-    return result;
-  } catch (error) {
-    if (!tx.ended) await tx.rollback().catch(() => {});
-    throw error;
-  }
-}
-
-/**
- * Runs a pass.
- * @param {Begin} begin
- * @param {LeaseOption} lease the option
- * @returns {Promise<{ locked: boolean, now: number, killed: number, ended: Candidate[], node: string }>} `now`: by the server's clock
- */
-const reapNode = (begin, lease) => inTransaction(begin, (tx) => reap(tx, lease));
-
-/** What a pass would end. @param {Begin} begin @param {LeaseOption} lease the option */
-const rehearseNode = (begin, lease) => inTransaction(begin, (tx) => rehearse(tx, lease));
 
 module.exports = { NO_RIGHT, cureFor, reapNode, rehearseNode };

@@ -11,8 +11,8 @@ const { labelOf } = require('../options/hosts.js');
 const { NO_RIGHT, cureFor, reapNode } = require('./reap-node.js');
 
 /** @typedef {{ locked: boolean, killed: number, error?: unknown }} Outcome */
-/** @typedef {import('./reap-node.js').Begin} Begin */
-/** What a pass needs of a pool that it opens to one node. @typedef {{ begin: Begin, end(options?: object): Promise<void> }} NodePool */
+/** @typedef {import('./reap-node.js').Query} Query */
+/** What a pass needs of a pool that it opens to one node. @typedef {{ query: Query, end(options?: object): Promise<void> }} NodePool */
 
 /** What grows the time between two passes while other processes run theirs, and how far. */
 const GROWTH = 1.5;
@@ -83,7 +83,7 @@ function tellRights(error, user) {
  * @typedef {object} Owner
  * @property {Readonly<Record<string, any>>} options
  * @property {import('../core/core-link.js').CoreLink} link
- * @property {Begin} begin on a session of the pool
+ * @property {Query} query on a session of the pool
  * @property {() => { host: string, port: number, state: string }[]} nodes
  * @property {(host: object) => NodePool} open a small pool to one node
  * @property {() => boolean} isClosed
@@ -215,7 +215,7 @@ class Reaper {
     /** @type {Outcome} */
     const outcome = { locked: false, killed: 0 };
     try {
-      const own = await chain(() => reapNode(this.#owner.begin, this.#lease));
+      const own = await chain(() => reapNode(this.#owner.query, this.#lease));
       Object.assign(outcome, { locked: own.locked, killed: own.killed });
       // Who has the lock there reaps the others, too.
       if (own.locked) outcome.killed += await this.#others(own.node, chain);
@@ -246,7 +246,7 @@ class Reaper {
     const pool = this.#owner.open(host);
     this.#open.add(pool);
     try {
-      const { killed } = await reapNode((begin) => pool.begin(begin), this.#lease);
+      const { killed } = await reapNode((...statement) => pool.query(...statement), this.#lease);
       return killed;
     } catch (error) {
       if (/** @type {any} */ (error).code === NO_RIGHT) throw error;

@@ -126,7 +126,7 @@ function leasesOf({ sessions }, { secrets, asked: { minIdleSec, role } }) {
 /** @param {import('../../client.js').Pool} pool @param {Lease} lease @param {Report} report */
 async function rehearseService(pool, lease, report) {
   const all = { ...lease, maxIdleConnectionsToKill: Number.POSITIVE_INFINITY };
-  const { locked, now, victims } = await rehearseNode(beginOn(pool), all);
+  const { locked, now, victims } = await rehearseNode(queryOn(pool), all);
   if (!locked) report.problem = `another process runs a pass of ${lease.service} at this moment: ask again`;
   report.endable.push(...victims.map((victim) => victimOf(victim, now)));
 }
@@ -141,7 +141,7 @@ async function rehearseService(pool, lease, report) {
 async function reapService(pool, lease, report, timeoutMs) {
   const until = performance.now() + timeoutMs;
   for (;;) {
-    const { locked, now, ended } = await reapNode(beginOn(pool), lease);
+    const { locked, now, ended } = await reapNode(queryOn(pool), lease);
     if (locked) report.passes++;
     if (locked && ended.length === 0) return;
     const fresh = ended.filter(({ pid }) => report.ended.every((one) => one.pid !== pid));
@@ -158,8 +158,11 @@ async function reapService(pool, lease, report, timeoutMs) {
   }
 }
 
-/** @param {import('../../client.js').Pool} pool @returns {import('../api/reap-node.js').Begin} */
-const beginOn = (pool) => (options) => /** @type {any} */ (pool.begin(options));
+/** @param {import('../../client.js').Pool} pool @returns {import('../api/reap-node.js').Query} */
+const queryOn =
+  (pool) =>
+  (...statement) =>
+    pool.query(...statement);
 
 /** @param {import('../api/reap-node.js').Candidate} candidate @param {number} now by the server's clock @returns {Victim} */
 function victimOf({ pid, name, idleMs }, now) {

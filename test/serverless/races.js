@@ -135,33 +135,22 @@ class Place {
 async function oneKill(pool, lease, places, { random, renewal, options }) {
   /** @type {Promise<void>[]} */
   const renewals = [];
-  const begin = async (/** @type {object} */ given) => {
-    const tx = await pool.begin(given);
-    const query = (/** @type {string} */ sql, /** @type {unknown[]} */ params, /** @type {object} */ how) => {
-      if (!sql.includes('pg_terminate_backend')) return tx.query(sql, params, how);
-      const at = performance.now() + BEFORE_MS;
-      const behind = BEHIND_MS + (options.windowMs ?? 0) * places.length;
-      return new Promise((resolve, reject) => {
-        const kill = () => tx.query(changed(sql, options), params, how).then(resolve, reject);
-        const others = places.map((place) => {
-          const offset = random.next() * (BEFORE_MS + behind) - BEFORE_MS;
-          const runsMore = random.once(2);
-          const renew = () => void renewals.push(place.renew(renewal, runsMore));
-          return /** @type {[number, () => void]} */ ([at + offset, renew]);
-        });
-        onTime([[at, kill], ...others]);
+  const query = (/** @type {string} */ sql, /** @type {unknown[]} */ params, /** @type {object} */ given) => {
+    if (!sql.includes('pg_terminate_backend')) return pool.query(sql, params, given);
+    const at = performance.now() + BEFORE_MS;
+    const behind = BEHIND_MS + (options.windowMs ?? 0) * places.length;
+    return new Promise((resolve, reject) => {
+      const kill = () => pool.query(changed(sql, options), params, given).then(resolve, reject);
+      const others = places.map((place) => {
+        const offset = random.next() * (BEFORE_MS + behind) - BEFORE_MS;
+        const runsMore = random.once(2);
+        const renew = () => void renewals.push(place.renew(renewal, runsMore));
+        return /** @type {[number, () => void]} */ ([at + offset, renew]);
       });
-    };
-    return /** @type {any} */ ({
-      query,
-      commit: () => tx.commit(),
-      rollback: () => tx.rollback(),
-      get ended() {
-        return tx.ended;
-      },
+      onTime([[at, kill], ...others]);
     });
   };
-  const { killed } = await reapNode(begin, lease);
+  const { killed } = await reapNode(query, lease);
   await until('every renewal is sent', () => renewals.length === places.length, { everyMs: 1 });
   await Promise.all(renewals);
   return killed;

@@ -39,29 +39,26 @@ function fake(lease = {}, answers = {}, others = {}) {
   };
   /** @param {string} sql */
   const query = async (sql) => {
+    if (!sql.includes('pg_terminate_backend')) state.begun += 1;
+    if (answers.fail !== undefined) throw answers.fail;
     state.heldIn.push(link.held);
     const { locked = true, killed = 0 } = answers;
     const name = leaseOf({ serviceName: options.lease.serviceName });
     const pids = Array.from({ length: locked ? killed : 0 }, (_, index) => index + 1);
     const sessions = pids.length > 0 ? pids.map((pid) => ({ pid, name, started: '', idleMs: 0 })) : null;
     const said = sql.includes('pg_terminate_backend')
-      ? { pids }
+      ? { locked, pids }
       : { locked, now: Date.now(), sees: true, user: 'u', sessions };
     return Object.assign([{ said: JSON.stringify(said) }], { node: 'h:5432' });
-  };
-  const begin = async () => {
-    state.begun += 1;
-    if (answers.fail !== undefined) throw answers.fail;
-    return /** @type {any} */ ({ ended: false, query, commit: async () => {}, rollback: async () => {} });
   };
   const reaper = new Reaper({
     options,
     link: /** @type {any} */ (link),
-    begin,
+    query,
     nodes: () => (others.states ?? ['up']).map((state) => ({ host: 'h', port: 5432, state })),
     open: (/** @type {any} */ { host }) => {
       others.opened?.push(host);
-      return { begin, end: async () => {} };
+      return { query, end: async () => {} };
     },
     isClosed: () => state.isClosed,
     tell: (detail) => state.told.push(detail),

@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const { reapNode } = require('../../lib/api/reap-node.js');
 const { parseOptions } = require('../../lib/options/options.js');
 const { seedFrom } = require('../chaos/random.js');
-const { HANG_MS, failureOf, test, until, useCluster } = require('../support/helpers.js');
+const { HANG_MS, test, useCluster } = require('../support/helpers.js');
 const { races, shown } = require('./races.js');
 const { alive, gone, leaseOf, leaseOption, loginOn, poolWith, sessions } = require('./sessions.js');
 
@@ -63,20 +63,12 @@ const BETWEEN = /** @type {[string, (session: import('./sessions.js').Session) =
  * @param {any} pool
  * @param {object} given members of the option `lease`
  * @param {() => Promise<unknown>} between
- * @param {(sql: string) => string} [change] of the statements
  */
-function passWith(pool, given, between, change = (sql) => sql) {
+function passWith(pool, given, between) {
   const { lease } = parseOptions(db.options({ lease: leaseOption(given) }), {});
-  return reapNode(async (options) => {
-    const tx = await pool.begin(options);
-    return /** @type {any} */ ({
-      query: async (/** @type {string} */ sql, /** @type {unknown[]} */ params, /** @type {object} */ how) => {
-        if (sql.includes('pg_terminate_backend')) await between();
-        return tx.query(change(sql), params, how);
-      },
-      commit: () => tx.commit(),
-      rollback: () => tx.rollback(),
-    });
+  return reapNode(async (sql, params, how) => {
+    if (sql.includes('pg_terminate_backend')) await between();
+    return await pool.query(sql, params, how);
   }, lease);
 }
 
@@ -126,37 +118,19 @@ test('a session that has idled too short since it was read is not ended', async 
   assert.equal((await alive(node, all)).length, 1);
 });
 
-test('a process that freezes in a pass does not keep the lock: the server ends its session', async (t) => {
+test('a process that freezes in a pass leaves no lock and no transaction behind', async (t) => {
   const serviceName = 'frozen';
-  const pool = poolWith(t, db, { serviceName });
+  const pool = poolWith(t, db, { serviceName }, { poolSize: 1 });
   const all = await sessions(t, loginOn(db), [leaseOf({ serviceName })]);
-  const free = async () => {
-    const sql = 'SELECT pg_try_advisory_xact_lock(1346847057, hashtext($1)) AS free';
-    return (await db.sql(sql, [serviceName]))[0].free;
-  };
-  /** @type {boolean[]} */
+  const pid = await pool.value('SELECT pg_backend_pid()');
+  /** @type {any[]} */
   const seen = [];
-  const frozen = passWith(
-    pool,
-    { serviceName },
-    async () => {
-      seen.push(await free());
-      await until('the lock is free', free, { everyMs: 10 });
-      seen.push(true);
-    },
-    // The time that the server grants, shortened.
-    (sql) => sql.replace("'10000'", "'200'"),
-  );
-  const error = await failureOf(frozen);
-  assert.match(error.message, /25P03/);
-  assert.deepEqual(seen, [false, true]);
-  assert.equal((await alive(db.cluster.primary(), all)).length, 1);
-});
-
-test('what a pass sets is for its transaction alone', async (t) => {
-  const pool = poolWith(t, db, { serviceName: 'settings' }, { poolSize: 1, reset: 'none' });
-  const setting = "SELECT current_setting('idle_in_transaction_session_timeout')";
-  const before = await pool.value(setting);
-  assert.deepEqual(await pool.reap(), { locked: true, killed: 0 });
-  assert.equal(await pool.value(setting), before);
+  const { killed } = await passWith(pool, { serviceName }, async () => {
+    const sql = `SELECT pg_try_advisory_xact_lock(1346847057, hashtext($1)) AS free,
+      (SELECT state FROM pg_stat_activity WHERE pid = $2)`;
+    seen.push(...(await db.sql(sql, [serviceName, pid])));
+  });
+  assert.deepEqual(seen, [{ free: true, state: 'idle' }]);
+  await gone(db.cluster.primary(), all);
+  assert.equal(killed, 1);
 });
