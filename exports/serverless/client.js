@@ -10,6 +10,10 @@ const { Retries, mayBeginAgain, mayQueryAgain } = require('./retries.js');
 /** @typedef {import('../../client.js').QueryOptions} QueryOptions */
 /** @typedef {import('../../client.js').Sql} Sql */
 
+/** Of the pool: waits for a pass that runs. */
+const PASSED = Symbol.for('hyperiondb-client.passed');
+/** An answer is not held back for longer. */
+const LONGEST_PASS_MS = 1_000;
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 class ServerlessClient {
@@ -64,6 +68,7 @@ class ServerlessClient {
     callHook(this.#hooks.onQueryStart, { startedAt: Date.now() });
     try {
       const rows = await this.#rowsOf(sql, params, options);
+      await this.#passed();
       callHook(this.#hooks.onQueryEnd, { duration: performance.now() - began });
       const { rowCount, command, fields } = rows;
       return { rows, rowCount, command, fields };
@@ -95,7 +100,14 @@ class ServerlessClient {
   async transaction(callback, options) {
     const transaction = () => this.#pool.transaction(callback, options);
     if (this.#pool.inTransaction) return await transaction();
-    return await this.#retries.run(transaction, mayBeginAgain, options?.signal);
+    const value = await this.#retries.run(transaction, mayBeginAgain, options?.signal);
+    await this.#passed();
+    return value;
+  }
+
+  /** A process may be frozen as soon as it has its answer: a pass that its connect has begun would never end anything then. */
+  async #passed() {
+    if (!this.#pool.inTransaction) await /** @type {any} */ (this.#pool)[PASSED]?.(LONGEST_PASS_MS);
   }
 
   /** Ends expired sessions of this service now. */

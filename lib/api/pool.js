@@ -330,6 +330,14 @@ class Pool extends PoolEmitter {
     });
   }
 
+  /**
+   * For hyperiondb-client/serverless: a process may be frozen when it has its answer, so the answer waits for a pass that has begun.
+   * @param {number} limitMs
+   */
+  async [Symbol.for('hyperiondb-client.passed')](limitMs) {
+    await this.#reaper?.settled(limitMs);
+  }
+
   /** Ends sessions whose lease has expired. */
   async reap() {
     if (this.#closed) throw new PoolClosedError();

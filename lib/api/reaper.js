@@ -78,6 +78,16 @@ function tellRights(error, user) {
   });
 }
 
+/** @param {number} ms */
+function sleep(ms) {
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const done = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  return { done, stop: () => clearTimeout(timer) };
+}
+
 /**
  * What a reaper needs of its pool.
  * @typedef {object} Owner
@@ -117,6 +127,19 @@ class Reaper {
     const isDrawn = refused || crowded || Math.random() < probability;
     if (!isDrawn || !this.#passes.isCool || this.#passes.running !== undefined || this.#owner.isClosed()) return;
     this.#start((work) => this.#unheld(work));
+  }
+
+  /** Resolves when no pass runs, or after `limitMs`. The process stays alive for it. @param {number} limitMs */
+  async settled(limitMs) {
+    const { running } = this.#passes;
+    if (running === undefined) return;
+    const { link } = this.#owner;
+    link.hold();
+    const limit = sleep(limitMs);
+    await Promise.race([running, limit.done]).finally(() => {
+      limit.stop();
+      link.unhold();
+    });
   }
 
   /** Runs a pass now, or waits for the one that runs. @returns {Promise<{ locked: boolean, killed: number }>} */

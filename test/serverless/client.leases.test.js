@@ -28,6 +28,22 @@ const eager = () => ({
 });
 
 describe('passes', () => {
+  for (const method of /** @type {const} */ (['query', 'transaction'])) {
+    test(`${method}: its answer comes behind the pass that its connect has begun, so a process may freeze then`, async (t) => {
+      const serviceName = newService();
+      const expired = await sessions(t, loginOn(db), [leaseOf({ serviceName })]);
+      const { hooks, toldTo } = notingHooks();
+      const client = clientFor(t, db, { ...eager(), serviceName, reaperRunProbability: 1, hooks });
+      const answer = { query: () => client.query('SELECT 1'), transaction: () => client.transaction(() => {}) };
+      await answer[method]();
+      assert.deepEqual(
+        toldTo('onReap').map(({ killed }) => killed),
+        [1],
+      );
+      await gone(db.cluster.primary(), expired);
+    });
+  }
+
   test('reap: it ends the expired sessions of its service, says how many, and tells onReap', async (t) => {
     const serviceName = newService();
     const login = loginOn(db);

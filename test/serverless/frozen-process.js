@@ -13,21 +13,12 @@ const STATEMENT = 'SELECT 1 AS one';
 /** So long a program waits that tries again by itself, as long as the pool of this package (docs/configuration.md). */
 const [SHORTEST_MS, LONGEST_MS] = [50, 500];
 
-let onPass = () => {};
-/** Resolves when the pass of the reaper has ended that follows the connect. @type {Promise<void>} */
-const passed = new Promise((resolve) => {
-  onPass = resolve;
-});
-
 /** Each resolves when the first row is there. @type {Record<Job['client'], (job: Job) => () => Promise<unknown>>} */
 const CLIENTS = {
   hyperion({ login: { host, port, ...login }, options, patienceMs }) {
     const { ServerlessClient } = require('../../exports/serverless');
     return () => {
-      const onReap = (/** @type {object} */ pass) => {
-        write({ pass });
-        onPass();
-      };
+      const onReap = (/** @type {object} */ pass) => write({ pass });
       const client = new ServerlessClient({
         hosts: [`${host}:${port}`],
         ...login,
@@ -74,8 +65,7 @@ async function main() {
     try {
       await firstRow();
       write({ served: performance.now() - began, rss: process.memoryUsage.rss() });
-      if (job.work === 'pass') await passed;
-      else if (job.work > 0) await sleep(job.work);
+      if (job.work > 0) await sleep(job.work);
       process.kill(process.pid, 'SIGSTOP');
     } catch (error) {
       write({ failed: performance.now() - began, codes: codesOf(error), message: String(error) });

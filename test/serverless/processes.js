@@ -15,7 +15,7 @@ const readline = require('node:readline');
  * @property {Login} login
  * @property {object} options of the client, beside the login
  * @property {number} patienceMs how long a process tries to get a session
- * @property {number | 'pass'} work how many ms it works on after its first row, or until the pass of the reaper has ended
+ * @property {number} work how many ms it works on after its first row
  */
 
 const PROGRAM = path.join(__dirname, 'frozen-process.js');

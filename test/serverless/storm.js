@@ -21,7 +21,7 @@ const { Processes } = require('./processes.js');
  * @property {number} everyMs from one wave to the next
  * @property {'steady' | 'one-by-one'} pace whether that time begins with the wave, or when its processes are frozen or have given up
  * @property {number} patienceMs how long a process tries to get a session
- * @property {import('./processes.js').Job['work']} work what a process does after its first row, before it freezes
+ * @property {number} work how many ms a process works on after its first row, before it freezes
  */
 
 const TOO_MANY = '53300';

@@ -31,7 +31,7 @@ test('storm: with leases each wave of processes that freeze is served, and no 53
   const { waves, samples } = await runStorm(db.cluster, {
     ...STORM,
     options: LEASE,
-    work: 'pass',
+    work: 0,
     patienceMs: LONG_MS,
   });
   const slots = await slotsOf(db.cluster);
