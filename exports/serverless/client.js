@@ -10,10 +10,8 @@ const { Retries, mayBeginAgain, mayQueryAgain } = require('./retries.js');
 /** @typedef {import('../../client.js').QueryOptions} QueryOptions */
 /** @typedef {import('../../client.js').Sql} Sql */
 
-/** Of the pool: waits for a pass that runs. */
+/** Of the pool: waits for its pass, if one runs, for a moment. */
 const PASSED = Symbol.for('hyperiondb-client.passed');
-/** An answer is not held back for longer. */
-const LONGEST_PASS_MS = 1_000;
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 class ServerlessClient {
@@ -107,7 +105,7 @@ class ServerlessClient {
 
   /** A process may be frozen as soon as it has its answer: a pass that its connect has begun would never end anything then. */
   async #passed() {
-    if (!this.#pool.inTransaction) await /** @type {any} */ (this.#pool)[PASSED]?.(LONGEST_PASS_MS);
+    if (!this.#pool.inTransaction) await /** @type {any} */ (this.#pool)[PASSED]();
   }
 
   /** Ends expired sessions of this service now. */

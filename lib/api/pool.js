@@ -330,12 +330,9 @@ class Pool extends PoolEmitter {
     });
   }
 
-  /**
-   * For hyperiondb-client/serverless: a process may be frozen when it has its answer, so the answer waits for a pass that has begun.
-   * @param {number} limitMs
-   */
-  async [Symbol.for('hyperiondb-client.passed')](limitMs) {
-    await this.#reaper?.settled(limitMs);
+  /** For hyperiondb-client/serverless: a process may be frozen when it has its answer, so the answer waits for a pass that has begun. */
+  async [Symbol.for('hyperiondb-client.passed')]() {
+    await this.#reaper?.settled();
   }
 
   /** Ends sessions whose lease has expired. */
@@ -399,7 +396,7 @@ class Pool extends PoolEmitter {
   async #end(timeoutMs) {
     this.#closed = true;
     this.#listeners.close();
-    await this.#reaper?.finish({ timeoutMs });
+    await this.#reaper?.settled(timeoutMs);
     const { link, corePool } = this.#runner;
     await link.closePool(corePool, timeoutMs);
     await this.#second?.end({ timeoutMs });

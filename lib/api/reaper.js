@@ -17,8 +17,8 @@ const { NO_RIGHT, cureFor, reapNode } = require('./reap-node.js');
 /** What grows the time between two passes while other processes run theirs, and how far. */
 const GROWTH = 1.5;
 const LONGEST_COOLDOWN_MS = 600_000;
-/** How long the end of a pool waits for its pass. */
-const LAST_MS = 1_000;
+/** How long an answer, or the end of a pool, waits for a pass. */
+const LONGEST_MS = 1_000;
 /** So that processes that began together do not stay together: ±10 %. */
 const JITTER = 0.1;
 
@@ -88,6 +88,16 @@ function sleep(ms) {
   return { done, stop: () => clearTimeout(timer) };
 }
 
+function ending() {
+  /** @type {() => void} */
+  let end = () => {};
+  /** @type {Promise<void>} */
+  const done = new Promise((resolve) => {
+    end = resolve;
+  });
+  return { done, end };
+}
+
 /**
  * What a reaper needs of its pool.
  * @typedef {object} Owner
@@ -108,7 +118,7 @@ class Reaper {
   #open = new Set();
   /** Behind a pooler, whose sessions have no leases. */
   #isOff = false;
-  /** The pass that this pool runs. @type {Promise<Outcome> | undefined} */
+  /** The pass of this pool, up to where others may go on. @type {{ done: Promise<void>, end: () => void } | undefined} */
   #own;
 
   /** @param {Owner} owner */
@@ -129,17 +139,19 @@ class Reaper {
     this.#start((work) => this.#unheld(work));
   }
 
-  /** Resolves when no pass runs, or after `limitMs`. The process stays alive for it. @param {number} limitMs */
-  async settled(limitMs) {
-    const { running } = this.#passes;
-    if (running === undefined) return;
+  /**
+   * Resolves when the pass that this pool runs has done its work on the pool's own node, or after a moment: a process that is frozen, or a
+   * pool that is ended, soon after each connect would never end a session otherwise. The process stays alive for it.
+   * @param {number} [limitMs] 0: the longest
+   */
+  async settled(limitMs = 0) {
+    if (this.#own === undefined) return;
     const { link } = this.#owner;
     link.hold();
-    const limit = sleep(limitMs);
-    await Promise.race([running, limit.done]).finally(() => {
-      limit.stop();
-      link.unhold();
-    });
+    const limit = sleep(limitMs === 0 ? LONGEST_MS : Math.min(limitMs, LONGEST_MS));
+    await Promise.race([this.#own.done, limit.done]);
+    limit.stop();
+    link.unhold();
   }
 
   /** Runs a pass now, or waits for the one that runs. @returns {Promise<{ locked: boolean, killed: number }>} */
@@ -160,20 +172,6 @@ class Reaper {
     } finally {
       link.unhold();
     }
-  }
-
-  /**
-   * Lets the pass go on for a moment that this pool runs: one that ends soon after each connect would never end a session otherwise.
-   * @param {{ timeoutMs: number }} limits
-   */
-  async finish({ timeoutMs }) {
-    if (this.#own === undefined) return;
-    const { link } = this.#owner;
-    link.hold();
-    const limit = new Promise((resolve) => {
-      setTimeout(resolve, timeoutMs === 0 ? LAST_MS : Math.min(timeoutMs, LAST_MS)).unref();
-    });
-    await Promise.race([this.#own, limit]).finally(() => link.unhold());
   }
 
   /** Ends what a pass has opened. @param {{ timeoutMs: number }} limits */
@@ -203,13 +201,14 @@ class Reaper {
   #start(chain) {
     const running = this.#run(chain);
     this.#passes.running = running;
-    this.#own = running;
     return running;
   }
 
   /** Never rejects. @param {<T>(work: () => Promise<T>) => Promise<T>} chain @returns {Promise<Outcome>} */
   async #run(chain) {
     const began = performance.now();
+    const own = ending();
+    this.#own = own;
     const outcome = await this.#pass(chain);
     this.#passes.ended(!outcome.locked && outcome.error === undefined, this.#lease.reaperCooldownMs);
     this.#passes.running = undefined;
@@ -219,7 +218,8 @@ class Reaper {
       const durationMs = Math.round(performance.now() - began);
       await this.#tell({ type: 'reap', ...outcome, durationMs });
     }
-    this.#own = undefined;
+    own.end();
+    if (this.#own === own) this.#own = undefined;
     return outcome;
   }
 
@@ -259,6 +259,8 @@ class Reaper {
       // Without a monitor nobody looks whether a node has come back.
       return labelOf(host) !== own && (options.monitor === null || nodes()[place].state === 'up');
     });
+    // Nobody waits for nodes that may not answer.
+    if (hosts.length > 0) this.#own?.end();
     const killed = await Promise.all(hosts.map((/** @type {object} */ host) => chain(() => this.#other(host))));
     return killed.reduce((sum, one) => sum + one, 0);
   }

@@ -113,7 +113,7 @@ const printed = (value) =>
 describe('the secret', () => {
   test('secret: the client, its results and its errors do not show it', async (t) => {
     const { hooks, told } = notingHooks();
-    const client = clientFor(t, db, { hooks, retries: 0, minConnectionIdleTimeSec: 0 });
+    const client = clientFor(t, db, { hooks, retries: 0, minConnectionIdleTimeSec: 0, leaseTtlMs: 600 });
     const result = await client.query('SELECT 1 AS one');
     const values = [client, result, await client.reap(), await failureOf(client.query('SELECT nothing'))];
     await until('a lease was renewed', () => told.some(([name]) => name === 'onHeartbeat'));
