@@ -52,6 +52,8 @@ function overFakePool(t, options = {}, methods = {}) {
     status: () => ({ inUse: 0 }),
     outside: (/** @type {() => unknown} */ work) => work(),
     end: async () => {},
+    // A pass of the reaper has ended, or none runs.
+    [Symbol.for('hyperiondb-client.passed')]: async () => {},
     ...methods,
   });
   const createPool = t.mock.method(client, 'createPool', () => pool);

@@ -158,7 +158,7 @@ describe('a lease is renewed', () => {
 
   test('while statements of many callers share the session without a pause', async (t) => {
     const { pool, service } = leasedPool(t);
-    const end = Date.now() + 2_500;
+    const end = Date.now() + 1_500;
     let least = Number.POSITIVE_INFINITY;
     const callers = range(16).map(async () => {
       while (Date.now() < end) await pool.query('SELECT 1');

@@ -10,7 +10,7 @@ const { Agent } = require('./agents.js');
 const db = useCluster({ nodes: 3, synchronous: true });
 
 const SECRET = 'a secret of the service';
-const rounds = process.env.HYPERION_FULL ? 200 : 12;
+const rounds = process.env.HYPERION_FULL ? 200 : 5;
 const TTL_MS = 300;
 
 /** @param {string} serviceName @param {object} [more] */
@@ -115,7 +115,7 @@ describe('a process that was frozen', () => {
     });
     const agent = await Agent.start(t, options);
     await agent.query('SELECT 1');
-    for (const _ of range(4)) {
+    for (const _ of range(2)) {
       agent.freeze();
       await sleep(1_500);
       const answer = agent.query('SELECT 1 AS one');
