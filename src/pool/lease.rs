@@ -1,8 +1,8 @@
-//! When the leases of a pool's sessions are renewed (`connection::lease` says how):
+//! When the leases of a pool's sessions are renewed (`connection::renewal` says how):
 //!
 //! - in the background, when a session that is idle has less than `heartbeatSoftRemainingMs` left: the keeper looks at
 //!   all of them regularly;
-//! - when a task has ended that the keeper could not disturb, for the same reason;
+//! - behind a task, for the same reason: the keeper leaves busy sessions alone;
 //! - before a task begins, when less than `heartbeatHardWaitRemainingMs` is left: the process may have been frozen, and a
 //!   reaper may be about to end the session. Nothing of the task has been sent then, so it can go to another session.
 //!
@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::connection::lease::{Leases, OnFailure};
 use crate::connection::renewal::{LeaseFailure, SentAhead};
 use crate::engine::lock;
-use crate::error::ClientError;
+use crate::error::{ClientError, is_sqlstate};
 use crate::pool::active_connection::ActiveConnection;
 use crate::pool::node_pool::NodePool;
 use crate::pool::reset::spawn_sent;
@@ -103,7 +103,7 @@ impl Session {
             link.ended().await;
             let Some((cluster, reason)) = cluster.upgrade().zip(link.reason()) else { return };
             let sqlstate = reason.strip_suffix(')').and_then(|reason| reason.rsplit_once('(')).map(|(_, code)| code);
-            let sqlstate = sqlstate.filter(|code| crate::error::is_sqlstate(code));
+            let sqlstate = sqlstate.filter(|code| is_sqlstate(code));
             let event =
                 json!({ "event": "lease", "type": "dead", "node": node, "reason": reason, "sqlstate": sqlstate });
             cluster.announce(event);
