@@ -1,6 +1,6 @@
 'use strict';
 
-// `npm test`: the Rust tests, then the quick rooms (QUICK in scripts/test/rooms.js) against the embedded PostgreSQL 18.
+// `npm test`: the Rust tests, then the quick rooms (QUICK in scripts/test/rooms.js, without LONG) against the embedded PostgreSQL 18.
 // `npm run test:full`: all rooms, against the embedded PostgreSQL 18 and against Debian's 15 where that is installed;
 // with `--rest` without what `npm test` has run. Tests at random make ten times as many choices (HYPERION_FULL).
 // `npm test -- fence`: the files with `fence` in their name, in any room. Several names, rooms and paths can be given.
@@ -12,7 +12,7 @@
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const { parseArgs } = require('node:util');
-const { QUICK, ROOMS, ROOT, filesNamedByAll, filesOf } = require('./test/rooms');
+const { ROOMS, ROOT, filesNamedByAll, filesOf, quickFiles } = require('./test/rooms');
 const { runFiles } = require('./test/run-files');
 
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
@@ -44,10 +44,10 @@ const { HYPERION_HOSTS, HYPERION_PG_BIN } = process.env;
 
 /** @returns {Step[]} */
 function steps() {
-  const all = files ?? filesOf(full ? ROOMS : QUICK);
+  const all = files ?? (full ? filesOf(ROOMS) : quickFiles());
   if (HYPERION_HOSTS) return [{ title: `on ${HYPERION_HOSTS}`, files: all, jobs: 1 }];
   if (HYPERION_PG_BIN) return [{ title: `on ${HYPERION_PG_BIN}`, files: all }];
-  const on18 = rest && files === undefined ? all.filter((file) => !filesOf(QUICK).includes(file)) : all;
+  const on18 = rest && files === undefined ? all.filter((file) => !quickFiles().includes(file)) : all;
   /** @type {Step[]} */
   const found = [{ title: 'on the embedded PostgreSQL 18', files: on18 }];
   if (full && fs.existsSync(DEBIAN_15)) {

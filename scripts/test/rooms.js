@@ -25,8 +25,24 @@ const ROOMS = [
   'chaos',
   'consistency',
 ];
-/** The rooms of `npm test`. */
+/** The rooms of `npm test`, which has five minutes on two cores. */
 const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database', 'exactly-once', 'serverless'];
+
+/** Files of these rooms that take long, because they count to thousands, wait or break servers: only `npm run test:full` runs them. */
+const LONG = [
+  'test/cluster/harness.start.test.js',
+  'test/cluster/harness.test.js',
+  'test/reads/reads.balance.test.js',
+  'test/server/notices.test.js',
+  'test/server/plans.torture.test.js',
+  'test/serverless/client.faults.test.js',
+  'test/serverless/client.lost-replies.test.js',
+  'test/serverless/lambda.test.js',
+  'test/serverless/reaper.foreign.test.js',
+  'test/serverless/reaper.races.test.js',
+  'test/serverless/storm.test.js',
+  'test/serverless/thaw.test.js',
+];
 
 /**
  * Files that measure memory or time, or load both cores: they run one after the other when all others have ended.
@@ -56,6 +72,9 @@ function testFilesUnder(folder) {
 /** @param {readonly string[]} rooms */
 const filesOf = (rooms) => rooms.flatMap((room) => testFilesUnder(`test/${room}`).sort());
 
+/** The files of `npm test`. */
+const quickFiles = () => filesOf(QUICK).filter((file) => !LONG.includes(file));
+
 /** `test/server/types.test.js` is `types`. @param {string} file */
 const nameOf = (file) => path.basename(file, '.test.js');
 
@@ -78,4 +97,4 @@ function filesNamed(word) {
 /** @param {readonly string[]} words */
 const filesNamedByAll = (words) => [...new Set(words.flatMap(filesNamed))];
 
-module.exports = { ALONE, QUICK, ROOMS, ROOT, filesNamedByAll, filesOf };
+module.exports = { ALONE, ROOMS, ROOT, filesNamedByAll, filesOf, quickFiles };
