@@ -21,6 +21,7 @@ use ring::hmac;
 
 use crate::connection::server_clock::{ClockReading, ServerClock};
 use crate::engine::lock;
+use crate::protocol::SessionState;
 
 /// What happens when a lease cannot be renewed (the public option `heartbeatErrorMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -154,7 +155,7 @@ pub(crate) struct SessionLease {
 }
 
 /// A lease as the server has it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Terms {
     name: String,
     /// When it ends, in milliseconds since 1970 by the server's clock.
@@ -205,6 +206,11 @@ impl SessionLease {
     /// The `application_name` that the session should have.
     pub(super) fn name(&self) -> String {
         lock(&self.terms).name.clone()
+    }
+
+    /// Whether the server has last reported another name of the session.
+    pub(super) fn is_lost(&self, session_state: &SessionState) -> bool {
+        session_state.has_other_application_name(&lock(&self.terms).name)
     }
 
     /// Whether the session has the lease of its login.
