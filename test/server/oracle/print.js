@@ -16,13 +16,43 @@ const assert = require('node:assert/strict');
  * @property {{ name: string, type: Type }[]} [fields] of a composite
  */
 
-/** A number in `%g` with all the digits that it needs. @param {number} value @param {number} plainBelow */
-function general(value, plainBelow) {
+/** Whether a decimal number is exactly halfway between a double and one of its neighbours. @param {string} text @param {number} value */
+function isHalfway(text, value) {
+  // Below that, what is halfway has more digits than a double needs.
+  if (Math.abs(value) < 2 ** 53) return false;
+  const [, digits, fraction = '', exponent] = /** @type {RegExpExecArray} */ (
+    /^(-?\d)(?:\.(\d+))?e\+(\d+)$/.exec(text)
+  );
+  const decimal = BigInt((digits + fraction).padEnd(digits.length + Number(exponent), '0'));
+  const bits = new BigInt64Array(new Float64Array([value]).buffer)[0];
+  return [bits - 1n, bits + 1n].some((other) => {
+    const [neighbour] = new Float64Array(new BigInt64Array([other]).buffer);
+    return Number.isFinite(neighbour) && decimal * 2n === BigInt(value) + BigInt(neighbour);
+  });
+}
+
+/**
+ * The shortest decimal number that is this double. JavaScript takes one that is halfway to the next double, the server does not (d2s.c
+ * of PostgreSQL: acceptBounds is false).
+ * @param {number} value
+ */
+function shortest(value) {
+  const text = value.toExponential();
+  if (!isHalfway(text, value)) return text;
+  const longer = Array.from({ length: 17 }, (_, places) => value.toExponential(places));
+  return longer.find((one) => Number(one) === value && !isHalfway(one, value)) ?? text;
+}
+
+/**
+ * A number in `%g` with all the digits that it needs.
+ * @param {number} value
+ * @param {number} plainBelow
+ * @param {(value: number) => string} digitsOf writes a number other than 0 with an exponent
+ */
+function general(value, plainBelow, digitsOf) {
   if (!Number.isFinite(value)) return String(value);
   if (value === 0) return Object.is(value, -0) ? '-0' : '0';
-  const [, sign, digits, exponent] = /** @type {RegExpExecArray} */ (
-    /^(-?)([\d.]+)e([+-]\d+)$/.exec(value.toExponential())
-  );
+  const [, sign, digits, exponent] = /** @type {RegExpExecArray} */ (/^(-?)([\d.]+)e([+-]\d+)$/.exec(digitsOf(value)));
   const at = Number(exponent);
   if (at < -4 || at >= plainBelow) {
     return `${sign}${digits}e${at < 0 ? '-' : '+'}${String(Math.abs(at)).padStart(2, '0')}`;
@@ -51,8 +81,8 @@ function moment(iso, zone) {
 /** @type {Record<string, (value: any) => string>} */
 const BASE = {
   bool: (value) => (value ? 't' : 'f'),
-  float4: (value) => general(value, 6),
-  float8: (value) => general(value, 15),
+  float4: (value) => general(value, 6, (number) => number.toExponential()),
+  float8: (value) => general(value, 15, shortest),
   bytea: (value) => `\\x${value.toString('hex')}`,
   timestamptz: (value) => moment(value, '+00'),
   timestamp: (value) => moment(value, ''),
