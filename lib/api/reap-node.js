@@ -68,14 +68,14 @@ SELECT pg_catalog.json_build_object('locked', (SELECT locked FROM lock), 'pids',
 FROM (
   SELECT victim.pid, CASE WHEN (SELECT locked FROM lock) THEN
     CASE WHEN pg_catalog.pg_try_advisory_xact_lock(${SESSION}, victim.pid) THEN
-      CASE WHEN pg_catalog.pg_stat_clear_snapshot()::text IS NOT NULL THEN (
-        SELECT pg_catalog.pg_terminate_backend(now.pid)
-        FROM pg_catalog.pg_stat_get_activity(victim.pid) AS now
-        WHERE now.application_name = victim.name AND now.backend_start = victim.started
-          AND now.datid = me.datid AND now.usesysid = ${roleOf('$3')}
-          AND now.backend_type = 'client backend' AND now.state = 'idle'
-          AND now.state_change <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::text::float8)
-      ) END
+    CASE WHEN pg_catalog.pg_stat_clear_snapshot()::text IS NOT NULL THEN (
+      SELECT pg_catalog.pg_terminate_backend(now.pid)
+      FROM pg_catalog.pg_stat_get_activity(victim.pid) AS now
+      WHERE now.application_name = victim.name AND now.backend_start = victim.started
+        AND now.datid = me.datid AND now.usesysid = ${roleOf('$3')}
+        AND now.backend_type = 'client backend' AND now.state = 'idle'
+        AND now.state_change <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::text::float8)
+    ) END
     END
   END AS ended
   FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS me,

@@ -13,12 +13,11 @@ const {
 } = require('../errors.js');
 const { TRANSACTION, callOptions } = require('../options/call-options.js');
 const { RETRIES, exactlyOnceOf } = require('./exactly-once/index.js');
-const { nextPause } = require('./retry.js');
 const { watchLimits } = require('./watch-limits.js');
 const { openTransaction, timedOut } = require('./transaction.js');
 
-/** The pauses before a transaction is tried again. */
-const PAUSES = { minMs: 5, maxMs: 500 };
+/** The shortest pause before a transaction is tried again. */
+const FIRST_PAUSE_MS = 5;
 
 /**
  * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
@@ -71,7 +70,7 @@ async function runTransaction(runner, callback, options, pool, aside) {
   const { retries = once === undefined ? transactionRetries : Math.max(transactionRetries, RETRIES) } = checked;
   // Without it the transaction begins in the call itself: an end() behind it waits for it.
   if (once !== undefined) await once.prepare();
-  let pause = PAUSES.minMs;
+  let pause = 0;
   let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
@@ -83,7 +82,8 @@ async function runTransaction(runner, callback, options, pool, aside) {
       const again = error instanceof HyperionError && error.retryable && !hasWaited;
       if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
       if (!again || tries > retries) throw error;
-      pause = nextPause(pause, PAUSES);
+      // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
+      pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
       paused += pause;
       if (paused > acquireTimeoutMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, pause));

@@ -21,7 +21,6 @@ use ring::hmac;
 
 use crate::connection::server_clock::{ClockReading, ServerClock};
 use crate::engine::lock;
-use crate::protocol::SessionState;
 
 /// What happens when a lease cannot be renewed (the public option `heartbeatErrorMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -155,7 +154,7 @@ pub(crate) struct SessionLease {
 }
 
 /// A lease as the server has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Terms {
     name: String,
     /// When it ends, in milliseconds since 1970 by the server's clock.
@@ -206,11 +205,6 @@ impl SessionLease {
     /// The `application_name` that the session should have.
     pub(super) fn name(&self) -> String {
         lock(&self.terms).name.clone()
-    }
-
-    /// Whether the server has last reported another name of the session.
-    pub(super) fn is_lost(&self, session_state: &SessionState) -> bool {
-        session_state.has_other_application_name(&lock(&self.terms).name)
     }
 
     /// Whether the session has the lease of its login.

@@ -44,7 +44,7 @@ pub(crate) enum SentAhead {
     Something,
 }
 
-/// A number of this client's own, as lib/api/reap-node.js has it; the second argument of the lock is the process.
+/// Both arguments of the lock, as lib/api/reaper.js has them: a number of this client's own, and the process.
 const RENEWAL_LOCK: i32 = 1_346_847_058;
 
 fn slow(limit: Duration) -> LeaseFailure {
@@ -114,7 +114,7 @@ impl Connection {
 
     /// Whether the lease has to be renewed, or put back because the session has another name.
     pub(crate) fn lease_is_due(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.is_due() || lease.is_lost(&self.session_state))
+        self.lease.as_ref().is_some_and(|lease| lease.is_due() || self.has_lost_lease(lease))
     }
 
     /// Whether the lease has to be renewed before the session is used again.
@@ -122,9 +122,15 @@ impl Connection {
         self.lease.as_ref().is_some_and(|lease| lease.has_less_than(lease.leases().times.hard))
     }
 
+    fn has_lost_lease(&self, lease: &SessionLease) -> bool {
+        self.session_state.has_other_application_name(&lease.name())
+    }
+
     /// Keeps the lease of a session whose user looks at it now and then; a failure shows at its next use.
     pub(crate) async fn keep_lease(&self) {
-        drop(self.renew_due_lease().await);
+        if self.lease_is_due() {
+            drop(self.renew_due_lease().await);
+        }
     }
 
     /// Renews the lease if it is due, and another renewal has not done so meanwhile. None: it was not due. Nothing that takes
