@@ -19,6 +19,7 @@ const ROOMS = [
   'database',
   'exactly-once',
   'serverless',
+  'clusters',
   'security',
   'packaging',
   'external',
@@ -26,7 +27,18 @@ const ROOMS = [
   'consistency',
 ];
 /** The rooms of `npm test`, which has five minutes on two cores. */
-const QUICK = ['unit', 'server', 'cluster', 'reads', 'kit', 'ambient', 'database', 'exactly-once', 'serverless'];
+const QUICK = [
+  'unit',
+  'server',
+  'cluster',
+  'reads',
+  'kit',
+  'ambient',
+  'database',
+  'exactly-once',
+  'serverless',
+  'clusters',
+];
 
 /** Files of these rooms that take long, because they count to thousands, wait or break servers: only `npm run test:full` runs them. */
 const LONG = [

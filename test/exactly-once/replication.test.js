@@ -97,9 +97,12 @@ for (const hasReceived of [true, false]) {
         return hasReceived ? 'cut after' : 'cut before';
       };
     }
-    relays[0].onLost = async () => {
-      await old.crash();
-      await own.cluster.failover(undefined, { synchronous: false });
+    /** @type {Promise<unknown> | undefined} */
+    let promoted;
+    relays[0].onLost = () => {
+      // At once: until it is dead, the old primary would answer the question that the promoted standby is to answer.
+      relays[0].close();
+      promoted = old.crash().then(() => own.cluster.failover(undefined, { synchronous: false }));
     };
     let runs = 0;
     const work = async (/** @type {any} */ tx) => {
@@ -108,6 +111,7 @@ for (const hasReceived of [true, false]) {
       return runs;
     };
     assert.equal(await pool.transaction(work, { exactlyOnce: true }), hasReceived ? 1 : 2);
+    await promoted;
     assert.deepEqual(await own.sql('SELECT id FROM t'), [{ id: hasReceived ? 1 : 2 }]);
   });
 }

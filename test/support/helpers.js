@@ -278,6 +278,7 @@ const named = (purpose) => `${purpose}-${process.pid}-${Math.floor(Math.random()
 const range = (count) => Array.from({ length: count }, (_, i) => i);
 
 module.exports = {
+  Database,
   HANG_MS,
   endings,
   test,

@@ -1,0 +1,1 @@
+// Types of hyperiondb-client/clusters: many clusters as one database.

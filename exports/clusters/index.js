@@ -1,0 +1,7 @@
+'use strict';
+
+// hyperiondb-client/clusters: many clusters as one database. Names only; index.d.ts says what each does.
+
+const { MultiClusterPostgres } = require('./multi-cluster.js');
+
+module.exports = { MultiClusterPostgres };
