@@ -25,7 +25,7 @@ const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
-const { begin } = require('./transaction.js');
+const { begin, endPrepared } = require('./transaction.js');
 
 class Pool extends PoolEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
@@ -328,6 +328,11 @@ class Pool extends PoolEmitter {
       isClosed,
       tell: (detail) => this.outside(() => this.emit('lease', detail)),
     });
+  }
+
+  /** For hyperiondb-client/clusters: COMMIT PREPARED or ROLLBACK PREPARED. @type {import('./transaction.js').EndPrepared} */
+  async [Symbol.for('hyperiondb-client.endPrepared')](how, gid, limits) {
+    await endPrepared(this.#runner, how, gid, limits);
   }
 
   /** For hyperiondb-client/serverless: a process may be frozen when it has its answer, so the answer waits for a pass that has begun. */

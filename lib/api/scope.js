@@ -112,6 +112,11 @@ class Scope {
     throw transactionOpen('commit(): the transaction is ended by the call that began it, not by a part of it');
   }
 
+  /** @param {string} _gid @param {object} [_options] @returns {Promise<void>} */
+  async prepare(_gid, _options) {
+    await this.commit();
+  }
+
   /** @returns {Promise<void>} */
   async rollback() {
     throw transactionOpen(

@@ -172,6 +172,15 @@ class Transaction {
     return this.#scope.commit();
   }
 
+  /**
+   * For hyperiondb-client/clusters: ends it with PREPARE TRANSACTION.
+   * @param {string} gid
+   * @param {{ timeoutMs?: number, signal?: AbortSignal }} [options]
+   */
+  [Symbol.for('hyperiondb-client.prepare')](gid, options) {
+    return this.#scope.prepare(gid, options);
+  }
+
   /** Undoes everything. */
   rollback() {
     return this.#scope.rollback();

@@ -6,7 +6,7 @@
 // that was not ended is rolled back when it is collected as garbage, or when the pool ends.
 
 const { OP, FLAG } = require('../core/numbers.js');
-const { PoolClosedError, located, transactionEnded, transactionOpen } = require('../errors.js');
+const { ParameterError, PoolClosedError, located, transactionEnded, transactionOpen } = require('../errors.js');
 const { Level } = require('./level.js');
 const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
 const { Scope, enclosing } = require('./scope.js');
@@ -29,6 +29,15 @@ function beginSql({ isolation, readOnly, deferrable, durability }) {
 }
 
 const timedOut = timedOutAs('transaction', ' and was rolled back');
+
+/** What needs no quoting; PostgreSQL allows 199 bytes (twophase.c, GIDSIZE). */
+const GID = /^[\w:.-]{1,199}$/;
+
+/** @param {string} gid the identifier of a prepared transaction */
+function checkGid(gid) {
+  if (!GID.test(gid)) throw new ParameterError('gid must be 1 to 199 letters, digits, and any of _ : . -');
+  return gid;
+}
 
 /** A transaction as a whole. */
 class Top extends Scope {
@@ -140,12 +149,13 @@ class Top extends Scope {
    * @param {number} operation
    * @param {'committed' | 'rolled back'} state
    * @param {Record<string, any>} limits
+   * @param {string} [text] the SQL, if it is not that of the operation
    */
-  async #end(operation, state, { timeoutMs = 0, signal }) {
+  async #end(operation, state, { timeoutMs = 0, signal }, text = '') {
     this.#close(state);
     const { link, pool, turns } = this.runner;
     const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
-    const details = { transaction: this.id, timeoutMs, flags };
+    const details = { transaction: this.id, timeoutMs, flags, text };
     try {
       if (turns.has(this.id)) await this.runner.sentAll(this.id);
       await underSignal(link, pool, signal, (started) => link.ask(operation, pool, details, started));
@@ -179,6 +189,23 @@ class Top extends Scope {
 
   /** Commits. Resolves only when the server has said so. */
   async commit() {
+    await this.#commit(NONE);
+  }
+
+  /**
+   * Ends it with PREPARE TRANSACTION, for a transaction that spans clusters. Resolves only when the server has said so.
+   * @param {string} gid
+   * @param {CallLimits} [options]
+   */
+  async prepare(gid, options = NONE) {
+    await this.#commit(options, `PREPARE TRANSACTION '${checkGid(gid)}'`);
+  }
+
+  /**
+   * @param {Record<string, any>} options
+   * @param {string} [text] the SQL, if it is not COMMIT
+   */
+  async #commit(options, text) {
     this.#checkNotEnded();
     if (this.runner.scopes !== undefined && this.innermost() !== this) {
       throw transactionOpen('commit() was called within a part of the transaction, which would be committed with it');
@@ -189,7 +216,7 @@ class Top extends Scope {
     try {
       if (!this.level.isPlain) await this.#partsEnded();
       if (this.failure !== undefined) throw this.failure;
-      limits = this.limited(NONE);
+      limits = this.limited(options);
     } catch (error) {
       // Too late for COMMIT: the transaction is rolled back.
       this.cancelReaders();
@@ -198,7 +225,7 @@ class Top extends Scope {
     }
     this.drainReaders();
     try {
-      await this.#end(OP.COMMIT, 'committed', limits);
+      await this.#end(OP.COMMIT, 'committed', limits, text);
     } finally {
       this.#mayHaveCommitted();
     }
@@ -259,4 +286,24 @@ async function begin(runner, options, poolIsClosed, onCommit) {
   return transaction(onCommit);
 }
 
-module.exports = { begin, beginSql, openTransaction, timedOut };
+/** @typedef {{ timeoutMs?: number, signal?: AbortSignal }} CallLimits */
+/** @typedef {(how: 'COMMIT' | 'ROLLBACK', gid: string, limits?: CallLimits) => Promise<void>} EndPrepared */
+
+/**
+ * Ends a prepared transaction, on any session of the primary.
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {'COMMIT' | 'ROLLBACK'} how
+ * @param {string} gid
+ * @param {CallLimits} [limits]
+ */
+async function endPrepared({ link, pool }, how, gid, { timeoutMs = 0, signal } = {}) {
+  const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
+  const details = { timeoutMs, flags, text: `${how} PREPARED '${checkGid(gid)}'` };
+  try {
+    await underSignal(link, pool, signal, (started) => link.ask(OP.END_PREPARED, pool, details, started));
+  } catch (error) {
+    throw located(error);
+  }
+}
+
+module.exports = { begin, beginSql, endPrepared, openTransaction, timedOut };

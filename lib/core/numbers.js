@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 6;
+const PROTOCOL_VERSION = 7;
 
 /** What a frame asks for. */
 const OP = {
@@ -31,6 +31,7 @@ const OP = {
   UNLISTEN: 17,
   SCRIPT: 18,
   NOTICES: 19,
+  END_PREPARED: 20,
 };
 
 /** Bits of a frame's flags. */

@@ -13,6 +13,7 @@ use crate::engine::{ADAPTIVE_SPIN, CompletionQueue};
 use crate::error::ClientError;
 use crate::pool::prepared::Shapes;
 use crate::query::cancellation::{Abort, Cancellation};
+use crate::query::commit::Ending;
 use crate::query::copy::Piece;
 use crate::query::flow_control::FlowControl;
 use crate::query::listen;
@@ -148,7 +149,9 @@ impl Dispatcher {
             Operation::Batch => pool.batch(frame, promise(), cancellation.clone(), &self.queue),
             Operation::Begin => pool.begin(frame, promise(), cancellation.clone()),
             Operation::Commit => {
-                pool.end_transaction(frame, TransactionCommand::Commit(promise(), cancellation.clone()));
+                let sql = frame.text();
+                let ending = if sql.is_empty() { Ending::Commit } else { Ending::Prepare(sql) };
+                pool.end_transaction(frame, TransactionCommand::Commit(promise(), cancellation.clone(), ending));
             }
             Operation::Rollback => pool.end_transaction(frame, TransactionCommand::Rollback(promise())),
             Operation::Load => {
@@ -159,6 +162,7 @@ impl Dispatcher {
             }
             Operation::Unload => pool.unload(frame, promise(), cancellation.clone()),
             Operation::Script => pool.script(frame, promise(), cancellation.clone()),
+            Operation::EndPrepared => pool.end_prepared(frame, promise(), cancellation.clone()),
             Operation::Notices => pool.want_notices(frame.count > 0),
             Operation::Listen => pool.listener(listen::ListenCommand::Listen(frame.text(), promise())),
             Operation::Unlisten => pool.listener(listen::ListenCommand::Unlisten(frame.text(), promise())),
@@ -193,8 +197,8 @@ impl Dispatcher {
     }
 
     fn cancellation(&mut self, frame: &Frame<'_>) -> Cancellation {
-        use Operation::{Batch, Begin, Commit, Load, Query, Script, Unload};
-        if !matches!(frame.operation, Query | Batch | Begin | Commit | Load | Script | Unload) {
+        use Operation::{Batch, Begin, Commit, EndPrepared, Load, Query, Script, Unload};
+        if !matches!(frame.operation, Query | Batch | Begin | Commit | EndPrepared | Load | Script | Unload) {
             return Cancellation::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {

@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 6;
+const PROTOCOL_VERSION: u32 = 7;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -32,6 +32,7 @@ operations! {
     Query = 3,
     /// Begin transaction number `transaction`; the payload is the SQL.
     Begin = 4,
+    /// End transaction number `transaction`: COMMIT, or PREPARE TRANSACTION if the payload is its SQL.
     Commit = 5,
     Rollback = 6,
     /// The signal of work number `id` fired.
@@ -60,6 +61,8 @@ operations! {
     Script = 18,
     /// Whether JavaScript listens to notices: `count` is 1, or 0.
     Notices = 19,
+    /// Commit or roll back a prepared transaction; the payload is the SQL.
+    EndPrepared = 20,
 }
 
 impl Operation {

@@ -27,6 +27,7 @@ use crate::query::batch::{Batch, BatchItems};
 use crate::query::begin::Begin;
 use crate::query::call::Call;
 use crate::query::cancellation::Cancellation;
+use crate::query::commit::EndPrepared;
 use crate::query::copy::{Copy, Piece};
 use crate::query::job::Job;
 use crate::query::listen;
@@ -292,6 +293,11 @@ impl RunningPool {
         } else {
             self.command(frame, TransactionCommand::Script(script));
         }
+    }
+
+    pub(super) fn end_prepared(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+        let call = Call::new(promise, self.context.clone(), cancellation);
+        self.router.submit(Job::EndPrepared(Box::new(EndPrepared { call, sql: frame.text() })));
     }
 
     pub(super) fn want_notices(&self, wanted: bool) {

@@ -27,6 +27,11 @@ pub(crate) enum ReadOnlyReason {
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), setting, source \
     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'";
 
+/// Whether the answer to `SHOW transaction_read_only` says that it is on.
+pub(crate) fn is_on(shown: &[SimpleQueryMessage]) -> bool {
+    shown.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if cell(row, 0) == Some("on")))
+}
+
 /// Asks the session in which the statement `refused` got 25006. If its node is fenced, the pool drops all connections
 /// to it at once.
 pub(crate) async fn why_read_only(cluster: &Arc<Cluster>, conn: &Connection, refused: Sequence) -> ReadOnlyReason {

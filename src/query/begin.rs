@@ -23,6 +23,7 @@ use crate::pool::task::{After, Answer};
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
+use crate::query::commit::Ending;
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, run_error};
 use crate::query::opening::{BeginState, Opening, send_begin};
@@ -76,8 +77,12 @@ impl Begin {
             };
             let step = match command {
                 // Nothing was sent, so there is nothing to end.
-                TransactionCommand::Commit(promise, _) | TransactionCommand::Rollback(promise) => {
+                TransactionCommand::Commit(promise, _, Ending::Commit) | TransactionCommand::Rollback(promise) => {
                     FirstStep::Over(Box::new(move || promise.resolve_empty(node)))
+                }
+                TransactionCommand::Commit(promise, _, Ending::Prepare(_)) => {
+                    let error = ClientError::InvalidParam("a transaction without statements cannot be prepared".into());
+                    FirstStep::Over(Box::new(move || promise.reject(&error, 0, Some(node))))
                 }
                 TransactionCommand::Abandon => FirstStep::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio_postgres::RowStream;
 
 use crate::cluster::consistency::ConsistencyToken;
+use crate::cluster::fence;
 use crate::cluster::replay::LogPlace;
 use crate::codec::describe_type;
 use crate::connection::connection::Sequence;
@@ -22,7 +23,7 @@ use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
 use crate::query::failure::{Failure, failure};
-use crate::query::opening::{Opening, is_on};
+use crate::query::opening::Opening;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
 use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
@@ -266,7 +267,7 @@ pub(super) async fn run(
             return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }
     };
-    if shown.is_some_and(|messages| is_on(&messages)) {
+    if shown.is_some_and(|messages| fence::is_on(&messages)) {
         return Box::pin(fail_as_read_only(session, rows, sequence)).await;
     }
     let finished = collect(rows, prepared, &statement.text, context, session, promise).await;

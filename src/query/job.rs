@@ -11,6 +11,7 @@ use crate::pool::task::{After, Sharing, Task};
 use crate::query::batch::Batch;
 use crate::query::begin::Begin;
 use crate::query::call::Call;
+use crate::query::commit::EndPrepared;
 use crate::query::copy::Copy;
 use crate::query::read::{Read, ReadRouter};
 use crate::query::script::Script;
@@ -25,6 +26,7 @@ pub(crate) enum Job {
     Batch(Box<Batch>),
     Copy(Box<Copy>),
     Script(Box<Script>),
+    EndPrepared(Box<EndPrepared>),
     /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
     Panic(Box<Call>),
 }
@@ -38,6 +40,7 @@ impl Job {
             Self::Batch(batch) => &batch.call,
             Self::Copy(copy) => &copy.call,
             Self::Script(script) => &script.call,
+            Self::EndPrepared(end) => &end.call,
             Self::Panic(call) => call,
         }
     }
@@ -53,7 +56,7 @@ impl Task for Job {
             Self::Query(query) => query.sharing(),
             Self::Read(read) => read.query.sharing(),
             Self::Batch(batch) => batch.sharing(),
-            Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::Panic(_) => Sharing::Alone,
+            Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::EndPrepared(_) | Self::Panic(_) => Sharing::Alone,
         }
     }
 
@@ -83,6 +86,7 @@ impl Task for Job {
             Self::Batch(batch) => Box::pin(batch.run(session)).await.map(Self::Batch),
             Self::Copy(copy) => Box::pin(copy.run(session)).await.map(Self::Copy),
             Self::Script(script) => Box::pin(script.run(session)).await.map(Self::Script),
+            Self::EndPrepared(end) => Box::pin(end.run(session)).await.map(Self::EndPrepared),
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -103,6 +107,7 @@ impl Task for Job {
             Self::Batch(batch) => batch.fail(&error, None),
             Self::Copy(copy) => copy.call.fail(&error, None),
             Self::Script(script) => script.call.fail(&error, None),
+            Self::EndPrepared(end) => end.call.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }

@@ -9,7 +9,7 @@
 //! - `batch`: several statements in one flight
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
 //! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK
-//! - `commit`: COMMIT and ROLLBACK
+//! - `commit`: COMMIT and ROLLBACK, and the phases of a transaction that spans clusters
 //! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
@@ -27,7 +27,7 @@ pub(crate) mod begin;
 pub(crate) mod call;
 pub(crate) mod cancellation;
 mod collect;
-mod commit;
+pub(crate) mod commit;
 pub(crate) mod copy;
 mod execute;
 mod failure;

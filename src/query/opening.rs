@@ -1,10 +1,7 @@
 //! BEGIN, sent by itself or in one flight with the statement behind it.
 
-use tokio_postgres::SimpleQueryMessage;
-
 use crate::cluster::fence;
 use crate::connection::connection::Connection;
-use crate::connection::probe::cell;
 use crate::error::ServerError;
 use crate::pool::session::Session;
 use crate::query::Context;
@@ -62,7 +59,7 @@ impl<'a> Opening<'a> {
         let (begun, read_only) = if session.route.must_write() && !conn.reports_role() {
             let show = conn.client.simple_query("SHOW transaction_read_only");
             let (shown, begun) = futures_util::future::join(show, begin).await;
-            (begun, shown.is_ok_and(|messages| is_on(&messages)))
+            (begun, shown.is_ok_and(|messages| fence::is_on(&messages)))
         } else {
             (begin.await, false)
         };
@@ -124,8 +121,4 @@ impl<'a> Opening<'a> {
 /// Runs BEGIN by itself.
 pub(super) async fn send_begin(context: &Context, session: &Session, sql: &str) -> Result<(), Failure> {
     Opening::new(sql).send_alone(context, session).await
-}
-
-pub(super) fn is_on(messages: &[SimpleQueryMessage]) -> bool {
-    messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if cell(row, 0) == Some("on")))
 }

@@ -31,7 +31,6 @@ use crate::query::cancellation::{Ended, cancel_until_ended, with_cancellation};
 use crate::query::collect::{is_too_large, outcome_of};
 use crate::query::commit::roll_back;
 use crate::query::failure::{Failure, cancelled_error, database_error, failure, may_run_again, run_error};
-use crate::query::opening::is_on;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
 use results::{KnownTypes, Returned, known_types, send_results};
@@ -177,7 +176,7 @@ async fn run_script_alone(
         Err(error) => return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await)),
     };
     session.conn.answered();
-    if session.route.must_write() && is_on(&shown) {
+    if session.route.must_write() && fence::is_on(&shown) {
         let (cause, phase) = (Cause::ReadOnlyBefore, Phase::NotSent);
         return Err(without_progress(Failure::Run { cause, phase, sequence: Some(sequence) }));
     }

@@ -15,7 +15,7 @@ use crate::pool::sql_facts::SettingsChange;
 use crate::pool::task::{After, Answer};
 use crate::query::Context;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
-use crate::query::commit::{aborted_error, end_transaction, roll_back};
+use crate::query::commit::{Ending, aborted_error, end_transaction, roll_back};
 use crate::query::copy::Copy;
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, run_error};
@@ -34,7 +34,8 @@ pub(crate) enum TransactionCommand {
     },
     Copy(Box<Copy>),
     Script(Box<Script>),
-    Commit(Promise, Cancellation),
+    /// COMMIT, or PREPARE TRANSACTION: the SQL is given.
+    Commit(Promise, Cancellation, Ending),
     Rollback(Promise),
     /// The handle of the transaction was dropped.
     Abandon,
@@ -44,7 +45,7 @@ impl TransactionCommand {
     /// Rejects the command, because there is no transaction.
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
-            Self::Query { promise, .. } | Self::Commit(promise, _) => promise.reject(error, attempts, node),
+            Self::Query { promise, .. } | Self::Commit(promise, ..) => promise.reject(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
             Self::Script(script) => script.call.fail(error, node),
             // There is nothing to roll back.
@@ -133,12 +134,12 @@ async fn run_commands(
                 copy.run_in_transaction(session, &mut aborted).await;
             }
             TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
-            TransactionCommand::Commit(promise, _) if aborted => {
+            TransactionCommand::Commit(promise, ..) if aborted => {
                 let ended = roll_back(context, session).await;
                 return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);
             }
-            TransactionCommand::Commit(promise, cancellation) => {
-                return run_commit(session, promise, &cancellation).await;
+            TransactionCommand::Commit(promise, cancellation, ending) => {
+                return run_commit(session, promise, &cancellation, ending.sql()).await;
             }
             TransactionCommand::Rollback(promise) => {
                 let ended = roll_back(context, session).await;
@@ -200,9 +201,9 @@ pub(super) fn result_in_transaction(
     }
 }
 
-async fn run_commit(session: &Session, promise: Promise, cancellation: &Cancellation) -> End {
+async fn run_commit(session: &Session, promise: Promise, cancellation: &Cancellation, sql: &str) -> End {
     let node = session.conn.endpoint.index;
-    let failure = match with_cancellation(&session.conn, cancellation, pin!(end_transaction(session, "COMMIT"))).await {
+    let failure = match with_cancellation(&session.conn, cancellation, pin!(end_transaction(session, sql))).await {
         // The server had finished COMMIT before it was cancelled.
         Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
         Ended::GivenUp(given_up, last_answer) => {
