@@ -216,6 +216,11 @@ export interface ReadsOptions {
   hedgeShare?: number;
   /** A node that has come back gets its share of the reads back over this time. Default: 5000. */
   slowStartMs?: number;
+  /**
+   * A node of whose reads a smaller share has succeeded of late is used only when nothing else is fit, from 0 to 1.
+   * Used by `health-aware`. Default: 0: no.
+   */
+  healthThreshold?: number;
 }
 
 /**
@@ -350,6 +355,11 @@ export interface PoolOptions {
   tcpUserTimeoutMs?: number;
   /** The most connections of the pool. Default: 10. */
   poolSize?: number;
+  /**
+   * So many connections are opened at once, and kept when they are idle, too. What cannot be opened is tried again
+   * every few seconds, and nobody waits for it. Default: 0.
+   */
+  minPoolSize?: number;
   /** The limit for one attempt at one node: TCP, TLS, login and role check. Default: 2000. */
   connectTimeoutMs?: number;
   /** The longest wait for a usable connection, and so for a new primary; retries included. Default: 5000. */

@@ -12,8 +12,10 @@ const { Transaction } = require('./lib/api/transaction-handle.js');
 const { LEASE } = require('./lib/options/lease-rows.js');
 const { ELSEWHERE } = require('./lib/options/options.js');
 const { POOL } = require('./lib/options/pool-rows.js');
-const { count, fn, members, ms, plainObject, refuseUnknown } = require('./lib/options/validate.js');
+const { labelOf } = require('./lib/options/hosts.js');
+const validate = require('./lib/options/validate.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
+const { laterToken } = require('./lib/values/token.js');
 
 exports.createPool = createPool;
 exports.openDatabase = openDatabase;
@@ -43,8 +45,5 @@ exports.isTransient = classify.isTransient;
 exports.retry = retry;
 exports.sqlState = classify.sqlState;
 
-// For exports/, whose files may require this one alone: the rows of options, and what checks them.
-exports[Symbol.for('hyperiondb-client.options')] = {
-  ...{ ELSEWHERE, LEASE, POOL },
-  ...{ count, fn, members, ms, plainObject, refuseUnknown },
-};
+// For exports/, whose files may require this one alone: the rows of options, what checks them, and what else they need of lib/.
+exports[Symbol.for('hyperiondb-client.options')] = { ELSEWHERE, LEASE, POOL, ...validate, labelOf, laterToken };

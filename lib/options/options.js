@@ -113,6 +113,11 @@ function parseOptions(given = {}, env = process.env) {
   }
   options.hosts = resolveHosts(options.hosts, options.port, said);
   options.reads.weights = weightsOf(options.reads.weights, options.hosts);
+  if (options.minPoolSize > options.poolSize) {
+    throw new OptionError(
+      `minPoolSize (${options.minPoolSize}) must not be larger than poolSize (${options.poolSize})`,
+    );
+  }
   options.user ??= osUser();
   options.database ??= options.user;
   options.lease = completeLease(options.lease, env);

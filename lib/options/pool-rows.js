@@ -216,6 +216,13 @@ const POOL = {
     text: "how long sent data may stay unacknowledged before the connection is closed (Linux); 0: the kernel's limit",
   },
   poolSize: { type: 'number', value: 10, check: count(1, 10_000), text: 'the most connections of the pool' },
+  minPoolSize: {
+    type: 'number',
+    value: 0,
+    check: count(0, 10_000),
+    text: 'so many connections are opened at once, and kept when they are idle, too',
+    more: 'What cannot be opened is tried again every few seconds, and nobody waits for it.',
+  },
   connectTimeoutMs: {
     type: 'number',
     value: 2_000,

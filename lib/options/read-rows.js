@@ -109,6 +109,14 @@ const READS = {
     check: ms(0),
     text: 'a node that has come back gets its share of the reads back over this time',
   },
+  healthThreshold: {
+    type: 'number',
+    value: 0,
+    preset: '0: no',
+    check: share,
+    text: 'a node of whose reads a smaller share has succeeded of late is used only when nothing else is fit, from 0 to 1',
+    more: 'Used by `health-aware`.',
+  },
 };
 
 /**

@@ -38,6 +38,7 @@ pub(super) struct PoolOptions {
     passwords: Option<Vec<Option<String>>>,
     pub(super) mode: Mode,
     pool_size: usize,
+    min_pool_size: usize,
     connect_timeout_ms: u64,
     acquire_timeout_ms: u64,
     statement_timeout_ms: Option<u64>,
@@ -103,6 +104,7 @@ struct ReadsOption {
     hedge_ms: Option<u64>,
     hedge_share: f64,
     slow_start_ms: u64,
+    health_threshold: f64,
 }
 
 /// Where a read goes when no standby is fit.
@@ -291,6 +293,7 @@ impl PoolOptions {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             size: self.pool_size,
+            min_size: self.min_pool_size,
             reads_size: self.reads.pool_size,
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             max_lifetime: Duration::from_millis(self.max_lifetime_ms),
@@ -334,6 +337,7 @@ impl PoolOptions {
             weights: self.reads.weights.clone(),
             bounds: self.read_bounds(),
             slow_start: Duration::from_millis(self.reads.slow_start_ms),
+            health_threshold: self.reads.health_threshold,
         }
     }
 

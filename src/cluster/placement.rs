@@ -16,7 +16,7 @@ use crate::cluster::cluster::Cluster;
 use crate::cluster::consistency::ConsistencyToken;
 use crate::cluster::fitness::{Moment, Unfit};
 use crate::cluster::node::{Node, NodeState};
-use crate::cluster::read_policy::Bounds;
+use crate::cluster::read_policy::{Bounds, ReadPolicy};
 use crate::cluster::replay::Reach;
 use crate::cluster::route::{ReadFrom, Route};
 use crate::engine::{clock, lock, random};
@@ -159,7 +159,7 @@ impl Cluster {
             if wish.chosen == Some(index) {
                 return Some(index);
             }
-            candidates.push(node.as_candidate(now, self.reads.balance.measures()));
+            candidates.push(node.as_candidate(now, Some(&self.reads).filter(|reads| reads.balance.measures())));
         }
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let admissions = candidates.iter().map(|(admission, _)| *admission);
@@ -226,7 +226,7 @@ impl Cluster {
         if let Some(unfit) = self.unfit(node, self.reads.bounds, &moment) {
             return Some(unfit.to_string());
         }
-        match node.as_candidate(clock(), false).0 {
+        match node.as_candidate(clock(), None).0 {
             Admission::Out { .. } => Some("has failed, and is left alone for a while".to_owned()),
             Admission::In { .. } | Admission::Probe => None,
         }
@@ -240,8 +240,8 @@ impl Node {
         is_on_timeline.then(|| self.replay.reach(token.lsn, now))
     }
 
-    /// `measures`: whether the strategy looks at what is measured.
-    fn as_candidate(&self, now: u64, measures: bool) -> (Admission, ReadCandidate) {
+    /// `measured`: the policy, if its strategy looks at what is measured.
+    fn as_candidate(&self, now: u64, measured: Option<&ReadPolicy>) -> (Admission, ReadCandidate) {
         let health = lock(&self.health);
         let admission = health.admission(now);
         let mut candidate = ReadCandidate {
@@ -253,9 +253,12 @@ impl Node {
             lag_ms: 0.0,
             error_rate: 0.0,
         };
-        if measures {
+        if let Some(policy) = measured {
             candidate.latency_us = health.latency_us(now);
             candidate.error_rate = health.error_rate(now);
+            if 1.0 - candidate.error_rate < policy.health_threshold {
+                candidate.weight = 0.0;
+            }
             candidate.lag_ms = lock(&self.status).lag.map_or(0.0, |lag| lag.time.as_secs_f64() * 1000.0);
         }
         (admission, candidate)

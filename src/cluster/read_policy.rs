@@ -26,6 +26,8 @@ pub(crate) struct ReadPolicy {
     pub(crate) bounds: Bounds,
     /// Over this time a node that has come back gets its share again.
     pub(crate) slow_start: Duration,
+    /// A node of whose reads a smaller share has succeeded of late is used only when nothing else is fit.
+    pub(crate) health_threshold: f64,
 }
 
 impl Default for ReadPolicy {
@@ -35,6 +37,7 @@ impl Default for ReadPolicy {
             weights: Vec::new(),
             bounds: Bounds::default(),
             slow_start: Duration::from_secs(5),
+            health_threshold: 0.0,
         }
     }
 }

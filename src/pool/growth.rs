@@ -52,6 +52,9 @@ impl<T: Task> Router<T> {
                 // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));
                 self.dispatch_waiting(pool);
+                if !closing {
+                    self.open_least(pool);
+                }
                 return true;
             }
             Err(failure) => failure,

@@ -39,6 +39,8 @@ pub(super) struct RoutePool<T> {
     pub(super) last_attempt_failed: bool,
     /// The most connections.
     limit: usize,
+    /// So many connections are kept open when they are idle, too.
+    pub(super) least: usize,
 }
 
 impl<T: Task> RoutePool<T> {
@@ -53,6 +55,7 @@ impl<T: Task> RoutePool<T> {
             attempts: 0,
             last_attempt_failed: false,
             limit,
+            least: 0,
         })
     }
 
@@ -98,6 +101,14 @@ impl<T: Task> RoutePool<T> {
         let room = self.active.len() + self.attempts < self.limit;
         let wanted = self.attempts < self.waiting.len().min(MAX_ATTEMPTS);
         let begins = room && wanted && !(self.last_attempt_failed && self.attempts > 0);
+        self.attempts += usize::from(begins);
+        begins
+    }
+
+    /// The same for a connection that no task waits for: there are fewer than are kept open in any case.
+    pub(super) fn begin_attempt_for_least(&mut self) -> bool {
+        let wanted = self.size() + self.attempts < self.least && self.attempts < MAX_ATTEMPTS;
+        let begins = wanted && !(self.last_attempt_failed && self.attempts > 0);
         self.attempts += usize::from(begins);
         begins
     }

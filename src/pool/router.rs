@@ -12,6 +12,7 @@
 //! deadpool owns the connections (`node_pool`). An [`ActiveConnection`] is checked out of deadpool and has work on it.
 //! It goes back when its last task has ended and no task waits.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -37,6 +38,8 @@ use crate::pool::task::{After, Sharing, Task};
 pub(crate) struct Limits {
     /// The most connections of one route.
     pub(crate) size: usize,
+    /// So many connections of the pool's own route are kept open when they are idle, too.
+    pub(crate) min_size: usize,
     /// The most connections to one node for reads.
     pub(crate) reads_size: usize,
     pub(crate) idle_timeout: Duration,
@@ -105,7 +108,9 @@ impl<T: Task> Drop for Held<T> {
 impl<T: Task> Router<T> {
     /// `route` is the default: the route of the calls that name none.
     pub(crate) fn new(cluster: Arc<Cluster>, route: Route, limits: Limits) -> Result<Arc<Self>, BuildError> {
-        let routes = vec![RoutePool::new(&cluster, route, limits.size)?];
+        let mut own = RoutePool::new(&cluster, route, limits.size)?;
+        own.least = limits.min_size;
+        let routes = vec![own];
         cluster.serve(route);
         let state = Mutex::new(RouterState { routes, closing: false, next_sweep: None });
         Ok(Arc::new(Self {
@@ -353,11 +358,30 @@ impl<T: Task> Router<T> {
     /// Closes the idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
     fn close_stale_idle(&self) -> bool {
         let idle = self.limits.idle_timeout;
-        let keep = |session: &Arc<Session>| session.may_be_reused(&self.cluster) && session.conn.idle_for() < idle;
         let state = lock(&self.state);
-        let nodes = state.routes.iter().flat_map(|pool| &pool.nodes);
-        nodes.clone().for_each(|node| node.retain(keep));
-        !nodes.clone().all(NodePool::is_closed)
+        for pool in &state.routes {
+            let spare = Cell::new(pool.size().saturating_sub(pool.least));
+            let may_close = || spare.replace(spare.get().saturating_sub(1)) > 0;
+            let keep = |session: &Arc<Session>| {
+                session.may_be_reused(&self.cluster) && (session.conn.idle_for() < idle || !may_close())
+            };
+            pool.nodes.iter().for_each(|node| node.retain(keep));
+        }
+        !state.routes.iter().flat_map(|pool| &pool.nodes).all(NodePool::is_closed)
+    }
+
+    /// Opens connections until there are as many as the pool keeps at least; what fails is tried at the next look.
+    fn open_least_of_all(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        if !state.closing {
+            state.routes.iter_mut().for_each(|pool| self.open_least(pool));
+        }
+    }
+
+    pub(super) fn open_least(self: &Arc<Self>, pool: &mut RoutePool<T>) {
+        while pool.begin_attempt_for_least() {
+            drop(tokio::spawn(self.clone().acquire_connection(pool.route)));
+        }
     }
 }
 
@@ -385,6 +409,7 @@ async fn close_stale_regularly<T: Task>(router: std::sync::Weak<Router<T>>) {
         if !strong.close_stale_idle() {
             return;
         }
+        strong.open_least_of_all();
         let cluster = strong.cluster.clone();
         let interval = (strong.limits.idle_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(10));
         drop(strong);

@@ -32,6 +32,7 @@ const all: Required<PoolOptions> = {
   keepAlive: false,
   tcpUserTimeoutMs: 0,
   poolSize: 1,
+  minPoolSize: 1,
   connectTimeoutMs: 1,
   acquireTimeoutMs: 1,
   statementTimeoutMs: 1,
@@ -58,6 +59,7 @@ const all: Required<PoolOptions> = {
     hedgeMs: 1,
     hedgeShare: 0.1,
     slowStartMs: 1,
+    healthThreshold: 0.5,
   } satisfies Required<ReadsOptions>,
   lease: {
     coordinationSecret: ['s', Buffer.from('s')],

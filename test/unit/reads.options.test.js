@@ -26,6 +26,7 @@ test('reads: without members the core is told every default', () => {
     hedgeMs: null,
     hedgeShare: 0.05,
     slowStartMs: 5_000,
+    healthThreshold: 0,
   });
   assert.deepEqual(core({ hosts }).reads, told({}));
 });
