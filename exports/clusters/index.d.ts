@@ -73,3 +73,115 @@ export function slotOf(key: ShardKey): number;
  * its name as it is, without quotes. PostgreSQL 11 and later.
  */
 export function slotExpression(column: string): string;
+// --- Metrics
+
+/** What `cache` of {@link MultiClusterMetrics} has. */
+export interface CacheMetrics {
+  hits: number;
+  misses: number;
+  /** `hits` of all lookups, from 0 to 1; 0 while there was none. */
+  hitRate: number;
+  entries: number;
+  bytes: number;
+}
+
+/** What `transactions` of {@link MultiClusterMetrics} has: transactions over several clusters. */
+export interface TransactionMetrics {
+  started: number;
+  committed: number;
+  aborted: number;
+  inDoubt: number;
+  recovered: number;
+}
+
+/** What was counted of one cluster since it was added. */
+export interface ClusterMetrics {
+  /** Queries that have ended, failed ones included. */
+  queries: number;
+  /** Those of them that were reads. */
+  reads: number;
+  /** Those that were writes. */
+  writes: number;
+  /** Those that have failed. */
+  errors: number;
+  /** How long a query took on average, failed ones included, in ms; 0 while there was none. */
+  avgResponseTime: number;
+  /** What 95 % of the queries did not exceed, in ms, to 3.2 %; 0 while there was none. */
+  p95: number;
+  /** Open connections to its servers. */
+  connections: number;
+  /** How many queries took no longer than each bound, the last of which is Infinity. Not enumerable. */
+  readonly histogram: ReadonlyArray<{ leMs: number; count: number }>;
+}
+
+/** What `getMetrics()` returns. The totals are counted since the object was made, and include clusters that were removed. */
+export interface MultiClusterMetrics {
+  totalQueries: number;
+  /** Of all queries, in ms; 0 while there was none. */
+  avgResponseTime: number;
+  /** The share of the queries that have failed, from 0 to 1. */
+  errorRate: number;
+  cache: CacheMetrics;
+  transactions: TransactionMetrics;
+  clusters: Record<string, ClusterMetrics>;
+}
+
+// --- Health
+
+/** A server of a cluster, as the pool's monitor saw it last. */
+export interface NodeHealth {
+  /** `host:port`. */
+  node: string;
+  /** Of a sharded cluster: whose server it is. */
+  shard?: number;
+  role: 'primary' | 'standby' | 'unknown';
+  healthy: boolean;
+  /** The round trip of the last look at it, in ms; null when there was none. */
+  responseTime: number | null;
+  /** How far it is behind its primary, in bytes of the WAL; null when that is not known. */
+  lagBytes: number | null;
+  /** How many looks in a row have found it unhealthy. */
+  failureCount: number;
+  /** Why it is not healthy; null for one that is. */
+  error: string | null;
+}
+
+export interface ClusterHealth {
+  /** Whether it accepts writes: each primary has answered within `healthTimeoutMs`, and its sessions are not read-only. */
+  healthy: boolean;
+  /** `host:port` of the node that accepts writes; null when there is none, and of a sharded cluster, which has several. */
+  primary: string | null;
+  nodes: NodeHealth[];
+}
+
+/** What `healthCheck()` returns. */
+export interface HealthReport {
+  /** Whether all clusters are healthy. */
+  healthy: boolean;
+  clusters: Record<string, ClusterHealth>;
+}
+
+/** After `maxFailuresBeforeMarkDown` failed checks in a row, once. */
+export interface ClusterDownEvent {
+  clusterId: string;
+  /** Why the last of them failed. */
+  reason: string;
+}
+
+/** After the first check that succeeds again. */
+export interface ClusterRecoveredEvent {
+  clusterId: string;
+  /** How long ago the first of the failed checks began, in ms. */
+  downtime: number;
+}
+
+/** Another node is the primary. */
+export interface FailoverEvent {
+  clusterId: string;
+  /** Of a sharded cluster: the shard whose primary it is. */
+  shard?: number;
+  /** `host:port` of the old primary. */
+  from: string;
+  /** `host:port` of the new one. */
+  to: string;
+}
