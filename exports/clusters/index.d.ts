@@ -1,6 +1,6 @@
 // Types of hyperiondb-client/clusters: many clusters as one database.
 
-import type { Host, PoolOptions } from '../../client.js';
+import type { Field, Host, PoolOptions, QueryOptions } from '../../client.js';
 
 // --- Sharding
 
@@ -184,4 +184,92 @@ export interface FailoverEvent {
   from: string;
   /** `host:port` of the new one. */
   to: string;
+}
+
+// --- Two-phase commit
+
+/** Where decisions on transactions that span clusters are kept, and what finishes them. docs/two-phase-commit.md says more. */
+export interface DecisionsOptions {
+  /** The cluster that has the table of decisions; of a sharded one its first shard. Default: the first. */
+  cluster?: string;
+  /**
+   * The table of decisions, also `'schema.table'`; both names as they are, without quotes. It is made when it is first needed.
+   * Processes that share it finish the transactions of each other. Default: `'hyperiondb_decisions'`.
+   */
+  table?: string;
+  /** The time between two searches for transactions that a crash has left in doubt. Default: 30000. */
+  recoverIntervalMs?: number;
+  /**
+   * What has been prepared for longer than this without a decision is rolled back; also the longest wait for PREPARE
+   * TRANSACTION. Default: 60000.
+   */
+  graceMs?: number;
+  /**
+   * How long a call goes on asking for the decision, and after it, goes on trying to commit on each cluster. A cluster that
+   * cannot be reached within this time is left to the recovery, and the call has succeeded. Default: 10000.
+   */
+  finishTimeoutMs?: number;
+}
+
+/** What a query of a transaction resolves with. */
+export interface TransactionResult<T = Record<string, unknown>> {
+  rows: T[];
+  rowCount: number;
+  command: string;
+  fields: Field[];
+  clusterId: string;
+  /** `host:port` of the node that has answered. */
+  node: string;
+  cached: false;
+}
+
+/** Which cluster a statement of a transaction goes to; the other options are those of a query in a transaction. */
+export interface TransactionQueryOptions extends Pick<QueryOptions, 'timeoutMs' | 'signal' | 'rowMode' | 'types'> {
+  /** One of the schemas of the transaction; if it has only one, that. */
+  schema?: string;
+  /** The key that leads to a shard. */
+  shardKey?: ShardKey;
+  clusterId?: string;
+}
+
+/** What the callback of `withTransaction` is given when several clusters may take part. */
+export interface ClusterTransaction {
+  /** Under this id its decision and its prepared parts are found: they are called `hdb:<coordinator>:<id>.<number>`. */
+  readonly id: string;
+  /**
+   * When the call has resolved: the clusters that could not yet be told to commit what is decided. They are tried again for
+   * `decisions.finishTimeoutMs`, then by the recovery. Empty in nearly all cases.
+   */
+  readonly pending: string[];
+  query<T = Record<string, unknown>>(
+    sql: string,
+    params?: readonly unknown[],
+    options?: TransactionQueryOptions,
+  ): Promise<TransactionResult<T>>;
+}
+
+/** What `recover()` resolves with. */
+export interface Recovered {
+  /** Transactions that were decided, and are committed on all of their clusters now. */
+  committed: number;
+  /** Transactions that were not decided, and are rolled back on all clusters that have answered. */
+  rolledBack: number;
+  /** Transactions that stay in doubt: see `problems`. */
+  pending: number;
+  /** Transactions without a decision that are prepared for less than `graceMs`: they may be at work. */
+  inProgress: number;
+  /** Prepared transactions of others, in the databases of the clusters. They are left alone. */
+  foreign: number;
+  /** What could not be done; `id: null`: the cluster could not be asked what is prepared there. */
+  problems: Array<{ id: string | null; cluster: string; reason: string }>;
+}
+
+/** Of the events `transactionStarted`, `transactionCommitted`, `transactionAborted` and `inDoubt`. */
+export interface TransactionEvent {
+  id: string;
+  /**
+   * `transactionStarted`: the clusters that may take part; `transactionCommitted`, `transactionAborted`: those that have; `inDoubt`:
+   * those that have not committed yet, or, when the decision is not known, all that are prepared. A shard is `'users/2'`.
+   */
+  clusters: string[];
 }

@@ -27,6 +27,8 @@ const { Statements } = require('../core/statements.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin, endPrepared } = require('./transaction.js');
 
+const ASIDE = Symbol.for('hyperiondb-client.aside');
+
 class Pool extends PoolEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
@@ -45,7 +47,7 @@ class Pool extends PoolEmitter {
   #ambient;
   /** Made for the first session: what never has one costs nothing. @type {Sessions | undefined} */
   #sessions;
-  /** See #aside. @type {Pool | undefined} */
+  /** See [ASIDE]. @type {Pool | undefined} */
   #second;
   /** @type {Reaper | undefined} */
   #reaper;
@@ -281,7 +283,7 @@ class Pool extends PoolEmitter {
       throw new ParameterError('nested: it needs a pool with the option `ambient`');
     }
     const run = ambient === undefined ? callback : ambient.entering(callback);
-    return this.#write(options, () => runTransaction(this.#runner, run, options, this.#options, this.#aside));
+    return this.#write(options, () => runTransaction(this.#runner, run, options, this.#options, () => this[ASIDE]()));
   }
 
   /**
@@ -310,11 +312,11 @@ class Pool extends PoolEmitter {
     this.#ambient = tx === undefined && mode === false ? undefined : ambient;
   }
 
-  /** A small pool with the same options, for questions that may not wait for the callers of this one. */
-  #aside = () => {
+  /** A small pool with the same options, for questions that may not wait for the callers of this one; for hyperiondb-client/clusters, too. */
+  [ASIDE]() {
     this.#second ??= new Pool(undefined, asideOptions(this.#options));
     return this.#second;
-  };
+  }
 
   #makeReaper() {
     const isClosed = () => this.#closed;

@@ -1,0 +1,148 @@
+'use strict';
+
+// Transactions that span clusters: two-phase commit with a durable decision, and the recovery after a crash.
+
+const { ask } = require('./asking.js');
+const { Context } = require('./context.js');
+const { Decisions } = require('./decisions.js');
+const { randomId } = require('./decision-table.js');
+const { mayHaveRun, notPrepared } = require('./errors.js');
+const { Recovery } = require('./recovery.js');
+const { GlobalTransaction } = require('./transaction.js');
+
+/** @typedef {import('./asking.js').Unit} Unit */
+/** @typedef {import('./recovery.js').Recovered} Recovered */
+/** @typedef {import('./transaction.js').RunArguments} RunArguments */
+
+const MAX_PREPARED = "SELECT pg_catalog.current_setting('max_prepared_transactions')::int4 AS most";
+
+class TwoPhase {
+  #context;
+  #units;
+  #emit;
+  /** Pools whose servers can prepare transactions. @type {WeakSet<object>} */
+  #able = new WeakSet();
+  #counts = { started: 0, committed: 0, aborted: 0, recovered: 0 };
+  /** Those that this process knows of, by their ids. @type {Set<string>} */
+  #inDoubt = new Set();
+  /** @type {Promise<Recovered> | undefined} */
+  #recovering;
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+
+  /**
+   * @param {object} given
+   * @param {Record<string, any>} given.options checked, see rows.js
+   * @param {() => Unit[]} given.units
+   * @param {() => Unit} given.decisionUnit the one that has the table of decisions
+   * @param {(event: string, payload: { id: string, clusters: string[] }) => void} given.emit
+   */
+  constructor({ options, units, decisionUnit, emit }) {
+    this.#context = new Context(this, options, new Decisions(options.table, decisionUnit));
+    this.#units = units;
+    this.#emit = emit;
+  }
+
+  /**
+   * Runs a callback in a transaction that may span clusters. Resolves with its value when all of it is committed, or decided to be.
+   * @param {RunArguments} args
+   */
+  async run(args) {
+    await this.#beReady(args);
+    const id = randomId();
+    const { active } = this.#context;
+    const transaction = new GlobalTransaction(id, this.#context, args);
+    this.#counts.started++;
+    this.#emit('transactionStarted', { id, clusters: [...args.clusterIds] });
+    active.add(id);
+    try {
+      const value = await transaction.run();
+      this.#counts.committed++;
+      this.#emit('transactionCommitted', { id, clusters: transaction.names });
+      if (transaction.pending.size > 0) this.#doubt(id, [...transaction.pending]);
+      return value;
+    } catch (error) {
+      if (mayHaveRun(error) && /** @type {any} */ (error).transactionId === id) this.#doubt(id, transaction.names);
+      else {
+        this.#counts.aborted++;
+        this.#emit('transactionAborted', { id, clusters: transaction.names });
+      }
+      throw error;
+    } finally {
+      active.delete(id);
+    }
+  }
+
+  /** Fails before anything is done when a commit in two phases would fail. @param {RunArguments} args */
+  async #beReady({ clusterIds, timeoutMs }) {
+    const { options, decisions } = this.#context;
+    const until = performance.now() + Math.min(timeoutMs || Infinity, options.finishTimeoutMs);
+    const unknown = this.#units().filter(
+      ({ clusterId, pool }) => clusterIds.includes(clusterId) && !this.#able.has(pool),
+    );
+    await Promise.all([decisions.coordinator(until), ...unknown.map((unit) => this.#checkAble(unit))]);
+  }
+
+  /** @param {Unit} unit */
+  async #checkAble(unit) {
+    const rows = await ask(unit, MAX_PREPARED, []).catch(() => []);
+    // A cluster that does not answer now may not be needed; if it is, its own error tells more.
+    if (rows.length === 0) return;
+    if (rows[0].most === 0) throw notPrepared(unit.name);
+    this.#able.add(unit.pool);
+  }
+
+  /** @param {string} id @param {string[]} clusters */
+  #doubt(id, clusters) {
+    if (this.#inDoubt.has(id)) return;
+    this.#inDoubt.add(id);
+    this.#emit('inDoubt', { id, clusters });
+  }
+
+  /**
+   * Finishes what is in doubt. Rejects when the decisions cannot be read; all else that fails is in the result.
+   * @returns {Promise<Recovered>}
+   */
+  recover() {
+    this.#recovering ??= this.#recover().finally(() => {
+      this.#recovering = undefined;
+    });
+    return this.#recovering;
+  }
+
+  async #recover() {
+    const recovery = new Recovery(this.#context, this.#units());
+    const result = await recovery.run();
+    this.#counts.recovered += result.committed + result.rolledBack;
+    for (const [id, clusters] of recovery.pending) this.#doubt(id, [...clusters]);
+    for (const id of this.#inDoubt) if (recovery.isOver(id)) this.#inDoubt.delete(id);
+    return result;
+  }
+
+  /** Recovers, now and every `recoverIntervalMs`. What fails is tried again the next time. Keeps no process alive. */
+  start() {
+    const again = async () => {
+      await this.recover().catch(() => {});
+      if (this.#context.closed) return;
+      this.#timer = setTimeout(again, this.#context.options.recoverIntervalMs);
+      this.#timer.unref();
+    };
+    again();
+  }
+
+  /** Resolves when nothing is at work any more; what is not finished by then is left to a recovery. */
+  async close() {
+    this.#context.closed = true;
+    clearTimeout(this.#timer);
+    await this.#recovering?.catch(() => {});
+    await this.#context.settled();
+  }
+
+  /** How many there were so far; `inDoubt`: how many this process knows to be in doubt now. */
+  stats() {
+    const { started, committed, aborted, recovered } = this.#counts;
+    return { started, committed, aborted, inDoubt: this.#inDoubt.size, recovered };
+  }
+}
+
+module.exports = { TwoPhase };
