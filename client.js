@@ -7,15 +7,17 @@ const classify = require('./lib/api/classify.js');
 const { openDatabase } = require('./lib/api/database/index.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
-const { sql } = require('./lib/api/sql.js');
+const { Session } = require('./lib/api/session.js');
+const { sql, unfold } = require('./lib/api/sql.js');
 const { Transaction } = require('./lib/api/transaction-handle.js');
+const { watchLimits } = require('./lib/api/watch-limits.js');
+const { QUERY, TRANSACTION, callOptions } = require('./lib/options/call-options.js');
 const { LEASE } = require('./lib/options/lease-rows.js');
 const { ELSEWHERE } = require('./lib/options/options.js');
 const { POOL } = require('./lib/options/pool-rows.js');
 const { labelOf } = require('./lib/options/hosts.js');
 const validate = require('./lib/options/validate.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
-const { laterToken } = require('./lib/values/token.js');
 
 exports.createPool = createPool;
 exports.openDatabase = openDatabase;
@@ -46,4 +48,7 @@ exports.retry = retry;
 exports.sqlState = classify.sqlState;
 
 // For exports/, whose files may require this one alone: the rows of options, what checks them, and what else they need of lib/.
-exports[Symbol.for('hyperiondb-client.options')] = { ELSEWHERE, LEASE, POOL, ...validate, labelOf, laterToken };
+exports[Symbol.for('hyperiondb-client.options')] = {
+  ...{ ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
+  ...{ ...validate, callOptions, labelOf, Session, unfold, watchLimits },
+};

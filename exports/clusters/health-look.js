@@ -7,7 +7,7 @@ const { HyperionError, PoolClosedError } = require('../../client.js');
 
 /** @typedef {import('../../client.js').Pool} Pool */
 /** @typedef {import('../../client.js').NodeStatus} NodeStatus */
-/** @typedef {import('./index.js').NodeHealth} NodeHealth */
+/** @typedef {import('./index.d.ts').NodeHealth} NodeHealth */
 /** @typedef {{ name: string, clusterId: string, shard: number | null, pool: Pool }} Unit */
 /** @typedef {{ unit: Unit, primary: string | null, reason: string | null, nodes: Omit<NodeHealth, 'failureCount'>[] }} UnitHealth */
 /**

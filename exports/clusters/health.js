@@ -8,8 +8,8 @@ const { lookAt } = require('./health-look.js');
 
 /** @typedef {import('./health-look.js').Unit} Unit */
 /** @typedef {import('./health-look.js').UnitHealth} UnitHealth */
-/** @typedef {import('./index.js').NodeHealth} NodeHealth */
-/** @typedef {import('./index.js').ClusterHealth} ClusterHealth */
+/** @typedef {import('./index.d.ts').NodeHealth} NodeHealth */
+/** @typedef {import('./index.d.ts').ClusterHealth} ClusterHealth */
 /** @typedef {{ id: string, units: Unit[] }} Cluster */
 /** @typedef {(event: string, payload: object) => void} Emit */
 /** @typedef {{ healthCheckIntervalMs: number, healthTimeoutMs: number, maxFailuresBeforeMarkDown: number }} Options */
@@ -76,7 +76,7 @@ class Health {
     for (const cluster of this.#clusters()) this.#look(cluster);
   }
 
-  /** @returns {Promise<import('./index.js').HealthReport>} */
+  /** @returns {Promise<import('./index.d.ts').HealthReport>} */
   async check() {
     const looks = this.#clusters().map(async (cluster) => ({ id: cluster.id, health: await this.#look(cluster) }));
     const found = await Promise.all(looks);

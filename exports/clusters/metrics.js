@@ -87,7 +87,7 @@ class ClusterMetrics {
 
   /**
    * @param {number} connections
-   * @returns {import('./index.js').ClusterMetrics}
+   * @returns {import('./index.d.ts').ClusterMetrics}
    */
   snapshot(connections) {
     const own = this.#own;
@@ -155,7 +155,7 @@ class Metrics {
    * @param {any} others.cache `stats()` of the cache
    * @param {any} others.transactions `stats()` of the two-phase commits
    * @param {(id: string) => number} others.connections how many connections to the servers of a cluster are open
-   * @returns {import('./index.js').MultiClusterMetrics}
+   * @returns {import('./index.d.ts').MultiClusterMetrics}
    */
   snapshot({ cache, transactions, connections }) {
     const totalQueries = queriesOf(this.#all);

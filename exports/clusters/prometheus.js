@@ -5,13 +5,13 @@
 
 const PREFIX = 'hyperiondb_clusters_';
 
-/** @typedef {import('./index.js').MultiClusterMetrics} Snapshot */
+/** @typedef {import('./index.d.ts').MultiClusterMetrics} Snapshot */
 /** @typedef {{ suffix?: string, labels?: Record<string, string>, value: number }} Sample */
 /** @typedef {{ name: string, type: 'counter' | 'gauge' | 'histogram', help: string, samples: (snapshot: Snapshot) => Sample[] }} Family */
 
 /**
  * A sample for each cluster.
- * @param {(metrics: import('./index.js').ClusterMetrics) => number} value
+ * @param {(metrics: import('./index.d.ts').ClusterMetrics) => number} value
  */
 const ofClusters = (value) => /** @param {Snapshot} snapshot */ (snapshot) =>
   Object.entries(snapshot.clusters).map(([cluster, metrics]) => ({ labels: { cluster }, value: value(metrics) }));

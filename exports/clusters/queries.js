@@ -1,0 +1,280 @@
+'use strict';
+
+// Statements and transactions: which cluster and which shards they go to, and what is counted and told of them. Which node of a
+// cluster it is, is decided in routing.js.
+
+const client = /** @type {any} */ (require('../../client.js'));
+const { QUERY_CALL, TRANSACTION_CALL } = require('./call-rows.js');
+const { notEnabled, onlyReads } = require('./errors.js');
+const { readOn, runOn, wasWrite } = require('./routing.js');
+const { mergeResults } = require('./sharding/merge.js');
+
+const { ParameterError } = client;
+const { callOptions, unfold } = client[Symbol.for('hyperiondb-client.options')];
+
+/** @typedef {import('./members.js').Cluster} Cluster */
+/** @typedef {import('./members.js').Route} Route */
+/** @typedef {import('./members.js').Unit} Unit */
+/** @typedef {string | import('../../client.js').Sql} Statement */
+/** @typedef {{ rows: any[], rowCount: number, command: string, fields: readonly any[], clusterId: string, node: string, cached: boolean }} Result */
+/**
+ * @typedef {object} Surroundings
+ * @property {import('./members.js').Members} members
+ * @property {any} cache null: there is none
+ * @property {any} twoPhase null: there is none
+ * @property {import('./transactions.js').OneCluster} oneCluster
+ * @property {import('node:events').EventEmitter} emitter
+ * @property {(event: string, payload: object) => void} tell
+ * @property {() => void} checkOpen
+ */
+
+/** The options of a call that gives none. */
+const NONE = Object.freeze({});
+/** Tags of statements that have read, where the options of the call do not say it. */
+const READING = new Set(['SELECT', 'SHOW', 'EXPLAIN', 'FETCH', 'VALUES', 'TABLE']);
+/** Options that only a cached call has a use for. */
+const OF_CACHE = ['cacheTtl', 'cacheKey', 'tags'];
+
+class Queries {
+  #members;
+  #cache;
+  #twoPhase;
+  #oneCluster;
+  #emitter;
+  #tell;
+  #checkOpen;
+
+  /** @param {Surroundings} surroundings */
+  constructor({ members, cache, twoPhase, oneCluster, emitter, tell, checkOpen }) {
+    this.#members = members;
+    this.#cache = cache;
+    this.#twoPhase = twoPhase;
+    this.#oneCluster = oneCluster;
+    this.#emitter = emitter;
+    this.#tell = tell;
+    this.#checkOpen = checkOpen;
+  }
+
+  /**
+   * Runs a statement.
+   * @param {Statement} sql
+   * @param {readonly unknown[]} [params]
+   * @param {Record<string, any>} [options]
+   * @returns {Promise<Result>}
+   */
+  async query(sql, params, options) {
+    this.#checkOpen();
+    /** @type {Record<string, any>} */
+    const checked = options === undefined ? NONE : callOptions(options, QUERY_CALL);
+    const route = this.#members.route(checked.schema, checked.clusterId);
+    const [text, values] = typeof sql === 'string' ? [sql, params] : unfold(sql, params);
+    const { cluster } = route;
+    const units = unitsOf(route, checked);
+    // Only a directory is asked.
+    const unit = units instanceof Promise ? await units : units;
+    if (checked.cache) return this.#cachedQuery(unit, route, text, values, checked);
+    if (checked !== NONE) refuseUseless(checked);
+    if (unit === null) return this.#readAll(route, text, values, checked);
+    const result = await this.#observe(
+      cluster,
+      runOn(unit, route, text, values, checked, checked === NONE ? undefined : limitsOf(checked)),
+      checked.operation,
+    );
+    return isMerged(checked) ? merged([result], checked) : result;
+  }
+
+  /**
+   * Waits for a statement, counts it and tells of it.
+   * @param {Cluster} cluster
+   * @param {Promise<any>} running
+   * @param {string | undefined} operation
+   * @returns {Promise<Result>}
+   */
+  async #observe(cluster, running, operation) {
+    const { id: clusterId, metrics } = cluster;
+    const began = performance.now();
+    try {
+      const rows = await running;
+      const duration = performance.now() - began;
+      const { rowCount, command, fields, node } = rows;
+      metrics?.record(duration, operation === undefined ? READING.has(command) : operation === 'read');
+      if (this.#emitter.listenerCount('queryExecuted') > 0) {
+        this.#tell('queryExecuted', { clusterId, node, duration, rowCount });
+      }
+      return { rows, rowCount, command, fields, clusterId, node, cached: false };
+    } catch (error) {
+      const duration = performance.now() - began;
+      metrics?.fail(duration, operation === 'read');
+      this.#tell('queryError', { clusterId, error, duration });
+      throw error;
+    }
+  }
+
+  /**
+   * A read of all shards.
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any>} options
+   * @returns {Promise<Result>}
+   */
+  async #readAll(route, sql, params, options) {
+    const { cluster } = route;
+    const key = `the rows of cluster '${cluster.id}' are divided by it`;
+    if (options.operation === 'write') throw new ParameterError(`shardKey must be given to a write: ${key}`);
+    const limits = limitsOf(options);
+    try {
+      const results = await allOf(
+        cluster.units.map((unit) => this.#observe(cluster, readOn(unit, route, sql, params, options, limits), 'read')),
+      );
+      return merged(results, options);
+    } catch (error) {
+      throw wasWrite(error) ? onlyReads(error, `shardKey must be given to a statement that writes: ${key}`) : error;
+    }
+  }
+
+  /**
+   * A read through the cache.
+   * @param {Unit | null} unit null: all shards
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any>} options
+   * @returns {Promise<Result>}
+   */
+  async #cachedQuery(unit, route, sql, params, options) {
+    const { cluster } = route;
+    if (options.operation === 'write') throw new ParameterError('cache: only a read can come from the cache');
+    const run = async (/** @type {Record<string, any>} */ limits) => {
+      const limited = { ...options, ...limits };
+      if (unit === null) return this.#readAll(route, sql, params, limited);
+      try {
+        const reading = readOn(unit, route, sql, params, limited, limitsOf(limited));
+        const result = await this.#observe(cluster, reading, 'read');
+        return isMerged(options) ? merged([result], options) : result;
+      } catch (error) {
+        throw wasWrite(error) ? onlyReads(error, 'cache: the statement writes') : error;
+      }
+    };
+    // What orders and cuts rows is code of the caller's, which the key of an entry cannot tell.
+    if (this.#cache === null) return run({});
+    if (options.orderBy !== undefined)
+      throw new ParameterError('orderBy does not go with cache: order in SQL, or sort the result');
+    const { schema = '', cacheKey, cacheTtl: ttlMs, tags, signal, timeoutMs, rowMode, types, limit } = options;
+    const identity = `${cluster.identity} ${unit?.name ?? '*'} ${limit ?? ''}`;
+    const call = {
+      clusterId: cluster.id,
+      schema,
+      sql,
+      params,
+      identity,
+      cacheKey,
+      ttlMs,
+      tags,
+      signal,
+      timeoutMs,
+      rowMode,
+      types,
+    };
+    return this.#cache.fetch(call, run);
+  }
+
+  /**
+   * Runs a callback in a transaction: in an ordinary one if the schemas are in one cluster, else in one of two phases.
+   * @param {readonly string[]} schemas
+   * @param {(tx: any) => unknown} callback
+   * @param {Record<string, any>} [options]
+   */
+  async withTransaction(schemas, callback, options) {
+    this.#checkOpen();
+    if (!Array.isArray(schemas) || schemas.length === 0) {
+      throw new ParameterError('schemas must be an array that names at least one schema');
+    }
+    if (typeof callback !== 'function') throw new ParameterError('callback must be a function');
+    const { isolation, timeoutMs } = callOptions(options, TRANSACTION_CALL);
+    const routes = new Map(schemas.map((schema) => [schema, this.#members.route(schema, undefined)]));
+    const clusters = [...new Set([...routes.values()].map(({ cluster }) => cluster))];
+    const unitOf = (/** @type {any} */ schema, /** @type {any} */ shardKey, /** @type {any} */ clusterId) => {
+      const route =
+        routes.get(schema) ??
+        [...routes.values()].find(({ cluster }) => schema === undefined && cluster.id === clusterId);
+      if (route === undefined)
+        throw new ParameterError(
+          `schema must be one of those that the transaction names: ${[...routes.keys()].join(', ')}`,
+        );
+      if (clusterId !== undefined && clusterId !== route.cluster.id)
+        throw new ParameterError(`clusterId: '${schema}' is in '${route.cluster.id}'`);
+      const unit = unitsOf(route, shardKey === undefined ? NONE : { shardKey });
+      if (unit !== null) return unit;
+      throw new ParameterError(`shardKey must be given in a transaction: the cluster '${route.cluster.id}' is sharded`);
+    };
+    const clusterIds = clusters.map(({ id }) => id);
+    const args = { schemas: [...routes.keys()], unitOf, callback, isolation, timeoutMs, clusterIds };
+    const lost = () => clusters.flatMap(({ units }) => units).forEach(({ session }) => session.lose());
+    try {
+      if (clusters.length === 1 && clusters[0].sharding === null)
+        return await this.#oneCluster.run(clusters[0].units[0], args);
+      if (this.#twoPhase === null) throw notEnabled('withTransaction() over several clusters', 'enableTransactions');
+      return await this.#twoPhase.run(args);
+    } finally {
+      // Where it has written is not known here.
+      lost();
+    }
+  }
+}
+
+/**
+ * Where a statement goes: a unit, or null for all shards.
+ * @param {Route} route
+ * @param {Record<string, any>} options
+ * @returns {Unit | null | Promise<Unit>}
+ */
+function unitsOf({ cluster: { id, sharding, units } }, { shardKey }) {
+  if (sharding === null) {
+    if (shardKey !== undefined) throw new ParameterError(`shardKey: the cluster '${id}' is not sharded`);
+    return units[0];
+  }
+  if (shardKey === undefined) return null;
+  const shard = sharding.shardOf(shardKey);
+  return typeof shard === 'number' ? units[shard] : shard.then((number) => units[number]);
+}
+
+/** What the pool takes of the options of a call. @param {Record<string, any>} options */
+function limitsOf({ timeoutMs, signal, rowMode, types }) {
+  if (timeoutMs === undefined && signal === undefined && rowMode === undefined && types === undefined) return undefined;
+  return definedOf({ timeoutMs, signal, rowMode, types });
+}
+
+/** @param {Record<string, unknown>} members */
+const definedOf = (members) => Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
+/** An option without effect is refused. @param {Record<string, any>} options of a call without `cache` */
+function refuseUseless(options) {
+  const name = OF_CACHE.find((one) => options[one] !== undefined);
+  if (name !== undefined) throw new ParameterError(`${name} needs cache: true`);
+}
+
+/** @param {Record<string, any>} options */
+const isMerged = ({ merge, orderBy, limit }) => merge !== undefined || orderBy !== undefined || limit !== undefined;
+
+/**
+ * @param {Result[]} results
+ * @param {Record<string, any>} options
+ * @returns {Result}
+ */
+function merged(results, { merge, orderBy, limit }) {
+  const [{ clusterId }] = results;
+  const node = results.map((result) => result.node).join(',');
+  return { ...mergeResults(results, { merge, orderBy, limit }), clusterId, node, cached: false };
+}
+
+/** The first failure, when all have ended: none runs on behind the back of its caller. @template T @param {Promise<T>[]} all */
+async function allOf(all) {
+  const ended = await Promise.allSettled(all);
+  return ended.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+module.exports = { Queries };
