@@ -1,6 +1,6 @@
 // Types of hyperiondb-client/clusters: many clusters as one database.
 
-import type { Field, Host, PoolOptions, QueryOptions } from '../../client.js';
+import type { Field, Host, HyperionError, PoolOptions, QueryOptions } from '../../client.js';
 
 // --- Sharding
 
@@ -272,4 +272,103 @@ export interface TransactionEvent {
    * those that have not committed yet, or, when the decision is not known, all that are prepared. A shard is `'users/2'`.
    */
   clusters: string[];
+}
+
+// --- Migrations
+
+/** One migration: its number orders it, and `sql` is what a file `NNN_name.sql` has. */
+export interface Migration {
+  /** `'001_accounts'`, also with `.sql`. */
+  name: string;
+  sql: string;
+}
+
+/** What happens in migrate(), as it happens. `unit` is a cluster, or a shard as `'users/2'`. */
+export type MigrationEvent =
+  /** Another process applies migrations to this database; it is waited for. */
+  | { type: 'waiting'; unit: string; name: null }
+  | { type: 'begun'; unit: string; name: string }
+  | { type: 'applied'; unit: string; name: string; durationMs: number };
+
+/** What is to be applied, and for how long. */
+export interface MigrationOptions {
+  /** The folder with the files `NNN_name.sql`: this or `migrations` must be given. */
+  directory?: string;
+  /** The migrations themselves. */
+  migrations?: ReadonlyArray<Migration>;
+  /** Where each database has what was applied, also `'schema.table'`. Default: `'hyperiondb_migrations'`. */
+  table?: string;
+  /** For all of it: after this what runs is undone: {@link QueryTimeoutError}. Default: none. */
+  timeoutMs?: number;
+  /** When it fires what runs is undone: {@link AbortError}. Default: none. */
+  signal?: AbortSignal;
+}
+
+export interface MigrateOptions extends MigrationOptions {
+  /** Nothing is applied: `pending` says what would be. Default: `false`. */
+  dryRun?: boolean;
+  /** It only observes: what it throws is swallowed. Default: none. */
+  onEvent?: (event: MigrationEvent) => void;
+}
+
+export interface MigrateResult {
+  /** What this call has applied, in the order of time. */
+  applied: { unit: string; name: string; durationMs: number }[];
+  /** How many migrations were there already, of all units together. */
+  skipped: number;
+  /** With `dryRun`: what would be applied, in the order of numbers. */
+  pending: { unit: string; name: string }[];
+}
+
+/** What is applied to a unit. */
+export interface MigrationStatus {
+  unit: string;
+  /** Why it could not be asked. */
+  error: Error | null;
+  migrations: {
+    name: string;
+    /**
+     * `'begun'`: it runs, or has not ended well, outside of a transaction. `'changed'`, `'missing'` and `'out of order'`: what
+     * migrate() refuses. `'ahead'`: it was applied by a newer release.
+     */
+    state: 'applied' | 'pending' | 'begun' | 'changed' | 'missing' | 'out of order' | 'ahead';
+    /** `'2026-01-31T12:00:00Z'`; null when it was not applied. */
+    appliedAt: string | null;
+    durationMs: number | null;
+  }[];
+}
+
+/** The codes of migrations. */
+export type MigrationErrorCode =
+  /** A file has no number, two have one, or there is none. */
+  | 'ERR_MIGRATION_FILES'
+  /** A unit does not say what is applied; nothing was applied on any. `cause` is why. */
+  | 'ERR_MIGRATION_UNREACHABLE'
+  /** A migration was applied with another text, or under another name. */
+  | 'ERR_MIGRATION_CHANGED'
+  /** A migration was applied that is not here, and others follow it. */
+  | 'ERR_MIGRATION_MISSING'
+  /** A migration was not applied, and one that follows it was. */
+  | 'ERR_MIGRATION_ORDER'
+  /** A migration without a transaction was begun, and it is not known what of it was done. */
+  | 'ERR_MIGRATION_BEGUN'
+  /** A migration has failed and is undone, unless `outcome` is `'unknown'`. `cause` is the error of the server. */
+  | 'ERR_MIGRATION_FAILED';
+
+/** The error of a migration: of migrate(), and of no other method. */
+export interface MigrationError extends HyperionError {
+  readonly code: MigrationErrorCode & HyperionError['code'];
+  /** The unit it comes from; missing for ERR_MIGRATION_FILES. */
+  readonly unit?: string;
+  /** The migration it comes from; null when there is none. */
+  readonly migration?: string | null;
+  /** Of ERR_MIGRATION_FAILED: where in its text, both from 1. */
+  readonly line?: number;
+  readonly column?: number;
+  /** Of ERR_MIGRATION_FAILED: what this call had applied. */
+  readonly applied?: MigrateResult['applied'];
+  /** Of ERR_MIGRATION_FAILED: the errors of other units that failed at the same time. */
+  readonly others?: MigrationError[];
+  /** All that was found, for errors that come before anything is applied. */
+  readonly problems?: { unit: string; name: string | null; code: MigrationErrorCode; message: string }[];
 }
