@@ -73,6 +73,7 @@ export function slotOf(key: ShardKey): number;
  * its name as it is, without quotes. PostgreSQL 11 and later.
  */
 export function slotExpression(column: string): string;
+
 // --- Metrics
 
 /** What `cache` of {@link MultiClusterMetrics} has. */
