@@ -1,6 +1,7 @@
 'use strict';
 
-// The words and signs of SQL texts, and what is recognised by them: statements that begin or end a transaction, and command tags.
+// The words and signs of SQL texts, and what is recognised by them: statements that begin or end a transaction, COPY of
+// the client, and command tags.
 
 // Strings and quoted names are not matched as a whole: a long one would overflow the stack of the regular expression. White space is
 // what the server's lexer takes for it: a no-break space is a letter there.
@@ -186,6 +187,27 @@ function controlOf([first, second, third, fourth]) {
   }
 }
 
+/**
+ * Why query() refuses a COPY whose data come from the client or go to it: nothing of query() could send or take them, and the connection
+ * would be lost. Else null. STDIN and STDOUT mean the same to the server's parser.
+ * @param {string} sql
+ */
+function clientCopy(sql) {
+  let depth = 0;
+  let before = '';
+  for (const token of tokens(sql)) {
+    if (before === '' && token !== 'COPY') return null;
+    if (token === '(') depth++;
+    else if (token === ')') depth--;
+    else if (depth === 0 && (token === 'STDIN' || token === 'STDOUT')) {
+      if (before === 'FROM') return 'use copyFrom()';
+      if (before === 'TO') return 'use copyTo()';
+    }
+    before = token;
+  }
+  return null;
+}
+
 /** The command tags of statements whose tag is not their first word. @type {Record<string, string>} */
 const TAGS = { VALUES: 'SELECT', TABLE: 'SELECT', END: 'COMMIT', ABORT: 'ROLLBACK' };
 
@@ -215,4 +237,4 @@ function commandOf(sql) {
   return afterWith ? 'SELECT' : '';
 }
 
-module.exports = { Lexer, commandOf, controlOf, leadingWords, scriptTokens, tokens, transactionControl };
+module.exports = { Lexer, clientCopy, commandOf, controlOf, leadingWords, scriptTokens, tokens, transactionControl };

@@ -4,7 +4,7 @@
 // recently used statements are forgotten on both sides.
 
 const { ParameterError } = require('../errors.js');
-const { commandOf, leadingWords, transactionControl } = require('./sql-tokens.js');
+const { clientCopy, commandOf, leadingWords, transactionControl } = require('./sql-tokens.js');
 
 class Statement {
   /**
@@ -76,9 +76,9 @@ class Statements {
       throw new ParameterError(`sql must be a string, not ${sql === null ? 'null' : typeof sql}`);
     if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
     if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
-    const control = transactionControl(sql);
-    if (control !== null)
-      throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${control}`);
+    const advice = transactionControl(sql) ?? clientCopy(sql);
+    if (advice !== null)
+      throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${advice}`);
     if (this.bySql.size >= this.capacity) this.forgetOldest();
     this.lastId = (this.lastId % 0x7fff_ffff) + 1;
     const statement = new Statement(this.lastId, sql, types);

@@ -187,6 +187,40 @@ describe('statements that query() does not send', () => {
     await pool.query('DROP TABLE begin_log');
   });
 
+  test('query() refuses COPY from and to the client, however it is written, and keeps its connection', async (t) => {
+    const pool = db.pool(t, { poolSize: 1 });
+    const [{ pid }] = await pool.query('SELECT pg_backend_pid() AS pid');
+    for (const [sql, advice] of [
+      ['COPY pg_class TO STDOUT', 'copyTo'],
+      ['copy pg_class (relname) to stdin with (format csv)', 'copyTo'],
+      ['COPY (SELECT 1 FROM pg_class) TO STDOUT', 'copyTo'],
+      ['/* x */ COPY "pg_class" FROM -- y\n STDIN;', 'copyFrom'],
+      ['COPY pg_class FROM STDOUT (HEADER)', 'copyFrom'],
+    ]) {
+      for (const call of [pool.query(sql), pool.read(sql)]) {
+        const error = await failureOf(call);
+        assert.equal(error.code, 'ERR_INVALID_PARAM', sql);
+        assert.match(error.message, RegExp(`^sql: COPY cannot be sent by query\\(\\): use ${advice}\\(\\)$`));
+      }
+    }
+    assert.deepEqual(await pool.query('SELECT pg_backend_pid() AS pid'), [{ pid }]);
+  });
+
+  test('query() sends a COPY from and to files of the server, and what only looks like one of the client', async (t) => {
+    const pool = db.pool(t);
+    await pool.query('CREATE TABLE copy_names (stdin int4, stdout int4)');
+    for (const sql of [
+      "COPY copy_names FROM '/dev/null'",
+      "COPY (SELECT stdin FROM copy_names AS stdout) TO '/dev/null'",
+      "COPY copy_names (stdin, stdout) TO '/dev/null' /* FROM STDIN */",
+      "COPY copy_names TO '/dev/null' (NULL 'TO STDOUT')",
+      'SELECT stdin FROM copy_names',
+    ]) {
+      assert.equal((await pool.query(sql)).length, 0, sql);
+    }
+    await pool.query('DROP TABLE copy_names');
+  });
+
   test("query() of several statements in one text is the server's syntax error, and none is run", async (t) => {
     const pool = db.pool(t);
     assert.equal((await failureOf(pool.query('CREATE TABLE two_at_once (id int); SELECT 1'))).code, '42601');
