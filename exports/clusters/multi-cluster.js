@@ -13,6 +13,7 @@ const { initializeFailed, notEnabled, notInitialized } = require('./errors.js');
 const { Health, watchFailovers } = require('./health.js');
 const { Cluster, Members } = require('./members.js');
 const { Metrics } = require('./metrics.js');
+const { migrate, migrationStatus } = require('./migrations/index.js');
 const { prometheusText } = require('./prometheus.js');
 const { Queries } = require('./queries.js');
 const { OneCluster } = require('./transactions.js');
@@ -303,6 +304,41 @@ class MultiClusterPostgres extends EventEmitter {
     this.#checkOpen();
     if (this.#cache === null) throw notEnabled('invalidateCache()', 'enableCache');
     return this.#cache.invalidate(selector);
+  }
+
+  /**
+   * The units of the clusters that a call names, or of all.
+   * @param {{ clusters?: string[], schemas?: string[] }} named
+   */
+  #unitsOf({ clusters, schemas }) {
+    if (clusters === undefined && schemas === undefined) return this.#members.units;
+    const list = (/** @type {unknown} */ value, /** @type {string} */ name) => {
+      if (value !== undefined && !Array.isArray(value)) throw new ParameterError(`${name} must be an array`);
+      return value ?? [];
+    };
+    const chosen = [
+      ...list(clusters, 'clusters').map((/** @type {string} */ id) => this.#members.known(id, 'clusters')),
+      ...list(schemas, 'schemas').map((/** @type {string} */ schema) => this.#members.route(schema, undefined).cluster),
+    ];
+    return [...new Set(chosen)].flatMap(({ units }) => units);
+  }
+
+  /**
+   * Applies migrations to clusters and shards.
+   * @param {Record<string, any>} options
+   */
+  async migrate({ clusters, schemas, ...options } = {}) {
+    this.#checkOpen();
+    return migrate({ ...options, units: this.#unitsOf({ clusters, schemas }) });
+  }
+
+  /**
+   * What is applied where.
+   * @param {Record<string, any>} options
+   */
+  async migrationStatus({ clusters, schemas, ...options } = {}) {
+    this.#checkOpen();
+    return migrationStatus({ ...options, units: this.#unitsOf({ clusters, schemas }) });
   }
 
   /** Finishes two-phase commits that a crash has left in doubt. */
