@@ -143,3 +143,20 @@ fn cost_of_choosing_with_all_that_is_looked_at() {
         }
     });
 }
+
+#[test]
+fn a_node_of_whose_reads_too_few_succeed_has_no_weight() {
+    in_runtime(|| {
+        let cluster = cluster("threshold", &[1_000]);
+        let node = &cluster.nodes[1];
+        for _ in 0..8 {
+            lock(&node.health).answered(clock(), 100);
+        }
+        lock(&node.health).failed(clock(), 0.5);
+        let policy = |health_threshold| ReadPolicy { health_threshold, ..ReadPolicy::default() };
+        let has_weight = |policy: Option<&ReadPolicy>| node.as_candidate(clock(), policy).1.weight > 0.0;
+        let kept = [0.0, 0.5, 0.99].map(|threshold| has_weight(Some(&policy(threshold))));
+        assert_eq!(kept, [true, true, false]);
+        assert!(has_weight(None), "the strategy does not look at it");
+    });
+}
