@@ -67,7 +67,7 @@ class Queries {
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, QUERY_CALL);
     const route = this.#members.route(checked.schema, checked.clusterId);
-    const [text, values] = typeof sql === 'string' ? [sql, params] : unfold(sql, params);
+    const [text, values] = typeof sql === 'string' ? [sql, params] : textOf(sql, params);
     const { cluster } = route;
     const units = unitsOf(route, checked);
     // Only a directory is asked.
@@ -134,7 +134,8 @@ class Queries {
   }
 
   /**
-   * A read through the cache.
+   * A read through the cache. What is not there is read from the primary: a standby may not have what an invalidation was made for. Who
+   * asks for 'eventual' takes that.
    * @param {Unit | null} unit null: all shards
    * @param {Route} route
    * @param {string} sql
@@ -145,36 +146,29 @@ class Queries {
   async #cachedQuery(unit, route, sql, params, options) {
     const { cluster } = route;
     if (options.operation === 'write') throw new ParameterError('cache: only a read can come from the cache');
-    const run = async (/** @type {Record<string, any>} */ limits) => {
-      const limited = { ...options, ...limits };
-      if (unit === null) return this.#readAll(route, sql, params, limited);
+    if (options.orderBy !== undefined) {
+      // It is code of the caller's, of which the key of an entry could not tell.
+      throw new ParameterError('orderBy does not go with cache: order in SQL, or sort the result');
+    }
+    const level = options.consistencyLevel ?? route.consistencyLevel;
+    const reading = { ...options, consistencyLevel: level === 'eventual' ? level : 'strong' };
+    const run = async (/** @type {Record<string, any>} */ { params: given, ...limits }) => {
+      const limited = { ...reading, timeoutMs: undefined, signal: undefined, ...limits };
+      if (unit === null) return this.#readAll(route, sql, given, limited);
       try {
-        const reading = readOn(unit, route, sql, params, limited, limitsOf(limited));
-        const result = await this.#observe(cluster, reading, 'read');
+        const rows = readOn(unit, route, sql, given, limited, limitsOf(limited));
+        const result = await this.#observe(cluster, rows, 'read');
         return isMerged(options) ? merged([result], options) : result;
       } catch (error) {
         throw wasWrite(error) ? onlyReads(error, 'cache: the statement writes') : error;
       }
     };
-    // What orders and cuts rows is code of the caller's, which the key of an entry cannot tell.
-    if (this.#cache === null) return run({});
-    if (options.orderBy !== undefined)
-      throw new ParameterError('orderBy does not go with cache: order in SQL, or sort the result');
-    const { schema = '', cacheKey, cacheTtl: ttlMs, tags, signal, timeoutMs, rowMode, types, limit } = options;
+    const { schema, cacheKey, cacheTtl: ttlMs, tags, signal, timeoutMs, rowMode, types, limit } = options;
+    if (this.#cache === null) return run({ params, timeoutMs, signal });
     const identity = `${cluster.identity} ${unit?.name ?? '*'} ${limit ?? ''}`;
     const call = {
-      clusterId: cluster.id,
-      schema,
-      sql,
-      params,
-      identity,
-      cacheKey,
-      ttlMs,
-      tags,
-      signal,
-      timeoutMs,
-      rowMode,
-      types,
+      ...{ clusterId: cluster.id, schema, sql, params, identity },
+      ...{ cacheKey, ttlMs, tags, signal, timeoutMs, rowMode, types },
     };
     return this.#cache.fetch(call, run);
   }
@@ -237,6 +231,13 @@ function unitsOf({ cluster: { id, sharding, units } }, { shardKey }) {
   if (shardKey === undefined) return null;
   const shard = sharding.shardOf(shardKey);
   return typeof shard === 'number' ? units[shard] : shard.then((number) => units[number]);
+}
+
+/** @param {unknown} sql @param {unknown} params @returns {[string, any]} */
+function textOf(sql, params) {
+  const [text, values] = unfold(sql, params);
+  if (typeof text === 'string') return [text, values];
+  throw new ParameterError(`sql must be a string, not ${text === null ? 'null' : typeof text}`);
 }
 
 /** What the pool takes of the options of a call. @param {Record<string, any>} options */

@@ -72,6 +72,18 @@ test('clusters: a call that leads to no cluster, or to two, is refused by name, 
   assert.equal((await multi.query('SELECT count(*)::int4 AS n FROM here', [], { schema: 'users' })).rows[0].n, 1);
 });
 
+test('clusters: what is no statement is refused, whichever node it would go to', async (t) => {
+  const multi = await clusters.multi(t, both(undefined, { readPreference: 'replica' }));
+  for (const schema of ['users', 'orders']) {
+    for (const sql of [undefined, null, 5, {}, ['SELECT 1']]) {
+      const error = await failureOf(multi.query(sql, [], { schema }));
+      assert.deepEqual([error.code, error.message.slice(0, 21)], ['ERR_INVALID_PARAM', 'sql must be a string,']);
+    }
+    const { sql } = require('../../client.js');
+    assert.equal((await multi.query(sql`SELECT ${7}::int4 AS n`, undefined, { schema })).rows[0].n, 7);
+  }
+});
+
 test('clusters: the only cluster needs no name', async (t) => {
   const multi = await clusters.multi(t, clusters.configuration({ users: { schemas: [] } }));
   assert.equal((await multi.query('SELECT name FROM here')).clusterId, 'users');
