@@ -12,7 +12,7 @@ const { fakeUnit } = require('./support.js');
 /** The function at this property of a TwoPhase is awaited at each point of a commit. */
 const POINT = Symbol.for('hyperiondb-client.two-phase-point');
 
-const ACCOUNTS = 4;
+const ACCOUNTS = 8;
 const BALANCE = 100;
 
 /** Options as the checks of a configuration leave them. @param {Record<string, unknown>} [given] */

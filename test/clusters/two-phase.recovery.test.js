@@ -135,7 +135,7 @@ test('recovery: without the row of the abort a slow coordinator would create mon
   // Cluster b cannot be reached by the recovery.
   const { twoPhase } = twoPhaseOver(
     { a: a.pool(t), b: a.pool(t, { hosts: ['127.0.0.1:1'], acquireTimeoutMs: 100 }) },
-    { ...AT_ONCE, finishTimeoutMs: 200 },
+    { ...AT_ONCE, finishTimeoutMs: 600 },
   );
   t.after(() => twoPhase.close());
   const { rolledBack, problems } = await twoPhase.recover();
@@ -195,7 +195,7 @@ test('recovery: a cluster that cannot be reached stays pending, is told once, an
   await proxy.cut();
   const { twoPhase, events } = twoPhaseOver(
     { a: a.pool(t), b: b.pool(t, { hosts, acquireTimeoutMs: 100 }) },
-    { finishTimeoutMs: 200 },
+    { finishTimeoutMs: 600 },
   );
   t.after(() => twoPhase.close());
   for (const _ of range(2)) {

@@ -14,7 +14,6 @@ const { endPrepared, gidOf, listPrepared } = require('./prepared.js');
 class Recovery {
   #context;
   #units;
-  #until;
   /** @type {Problem[]} */
   #problems = [];
   #ended = { committed: 0, rolledBack: 0 };
@@ -30,21 +29,25 @@ class Recovery {
   constructor(context, units) {
     this.#context = context;
     this.#units = units;
-    this.#until = performance.now() + context.options.finishTimeoutMs;
+  }
+
+  /** When a step that begins now is given up. Each has its time: a cluster that is away takes all of the one in which it is asked. */
+  #until() {
+    return performance.now() + this.#context.options.finishTimeoutMs;
   }
 
   /** @returns {Promise<Recovered>} */
   async run() {
     const { decisions, options, isActive } = this.#context;
-    const coordinator = await decisions.coordinatorIfAny(this.#until);
+    const coordinator = await decisions.coordinatorIfAny(this.#until());
     const { own, foreign } = await this.#list(coordinator);
     if (coordinator !== undefined) {
       // After the list of what is prepared: whoever has decided in between is found here.
-      const decided = await decisions.list([...own.keys()], this.#until);
+      const decided = await decisions.list([...own.keys()], this.#until());
       const open = decided.filter(({ id }) => !isActive(id));
       const certain = await decisions.confirm(
         open.map(({ id }) => id),
-        this.#until,
+        this.#until(),
       );
       await Promise.all(certain.map((decision) => this.#finish(coordinator, decision, own.get(decision.id) ?? [])));
       const known = new Set(decided.map(({ id }) => id));
@@ -53,7 +56,8 @@ class Recovery {
       const isOld = new Set(old.map(([id]) => id));
       for (const [id] of undecided) if (!isOld.has(id)) this.#inProgress.add(id);
       await Promise.all(old.map(([id, parts]) => this.#abandon(coordinator, id, parts)));
-      await decisions.removeAborts(this.#until);
+      // It can wait.
+      await decisions.removeAborts(this.#until()).catch(() => {});
     }
     const [pending, inProgress] = [this.pending.size, this.#inProgress.size];
     return { ...this.#ended, pending, inProgress, foreign, problems: this.#problems };
@@ -73,7 +77,7 @@ class Recovery {
     await Promise.all(
       this.#units.map(async (unit) => {
         try {
-          const found = await listPrepared(unit, coordinator, this.#until);
+          const found = await listPrepared(unit, coordinator, this.#until());
           foreign += found.foreign;
           for (const prepared of found.own) own.set(prepared.id, [...(own.get(prepared.id) ?? []), prepared]);
         } catch (error) {
@@ -105,7 +109,7 @@ class Recovery {
         const unit = this.#units.find((one) => one.name === name);
         try {
           if (unit === undefined) throw new Error('no cluster of this name is configured');
-          await endPrepared(unit, 'COMMIT', gidOf(coordinator, id, part), this.#until, this.#context.isClosed);
+          await endPrepared(unit, 'COMMIT', gidOf(coordinator, id, part), this.#until(), this.#context.isClosed);
         } catch (error) {
           this.#note(id, name, error);
         }
@@ -122,7 +126,7 @@ class Recovery {
     await Promise.all(
       parts.map(async ({ unit, gid }) => {
         try {
-          await endPrepared(unit, 'ROLLBACK', gid, this.#until, this.#context.isClosed);
+          await endPrepared(unit, 'ROLLBACK', gid, this.#until(), this.#context.isClosed);
         } catch (error) {
           this.#note(id, unit.name, error);
         }
@@ -141,7 +145,7 @@ class Recovery {
   async #abandon(coordinator, id, parts) {
     const names = [...new Set(parts.map(({ unit }) => unit.name))];
     try {
-      const decision = await this.#context.decisions.decide(id, 'abort', names, Infinity, this.#until);
+      const decision = await this.#context.decisions.decide(id, 'abort', names, Infinity, this.#until());
       await this.#finish(coordinator, { id, ...decision }, parts);
     } catch (error) {
       for (const name of names) this.#note(id, name, error);
