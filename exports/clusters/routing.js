@@ -18,9 +18,11 @@ const { watchLimits } = client[Symbol.for('hyperiondb-client.options')];
 const READ_ONLY = '25006';
 /**
  * What a standby says of more that only a primary can do. 0A000 feature_not_supported: unlogged tables, serializable transactions; 55000
- * object_not_in_prerequisite_state: functions of the WAL. They may mean something else; then the primary says the same.
+ * object_not_in_prerequisite_state: functions of the WAL; XX000 internal_error: what the server itself does not expect there, large objects
+ * before PostgreSQL 16 and pg_logical_emit_message ("cannot assign TransactionIds during recovery"). They may mean something else; then the
+ * primary says the same. A standby that fails has changed nothing.
  */
-const ONLY_ON_PRIMARY = new Set([READ_ONLY, '0A000', '55000']);
+const ONLY_ON_PRIMARY = new Set([READ_ONLY, '0A000', '55000', 'XX000']);
 
 /** @param {any} error */
 const belongsOnPrimary = (error) => ONLY_ON_PRIMARY.has(error?.code);
