@@ -112,7 +112,7 @@ class MultiClusterPostgres extends EventEmitter {
         throw new PoolClosedError('the clusters are closed');
       }
       for (const cluster of clusters) this.#members.add(cluster);
-      this.#given = new Map(Object.entries(configuration));
+      this.#given = new Map(Object.entries(copyOf(configuration)));
       this.#decisionCluster = wanted ?? plans[0].id;
       this.#state = 'open';
     } finally {
@@ -141,7 +141,10 @@ class MultiClusterPostgres extends EventEmitter {
       throw error;
     }
     for (const { units } of clusters) {
-      for (const unit of units) watchFailovers(unit, (event, payload) => this.#tell(event, payload));
+      for (const unit of units) {
+        watchFailovers(unit, (event, payload) => this.#tell(event, payload));
+        unit.pool.on('error', (error) => this.#tell('error', /** @type {object} */ (error)));
+      }
     }
     const answers = await Promise.allSettled(clusters.map(({ units }) => Promise.all(units.map(beReady))));
     const failures = Object.fromEntries(
@@ -207,7 +210,7 @@ class MultiClusterPostgres extends EventEmitter {
     await this.#changing(async () => {
       if (this.#members.get(id) !== undefined) throw new ParameterError(`id: there is a cluster '${id}' already`);
       await this.#replace([plan], []);
-      this.#given.set(id, configuration);
+      this.#given.set(id, copyOf(configuration));
     });
   }
 
@@ -234,7 +237,7 @@ class MultiClusterPostgres extends EventEmitter {
       this.#refuseRemoval(removed);
       const changed = plans.filter(({ id }) => !isDeepStrictEqual(this.#given.get(id), configuration[id]));
       await this.#replace(changed, removed);
-      this.#given = new Map(Object.entries(configuration));
+      this.#given = new Map(Object.entries(copyOf(configuration)));
     });
   }
 
@@ -401,6 +404,17 @@ async function beReady({ pool }) {
   const isUnknown = (/** @type {import('../../client.js').NodeStatus} */ { role, lastError }) =>
     role === 'unknown' && lastError === null;
   while (performance.now() < until && pool.nodes().some(isUnknown)) await sleep(5);
+}
+
+/**
+ * A copy that does not change with the configuration; what is no plain object, a logger for example, is the same.
+ * @param {any} value
+ * @returns {any}
+ */
+function copyOf(value) {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }
 
 /** @param {Record<string, unknown>} members */

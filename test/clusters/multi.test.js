@@ -254,6 +254,12 @@ test('clusters: addCluster, removeCluster and reload leave in peace what is in f
   assert.equal((await again).rows[0].what, 'kept');
   assert.equal((await multi.query('SELECT 1', [], { schema: 'returns' })).clusterId, 'orders');
   await same;
+  const configuration = { users, orders: { ...orders, schemas: ['orders', 'returns'] } };
+  await multi.reload(configuration);
+  // The same object, changed: what was given before is remembered as it was.
+  configuration.orders.schemas.push('stock');
+  await multi.reload(configuration);
+  assert.equal((await multi.query('SELECT 1', [], { schema: 'stock' })).clusterId, 'orders');
   const broken = { users, orders: { ...orders, schemas: [], hosts: ['127.0.0.1:1'], acquireTimeoutMs: 200 } };
   assert.equal((await failureOf(multi.reload(broken))).code, 'ERR_INITIALIZE');
   assert.equal((await multi.query('SELECT 1', [], { schema: 'returns' })).clusterId, 'orders');
