@@ -86,12 +86,14 @@ export interface CacheMetrics {
   bytes: number;
 }
 
-/** What `transactions` of {@link MultiClusterMetrics} has: transactions over several clusters. */
+/** What `transactions` of {@link MultiClusterMetrics} has: those of `withTransaction()`. */
 export interface TransactionMetrics {
   started: number;
   committed: number;
   aborted: number;
+  /** How many are decided and not yet finished on all clusters, as far as this process knows. */
   inDoubt: number;
+  /** How many prepared transactions were finished by `recover()`. */
   recovered: number;
 }
 
@@ -109,7 +111,7 @@ export interface ClusterMetrics {
   avgResponseTime: number;
   /** What 95 % of the queries did not exceed, in ms, to 3.2 %; 0 while there was none. */
   p95: number;
-  /** Open connections to its servers. */
+  /** Open connections to its primary, or to the primaries of its shards; those of reads to standbys are not among them. */
   connections: number;
   /** How many queries took no longer than each bound, the last of which is Infinity. Not enumerable. */
   readonly histogram: ReadonlyArray<{ leMs: number; count: number }>;
@@ -126,6 +128,28 @@ export interface MultiClusterMetrics {
   transactions: TransactionMetrics;
   clusters: Record<string, ClusterMetrics>;
 }
+
+/**
+ * What `prometheus()` returns: the numbers of {@link MultiClusterMetrics} in the text format of Prometheus, version 0.0.4, for a response
+ * with `Content-Type: text/plain; version=0.0.4`.
+ *
+ * | name | type | labels | |
+ * | --- | --- | --- | --- |
+ * | `hyperiondb_clusters_queries_total` | counter | cluster, kind (`read`, `write`) | queries that have ended, failed ones included |
+ * | `hyperiondb_clusters_query_errors_total` | counter | cluster | queries that have failed |
+ * | `hyperiondb_clusters_query_duration_seconds` | histogram | cluster, le (0.000125 to 32.768, each twice the one before) | how long they took |
+ * | `hyperiondb_clusters_connections` | gauge | cluster | open connections to its primaries |
+ * | `hyperiondb_clusters_cache_hits_total` | counter | | queries that the cache has answered |
+ * | `hyperiondb_clusters_cache_misses_total` | counter | | queries with `cache: true` that were not in the cache |
+ * | `hyperiondb_clusters_cache_entries` | gauge | | entries in the cache |
+ * | `hyperiondb_clusters_cache_bytes` | gauge | | their size |
+ * | `hyperiondb_clusters_transactions_started_total` | counter | | transactions that were begun |
+ * | `hyperiondb_clusters_transactions_committed_total` | counter | | those that were committed |
+ * | `hyperiondb_clusters_transactions_aborted_total` | counter | | those that were rolled back |
+ * | `hyperiondb_clusters_transactions_in_doubt` | gauge | | those that are decided and not yet finished on all clusters |
+ * | `hyperiondb_clusters_transactions_recovered_total` | counter | | prepared transactions that `recover()` has finished |
+ */
+export type PrometheusText = string;
 
 // --- Health
 

@@ -154,7 +154,7 @@ class Metrics {
    * @param {object} others what is counted elsewhere
    * @param {any} others.cache `stats()` of the cache
    * @param {any} others.transactions `stats()` of the two-phase commits
-   * @param {(id: string) => number} others.connections how many connections to the servers of a cluster are open
+   * @param {(id: string) => number} others.connections how many connections to the primaries of a cluster are open
    * @returns {import('./index.d.ts').MultiClusterMetrics}
    */
   snapshot({ cache, transactions, connections }) {

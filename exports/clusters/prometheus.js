@@ -59,7 +59,7 @@ const FAMILIES = [
   {
     name: 'connections',
     type: 'gauge',
-    help: 'Open connections to the servers of a cluster.',
+    help: 'Open connections to the primaries of a cluster.',
     samples: ofClusters(({ connections }) => connections),
   },
   {
@@ -79,25 +79,25 @@ const FAMILIES = [
   {
     name: 'transactions_started_total',
     type: 'counter',
-    help: 'Transactions over several clusters that were begun.',
+    help: 'Transactions that were begun.',
     samples: of('transactions', 'started'),
   },
   {
     name: 'transactions_committed_total',
     type: 'counter',
-    help: 'Transactions over several clusters that were committed.',
+    help: 'Transactions that were committed.',
     samples: of('transactions', 'committed'),
   },
   {
     name: 'transactions_aborted_total',
     type: 'counter',
-    help: 'Transactions over several clusters that were rolled back.',
+    help: 'Transactions that were rolled back.',
     samples: of('transactions', 'aborted'),
   },
   {
-    name: 'transactions_in_doubt_total',
-    type: 'counter',
-    help: 'Transactions over several clusters of which a participant could not be reached after the decision.',
+    name: 'transactions_in_doubt',
+    type: 'gauge',
+    help: 'Transactions over several clusters that are decided and not yet finished everywhere, as far as this process knows.',
     samples: of('transactions', 'inDoubt'),
   },
   {

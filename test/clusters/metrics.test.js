@@ -233,7 +233,7 @@ test('prometheus: each number of the snapshot has its family, in base units, wit
   assert.deepEqual(values('transactions_started_total'), [9]);
   assert.deepEqual(values('transactions_committed_total'), [6]);
   assert.deepEqual(values('transactions_aborted_total'), [2]);
-  assert.deepEqual(values('transactions_in_doubt_total'), [1]);
+  assert.deepEqual(values('transactions_in_doubt'), [1]);
   assert.deepEqual(values('transactions_recovered_total'), [3]);
 });
 
