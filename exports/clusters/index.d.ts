@@ -78,12 +78,15 @@ export function slotExpression(column: string): string;
 
 /** What `cache` of {@link MultiClusterMetrics} has. */
 export interface CacheMetrics {
+  /** Calls that ran no statement of their own. */
   hits: number;
   misses: number;
   /** `hits` of all lookups, from 0 to 1; 0 while there was none. */
   hitRate: number;
+  /** With Redis those of all processes, as it last said. */
   entries: number;
-  bytes: number;
+  /** As they are stored; null with Redis, which counts them itself. */
+  bytes: number | null;
 }
 
 /** What `transactions` of {@link MultiClusterMetrics} has: those of `withTransaction()`. */
@@ -397,3 +400,54 @@ export interface MigrationError extends HyperionError {
   /** All that was found, for errors that come before anything is applied. */
   readonly problems?: { unit: string; name: string | null; code: MigrationErrorCode; message: string }[];
 }
+
+// --- Cache
+
+/** A Redis that processes share. */
+export interface CacheRedis {
+  /**
+   * A client of the package `ioredis` or `redis`, which stays yours to close. Its user needs the commands EVAL,
+   * EVALSHA, INFO, TIME, and those for strings and sorted sets. Default: none.
+   */
+  redis?: object;
+  /**
+   * All keys begin with `{prefix}:`, braces included, so that they share a slot of Redis Cluster. Processes with the
+   * same prefix share their entries. Default: `'hyperiondb'`.
+   */
+  prefix?: string;
+  /** How long a command may take; after a failure Redis is left alone for a second. Default: 250. */
+  timeoutMs?: number;
+}
+
+/** The option `cache`: where results are kept that were asked for with `cache: true`. */
+export interface CacheOptions {
+  /** The most entries in memory; the least recently used one goes first. Default: 1000. */
+  maxSize?: number;
+  /** The most bytes of all entries in memory, as they are stored. Default: 67108864. */
+  maxBytes?: number;
+  /** How long an entry is served, in ms, unless a call has its own `cacheTtl`. Default: 300000. */
+  ttl?: number;
+  /** Whether entries from `compressionThreshold` on are stored deflated. Default: `false`. */
+  enableCompression?: boolean;
+  /** The smallest entry that is deflated, in bytes. Default: 1024. */
+  compressionThreshold?: number;
+  /**
+   * Where entries are: `'memory'` of this process, or `{ redis: client }`, which processes share. While Redis is away
+   * queries go to the database. Default: `'memory'`.
+   */
+  provider?: 'memory' | CacheRedis;
+  /**
+   * Whether invalidations reach the memory of other processes, by NOTIFY on the first cluster's database. They arrive
+   * a moment later there. When the session that listens was lost, the whole cache of the process is emptied. With
+   * Redis there is nothing to tell. Default: `false`.
+   */
+  broadcast?: boolean;
+}
+
+/** What is invalidated: entries with any of the tags, of a schema, of a cluster, or with a `cacheKey`, which a pattern of `*` and `?` may select. */
+export type Invalidation =
+  | { schema: string }
+  | { tags: readonly string[] }
+  | { cluster: string }
+  | { pattern: string }
+  | { key: string };

@@ -16,10 +16,10 @@ const PREFIX = 'hyperiondb_clusters_';
 const ofClusters = (value) => /** @param {Snapshot} snapshot */ (snapshot) =>
   Object.entries(snapshot.clusters).map(([cluster, metrics]) => ({ labels: { cluster }, value: value(metrics) }));
 
-/** One sample, or none for what is switched off. @param {'cache' | 'transactions'} part @param {string} member */
+/** One sample, or none for what is switched off or not known. @param {'cache' | 'transactions'} part @param {string} member */
 const of = (part, member) => /** @param {Snapshot} snapshot */ (snapshot) => {
   const value = /** @type {any} */ (snapshot[part])?.[member];
-  return value === undefined ? [] : [{ value }];
+  return value == null ? [] : [{ value }];
 };
 
 /** @param {Snapshot} snapshot @returns {Sample[]} */

@@ -44,6 +44,7 @@ const QUICK = [
 const LONG = [
   'test/cluster/harness.start.test.js',
   'test/cluster/harness.test.js',
+  'test/clusters/cache.redis.test.js',
   'test/reads/reads.balance.test.js',
   'test/server/notices.test.js',
   'test/server/plans.torture.test.js',

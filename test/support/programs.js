@@ -1,6 +1,6 @@
 'use strict';
 
-// Programs that a suite needs (Patroni, etcd, PgBouncer). Installed ones are used; missing ones are installed from Debian's
+// Programs that a suite needs (Patroni, etcd, PgBouncer, Redis). Installed ones are used; missing ones are installed from Debian's
 // packages where that is possible without asking: by root, with apt.
 
 const { execFileSync } = require('node:child_process');
@@ -79,6 +79,7 @@ const UNITS = /** @type {Record<string, string>} */ ({
   patroni: 'patroni',
   'etcd-server': 'etcd',
   pgbouncer: 'pgbouncer',
+  'redis-server': 'redis-server',
 });
 
 /**

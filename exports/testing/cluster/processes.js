@@ -15,8 +15,8 @@ const { until } = require('./until.js');
 
 const run = promisify(execFile);
 const ON_LINUX = process.platform === 'linux';
-/** What runs in a cluster's folders: servers, their tools, a pooler, and (test/external/patroni) a manager, which is a Python script. */
-const OURS = /^(postgres|initdb|pg_\w+|pgbouncer|patroni|python[\d.]*|etcd)$/;
+/** What runs in a cluster's folders: servers, their tools, a pooler, a cache, and (test/external/patroni) a manager, which is a Python script. */
+const OURS = /^(postgres|initdb|pg_\w+|pgbouncer|redis-server|patroni|python[\d.]*|etcd)$/;
 /** Time for the work of a test to be under way again. */
 const WORK_MS = 10;
 
