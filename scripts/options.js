@@ -6,6 +6,13 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const { CACHE, REDIS } = require('../exports/clusters/cache/rows.js');
+const { QUERY_CALL, REGISTER_CALL, TRANSACTION_CALL } = require('../exports/clusters/call-rows.js');
+const { CLUSTER, CONNECTION_POOL, LOAD_BALANCING } = require('../exports/clusters/configuration.js');
+const { CONSTRUCTOR } = require('../exports/clusters/constructor-options.js');
+const { HEALTH } = require('../exports/clusters/health-rows.js');
+const { DIRECTORY, SHARDING } = require('../exports/clusters/sharding/rows.js');
+const { DECISIONS } = require('../exports/clusters/two-phase/rows.js');
 const { HOOKS, OWN } = require('../exports/serverless/options.js');
 const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
@@ -55,6 +62,25 @@ const INTERFACES = {
 /** Those of exports/serverless/index.d.ts. @type {Record<string, Rows>} */
 const SERVERLESS = { ServerlessHooks: HOOKS, ServerlessOptions: OWN };
 
+/** Those of exports/clusters/index.d.ts. @type {Record<string, Rows>} */
+const CLUSTERS = {
+  LoadBalancingOptions: LOAD_BALANCING,
+  ConnectionPoolOptions: CONNECTION_POOL,
+  ClusterOptions: CLUSTER,
+  HealthOptions: HEALTH,
+  MultiClusterOptions: CONSTRUCTOR,
+  ClusterQueryOptions: QUERY_CALL,
+  ClusterTransactionOptions: TRANSACTION_CALL,
+  RegisterSchemaOptions: REGISTER_CALL,
+  ShardDirectory: DIRECTORY,
+  ShardingOptions: SHARDING,
+  DecisionOptions: DECISIONS,
+  CacheRedis: REDIS,
+  CacheOptions: CACHE,
+};
+
+/** How the row of a member that must be given says it. */
+const MUST_BE_GIVEN = 'must be given';
 /** Members that must be given. */
 const REQUIRED = new Set([HOST.host, calls.TOKEN.token, EXACTLY_ONCE.key]);
 
@@ -80,7 +106,7 @@ function wrapped(text, width) {
 
 /** A member of an interface, with its comment. @param {string} name @param {Row} row */
 function member(name, row) {
-  const isRequired = REQUIRED.has(row);
+  const isRequired = REQUIRED.has(row) || row.preset === MUST_BE_GIVEN;
   const sentences = [`${capital(row.text)}.`, ...(row.more ? [row.more] : [])];
   if (!isRequired) sentences.push(`Default: ${presetOf(row)}.`);
   const comment = sentences.join(' ');
@@ -100,7 +126,7 @@ function member(name, row) {
 function withMembers(types, interfaces = INTERFACES, file = 'client.d.ts') {
   let text = types;
   for (const [name, rows] of Object.entries(interfaces)) {
-    const head = new RegExp(`^export interface ${name}( extends\\s[^{]*)? \\{\n`, 'm').exec(text);
+    const head = new RegExp(`^export interface ${name}(<.*>)?( extends\\s[^{]*)? \\{\n`, 'm').exec(text);
     if (head === null) throw new Error(`${file} has no 'export interface ${name} {'`);
     const start = head.index + head[0].length;
     const end = text.indexOf('\n}', start - 1);
@@ -123,6 +149,23 @@ function table(rows) {
 const TABLES = { option: POOL, 'member of `reads`': READS, 'member of `lease`': LEASE };
 /** Those of docs/serverless.md. @type {Record<string, Rows>} */
 const SERVERLESS_TABLES = { 'option of `ServerlessClient`': { ...LEASE, ...OWN }, hook: HOOKS };
+
+/** Those of docs/clusters.md. @type {Record<string, Rows>} */
+const CLUSTERS_TABLES = {
+  'option of a cluster': CLUSTER,
+  'member of `loadBalancing`': LOAD_BALANCING,
+  'member of `connectionPool`': CONNECTION_POOL,
+  'option of `MultiClusterPostgres`': CONSTRUCTOR,
+  'member of `cluster`': HEALTH,
+  'member of `decisions`': DECISIONS,
+  'member of `cache`': CACHE,
+  'member of `provider`': REDIS,
+  'option of `query()`': QUERY_CALL,
+  'option of `withTransaction()`': TRANSACTION_CALL,
+  'option of `registerSchema()`': REGISTER_CALL,
+  'member of `sharding`': SHARDING,
+  'member of `directory`': DIRECTORY,
+};
 
 /** @param {string} page the text of a document @param {Record<string, Rows>} [tables] @param {string} [file] */
 function withTables(page, tables = TABLES, file = 'docs/configuration.md') {
@@ -154,7 +197,9 @@ function payloadOf({ type }) {
 const FILES = {
   'client.d.ts': (text) => withMembers(text),
   'docs/configuration.md': (text) => withTables(text),
+  'docs/clusters.md': (text) => withTables(text, CLUSTERS_TABLES, 'docs/clusters.md'),
   'docs/serverless.md': (text) => withTables(text, SERVERLESS_TABLES, 'docs/serverless.md'),
+  'exports/clusters/index.d.ts': (text) => withMembers(text, CLUSTERS, 'exports/clusters/index.d.ts'),
   'exports/serverless/index.d.ts': (text) => withMembers(text, SERVERLESS, 'exports/serverless/index.d.ts'),
 };
 

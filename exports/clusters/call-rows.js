@@ -64,7 +64,7 @@ const QUERY_CALL = {
     text: 'of a read of all shards: the rows of one shard behind those of the one before',
   },
   orderBy: {
-    type: '(a: any, b: any) => number',
+    type: '(a: T, b: T) => number',
     preset: 'none',
     check: fn,
     text: 'sorts the rows, as Array.prototype.sort; rows that are equal stay in the order of shards',

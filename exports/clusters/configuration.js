@@ -46,6 +46,12 @@ function list(value, name) {
   return value;
 }
 
+/** One host, or several, as the option of a pool has them. @param {unknown} value @param {string} name @returns {any[]} */
+function hostList(value, name) {
+  if (typeof value === 'string') return value.split(',').map((host) => host.trim());
+  return Array.isArray(value) ? value : [plainObject(name, value)];
+}
+
 /** @param {unknown} value @param {string} name */
 function schemas(value, name) {
   const names = list(value, name).map((one, index) => filled(one, `${name}[${index}]`));
@@ -168,7 +174,7 @@ function hostsOf({ primary, replicas = [], hosts }, path) {
     if (primary !== undefined || /** @type {any[]} */ (replicas).length > 0) {
       throw new OptionError(`${path}hosts names all hosts: leave out primary and replicas`);
     }
-    return { hosts: list(hosts, `${path}hosts`), replicas: [], beside: {} };
+    return { hosts: hostList(hosts, `${path}hosts`), replicas: [], beside: {} };
   }
   if (primary === undefined) throw new OptionError(`${path}primary is missing, or ${path}hosts`);
   /** @type {Record<string, unknown>} */
@@ -335,4 +341,4 @@ function checkConfiguration(configuration) {
   return plans;
 }
 
-module.exports = { checkCluster, checkConfiguration };
+module.exports = { CLUSTER, CONNECTION_POOL, LOAD_BALANCING, checkCluster, checkConfiguration };

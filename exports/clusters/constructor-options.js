@@ -46,4 +46,4 @@ function checkOptions(given = {}) {
   );
 }
 
-module.exports = { checkOptions };
+module.exports = { CONSTRUCTOR, checkOptions };

@@ -1,7 +1,7 @@
 'use strict';
 
 // Metrics in the text format of Prometheus (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4). Names follow
-// prometheus.io/docs/practices/naming: base units, `_total` for what only grows. index.d.ts has the table of names.
+// prometheus.io/docs/practices/naming: base units, `_total` for what only grows. docs/clusters.md has the table of names.
 
 const PREFIX = 'hyperiondb_clusters_';
 

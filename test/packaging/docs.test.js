@@ -16,7 +16,7 @@ const { HANG_MS, test, useCluster } = require('../support/helpers.js');
 
 const LANGUAGES = ['js', 'ts', 'sh', 'sql', 'json', ''];
 const blocks = allBlocks();
-const db = useCluster({ nodes: 3, settings: { fsync: true } });
+const db = useCluster({ nodes: 3, settings: { fsync: true, max_prepared_transactions: 10 } });
 
 /** @param {string} language */
 const written = (language) => blocks.filter((block) => block.language === language);
@@ -62,6 +62,7 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
     ...JSON.parse(fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8')).compilerOptions,
     paths: {
       'hyperiondb-client': [path.join(ROOT, 'client.d.ts')],
+      'hyperiondb-client/clusters': [path.join(ROOT, 'exports', 'clusters', 'index.d.ts')],
       'hyperiondb-client/serverless': [path.join(ROOT, 'exports', 'serverless', 'index.d.ts')],
       'hyperiondb-client/testing': [path.join(ROOT, 'exports', 'testing', 'index.d.ts')],
     },

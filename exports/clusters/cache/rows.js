@@ -27,7 +27,7 @@ const REDIS = {
   redis: {
     type: 'object',
     check: redisClient,
-    preset: 'none',
+    preset: 'must be given',
     text: 'a client of the package `ioredis` or `redis`, which stays yours to close',
     more: 'Its user needs the commands EVAL, EVALSHA, INFO, TIME, and those for strings and sorted sets.',
   },

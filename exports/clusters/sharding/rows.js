@@ -87,6 +87,7 @@ function shards(value, name) {
 const DIRECTORY = {
   table: {
     type: 'string',
+    preset: 'must be given',
     check: tableName,
     text: "the table, also `'schema.table'`; both names as they are, without quotes",
   },
