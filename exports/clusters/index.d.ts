@@ -697,6 +697,8 @@ export interface MultiClusterEvents {
   transactionCommitted: [event: TransactionEvent];
   transactionAborted: [event: TransactionEvent];
   inDoubt: [event: TransactionEvent];
+  /** Something in the background of a pool failed (the password function). Never ends the process, listener or not. */
+  error: [error: unknown];
 }
 
 /**

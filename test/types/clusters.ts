@@ -188,6 +188,7 @@ function events(multi: MultiClusterPostgres) {
       | 'transactionCommitted'
       | 'transactionAborted'
       | 'inDoubt'
+      | 'error'
     >
   >();
   multi.on('clusterDown', ({ clusterId, reason, ...rest }) =>

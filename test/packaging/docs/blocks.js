@@ -22,7 +22,15 @@ function documents() {
       .filter((name) => name.endsWith('.md'))
       .map((name) => `${folder}/${name}`),
   );
-  return ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'fuzz/README.md', 'examples/lambda/README.md', ...pages];
+  return [
+    'README.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'fuzz/README.md',
+    'examples/lambda/README.md',
+    'examples/shop/README.md',
+    ...pages,
+  ];
 }
 
 /** @param {string} file @param {string} text @returns {Block[]} */
