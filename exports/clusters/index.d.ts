@@ -351,7 +351,7 @@ export type PrometheusText = string;
 
 // --- Health
 
-/** A server of a cluster, as the pool's monitor saw it last. */
+/** A server of a cluster, as the pool's monitor saw it last; with `monitor: false` as the connections of the pool met it last. */
 export interface NodeHealth {
   /** `host:port`. */
   node: string;

@@ -6,6 +6,7 @@
 const assert = require('node:assert/strict');
 const { ownCluster, named, range, test, until } = require('../support/helpers');
 const { useClusters } = require('./support.js');
+const { WriteTexts } = require('../../exports/clusters/write-texts.js');
 
 const clusters = useClusters({ a: { nodes: 3, settings: { log_min_duration_statement: 0 } } });
 
@@ -122,4 +123,33 @@ test('routing: while no standby is up, writes are still applied once, and reads 
   const tag = named('alone');
   for (const n of range(3)) await multi.query(`INSERT INTO alone VALUES ($1) /* ${tag} */`, [n]);
   assert.deepEqual((await multi.query('SELECT n FROM alone ORDER BY n')).rows, [{ n: 0 }, { n: 1 }, { n: 2 }]);
+});
+
+test('routing: what is remembered of texts is bounded, and a long text is remembered, too', async () => {
+  const texts = new WriteTexts();
+  const tries = { standby: 0, primary: 0 };
+  const refusal = new Error('refused');
+  /** @param {string} sql @param {boolean} isWrite */
+  const run = (sql, isWrite) =>
+    texts.run(
+      sql,
+      async () => {
+        tries.standby++;
+        if (isWrite) throw refusal;
+      },
+      async () => {
+        tries.primary++;
+      },
+      (error) => error === refusal,
+    );
+  const long = `INSERT INTO t VALUES ('${'x'.repeat(100_000)}')`;
+  for (const _ of range(3)) await run(long, true);
+  assert.deepEqual(tries, { standby: 1, primary: 3 });
+  for (const n of range(9_999)) await run(`SELECT ${n}`, false);
+  assert.deepEqual(tries, { standby: 10_000, primary: 3 });
+  await run(long, true);
+  assert.deepEqual(tries, { standby: 10_000, primary: 4 }, 'it is among the last 10,000 texts');
+  await run('SELECT 9999', false);
+  await run(long, true);
+  assert.deepEqual(tries, { standby: 10_002, primary: 5 }, 'now it is not');
 });
