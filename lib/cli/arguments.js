@@ -14,6 +14,11 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
                                                      exactlyOnce; --apply runs it
        hyperiondb-client leases [options] [string]   who holds how many sessions under a lease,
                                                      and what has expired; --reap ends that
+       hyperiondb-client migrate --directory DIR [options] [string]
+                                                     applies migrations to a cluster, or to all
+                                                     clusters and shards of a --config
+       hyperiondb-client shards --plan --from N --to M
+                                                     which slots move, and SQL for their rows
 
   string               a connection string, as psql takes it: postgres://user@a,b/database or
                        'host=a,b user=...'; options win, and what neither says comes from
@@ -26,17 +31,29 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
                        PGSSLMODE, else prefer
   --timeout MS         status, doctor, leases: how long a node may take to answer, at least
                        100; default 5000
-  --json               status: the nodes as JSON; doctor, leases: all that was seen
+  --json               status: the nodes as JSON; doctor, leases: all that was seen; migrate,
+                       shards: what the text says
   --interval MS        watch: between two looks, at least 100; default 1000
   --apply              setup: runs the SQL on the primary; it can be run again
-  --table NAME         setup: the pool's exactlyOnceTable; default hyperiondb_outcome
+  --table NAME         setup: the pool's exactlyOnceTable; default hyperiondb_outcome; migrate:
+                       where a database has what was applied; default hyperiondb_migrations;
+                       shards: the table in the SQL
   --grant ROLE         setup: who may use the table besides its owner
   --service NAME       leases: only the leases of this service
   --min-idle SECONDS   leases: how long a session must have been idle to be ended; default 180
-  --dry-run            leases: lists what --reap would end
+  --dry-run            leases: lists what --reap would end; migrate: what would be applied
   --reap               leases: ends the idle sessions of --role in --database whose lease has
                        expired, on every node
   --role NAME          leases: whose sessions --dry-run and --reap mean; default --user
+  --directory DIR      migrate: the folder with the files NNN_name.sql
+  --config FILE        migrate: the clusters, as MultiClusterPostgres takes them: a .json file, or
+                       .js, .cjs or .mjs that exports them
+  --clusters a,b       migrate: only these of --config
+  --schemas a,b        migrate: only the clusters of these schemas
+  --status             migrate: what is applied where; applies nothing
+  --plan               shards: shows what moves; nothing is asked or changed
+  --from N, --to M     shards: how many shards there are, and how many there will be
+  --key NAME           shards: the column with the key; default shard_key
   --no-color           no colours; also by NO_COLOR, and where there is no terminal
   --help, --version
 
@@ -44,11 +61,16 @@ The password comes from PGPASSWORD or the password file (~/.pgpass), the coordin
 leases from HYPERION_COORDINATION_SECRET (several: one on each line).
 Exit code: 0 when a node accepts writes, 1 when none does, 2 when nobody looked (wrong usage).
 doctor: 0 when nothing is wrong, 1 when something is. setup: 0, or 2 when the SQL has failed.
-leases: 0, or 1 when a node did not answer or --reap could not end all that it should.`;
+leases: 0, or 1 when a node did not answer or --reap could not end all that it should.
+migrate: 0, or 1 when something was refused or has failed; --status: 0 when all is applied.`;
 
-/** @typedef {'status' | 'watch' | 'doctor' | 'setup' | 'leases'} Command */
+/** @typedef {'status' | 'watch' | 'doctor' | 'setup' | 'leases' | 'migrate' | 'shards'} Command */
+/** Those that ask servers. */
+const ASKING = ['status', 'watch', 'doctor', 'setup', 'leases', 'migrate'];
 /** @type {readonly string[]} */
-const COMMANDS = ['status', 'watch', 'doctor', 'setup', 'leases'];
+const COMMANDS = [...ASKING, 'shards'];
+/** The options that say where a cluster is. */
+const PLACE = ['hosts', 'port', 'user', 'database', 'sslmode'];
 /** What `setup` makes. */
 const SUBJECT = 'exactly-once';
 /** Where the coordination secret of `leases` comes from. */
@@ -56,22 +78,27 @@ const SECRET_VARIABLE = 'HYPERION_COORDINATION_SECRET';
 
 /** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the commands that have it, if not all */
 const OPTIONS = {
-  hosts: { type: 'string' },
-  port: { type: 'string' },
-  user: { type: 'string' },
-  database: { type: 'string' },
-  sslmode: { type: 'string' },
+  ...Object.fromEntries(PLACE.map((name) => [name, { type: /** @type {const} */ ('string'), of: ASKING }])),
   timeout: { type: 'string', of: ['status', 'doctor', 'leases'] },
-  json: { type: 'boolean', of: ['status', 'doctor', 'leases'] },
+  json: { type: 'boolean', of: ['status', 'doctor', 'leases', 'migrate', 'shards'] },
   interval: { type: 'string', of: ['watch'] },
   apply: { type: 'boolean', of: ['setup'] },
-  table: { type: 'string', of: ['setup'] },
+  table: { type: 'string', of: ['setup', 'migrate', 'shards'] },
   grant: { type: 'string', of: ['setup'] },
   service: { type: 'string', of: ['leases'] },
   'min-idle': { type: 'string', of: ['leases'] },
-  'dry-run': { type: 'boolean', of: ['leases'] },
+  'dry-run': { type: 'boolean', of: ['leases', 'migrate'] },
   reap: { type: 'boolean', of: ['leases'] },
   role: { type: 'string', of: ['leases'] },
+  directory: { type: 'string', of: ['migrate'] },
+  config: { type: 'string', of: ['migrate'] },
+  clusters: { type: 'string', of: ['migrate'] },
+  schemas: { type: 'string', of: ['migrate'] },
+  status: { type: 'boolean', of: ['migrate'] },
+  plan: { type: 'boolean', of: ['shards'] },
+  from: { type: 'string', of: ['shards'] },
+  to: { type: 'string', of: ['shards'] },
+  key: { type: 'string', of: ['shards'] },
   'no-color': { type: 'boolean' },
   help: { type: 'boolean' },
   version: { type: 'boolean' },
@@ -83,6 +110,8 @@ const INTERVAL_MS = 1_000;
 const LEAST_MS = 100;
 /** The largest delay of a timer. */
 const MAX_MS = 0x7fff_ffff;
+/** Each has a slot at least. */
+const MOST_SHARDS = 1_024;
 
 /** The command line is wrong. */
 class UsageError extends Error {}
@@ -102,6 +131,16 @@ class UsageError extends Error {}
  * @property {string | undefined} role
  * @property {number | undefined} minIdleSec
  * @property {'look' | 'rehearse' | 'reap'} pass what `leases` does about expired leases
+ * @property {Migrating | null} migrating of `migrate`
+ * @property {{ from: number, to: number, key: string } | null} resharding of `shards`
+ */
+/**
+ * @typedef {object} Migrating
+ * @property {string} directory
+ * @property {string | undefined} config a file; without it the cluster is that of `pool`
+ * @property {string[] | undefined} clusters
+ * @property {string[] | undefined} schemas
+ * @property {'apply' | 'rehearse' | 'look'} task
  */
 
 /**
@@ -155,7 +194,50 @@ function readArguments(args) {
     role: given.role,
     minIdleSec: integer('min-idle', given['min-idle'], 0),
     pass: passOf(seen),
+    migrating: command === 'migrate' ? migratingOf(seen, given, connectionString) : null,
+    resharding: command === 'shards' ? reshardingOf(seen, given) : null,
   };
+}
+
+/**
+ * @param {Set<string>} seen the options that are given
+ * @param {Record<string, string | undefined>} given
+ * @param {string | undefined} connectionString
+ * @returns {Migrating}
+ */
+function migratingOf(seen, { directory, config, clusters, schemas }, connectionString) {
+  if (directory === undefined)
+    throw new UsageError('migrate needs --directory, the folder with the files NNN_name.sql');
+  if (seen.has('status') && seen.has('dry-run')) throw new UsageError('--status applies nothing: leave out --dry-run');
+  const place = PLACE.find((name) => seen.has(name));
+  if (config !== undefined && (place !== undefined || connectionString !== undefined)) {
+    throw new UsageError(
+      `--config says where the clusters are: leave out ${place ? `--${place}` : 'the connection string'}`,
+    );
+  }
+  for (const name of ['clusters', 'schemas']) {
+    if (config === undefined && seen.has(name)) throw new UsageError(`--${name} chooses from the clusters of --config`);
+  }
+  const task = seen.has('status') ? 'look' : seen.has('dry-run') ? 'rehearse' : 'apply';
+  return { directory, config, clusters: names('clusters', clusters), schemas: names('schemas', schemas), task };
+}
+
+/** `a,b` @param {string} name @param {string | undefined} value */
+function names(name, value) {
+  const list = value?.split(',').map((one) => one.trim());
+  if (list?.includes('')) throw new UsageError(`--${name} is a list of names with commas between them`);
+  return list;
+}
+
+/** @param {Set<string>} seen the options that are given @param {Record<string, string | undefined>} given */
+function reshardingOf(seen, given) {
+  const from = integer('from', given.from, 1, MOST_SHARDS);
+  const to = integer('to', given.to, 1, MOST_SHARDS);
+  if (!seen.has('plan') || from === undefined || to === undefined) {
+    throw new UsageError('shards makes a plan: shards --plan --from N --to M');
+  }
+  if (from === to) throw new UsageError('--from and --to are one number: nothing moves');
+  return { from, to, key: given.key ?? 'shard_key' };
 }
 
 /** @param {Set<string>} seen the options that are given */
@@ -223,6 +305,8 @@ function commandOf([command, subject]) {
  */
 function stringOf([command, ...words]) {
   const [string, ...rest] = command === 'setup' ? words.slice(1) : words;
+  if (command === 'shards' && string !== undefined)
+    throw new UsageError('shards asks no server: it takes no connection string');
   if (rest.length > 0) throw new UsageError(`${command} takes one connection string: put it between quotes`);
   if (string !== undefined && !/^postgres(ql)?:\/\/|=/.test(string)) {
     throw new UsageError(`${command}: this is no connection string: name the nodes with --hosts a,b,c`);

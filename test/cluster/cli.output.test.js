@@ -93,7 +93,7 @@ const REFUSED = /** @type {[string[], RegExp][]} */ ([
   [['status', '--timeout', '100.5'], /--timeout must be an integer from 100/],
   [['watch', '--interval', '99'], /--interval must be an integer from 100/],
   [['status', '--interval', '500'], /--interval is an option of watch alone/],
-  [['watch', '--json'], /--json is an option of status, doctor and leases alone/],
+  [['watch', '--json'], /--json is an option of status, doctor, leases, migrate and shards alone/],
   [['watch', '--timeout', '500'], /--timeout is an option of status, doctor and leases alone/],
   [['status', '--password', 's3cret'], /--password: .*PGPASSWORD or use the password file/],
   [['status', '--password=s3cret'], /--password: .*PGPASSWORD or use the password file/],

@@ -3,7 +3,10 @@
 // What moves when the number of shards changes, by slots.
 
 const { ParameterError } = require('../../../client.js');
-const { SLOTS, partitionsOfSlots, quoted, slotExpression } = require('./slots.js');
+const { SLOTS, partitionsOfSlots, quoted, slotExpression, slotOfColumn } = require('./slots.js');
+
+/** The function of the triggers, and how their names begin. */
+const GUARD = 'hyperiondb_moving';
 
 /**
  * @typedef {object} Move the slots that one shard gives to another
@@ -13,9 +16,17 @@ const { SLOTS, partitionsOfSlots, quoted, slotExpression } = require('./slots.js
  * @property {number} share of all slots, from 0 to 1
  * @property {[number, number][]} ranges the slots, first and last included
  * @property {string} condition SQL that is true for rows of these slots
- * @property {{ count: string, copy: string, delete: string }} sql for the rows of `table`, on the shard that gives them away
+ * @property {MoveSql} sql for the rows of `table`, on the shard that gives them away
  */
-/** @typedef {{ from: number, to: number, slots: number, moved: number, share: number, expression: string, moves: Move[] }} Plan */
+/**
+ * @typedef {object} MoveSql
+ * @property {string} count
+ * @property {string[]} guard from now on, nothing writes to these rows: not even a process that still has the old configuration
+ * @property {string} copy
+ * @property {string[]} release ends that
+ * @property {string} delete
+ */
+/** @typedef {{ from: number, to: number, slots: number, moved: number, share: number, table: string, expression: string, moves: Move[] }} Plan `table`: in SQL */
 
 /** @param {unknown} value @param {string} name */
 function checkCount(value, name) {
@@ -45,6 +56,28 @@ function conditionOf(expression, ranges) {
 }
 
 /**
+ * Triggers that refuse to write rows that move. CREATE TRIGGER waits for transactions that have written to the table, and others wait
+ * for it (SHARE ROW EXCLUSIVE): so what is copied later has every write.
+ * @param {string} table as it is called, not in SQL
+ * @param {number} taker
+ * @param {(record: 'NEW' | 'OLD') => string} conditionOn
+ */
+function guardOf(table, taker, conditionOn) {
+  const parts = table.split('.');
+  const [name, call] = [parts, [...parts.slice(0, -1), GUARD]].map((names) => names.map(quoted).join('.'));
+  const trigger = (/** @type {string} */ end) => quoted(`${GUARD}_to_${taker}_${end}`);
+  return {
+    guard: [
+      `CREATE OR REPLACE FUNCTION ${call}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ` +
+        `RAISE EXCEPTION 'rows of % move to another shard: nothing was changed', TG_TABLE_NAME USING ERRCODE = '55000'; END $$`,
+      `CREATE TRIGGER ${trigger('new')} BEFORE INSERT OR UPDATE ON ${name} FOR EACH ROW WHEN (${conditionOn('NEW')}) EXECUTE FUNCTION ${call}()`,
+      `CREATE TRIGGER ${trigger('old')} BEFORE UPDATE OR DELETE ON ${name} FOR EACH ROW WHEN (${conditionOn('OLD')}) EXECUTE FUNCTION ${call}()`,
+    ],
+    release: ['new', 'old'].map((end) => `DROP TRIGGER ${trigger(end)} ON ${name}`),
+  };
+}
+
+/**
  * @param {number} from shards now
  * @param {number} to shards then
  * @param {{ key: string, table: string }} names of the column with the key, and of a table, also `schema.table`
@@ -70,6 +103,7 @@ function planMoves(from, to, { key, table }) {
       const condition = conditionOf(expression, ranges);
       const sql = {
         count: `SELECT count(*) FROM ${name} WHERE ${condition}`,
+        ...guardOf(table, taker, (record) => conditionOf(slotOfColumn(`${record}.${quoted(key)}`), ranges)),
         copy: `COPY (SELECT * FROM ${name} WHERE ${condition}) TO STDOUT`,
         delete: `DELETE FROM ${name} WHERE ${condition}`,
       };
@@ -77,7 +111,7 @@ function planMoves(from, to, { key, table }) {
     })
     .sort((a, b) => a.from - b.from || a.to - b.to);
   const moved = moves.reduce((sum, { slots }) => sum + slots, 0);
-  return { from, to, slots: SLOTS, moved, share: moved / SLOTS, expression, moves };
+  return { from, to, slots: SLOTS, moved, share: moved / SLOTS, table: name, expression, moves };
 }
 
 module.exports = { planMoves };

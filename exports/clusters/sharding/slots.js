@@ -72,8 +72,12 @@ function slotExpression(column) {
   if (typeof column !== 'string' || column === '' || column.includes('\0') || Buffer.byteLength(column) > 63) {
     throw new ParameterError('column must be the name of a column: a string of 1 to 63 bytes without NUL');
   }
-  return `('x' || encode(sha256(convert_to(${quoted(column)}::text, 'UTF8')), 'hex'))::bit(${SLOT_BITS})::int`;
+  return slotOfColumn(quoted(column));
 }
+
+/** @param {string} column in SQL */
+const slotOfColumn = (column) =>
+  `('x' || encode(sha256(convert_to(${column}::text, 'UTF8')), 'hex'))::bit(${SLOT_BITS})::int`;
 
 /**
  * The partition of each slot. From n to n + 1 partitions each of the n gives its highest slots to the new one, and nothing else
@@ -98,4 +102,4 @@ function partitionsOfSlots(partitions) {
 /** The partition with the most slots, the first of several. @param {number[][]} owned */
 const largest = (owned) => owned.reduce((most, one) => (one.length > most.length ? one : most));
 
-module.exports = { SLOTS, keyText, partitionsOfSlots, quoted, slotExpression, slotOf };
+module.exports = { SLOTS, keyText, partitionsOfSlots, quoted, slotExpression, slotOf, slotOfColumn };
