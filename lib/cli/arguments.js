@@ -46,7 +46,7 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
                        expired, on every node
   --role NAME          leases: whose sessions --dry-run and --reap mean; default --user
   --directory DIR      migrate: the folder with the files NNN_name.sql
-  --config FILE        migrate: the clusters, as MultiClusterPostgres takes them: a .json file, or
+  --config FILE        migrate: the clusters, as MultiClusterPostgres takes them: .json, or
                        .js, .cjs or .mjs that exports them
   --clusters a,b       migrate: only these of --config
   --schemas a,b        migrate: only the clusters of these schemas

@@ -4,6 +4,8 @@
 
 const assert = require('node:assert/strict');
 const { randomBytes, randomInt, randomUUID } = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
 const { Sharding } = require('../../exports/clusters/sharding/index.js');
 const { planMoves } = require('../../exports/clusters/sharding/plan.js');
 const { checkSharding } = require('../../exports/clusters/sharding/rows.js');
@@ -59,6 +61,20 @@ for (const [type, { keys, edges }] of Object.entries(TYPES)) {
     }
   });
 }
+
+test('sharding: the expression of docs/sharding.md that may be stored and indexed has the same slots', async (t) => {
+  const pool = clusters.users.pool(t, { poolSize: 1 });
+  const page = fs.readFileSync(path.join(__dirname, '..', '..', 'docs', 'sharding.md'), 'utf8');
+  const [, column] = /ADD COLUMN (slot int GENERATED ALWAYS AS[^;]*STORED);/.exec(page) ?? [];
+  for (const [table, type] of Object.entries({ stored_texts: 'text', stored_integers: 'int8' })) {
+    const keys = range(1_000).map(type === 'text' ? word : () => String(TYPES.int8.keys()));
+    await pool.query(`CREATE TABLE ${table} (customer ${type}, ${column})`);
+    await pool.query(`INSERT INTO ${table} SELECT unnest($1::text[])::${type}`, [keys]);
+    const rows = await pool.query(`SELECT customer::text AS key, slot FROM ${table}`);
+    assert.equal(rows.length, keys.length);
+    for (const { key, slot } of rows) assert.equal(slotOf(key), slot, key);
+  }
+});
 
 test('sharding: the conditions of a plan choose exactly the rows that move, and each row once', async (t) => {
   const pool = clusters.users.pool(t, { poolSize: 1 });

@@ -118,13 +118,15 @@ async function openLeases(t) {
 
 for (const block of written('')) {
   test(`docs: output is what the command prints: ${nameOf(block)}`, async (t) => {
-    const [, command = '', more] =
-      /^output of npx hyperiondb-client (\w+)( with one node more, that is down)?$/.exec(block.note ?? '') ?? [];
-    assert.ok(command, 'a block without a language says above it of which command it is the output');
+    const [, line = '', more] =
+      /^output of npx hyperiondb-client (\w[\w -]*?)( with one node more, that is down)?$/.exec(block.note ?? '') ?? [];
+    assert.ok(line, 'a block without a language says above it of which command it is the output');
+    const [command, ...args] = line.split(' ');
     const { hosts, user, password, database } = db.cluster;
     const all = more ? [...hosts, `127.0.0.1:${await freePort()}`] : hosts;
+    const place = command === 'shards' ? args : ['--hosts', all.join(), ...args];
     if (command === 'leases') await openLeases(t);
-    const { out } = await printed(path.join(ROOT, 'lib', 'cli', 'index.js'), [command, '--hosts', all.join()], {
+    const { out } = await printed(path.join(ROOT, 'lib', 'cli', 'index.js'), [command, ...place], {
       ...{ PGUSER: user, PGPASSWORD: password, PGDATABASE: database, HYPERION_COORDINATION_SECRET: SECRET },
     });
     const real = new Set(out.split('\n').map(shapeOf));
