@@ -3,6 +3,7 @@
 // The options of MultiClusterPostgres itself, a row each.
 
 const client = /** @type {any} */ (require('../../client.js'));
+const { checkCache } = require('./cache/rows.js');
 const { HEALTH } = require('./health-rows.js');
 const { DECISIONS } = require('./two-phase/rows.js');
 
@@ -24,6 +25,7 @@ const CONSTRUCTOR = {
   enableCache: enabled('`false`: a call with `cache: true` goes to the database, and there is no cache'),
   enableMetrics: enabled('`false`: nothing is counted, and `getMetrics()` is refused'),
   enableTransactions: enabled('`false`: no transaction spans clusters, so no table of decisions is made or looked at'),
+  cache: { type: 'CacheOptions', value: {}, preset: '`{}`', check: checkCache, text: 'the cache of results' },
   cluster: group(HEALTH, 'HealthOptions', 'how the clusters are watched'),
   decisions: group(
     DECISIONS,
