@@ -214,8 +214,8 @@ export type ShardKey = string | number | bigint;
 
 /** Where the servers of a shard are: `primary` and `replicas`, or `hosts`, as for a cluster. */
 export type ShardOptions =
-  | { primary: string | Host; replicas?: ReadonlyArray<string | Host>; hosts?: undefined }
-  | { hosts: PoolOptions['hosts']; primary?: undefined; replicas?: undefined };
+  | { primary: ClusterHost; replicas?: readonly ClusterHost[]; hosts?: undefined }
+  | { hosts: ReadonlyArray<string | Host>; primary?: undefined; replicas?: undefined };
 
 /**
  * The keys from `from` to below `to`; null: without an end. All bounds are numbers and bigints, or all are strings, whose order is that
