@@ -215,7 +215,7 @@ export type ShardKey = string | number | bigint;
 /** Where the servers of a shard are: `primary` and `replicas`, or `hosts`, as for a cluster. */
 export type ShardOptions =
   | { primary: ClusterHost; replicas?: readonly ClusterHost[]; hosts?: undefined }
-  | { hosts: ReadonlyArray<string | Host>; primary?: undefined; replicas?: undefined };
+  | { hosts: string | Host | ReadonlyArray<string | Host>; primary?: undefined; replicas?: undefined };
 
 /**
  * The keys from `from` to below `to`; null: without an end. All bounds are numbers and bigints, or all are strings, whose order is that
