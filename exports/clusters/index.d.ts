@@ -117,6 +117,8 @@ export interface MultiClusterOptions {
   enableMetrics?: boolean;
   /** `false`: no transaction spans clusters, so no table of decisions is made or looked at. Default: `true`. */
   enableTransactions?: boolean;
+  /** The cache of results. Default: `{}`. */
+  cache?: CacheOptions;
   /** How the clusters are watched. Default: `{}`. */
   cluster?: HealthOptions;
   /** Transactions that span clusters, and what finishes them after a crash. Default: `{}`. */

@@ -163,5 +163,6 @@ test('routing: every kind of statement is applied once, where it belongs, and no
   );
   assert.deepEqual(complaints, []);
   assert.deepEqual(twice, []);
+  assert.deepEqual(planned, []);
   assert.ok(kinds.length >= 200);
 });
