@@ -5,17 +5,18 @@
 // or cannot be compared, if a read has failed, or has not seen what it had to see.
 //
 // demo/: load.js (writers and readers), scenario.js (what happens to the cluster), figures.js (rates, latencies, pauses),
-// check.js (the verdict on the writes), reads.js (on the reads), view.js and screen.js (the display).
+// check.js (the verdict on the writes), reads.js (on the reads), view.js, format.js and screen.js (the display),
+// interrupt.js (Ctrl-C).
 
-const { setTimeout: sleep } = require('node:timers/promises');
 const { createPool } = require('../client.js');
 const { startCluster } = require('../test/support/cluster');
 const { judge } = require('./demo/check.js');
 const { SLOT_MS } = require('./demo/figures.js');
 const { BY_NODE, COUNTED, Load, SCHEMA } = require('./demo/load.js');
 const { play } = require('./demo/scenario.js');
+const { interruptible } = require('./demo/interrupt.js');
 const { screenFor } = require('./demo/screen.js');
-const { nodeNames, summary } = require('./demo/view.js');
+const view = require('./demo/view.js');
 
 /** @typedef {import('../test/support/cluster').Cluster} Cluster */
 
@@ -33,7 +34,7 @@ async function run(cluster, onInterrupt) {
   const pool = createPool({ hosts, user, password, database, mode: 'read-write', applicationName: 'hyperiondb-demo' });
   const load = new Load(pool);
   const started = performance.now();
-  const screen = screenFor(process.stdout);
+  const screen = screenFor(process.stdout, view);
   onInterrupt(() => screen.end());
 
   const scene = {
@@ -92,7 +93,7 @@ async function run(cluster, onInterrupt) {
  * @param {(text: string) => void} happened
  */
 function tellWhatThePoolSees(pool, cluster, happened) {
-  const names = nodeNames(cluster);
+  const names = view.nodeNames(cluster);
   pool.on('fenced', ({ host, port }) =>
     happened(`pool: ${names.get(`${host}:${port}`)} is fenced, its connections are dropped`),
   );
@@ -116,29 +117,8 @@ async function conclude(cluster, load) {
     return 1;
   }
   const byNode = /** @type {any} */ (await primary.sql(BY_NODE));
-  console.log(summary({ verdict, load, byNode, where: primary.name }).join('\n'));
+  console.log(view.summary({ verdict, load, byNode, where: primary.name }).join('\n'));
   return load.lookups.ok ? code : 1;
-}
-
-/** Ctrl-C restores the terminal and stops the cluster; a second one does not wait for that. */
-function interruptible() {
-  /** @type {(() => unknown)[]} the last one first */
-  const cleanUps = [];
-  let interrupted = false;
-  const interrupt = async (/** @type {NodeJS.Signals} */ signal) => {
-    if (interrupted) process.exit(130);
-    interrupted = true;
-    for (const cleanUp of cleanUps.reverse()) await cleanUp();
-    console.log(`${signal}: the cluster is stopped and its files are removed.`);
-    process.exit(130);
-  };
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, interrupt);
-  return {
-    /** @param {() => unknown} cleanUp */
-    onInterrupt: (cleanUp) => void cleanUps.push(cleanUp),
-    /** Never resolves once an interrupt has been seen: its handler ends the process. */
-    settled: () => (interrupted ? sleep(0x7fff_ffff) : undefined),
-  };
 }
 
 async function main() {

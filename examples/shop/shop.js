@@ -64,22 +64,27 @@ class Shop {
 
   /**
    * The caller chooses the id: when the answer is lost on the way, the same call again finds the order instead of making a second one.
-   * All transactions lock in one order (catalogue, users, orders), because no server sees a deadlock between two clusters.
+   * All transactions lock in one order (catalogue, orders, users), because no server sees a deadlock between two clusters.
    */
   async order({ orderId = randomUUID(), userId, productId, quantity = 1 }) {
-    const take = 'UPDATE products SET stock = stock - $2 WHERE product_id = $1 AND stock >= $2 RETURNING price';
-    const pay = 'UPDATE users SET balance = balance - $2 WHERE user_id = $1 AND balance >= $2';
+    const lock = 'SELECT price, stock FROM products WHERE product_id = $1 FOR UPDATE';
     const note = 'INSERT INTO orders (order_id, user_id, product_id, quantity, amount) VALUES ($1, $2, $3, $4, $5)';
+    const take = 'UPDATE products SET stock = stock - $2 WHERE product_id = $1';
+    const pay = 'UPDATE users SET balance = balance - $2 WHERE user_id = $1 AND balance >= $2';
     const transaction = async (tx) => {
-      const taken = await tx.query(take, [productId, quantity], { schema: 'catalogue' });
-      if (taken.rowCount === 0) throw new ShopError('not in stock');
-      const amount = taken.rows[0].price * BigInt(quantity);
+      const { rows } = await tx.query(lock, [productId], { schema: 'catalogue' });
+      if (rows.length === 0) throw new ShopError('no such product');
+      const [{ price, stock }] = rows;
+      const amount = price * BigInt(quantity);
+      // Before anything is refused: an order that was made already is an order.
+      await tx.query(note, [orderId, userId, productId, quantity, amount], { schema: 'orders' });
+      if (stock < quantity) throw new ShopError('not in stock');
+      await tx.query(take, [productId, quantity], { schema: 'catalogue' });
       const paid = await tx.query(pay, [userId, amount], { schema: 'users', shardKey: userId });
       if (paid.rowCount === 0) throw new ShopError('not enough money');
-      await tx.query(note, [orderId, userId, productId, quantity, amount], { schema: 'orders' });
       return { orderId, amount };
     };
-    const schemas = ['catalogue', 'users', 'orders'];
+    const schemas = ['catalogue', 'orders', 'users'];
     try {
       // Again, if it has certainly changed nothing: a primary was lost, or two orders have met in the wrong moment.
       return await retry(() => this.multi.withTransaction(schemas, transaction, { timeoutMs: 5_000 }), { attempts: 5 });
@@ -90,7 +95,7 @@ class Shop {
     }
   }
 
-  /** On the primary: what was decided may not be on a standby yet. */
+  /** On the primary: another process may have made it, and a standby may not have it yet. */
   async #orderOf(orderId) {
     const sql = 'SELECT amount FROM orders WHERE order_id = $1';
     const { rows } = await this.multi.query(sql, [orderId], { schema: 'orders', consistencyLevel: 'strong' });

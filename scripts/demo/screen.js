@@ -2,17 +2,24 @@
 
 // Where a run is shown: a terminal, redrawn in place, or a stream that gets plain lines.
 
-const { picture, plainEvent, plainLine } = require('./view.js');
-
-/** @typedef {import('./view.js').Scene} Scene */
+/**
+ * What is shown of a scene: a picture for a terminal, lines for a stream.
+ * @template Scene
+ * @typedef {object} View
+ * @property {(scene: Scene, room: { columns: number, rows: number, paint: Paint }) => string[]} picture
+ * @property {(scene: Scene) => string} plainLine
+ * @property {(happening: Happening) => string} plainEvent
+ */
+/** @typedef {{ atMs: number, text: string }} Happening */
 /** @typedef {(text: string) => string} Brush */
 /** @typedef {{ bold: Brush, dim: Brush, warn: Brush, forState: (state: string, role: string) => Brush }} Paint */
 
 /**
+ * @template Scene
  * @typedef {object} Screen
  * @property {number} everyMs how often draw() wants to be called
  * @property {(scene: Scene) => void} draw
- * @property {(happening: import('./view.js').Happening) => void} event
+ * @property {(happening: Happening) => void} event
  * @property {() => void} end gives the terminal back; nothing is drawn after it
  */
 
@@ -51,8 +58,13 @@ function cut(line, width) {
   return line.replace(SEQUENCE_OR_CHARACTER, (found, sequence) => (sequence || room-- > 0 ? found : ''));
 }
 
-/** @param {import('node:tty').WriteStream} out @returns {Screen} */
-function terminal(out) {
+/**
+ * @template Scene
+ * @param {import('node:tty').WriteStream} out
+ * @param {View<Scene>} view
+ * @returns {Screen<Scene>}
+ */
+function terminal(out, { picture }) {
   const paint = paintFor(out.hasColors());
   let height = 0;
   let ended = false;
@@ -76,8 +88,13 @@ function terminal(out) {
   };
 }
 
-/** @param {NodeJS.WritableStream} out @returns {Screen} */
-function lines(out) {
+/**
+ * @template Scene
+ * @param {NodeJS.WritableStream} out
+ * @param {View<Scene>} view
+ * @returns {Screen<Scene>}
+ */
+function lines(out, { plainLine, plainEvent }) {
   let ended = false;
   const write = (/** @type {string} */ line) => {
     if (!ended) out.write(`${line}\n`);
@@ -93,9 +110,13 @@ function lines(out) {
   };
 }
 
-/** @param {import('node:tty').WriteStream} out */
-function screenFor(out) {
-  return out.isTTY && !process.env.CI ? terminal(out) : lines(out);
+/**
+ * @template Scene
+ * @param {import('node:tty').WriteStream} out
+ * @param {View<Scene>} view
+ */
+function screenFor(out, view) {
+  return out.isTTY && !process.env.CI ? terminal(out, view) : lines(out, view);
 }
 
-module.exports = { cut, screenFor };
+module.exports = { cut, paintFor, screenFor };

@@ -5,14 +5,11 @@
 
 const assert = require('node:assert/strict');
 const { randomUUID } = require('node:crypto');
-const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const { after, before } = require('node:test');
+const { installShop, variablesOf } = require('../../scripts/demo-clusters/install-shop.js');
 const { range, test, until } = require('../support/helpers.js');
 const { useClusters } = require('./support.js');
-
-const ROOT = path.join(__dirname, '..', '..');
 
 const settings = { max_prepared_transactions: 20 };
 const clusters = useClusters({
@@ -28,30 +25,14 @@ let shop;
 /** @type {any} */
 let server;
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-shop-'));
-
-/** The files of the example, where the package is installed. */
-function installExample() {
-  fs.cpSync(path.join(ROOT, 'examples', 'shop'), folder, { recursive: true });
-  fs.mkdirSync(path.join(folder, 'node_modules'));
-  fs.symlinkSync(ROOT, path.join(folder, 'node_modules', 'hyperiondb-client'), 'junction');
-}
-
-const hostsOf = (/** @type {any} */ db) => db.cluster.hosts.join();
+const { folder, clustersFrom, openShop, serverOf, remove } = installShop();
 
 before(async () => {
   await clusters.started;
-  installExample();
-  const { clustersFrom } = require(path.join(folder, 'clusters.js'));
-  const { openShop } = require(path.join(folder, 'shop.js'));
-  const { serverOf } = require(path.join(folder, 'server.js'));
-  const { user, password, database } = orders.cluster;
-  const env = {
-    ...{ SHOP_USER: user, SHOP_PASSWORD: password, SHOP_DATABASE: database },
-    ...{ SHOP_USERS_0: hostsOf(users0), SHOP_USERS_1: hostsOf(users1) },
-    ...{ SHOP_CATALOGUE: hostsOf(catalogue), SHOP_ORDERS: hostsOf(orders) },
+  const started = {
+    ...{ users0: users0.cluster, users1: users1.cluster, catalogue: catalogue.cluster, orders: orders.cluster },
   };
-  shop = await openShop(clustersFrom(env));
+  shop = await openShop(clustersFrom(variablesOf(started)));
   server = serverOf(shop).listen(0, '127.0.0.1');
   await until('the server listens', async () => server.address());
 });
@@ -59,7 +40,7 @@ before(async () => {
 after(async () => {
   server?.close();
   await shop?.close();
-  fs.rmSync(folder, { recursive: true });
+  remove();
 });
 
 /** @param {any[]} dbs @param {string} sql an int */
