@@ -42,6 +42,7 @@ async function run(clusters, seconds, onInterrupt) {
   const { clustersFrom, openShop, ShopError, remove } = installShop();
   const shop = await openShop(clustersFrom(variables), {
     decisions: { cluster: 'orders', recoverIntervalMs: 600_000 },
+    cluster: { healthTimeoutMs: HEALTH_EVERY_MS },
   }).finally(remove);
   const load = new Load(shop, ShopError);
   await load.prepare();
@@ -135,7 +136,7 @@ async function main() {
   /** @type {Record<string, Cluster>} */
   const clusters = {};
   onInterrupt(() => Promise.all(Object.values(clusters).map((cluster) => cluster.stop())));
-  console.log('Starting four PostgreSQL clusters (two shards of users, catalogue, orders): five servers ...');
+  console.log('Starting five PostgreSQL servers: two shards of users, catalogue, orders ...');
   try {
     // One after the other: two cores do not start five servers sooner at once.
     for (const [name, options] of Object.entries(SERVERS)) clusters[name] = await startCluster(options);

@@ -85,13 +85,13 @@ async function killInTheMiddle({ clusters, shop, load, variables, now, happened 
   if (signal !== 'SIGKILL') throw new Error(`the process was not killed in the middle of its commit: ${problem}`);
   const left = await preparedOf(clusters, id.trim());
   happened('SIGKILL for a process after the first of its three COMMIT PREPARED');
-  happened(`its piece is taken; its order and its payment are not there: ${left} parts prepared`);
+  happened(`its piece is taken, and not paid or noted: ${left} parts are prepared`);
   const began = performance.now();
   const { committed } = await shop.multi.recover();
   const recoveryMs = performance.now() - began;
   // It was decided, so it is made, although nobody was told.
   entry.outcome = 'made';
-  happened(`recover() of this process has found the decision, and committed what was left`);
+  happened('recover() of this process has found the decision, and committed them');
   return { signal, left, recovered: committed, recoveryMs };
 }
 

@@ -65,6 +65,7 @@ const ALONE = [
   'test/chaos/matrix.test.js',
   'test/consistency/torture.test.js',
   'test/exactly-once/torture.test.js',
+  'test/packaging/demo-clusters.test.js',
   'test/packaging/demo.test.js',
   'test/packaging/docs.test.js',
   'test/packaging/package.test.js',
