@@ -39,8 +39,11 @@ async function answer(shop, request) {
     const body = await text(request);
     return await route(shop, id, body === '' ? undefined : JSON.parse(body));
   } catch (error) {
-    if (error instanceof ShopError) return [409, { error: error.message }];
-    if (error instanceof SyntaxError || error.code === 'ERR_INVALID_PARAM') return [400, { error: error.message }];
+    if (error instanceof ShopError) return [error.status, { error: error.message }];
+    // What is no JSON, no value of its type for us, or none for the server (22: data exception).
+    if (error instanceof SyntaxError || /^(ERR_INVALID_PARAM$|22)/.test(error.code)) {
+      return [400, { error: error.message }];
+    }
     console.error(error);
     // The same request again is safe in any case: its orderId is made once.
     return [503, { error: 'try again', retryable: error.retryable === true }];

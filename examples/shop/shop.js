@@ -8,8 +8,13 @@ const path = require('node:path');
 const { retry } = require('hyperiondb-client');
 const { MultiClusterPostgres } = require('hyperiondb-client/clusters');
 
-/** What a customer may be told. */
-class ShopError extends Error {}
+/** What a customer may be told, and the status of HTTP that says it. */
+class ShopError extends Error {
+  constructor(message, status = 409) {
+    super(message);
+    this.status = status;
+  }
+}
 
 class Shop {
   /** @param {MultiClusterPostgres} multi initialized */
@@ -67,6 +72,9 @@ class Shop {
    * All transactions lock in one order (catalogue, orders, users), because no server sees a deadlock between two clusters.
    */
   async order({ orderId = randomUUID(), userId, productId, quantity = 1 }) {
+    if (userId === undefined || productId === undefined || !(Number.isInteger(quantity) && quantity > 0)) {
+      throw new ShopError('an order has a userId, a productId, and a quantity from 1', 400);
+    }
     const lock = 'SELECT price, stock FROM products WHERE product_id = $1 FOR UPDATE';
     const note = 'INSERT INTO orders (order_id, user_id, product_id, quantity, amount) VALUES ($1, $2, $3, $4, $5)';
     const take = 'UPDATE products SET stock = stock - $2 WHERE product_id = $1';

@@ -674,6 +674,10 @@ export type ClusterErrorCode =
   | 'ERR_DECISION_TABLE'
   /** A transaction over several clusters was rolled back on all of them; it may run again. */
   | 'ERR_TRANSACTION_ABORTED'
+  /** A directory has answered with a shard that there is not, or has a key twice. */
+  | 'ERR_UNKNOWN_SHARD'
+  /** A read of all shards has got other columns from one of them. */
+  | 'ERR_SHARDS_DIFFER'
   | MigrationErrorCode;
 
 /** The error of {@link MultiClusterPostgres.initialize} when a cluster could not be reached. */

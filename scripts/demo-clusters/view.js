@@ -157,11 +157,7 @@ function page({ verdict, start, load, kill, ok }, paint) {
     line('failover', ms(longestPauseMs), 'without an order, as the primary had crashed'),
     line('', '', `(${INDECISION_MS} ms of it: nobody has promoted yet)`),
     line('asked again', count(again), 'calls that failed, repeated with the same orderId'),
-    line(
-      kill.signal ?? 'no signal',
-      '1 of 3',
-      `had committed when it came; ${counted(kill.left, 'part')} left`,
-    ),
+    line(kill.signal ?? 'no signal', '1 of 3', `had committed when it came; ${counted(kill.left, 'part')} left`),
     line('recovery', ms(kill.recoveryMs), 'by another process, from the decision on disk'),
   );
   if (reasons.size > 0) lines.push('', paint.dim(' Failures as the shop saw them:'));

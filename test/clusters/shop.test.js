@@ -144,6 +144,14 @@ test('shop: an order takes stock and money, is read on the standby, and is made 
   assert.deepEqual(await inventory(), before);
 });
 
+test('shop: an order that was made is found again when there is no money for another', async () => {
+  const [userId, productId] = [await shop.addUser({ name: 'Cyd', balance: 250n }), await newProduct({ stock: 1 })];
+  const order = { orderId: randomUUID(), userId, productId };
+  const first = await shop.order(order);
+  assert.deepEqual(await shop.order(order), first);
+  await assert.rejects(() => shop.order({ ...order, orderId: randomUUID() }), { message: 'not in stock' });
+});
+
 test('shop: an order without enough stock or money changes nothing', async () => {
   const [userId, productId] = [await shop.addUser({ name: 'Bob', balance: 1_000n }), await newProduct()];
   const before = await inventory();
@@ -182,12 +190,13 @@ test('shop: over HTTP', async () => {
   const refused = [
     await post('/orders', { userId, productId, quantity: 2 }),
     await post('/orders', { productId }),
+    await post('/orders', { orderId: 'mine', userId, productId }),
     await request('/products/0'),
     await request('/nowhere'),
   ];
   assert.deepEqual(
     refused.map(({ status }) => status),
-    [409, 400, 404, 404],
+    [409, 400, 400, 404, 404],
   );
   const health = await request('/health');
   assert.deepEqual([health.status, Object.keys(health.body.clusters)], [200, ['users', 'catalogue', 'orders']]);
