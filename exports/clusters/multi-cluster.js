@@ -278,7 +278,8 @@ class MultiClusterPostgres extends EventEmitter {
     for (const cluster of opened) this.#members.add(cluster);
     for (const id of ids) this.#health.forget(id);
     for (const id of removed) this.#metrics?.remove(id);
-    const ending = Promise.all(old.map((cluster) => cluster.end()));
+    const idle = this.#twoPhase?.idle(ids) ?? Promise.resolve();
+    const ending = idle.then(() => Promise.all(old.map((cluster) => cluster.end())));
     this.#ending.add(ending);
     await ending.finally(() => this.#ending.delete(ending));
   }
@@ -366,7 +367,7 @@ class MultiClusterPostgres extends EventEmitter {
   async #close(options) {
     this.#state = 'closed';
     await this.#health.close();
-    await this.#twoPhase?.close();
+    await this.#twoPhase?.close(options);
     await this.#cache?.close();
     await Promise.all([
       ...this.#members.clusters.map((cluster) => cluster.end(options)),

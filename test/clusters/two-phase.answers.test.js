@@ -7,6 +7,7 @@ const assert = require('node:assert/strict');
 const { before, beforeEach } = require('node:test');
 const { FAULTS, LossyRelay } = require('../exactly-once/lossy-relay.js');
 const { failureOf, test, until } = require('../support/helpers.js');
+const { Decisions } = require('../../exports/clusters/two-phase/decisions.js');
 const { useClusters } = require('./support.js');
 const { BALANCE, ACCOUNTS, decided, makeAccounts, money, prepared, transfer, twoPhaseOver } = require('./two-phase.js');
 
@@ -70,7 +71,7 @@ const untilClean = (twoPhase) =>
   until('nothing is left', async () => {
     await twoPhase.recover();
     const rows = await decided(decisions);
-    return (await prepared([a, b])).length === 0 && rows.every(({ outcome }) => outcome === 'abort');
+    return (await prepared([a, b])).length === 0 && rows.every(({ outcome }) => outcome !== 'commit');
   });
 
 for (const fault of FAULTS) {
@@ -144,6 +145,35 @@ for (const fault of /** @type {Fault[]} */ (['cut before', 'cut after'])) {
     );
   });
 }
+
+test('lost answers: a decision that others have carried out meanwhile is told as committed, whatever a late recovery has found', async (t) => {
+  const { run, relay, told, units } = await relayed(t, { through: 'decisions', concerns: ASKS.decide });
+  const other = twoPhaseOver(Object.fromEntries([decisions, a, b].map((db, i) => [units[i].name, db.pool(t)])));
+  t.after(() => other.twoPhase.close());
+  let faults = 0;
+  let isCarriedOut = false;
+  relay.fault = () => {
+    if (isCarriedOut) return undefined;
+    faults++;
+    return faults === 1 ? 'cut after' : 'cut before';
+  };
+  const call = run(transfer('a', 'b'));
+  await until('the decision is there', async () =>
+    (await decided(decisions)).some(({ outcome }) => outcome === 'commit'),
+  );
+  assert.equal((await other.twoPhase.recover()).committed, 1);
+  // One that had listed what is prepared before, and has found no decision.
+  const late = new Decisions(
+    'hyperiondb_decisions',
+    () => other.units[0],
+    () => false,
+  );
+  const id = /** @type {string} */ (told.at(-1)?.id);
+  assert.equal((await late.decide(id, 'abort', ['a', 'b'], Infinity, performance.now() + 5_000)).outcome, 'committed');
+  isCarriedOut = true;
+  assert.equal(await call, 'moved');
+  assert.deepEqual(await money([a, b]), [ALL - 1, ALL + 1]);
+});
 
 test('lost answers: timeoutMs ends the wait for a cluster that has not committed: success, and it is pending', async (t) => {
   const { run, relay, twoPhase, events } = await relayed(t, { through: 'b', concerns: ASKS.commit });

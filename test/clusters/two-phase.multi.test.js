@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { before } = require('node:test');
-const { failureOf, test } = require('../support/helpers.js');
+const { failureOf, isPending, test, until } = require('../support/helpers.js');
 const { useClusters } = require('./support.js');
 const { ACCOUNTS, BALANCE, makeAccounts, money, prepared, transfer } = require('./two-phase.js');
 
@@ -82,4 +82,62 @@ test('withTransaction: a transfer between two shards of a cluster is committed o
     assert.equal(tx.pending.length, 0);
   });
   assert.deepEqual([await money([a, b]), await prepared([a, b])], [[ALL - 5, ALL + 5], []]);
+});
+
+/**
+ * A transfer that stands still in its callback.
+ * @param {any} multi
+ */
+async function standing(multi) {
+  /** @type {() => void} */
+  let goOn = () => {};
+  const going = new Promise((resolve) => {
+    goOn = () => resolve(undefined);
+  });
+  let isThere = false;
+  const call = multi.withTransaction(['users', 'orders'], async (/** @type {any} */ tx) => {
+    await transfer('users', 'orders')(tx);
+    isThere = true;
+    await going;
+    return 'moved';
+  });
+  call.catch(() => {});
+  await until('it is in its callback', () => isThere);
+  return { call, goOn };
+}
+
+const both = () => clusters.configuration({ a: { schemas: ['users'] }, b: { schemas: ['orders'] } });
+
+test('withTransaction: close() waits for it, and reload() and removeCluster() leave it its clusters', async (t) => {
+  await Promise.all([a, b].map(makeAccounts));
+  const multi = await clusters.multi(t, both());
+  for (const change of [
+    () => multi.reload({ ...both(), b: { ...both().b, poolSize: 3 } }),
+    () => multi.removeCluster('b'),
+  ]) {
+    const { call, goOn } = await standing(multi);
+    const changing = change();
+    assert.equal(await isPending(changing), true);
+    goOn();
+    assert.equal(await call, 'moved');
+    await changing;
+  }
+  await multi.reload(both());
+  const { call, goOn } = await standing(multi);
+  const closing = multi.close();
+  assert.equal(await isPending(closing), true);
+  goOn();
+  assert.equal(await call, 'moved');
+  await closing;
+  assert.deepEqual([await money([a, b]), await prepared([a, b])], [[ALL - 3, ALL + 3], []]);
+});
+
+test('withTransaction: close({ timeoutMs }) rolls back what is still in its callback then', async (t) => {
+  await Promise.all([a, b].map(makeAccounts));
+  const multi = await clusters.multi(t, both());
+  const { call } = await standing(multi);
+  await multi.close({ timeoutMs: 100 });
+  const error = await failureOf(call);
+  assert.deepEqual([error.code, error.outcome], ['ERR_POOL_CLOSED', 'not-applied']);
+  assert.deepEqual([await money([a, b]), await prepared([a, b])], [[ALL, ALL], []]);
 });

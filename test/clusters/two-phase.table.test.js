@@ -145,7 +145,11 @@ test('table of decisions: a row of an abort is kept for two days, and nobody can
     (await decided(a)).map(({ id }) => id),
     ['young'],
   );
-  const decisions = new Decisions('hyperiondb_decisions', () => units[0]);
+  const decisions = new Decisions(
+    'hyperiondb_decisions',
+    () => units[0],
+    () => false,
+  );
   const soon = performance.now() + 5_000;
   const [{ now }] = await a.sql("SELECT date_part('epoch', clock_timestamp()) AS now");
   const decide = (/** @type {string} */ id, /** @type {number} */ before) =>

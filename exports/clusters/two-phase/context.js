@@ -2,6 +2,7 @@
 
 // What the parts of transactions that span clusters share: the decisions, the second phase, and what is at work.
 
+const { Decisions } = require('./decisions.js');
 const { endPrepared } = require('./prepared.js');
 
 /** @typedef {import('./asking.js').Unit} Unit */
@@ -13,21 +14,24 @@ const POINT = Symbol.for('hyperiondb-client.two-phase-point');
 /** What the parts of a transaction need of the whole. */
 class Context {
   #twoPhase;
-  /** Transactions of this process that are at their end. @type {Set<string>} */
-  active = new Set();
+  /** Transactions of this process that are not over, by their ids. @type {Map<string, { cancel(): void }>} */
+  active = new Map();
   /** What goes on after its call has been answered. @type {Set<Promise<unknown>>} */
   #working = new Set();
+  /** Whether nothing new is begun. */
+  closing = false;
+  /** Whether nothing may be tried again any more: what is not finished is left to a recovery. */
   closed = false;
 
   /**
    * @param {any} twoPhase
    * @param {Record<string, any>} options
-   * @param {import('./decisions.js').Decisions} decisions
+   * @param {() => Unit} decisionUnit
    */
-  constructor(twoPhase, options, decisions) {
+  constructor(twoPhase, options, decisionUnit) {
     this.#twoPhase = twoPhase;
     this.options = options;
-    this.decisions = decisions;
+    this.decisions = new Decisions(options.table, decisionUnit, () => this.closing);
   }
 
   /** @returns {((point: string, part?: number) => unknown) | undefined} */
@@ -35,6 +39,7 @@ class Context {
     return this.#twoPhase[POINT];
   }
 
+  isClosing = () => this.closing;
   isClosed = () => this.closed;
   /** @param {string} id */
   isActive = (id) => this.active.has(id);
@@ -45,8 +50,9 @@ class Context {
     work.then(() => this.#working.delete(work));
   }
 
+  /** Resolves when what goes on now is over. */
   async settled() {
-    while (this.#working.size > 0) await Promise.all(this.#working);
+    await Promise.all(this.#working);
   }
 
   /**

@@ -4,20 +4,22 @@
 //
 // A row is what was decided on one transaction that spans clusters. `commit` is inserted by the process that has run it, when every
 // participant is prepared; `abort` by a recovery that has found a prepared participant and no decision. Whichever of the two is there
-// first is the decision, because both have the same key. One more row has the name of the coordinator.
+// first is the decision, because both have the same key. When all have committed, the process that has decided removes its row. A
+// recovery makes it `committed` instead: that process may not know yet that its decision was written, and asks for it again; and another
+// recovery that has found the transaction before may be about to insert `abort`. One more row has the name of the coordinator.
 
 const { randomBytes } = require('node:crypto');
 
-/** @typedef {'commit' | 'abort'} Outcome */
+/** @typedef {'commit' | 'abort' | 'committed'} Outcome */
 /** @typedef {{ id: string, outcome: Outcome, participants: string[] }} Decision */
 
 /**
  * So long after its last statement a transaction may still be decided to be committed, by the clock of the server that has the table.
- * The row of an abort is kept for twice this time: when it is removed nobody can insert `commit` in its place any more. The clocks of
- * the participants may differ from that server's by the same time.
+ * What a recovery has written is kept for twice this time: when it is removed nobody can insert `commit` in its place any more. The clocks
+ * of the participants may differ from that server's by the same time.
  */
 const COMMIT_WITHIN_S = 86_400;
-const KEEP_ABORTS_S = 2 * COMMIT_WITHIN_S;
+const KEEP_S = 2 * COMMIT_WITHIN_S;
 
 /** The key of the row that has the coordinator's name. No transaction has it: their ids are hexadecimal digits. */
 const COORDINATOR = 'coordinator';
@@ -33,7 +35,7 @@ const quotedTable = (table) => table.split('.').map(quotedName).join('.');
 /** @param {string} table as the option `decisions.table` has it */
 const tableDdl = (table) => `CREATE TABLE IF NOT EXISTS ${quotedTable(table)} (
   id text PRIMARY KEY,
-  outcome text NOT NULL CHECK (outcome IN ('commit', 'abort', 'identity')),
+  outcome text NOT NULL CHECK (outcome IN ('commit', 'abort', 'committed', 'identity')),
   participants text[] NOT NULL,
   created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 )`;
@@ -75,12 +77,14 @@ ON CONFLICT (id) DO UPDATE SET outcome = decision.outcome RETURNING decision.out
     list: `SELECT id, outcome, participants FROM ${name} WHERE outcome = 'commit' OR id = ANY ($1::text[])`,
     /** The same decisions when a failover cannot lose them any more. */
     confirm: `UPDATE ${name} AS decision SET outcome = decision.outcome FROM ${DURABLE}
-WHERE decision.id = ANY ($1::text[]) AND decision.outcome IN ('commit', 'abort')
+WHERE decision.id = ANY ($1::text[]) AND decision.outcome <> 'identity'
 RETURNING decision.id, decision.outcome, decision.participants`,
     /** Every participant has committed. */
     remove: `DELETE FROM ${name} AS decision USING ${LAZY} WHERE decision.id = ANY ($1::text[]) AND decision.outcome = 'commit'`,
-    removeAborts: `DELETE FROM ${name} AS decision USING ${LAZY} WHERE decision.outcome = 'abort'
-AND decision.created_at < pg_catalog.clock_timestamp() - ${KEEP_ABORTS_S} * interval '1 second'`,
+    /** The same, by a recovery. */
+    settle: `UPDATE ${name} AS decision SET outcome = 'committed' FROM ${LAZY} WHERE decision.id = $1 AND decision.outcome = 'commit'`,
+    removeOld: `DELETE FROM ${name} AS decision USING ${LAZY} WHERE decision.outcome IN ('abort', 'committed')
+AND decision.created_at < pg_catalog.clock_timestamp() - ${KEEP_S} * interval '1 second'`,
   };
 }
 

@@ -20,6 +20,7 @@ const MOST_LOOKS = 20;
 class Decisions {
   #table;
   #unit;
+  #isClosing;
   #statements;
   /** @type {string | undefined} */
   #coordinator;
@@ -33,10 +34,12 @@ class Decisions {
   /**
    * @param {string} table
    * @param {() => Unit} unit
+   * @param {() => boolean} isClosing whether nothing is asked again; a decision may still be
    */
-  constructor(table, unit) {
+  constructor(table, unit, isClosing) {
     this.#table = table;
     this.#unit = unit;
+    this.#isClosing = isClosing;
     this.#statements = statementsOf(table);
   }
 
@@ -90,10 +93,11 @@ class Decisions {
    * @param {string} sql
    * @param {unknown[]} params
    * @param {number} until
+   * @param {() => boolean} [isOver]
    */
-  async #run(sql, params, until) {
+  async #run(sql, params, until, isOver = this.#isClosing) {
     try {
-      return await persist((timeoutMs) => ask(this.#unit(), sql, params, timeoutMs), until);
+      return await persist((timeoutMs) => ask(this.#unit(), sql, params, timeoutMs), until, { isOver });
     } catch (error) {
       throw this.#explained(error);
     }
@@ -126,11 +130,12 @@ class Decisions {
    * @param {string[]} participants
    * @param {number} before seconds since 1970, by the clock of the server
    * @param {number} until
+   * @param {() => boolean} [isOver]
    * @returns {Promise<{ outcome: Outcome, participants: string[] }>}
    */
-  async decide(id, outcome, participants, before, until) {
-    const [row] = await this.#run(this.#statements.decide, [id, outcome, participants, before], until);
-    return row ?? this.decide(id, 'abort', participants, Infinity, until);
+  async decide(id, outcome, participants, before, until, isOver) {
+    const [row] = await this.#run(this.#statements.decide, [id, outcome, participants, before], until, isOver);
+    return row ?? this.decide(id, 'abort', participants, Infinity, until, isOver);
   }
 
   /**
@@ -153,14 +158,23 @@ class Decisions {
     return ids.length === 0 ? [] : this.#run(this.#statements.confirm, [ids], until);
   }
 
-  /** @param {number} until */
-  async removeAborts(until) {
-    await this.#run(this.#statements.removeAborts, [], until);
+  /**
+   * Notes that every participant has committed, for those who still may ask.
+   * @param {string} id
+   * @param {number} until
+   */
+  async settle(id, until) {
+    await this.#run(this.#statements.settle, [id], until);
+  }
+
+  /** Removes what nobody can ask for any more. @param {number} until */
+  async removeOld(until) {
+    await this.#run(this.#statements.removeOld, [], until);
   }
 
   /**
-   * Removes the decision on a transaction that every participant has committed. Those of one moment go together. A row that stays is
-   * found by the recovery.
+   * Removes the decision of this process on a transaction that every participant has committed. Those of one moment go together. A row that
+   * stays is found by the recovery.
    * @param {string} id
    */
   remove(id) {

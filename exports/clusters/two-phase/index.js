@@ -2,9 +2,10 @@
 
 // Transactions that span clusters: two-phase commit with a durable decision, and the recovery after a crash.
 
+const { setTimeout: sleep } = require('node:timers/promises');
+const { PoolClosedError } = require('../../../client.js');
 const { ask } = require('./asking.js');
 const { Context } = require('./context.js');
-const { Decisions } = require('./decisions.js');
 const { randomId } = require('./decision-table.js');
 const { mayHaveRun, notPrepared } = require('./errors.js');
 const { Recovery } = require('./recovery.js');
@@ -25,6 +26,8 @@ class TwoPhase {
   #counts = { started: 0, committed: 0, aborted: 0, recovered: 0 };
   /** Those that this process knows of, by their ids. @type {Set<string>} */
   #inDoubt = new Set();
+  /** Calls that are not over, with the clusters that they may use. @type {Set<{ clusterIds: string[], over: Promise<void> }>} */
+  #calls = new Set();
   /** @type {Promise<Recovered> | undefined} */
   #recovering;
   /** @type {NodeJS.Timeout | undefined} */
@@ -38,7 +41,7 @@ class TwoPhase {
    * @param {(event: string, payload: { id: string, clusters: string[] }) => void} given.emit
    */
   constructor({ options, units, decisionUnit, emit }) {
-    this.#context = new Context(this, options, new Decisions(options.table, decisionUnit));
+    this.#context = new Context(this, options, decisionUnit);
     this.#units = units;
     this.#emit = emit;
   }
@@ -48,13 +51,29 @@ class TwoPhase {
    * @param {RunArguments} args
    */
   async run(args) {
+    if (this.#context.closing) throw new PoolClosedError('the clusters are closed');
+    const call = this.#run(args);
+    const entry = {
+      clusterIds: args.clusterIds,
+      over: call.then(
+        () => {},
+        () => {},
+      ),
+    };
+    this.#calls.add(entry);
+    entry.over.then(() => this.#calls.delete(entry));
+    return await call;
+  }
+
+  /** @param {RunArguments} args */
+  async #run(args) {
     await this.#beReady(args);
     const id = randomId();
     const { active } = this.#context;
     const transaction = new GlobalTransaction(id, this.#context, args);
     this.#counts.started++;
     this.#emit('transactionStarted', { id, clusters: [...args.clusterIds] });
-    active.add(id);
+    active.set(id, transaction);
     try {
       const value = await transaction.run();
       this.#counts.committed++;
@@ -123,18 +142,46 @@ class TwoPhase {
   start() {
     const again = async () => {
       await this.recover().catch(() => {});
-      if (this.#context.closed) return;
+      if (this.#context.closing) return;
       this.#timer = setTimeout(again, this.#context.options.recoverIntervalMs);
       this.#timer.unref();
     };
     again();
   }
 
-  /** Resolves when nothing is at work any more; what is not finished by then is left to a recovery. */
-  async close() {
-    this.#context.closed = true;
+  /**
+   * Resolves when the transactions are over that use one of these clusters now, so that its pool can end.
+   * @param {string[]} clusterIds
+   */
+  async idle(clusterIds) {
+    const calls = [...this.#calls].filter((call) => call.clusterIds.some((id) => clusterIds.includes(id)));
+    await Promise.all(calls.map(({ over }) => over));
+    await this.#context.settled();
+  }
+
+  /**
+   * Begins no more transactions, and resolves when those that have begun are over. After the time those in their callback are rolled back,
+   * and what cannot be reached is left to a recovery.
+   * @param {{ timeoutMs?: number }} [options]
+   */
+  async close({ timeoutMs = 0 } = {}) {
+    this.#context.closing = true;
     clearTimeout(this.#timer);
+    const over = this.#over();
+    const waiting = new AbortController();
+    const time = timeoutMs > 0 ? sleep(timeoutMs, undefined, { signal: waiting.signal }).catch(() => {}) : over;
+    await Promise.race([over, time]);
+    waiting.abort();
+    this.#context.closed = true;
+    for (const transaction of this.#context.active.values()) transaction.cancel();
+    await over;
+  }
+
+  async #over() {
+    await Promise.all([...this.#calls].map(({ over }) => over));
     await this.#recovering?.catch(() => {});
+    // The removal of a decision begins when its second phase is over.
+    await this.#context.settled();
     await this.#context.settled();
   }
 

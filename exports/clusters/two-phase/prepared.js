@@ -43,10 +43,11 @@ FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()
  * @param {Unit} unit
  * @param {string | undefined} coordinator undefined: none of them is ours
  * @param {number} until
+ * @param {() => boolean} isOver
  * @returns {Promise<{ own: Prepared[], foreign: number }>}
  */
-async function listPrepared(unit, coordinator, until) {
-  const rows = await persist((timeoutMs) => ask(unit, LIST, [], timeoutMs), until);
+async function listPrepared(unit, coordinator, until, isOver) {
+  const rows = await persist((timeoutMs) => ask(unit, LIST, [], timeoutMs), until, { isOver });
   /** @type {Prepared[]} */
   const own = [];
   for (const { gid, age } of rows) {
@@ -84,15 +85,18 @@ const isPassing = (error) => mayPass(error) || error.code === NOT_IN_STATE;
  * @param {string} gid
  * @param {number} until
  * @param {() => boolean} [isOver]
+ * @returns {Promise<boolean>} whether this call has ended it; if not, somebody else had
  */
 async function endPrepared(unit, how, gid, until, isOver) {
   const { pool } = unit;
   const attempt = (/** @type {number} */ timeoutMs) => pool.outside(() => spare(pool)[END](how, gid, { timeoutMs }));
   try {
     await persist(attempt, until, { again: isPassing, isOver });
+    return true;
   } catch (/** @type {any} */ error) {
     if (error.code !== UNDEFINED_OBJECT) throw error;
     if (how === 'COMMIT') await untilReplicated(unit, until);
+    return false;
   }
 }
 

@@ -57,7 +57,7 @@ class Recovery {
       for (const [id] of undecided) if (!isOld.has(id)) this.#inProgress.add(id);
       await Promise.all(old.map(([id, parts]) => this.#abandon(coordinator, id, parts)));
       // It can wait.
-      await decisions.removeAborts(this.#until()).catch(() => {});
+      await decisions.removeOld(this.#until()).catch(() => {});
     }
     const [pending, inProgress] = [this.pending.size, this.#inProgress.size];
     return { ...this.#ended, pending, inProgress, foreign, problems: this.#problems };
@@ -77,7 +77,7 @@ class Recovery {
     await Promise.all(
       this.#units.map(async (unit) => {
         try {
-          const found = await listPrepared(unit, coordinator, this.#until());
+          const found = await listPrepared(unit, coordinator, this.#until(), this.#context.isClosing);
           foreign += found.foreign;
           for (const prepared of found.own) own.set(prepared.id, [...(own.get(prepared.id) ?? []), prepared]);
         } catch (error) {
@@ -109,30 +109,31 @@ class Recovery {
         const unit = this.#units.find((one) => one.name === name);
         try {
           if (unit === undefined) throw new Error('no cluster of this name is configured');
-          await endPrepared(unit, 'COMMIT', gidOf(coordinator, id, part), this.#until(), this.#context.isClosed);
+          await endPrepared(unit, 'COMMIT', gidOf(coordinator, id, part), this.#until(), this.#context.isClosing);
         } catch (error) {
           this.#note(id, name, error);
         }
       }),
     );
-    if (this.pending.has(id)) return;
+    if (this.pending.has(id) || outcome === 'committed') return;
     this.#ended.committed++;
-    await this.#context.decisions.remove(id);
+    // If it fails the same is done the next time.
+    await this.#context.decisions.settle(id, this.#until()).catch(() => {});
   }
 
   /** @param {string} id @param {Prepared[]} parts */
   async #rollBack(id, parts) {
-    if (parts.length === 0) return;
-    await Promise.all(
+    const ended = await Promise.all(
       parts.map(async ({ unit, gid }) => {
         try {
-          await endPrepared(unit, 'ROLLBACK', gid, this.#until(), this.#context.isClosed);
+          return await endPrepared(unit, 'ROLLBACK', gid, this.#until(), this.#context.isClosing);
         } catch (error) {
           this.#note(id, unit.name, error);
+          return false;
         }
       }),
     );
-    if (!this.pending.has(id)) this.#ended.rolledBack++;
+    if (!this.pending.has(id) && ended.includes(true)) this.#ended.rolledBack++;
   }
 
   /**

@@ -6,6 +6,7 @@
 const {
   HyperionError,
   ParameterError,
+  PoolClosedError,
   [Symbol.for('hyperiondb-client.options')]: checks,
 } = /** @type {any} */ (require('../../../client.js'));
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -86,6 +87,8 @@ class GlobalTransaction {
   /** Statements that were not awaited yet. @type {Set<Promise<unknown>>} */
   #running = new Set();
   #abort = new AbortController();
+  /** Ends the wait for the callback. @type {(error: Error) => void} */
+  #giveUp = () => {};
   #isOver = false;
   #until;
   /** @type {Set<string>} */
@@ -156,6 +159,16 @@ class GlobalTransaction {
     return most === 0 ? left : Math.min(left, most);
   }
 
+  /** Rolls it back if it is in its callback; what has begun to end is not tried again. */
+  cancel() {
+    this.#giveUp(
+      Object.assign(new PoolClosedError('the clusters are closed, and the transaction was rolled back'), {
+        outcome: 'not-applied',
+      }),
+    );
+    this.#abort.abort();
+  }
+
   /** Runs the callback and ends the transaction. */
   async run() {
     try {
@@ -172,6 +185,7 @@ class GlobalTransaction {
     /** @type {NodeJS.Timeout | undefined} */
     let timer;
     const over = new Promise((_, reject) => {
+      this.#giveUp = reject;
       if (timeoutMs > 0) timer = setTimeout(() => reject(timedOut(timeoutMs, this.id)), timeoutMs);
     });
     try {
@@ -320,13 +334,13 @@ class GlobalTransaction {
     }
     let decision;
     try {
-      decision = await decisions.decide(this.id, 'commit', names, before, until);
+      decision = await decisions.decide(this.id, 'commit', names, before, until, this.#context.isClosed);
     } catch (/** @type {any} */ error) {
       if (mayHaveRun(error)) throw this.#inDoubt(error, names);
       await this.#rollBackPrepared(writers, gids, all);
       throw Object.assign(error, { outcome: 'not-applied', transactionId: this.id });
     }
-    if (decision.outcome === 'commit') return;
+    if (decision.outcome !== 'abort') return;
     await this.#rollBackPrepared(writers, gids, all);
     throw errorOf(
       'the transaction was rolled back on all clusters: it had been prepared for too long (decisions.graceMs), and a recovery has ended it',
