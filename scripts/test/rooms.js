@@ -44,7 +44,8 @@ const QUICK = [
 const LONG = [
   'test/cluster/harness.start.test.js',
   'test/cluster/harness.test.js',
-  'test/clusters/cache.redis.test.js',
+  'test/clusters/cache.redis.faults.test.js',
+  'test/clusters/cache.torture.test.js',
   'test/reads/reads.balance.test.js',
   'test/server/notices.test.js',
   'test/server/plans.torture.test.js',

@@ -135,6 +135,10 @@ const CALLS = /** @type {[any, string[]?][]} */ ([
   [{ params: ['a', 'b'] }],
   [{ params: ['ab', ''] }],
   [{ params: ['', 'ab'] }],
+  [{ params: ['a', 's'] }],
+  [{ params: ['as', ''] }],
+  [{ params: ['1:a', 's'] }],
+  [{ params: ['1', ':as'] }],
   [{ sql: 'SELECT $1a', params: ['b'] }],
   [{ sql: 'SELECT $1', params: ['ab'] }],
   [{ types: {} }],
@@ -245,11 +249,11 @@ function generated(random, depth) {
   const pick = (/** @type {any[]} */ list) => list[Math.floor(random() * list.length)];
   const text = () =>
     range(Math.floor(random() * 4))
-      .map(() => pick(['1', 'a', ':', 's', '[', ',', '"', ' ', '\\', '\ud800', 'é']))
+      .map(() => pick(['s', 's', 's', '1', ':', 'A', '"', '\ud800', 'é']))
       .join('');
   const list = () => range(Math.floor(random() * 3)).map(() => generated(random, depth + 1));
   const kinds = [
-    text,
+    ...[text, text, text],
     () => Math.floor(random() * 3),
     () => BigInt(Math.floor(random() * 3)),
     () => random() < 0.5,

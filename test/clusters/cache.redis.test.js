@@ -1,68 +1,51 @@
 'use strict';
 
-// The cache in Redis, with each client: entries and tags are shared by processes, nothing fails while Redis is away, and nothing is stale
-// after an invalidation, whatever becomes of Redis.
+// The cache in Redis, with each client: entries and tags are shared by processes, and nothing that was invalidated is served.
 
 const assert = require('node:assert/strict');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { failureOf, range, test, until, useCluster } = require('../support/helpers.js');
 const { useRedis } = require('../support/redis.js');
+const { cacheInRedis, stored } = require('./cache-redis.js');
 const { cacheOn } = require('./cache-support.js');
 
 const db = useCluster({ nodes: 1 });
 const single = useRedis();
 const sharded = useRedis(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
 
-/** @typedef {import('node:test').TestContext} TestContext */
-/** @typedef {'ioredis' | 'ioredis cluster' | 'node-redis' | 'node-redis cluster'} Kind */
+/** @typedef {import('./cache-redis.js').Kind} Kind */
 
 /** @type {Kind[]} */
 const KINDS = ['ioredis', 'node-redis', 'ioredis cluster', 'node-redis cluster'];
 
+/** A cluster is ready some seconds after it was given its slots. */
+const hasSlots = () => /cluster_slots_assigned:[1-9]/.test(sharded.cli('CLUSTER', 'INFO'));
+
 /** The server that a kind of client talks to, empty. @param {Kind} kind */
 async function serverFor(kind) {
+  if (!hasSlots()) sharded.cli('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   if (!kind.endsWith('cluster')) {
     single.cli('FLUSHALL');
     return single;
   }
-  if (!sharded.cli('CLUSTER', 'INFO').includes('cluster_state:ok')) {
-    sharded.cli('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
-    await until('the cluster is ready', () => sharded.cli('CLUSTER', 'INFO').includes('cluster_state:ok'));
-  }
+  await until('the cluster is ready', () => sharded.cli('CLUSTER', 'INFO').includes('cluster_state:ok'));
   sharded.cli('FLUSHALL');
   return sharded;
 }
 
 /**
- * A cache in Redis, as one of several processes would have it.
- * @param {TestContext} t
+ * @param {import('node:test').TestContext} t
  * @param {Kind} kind
  * @param {Record<string, unknown>} [provider]
  * @param {Record<string, unknown>} [options]
  */
-async function cacheIn(t, kind, provider = {}, options = {}) {
-  const server = kind.endsWith('cluster') ? sharded : single;
-  const client = await server.client(t, kind);
-  const one = cacheOn(t, db.pool(t), { ...options, provider: { redis: client, ...provider } });
-  await one.cache.start();
-  return Object.assign(one, { client });
-}
-
-/** A call whose result is in Redis when it has resolved: a call does not wait for that. @param {any} one @param {any[]} args */
-async function stored(one, ...args) {
-  const first = await one.ask(...args);
-  assert.equal((await one.ask(...args)).cached, true);
-  return first;
-}
-
-/** Waits until a cache serves from Redis. @param {any} one */
-const untilItServes = (one) =>
-  until('the cache uses Redis again', async () => {
-    await one.ask('SELECT 0 AS probe');
-    return (await one.ask('SELECT 0 AS probe')).cached;
-  });
+const cacheIn = (t, kind, provider, options) =>
+  cacheInRedis(t, db.pool(t), kind.endsWith('cluster') ? sharded : single, kind, provider, options);
 
 const VALUES = `SELECT 1::int8 AS big, '\\xdead'::bytea AS bytes, '{"a": [1]}'::jsonb AS json, NULL AS nothing, '-0'::float8 AS zero, 'é' AS "__proto__"`;
+
+/** What invalidates an entry with the tag x and the name user:1. */
+const SELECTORS = [{ tags: ['x'] }, { schema: 'public' }, { cluster: 'a' }, { key: 'user:1' }, { pattern: 'u*' }];
 
 for (const kind of KINDS) {
   test(`cache: ${kind}: an entry of one process is a hit of another, exactly as the query returned it`, async (t) => {
@@ -127,31 +110,6 @@ for (const kind of KINDS) {
     assert.equal(new Set(results.map(({ rows }) => rows[0])).size, 1_000);
   });
 
-  test(`cache: ${kind}: an invalidation in another process while the query runs prevents that its result is stored`, async (t) => {
-    await serverFor(kind);
-    const [a, b] = [await cacheIn(t, kind), await cacheIn(t, kind)];
-    const call = { tags: ['x'], cacheKey: 'user:1' };
-    for (const selector of [
-      { tags: ['x'] },
-      { schema: 'public' },
-      { cluster: 'a' },
-      { key: 'user:1' },
-      { pattern: 'u*' },
-    ]) {
-      const before = a.statements;
-      const first = a.ask('SELECT pg_sleep(0.15)', [], call);
-      await until('it runs', () => a.statements === before + 1);
-      await b.cache.invalidate(selector);
-      // Who asks now knows of the invalidation, and must not wait for the statement from before.
-      const second = a.ask('SELECT pg_sleep(0.15)', [], call);
-      assert.equal((await first).cached, false);
-      assert.deepEqual([(await second).cached, a.statements], [false, before + 2], JSON.stringify(selector));
-      assert.equal((await a.ask('SELECT pg_sleep(0.15)', [], call)).cached, true, 'the second result is stored');
-      assert.equal((await b.ask('SELECT pg_sleep(0.15)', [], call)).cached, true, 'and shared');
-      await b.cache.invalidate({ cluster: 'a' });
-    }
-  });
-
   test(`cache: ${kind}: every key has the prefix and expires, and foreign keys are left alone`, async (t) => {
     const server = await serverFor(kind);
     server.cli('SET', 'mine', '1');
@@ -175,6 +133,47 @@ for (const kind of KINDS) {
 }
 
 for (const kind of /** @type {Kind[]} */ (['ioredis', 'node-redis'])) {
+  test(`cache: ${kind}: an invalidation in another process while the query runs prevents that its result is stored`, async (t) => {
+    await serverFor(kind);
+    const [a, b] = [await cacheIn(t, kind), await cacheIn(t, kind)];
+    const slow = 'SELECT pg_sleep(0.1)';
+    for (const selector of SELECTORS) {
+      // Of the name for the pattern Redis has nothing yet.
+      const call = { tags: ['x'], cacheKey: 'pattern' in selector ? 'unknown' : 'user:1' };
+      const before = a.statements;
+      const first = a.ask(slow, [], call);
+      await until('it runs', () => a.statements === before + 1);
+      await b.cache.invalidate(selector);
+      // There are new epochs before the result of the first is stored.
+      await stored(b, 'SELECT 1', [], call);
+      assert.equal((await first).cached, false);
+      // Its store comes before what the same client is asked next.
+      await stored(a, 'SELECT 2', [], call);
+      assert.equal((await b.ask(slow, [], call)).cached, false, JSON.stringify(selector));
+      await b.cache.invalidate({ cluster: 'a' });
+    }
+  });
+
+  test(`cache: ${kind}: who knows of an invalidation in another process does not wait for a query from before`, async (t) => {
+    await serverFor(kind);
+    const [a, b] = [await cacheIn(t, kind), await cacheIn(t, kind)];
+    const slow = 'SELECT pg_sleep(0.1)';
+    for (const selector of SELECTORS) {
+      // Of the name for the pattern Redis has nothing yet.
+      const call = { tags: ['x'], cacheKey: 'pattern' in selector ? 'unknown' : 'user:1' };
+      const before = a.statements;
+      const first = a.ask(slow, [], call);
+      await until('it runs', () => a.statements === before + 1);
+      await b.cache.invalidate(selector);
+      const second = a.ask(slow, [], call);
+      assert.deepEqual([(await first).cached, (await second).cached], [false, false], JSON.stringify(selector));
+      assert.equal(a.statements, before + 2);
+      assert.equal((await a.ask(slow, [], call)).cached, true, 'the second result is stored');
+      assert.equal((await b.ask(slow, [], call)).cached, true, 'and shared');
+      await b.cache.invalidate({ cluster: 'a' });
+    }
+  });
+
   test(`cache: ${kind}: other bytes under a key are a miss, and no error`, async (t) => {
     await serverFor(kind);
     const one = await cacheIn(t, kind);
@@ -217,159 +216,7 @@ for (const kind of /** @type {Kind[]} */ (['ioredis', 'node-redis'])) {
       assert.equal((await one.ask('SELECT 1', [], call)).cached, false, key);
     }
   });
-
-  test(`cache: ${kind}: a Redis that comes back with an old snapshot serves nothing that was invalidated since`, async (t) => {
-    await serverFor(kind);
-    const one = await cacheIn(t, kind);
-    await stored(one, 'SELECT 1', [], { tags: ['x'] });
-    single.cli('SAVE');
-    assert.equal(await one.cache.invalidate({ tags: ['x'] }), 1);
-    await single.kill();
-    await single.run();
-    assert.equal(
-      single.keys().filter((key) => key.startsWith('{hyperiondb}:v:')).length,
-      1,
-      'the snapshot has the entry',
-    );
-    await untilItServes(one);
-    assert.equal((await one.ask('SELECT 1', [], { tags: ['x'] })).cached, false);
-    assert.equal((await one.ask('SELECT 1', [], { tags: ['x'] })).cached, true);
-  });
-
-  test(`cache: ${kind}: a query that began before Redis was restarted with an old snapshot is not stored`, async (t) => {
-    await serverFor(kind);
-    const [one, other] = [await cacheIn(t, kind), await cacheIn(t, kind)];
-    await one.ask('SELECT 0', [], { tags: ['x'] });
-    const first = one.ask('SELECT pg_sleep(2)', [], { tags: ['x'] });
-    await until('it runs', () => one.statements === 2);
-    single.cli('SAVE');
-    await other.cache.invalidate({ tags: ['x'] });
-    await single.kill();
-    await single.run();
-    // Both know of Redis again before the query ends.
-    await untilItServes(one);
-    await untilItServes(other);
-    await first;
-    await sleep(100);
-    assert.equal((await other.ask('SELECT pg_sleep(2)', [], { tags: ['x'] })).cached, false);
-  });
-
-  test(`cache: ${kind}: what could not be invalidated while Redis was away is invalidated before it is used again`, async (t) => {
-    await serverFor(kind);
-    const [one, other] = [await cacheIn(t, kind, { timeoutMs: 100 }), await cacheIn(t, kind, { timeoutMs: 100 })];
-    const calls = [{ tags: ['x'] }, { cacheKey: 'user:1' }, { tags: ['z'] }];
-    for (const call of calls) await stored(one, 'SELECT 1', [], call);
-    // Held, Redis keeps its entries and its run_id.
-    single.signal('SIGSTOP');
-    t.after(() => single.signal('SIGCONT'));
-    assert.equal(await one.cache.invalidate({ tags: ['x'] }), 0);
-    assert.equal(await one.cache.invalidate({ pattern: 'user:*' }), 0);
-    assert.equal((await one.ask('SELECT 1', [], { tags: ['x'] })).cached, false);
-    single.signal('SIGCONT');
-    for (const [index, call] of calls.entries()) {
-      // Until it is used again every answer comes from the database.
-      if (index === 0) await untilItServes(one);
-      assert.equal((await one.ask('SELECT 1', [], call)).cached, index === 2, `call ${index}`);
-      assert.equal((await other.ask('SELECT 1', [], call)).cached, true);
-    }
-  });
-
-  test(`cache: ${kind}: of more invalidations than are remembered everything is invalidated`, async (t) => {
-    await serverFor(kind);
-    const one = await cacheIn(t, kind, { timeoutMs: 100 });
-    await stored(one, 'SELECT 1', [], { tags: ['nobody names it'] });
-    single.signal('SIGSTOP');
-    t.after(() => single.signal('SIGCONT'));
-    for (const n of range(1_001)) await one.cache.invalidate({ tags: [`t${n}`] });
-    single.signal('SIGCONT');
-    await untilItServes(one);
-    assert.equal((await one.ask('SELECT 1', [], { tags: ['nobody names it'] })).cached, false);
-  });
-
-  test(`cache: ${kind}: killed and restarted under load, Redis makes no call fail and no answer stale after an invalidation`, async (t) => {
-    await serverFor(kind);
-    const pool = db.pool(t);
-    await pool.exec(
-      'DROP TABLE IF EXISTS counters; CREATE TABLE counters (id int PRIMARY KEY, n int); INSERT INTO counters SELECT i, 0 FROM generate_series(1, 5) i',
-    );
-    const [one, other] = [await cacheIn(t, kind, { timeoutMs: 100 }), await cacheIn(t, kind, { timeoutMs: 100 })];
-    let [calls, failed, stale, isOver] = [0, 0, 0, false];
-    /** Reads, writes, invalidates, and reads again: an answer from before the write is stale. @param {number} id @param {any} cache */
-    const work = async (id, cache) => {
-      const call = { tags: [`counter:${id}`] };
-      while (!isOver) {
-        try {
-          calls += 3;
-          await cache.ask('SELECT n FROM counters WHERE id = $1', [id], call);
-          const [{ n }] = await pool.query('UPDATE counters SET n = n + 1 WHERE id = $1 RETURNING n', [id]);
-          await cache.cache.invalidate(call);
-          const answers = await Promise.all(
-            range(3).map(() => cache.ask('SELECT n FROM counters WHERE id = $1', [id], call)),
-          );
-          stale += answers.filter(({ rows }) => rows[0].n < n).length;
-        } catch {
-          failed += 1;
-        }
-        await sleep(1);
-      }
-    };
-    // Each counter has one writer, so that its own invalidation is the last; the readers of the other process only load.
-    const workers = [work(1, one), work(2, one), work(3, other)];
-    for (const _ of range(process.env.HYPERION_FULL ? 20 : 2)) {
-      await sleep(150);
-      single.cli('SAVE');
-      await sleep(50);
-      await single.kill();
-      await sleep(100);
-      await single.run();
-      await untilItServes(one);
-      await untilItServes(other);
-    }
-    isOver = true;
-    await Promise.all(workers);
-    t.diagnostic(`${calls} calls, ${failed} failed, ${stale} stale; ${one.cache.stats().hits} hits`);
-    assert.deepEqual({ failed, stale }, { failed: 0, stale: 0 });
-    assert.ok(one.cache.stats().hits > 0);
-  });
 }
-
-test('cache: while Redis is away callers of one entry share statements that began after their calls', async (t) => {
-  await serverFor('ioredis');
-  const one = await cacheIn(t, 'ioredis', { timeoutMs: 50 });
-  await single.kill();
-  try {
-    const ask = () => one.ask('SELECT pg_sleep(0.1)');
-    await ask();
-    const before = one.statements;
-    const first = range(50).map(ask);
-    await until('it runs', () => one.statements > before);
-    await sleep(20);
-    const second = range(50).map(ask);
-    await Promise.all([...first, ...second]);
-    // The 49 that came first began it with the one that runs it; the others had to wait for the next.
-    assert.equal(one.statements - before, 3 - 1);
-  } finally {
-    await single.run();
-  }
-});
-
-test('cache: a store that a client sends much later is refused by Redis', async (t) => {
-  await serverFor('ioredis');
-  const one = await cacheIn(t, 'ioredis', { timeoutMs: 50 });
-  const first = one.ask('SELECT pg_sleep(0.1), 1 AS n');
-  await until('it runs', () => one.statements === 1);
-  single.signal('SIGSTOP');
-  t.after(() => single.signal('SIGCONT'));
-  await first;
-  await sleep(300);
-  single.signal('SIGCONT');
-  await until('Redis has run what was sent', () => single.cli('PING').trim() === 'PONG');
-  await sleep(50);
-  assert.deepEqual(
-    single.keys().filter((key) => key.includes(':v:')),
-    [],
-  );
-});
 
 test('cache: entries in Redis expire by their ttl, and a call may ask for a younger one', async (t) => {
   await serverFor('ioredis');
