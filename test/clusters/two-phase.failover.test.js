@@ -160,33 +160,36 @@ async function behindProxy(t) {
   return { own, cutOff, failOver };
 }
 
-test('failover: a COMMIT PREPARED that the standby has not received is not taken for done', async (t) => {
-  const { own, cutOff, failOver } = await behindProxy(t);
-  await makeAccounts(a);
-  const pools = { a: a.pool(t), own: own.pool(t, FAST) };
-  const { run, twoPhase } = twoPhaseOver(pools, { finishTimeoutMs: 3_000 });
-  /** @type {any} */ (twoPhase)[POINT] = async (/** @type {string} */ point) => {
-    if (point === 'decided') await cutOff();
-  };
-  /** @type {any} */
-  let tx;
-  await run(async (given) => {
-    tx = given;
-    return transfer('a', 'own')(given);
+for (const level of ['on', 'local']) {
+  const what = level === 'on' ? 'whose wait was cut short' : 'that did not wait (synchronous_commit = local)';
+  test(`failover: a COMMIT PREPARED ${what} is not taken for done before the standby has it`, async (t) => {
+    const { own, cutOff, failOver } = await behindProxy(t);
+    await makeAccounts(a);
+    const pools = { a: a.pool(t), own: own.pool(t, { ...FAST, options: { synchronous_commit: level } }) };
+    const { run, twoPhase } = twoPhaseOver(pools, { finishTimeoutMs: 3_000 });
+    /** @type {any} */ (twoPhase)[POINT] = async (/** @type {string} */ point) => {
+      if (point === 'decided') await cutOff();
+    };
+    /** @type {any} */
+    let tx;
+    await run(async (given) => {
+      tx = given;
+      return transfer('a', 'own')(given);
+    });
+    assert.deepEqual(tx.pending, ['own']);
+    await twoPhase.close();
+    // The primary shows the commit.
+    assert.deepEqual([await money([a, own]), await prepared([own])], [[ALL - 1, ALL + 1], []]);
+    assert.equal((await decided(a)).at(-1)?.outcome, 'commit', 'the decision is still there');
+    await failOver();
+    assert.equal((await prepared([own])).length, 1, 'the standby has only the prepared transaction');
+    const other = twoPhaseOver(pools, PATIENT);
+    assert.equal((await other.twoPhase.recover()).committed, 1);
+    await other.twoPhase.close();
+    assert.deepEqual([await money([a, own]), await prepared([own])], [[ALL - 1, ALL + 1], []]);
+    assert.equal((await decided(a)).at(-1)?.outcome, 'committed');
   });
-  assert.deepEqual(tx.pending, ['own']);
-  await twoPhase.close();
-  // The wait for the standby was cancelled, so the primary shows the commit.
-  assert.deepEqual([await money([a, own]), await prepared([own])], [[ALL - 1, ALL + 1], []]);
-  assert.equal((await decided(a)).at(-1)?.outcome, 'commit', 'the decision is still there');
-  await failOver();
-  assert.equal((await prepared([own])).length, 1, 'the standby has only the prepared transaction');
-  const other = twoPhaseOver(pools, PATIENT);
-  assert.equal((await other.twoPhase.recover()).committed, 1);
-  await other.twoPhase.close();
-  assert.deepEqual([await money([a, own]), await prepared([own])], [[ALL - 1, ALL + 1], []]);
-  assert.equal((await decided(a)).at(-1)?.outcome, 'committed');
-});
+}
 
 test('failover: a decision that the standby has not received is not carried out', async (t) => {
   const { own, cutOff, failOver } = await behindProxy(t);

@@ -4,10 +4,10 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { PoolClosedError } = require('../../../client.js');
-const { ask } = require('./asking.js');
 const { Context } = require('./context.js');
 const { randomId } = require('./decision-table.js');
 const { mayHaveRun, notPrepared } = require('./errors.js');
+const { settingsOf } = require('./prepared.js');
 const { Recovery } = require('./recovery.js');
 const { GlobalTransaction } = require('./transaction.js');
 
@@ -15,14 +15,10 @@ const { GlobalTransaction } = require('./transaction.js');
 /** @typedef {import('./recovery.js').Recovered} Recovered */
 /** @typedef {import('./transaction.js').RunArguments} RunArguments */
 
-const MAX_PREPARED = "SELECT pg_catalog.current_setting('max_prepared_transactions')::int4 AS most";
-
 class TwoPhase {
   #context;
   #units;
   #emit;
-  /** Pools whose servers can prepare transactions. @type {WeakSet<object>} */
-  #able = new WeakSet();
   #counts = { started: 0, committed: 0, aborted: 0, recovered: 0 };
   /** Those that this process knows of, by their ids. @type {Set<string>} */
   #inDoubt = new Set();
@@ -96,19 +92,15 @@ class TwoPhase {
   async #beReady({ clusterIds, timeoutMs }) {
     const { options, decisions } = this.#context;
     const until = performance.now() + Math.min(timeoutMs || Infinity, options.finishTimeoutMs);
-    const unknown = this.#units().filter(
-      ({ clusterId, pool }) => clusterIds.includes(clusterId) && !this.#able.has(pool),
-    );
-    await Promise.all([decisions.coordinator(until), ...unknown.map((unit) => this.#checkAble(unit))]);
+    const units = this.#units().filter(({ clusterId }) => clusterIds.includes(clusterId));
+    await Promise.all([decisions.coordinator(until), ...units.map((unit) => this.#checkUnit(unit))]);
   }
 
   /** @param {Unit} unit */
-  async #checkAble(unit) {
-    const rows = await ask(unit, MAX_PREPARED, []).catch(() => []);
+  async #checkUnit(unit) {
     // A cluster that does not answer now may not be needed; if it is, its own error tells more.
-    if (rows.length === 0) return;
-    if (rows[0].most === 0) throw notPrepared(unit.name);
-    this.#able.add(unit.pool);
+    const settings = await settingsOf(unit).catch(() => undefined);
+    if (settings?.canPrepare === false) throw notPrepared(unit.name);
   }
 
   /** @param {string} id @param {string[]} clusters */

@@ -61,8 +61,8 @@ async function listPrepared(unit, coordinator, until, isOver) {
 const TOUCH = `SELECT pg_catalog.pg_logical_emit_message(true, 'hyperiondb-client', '')::text AS position, ${DURABLE} AS durability`;
 
 /**
- * Resolves when all that the unit has committed so far is safe from a failover. COMMIT PREPARED was carried out by somebody, and
- * whoever it was may not have waited for the standby: then the standby still has the transaction as a prepared one.
+ * Resolves when all that the unit has committed so far is safe from a failover. If COMMIT PREPARED was carried out and did not wait for the
+ * standby, the standby still has the transaction as a prepared one, and needs the decision.
  * @param {Unit} unit
  * @param {number} until
  */
@@ -73,6 +73,29 @@ async function untilReplicated(unit, until) {
     // A service may have taken the function away from its users (42501): nothing else tells.
     if (error.code !== '42501') throw error;
   }
+}
+
+const SETTINGS = `SELECT pg_catalog.current_setting('max_prepared_transactions') AS most,
+  (pg_catalog.current_setting('synchronous_commit') IN ('on', 'remote_apply'))::text AS waits`;
+
+/** @typedef {{ canPrepare: boolean, waits: boolean }} Settings `waits`: COMMIT waits for the disk, and for a standby if it is to */
+
+/** Those of the servers behind pools, which are asked once. @type {WeakMap<object, Settings>} */
+const known = new WeakMap();
+
+/**
+ * What the sessions of a unit have set.
+ * @param {Unit} unit
+ * @returns {Promise<Settings>}
+ */
+async function settingsOf(unit) {
+  const before = known.get(unit.pool);
+  if (before !== undefined) return before;
+  const [{ most, waits }] = await ask(unit, SETTINGS, []);
+  const settings = { canPrepare: Number(most) > 0, waits: waits === 'true' };
+  // What is not enough is looked at again: somebody may have changed it.
+  if (settings.canPrepare) known.set(unit.pool, settings);
+  return settings;
 }
 
 /** @param {any} error `busy`: another process is ending it, and has it ended a moment later */
@@ -90,14 +113,18 @@ const isPassing = (error) => mayPass(error) || error.code === NOT_IN_STATE;
 async function endPrepared(unit, how, gid, until, isOver) {
   const { pool } = unit;
   const attempt = (/** @type {number} */ timeoutMs) => pool.outside(() => spare(pool)[END](how, gid, { timeoutMs }));
+  let isOurs = true;
   try {
     await persist(attempt, until, { again: isPassing, isOver });
-    return true;
   } catch (/** @type {any} */ error) {
     if (error.code !== UNDEFINED_OBJECT) throw error;
-    if (how === 'COMMIT') await untilReplicated(unit, until);
-    return false;
+    isOurs = false;
   }
+  if (how === 'COMMIT') {
+    const hasWaited = isOurs && (await settingsOf(unit).catch(() => ({ waits: false }))).waits;
+    if (!hasWaited) await untilReplicated(unit, until);
+  }
+  return isOurs;
 }
 
-module.exports = { endPrepared, gidOf, listPrepared };
+module.exports = { endPrepared, gidOf, listPrepared, settingsOf };
