@@ -264,6 +264,22 @@ test('recovery: start() recovers at once and again and again, and close() ends i
   assert.deepEqual(await outcomes(), ['committed', 'committed', 'commit']);
 });
 
+test('recovery: a process that knows of a transaction in doubt does not wait for its interval', async (t) => {
+  const proxy = await b.cluster.primary().proxy();
+  const pools = { a: a.pool(t), b: b.pool(t, { hosts: [proxy.address], acquireTimeoutMs: 100 }) };
+  const { run, twoPhase } = twoPhaseOver(pools, { finishTimeoutMs: 300, recoverIntervalMs: 600_000 });
+  t.after(() => twoPhase.close({ timeoutMs: 1 }));
+  twoPhase.start();
+  /** @type {any} */ (twoPhase)[POINT] = async (/** @type {string} */ point) => {
+    if (point === 'decided') await proxy.cut();
+  };
+  await run(transfer('a', 'b'));
+  assert.equal(twoPhase.stats().inDoubt, 1);
+  await proxy.heal();
+  await until('it is finished', () => twoPhase.stats().inDoubt === 0);
+  assert.deepEqual(await money([a, b]), [ALL - 1, ALL + 1]);
+});
+
 test('recovery: a transaction of the same process that is at its end is left to its call', async (t) => {
   const { run, twoPhase } = twoClusters(t, AT_ONCE);
   /** @type {any[]} */

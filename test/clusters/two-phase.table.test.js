@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { before, beforeEach } = require('node:test');
-const { failureOf, range, test } = require('../support/helpers.js');
+const { failureOf, range, test, until } = require('../support/helpers.js');
 const { useClusters } = require('./support.js');
 const { Decisions } = require('../../exports/clusters/two-phase/decisions.js');
 const { OptionError } = require('../../client.js');
@@ -133,6 +133,25 @@ test('table of decisions: when it is gone at the decision, all is rolled back, a
   assert.deepEqual([error.code, error.outcome], ['ERR_DECISION_TABLE', 'not-applied']);
   assert.deepEqual([await money([a, b]), await prepared([a, b])], [[ALL - 1, ALL + 1], []]);
   assert.equal(await run(transfer('a', 'b')), 'moved');
+});
+
+test('table of decisions: when it cannot be made anew at the end of a transaction, that is rolled back', async (t) => {
+  const { run } = twoClusters(t);
+  const error = await failureOf(
+    run(async (tx) => {
+      await transfer('a', 'b')(tx);
+      await a.sql('DROP TABLE hyperiondb_decisions');
+      await failureOf(run(transfer('a', 'b', { id: 2 })));
+      await a.sql('CREATE VIEW hyperiondb_decisions AS SELECT 1 AS id');
+    }),
+  );
+  await a.sql('DROP VIEW hyperiondb_decisions');
+  assert.deepEqual([error.code, error.outcome], ['ERR_DECISION_TABLE', 'not-applied']);
+  assert.deepEqual([await money([a, b]), await prepared([a, b])], [[ALL, ALL], []]);
+  await until('no session is left in a transaction', async () => {
+    const open = "SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    return (await Promise.all([a.sql(open), b.sql(open)])).flat().length === 0;
+  });
 });
 
 test('table of decisions: a row of an abort is kept for two days, and nobody can decide later than one day', async (t) => {

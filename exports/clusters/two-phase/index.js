@@ -15,6 +15,9 @@ const { GlobalTransaction } = require('./transaction.js');
 /** @typedef {import('./recovery.js').Recovered} Recovered */
 /** @typedef {import('./transaction.js').RunArguments} RunArguments */
 
+/** The time between two recoveries while this process knows of a transaction in doubt: its locks are held. */
+const IN_DOUBT_MS = 2_000;
+
 class TwoPhase {
   #context;
   #units;
@@ -26,6 +29,7 @@ class TwoPhase {
   #calls = new Set();
   /** @type {Promise<Recovered> | undefined} */
   #recovering;
+  #isStarted = false;
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
 
@@ -107,6 +111,7 @@ class TwoPhase {
   #doubt(id, clusters) {
     if (this.#inDoubt.has(id)) return;
     this.#inDoubt.add(id);
+    this.#schedule();
     this.#emit('inDoubt', { id, clusters });
   }
 
@@ -130,15 +135,25 @@ class TwoPhase {
     return result;
   }
 
-  /** Recovers, now and every `recoverIntervalMs`. What fails is tried again the next time. Keeps no process alive. */
+  /** Recovers, now and every `recoverIntervalMs`; sooner while something is in doubt. Keeps no process alive. */
   start() {
-    const again = async () => {
-      await this.recover().catch(() => {});
-      if (this.#context.closing) return;
-      this.#timer = setTimeout(again, this.#context.options.recoverIntervalMs);
-      this.#timer.unref();
-    };
-    again();
+    this.#isStarted = true;
+    this.#recoverAgain();
+  }
+
+  /** What fails is tried again the next time. */
+  async #recoverAgain() {
+    await this.recover().catch(() => {});
+    this.#schedule();
+  }
+
+  #schedule() {
+    clearTimeout(this.#timer);
+    if (!this.#isStarted || this.#context.closing) return;
+    const { recoverIntervalMs } = this.#context.options;
+    const soon = this.#inDoubt.size === 0 ? recoverIntervalMs : Math.min(recoverIntervalMs, IN_DOUBT_MS);
+    this.#timer = setTimeout(() => this.#recoverAgain(), soon);
+    this.#timer.unref();
   }
 
   /**

@@ -175,8 +175,12 @@ class GlobalTransaction {
       const value = await this.#callback();
       await this.#end();
       return value;
-    } finally {
+    } catch (error) {
       this.#isOver = true;
+      // Statements that still run would keep their participants from being rolled back. What has ended is left alone.
+      this.#abort.abort();
+      await this.#undo(this.#all().map((participant) => participant.rollback()));
+      throw error;
     }
   }
 
@@ -193,12 +197,6 @@ class GlobalTransaction {
       // Those that the callback has not awaited belong to the transaction, too.
       while (this.#running.size > 0) await Promise.race([Promise.allSettled([...this.#running]), over]);
       return value;
-    } catch (error) {
-      this.#isOver = true;
-      // Statements that still run would keep their participants from being rolled back.
-      this.#abort.abort();
-      await this.#undo(this.#all().map((participant) => participant.rollback()));
-      throw error;
     } finally {
       clearTimeout(timer);
       this.#isOver = true;
@@ -231,7 +229,7 @@ class GlobalTransaction {
   }
 
   /**
-   * The same for several participants at once. If one fails, all are rolled back, and its error is thrown.
+   * The same for several participants at once. If one fails, its error is thrown when all have answered.
    * @template T
    * @param {Participant[]} participants
    * @param {(participant: Participant) => Promise<T>} work
@@ -240,7 +238,6 @@ class GlobalTransaction {
     const results = await Promise.allSettled(participants.map(work));
     const failed = results.findIndex(({ status }) => status === 'rejected');
     if (failed !== -1) {
-      await this.#undo(this.#all().map((participant) => participant.rollback()));
       const { reason } = /** @type {PromiseRejectedResult} */ (results[failed]);
       throw this.#failure(reason, participants[failed]);
     }
