@@ -165,7 +165,8 @@ class Queries {
     };
     const { schema, cacheKey, cacheTtl: ttlMs, tags, signal, timeoutMs, rowMode, types, limit } = options;
     if (this.#cache === null) return run({ params, timeoutMs, signal });
-    const identity = `${cluster.identity} ${unit?.name ?? '*'} ${limit ?? ''}`;
+    // What a standby has returned is not for who asks for more than 'eventual'.
+    const identity = `${cluster.identity} ${unit?.name ?? '*'} ${limit ?? ''} ${reading.consistencyLevel}`;
     const call = {
       ...{ clusterId: cluster.id, schema, sql, params, identity },
       ...{ cacheKey, ttlMs, tags, signal, timeoutMs, rowMode, types },

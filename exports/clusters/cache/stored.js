@@ -4,7 +4,10 @@
 //
 // It is what v8.serialize makes, with three differences. What would come back as something else (an instance of a class, an accessor, a
 // frozen object) is not stored at all: a parser of the user may return anything. Buffers are copied: v8.deserialize returns views of
-// the stored bytes, which the caller could change. And the names of the columns are written once, not in each row.
+// the stored bytes, which the caller could change. And the names of the columns are written once, not in each row. The fields stand
+// before the rest, so that they are read once: frozen, as a pool makes them, all copies share them.
+//
+// The first byte says whether what follows is deflated. It is the length of the fields (4 bytes), the fields, and the rest.
 
 const v8 = require('node:v8');
 const zlib = require('node:zlib');
@@ -15,9 +18,9 @@ const NO_COPY = Symbol('no exact copy');
 /** Deeper values are not stored. */
 const DEEPEST = 200;
 
-/** The first byte of the stored form. */
 const RAW = 0;
 const DEFLATED = 1;
+const LENGTH_BYTES = 4;
 
 /** What `rows` has beside its elements, where it is a result of a pool. */
 const HIDDEN = ['rowCount', 'command', 'fields', 'node'];
@@ -149,7 +152,7 @@ function partsOf(result) {
   checkFields(fields);
   for (const value of values) check(value);
   check(rest);
-  return [rest, hidden, isFrozen(fields), fields, rows.length, names, values];
+  return { fields: [isFrozen(fields), fields], rest: [rest, hidden, rows.length, names, values] };
 }
 
 /**
@@ -166,10 +169,11 @@ function partsOf(result) {
  */
 function encode(result, { enableCompression, compressionThreshold }) {
   try {
-    const serializer = new v8.DefaultSerializer();
-    serializer.writeHeader();
-    serializer.writeValue(partsOf(result));
-    const plain = serializer.releaseBuffer();
+    const parts = partsOf(result);
+    const fields = v8.serialize(parts.fields);
+    const length = Buffer.alloc(LENGTH_BYTES);
+    length.writeUInt32LE(fields.length);
+    const plain = Buffer.concat([length, fields, v8.serialize(parts.rest)]);
     const isLarge = enableCompression && plain.length >= compressionThreshold;
     const deflated = isLarge ? zlib.deflateRawSync(plain, { level: zlib.constants.Z_BEST_SPEED }) : plain;
     const [kind, body] = deflated.length < plain.length ? [DEFLATED, deflated] : [RAW, plain];
@@ -184,13 +188,25 @@ function encode(result, { enableCompression, compressionThreshold }) {
   }
 }
 
-/** The frozen fields of an entry, which all its copies share, as the results of a statement do. @type {WeakMap<Buffer, object>} */
-const sharedFields = new WeakMap();
+/** @param {Buffer} bytes @returns {any} */
+function read(bytes) {
+  const deserializer = new Deserializer(bytes);
+  deserializer.readHeader();
+  return deserializer.readValue();
+}
 
-/** @param {object[]} fields */
-function frozen(fields) {
+/** The frozen fields of an entry, by its bytes. @type {WeakMap<Buffer, object>} */
+const shared = new WeakMap();
+
+/** @param {Buffer} bytes of the entry @param {Buffer} part of them that has the fields */
+function fieldsOf(bytes, part) {
+  const known = shared.get(bytes);
+  if (known !== undefined) return known;
+  const [areFrozen, fields] = read(part);
+  if (!areFrozen) return fields;
   for (const field of fields) Object.freeze(field);
-  return Object.freeze(fields);
+  shared.set(bytes, Object.freeze(fields));
+  return fields;
 }
 
 /**
@@ -200,14 +216,10 @@ function frozen(fields) {
  */
 function decode(bytes) {
   const body = bytes.subarray(1);
-  const deserializer = new Deserializer(bytes[0] === DEFLATED ? zlib.inflateRawSync(body) : body);
-  deserializer.readHeader();
-  const [rest, hidden, areFrozen, ownFields, count, names, values] = deserializer.readValue();
-  let fields = ownFields;
-  if (areFrozen) {
-    fields = sharedFields.get(bytes) ?? frozen(ownFields);
-    sharedFields.set(bytes, fields);
-  }
+  const plain = bytes[0] === DEFLATED ? zlib.inflateRawSync(body) : body;
+  const end = LENGTH_BYTES + plain.readUInt32LE(0);
+  const fields = fieldsOf(bytes, plain.subarray(LENGTH_BYTES, end));
+  const [rest, hidden, count, names, values] = read(plain.subarray(end));
   const rows = names === null ? values : rowsOf(values, names, count);
   const result = Object.assign(rest, { rows, fields, cached: true });
   for (const name of hidden) {
