@@ -39,8 +39,9 @@ class Shop {
   /** A read without a shardKey goes to all shards: each sends its newest, and the newest of these are kept. */
   async newestUsers(limit = 10) {
     const sql = 'SELECT user_id, name, created_at FROM users ORDER BY created_at DESC LIMIT $1';
-    // ISO 8601: the order of the texts is that of the times.
-    const orderBy = (a, b) => (a.created_at < b.created_at ? 1 : -1);
+    // ISO 8601: without its Z, the order of the texts is that of the times.
+    const time = ({ created_at }) => created_at.slice(0, -1);
+    const orderBy = (a, b) => (time(a) < time(b) ? 1 : time(a) > time(b) ? -1 : 0);
     const { rows } = await this.multi.query(sql, [limit], { schema: 'users', orderBy, limit });
     return rows;
   }
