@@ -12,7 +12,7 @@ const { NotAvailableError } = require('./packages.js');
 const { programOf } = require('./runtimes/install');
 const { makeApp, Run } = require('./runtimes/run');
 
-const db = useCluster({ nodes: 3 });
+const db = useCluster({ nodes: 3, settings: { max_prepared_transactions: 10 } });
 
 /** The folder of the application, with the package in node_modules. */
 let app = '';
@@ -171,6 +171,18 @@ const CHECKS = {
     saw: { answers: 10, main: 1 },
   },
   collected: { title: 'pools that the program forgets are closed when they are collected', saw: 'closed' },
+  clusters: {
+    title: 'hyperiondb-client/clusters caches, commits on two clusters, and knows their health',
+    saw: {
+      seen: [
+        ['bigint 7', false],
+        ['bigint 7', true],
+      ],
+      stored: [1, 2],
+      healthy: true,
+      committed: 1,
+    },
+  },
   nodes: { title: 'nodes() has the roles of all nodes', saw: ['primary', 'standby', 'standby'] },
   failover: {
     title: 'writes go on through a switchover, each applied once and none failed',

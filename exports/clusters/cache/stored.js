@@ -188,8 +188,12 @@ function encode(result, { enableCompression, compressionThreshold }) {
   }
 }
 
+/** Bun has v8.deserialize, which copies buffers there, and no class to change it by. */
+const canExtend = 'readHeader' in DefaultDeserializer.prototype;
+
 /** @param {Buffer} bytes @returns {any} */
 function read(bytes) {
+  if (!canExtend) return v8.deserialize(bytes);
   const deserializer = new Deserializer(bytes);
   deserializer.readHeader();
   return deserializer.readValue();

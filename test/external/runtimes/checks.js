@@ -10,6 +10,7 @@ const { pipeline } = require('node:stream/promises');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Worker } = require('node:worker_threads');
 const client = require('hyperiondb-client');
+const { checkClusters } = require('./check-clusters.js');
 
 const { createPool, sql } = client;
 
@@ -386,6 +387,8 @@ const CHECKS = {
       .map(({ role }) => role)
       .sort();
   },
+
+  clusters: (pool, login) => checkClusters(pool, login, shown),
 
   // The test makes a switchover as soon as it reads `ready`.
   async failover(pool, _, { canFailover }) {

@@ -20,7 +20,8 @@ function makeApp() {
   for (const name of ['package.json', ...files, ...addons]) {
     fs.cpSync(path.join(ROOT, name), path.join(installed, name), { recursive: true });
   }
-  for (const name of ['program.js', 'checks.js']) fs.copyFileSync(path.join(__dirname, name), path.join(folder, name));
+  for (const name of ['program.js', 'checks.js', 'check-clusters.js'])
+    fs.copyFileSync(path.join(__dirname, name), path.join(folder, name));
   const manifest = { private: true, type: 'commonjs', dependencies: { [PACKAGE]: version } };
   fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
   return folder;
