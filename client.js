@@ -13,7 +13,7 @@ const { Transaction } = require('./lib/api/transaction-handle.js');
 const { watchLimits } = require('./lib/api/watch-limits.js');
 const { QUERY, TRANSACTION, callOptions } = require('./lib/options/call-options.js');
 const { LEASE } = require('./lib/options/lease-rows.js');
-const { ELSEWHERE } = require('./lib/options/options.js');
+const { ELSEWHERE, checkOptions } = require('./lib/options/options.js');
 const { POOL } = require('./lib/options/pool-rows.js');
 const { labelOf } = require('./lib/options/hosts.js');
 const validate = require('./lib/options/validate.js');
@@ -50,5 +50,5 @@ exports.sqlState = classify.sqlState;
 // For exports/, whose files may require this one alone: the rows of options, what checks them, and what else they need of lib/.
 exports[Symbol.for('hyperiondb-client.options')] = {
   ...{ ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
-  ...{ ...validate, callOptions, labelOf, Session, unfold, watchLimits },
+  ...{ ...validate, callOptions, checkOptions, labelOf, Session, unfold, watchLimits },
 };

@@ -35,7 +35,9 @@ const QUERY_CALL = {
     preset: 'by `readPreference`',
     check: choice(['read', 'write']),
     text: "`'read'`: the caller's promise that nothing is changed; `'write'`: on the primary",
-    more: 'A statement that writes all the same is refused by the server, whichever node the read went to.',
+    more:
+      'A read that writes all the same is refused by the server, whichever node it went to. With the consistency level `strong` it is an ' +
+      'ordinary statement on the primary.',
   },
   consistencyLevel: {
     type: "'strong' | 'session' | 'eventual'",
@@ -80,6 +82,8 @@ const QUERY_CALL = {
 
 const TRANSACTION_CALL = { isolation: TRANSACTION.isolation, timeoutMs: TRANSACTION.timeoutMs };
 
+const CLOSE_CALL = { timeoutMs };
+
 const REGISTER_CALL = {
   readPreference: {
     type: "'primary' | 'replica' | 'nearest'",
@@ -95,4 +99,4 @@ const REGISTER_CALL = {
   },
 };
 
-module.exports = { QUERY_CALL, REGISTER_CALL, TRANSACTION_CALL };
+module.exports = { CLOSE_CALL, QUERY_CALL, REGISTER_CALL, TRANSACTION_CALL };

@@ -139,8 +139,9 @@ export interface ClusterQueryOptions<T = Record<string, unknown>> {
    */
   shardKey?: ShardKey;
   /**
-   * `'read'`: the caller's promise that nothing is changed; `'write'`: on the primary. A statement that writes all
-   * the same is refused by the server, whichever node the read went to. Default: by `readPreference`.
+   * `'read'`: the caller's promise that nothing is changed; `'write'`: on the primary. A read that writes all the
+   * same is refused by the server, whichever node it went to. With the consistency level `strong` it is an ordinary
+   * statement on the primary. Default: by `readPreference`.
    */
   operation?: 'read' | 'write';
   /** What the statement must see if it reads. Default: the schema's or cluster's. */

@@ -44,12 +44,13 @@ const PROCESS = `${process.pid}-${Math.random()}`;
  * @param {Record<string, any>[]} options of the pools of a cluster
  */
 function identityOf(options) {
-  const parts = options.map(({ user, database, hosts, connectionString, service, options: settings, types }) => {
-    const choices = Object.entries(types ?? {}).map(([name, choice]) =>
+  const parts = options.map((given) => {
+    const choices = Object.entries(given.types ?? {}).map(([name, choice]) =>
       typeof choice === 'function' || typeof choice === 'object' ? [name, PROCESS, numberOf(choice)] : [name, choice],
     );
-    // A connection string may have a password, of which the hash of the key tells nothing.
-    return { user, database, hosts, connectionString, service, settings, choices };
+    // With what the environment says (PGUSER, PGTZ, ...): a Redis may be shared by processes in another one.
+    const { user, database, hosts, options: settings, startupOptions } = inner.checkOptions(given);
+    return { user, database, hosts: hosts.map(inner.labelOf), settings, startupOptions, choices };
   });
   return JSON.stringify(parts);
 }
@@ -59,25 +60,62 @@ class Cluster {
   writeTexts = new WriteTexts();
 
   /**
-   * @param {ClusterPlan} plan
-   * @param {ReturnType<import('./metrics.js').Metrics['cluster']> | null} metrics
+   * What counts its statements; null until it is one of the members, and without metrics.
+   * @type {ReturnType<import('./metrics.js').Metrics['cluster']> | null}
    */
-  constructor(plan, metrics) {
+  metrics = null;
+  /** What registerSchema() has said: its options, by the schema. @type {Map<string, Partial<Route>>} */
+  registered = new Map();
+  /** Calls that have not ended. */
+  #calls = 0;
+  /** @type {(() => void)[]} */
+  #whenIdle = [];
+
+  /** @param {ClusterPlan} plan */
+  constructor(plan) {
     this.id = plan.id;
     this.schemas = new Set(plan.schemas);
     this.readPreference = plan.readPreference;
     this.consistencyLevel = plan.consistencyLevel;
-    this.metrics = metrics;
-    this.identity = identityOf(plan.units.map(({ options }) => options));
     this.units = openUnits(plan);
+    this.identity = identityOf(plan.units.map(({ options }) => options));
     const lookup = async (/** @type {number} */ shard, /** @type {string} */ sql, /** @type {unknown[]} */ params) =>
       this.units[shard].pool.query(sql, params, { readOnly: true });
     this.sharding = plan.sharding === null ? null : new Sharding(plan.sharding, { clusterId: plan.id, lookup });
   }
 
-  /** @param {{ timeoutMs?: number }} [options] */
-  async end(options) {
-    await Promise.all(this.units.map(({ pool }) => pool.end(options)));
+  /** A call begins that may send several statements, one after the other. */
+  enter() {
+    this.#calls++;
+  }
+
+  leave() {
+    if (--this.#calls > 0) return;
+    for (const tell of this.#whenIdle.splice(0)) tell();
+  }
+
+  /** Resolves when no call is left, or the time is over. @param {number} [timeoutMs] 0: no limit */
+  async idle(timeoutMs = 0) {
+    if (this.#calls === 0) return;
+    await new Promise((resolve) => {
+      const timer = timeoutMs > 0 ? setTimeout(resolve, timeoutMs) : undefined;
+      this.#whenIdle.push(() => {
+        clearTimeout(timer);
+        resolve(undefined);
+      });
+    });
+  }
+
+  /**
+   * Waits for the calls that have begun, with all of their steps, and closes the pools. What is not over in time fails. Who calls it
+   * again with less time makes it shorter.
+   * @param {{ timeoutMs?: number }} [options]
+   */
+  async end({ timeoutMs = 0 } = {}) {
+    const until = performance.now() + timeoutMs;
+    await this.idle(timeoutMs);
+    const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(until - performance.now()));
+    await Promise.all(this.units.map(({ pool }) => pool.end({ timeoutMs: left })));
   }
 }
 
@@ -182,7 +220,44 @@ class Members {
   register(schema, cluster, options) {
     this.#checkFree(schema, cluster.id, ParameterError);
     cluster.schemas.add(schema);
+    cluster.registered.set(schema, options);
     this.#schemas.set(schema, { ...routeTo(cluster), ...options });
+  }
+
+  /** Another cluster has the schema from now on. @param {string} schema */
+  unregister(schema) {
+    const cluster = this.#schemas.get(schema)?.cluster;
+    cluster?.schemas.delete(schema);
+    cluster?.registered.delete(schema);
+    this.#schemas.delete(schema);
+  }
+
+  /**
+   * What was registered for a cluster is registered for the one that has its place, but what another one has now.
+   * @param {Cluster} old which is no member any more
+   */
+  registerAgain({ id, registered }) {
+    const cluster = this.#clusters.get(id);
+    if (cluster === undefined) return;
+    for (const [schema, options] of registered) {
+      const owner = this.#schemas.get(schema)?.cluster;
+      if (owner === undefined || owner === cluster) this.register(schema, cluster, options);
+    }
+  }
+
+  /**
+   * The clusters that a call names, by their ids or their schemas; all if it names none.
+   * @param {unknown} ids
+   * @param {unknown} schemas
+   * @returns {Cluster[]}
+   */
+  named(ids, schemas) {
+    if (ids === undefined && schemas === undefined) return this.clusters;
+    const chosen = [
+      ...list(ids, 'clusters').map((id) => this.known(id, 'clusters')),
+      ...list(schemas, 'schemas').map((schema) => this.route(schema, undefined).cluster),
+    ];
+    return [...new Set(chosen)];
   }
 
   /**
@@ -207,6 +282,12 @@ class Members {
     if (this.#only !== null) return this.#only;
     throw new ParameterError(`schema or clusterId must be given: ${this.#ids()}`);
   }
+}
+
+/** @param {unknown} value @param {string} name @returns {any[]} */
+function list(value, name) {
+  if (value !== undefined && !Array.isArray(value)) throw new ParameterError(`${name} must be an array`);
+  return value ?? [];
 }
 
 /** @param {Cluster} cluster @returns {Route} */

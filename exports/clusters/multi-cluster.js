@@ -3,18 +3,18 @@
 // Many clusters as one database: opens them, changes them, and has what belongs to all of them. Statements are in queries.js.
 
 const { EventEmitter } = require('node:events');
-const { setTimeout: sleep } = require('node:timers/promises');
 const { isDeepStrictEqual } = require('node:util');
 const client = /** @type {any} */ (require('../../client.js'));
 const { QueryCache } = require('./cache/index.js');
-const { REGISTER_CALL } = require('./call-rows.js');
+const { CLOSE_CALL, REGISTER_CALL } = require('./call-rows.js');
 const { checkCluster, checkConfiguration } = require('./configuration.js');
 const { checkOptions } = require('./constructor-options.js');
-const { initializeFailed, notEnabled, notInitialized } = require('./errors.js');
-const { Health, watchFailovers } = require('./health.js');
-const { Cluster, Members } = require('./members.js');
+const { notEnabled, notInitialized } = require('./errors.js');
+const { Health } = require('./health.js');
+const { Members } = require('./members.js');
 const { Metrics } = require('./metrics.js');
 const { migrate, migrationStatus } = require('./migrations/index.js');
+const { copyOf, endAll, openClusters } = require('./opening.js');
 const { prometheusText } = require('./prometheus.js');
 const { Queries } = require('./queries.js');
 const { OneCluster } = require('./transactions.js');
@@ -24,6 +24,7 @@ const { OptionError, ParameterError, PoolClosedError } = client;
 const { callOptions } = client[Symbol.for('hyperiondb-client.options')];
 
 /** @typedef {import('./configuration.js').ClusterPlan} ClusterPlan */
+/** @typedef {import('./members.js').Cluster} Cluster */
 /** @typedef {import('./members.js').Unit} Unit */
 
 class MultiClusterPostgres extends EventEmitter {
@@ -44,7 +45,9 @@ class MultiClusterPostgres extends EventEmitter {
   #decisionCluster = '';
   /** Changes of the configuration, one after the other. @type {Promise<unknown>} */
   #change = Promise.resolve();
-  /** Clusters that were removed and are ending. @type {Set<Promise<unknown>>} */
+  /** Clusters that are being opened. @type {Set<Cluster>} */
+  #opening = new Set();
+  /** Clusters that were removed and are ending. @type {Set<Cluster>} */
   #ending = new Set();
   /** @type {Promise<void> | undefined} */
   #closed;
@@ -85,7 +88,7 @@ class MultiClusterPostgres extends EventEmitter {
   }
 
   #checkOpen() {
-    if (this.#state === 'closed') throw new PoolClosedError('the clusters are closed');
+    this.#checkNotClosed();
     if (this.#state !== 'open') throw notInitialized(this.#state);
   }
 
@@ -99,7 +102,7 @@ class MultiClusterPostgres extends EventEmitter {
    * @param {Record<string, any>} configuration
    */
   async initialize(configuration) {
-    if (this.#state === 'closed') throw new PoolClosedError('the clusters are closed');
+    this.#checkNotClosed();
     if (this.#state !== 'new') throw notInitialized(this.#state);
     const plans = checkConfiguration(configuration);
     const { cluster: wanted } = this.#options.decisions;
@@ -107,54 +110,65 @@ class MultiClusterPostgres extends EventEmitter {
       throw new OptionError(`decisions.cluster: the configuration has no cluster '${wanted}'`);
     }
     this.#state = 'opening';
+    this.#given = new Map(Object.entries(copyOf(configuration)));
+    this.#decisionCluster = wanted ?? plans[0].id;
+    const initializing = this.#initialize(plans);
+    this.#change = initializing.catch(() => {});
+    await initializing;
+    this.#health.start();
+    this.#twoPhase?.start();
+  }
+
+  /** @param {ClusterPlan[]} plans */
+  async #initialize(plans) {
     try {
       const clusters = await this.#open(plans);
-      if (this.isClosed) {
-        await Promise.all(clusters.map((cluster) => cluster.end()));
-        throw new PoolClosedError('the clusters are closed');
+      for (const cluster of clusters) this.#admit(cluster);
+      try {
+        await this.#cache?.start();
+        this.#checkNotClosed();
+      } catch (error) {
+        for (const { id } of clusters) this.#dismiss(id);
+        await endAll(clusters, { timeoutMs: 1 });
+        throw error;
       }
-      for (const cluster of clusters) this.#members.add(cluster);
-      this.#given = new Map(Object.entries(copyOf(configuration)));
-      this.#decisionCluster = wanted ?? plans[0].id;
       this.#state = 'open';
     } finally {
       if (this.#state === 'opening') this.#state = 'new';
     }
-    this.#health.start();
-    this.#twoPhase?.start();
-    await this.#cache?.start();
+  }
+
+  #checkNotClosed() {
+    if (this.isClosed) throw new PoolClosedError('the clusters are closed');
+  }
+
+  /** @param {Cluster} cluster whose pools are open */
+  #admit(cluster) {
+    cluster.metrics = this.#metrics?.cluster(cluster.id) ?? null;
+    this.#members.add(cluster);
+  }
+
+  /** @param {string} id of a cluster that there is no more */
+  #dismiss(id) {
+    this.#members.remove(id);
+    this.#health.forget(id);
+    this.#metrics?.remove(id);
   }
 
   get isClosed() {
     return this.#state === 'closed';
   }
 
-  /**
-   * Clusters whose primaries have answered; if one has not, none is left open.
-   * @param {ClusterPlan[]} plans
-   */
+  /** @param {ClusterPlan[]} plans */
   async #open(plans) {
-    /** @type {Cluster[]} */
-    const clusters = [];
-    try {
-      for (const plan of plans) clusters.push(new Cluster(plan, this.#metrics?.cluster(plan.id) ?? null));
-    } catch (error) {
-      await Promise.all(clusters.map((cluster) => cluster.end()));
+    const tell = (/** @type {string} */ event, /** @type {object} */ payload) => this.#tell(event, payload);
+    const clusters = await openClusters(plans, { tell, opening: this.#opening }).catch((error) => {
+      this.#checkNotClosed();
       throw error;
-    }
-    for (const { units } of clusters) {
-      for (const unit of units) {
-        watchFailovers(unit, (event, payload) => this.#tell(event, payload));
-        unit.pool.on('error', (error) => this.#tell('error', /** @type {object} */ (error)));
-      }
-    }
-    const answers = await Promise.allSettled(clusters.map(({ units }) => Promise.all(units.map(beReady))));
-    const failures = Object.fromEntries(
-      answers.flatMap((answer, i) => (answer.status === 'rejected' ? [[clusters[i].id, answer.reason]] : [])),
-    );
-    if (Object.keys(failures).length === 0) return clusters;
-    await Promise.all(clusters.map((cluster) => cluster.end({ timeoutMs: 1 })));
-    throw initializeFailed(failures);
+    });
+    if (this.isClosed) await endAll(clusters, { timeoutMs: 1 });
+    this.#checkNotClosed();
+    return clusters;
   }
 
   /**
@@ -192,14 +206,18 @@ class MultiClusterPostgres extends EventEmitter {
     this.#tell('schemaRegistered', { schema, clusterId });
   }
 
-  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
-  #changing(work) {
+  /**
+   * Changes the clusters, one change after the other, and waits for what was in flight on those that are replaced. The next change does
+   * not wait for that.
+   * @param {() => Promise<{ ended: Promise<unknown> }>} work
+   */
+  async #changing(work) {
     const change = this.#change.then(() => {
       this.#checkOpen();
       return work();
     });
     this.#change = change.catch(() => {});
-    return change;
+    await (await change).ended;
   }
 
   /**
@@ -208,11 +226,12 @@ class MultiClusterPostgres extends EventEmitter {
    */
   async addCluster(id, configuration) {
     this.#checkOpen();
+    if (typeof id !== 'string') throw new ParameterError(`id must be a string, not ${typeof id}`);
     const plan = checkCluster(id, configuration);
+    const given = copyOf(configuration);
     await this.#changing(async () => {
       if (this.#members.get(id) !== undefined) throw new ParameterError(`id: there is a cluster '${id}' already`);
-      await this.#replace([plan], []);
-      this.#given.set(id, copyOf(configuration));
+      return this.#replace([plan], [], { done: () => this.#given.set(id, given) });
     });
   }
 
@@ -222,8 +241,7 @@ class MultiClusterPostgres extends EventEmitter {
     await this.#changing(async () => {
       this.#members.known(id, 'id');
       this.#refuseRemoval([id]);
-      await this.#replace([], [id]);
-      this.#given.delete(id);
+      return this.#replace([], [id], { done: () => this.#given.delete(id) });
     });
   }
 
@@ -234,12 +252,15 @@ class MultiClusterPostgres extends EventEmitter {
   async reload(configuration) {
     this.#checkOpen();
     const plans = checkConfiguration(configuration);
+    const given = new Map(Object.entries(copyOf(configuration)));
     await this.#changing(async () => {
-      const removed = this.#members.clusters.map(({ id }) => id).filter((id) => !plans.some((plan) => plan.id === id));
+      const removed = this.#members.clusters.map(({ id }) => id).filter((id) => !given.has(id));
       this.#refuseRemoval(removed);
-      const changed = plans.filter(({ id }) => !isDeepStrictEqual(this.#given.get(id), configuration[id]));
-      await this.#replace(changed, removed);
-      this.#given = new Map(Object.entries(copyOf(configuration)));
+      const changed = plans.filter(({ id }) => !isDeepStrictEqual(this.#given.get(id), given.get(id)));
+      const done = () => {
+        this.#given = given;
+      };
+      return this.#replace(changed, removed, { done, takesOver: true });
     });
   }
 
@@ -255,33 +276,49 @@ class MultiClusterPostgres extends EventEmitter {
    * Opens clusters and ends others, or the old ones of the same ids.
    * @param {ClusterPlan[]} plans
    * @param {string[]} removed
+   * @param {{ done: () => void, takesOver?: boolean }} how `takesOver`: schemas that were registered for another cluster are theirs now
    */
-  async #replace(plans, removed) {
-    const kept = this.#members.clusters.filter(
-      ({ id }) => !removed.includes(id) && !plans.some((plan) => plan.id === id),
-    );
-    for (const { id, schemas } of plans) {
-      for (const schema of schemas) {
-        const owner = kept.find((cluster) => cluster.schemas.has(schema));
-        if (owner !== undefined)
-          throw new OptionError(`the schema '${schema}' is in two clusters: ${owner.id} and ${id}`);
-      }
-    }
-    const opened = await this.#open(plans);
-    if (this.isClosed) {
-      await Promise.all(opened.map((cluster) => cluster.end()));
-      this.#checkOpen();
-    }
+  async #replace(plans, removed, { done, takesOver = false }) {
     const ids = [...removed, ...plans.map(({ id }) => id)];
+    const checkSchemas = () => {
+      const kept = takesOver ? [] : this.#members.clusters.filter(({ id }) => !ids.includes(id));
+      for (const { id, schemas } of plans) {
+        for (const schema of schemas) {
+          const owner = kept.find((cluster) => cluster.schemas.has(schema))?.id;
+          if (owner !== undefined)
+            throw new OptionError(`the schema '${schema}' is in two clusters: ${owner} and ${id}`);
+        }
+      }
+    };
+    checkSchemas();
+    const opened = await this.#open(plans);
+    try {
+      // registerSchema() does not wait for a change.
+      checkSchemas();
+    } catch (error) {
+      await endAll(opened, { timeoutMs: 1 });
+      throw error;
+    }
     const old = this.#members.clusters.filter(({ id }) => ids.includes(id));
-    for (const { id } of old) this.#members.remove(id);
-    for (const cluster of opened) this.#members.add(cluster);
-    for (const id of ids) this.#health.forget(id);
+    for (const { id } of old) {
+      this.#members.remove(id);
+      this.#health.forget(id);
+    }
     for (const id of removed) this.#metrics?.remove(id);
-    const idle = this.#twoPhase?.idle(ids) ?? Promise.resolve();
-    const ending = idle.then(() => Promise.all(old.map((cluster) => cluster.end())));
-    this.#ending.add(ending);
-    await ending.finally(() => this.#ending.delete(ending));
+    for (const cluster of opened) {
+      for (const schema of cluster.schemas) this.#members.unregister(schema);
+      this.#admit(cluster);
+    }
+    for (const cluster of old) this.#members.registerAgain(cluster);
+    done();
+    return { ended: Promise.all(old.map((cluster) => this.#end(cluster))) };
+  }
+
+  /** @param {Cluster} cluster that is no member any more */
+  async #end(cluster) {
+    this.#ending.add(cluster);
+    await this.#twoPhase?.idle([cluster.id]);
+    await cluster.end().finally(() => this.#ending.delete(cluster));
   }
 
   /** Whether each cluster accepts writes, and what is known of its nodes. */
@@ -313,38 +350,38 @@ class MultiClusterPostgres extends EventEmitter {
   }
 
   /**
-   * The units of the clusters that a call names, or of all.
-   * @param {{ clusters?: string[], schemas?: string[] }} named
-   */
-  #unitsOf({ clusters, schemas }) {
-    if (clusters === undefined && schemas === undefined) return this.#members.units;
-    const list = (/** @type {unknown} */ value, /** @type {string} */ name) => {
-      if (value !== undefined && !Array.isArray(value)) throw new ParameterError(`${name} must be an array`);
-      return value ?? [];
-    };
-    const chosen = [
-      ...list(clusters, 'clusters').map((/** @type {string} */ id) => this.#members.known(id, 'clusters')),
-      ...list(schemas, 'schemas').map((/** @type {string} */ schema) => this.#members.route(schema, undefined).cluster),
-    ];
-    return [...new Set(chosen)].flatMap(({ units }) => units);
-  }
-
-  /**
    * Applies migrations to clusters and shards.
    * @param {Record<string, any>} options
    */
-  async migrate({ clusters, schemas, ...options } = {}) {
-    this.#checkOpen();
-    return migrate({ ...options, units: this.#unitsOf({ clusters, schemas }) });
+  async migrate(options) {
+    return this.#migrating(migrate, options);
   }
 
   /**
    * What is applied where.
    * @param {Record<string, any>} options
    */
-  async migrationStatus({ clusters, schemas, ...options } = {}) {
+  async migrationStatus(options) {
+    return this.#migrating(migrationStatus, options);
+  }
+
+  /**
+   * @template T
+   * @param {(options: any) => Promise<T>} work
+   * @param {Record<string, any>} options
+   * @returns {Promise<T>}
+   */
+  async #migrating(work, options) {
     this.#checkOpen();
-    return migrationStatus({ ...options, units: this.#unitsOf({ clusters, schemas }) });
+    if (typeof options !== 'object' || options === null) throw new ParameterError('options must be an object');
+    const { clusters: ids, schemas, ...others } = options;
+    const clusters = this.#members.named(ids, schemas);
+    for (const cluster of clusters) cluster.enter();
+    try {
+      return await work({ ...others, units: clusters.flatMap(({ units }) => units) });
+    } finally {
+      for (const cluster of clusters) cluster.leave();
+    }
   }
 
   /** Finishes two-phase commits that a crash has left in doubt. */
@@ -359,21 +396,24 @@ class MultiClusterPostgres extends EventEmitter {
    * @param {{ timeoutMs?: number }} [options]
    */
   async close(options) {
-    this.#closed ??= this.#close(options);
+    const { timeoutMs = 0 } = callOptions(options, CLOSE_CALL);
+    this.#closed ??= this.#close(timeoutMs);
     await this.#closed;
   }
 
-  /** @param {{ timeoutMs?: number } | undefined} options */
-  async #close(options) {
+  /** @param {number} timeoutMs 0: no limit */
+  async #close(timeoutMs) {
     this.#state = 'closed';
+    const until = performance.now() + timeoutMs;
+    // What is being opened is opened for nobody.
+    for (const cluster of this.#opening) cluster.end({ timeoutMs: 1 });
     await this.#health.close();
-    await this.#twoPhase?.close(options);
+    const clusters = [...this.#members.clusters, ...this.#ending];
+    const idle = clusters.map((cluster) => cluster.idle(timeoutMs));
+    await Promise.all([...idle, this.#twoPhase?.close({ timeoutMs })]);
     await this.#cache?.close();
-    await Promise.all([
-      ...this.#members.clusters.map((cluster) => cluster.end(options)),
-      ...this.#ending,
-      this.#change,
-    ]);
+    const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(until - performance.now()));
+    await Promise.all([...clusters.map((cluster) => cluster.end({ timeoutMs: left })), this.#change]);
   }
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
@@ -392,32 +432,6 @@ class MultiClusterPostgres extends EventEmitter {
     ]);
     return { state: this.#state, clusters: Object.fromEntries(clusters) };
   }
-}
-
-/** The first look at a node that answers takes a few milliseconds. One that does not is not waited for. */
-const FIRST_LOOK_MS = 1_000;
-
-/**
- * Resolves when the primary has answered, and the standbys are known, so that the first read can go there.
- * @param {import('./members.js').Unit} unit
- */
-async function beReady({ pool }) {
-  await pool.query('SELECT 1', [], { readOnly: true });
-  const until = performance.now() + FIRST_LOOK_MS;
-  const isUnknown = (/** @type {import('../../client.js').NodeStatus} */ { role, lastError }) =>
-    role === 'unknown' && lastError === null;
-  while (performance.now() < until && pool.nodes().some(isUnknown)) await sleep(5);
-}
-
-/**
- * A copy that does not change with the configuration; what is no plain object, a logger for example, is the same.
- * @param {any} value
- * @returns {any}
- */
-function copyOf(value) {
-  if (Array.isArray(value)) return value.map(copyOf);
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }
 
 /** @param {Record<string, unknown>} members */

@@ -8,9 +8,10 @@ const { QUERY_CALL, TRANSACTION_CALL } = require('./call-rows.js');
 const { notEnabled, onlyReads } = require('./errors.js');
 const { readOn, runOn, wasWrite } = require('./routing.js');
 const { mergeResults } = require('./sharding/merge.js');
+const { ObservedTransaction } = require('./transactions.js');
 
 const { ParameterError } = client;
-const { callOptions, unfold } = client[Symbol.for('hyperiondb-client.options')];
+const { callOptions, unfold, watchLimits } = client[Symbol.for('hyperiondb-client.options')];
 
 /** @typedef {import('./members.js').Cluster} Cluster */
 /** @typedef {import('./members.js').Route} Route */
@@ -67,20 +68,68 @@ class Queries {
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, QUERY_CALL);
     const route = this.#members.route(checked.schema, checked.clusterId);
-    const [text, values] = typeof sql === 'string' ? [sql, params] : textOf(sql, params);
-    const { cluster } = route;
-    const units = unitsOf(route, checked);
-    // Only a directory is asked.
-    const unit = units instanceof Promise ? await units : units;
-    if (checked.cache) return this.#cachedQuery(unit, route, text, values, checked);
-    if (checked !== NONE) refuseUseless(checked);
-    if (unit === null) return this.#readAll(route, text, values, checked);
-    const result = await this.#observe(
-      cluster,
-      runOn(unit, route, text, values, checked, checked === NONE ? undefined : limitsOf(checked)),
-      checked.operation,
-    );
-    return isMerged(checked) ? merged([result], checked) : result;
+    const [text, given] = typeof sql === 'string' ? [sql, params] : textOf(sql, params);
+    // A copy: it may be sent later, and sent again, and the caller may change the array meanwhile.
+    const values = Array.isArray(given) ? given.slice() : given;
+    route.cluster.enter();
+    try {
+      return await this.#route(route, text, values, checked);
+    } finally {
+      route.cluster.leave();
+    }
+  }
+
+  /**
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any>} options of the call, checked
+   * @returns {Promise<Result>}
+   */
+  async #route(route, sql, params, options) {
+    const units = unitsOf(route, options);
+    if (units instanceof Promise) return this.#runLater(units, route, sql, params, { ...options });
+    return this.#run(units, route, sql, params, options);
+  }
+
+  /**
+   * Where a directory is asked for the shard, which belongs to the time of the call.
+   * @param {Promise<Unit>} asked
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any>} options of the call, checked
+   */
+  async #runLater(asked, route, sql, params, options) {
+    const began = performance.now();
+    const { over, stop } = watchLimits(options, timedOut);
+    try {
+      // What is aborted already is refused where it is sent.
+      const unit = await (options.signal?.aborted ? asked : Promise.race([asked, over]));
+      const { timeoutMs } = options;
+      const left = timeoutMs && Math.max(1, Math.ceil(timeoutMs - (performance.now() - began)));
+      return await this.#run(unit, route, sql, params, { ...options, timeoutMs: left });
+    } finally {
+      stop();
+    }
+  }
+
+  /**
+   * @param {Unit | null} unit null: all shards
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any>} options of the call, checked
+   * @returns {Promise<Result>}
+   */
+  async #run(unit, route, sql, params, options) {
+    if (options.cache) return this.#cachedQuery(unit, route, sql, params, options);
+    if (options !== NONE) refuseUseless(options);
+    if (unit === null) return this.#readAll(route, sql, params, options);
+    const limits = options === NONE ? undefined : limitsOf(options);
+    const running = runOn(unit, route, sql, params, options, limits);
+    const result = await this.#observe(route.cluster, running, options.operation);
+    return isMerged(options) ? merged([result], options) : result;
   }
 
   /**
@@ -91,23 +140,64 @@ class Queries {
    * @returns {Promise<Result>}
    */
   async #observe(cluster, running, operation) {
-    const { id: clusterId, metrics } = cluster;
     const began = performance.now();
     try {
       const rows = await running;
-      const duration = performance.now() - began;
+      this.#succeeded(cluster, began, rows, operation);
       const { rowCount, command, fields, node } = rows;
-      metrics?.record(duration, operation === undefined ? READING.has(command) : operation === 'read');
-      if (this.#emitter.listenerCount('queryExecuted') > 0) {
-        this.#tell('queryExecuted', { clusterId, node, duration, rowCount });
-      }
-      return { rows, rowCount, command, fields, clusterId, node, cached: false };
+      return { rows, rowCount, command, fields, clusterId: cluster.id, node, cached: false };
     } catch (error) {
-      const duration = performance.now() - began;
-      metrics?.fail(duration, operation === 'read');
-      this.#tell('queryError', { clusterId, error, duration });
+      this.#failed(cluster, began, error, operation);
       throw error;
     }
+  }
+
+  /**
+   * @param {Cluster} cluster
+   * @param {number} began
+   * @param {{ rowCount: number, command: string, node: string }} result
+   * @param {string | undefined} operation
+   */
+  #succeeded({ id: clusterId, metrics }, began, { rowCount, command, node }, operation) {
+    const duration = performance.now() - began;
+    metrics?.record(duration, operation === undefined ? READING.has(command) : operation === 'read');
+    if (this.#emitter.listenerCount('queryExecuted') > 0) {
+      this.#tell('queryExecuted', { clusterId, node, duration, rowCount });
+    }
+  }
+
+  /** @param {Cluster} cluster @param {number} began @param {unknown} error @param {string | undefined} operation */
+  #failed({ id: clusterId, metrics }, began, error, operation) {
+    const duration = performance.now() - began;
+    metrics?.fail(duration, operation === 'read');
+    this.#tell('queryError', { clusterId, error, duration });
+  }
+
+  /**
+   * What the callback of a transaction is given: its statements are counted and told as others.
+   * @param {any} tx
+   * @param {Cluster[]} clusters that may take part
+   * @param {(schema: unknown) => Cluster | undefined} clusterOf
+   */
+  #observed(tx, clusters, clusterOf) {
+    const query = async (/** @type {any} */ sql, /** @type {any} */ params, /** @type {any} */ options) => {
+      const began = performance.now();
+      try {
+        const result = await tx.query(sql, params, options);
+        const cluster = clusters.find(({ id }) => id === result.clusterId);
+        if (cluster !== undefined) this.#succeeded(cluster, began, result, undefined);
+        return result;
+      } catch (error) {
+        const named = clusterOf(options?.schema) ?? clusters.find(({ id }) => id === options?.clusterId);
+        const cluster = named ?? (clusters.length === 1 ? clusters[0] : undefined);
+        // A mistake in the call: nothing was sent.
+        if (cluster !== undefined && !(error instanceof ParameterError)) {
+          this.#failed(cluster, began, error, undefined);
+        }
+        throw error;
+      }
+    };
+    return new ObservedTransaction(tx, query);
   }
 
   /**
@@ -125,7 +215,9 @@ class Queries {
     const limits = limitsOf(options);
     try {
       const results = await allOf(
-        cluster.units.map((unit) => this.#observe(cluster, readOn(unit, route, sql, params, options, limits), 'read')),
+        cluster.units.map(async (unit) =>
+          this.#observe(cluster, readOn(unit, route, sql, params, options, limits), 'read'),
+        ),
       );
       return merged(results, options);
     } catch (error) {
@@ -185,6 +277,8 @@ class Queries {
     if (!Array.isArray(schemas) || schemas.length === 0) {
       throw new ParameterError('schemas must be an array that names at least one schema');
     }
+    const wrong = schemas.findIndex((schema) => typeof schema !== 'string');
+    if (wrong >= 0) throw new ParameterError(`schemas[${wrong}] must be a string, not ${typeof schemas[wrong]}`);
     if (typeof callback !== 'function') throw new ParameterError('callback must be a function');
     const { isolation, timeoutMs } = callOptions(options, TRANSACTION_CALL);
     const routes = new Map(schemas.map((schema) => [schema, this.#members.route(schema, undefined)]));
@@ -204,8 +298,11 @@ class Queries {
       throw new ParameterError(`shardKey must be given in a transaction: the cluster '${route.cluster.id}' is sharded`);
     };
     const clusterIds = clusters.map(({ id }) => id);
-    const args = { schemas: [...routes.keys()], unitOf, callback, isolation, timeoutMs, clusterIds };
+    const observed = (/** @type {any} */ tx) =>
+      callback(this.#observed(tx, clusters, (/** @type {any} */ schema) => routes.get(schema)?.cluster));
+    const args = { schemas: [...routes.keys()], unitOf, callback: observed, isolation, timeoutMs, clusterIds };
     const lost = () => clusters.flatMap(({ units }) => units).forEach(({ session }) => session.lose());
+    for (const cluster of clusters) cluster.enter();
     try {
       if (clusters.length === 1 && clusters[0].sharding === null)
         return await this.#oneCluster.run(clusters[0].units[0], args);
@@ -214,6 +311,7 @@ class Queries {
     } finally {
       // Where it has written is not known here.
       lost();
+      for (const cluster of clusters) cluster.leave();
     }
   }
 }
@@ -232,6 +330,15 @@ function unitsOf({ cluster: { id, sharding, units } }, { shardKey }) {
   if (shardKey === undefined) return null;
   const shard = sharding.shardOf(shardKey);
   return typeof shard === 'number' ? units[shard] : shard.then((number) => units[number]);
+}
+
+/** @param {number} timeoutMs */
+function timedOut(timeoutMs) {
+  const error = new client.QueryTimeoutError(
+    `statement timed out after ${timeoutMs} ms, while the directory of the shards was asked`,
+    '57014',
+  );
+  return Object.assign(error, { outcome: 'not-applied' });
 }
 
 /** @param {unknown} sql @param {unknown} params @returns {[string, any]} */

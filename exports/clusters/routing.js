@@ -92,7 +92,8 @@ async function readLater(pool, sql, params, limits, position) {
   // A copy: the caller may change the array meanwhile.
   const given = Array.isArray(params) ? [...params] : params;
   const began = performance.now();
-  limits.signal?.throwIfAborted?.();
+  // The pool refuses it in its own words.
+  if (limits.signal?.aborted) return await pool.read(sql, given, limits);
   const { over, stop } = watchLimits(limits, timedOut);
   try {
     const after = await Promise.race([position, over]);
@@ -163,7 +164,11 @@ function runOn(unit, { cluster, readPreference, consistencyLevel }, sql, params,
   const level = options.consistencyLevel ?? consistencyLevel ?? (asksStandbys ? 'session' : 'strong');
   const isFollowed = level === 'session';
   if (!asksStandbys || level === 'strong') return write(unit, sql, params, limits, isFollowed);
-  if (readPreference === 'nearest' && primaryIsNearest(unit)) return write(unit, sql, params, limits, isFollowed);
+  if (readPreference === 'nearest' && primaryIsNearest(unit)) {
+    return operation === 'read'
+      ? readOnPrimary(unit, sql, params, limits)
+      : write(unit, sql, params, limits, isFollowed);
+  }
   if (operation === 'read') return read(unit, sql, params, limits, isFollowed);
   return cluster.writeTexts.run(
     sql,
@@ -189,6 +194,18 @@ function readOn(unit, { readPreference, consistencyLevel }, sql, params, options
   if (asksStandbys && level !== 'strong' && !(readPreference === 'nearest' && primaryIsNearest(unit))) {
     return read(unit, sql, params, limits, level === 'session');
   }
+  return readOnPrimary(unit, sql, params, limits);
+}
+
+/**
+ * Runs a statement on the primary, where it cannot write.
+ * @param {Unit} unit
+ * @param {string} sql
+ * @param {readonly unknown[] | undefined} params
+ * @param {Limits} limits
+ * @returns {Promise<any>}
+ */
+function readOnPrimary(unit, sql, params, limits) {
   const { timeoutMs, signal } = limits ?? {};
   return unit.pool.transaction((tx) => tx.query(sql, /** @type {any} */ (params), limits), {
     readOnly: true,

@@ -41,15 +41,31 @@ class Handle {
     if (typeof options !== 'object' || options === null) throw new ParameterError('options must be an object');
     const { schema, shardKey, clusterId, ...others } = options;
     if (schema !== undefined || shardKey !== undefined || clusterId !== undefined) {
-      await this.#unitOf(
-        schema ?? undefined,
-        shardKey,
-        schema === undefined ? (clusterId ?? this.#unit.clusterId) : clusterId,
-      );
+      // It is no promise here: statements that are not awaited keep their order.
+      this.#unitOf(schema, shardKey, schema === undefined ? (clusterId ?? this.#unit.clusterId) : clusterId);
     }
     const rows = await this.#tx.query(sql, /** @type {any} */ (params), others);
     const { rowCount, command, fields, node } = /** @type {any} */ (rows);
     return { rows, rowCount, command, fields, clusterId: this.#unit.clusterId, node, cached: false };
+  }
+}
+
+/** The handle of a transaction, whose statements run through a function. */
+class ObservedTransaction {
+  #tx;
+
+  /** @param {{ id: string, pending: string[] }} tx @param {(sql: any, params?: any, options?: any) => Promise<any>} query */
+  constructor(tx, query) {
+    this.#tx = tx;
+    this.query = query;
+  }
+
+  get id() {
+    return this.#tx.id;
+  }
+
+  get pending() {
+    return this.#tx.pending;
   }
 }
 
@@ -108,4 +124,4 @@ class OneCluster {
   }
 }
 
-module.exports = { OneCluster };
+module.exports = { ObservedTransaction, OneCluster };

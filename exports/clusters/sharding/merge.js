@@ -72,11 +72,14 @@ function mergeResults(results, options = {}) {
   checkMerge(options);
   checkColumns(results);
   const { orderBy, limit } = options;
-  let rows = results.flatMap((result) => result.rows);
-  if (orderBy !== undefined) rows.sort(checkedOrder(orderBy));
-  if (limit !== undefined && rows.length > limit) rows = rows.slice(0, limit);
+  const all = results.flatMap((result) => result.rows);
+  if (orderBy !== undefined) all.sort(checkedOrder(orderBy));
+  const isCut = limit !== undefined && all.length > limit;
+  const rows = isCut ? all.slice(0, limit) : all;
+  // A statement without rows, an UPDATE for example, has a count, too.
+  const rowCount = isCut ? rows.length : results.reduce((sum, result) => sum + result.rowCount, 0);
   const [{ command, fields }] = results;
-  return { rows, rowCount: rows.length, command, fields };
+  return { rows, rowCount, command, fields };
 }
 
 module.exports = { checkMerge, mergeResults };

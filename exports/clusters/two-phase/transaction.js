@@ -114,7 +114,8 @@ class GlobalTransaction {
 
   /** @param {string} sql @param {readonly unknown[] | undefined} params @param {unknown} options */
   query(sql, params, options) {
-    const running = this.#query(sql, params, options);
+    // A copy: it is sent later, and the caller may change the array meanwhile.
+    const running = this.#query(sql, Array.isArray(params) ? params.slice() : params, options);
     this.#running.add(running);
     const over = () => this.#running.delete(running);
     running.then(over, over);
