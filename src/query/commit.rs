@@ -14,7 +14,7 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
-use crate::query::failure::{Failure, cancelled_error, failure, may_run_again, run_error};
+use crate::query::failure::{Failure, cancelled_error, failure, prepare_another_attempt, run_error};
 use crate::query::retry_policy::{Cause, Phase, Work, verdict};
 
 /// What is to become of an open transaction that is not undone.
@@ -99,7 +99,6 @@ impl EndPrepared {
             return self.call.failed(given_up.error(Outcome::NotApplied), None);
         }
         self.call.attempts += 1;
-        let context = self.call.context.clone();
         let ended =
             with_cancellation(&session.conn, &self.call.cancellation, pin!(end_prepared(session, &self.sql))).await;
         let failure = match ended {
@@ -117,13 +116,7 @@ impl EndPrepared {
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
         let verdict = verdict(&cause, phase, Work::Statement);
-        if may_run_again(&context, session, verdict, sequence).await {
-            if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
-                // So the other sessions of the node learn of the fence.
-                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
-            }
-            session.conn.retire();
-            self.call.prepare_retry(session).await;
+        if prepare_another_attempt(&mut self.call, session, verdict, &cause, sequence).await {
             return After::Again(self);
         }
         self.call.failed(run_error(cause, session, verdict.outcome()), Some(node))

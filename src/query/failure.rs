@@ -10,6 +10,7 @@ use crate::connection::failure::describe;
 use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
 use crate::pool::session::Session;
 use crate::query::Context;
+use crate::query::call::Call;
 use crate::query::cancellation::GivenUp;
 use crate::query::retry_policy::{Cause, Phase, READ_ONLY, Verdict, Work, is_end_of_session, verdict};
 use crate::query::statement::NumberedParamError;
@@ -95,6 +96,27 @@ pub(super) async fn may_run_again(
         }
         (Verdict::AgainIfFenced | Verdict::Fail(_), _) => false,
     }
+}
+
+/// Prepares another attempt at work that had its connection to itself, if it may run again.
+pub(super) async fn prepare_another_attempt(
+    call: &mut Call,
+    session: &Session,
+    verdict: Verdict,
+    cause: &Cause,
+    sequence: Option<Sequence>,
+) -> bool {
+    let context = call.context.clone();
+    if !may_run_again(&context, session, verdict, sequence).await {
+        return false;
+    }
+    if let (Cause::ReadOnlyBefore, Some(sequence)) = (cause, sequence) {
+        // So the other sessions of the node learn of the fence.
+        fence::why_read_only(&context.cluster, &session.conn, sequence).await;
+    }
+    session.conn.retire();
+    call.prepare_retry(session).await;
+    true
 }
 
 /// The error for work that failed on its connection.

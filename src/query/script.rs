@@ -30,7 +30,7 @@ use crate::query::call::Call;
 use crate::query::cancellation::{Ended, cancel_until_ended, with_cancellation};
 use crate::query::collect::{is_too_large, outcome_of};
 use crate::query::commit::roll_back;
-use crate::query::failure::{Failure, cancelled_error, database_error, failure, may_run_again, run_error};
+use crate::query::failure::{Failure, cancelled_error, database_error, failure, prepare_another_attempt, run_error};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Phase, Progress, Work, verdict};
 use results::{KnownTypes, Returned, known_types, send_results};
@@ -92,13 +92,7 @@ impl Script {
             Failure::Run { cause, phase, sequence } => (cause, phase, sequence),
         };
         let verdict = verdict(&cause, phase, Work::Script { progress, reads: session.route.only_reads() });
-        if may_run_again(&context, session, verdict, sequence).await {
-            if let (Cause::ReadOnlyBefore, Some(sequence)) = (&cause, sequence) {
-                // So the other sessions of the node learn of the fence.
-                fence::why_read_only(&context.cluster, &session.conn, sequence).await;
-            }
-            session.conn.retire();
-            self.call.prepare_retry(session).await;
+        if prepare_another_attempt(&mut self.call, session, verdict, &cause, sequence).await {
             return After::Again(self);
         }
         self.call.failed(refused(cause, progress, session, verdict.outcome()), Some(node))

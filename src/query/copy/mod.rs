@@ -20,7 +20,7 @@ use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, with_cancellation};
 use crate::query::commit::{end_transaction, roll_back};
-use crate::query::failure::{Failure, cancelled_error, failure, may_run_again, run_error};
+use crate::query::failure::{Failure, cancelled_error, failure, prepare_another_attempt, run_error};
 use crate::query::flow_control::FlowControl;
 use crate::query::opening::send_begin;
 use crate::query::promise::Promise;
@@ -90,9 +90,7 @@ impl Copy {
             return self.call.failed(run_error(cause, session, outcome), Some(node));
         }
         let work = if self.is_final() { Work::InTransaction } else { Work::Opening };
-        if may_run_again(&context, session, verdict(&cause, phase, work), sequence).await {
-            session.conn.retire();
-            self.call.prepare_retry(session).await;
+        if prepare_another_attempt(&mut self.call, session, verdict(&cause, phase, work), &cause, sequence).await {
             return After::Again(self);
         }
         self.call.failed(not_applied(cause, session), Some(node))
