@@ -180,7 +180,8 @@ function withTable(page, head, options, file) {
   const rows = Object.entries(options).map(([name, row]) => [
     `\`${name}\``,
     options === HOOKS ? payloadOf(row) : presetOf(row),
-    row.text + (row.link === undefined ? '' : `: see ${row.link}`),
+    // A link of JSDoc is none in a document.
+    row.text.replaceAll(/\{@link ([\w.]+)\}/g, '`$1`') + (row.link === undefined ? '' : `: see ${row.link}`),
   ]);
   const second = options === HOOKS ? 'is told' : 'default';
   return page.slice(0, start) + table([[head, second, 'meaning'], ...rows]) + page.slice(end);
