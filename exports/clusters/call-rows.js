@@ -99,4 +99,7 @@ const REGISTER_CALL = {
   },
 };
 
-module.exports = { CLOSE_CALL, QUERY_CALL, REGISTER_CALL, TRANSACTION_CALL };
+/** The options that are given. @param {Record<string, unknown>} members */
+const definedOf = (members) => Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
+module.exports = { CLOSE_CALL, QUERY_CALL, REGISTER_CALL, TRANSACTION_CALL, definedOf };

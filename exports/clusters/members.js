@@ -84,6 +84,11 @@ class Cluster {
     this.sharding = plan.sharding === null ? null : new Sharding(plan.sharding, { clusterId: plan.id, lookup });
   }
 
+  /** No password and no connection string. */
+  toJSON() {
+    return { schemas: [...this.schemas], hosts: this.units.flatMap(({ hosts }) => hosts) };
+  }
+
   /** A call begins that may send several statements, one after the other. */
   enter() {
     this.#calls++;

@@ -6,7 +6,7 @@ const { EventEmitter } = require('node:events');
 const { isDeepStrictEqual } = require('node:util');
 const client = /** @type {any} */ (require('../../client.js'));
 const { QueryCache } = require('./cache/index.js');
-const { CLOSE_CALL, REGISTER_CALL } = require('./call-rows.js');
+const { CLOSE_CALL, REGISTER_CALL, definedOf } = require('./call-rows.js');
 const { checkCluster, checkConfiguration } = require('./configuration.js');
 const { checkOptions } = require('./constructor-options.js');
 const { notEnabled, notInitialized } = require('./errors.js');
@@ -16,8 +16,10 @@ const { Metrics } = require('./metrics.js');
 const { migrate, migrationStatus } = require('./migrations/index.js');
 const { copyOf, endAll, openClusters } = require('./opening.js');
 const { prometheusText } = require('./prometheus.js');
+const { Observation } = require('./observation.js');
 const { Queries } = require('./queries.js');
 const { OneCluster } = require('./transactions.js');
+const { Transactions } = require('./with-transaction.js');
 const { TwoPhase } = require('./two-phase/index.js');
 
 const { OptionError, ParameterError, PoolClosedError } = client;
@@ -40,6 +42,7 @@ class MultiClusterPostgres extends EventEmitter {
   #cache;
   #twoPhase;
   #queries;
+  #transactions;
   #oneCluster;
   /** The cluster that has the table of decisions. @type {string} */
   #decisionCluster = '';
@@ -65,10 +68,10 @@ class MultiClusterPostgres extends EventEmitter {
     this.#oneCluster = new OneCluster(emit);
     const [units, decisionUnit] = [() => this.#members.units, () => this.#decisionUnit()];
     this.#twoPhase = enableTransactions ? new TwoPhase({ options: decisions, units, decisionUnit, emit }) : null;
-    this.#queries = new Queries({
-      ...{ members: this.#members, cache: this.#cache, twoPhase: this.#twoPhase, oneCluster: this.#oneCluster },
-      ...{ emitter: this, tell: emit, checkOpen: () => this.#checkOpen() },
-    });
+    const [members, observation] = [this.#members, new Observation(this, emit)];
+    this.#queries = new Queries({ members, cache: this.#cache, observation, checkOpen: () => this.#checkOpen() });
+    const [twoPhase, oneCluster] = [this.#twoPhase, this.#oneCluster];
+    this.#transactions = new Transactions({ members, twoPhase, oneCluster, observation });
   }
 
   /**
@@ -187,8 +190,9 @@ class MultiClusterPostgres extends EventEmitter {
    * @param {(tx: any) => unknown} callback
    * @param {Record<string, any>} [options]
    */
-  withTransaction(schemas, callback, options) {
-    return this.#queries.withTransaction(schemas, callback, options);
+  async withTransaction(schemas, callback, options) {
+    this.#checkOpen();
+    return this.#transactions.run(schemas, callback, options);
   }
 
   /**
@@ -426,15 +430,11 @@ class MultiClusterPostgres extends EventEmitter {
   }
 
   toJSON() {
-    const clusters = this.#members.clusters.map(({ id, schemas, units }) => [
-      id,
-      { schemas: [...schemas], hosts: units.flatMap(({ hosts }) => hosts) },
-    ]);
-    return { state: this.#state, clusters: Object.fromEntries(clusters) };
+    return {
+      state: this.#state,
+      clusters: Object.fromEntries(this.#members.clusters.map((one) => [one.id, one.toJSON()])),
+    };
   }
 }
-
-/** @param {Record<string, unknown>} members */
-const definedOf = (members) => Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 
 module.exports = { MultiClusterPostgres };

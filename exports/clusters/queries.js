@@ -1,14 +1,13 @@
 'use strict';
 
-// Statements and transactions: which cluster and which shards they go to, and what is counted and told of them. Which node of a
+// Statements: which cluster and which shards they go to, and what is counted and told of them. Which node of a
 // cluster it is, is decided in routing.js.
 
 const client = /** @type {any} */ (require('../../client.js'));
-const { QUERY_CALL, TRANSACTION_CALL } = require('./call-rows.js');
-const { notEnabled, onlyReads } = require('./errors.js');
-const { readOn, runOn, wasWrite } = require('./routing.js');
+const { QUERY_CALL, definedOf } = require('./call-rows.js');
+const { onlyReads } = require('./errors.js');
+const { belongsOnPrimary, directly, read, readOn, runOn, wasWrite } = require('./routing.js');
 const { mergeResults } = require('./sharding/merge.js');
-const { ObservedTransaction } = require('./transactions.js');
 
 const { ParameterError } = client;
 const { callOptions, unfold, watchLimits } = client[Symbol.for('hyperiondb-client.options')];
@@ -17,42 +16,31 @@ const { callOptions, unfold, watchLimits } = client[Symbol.for('hyperiondb-clien
 /** @typedef {import('./members.js').Route} Route */
 /** @typedef {import('./members.js').Unit} Unit */
 /** @typedef {string | import('../../client.js').Sql} Statement */
-/** @typedef {{ rows: any[], rowCount: number, command: string, fields: readonly any[], clusterId: string, node: string, cached: boolean }} Result */
+/** @typedef {import('./observation.js').Result} Result */
 /**
  * @typedef {object} Surroundings
  * @property {import('./members.js').Members} members
  * @property {any} cache null: there is none
- * @property {any} twoPhase null: there is none
- * @property {import('./transactions.js').OneCluster} oneCluster
- * @property {import('node:events').EventEmitter} emitter
- * @property {(event: string, payload: object) => void} tell
+ * @property {import('./observation.js').Observation} observation
  * @property {() => void} checkOpen
  */
 
 /** The options of a call that gives none. */
 const NONE = Object.freeze({});
-/** Tags of statements that have read, where the options of the call do not say it. */
-const READING = new Set(['SELECT', 'SHOW', 'EXPLAIN', 'FETCH', 'VALUES', 'TABLE']);
 /** Options that only a cached call has a use for. */
 const OF_CACHE = ['cacheTtl', 'cacheKey', 'tags'];
 
 class Queries {
   #members;
   #cache;
-  #twoPhase;
-  #oneCluster;
-  #emitter;
-  #tell;
+  #observation;
   #checkOpen;
 
   /** @param {Surroundings} surroundings */
-  constructor({ members, cache, twoPhase, oneCluster, emitter, tell, checkOpen }) {
+  constructor({ members, cache, observation, checkOpen }) {
     this.#members = members;
     this.#cache = cache;
-    this.#twoPhase = twoPhase;
-    this.#oneCluster = oneCluster;
-    this.#emitter = emitter;
-    this.#tell = tell;
+    this.#observation = observation;
     this.#checkOpen = checkOpen;
   }
 
@@ -63,7 +51,79 @@ class Queries {
    * @param {Record<string, any>} [options]
    * @returns {Promise<Result>}
    */
-  async query(sql, params, options) {
+  query(sql, params, options) {
+    if (typeof sql !== 'string' || !namesOnlyItsPlace(options)) return this.#query(sql, params, options);
+    try {
+      this.#checkOpen();
+      const route = this.#members.route(options?.schema, options?.clusterId);
+      const way = route.cluster.sharding === null ? directly(route, sql) : null;
+      if (way === 'write') return this.#writeDirectly(route.cluster, sql, params);
+      if (way === 'read') return this.#readDirectly(route, sql, params, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#query(sql, params, options);
+  }
+
+  /**
+   * The shortest way to the primary: nothing waits between the call and its statement.
+   * @param {Cluster} cluster
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @returns {Promise<Result>}
+   */
+  async #writeDirectly(cluster, sql, params) {
+    const { pool, session } = cluster.units[0];
+    const began = performance.now();
+    cluster.enter();
+    try {
+      const rows = await pool.query(sql, /** @type {any} */ (params));
+      return this.#observation.answer(cluster, began, rows);
+    } catch (error) {
+      this.#observation.failed(cluster, began, error, undefined);
+      throw error;
+    } finally {
+      // Where it has written is not known here.
+      session.lose();
+      cluster.leave();
+    }
+  }
+
+  /**
+   * The shortest way of a text that standbys have answered.
+   * @param {Route} route
+   * @param {string} sql
+   * @param {readonly unknown[] | undefined} params
+   * @param {Record<string, any> | undefined} options
+   * @returns {Promise<Result>}
+   */
+  async #readDirectly(route, sql, params, options) {
+    const { cluster, consistencyLevel } = route;
+    const values = Array.isArray(params) ? params.slice() : params;
+    const began = performance.now();
+    cluster.enter();
+    try {
+      const rows = await read(cluster.units[0], sql, values, undefined, consistencyLevel !== 'eventual');
+      return this.#observation.answer(cluster, began, rows);
+    } catch (error) {
+      if (belongsOnPrimary(error)) {
+        cluster.writeTexts.refused(sql);
+        return await this.#query(sql, values, options);
+      }
+      this.#observation.failed(cluster, began, error, undefined);
+      throw error;
+    } finally {
+      cluster.leave();
+    }
+  }
+
+  /**
+   * @param {Statement} sql
+   * @param {readonly unknown[]} [params]
+   * @param {Record<string, any>} [options]
+   * @returns {Promise<Result>}
+   */
+  async #query(sql, params, options) {
     this.#checkOpen();
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, QUERY_CALL);
@@ -142,62 +202,11 @@ class Queries {
   async #observe(cluster, running, operation) {
     const began = performance.now();
     try {
-      const rows = await running;
-      this.#succeeded(cluster, began, rows, operation);
-      const { rowCount, command, fields, node } = rows;
-      return { rows, rowCount, command, fields, clusterId: cluster.id, node, cached: false };
+      return this.#observation.answer(cluster, began, await running, operation);
     } catch (error) {
-      this.#failed(cluster, began, error, operation);
+      this.#observation.failed(cluster, began, error, operation);
       throw error;
     }
-  }
-
-  /**
-   * @param {Cluster} cluster
-   * @param {number} began
-   * @param {{ rowCount: number, command: string, node: string }} result
-   * @param {string | undefined} operation
-   */
-  #succeeded({ id: clusterId, metrics }, began, { rowCount, command, node }, operation) {
-    const duration = performance.now() - began;
-    metrics?.record(duration, operation === undefined ? READING.has(command) : operation === 'read');
-    if (this.#emitter.listenerCount('queryExecuted') > 0) {
-      this.#tell('queryExecuted', { clusterId, node, duration, rowCount });
-    }
-  }
-
-  /** @param {Cluster} cluster @param {number} began @param {unknown} error @param {string | undefined} operation */
-  #failed({ id: clusterId, metrics }, began, error, operation) {
-    const duration = performance.now() - began;
-    metrics?.fail(duration, operation === 'read');
-    this.#tell('queryError', { clusterId, error, duration });
-  }
-
-  /**
-   * What the callback of a transaction is given: its statements are counted and told as others.
-   * @param {any} tx
-   * @param {Cluster[]} clusters that may take part
-   * @param {(schema: unknown) => Cluster | undefined} clusterOf
-   */
-  #observed(tx, clusters, clusterOf) {
-    const query = async (/** @type {any} */ sql, /** @type {any} */ params, /** @type {any} */ options) => {
-      const began = performance.now();
-      try {
-        const result = await tx.query(sql, params, options);
-        const cluster = clusters.find(({ id }) => id === result.clusterId);
-        if (cluster !== undefined) this.#succeeded(cluster, began, result, undefined);
-        return result;
-      } catch (error) {
-        const named = clusterOf(options?.schema) ?? clusters.find(({ id }) => id === options?.clusterId);
-        const cluster = named ?? (clusters.length === 1 ? clusters[0] : undefined);
-        // A mistake in the call: nothing was sent.
-        if (cluster !== undefined && !(error instanceof ParameterError)) {
-          this.#failed(cluster, began, error, undefined);
-        }
-        throw error;
-      }
-    };
-    return new ObservedTransaction(tx, query);
   }
 
   /**
@@ -265,55 +274,6 @@ class Queries {
     };
     return this.#cache.fetch(call, run);
   }
-
-  /**
-   * Runs a callback in a transaction: in an ordinary one if the schemas are in one cluster, else in one of two phases.
-   * @param {readonly string[]} schemas
-   * @param {(tx: any) => unknown} callback
-   * @param {Record<string, any>} [options]
-   */
-  async withTransaction(schemas, callback, options) {
-    this.#checkOpen();
-    if (!Array.isArray(schemas) || schemas.length === 0) {
-      throw new ParameterError('schemas must be an array that names at least one schema');
-    }
-    const wrong = schemas.findIndex((schema) => typeof schema !== 'string');
-    if (wrong >= 0) throw new ParameterError(`schemas[${wrong}] must be a string, not ${typeof schemas[wrong]}`);
-    if (typeof callback !== 'function') throw new ParameterError('callback must be a function');
-    const { isolation, timeoutMs } = callOptions(options, TRANSACTION_CALL);
-    const routes = new Map(schemas.map((schema) => [schema, this.#members.route(schema, undefined)]));
-    const clusters = [...new Set([...routes.values()].map(({ cluster }) => cluster))];
-    const unitOf = (/** @type {any} */ schema, /** @type {any} */ shardKey, /** @type {any} */ clusterId) => {
-      const route =
-        routes.get(schema) ??
-        [...routes.values()].find(({ cluster }) => schema === undefined && cluster.id === clusterId);
-      if (route === undefined)
-        throw new ParameterError(
-          `schema must be one of those that the transaction names: ${[...routes.keys()].join(', ')}`,
-        );
-      if (clusterId !== undefined && clusterId !== route.cluster.id)
-        throw new ParameterError(`clusterId: '${schema}' is in '${route.cluster.id}'`);
-      const unit = unitsOf(route, shardKey === undefined ? NONE : { shardKey });
-      if (unit !== null) return unit;
-      throw new ParameterError(`shardKey must be given in a transaction: the cluster '${route.cluster.id}' is sharded`);
-    };
-    const clusterIds = clusters.map(({ id }) => id);
-    const observed = (/** @type {any} */ tx) =>
-      callback(this.#observed(tx, clusters, (/** @type {any} */ schema) => routes.get(schema)?.cluster));
-    const args = { schemas: [...routes.keys()], unitOf, callback: observed, isolation, timeoutMs, clusterIds };
-    const lost = () => clusters.flatMap(({ units }) => units).forEach(({ session }) => session.lose());
-    for (const cluster of clusters) cluster.enter();
-    try {
-      if (clusters.length === 1 && clusters[0].sharding === null)
-        return await this.#oneCluster.run(clusters[0].units[0], args);
-      if (this.#twoPhase === null) throw notEnabled('withTransaction() over several clusters', 'enableTransactions');
-      return await this.#twoPhase.run(args);
-    } finally {
-      // Where it has written is not known here.
-      lost();
-      for (const cluster of clusters) cluster.leave();
-    }
-  }
 }
 
 /**
@@ -348,14 +308,22 @@ function textOf(sql, params) {
   throw new ParameterError(`sql must be a string, not ${text === null ? 'null' : typeof text}`);
 }
 
+/** Whether a call names its schema or its cluster and nothing else; these need no closer look. @param {any} options */
+function namesOnlyItsPlace(options) {
+  if (options === undefined) return true;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return false;
+  for (const name in options) {
+    if (name !== 'schema' && name !== 'clusterId') return false;
+    if (typeof options[name] !== 'string' || options[name] === '') return false;
+  }
+  return true;
+}
+
 /** What the pool takes of the options of a call. @param {Record<string, any>} options */
 function limitsOf({ timeoutMs, signal, rowMode, types }) {
   if (timeoutMs === undefined && signal === undefined && rowMode === undefined && types === undefined) return undefined;
   return definedOf({ timeoutMs, signal, rowMode, types });
 }
-
-/** @param {Record<string, unknown>} members */
-const definedOf = (members) => Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 
 /** An option without effect is refused. @param {Record<string, any>} options of a call without `cache` */
 function refuseUseless(options) {
@@ -386,4 +354,4 @@ async function allOf(all) {
   });
 }
 
-module.exports = { Queries };
+module.exports = { Queries, unitsOf };

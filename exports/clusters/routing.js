@@ -179,6 +179,17 @@ function runOn(unit, { cluster, readPreference, consistencyLevel }, sql, params,
 }
 
 /**
+ * What a call is that names nothing but its schema or cluster, if one statement is enough for it: 'write', 'read', or null.
+ * @param {Route} route
+ * @param {string} sql
+ */
+function directly({ cluster, readPreference, consistencyLevel }, sql) {
+  if (readPreference === 'primary') return consistencyLevel === 'session' ? null : 'write';
+  if (readPreference === 'nearest' || consistencyLevel === 'strong') return null;
+  return cluster.writeTexts.isRead(sql) ? 'read' : null;
+}
+
+/**
  * Runs a statement on one unit where nothing can be written: a write is refused with 25006.
  * @param {Unit} unit
  * @param {Route} route
@@ -214,4 +225,4 @@ function readOnPrimary(unit, sql, params, limits) {
   });
 }
 
-module.exports = { readOn, runOn, wasWrite };
+module.exports = { belongsOnPrimary, directly, read, readOn, runOn, wasWrite };

@@ -27,6 +27,16 @@ class WriteTexts {
     if (this.#known.size > MOST_TEXTS) this.#known.delete(/** @type {string} */ (this.#known.keys().next().value));
   }
 
+  /** Whether the text is known to be a read. @param {string} sql */
+  isRead(sql) {
+    return this.#known.get(keyOf(sql)) === false;
+  }
+
+  /** A read that was known has been refused: a function may write only now and then. @param {string} sql */
+  refused(sql) {
+    this.#remember(keyOf(sql), true);
+  }
+
   /**
    * Reads, or writes where the reading is refused.
    * @template T
