@@ -3,8 +3,8 @@
 // One way to send a command through a client of ioredis or of the package redis (node-redis), of one server or of a cluster. The
 // clients are told apart by their methods, so that neither package is required.
 
-/** What bytes in a reply become in node-redis: 36 is `$`, the mark of a blob in the protocol. */
-const AS_BUFFERS = { typeMapping: { 36: Buffer } };
+/** So that node-redis leaves bytes in a reply as they are, from version 5 on (36 is `$`, the mark of a blob in the protocol) and in 4. */
+const AS_BUFFERS = { typeMapping: { 36: Buffer }, returnBuffers: true };
 
 /** @typedef {(key: string, args: (string | Buffer)[]) => Promise<any>} Command sends a command; `key` is one of its keys */
 
