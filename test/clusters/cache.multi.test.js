@@ -57,7 +57,7 @@ for (const kind of /** @type {const} */ (['ioredis', 'node-redis'])) {
   test(`cache: several processes with Redis (${kind}) share entries, and an invalidation of one holds for all`, async (t) => {
     redis.cli('FLUSHALL');
     const [one, other] = await Promise.all(
-      range(2).map(async () => open(t, { provider: { redis: await redis.client(t, kind) } })),
+      range(2).map(async () => open(t, { provider: { redis: await redis.client(t, kind), timeoutMs: 10_000 } })),
     );
     await setPrice(one, 2, 0);
     assert.deepEqual(

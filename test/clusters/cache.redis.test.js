@@ -39,8 +39,11 @@ async function serverFor(kind) {
  * @param {Record<string, unknown>} [provider]
  * @param {Record<string, unknown>} [options]
  */
-const cacheIn = (t, kind, provider, options) =>
-  cacheInRedis(t, db.pool(t), kind.endsWith('cluster') ? sharded : single, kind, provider, options);
+const cacheIn = (t, kind, provider, options) => {
+  const server = kind.endsWith('cluster') ? sharded : single;
+  // Of a busy machine nobody may conclude that Redis is away.
+  return cacheInRedis(t, db.pool(t), server, kind, { timeoutMs: 10_000, ...provider }, options);
+};
 
 const VALUES = `SELECT 1::int8 AS big, '\\xdead'::bytea AS bytes, '{"a": [1]}'::jsonb AS json, NULL AS nothing, '-0'::float8 AS zero, 'é' AS "__proto__"`;
 
