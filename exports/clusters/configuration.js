@@ -278,7 +278,9 @@ function poolOptions(given, { loadBalancing, connectionPool }, path) {
  */
 function checkCluster(id, value) {
   if (!ID.test(id)) {
-    throw new OptionError(`the name of a cluster must be 1 to 63 letters, digits, and any of _ . -, not '${id}'`);
+    // Who has mixed up the order of things may have written an address with a password there.
+    const given = id.includes('@') ? '' : `, not '${id}'`;
+    throw new OptionError(`the name of a cluster must be 1 to 63 letters, digits, and any of _ . -${given}`);
   }
   const given = /** @type {Record<string, any>} */ (plainObject(id, value));
   const own = checkMembers(given, id);

@@ -124,6 +124,44 @@ class Cluster {
   }
 }
 
+/** The session of a unit that was replaced: what its calls still write must be seen by reads of those in its place. */
+class ReplacedSession {
+  #session;
+  #units;
+
+  /** @param {any} session of its own @param {Unit[]} units in its place */
+  constructor(session, units) {
+    this.#session = session;
+    this.#units = units;
+    this.#lose();
+  }
+
+  #lose() {
+    for (const { session } of this.#units) session.lose();
+  }
+
+  position() {
+    return this.#session.position();
+  }
+
+  /** @param {string} token */
+  wrote(token) {
+    this.#session.wrote(token);
+    this.#lose();
+  }
+
+  lose() {
+    this.#session.lose();
+    this.#lose();
+  }
+
+  /** @param {unknown} error */
+  failed(error) {
+    this.#session.failed(error);
+    this.#lose();
+  }
+}
+
 /**
  * Opens the pools of a cluster. An error of their options names the cluster.
  * @param {ClusterPlan} plan
@@ -238,12 +276,13 @@ class Members {
   }
 
   /**
-   * What was registered for a cluster is registered for the one that has its place, but what another one has now.
+   * What the one in the place of a cluster has of it: what was registered, but what another one has now, and what was written.
    * @param {Cluster} old which is no member any more
    */
-  registerAgain({ id, registered }) {
+  inherit({ id, registered, units }) {
     const cluster = this.#clusters.get(id);
     if (cluster === undefined) return;
+    for (const unit of units) unit.session = new ReplacedSession(unit.session, cluster.units);
     for (const [schema, options] of registered) {
       const owner = this.#schemas.get(schema)?.cluster;
       if (owner === undefined || owner === cluster) this.register(schema, cluster, options);

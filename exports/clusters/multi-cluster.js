@@ -313,7 +313,7 @@ class MultiClusterPostgres extends EventEmitter {
       for (const schema of cluster.schemas) this.#members.unregister(schema);
       this.#admit(cluster);
     }
-    for (const cluster of old) this.#members.registerAgain(cluster);
+    for (const cluster of old) this.#members.inherit(cluster);
     done();
     return { ended: Promise.all(old.map((cluster) => this.#end(cluster))) };
   }

@@ -162,10 +162,10 @@ class Queries {
    */
   async #runLater(asked, route, sql, params, options) {
     const began = performance.now();
-    const { over, stop } = watchLimits(options, timedOut);
+    const { over, stop, fail } = watchLimits(options, timedOut);
     try {
-      // What is aborted already is refused where it is sent.
-      const unit = await (options.signal?.aborted ? asked : Promise.race([asked, over]));
+      if (options.signal?.aborted) fail(aborted(options.signal));
+      const unit = await Promise.race([over, asked]);
       const { timeoutMs } = options;
       const left = timeoutMs && Math.max(1, Math.ceil(timeoutMs - (performance.now() - began)));
       return await this.#run(unit, route, sql, params, { ...options, timeoutMs: left });
@@ -298,6 +298,12 @@ function timedOut(timeoutMs) {
     `statement timed out after ${timeoutMs} ms, while the directory of the shards was asked`,
     '57014',
   );
+  return Object.assign(error, { outcome: 'not-applied' });
+}
+
+/** @param {AbortSignal} signal */
+function aborted({ reason }) {
+  const error = new client.AbortError('the operation was aborted', 'ABORT_ERR', { cause: reason });
   return Object.assign(error, { outcome: 'not-applied' });
 }
 

@@ -115,35 +115,38 @@ async function readLater(pool, sql, params, limits, position) {
  * @param {boolean} isFollowed whether reads are likely to follow it: then its answer brings its position
  * @returns {Promise<any>}
  */
-function write({ pool, session }, sql, params, limits, isFollowed) {
+function write(unit, sql, params, limits, isFollowed) {
   return isFollowed
-    ? followedWrite(pool, session, sql, params, limits)
-    : unfollowedWrite(session, pool.query(sql, /** @type {any} */ (params), limits));
+    ? followedWrite(unit, sql, params, limits)
+    : unfollowedWrite(unit, unit.pool.query(sql, /** @type {any} */ (params), limits));
 }
 
-/** @param {any} session @param {Promise<any>} written */
-async function unfollowedWrite(session, written) {
+// The session is looked up when the write has ended: the unit may have been replaced meanwhile.
+
+/** @param {Unit} unit @param {Promise<any>} written */
+async function unfollowedWrite(unit, written) {
   try {
     return await written;
   } finally {
-    session.lose();
+    unit.session.lose();
   }
 }
 
 /**
- * @param {any} pool
- * @param {any} session
+ * @param {Unit} unit
  * @param {string} sql
  * @param {readonly unknown[] | undefined} params
  * @param {Limits} limits
  */
-async function followedWrite(pool, session, sql, params, limits) {
+async function followedWrite(unit, sql, params, limits) {
   try {
-    const rows = await pool.query(sql, params, { ...limits, token: true });
-    session.wrote(rows.token);
+    const rows = /** @type {any} */ (
+      await unit.pool.query(sql, /** @type {any} */ (params), { ...limits, token: true })
+    );
+    unit.session.wrote(rows.token);
     return rows;
   } catch (error) {
-    session.failed(error);
+    unit.session.failed(error);
     throw error;
   }
 }
