@@ -301,6 +301,7 @@ class Members {
       ...list(ids, 'clusters').map((id) => this.known(id, 'clusters')),
       ...list(schemas, 'schemas').map((schema) => this.route(schema, undefined).cluster),
     ];
+    if (chosen.length === 0) throw new ParameterError('clusters or schemas must name at least one');
     return [...new Set(chosen)];
   }
 

@@ -6,7 +6,7 @@
 const client = /** @type {any} */ (require('../../client.js'));
 const { QUERY_CALL, definedOf } = require('./call-rows.js');
 const { onlyReads } = require('./errors.js');
-const { belongsOnPrimary, directly, read, readOn, runOn, wasWrite } = require('./routing.js');
+const { belongsOnPrimary, directly, read, readOn, runOn, wasWrite, write } = require('./routing.js');
 const { mergeResults } = require('./sharding/merge.js');
 
 const { ParameterError } = client;
@@ -58,7 +58,7 @@ class Queries {
       const route = this.#members.route(options?.schema, options?.clusterId);
       const way = route.cluster.sharding === null ? directly(route, sql) : null;
       if (way === 'write') return this.#writeDirectly(route.cluster, sql, params);
-      if (way === 'read') return this.#readDirectly(route, sql, params, options);
+      if (way === 'read') return this.#readDirectly(route, sql, params);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -73,18 +73,18 @@ class Queries {
    * @returns {Promise<Result>}
    */
   async #writeDirectly(cluster, sql, params) {
-    const { pool, session } = cluster.units[0];
+    const [unit] = cluster.units;
     const began = performance.now();
     cluster.enter();
     try {
-      const rows = await pool.query(sql, /** @type {any} */ (params));
+      const rows = await unit.pool.query(sql, /** @type {any} */ (params));
       return this.#observation.answer(cluster, began, rows);
     } catch (error) {
       this.#observation.failed(cluster, began, error, undefined);
       throw error;
     } finally {
-      // Where it has written is not known here.
-      session.lose();
+      // Where it has written is not known here. The session is another one when the cluster was replaced meanwhile.
+      unit.session.lose();
       cluster.leave();
     }
   }
@@ -94,22 +94,22 @@ class Queries {
    * @param {Route} route
    * @param {string} sql
    * @param {readonly unknown[] | undefined} params
-   * @param {Record<string, any> | undefined} options
    * @returns {Promise<Result>}
    */
-  async #readDirectly(route, sql, params, options) {
-    const { cluster, consistencyLevel } = route;
+  async #readDirectly({ cluster, consistencyLevel }, sql, params) {
+    const [unit] = cluster.units;
+    const isFollowed = consistencyLevel !== 'eventual';
     const values = Array.isArray(params) ? params.slice() : params;
     const began = performance.now();
     cluster.enter();
     try {
-      const rows = await read(cluster.units[0], sql, values, undefined, consistencyLevel !== 'eventual');
+      const rows = await read(unit, sql, values, undefined, isFollowed).catch((error) => {
+        if (!belongsOnPrimary(error)) throw error;
+        cluster.writeTexts.refused(sql);
+        return write(unit, sql, values, undefined, isFollowed);
+      });
       return this.#observation.answer(cluster, began, rows);
     } catch (error) {
-      if (belongsOnPrimary(error)) {
-        cluster.writeTexts.refused(sql);
-        return await this.#query(sql, values, options);
-      }
       this.#observation.failed(cluster, began, error, undefined);
       throw error;
     } finally {

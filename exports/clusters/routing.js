@@ -97,10 +97,7 @@ async function readLater(pool, sql, params, limits, position) {
   const { over, stop } = watchLimits(limits, timedOut);
   try {
     const after = await Promise.race([position, over]);
-    const { timeoutMs } = limits;
-    if (!timeoutMs) return await pool.read(sql, given, { ...limits, after });
-    const left = Math.max(1, Math.ceil(timeoutMs - (performance.now() - began)));
-    return await pool.read(sql, given, { ...limits, after, timeoutMs: left });
+    return await pool.read(sql, given, { ...leftOf(limits, began), after });
   } finally {
     stop();
   }
@@ -173,12 +170,19 @@ function runOn(unit, { cluster, readPreference, consistencyLevel }, sql, params,
       : write(unit, sql, params, limits, isFollowed);
   }
   if (operation === 'read') return read(unit, sql, params, limits, isFollowed);
+  const began = limits?.timeoutMs ? performance.now() : 0;
   return cluster.writeTexts.run(
     sql,
     () => read(unit, sql, params, limits, isFollowed),
-    () => write(unit, sql, params, limits, isFollowed),
+    () => write(unit, sql, params, leftOf(limits, began), isFollowed),
     belongsOnPrimary,
   );
+}
+
+/** What is left of the time of a call that has tried a standby. @param {Limits} limits @param {number} began */
+function leftOf(limits, began) {
+  if (!limits?.timeoutMs) return limits;
+  return { ...limits, timeoutMs: Math.max(1, Math.ceil(limits.timeoutMs - (performance.now() - began))) };
 }
 
 /**
@@ -228,4 +232,4 @@ function readOnPrimary(unit, sql, params, limits) {
   });
 }
 
-module.exports = { belongsOnPrimary, directly, read, readOn, runOn, wasWrite };
+module.exports = { belongsOnPrimary, directly, read, readOn, runOn, wasWrite, write };

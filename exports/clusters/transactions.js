@@ -91,14 +91,26 @@ class OneCluster {
     };
     this.#counts.started++;
     this.#emit('transactionStarted', { id, clusters });
+    let isAtEnd = false;
+    const run = async (/** @type {import('../../client.js').Transaction} */ tx) => {
+      isAtEnd = false;
+      const value = await callback(new Handle(id, tx, unit, unitOf));
+      isAtEnd = true;
+      return value;
+    };
     try {
-      const value = await unit.pool.transaction((tx) => callback(new Handle(id, tx, unit, unitOf)), options);
+      const value = await unit.pool.transaction(run, options);
       this.#counts.committed++;
       this.#emit('transactionCommitted', { id, clusters });
       return value;
-    } catch (error) {
-      this.#counts.aborted++;
-      this.#emit('transactionAborted', { id, clusters });
+    } catch (/** @type {any} */ error) {
+      // The answer to COMMIT was lost.
+      if (isAtEnd && error?.outcome === 'unknown') {
+        this.#emit('inDoubt', { id, clusters });
+      } else {
+        this.#counts.aborted++;
+        this.#emit('transactionAborted', { id, clusters });
+      }
       throw error;
     }
   }

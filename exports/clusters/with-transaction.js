@@ -51,8 +51,7 @@ class Transactions {
       } catch (error) {
         const named = clusterOf(options?.schema) ?? clusters.find(({ id }) => id === options?.clusterId);
         const cluster = named ?? (clusters.length === 1 ? clusters[0] : undefined);
-        // A mistake in the call: nothing was sent.
-        if (cluster !== undefined && !(error instanceof ParameterError)) {
+        if (cluster !== undefined && wasSent(error)) {
           this.#observation.failed(cluster, began, error, undefined);
         }
         throw error;
@@ -100,7 +99,8 @@ class Transactions {
     try {
       if (clusters.length === 1 && clusters[0].sharding === null)
         return await this.#oneCluster.run(clusters[0].units[0], args);
-      if (this.#twoPhase === null) throw notEnabled('withTransaction() over several clusters', 'enableTransactions');
+      if (this.#twoPhase === null)
+        throw notEnabled('withTransaction() over several clusters or shards', 'enableTransactions');
       return await this.#twoPhase.run(args);
     } finally {
       // Where it has written is not known here.
@@ -109,5 +109,8 @@ class Transactions {
     }
   }
 }
+
+/** A statement of a transaction, unless it was a mistake in the call. @param {any} error */
+const wasSent = (error) => !(error instanceof ParameterError) && error?.code !== 'ERR_TRANSACTION_ENDED';
 
 module.exports = { Transactions };

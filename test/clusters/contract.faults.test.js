@@ -40,6 +40,27 @@ test("what was written before reload() is seen after it by reads that are 'sessi
   assert.equal(await count(), begun + 2);
 });
 
+test('a write of a schema that is read on the primary is seen after reload() by reads that go to standbys', async (t) => {
+  const multi = await clusters.multi(t, both());
+  const standby = clusters.orders.cluster.standbys()[0];
+  const admin = standbyPool(standby);
+  t.after(() => admin.query('SELECT pg_wal_replay_resume()').finally(() => admin.end()));
+  const count = async (/** @type {string} */ level) => {
+    const options = { schema: 'orders', operation: 'read', consistencyLevel: level };
+    return (await multi.query('SELECT count(*)::int4 AS n FROM numbers', [], options)).rows[0].n;
+  };
+  const begun = await count('session');
+  await admin.query('SELECT pg_wal_replay_pause()');
+  const late = multi.query('INSERT INTO numbers SELECT 5 FROM pg_sleep(1)', [], { schema: 'orders' });
+  const replacing = multi.reload(both({}, { schemas: ['orders', 'more'] }));
+  const isThere = { schema: 'more', operation: 'read', consistencyLevel: 'eventual' };
+  await until('the new one is there', async () => (await multi.query('SELECT 1', [], isThere).catch(() => 0)) !== 0);
+  await until('it has asked for its position', async () => (await count('session')) === begun);
+  await late;
+  assert.equal(await count('session'), begun + 1);
+  await replacing;
+});
+
 test('a directory that does not answer keeps no call longer than its timeoutMs and its signal', async (t) => {
   const { users, orders } = both();
   const { hosts, schemas: _, ...login } = users;
@@ -70,12 +91,12 @@ test('while one cluster does not answer, statements, health and transactions of 
   const stuck = range(30).map(() => failureOf(multi.query('SELECT 1', [], { schema: 'users', timeoutMs: 20_000 })));
   for (let i = 0; i < 200; i++) await multi.query('SELECT $1::int4', [i], { schema: 'orders' });
   await multi.withTransaction(['orders'], (/** @type {any} */ tx) => tx.query('INSERT INTO numbers VALUES (3)'));
-  assert.equal(await isPending(Promise.race(stuck)), true);
   const { healthy, clusters: health } = await multi.healthCheck();
   assert.deepEqual([healthy, health.users.healthy, health.orders.healthy], [false, false, true]);
   const closing = multi.close({ timeoutMs: 200 });
   await until('it is closed', async () => !(await isPending(closing)));
-  for (const error of await Promise.all(stuck)) assert.equal(error.code, 'ERR_POOL_CLOSED', inspect(error));
+  // By close(), or by the pool itself, which had given the node up before.
+  for (const { code } of await Promise.all(stuck)) assert.match(code, /^ERR_(POOL_CLOSED|OUTCOME_UNKNOWN)$/);
 });
 
 test('a health report has all members of the contract, and none is undefined', async (t) => {
@@ -196,6 +217,60 @@ test('a process ends after close(), and by itself after a failed initialize()', 
     assert.deepEqual([stdout.trim(), stderr.trim()], ['closed', ''], body);
   }
 });
+
+test('a transaction whose answer to COMMIT was lost is told as in doubt, and not as aborted', async (t) => {
+  const relay = await losingRelay(t, clusters.users.cluster.primary());
+  const { hosts: _, ...login } = both().users;
+  const multi = await clusters.multi(t, { users: { ...login, hosts: [relay.address] } });
+  const told = /** @type {any[]} */ ([]);
+  for (const event of ['transactionStarted', 'transactionCommitted', 'transactionAborted', 'inDoubt']) {
+    multi.on(event, (/** @type {any} */ { clusters: names }) => told.push([event, names]));
+  }
+  const insert = (/** @type {any} */ tx) => tx.query('INSERT INTO numbers VALUES (77)');
+  const error = await failureOf(multi.withTransaction(['users'], insert));
+  assert.equal(error.outcome, 'unknown');
+  assert.deepEqual(told, [
+    ['transactionStarted', ['users']],
+    ['inDoubt', ['users']],
+  ]);
+  assert.equal(multi.getMetrics().transactions.aborted, 0);
+  await multi.close();
+  // It was committed, and once.
+  await until('it is committed', async () => {
+    const [row] = await clusters.users.sql('SELECT count(*)::int4 AS n FROM numbers WHERE n = 77');
+    return row.n === 1;
+  });
+});
+
+test('the time of a call that a standby has refused goes on, and does not begin anew', async (t) => {
+  const multi = await clusters.multi(t, both({}, { readPreference: 'replica' }));
+  await clusters.orders.sql(`CREATE FUNCTION slow_write() RETURNS int LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_sleep(0.6); INSERT INTO numbers VALUES (88); RETURN 1; END $$`);
+  const error = await failureOf(multi.query('SELECT slow_write()', [], { schema: 'orders', timeoutMs: 1_000 }));
+  assert.deepEqual([error?.code, error?.outcome], ['57014', 'not-applied']);
+  assert.equal((await clusters.orders.sql('SELECT count(*)::int4 AS n FROM numbers WHERE n = 88'))[0].n, 0);
+});
+
+/** A relay that passes COMMIT on, and drops the connection before the answer. @param {import('node:test').TestContext} t @param {any} node */
+async function losingRelay(t, { host, port }) {
+  const net = require('node:net');
+  const server = net.createServer((socket) => {
+    const upstream = net.connect(port, host);
+    let isLost = false;
+    socket.on('data', (piece) => {
+      isLost ||= piece.includes('COMMIT');
+      upstream.write(piece);
+    });
+    upstream.on('data', (piece) => (isLost ? socket.destroy() : socket.write(piece)));
+    for (const end of [socket, upstream]) {
+      end.on('error', () => {});
+      end.on('close', () => [socket, upstream].forEach((one) => one.destroy()));
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => server.close());
+  return { address: `127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}` };
+}
 
 /** @param {any} node */
 function standbyPool(node) {

@@ -100,6 +100,7 @@ test('what is no name of a cluster or schema is refused by the name of its argum
     [() => multi.withTransaction(['users'], async () => 1, { readOnly: true }), /^unknown option 'readOnly'/],
     [() => multi.migrate(null), /^options must be an object/],
     [() => multi.migrate({ clusters: 'users', directory: '.' }), /^clusters must be an array/],
+    [() => multi.migrate({ clusters: [], directory: '.' }), /^clusters or schemas must name at least one/],
     [() => multi.migrate({ schemas: ['x'], directory: '.' }), /^schema.*'x'/],
     [() => multi.migrate({ folder: '.' }), /^unknown option 'folder'/],
     [() => multi.invalidateCache(), /^an invalidation has exactly one of/],
