@@ -1,7 +1,7 @@
 'use strict';
 
 // Lookups at random, each compared with what the database has returned for that very call, and reads beside writes, none of which may be
-// older than an invalidation that had been made when it was asked for. HYPERION_FULL: 1,000,000 lookups.
+// older than an invalidation that had been made when it was asked for. HYPERION_LOOKUPS says how many: `HYPERION_LOOKUPS=1000000`.
 
 const assert = require('node:assert/strict');
 const { setImmediate, setTimeout: sleep } = require('node:timers/promises');
@@ -13,7 +13,8 @@ const { cacheOn, resultOf } = require('./cache-support.js');
 const db = useCluster({ nodes: 1 });
 const redis = useRedis();
 
-const FULL = Boolean(process.env.HYPERION_FULL);
+const LOOKUPS = Number(process.env.HYPERION_LOOKUPS ?? (process.env.HYPERION_FULL ? 100_000 : 6_000));
+const FULL = LOOKUPS > 6_000;
 const WORKERS = 32;
 /** A long run has its own limit. */
 const LIMIT = { timeout: FULL ? 1_200_000 : 60_000 };
@@ -167,9 +168,7 @@ test('cache: lookups at random in memory return what the database returns', LIMI
     enableCompression: true,
     compressionThreshold: 400,
   });
-  const found = await look(one, FULL ? 1_000_000 : 6_000, calls, ({ sql, params, options }) =>
-    one.ask(sql, params, options),
-  );
+  const found = await look(one, LOOKUPS, calls, ({ sql, params, options }) => one.ask(sql, params, options));
   t.diagnostic(`${calls.length} different calls: ${JSON.stringify(found)}`);
   assert.equal(found.wrong, 0);
   assert.ok(found.hits > found.lookups / 10);
@@ -185,7 +184,7 @@ test('cache: lookups at random in Redis return what the database returns', LIMIT
     compressionThreshold: 400,
   });
   await one.cache.start();
-  const found = await look(one, FULL ? 200_000 : 3_000, calls, ({ sql, params, options }) =>
+  const found = await look(one, Math.ceil(LOOKUPS / 5), calls, ({ sql, params, options }) =>
     one.ask(sql, params, options),
   );
   t.diagnostic(`${calls.length} different calls: ${JSON.stringify(found)}`);
@@ -273,7 +272,7 @@ test(
   LIMIT,
   async (t) => {
     const pool = db.pool(t, { poolSize: 20 });
-    const found = await readAndWrite(pool, [cacheOn(t, pool)], FULL ? 500_000 : 10_000);
+    const found = await readAndWrite(pool, [cacheOn(t, pool)], Math.ceil(LOOKUPS / 2));
     t.diagnostic(JSON.stringify(found));
     assert.equal(found.stale, 0);
     assert.ok(found.hits > 0 && found.writes > 20);
@@ -294,7 +293,7 @@ test(
         return one;
       }),
     );
-    const found = await readAndWrite(pool, caches, FULL ? 200_000 : 4_000);
+    const found = await readAndWrite(pool, caches, Math.ceil(LOOKUPS / 5));
     t.diagnostic(JSON.stringify(found));
     assert.equal(found.stale, 0);
     assert.ok(found.hits > 0 && found.writes > 20);
