@@ -98,6 +98,13 @@ class Health {
     watched?.end.abort();
   }
 
+  /** Another one has the place of a cluster. If that was down, the recovery is told of the new one. @param {string} clusterId */
+  replace(clusterId) {
+    const { isDown, failures, failedAt } = this.#watched.get(clusterId) ?? new Watched();
+    this.forget(clusterId);
+    if (isDown) this.#watched.set(clusterId, Object.assign(new Watched(), { isDown, failures, failedAt }));
+  }
+
   /** Ends the looks; nothing is emitted any more. */
   async close() {
     this.#isClosed = true;

@@ -306,9 +306,9 @@ class MultiClusterPostgres extends EventEmitter {
     const old = this.#members.clusters.filter(({ id }) => ids.includes(id));
     for (const { id } of old) {
       this.#members.remove(id);
-      this.#health.forget(id);
+      this.#health.replace(id);
     }
-    for (const id of removed) this.#metrics?.remove(id);
+    for (const id of removed) this.#dismiss(id);
     for (const cluster of opened) {
       for (const schema of cluster.schemas) this.#members.unregister(schema);
       this.#admit(cluster);

@@ -61,6 +61,23 @@ test('a write of a schema that is read on the primary is seen after reload() by 
   await replacing;
 });
 
+test('a cluster that was down and has come back by reload() is told as recovered', async (t) => {
+  const multi = await clusters.multi(t, both(), {
+    cluster: { healthCheckIntervalMs: 0, healthTimeoutMs: 300, maxFailuresBeforeMarkDown: 1 },
+  });
+  const told = /** @type {any[]} */ ([]);
+  multi.on('clusterDown', (/** @type {any} */ { clusterId, reason }) => told.push(['down', clusterId, typeof reason]));
+  multi.on('clusterRecovered', (/** @type {any} */ event) => told.push(['up', event.clusterId, typeof event.downtime]));
+  const node = clusters.users.cluster.primary();
+  await node.freeze();
+  await multi.healthCheck().finally(() => node.thaw());
+  assert.deepEqual(told, [['down', 'users', 'string']]);
+  await multi.reload(both({ connectionPool: { max: 4 } }));
+  assert.equal((await multi.healthCheck()).healthy, true);
+  await multi.healthCheck();
+  assert.deepEqual(told.slice(1), [['up', 'users', 'number']]);
+});
+
 test('a directory that does not answer keeps no call longer than its timeoutMs and its signal', async (t) => {
   const { users, orders } = both();
   const { hosts, schemas: _, ...login } = users;
