@@ -309,6 +309,12 @@ function checkCluster(id, value) {
         return { name, shard, options: common };
       }
       const found = hostsOf(place, path);
+      const twice = Object.keys(found.beside).find(
+        (member) => ![undefined, found.beside[member]].includes(common[member]),
+      );
+      if (twice !== undefined) {
+        throw new OptionError(`${path}primary.${twice} differs from ${id}.${twice}: a cluster has one ${twice}`);
+      }
       const reads = { ...common.reads };
       if (own.loadBalancing !== undefined) reads.weights = weightsOf(weights, found, common.port, used);
       return { name, shard, options: { ...found.beside, ...common, hosts: found.hosts, reads } };

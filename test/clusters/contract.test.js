@@ -86,6 +86,10 @@ test('what is no name of a cluster or schema is refused by the name of its argum
   const cases = /** @type {[() => any, RegExp][]} */ ([
     [() => multi.addCluster(undefined, { ...users, schemas: [] }), /^id must be a string/],
     [() => multi.addCluster(7, { ...users, schemas: [] }), /^id must be a string/],
+    [
+      () => multi.addCluster('more', { schemas: [], primary: { host: 'h', user: 'a', password: 'x' }, user: 'b' }),
+      /^more.primary.user differs from more.user: a cluster has one user/,
+    ],
     [() => multi.addCluster('more', undefined), /^more must be an object/],
     [() => multi.removeCluster(undefined), /^id: there is no cluster/],
     [async () => multi.registerSchema('', 'users'), /^schema must be a string/],
