@@ -103,11 +103,15 @@ class Queries {
     const began = performance.now();
     cluster.enter();
     try {
-      const rows = await read(unit, sql, values, undefined, isFollowed).catch((error) => {
+      // No catch() on the promise: it would be one more for each read.
+      let rows;
+      try {
+        rows = await read(unit, sql, values, undefined, isFollowed);
+      } catch (error) {
         if (!belongsOnPrimary(error)) throw error;
         cluster.writeTexts.refused(sql);
-        return write(unit, sql, values, undefined, isFollowed);
-      });
+        rows = await write(unit, sql, values, undefined, isFollowed);
+      }
       return this.#observation.answer(cluster, began, rows);
     } catch (error) {
       this.#observation.failed(cluster, began, error, undefined);

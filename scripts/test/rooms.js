@@ -49,6 +49,8 @@ const LONG = [
   'test/clusters/cache.redis.test.js',
   'test/clusters/cache.torture.test.js',
   'test/clusters/cli.migrate.test.js',
+  'test/clusters/contract.faults.test.js',
+  'test/clusters/contract.test.js',
   'test/clusters/health.failures.test.js',
   'test/clusters/health.multi.test.js',
   'test/clusters/migrations.failover.test.js',
