@@ -42,6 +42,7 @@ const QUICK = [
 
 /** Files of these rooms that take long, because they count to thousands, wait or break servers: only `npm run test:full` runs them. */
 const LONG = [
+  'test/cluster/exec.failures.test.js',
   'test/cluster/harness.start.test.js',
   'test/cluster/harness.test.js',
   'test/clusters/cache.broadcast.test.js',
@@ -55,6 +56,7 @@ const LONG = [
   'test/clusters/health.multi.test.js',
   'test/clusters/migrations.failover.test.js',
   'test/clusters/migrations.races.test.js',
+  'test/clusters/migrations.test.js',
   'test/clusters/routing.kinds.cases.test.js',
   'test/clusters/routing.kinds.test.js',
   'test/clusters/sharding.move.test.js',
@@ -65,8 +67,13 @@ const LONG = [
   'test/clusters/two-phase.recovery.test.js',
   'test/clusters/two-phase.table.test.js',
   'test/reads/reads.balance.test.js',
+  'test/reads/reads.lag.test.js',
   'test/server/notices.test.js',
+  'test/server/plans.search-path.test.js',
   'test/server/plans.torture.test.js',
+  'test/server/plans.types.test.js',
+  'test/server/plans.views.test.js',
+  'test/server/reset.settings.test.js',
   'test/serverless/client.faults.test.js',
   'test/serverless/client.lost-replies.test.js',
   'test/serverless/lambda.test.js',

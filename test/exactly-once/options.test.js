@@ -171,7 +171,7 @@ describe('the table of exactlyOnce', () => {
       [['setup'], /setup makes one thing: setup exactly-once/],
       [['setup', 'twice'], /setup makes one thing/],
       [['setup', 'exactly-once', '--table', 'a.b.c'], /--table must be/],
-      [['setup', 'exactly-once', '--json'], /--json is an option of status, doctor and leases alone/],
+      [['setup', 'exactly-once', '--json'], /--json is an option of status, doctor, leases, migrate and shards alone/],
       [['status', '--apply'], /--apply is an option of setup alone/],
       [['setup', 'exactly-once', 'x', 'y'], /one connection string/],
     ])) {
