@@ -381,14 +381,14 @@ const CHECKS = {
     return 'closed';
   },
 
+  clusters: (pool, login) => checkClusters(pool, login, shown),
+
   async nodes(pool) {
     return pool
       .nodes()
       .map(({ role }) => role)
       .sort();
   },
-
-  clusters: (pool, login) => checkClusters(pool, login, shown),
 
   // The test makes a switchover as soon as it reads `ready`.
   async failover(pool, _, { canFailover }) {
