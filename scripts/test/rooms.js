@@ -104,6 +104,7 @@ const ALONE = [
   'test/security/hostile.memory.test.js',
   'test/security/hostile.sessions.test.js',
   'test/security/hostile.test.js',
+  'test/serverless/client.lost-replies.test.js',
 ];
 
 /** @param {string} folder @returns {string[]} */

@@ -8,6 +8,8 @@ const { range, test, until, useCluster } = require('../support/helpers.js');
 const { useRedis } = require('../support/redis.js');
 const { cacheInRedis, stored, untilItServes } = require('./cache-redis.js');
 
+const ROUNDS = Number(process.env.HYPERION_ROUNDS ?? (process.env.HYPERION_FULL ? 5 : 2));
+
 const db = useCluster({ nodes: 1 });
 const single = useRedis();
 
@@ -118,7 +120,7 @@ for (const kind of /** @type {import('./cache-redis.js').Kind[]} */ (['ioredis',
     };
     // Each counter has one writer, so that its own invalidation is the last; the readers of the other process only load.
     const workers = [work(1, one), work(2, one), work(3, other)];
-    for (const _ of range(process.env.HYPERION_FULL ? 20 : 2)) {
+    for (const _ of range(ROUNDS)) {
       await sleep(150);
       single.cli('SAVE');
       await sleep(50);

@@ -1,7 +1,7 @@
 'use strict';
 
-// The process that commits on two clusters is killed (SIGKILL) at each point, or frozen (SIGSTOP) while another one recovers. 20 rounds of
-// each with HYPERION_FULL, among transfers of other clients that are killed wherever they are.
+// The process that commits on two clusters is killed (SIGKILL) at each point, or frozen (SIGSTOP) while another one recovers. HYPERION_ROUNDS
+// says how often each; with HYPERION_FULL it is among transfers of other clients that are killed wherever they are.
 
 const assert = require('node:assert/strict');
 const { before, beforeEach } = require('node:test');
@@ -21,7 +21,7 @@ const {
 const { POINTS } = require('./two-phase.process.js');
 const { Coordinator } = require('./two-phase.processes.js');
 
-const ROUNDS = process.env.HYPERION_FULL ? 20 : 1;
+const ROUNDS = Number(process.env.HYPERION_ROUNDS ?? (process.env.HYPERION_FULL ? 5 : 1));
 const CLIENTS = process.env.HYPERION_FULL ? 4 : 0;
 const settings = { max_prepared_transactions: 50 };
 const clusters = useClusters({ a: { nodes: 1, settings }, b: { nodes: 1, settings } });

@@ -1,7 +1,7 @@
 'use strict';
 
 // A primary is lost while transactions that span clusters are at each point of their end, and a standby takes its place: that of a participant,
-// that of the decisions at the decision itself. Both clusters replicate synchronously. 20 rounds with HYPERION_FULL.
+// that of the decisions at the decision itself. Both clusters replicate synchronously. HYPERION_ROUNDS says how often.
 
 const assert = require('node:assert/strict');
 const { before } = require('node:test');
@@ -22,7 +22,7 @@ const {
 } = require('./two-phase.js');
 const { POINTS, holdAt } = require('./two-phase.process.js');
 
-const ROUNDS = process.env.HYPERION_FULL ? 20 : 1;
+const ROUNDS = Number(process.env.HYPERION_ROUNDS ?? (process.env.HYPERION_FULL ? 5 : 1));
 const settings = { max_prepared_transactions: 50 };
 const clusters = useClusters({ a: { nodes: 1, settings }, b: { nodes: 3, settings } });
 const { a, b } = clusters;
