@@ -4,6 +4,7 @@
 
 const errors = require('./lib/errors.js');
 const classify = require('./lib/api/classify.js');
+const { timedOutAs } = require('./lib/api/limits.js');
 const { openDatabase } = require('./lib/api/database/index.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { retry } = require('./lib/api/retry.js');
@@ -50,5 +51,15 @@ exports.sqlState = classify.sqlState;
 // For exports/, whose files may require this one alone: the rows of options, what checks them, and what else they need of lib/.
 exports[Symbol.for('hyperiondb-client.options')] = {
   ...{ ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
-  ...{ ...validate, callOptions, checkOptions, labelOf, Session, unfold, watchLimits },
+  ...{
+    ...validate,
+    aborted: errors.aborted,
+    callOptions,
+    checkOptions,
+    labelOf,
+    Session,
+    timedOutAs,
+    unfold,
+    watchLimits,
+  },
 };

@@ -6,11 +6,13 @@
 const client = /** @type {any} */ (require('../../client.js'));
 const { QUERY_CALL, definedOf } = require('./call-rows.js');
 const { onlyReads } = require('./errors.js');
-const { belongsOnPrimary, directly, read, readOn, runOn, wasWrite, write } = require('./routing.js');
+const { belongsOnPrimary, directly, leftOf, read, readOn, runOn, wasWrite, write } = require('./routing.js');
 const { mergeResults } = require('./sharding/merge.js');
 
 const { ParameterError } = client;
-const { callOptions, unfold, watchLimits } = client[Symbol.for('hyperiondb-client.options')];
+const { aborted, callOptions, timedOutAs, unfold, watchLimits } = client[Symbol.for('hyperiondb-client.options')];
+
+const timedOut = timedOutAs('statement', ', while the directory of the shards was asked');
 
 /** @typedef {import('./members.js').Cluster} Cluster */
 /** @typedef {import('./members.js').Route} Route */
@@ -170,9 +172,7 @@ class Queries {
     try {
       if (options.signal?.aborted) fail(aborted(options.signal));
       const unit = await Promise.race([over, asked]);
-      const { timeoutMs } = options;
-      const left = timeoutMs && Math.max(1, Math.ceil(timeoutMs - (performance.now() - began)));
-      return await this.#run(unit, route, sql, params, { ...options, timeoutMs: left });
+      return await this.#run(unit, route, sql, params, /** @type {Record<string, any>} */ (leftOf(options, began)));
     } finally {
       stop();
     }
@@ -294,21 +294,6 @@ function unitsOf({ cluster: { id, sharding, units } }, { shardKey }) {
   if (shardKey === undefined) return null;
   const shard = sharding.shardOf(shardKey);
   return typeof shard === 'number' ? units[shard] : shard.then((number) => units[number]);
-}
-
-/** @param {number} timeoutMs */
-function timedOut(timeoutMs) {
-  const error = new client.QueryTimeoutError(
-    `statement timed out after ${timeoutMs} ms, while the directory of the shards was asked`,
-    '57014',
-  );
-  return Object.assign(error, { outcome: 'not-applied' });
-}
-
-/** @param {AbortSignal} signal */
-function aborted({ reason }) {
-  const error = new client.AbortError('the operation was aborted', 'ABORT_ERR', { cause: reason });
-  return Object.assign(error, { outcome: 'not-applied' });
 }
 
 /** @param {unknown} sql @param {unknown} params @returns {[string, any]} */

@@ -7,7 +7,7 @@
 
 const client = /** @type {any} */ (require('../../client.js'));
 
-const { watchLimits } = client[Symbol.for('hyperiondb-client.options')];
+const { timedOutAs, watchLimits } = client[Symbol.for('hyperiondb-client.options')];
 
 /** @typedef {import('./members.js').Cluster} Cluster */
 /** @typedef {import('./members.js').Unit} Unit */
@@ -50,14 +50,7 @@ function primaryIsNearest({ nearest, pool }) {
   return nearest.isPrimary;
 }
 
-/** @param {number} timeoutMs */
-function timedOut(timeoutMs) {
-  const error = new client.QueryTimeoutError(
-    `statement timed out after ${timeoutMs} ms, while it waited for the position of earlier writes`,
-    '57014',
-  );
-  return Object.assign(error, { outcome: 'not-applied' });
-}
+const timedOut = timedOutAs('statement', ', while it waited for the position of earlier writes');
 
 /**
  * Runs a statement where nothing can be written: on a standby if one is fit.
@@ -179,7 +172,7 @@ function runOn(unit, { cluster, readPreference, consistencyLevel }, sql, params,
   );
 }
 
-/** What is left of the time of a call that has tried a standby. @param {Limits} limits @param {number} began */
+/** The limits with what is left of the time of a call that has waited already. @param {Limits} limits @param {number} began */
 function leftOf(limits, began) {
   if (!limits?.timeoutMs) return limits;
   return { ...limits, timeoutMs: Math.max(1, Math.ceil(limits.timeoutMs - (performance.now() - began))) };
@@ -232,4 +225,4 @@ function readOnPrimary(unit, sql, params, limits) {
   });
 }
 
-module.exports = { belongsOnPrimary, directly, read, readOn, runOn, wasWrite, write };
+module.exports = { belongsOnPrimary, directly, leftOf, read, readOn, runOn, wasWrite, write };

@@ -8,24 +8,6 @@ const { nearest } = require('../../lib/options/did-you-mean.js');
 
 const ROOT = path.join(__dirname, '..', '..');
 
-/** Every room with test files, in the order in which they are run. */
-const ROOMS = [
-  'unit',
-  'server',
-  'cluster',
-  'reads',
-  'kit',
-  'ambient',
-  'database',
-  'exactly-once',
-  'serverless',
-  'clusters',
-  'security',
-  'packaging',
-  'external',
-  'chaos',
-  'consistency',
-];
 /** The rooms of `npm test`, which has five minutes on two cores. */
 const QUICK = [
   'unit',
@@ -39,6 +21,8 @@ const QUICK = [
   'serverless',
   'clusters',
 ];
+/** Every room with test files, in the order in which they are run. */
+const ROOMS = [...QUICK, 'security', 'packaging', 'external', 'chaos', 'consistency'];
 
 /** Files of these rooms that take long, because they count to thousands, wait or break servers: only `npm run test:full` runs them. */
 const LONG = [

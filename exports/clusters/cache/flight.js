@@ -3,7 +3,11 @@
 // A statement that runs for all who ask for the same entry, and how each of them waits for it.
 
 const { setMaxListeners } = require('node:events');
-const { AbortError, QueryTimeoutError } = require('../../../client.js');
+const client = /** @type {any} */ (require('../../../client.js'));
+
+const { aborted, timedOutAs } = client[Symbol.for('hyperiondb-client.options')];
+
+const timedOut = timedOutAs('statement', ', before it was sent');
 
 /**
  * How a flight ended for those who wait. `bytes`: the result, to copy; `error`: the statement failed; neither: the one who ran it was
@@ -39,20 +43,10 @@ class Limits {
     this.until = this.timeoutMs === undefined ? Infinity : performance.now() + this.timeoutMs;
   }
 
-  #aborted() {
-    const error = new AbortError('the operation was aborted', 'ABORT_ERR', { cause: this.signal?.reason });
-    return Object.assign(error, { outcome: 'not-applied' });
-  }
-
-  #timedOut() {
-    const error = new QueryTimeoutError(`statement timed out after ${this.timeoutMs} ms, before it was sent`, '57014');
-    return Object.assign(error, { outcome: 'not-applied' });
-  }
-
   /** Throws if the call has no time left. */
   assertOpen() {
-    if (this.signal?.aborted) throw this.#aborted();
-    if (this.until !== Infinity && performance.now() >= this.until) throw this.#timedOut();
+    if (this.signal?.aborted) throw aborted(this.signal);
+    if (this.until !== Infinity && performance.now() >= this.until) throw timedOut(this.timeoutMs);
   }
 
   /** What is left for the statement. */
@@ -63,7 +57,7 @@ class Limits {
 
   /** Whether a statement failed because of these limits. @param {unknown} error */
   isCauseOf(error) {
-    return this.signal?.aborted === true || (this.timeoutMs !== undefined && error instanceof QueryTimeoutError);
+    return this.signal?.aborted === true || (this.timeoutMs !== undefined && error instanceof client.QueryTimeoutError);
   }
 
   /**
@@ -78,8 +72,8 @@ class Limits {
     return new Promise((resolve, reject) => {
       // One signal may end many calls: Node must not warn of a leak.
       if (signal !== undefined) setMaxListeners(0, signal);
-      const abort = () => end(() => reject(this.#aborted()));
-      const expire = () => end(() => reject(this.#timedOut()));
+      const abort = () => end(() => reject(aborted(this.signal)));
+      const expire = () => end(() => reject(timedOut(this.timeoutMs)));
       const timer = until === Infinity ? undefined : setTimeout(expire, Math.max(1, until - performance.now()));
       const end = (/** @type {() => void} */ settle) => {
         clearTimeout(timer);
