@@ -20,6 +20,7 @@ const QUICK = [
   'exactly-once',
   'serverless',
   'clusters',
+  'pg',
 ];
 /** Every room with test files, in the order in which they are run. */
 const ROOMS = [...QUICK, 'security', 'packaging', 'external', 'chaos', 'consistency'];
