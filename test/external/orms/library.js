@@ -1,0 +1,270 @@
+'use strict';
+
+// The tests of a library that runs on pg: its program (programs/<name>.js) is run on pg and on hyperiondb-client/pg, and must see the same;
+// then it writes while the primary is replaced, by a switchover and by a crash. pg, which knows one host, writes beside it.
+
+const assert = require('node:assert/strict');
+const { fork } = require('node:child_process');
+const path = require('node:path');
+const { before } = require('node:test');
+const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
+const { HANG_MS, test, useCluster } = require('../../support/helpers.js');
+const { NotAvailableError, Packages } = require('../packages.js');
+const { programOf } = require('../runtimes/install.js');
+
+/** @typedef {import('./program.js').Task} Task */
+/** @typedef {import('./program.js').Check} Check */
+/** @typedef {import('./program.js').Write} Write */
+
+const packages = new Packages(path.join(__dirname, 'packages'), 'orms');
+const INSTALL_MS = 600_000;
+/** How often each fault is played. */
+const ROUNDS = Number(process.env.HYPERION_ROUNDS ?? 1);
+/** Sessions that each program may have: as many as it has loops, so that each statement in flight may be hit once. */
+const CONNECTIONS = 8;
+/** Acknowledged writes that show that a program writes. */
+const SOME = 40;
+/**
+ * A statement may have been begun before a program could know that the primary is gone: the signal to its servers, the end of the
+ * connection on its way, and a turn of the event loop of a machine that runs three servers and two programs on two cores.
+ */
+const NOTICED_MS = 1_000;
+
+/** The table of the writers has no constraint: a row that is there twice must be seen. */
+const TABLE =
+  'DROP TABLE IF EXISTS public.writes; CREATE TABLE public.writes (id bigint NOT NULL, driver text NOT NULL)';
+
+/** A program in its process, and all that it has said. */
+class Running {
+  /** @type {Check[]} */
+  checks = [];
+  /** @type {Write[]} */
+  writes = [];
+  /** Of the writes, those that were acknowledged. */
+  acknowledged = 0;
+  stderr = '';
+  alive = true;
+  /** The program has done its work, and has only to end. */
+  ended = false;
+  /** @type {Promise<number | string | null>} the exit code, or the signal */
+  exit;
+
+  /** @param {string} file @param {string} execPath @param {Task} task */
+  constructor(file, execPath, task) {
+    // NODE_TEST_CONTEXT would make node:test report to this process.
+    const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...env } = process.env;
+    this.child = fork(file, {
+      execPath,
+      env: { ...env, TZ: 'Europe/Berlin' },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text) => {
+        this.stderr += text;
+      });
+    }
+    this.child.on('message', (/** @type {any} */ message) => this.#take(message));
+    this.exit = new Promise((resolve) => {
+      this.child.on('close', (code, signal) => {
+        this.alive = false;
+        resolve(signal ?? code);
+      });
+    });
+    this.child.send(task);
+  }
+
+  /** @param {{ check?: Check, write?: Write, ended?: true }} message */
+  #take({ check, write, ended }) {
+    if (check) this.checks.push(check);
+    if (write) {
+      this.writes.push(write);
+      if (!write.error) this.acknowledged += 1;
+    }
+    if (ended) this.ended = true;
+  }
+
+  /** Resolves when it has written so much more. @param {string} when */
+  async writesOn(when) {
+    const enough = this.acknowledged + SOME;
+    await until(`the program writes ${when}`, () => {
+      if (!this.alive) throw new GiveUp(`the program has ended: ${this.stderr}`);
+      return this.acknowledged >= enough;
+    });
+  }
+
+  stop() {
+    if (this.alive) this.child.send('stop');
+    return this.exit;
+  }
+}
+
+/** What came of the errors, for a line of the report. @param {readonly Write[]} writes */
+function codesOf(writes) {
+  /** @type {Record<string, number>} */
+  const counts = {};
+  for (const { error } of writes) {
+    if (!error) continue;
+    const within = /** @type {Record<string, unknown>} */ (error.within ?? {});
+    const code = String(error.code ?? within.code ?? within.message ?? error.message).slice(0, 60);
+    counts[code] = (counts[code] ?? 0) + 1;
+  }
+  const listed = Object.entries(counts).map(([code, count]) => `${count} x ${code}`);
+  return listed.length === 0 ? 'none' : listed.join(', ');
+}
+
+/**
+ * @param {string} name of the program, and in the titles
+ * @param {{ node?: 20 | 22 | 24 }} [needs] the least version of Node that the library supports
+ */
+function testLibrary(name, { node = 20 } = {}) {
+  const db = useCluster({ nodes: 3 });
+  const file = path.join(__dirname, 'programs', `${name}.js`);
+  let execPath = process.execPath;
+  /** Why the program cannot run here. */
+  let missing = '';
+
+  before(
+    async () => {
+      try {
+        await packages.install();
+        if (Number(process.versions.node.split('.')[0]) < node) execPath = await programOf('node-24');
+      } catch (error) {
+        if (!(error instanceof NotAvailableError)) throw error;
+        missing = error.message;
+      }
+    },
+    { timeout: INSTALL_MS },
+  );
+
+  /** @param {Task['driver']} driver */
+  const settingsOf = (driver) => {
+    const { user, password, database } = db.cluster;
+    const { host, port } = db.cluster.primary();
+    const reached = driver === 'pg' ? { host, port } : { host: db.cluster.hosts.join(',') };
+    return { user, password, database, ...reached };
+  };
+  /** @param {Task['driver']} driver @param {Task['mode']} mode */
+  const start = (driver, mode) => new Running(file, execPath, { driver, mode, settings: settingsOf(driver) });
+
+  /** @param {Task['driver']} driver */
+  async function checksOn(driver) {
+    const program = start(driver, 'checks');
+    assert.equal(await program.exit, 0, `the program on ${driver} has not ended as it should: ${program.stderr}`);
+    assert.ok(program.ended, `the program on ${driver} has ended before its work was done: ${program.stderr}`);
+    return program.checks;
+  }
+
+  test(`${name}: its program sees the same on hyperiondb-client/pg as on pg`, async (t) => {
+    if (missing) return t.skip(missing);
+    const stock = await checksOn('pg');
+    const refused = stock.filter(({ ok }) => !ok);
+    assert.deepEqual(refused, [], 'a check that pg itself does not pass says nothing');
+    const face = new Map((await checksOn('face')).map((check) => [check.name, check]));
+    const differing = [];
+    for (const check of stock) {
+      const other = face.get(check.name);
+      try {
+        assert.deepEqual(other, check);
+      } catch {
+        differing.push({ check: check.name, onPg: check.value, onFace: other?.value ?? 'was not reached' });
+      }
+    }
+    t.diagnostic(`${name}: ${stock.length} checks: pg ${stock.length}, the face ${stock.length - differing.length}`);
+    assert.equal(differing.length, 0, JSON.stringify(differing, null, 2));
+    assert.equal(face.size, stock.length);
+  });
+
+  /** @type {Running | undefined} the program on the face, which lives through all faults */
+  let writing;
+
+  /**
+   * @param {import('node:test').TestContext} t
+   * @param {string} fault
+   * @param {() => Promise<{ gone: number, there: number }>} play when the old primary was gone, and the new one there
+   */
+  async function survives(t, fault, play) {
+    const { cluster } = db;
+    if (writing === undefined) {
+      await db.sql(TABLE);
+      writing = start('face', 'failover');
+    }
+    const face = writing;
+    await face.writesOn('before the fault');
+    const stock = start('pg', 'failover');
+    await stock.writesOn('before the fault');
+    const [before, stockBefore] = [face.writes.length, stock.writes.length];
+    const { gone, there } = await play();
+    await face.writesOn('after the fault');
+    const writes = face.writes.slice(before);
+    const errors = writes.filter(({ error }) => error);
+    const late = errors.filter(({ from }) => from > Math.max(gone, there) + NOTICED_MS);
+    const stockWrites = stock.writes.slice(stockBefore);
+    const stockState = stock.alive ? 'alive' : 'its process has ended';
+    await stock.stop();
+    const resumed = writes.find(({ error, from }) => !error && from >= gone)?.at ?? Date.now();
+    t.diagnostic(
+      `${name}, ${fault}, the face: errors ${codesOf(errors)}; begun after the new primary was there: ${late.length}; ` +
+        `writes again ${resumed - there} ms after that`,
+    );
+    t.diagnostic(
+      `${name}, ${fault}, pg: errors ${codesOf(stockWrites)}; acknowledged after the new primary was there: ` +
+        `${stockWrites.filter(({ error, from }) => !error && from > there).length}; ${stockState}`,
+    );
+    assert.ok(face.alive, `the process has ended: ${face.stderr}`);
+    assert.ok(
+      errors.length <= CONNECTIONS,
+      `${errors.length} errors of ${CONNECTIONS} connections: ${codesOf(errors)}`,
+    );
+    assert.deepEqual(late, [], 'errors go on after the new primary is there');
+    await db.cluster.primary().sql('SELECT 1');
+    return cluster;
+  }
+
+  for (let round = 1; round <= ROUNDS; round++) {
+    test(`${name}: it writes on after a switchover, and only what was in flight fails (round ${round})`, async (t) => {
+      if (missing) return t.skip(missing);
+      db.needs('switchover');
+      await survives(t, 'switchover', async () => {
+        const gone = Date.now();
+        await db.cluster.switchover();
+        return { gone, there: Date.now() };
+      });
+    });
+
+    test(`${name}: it writes on after the primary has crashed, and only what was in flight fails (round ${round})`, async (t) => {
+      if (missing) return t.skip(missing);
+      db.needs('crash', 'failover', 'rejoin');
+      const old = db.cluster.primary();
+      await survives(t, 'crash', async () => {
+        await old.crash();
+        const gone = Date.now();
+        await db.cluster.failover();
+        return { gone, there: Date.now() };
+      });
+      await old.rejoin(db.cluster.primary());
+    });
+  }
+
+  test(`${name}: no acknowledged row is lost by a failover, none is there twice, no transaction is torn`, async (t) => {
+    if (missing) return t.skip(missing);
+    if (writing === undefined) return t.skip('no failover could be played');
+    assert.equal(await writing.stop(), 0, `the process has not ended as it should: ${writing.stderr}`);
+    const rows = await db.sql(
+      "SELECT id::int AS id, count(*)::int AS times FROM writes WHERE driver = 'face' GROUP BY id",
+    );
+    const times = new Map(rows.map((/** @type {any} */ { id, times: found }) => [id, found]));
+    const { writes } = writing;
+    const acknowledged = writes.filter(({ error }) => !error).flatMap(({ ids }) => ids);
+    const lost = acknowledged.filter((id) => !times.has(id));
+    const doubled = [...times].filter(([, found]) => found !== 1);
+    const torn = writes.filter(({ ids }) => new Set(ids.map((id) => times.has(id))).size !== 1);
+    t.diagnostic(
+      `${name}: ${acknowledged.length} rows acknowledged, ${lost.length} lost, ${doubled.length} doubled, ${torn.length} torn; ` +
+        `${writes.filter(({ error }) => error).length} errors in ${2 * ROUNDS} failovers`,
+    );
+    assert.deepEqual({ lost, doubled, torn }, { lost: [], doubled: [], torn: [] });
+    assert.ok(acknowledged.length > SOME);
+  });
+}
+
+module.exports = { HANG_MS, testLibrary };
