@@ -18,7 +18,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { after } = require('node:test');
-const { HANG_MS, test, useCluster } = require('../support/helpers.js');
+const { HANG_MS, test, until, useCluster } = require('../support/helpers.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
 /** @typedef {(t: TestContext, face: Face) => unknown} Body */
@@ -84,6 +84,27 @@ class Face {
     return this.#db.cluster.primary();
   }
 
+  /** Ends the session of a client as an administrator does. @param {{ processID: number }} client */
+  terminate({ processID }) {
+    return this.server.sql(`SELECT pg_terminate_backend(${processID})`);
+  }
+
+  /** Waits until the session of a client runs a statement. @param {{ processID: number }} client */
+  untilActive({ processID }) {
+    return until('the session runs a statement', async () => {
+      const [row] = await this.server.sql(`SELECT state FROM pg_stat_activity WHERE pid = ${processID}`);
+      return row?.state === 'active';
+    });
+  }
+
+  /** Waits until the server has no session of that process. @param {number} processID */
+  untilGone(processID) {
+    return until('the session has ended', async () => {
+      const rows = await this.server.sql(`SELECT 1 FROM pg_stat_activity WHERE pid = ${processID}`);
+      return rows.length === 0;
+    });
+  }
+
   /** A Client that has not connected, and is ended after the fact. @param {Record<string, unknown>} [config] @returns {any} */
   unconnected(config) {
     const client = new this.pg.Client({ ...this.config, ...config });
@@ -106,6 +127,15 @@ class Face {
   }
 }
 
+/**
+ * The arguments of the next event of that name, also where an error comes before, which events.once() takes for a failure.
+ * @param {any} emitter
+ * @param {string} name
+ * @returns {Promise<any[]>}
+ */
+const emitted = (emitter, name) =>
+  new Promise((resolve) => emitter.once(name, (/** @type {any[]} */ ...args) => resolve(args)));
+
 /** @param {any} one a Client or a Pool */
 async function ends(one) {
   // A client that the fact broke says so once more while it is ended.
@@ -120,6 +150,9 @@ async function ends(one) {
   clearTimeout(timer);
   if (first === hangs) throw new Error(`${one.constructor.name}.end() did not end after the fact`);
 }
+
+/** A fact takes far less; the bound is only there so that one that hangs does not take the whole file with it. */
+const timeout = HANG_MS / 4;
 
 /** The facts of this process, if they are listed and not run. @type {Listed[] | undefined} */
 let listed;
@@ -159,11 +192,11 @@ function fact(title, body, { differs } = {}) {
   const db = database ?? useServer();
   counts.facts += 1;
   if (differs !== undefined) counts.differences += 1;
-  test(`pg: ${title}`, async (t) => {
+  test(`pg: ${title}`, { timeout }, async (t) => {
     await body(t, new Face(t, 'pg', db));
     counts.pg += 1;
   });
-  test(`face: ${title}`, async (t) => {
+  test(`face: ${title}`, { timeout }, async (t) => {
     if (!fs.existsSync(path.join(FACE, 'index.js'))) {
       t.skip('exports/pg does not exist yet');
       return;
@@ -172,6 +205,13 @@ function fact(title, body, { differs } = {}) {
     counts.face += 1;
   });
 }
+
+/**
+ * The arguments with which a callback is called, of a function that takes one.
+ * @param {(callback: (...args: any[]) => void) => unknown} start
+ * @returns {Promise<any[]>}
+ */
+const called = (start) => new Promise((resolve) => start((...args) => resolve(args)));
 
 const FACTS = path.join(__dirname, 'facts');
 
@@ -190,4 +230,4 @@ function listFacts() {
   return listed;
 }
 
-module.exports = { countsLine, fact, factFiles, listFacts, useServer };
+module.exports = { called, countsLine, emitted, fact, factFiles, listFacts, useServer };
