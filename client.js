@@ -7,6 +7,7 @@ const classify = require('./lib/api/classify.js');
 const { timedOutAs } = require('./lib/api/limits.js');
 const { openDatabase } = require('./lib/api/database/index.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
+const { textTypes } = require('./lib/api/pinned-session.js');
 const { retry } = require('./lib/api/retry.js');
 const { Session } = require('./lib/api/session.js');
 const { sql, unfold } = require('./lib/api/sql.js');
@@ -58,6 +59,7 @@ exports[Symbol.for('hyperiondb-client.options')] = {
     checkOptions,
     labelOf,
     Session,
+    textTypes,
     timedOutAs,
     unfold,
     watchLimits,

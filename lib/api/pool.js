@@ -15,6 +15,7 @@ const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { PoolEmitter } = require('./pool-emitter.js');
+const { pinSession } = require('./pinned-session.js');
 const { readOf } = require('./read.js');
 const { Reaper, noLease } = require('./reaper.js');
 const { Reports } = require('./reports.js');
@@ -165,11 +166,7 @@ class Pool extends PoolEmitter {
     return this.#sessions.run(fn);
   }
 
-  /**
-   * @template T
-   * @param {unknown} options
-   * @param {() => Promise<T>} work
-   */
+  /** @template T @param {unknown} options @param {() => Promise<T>} work */
   #write(options, work) {
     return this.#sessions === undefined ? work() : this.#sessions.write(options, work);
   }
@@ -312,6 +309,12 @@ class Pool extends PoolEmitter {
     this.#ambient = tx === undefined && mode === false ? undefined : ambient;
   }
 
+  /** For hyperiondb-client/pg: a session that its caller has to itself. @type {import('./pinned-session.js').Pin} */
+  async [Symbol.for('hyperiondb-client.session')](handlers, options) {
+    if (this.#closed) throw new PoolClosedError();
+    return pinSession(this.#runner, handlers, options);
+  }
+
   /** A small pool with the same options, for questions that may not wait for the callers of this one; for hyperiondb-client/clusters, too. */
   [ASIDE]() {
     this.#second ??= new Pool(undefined, asideOptions(this.#options));
@@ -388,11 +391,7 @@ class Pool extends PoolEmitter {
     return JSON.parse(this.#runner.corePool.nodes());
   }
 
-  /**
-   * Accepts no more work, waits for the work in flight, and closes every connection.
-   * @param {{ timeoutMs?: number }} [options]
-   * @returns {Promise<void>}
-   */
+  /** Accepts no more work, waits for the work in flight, and closes every connection. @param {{ timeoutMs?: number }} [options] */
   async end(options) {
     const { timeoutMs = 0 } = callOptions(options, END);
     this.#ended ??= this.#end(timeoutMs);

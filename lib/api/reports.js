@@ -58,11 +58,13 @@ class Reports {
     process.nextTick(() => this.#owner.run(() => this.#tell(report)));
   }
 
-  /** @param {Record<string, unknown>} report */
+  /** @param {Record<string, any>} report */
   #tell({ event, ...detail }) {
     const { emit, dispatch, onLease } = this.#owner;
     if (event === 'notification') {
       dispatch(detail);
+    } else if (event === 'session') {
+      this.runner.pinned.get(detail.session)?.onEvent(detail);
     } else if (event === 'unidentified') {
       warnUnidentified();
     } else if (event === 'error') {

@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 7;
+const PROTOCOL_VERSION = 8;
 
 /** What a frame asks for. */
 const OP = {
@@ -32,6 +32,11 @@ const OP = {
   SCRIPT: 18,
   NOTICES: 19,
   END_PREPARED: 20,
+  PIN: 21,
+  FLIGHT: 22,
+  FETCH: 23,
+  CLOSE_PORTAL: 24,
+  CHECK: 25,
 };
 
 /** Bits of a frame's flags. */
@@ -46,6 +51,9 @@ const FLAG = {
   TOKEN: 128,
   READ_OPTIONS: 256,
   PRIMARY: 512,
+  SIMPLE: 1024,
+  NAMED: 2048,
+  PORTAL: 4096,
 };
 
 /** Kinds of messages from the core. */

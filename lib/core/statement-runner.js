@@ -49,6 +49,8 @@ class StatementRunner {
      * @type {import('node:async_hooks').AsyncLocalStorage<any> | undefined}
      */
     this.scopes = undefined;
+    /** The pinned sessions (lib/api/pinned-session.js), by their numbers. @type {Map<number, { onEvent(event: any): void }>} */
+    this.pinned = new Map();
   }
 
   /**

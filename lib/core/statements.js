@@ -68,17 +68,37 @@ class Statements {
   }
 
   /**
+   * Like get(), for a session whose caller has it to itself, and may begin transactions. `types` are others than those of get(), so
+   * that no statement is found by both.
+   * @param {string} sql
+   * @param {import('../values/types.js').Types} types
+   */
+  getUnchecked(sql, types) {
+    const statement = this.bySql.get(`${types.core}\0${sql}`) ?? this.define(sql, types);
+    statement.used = ++this.uses;
+    return statement;
+  }
+
+  /**
    * @param {string} sql
    * @param {import('../values/types.js').Types} [types]
    */
   add(sql, types) {
     if (typeof sql !== 'string')
       throw new ParameterError(`sql must be a string, not ${sql === null ? 'null' : typeof sql}`);
-    if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
-    if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
     const advice = transactionControl(sql) ?? clientCopy(sql);
     if (advice !== null)
       throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${advice}`);
+    return this.define(sql, types);
+  }
+
+  /**
+   * @param {string} sql
+   * @param {import('../values/types.js').Types} [types]
+   */
+  define(sql, types) {
+    if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
+    if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
     if (this.bySql.size >= this.capacity) this.forgetOldest();
     this.lastId = (this.lastId % 0x7fff_ffff) + 1;
     const statement = new Statement(this.lastId, sql, types);

@@ -163,6 +163,11 @@ impl Dispatcher {
             Operation::Unload => pool.unload(frame, promise(), cancellation.clone()),
             Operation::Script => pool.script(frame, promise(), cancellation.clone()),
             Operation::EndPrepared => pool.end_prepared(frame, promise(), cancellation.clone()),
+            Operation::Pin => pool.pin(frame, promise(), cancellation.clone()),
+            Operation::Flight | Operation::Fetch | Operation::ClosePortal => {
+                pool.flight(frame, promise(), cancellation.clone());
+            }
+            Operation::Check => pool.check(frame, promise()),
             Operation::Notices => pool.want_notices(frame.count > 0),
             Operation::Listen => pool.listener(listen::ListenCommand::Listen(frame.text(), promise())),
             Operation::Unlisten => pool.listener(listen::ListenCommand::Unlisten(frame.text(), promise())),
@@ -197,8 +202,11 @@ impl Dispatcher {
     }
 
     fn cancellation(&mut self, frame: &Frame<'_>) -> Cancellation {
-        use Operation::{Batch, Begin, Commit, EndPrepared, Load, Query, Script, Unload};
-        if !matches!(frame.operation, Query | Batch | Begin | Commit | EndPrepared | Load | Script | Unload) {
+        use Operation::{Batch, Begin, Commit, EndPrepared, Fetch, Flight, Load, Pin, Query, Script, Unload};
+        if !matches!(
+            frame.operation,
+            Query | Batch | Begin | Commit | EndPrepared | Fetch | Flight | Load | Pin | Script | Unload
+        ) {
             return Cancellation::default();
         }
         let abort = frame.has(HAS_SIGNAL).then(|| {

@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 7;
+const PROTOCOL_VERSION: u32 = 8;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -63,6 +63,16 @@ operations! {
     Notices = 19,
     /// Commit or roll back a prepared transaction; the payload is the SQL.
     EndPrepared = 20,
+    /// Pin a session: number `transaction` is its own from then on, until a Rollback of that number closes it.
+    Pin = 21,
+    /// Run statement number `statement` on a pinned session; the payload is its parameters: texts, bytes and nulls.
+    Flight = 22,
+    /// Read `extra` more rows of the portal of a pinned session.
+    Fetch = 23,
+    /// Close the portal of a pinned session.
+    ClosePortal = 24,
+    /// Ask the node of a pinned session whether it still accepts writes.
+    Check = 25,
 }
 
 impl Operation {
@@ -91,6 +101,12 @@ pub(super) const TOKEN: i32 = 128;
 pub(super) const READ_OPTIONS: i32 = 256;
 /// The statement runs on the primary, whatever the pool's mode.
 pub(super) const PRIMARY: i32 = 512;
+/// The flight is a text for the simple protocol.
+pub(super) const SIMPLE: i32 = 1024;
+/// The first parameter of the flight is the name under which its statement is prepared.
+pub(super) const NAMED: i32 = 2048;
+/// The flight opens a portal, and reads `extra` rows of it.
+pub(super) const PORTAL: i32 = 4096;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -103,6 +119,9 @@ const FLAGS: &[(&str, i32)] = &[
     ("Token", TOKEN),
     ("ReadOptions", READ_OPTIONS),
     ("Primary", PRIMARY),
+    ("Simple", SIMPLE),
+    ("Named", NAMED),
+    ("Portal", PORTAL),
 ];
 
 /// The flags among these that have no meaning.

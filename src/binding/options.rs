@@ -1,6 +1,6 @@
 //! A pool's options as lib/options/options.js writes them: complete, checked, and in JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,8 +216,8 @@ struct HostOption {
     address: Option<IpAddr>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct TypeOptions {
     int8: String,
     numeric: String,
@@ -225,6 +225,7 @@ pub(super) struct TypeOptions {
     json: String,
     /// The numbers of JavaScript's functions, by the name or the oid of their type.
     parsers: HashMap<String, u32>,
+    native: HashSet<u32>,
 }
 
 /// Reads the JSON. The error names no values, because passwords are among them.
@@ -395,7 +396,7 @@ impl From<TypeOptions> for Types {
             date: if types.date == "date" { DateAs::Date } else { DateAs::Text },
             json: if types.json == "string" { JsonAs::Text } else { JsonAs::Parse },
         };
-        Self { choices, parsers: types.parsers }
+        Self { choices, parsers: types.parsers, native: types.native }
     }
 }
 

@@ -10,7 +10,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
-use crate::binding::numbers::{DESCRIBE, FAILED, MANAGED, PRIMARY, READ, READ_ONLY, READ_OPTIONS, TOKEN};
+use crate::binding::numbers::{
+    DESCRIBE, FAILED, MANAGED, NAMED, Operation, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS, SIMPLE, TOKEN,
+};
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;
 use crate::cluster::route::{ReadFrom, Route};
@@ -31,6 +33,8 @@ use crate::query::commit::EndPrepared;
 use crate::query::copy::{Copy, Piece};
 use crate::query::job::Job;
 use crate::query::listen;
+use crate::query::pinned::Pin;
+use crate::query::pinned::command::{FlightCall, FlightKind, PinnedCommand};
 use crate::query::promise::Promise;
 use crate::query::read::{ReadDefaults, Reads};
 use crate::query::script::Script;
@@ -298,6 +302,34 @@ impl RunningPool {
     pub(super) fn end_prepared(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let call = Call::new(promise, self.context.clone(), cancellation);
         self.router.submit(Job::EndPrepared(Box::new(EndPrepared { call, sql: frame.text() })));
+    }
+
+    pub(super) fn pin(&mut self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+        let (sender, commands) = unbounded_channel();
+        self.transactions.retain(|_, transaction| !transaction.commands.is_closed());
+        self.transactions.insert(frame.transaction, OpenTransaction { commands: sender, managed: false });
+        let call = Call::new(promise, self.context.clone(), cancellation);
+        self.router.submit(Job::Pin(Box::new(Pin { call, number: frame.transaction, commands })));
+    }
+
+    pub(super) fn flight(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+        let Some(text) = self.texts.get(&frame.statement).cloned() else {
+            return promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
+        };
+        let kind = match frame.operation {
+            Operation::Fetch => FlightKind::Fetch(frame.extra),
+            Operation::ClosePortal => FlightKind::Close,
+            _ if frame.has(SIMPLE) => FlightKind::Simple,
+            _ if frame.has(PORTAL) => FlightKind::Open(frame.extra),
+            _ => FlightKind::Statement { named: frame.has(NAMED) },
+        };
+        let (params, count) = (frame.payload.to_vec(), frame.count);
+        let call = FlightCall { promise, cancellation, text, params, count, kind };
+        self.command(frame, TransactionCommand::Pinned(Box::new(PinnedCommand::Run(call))));
+    }
+
+    pub(super) fn check(&self, frame: &Frame<'_>, promise: Promise) {
+        self.command(frame, TransactionCommand::Pinned(Box::new(PinnedCommand::Check(promise))));
     }
 
     pub(super) fn want_notices(&self, wanted: bool) {

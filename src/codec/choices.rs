@@ -1,6 +1,6 @@
 //! How values arrive: the choices of the option `types`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use postgres_types::Type;
 
@@ -69,6 +69,9 @@ pub(crate) struct Types {
     /// JavaScript's own parsers by the name of the type or the digits of its oid, each by the number under which
     /// JavaScript knows it.
     pub(crate) parsers: HashMap<String, u32>,
+    /// Of a pinned session: the oids of the types whose values arrive as `choices` say. Values of other types arrive as
+    /// the server's text.
+    pub(crate) native: HashSet<u32>,
 }
 
 impl Types {

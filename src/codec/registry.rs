@@ -201,6 +201,18 @@ impl Decoder {
         Self::FromText(Box::new(Self::for_type(ty, types, catalog).without_unknown()))
     }
 
+    /// The decoder of a column of a pinned session, where all columns are asked for as text: that of a type among
+    /// `native`; else the text is left as the server has printed it.
+    pub(crate) fn for_pinned(oid: u32, types: &Types) -> Self {
+        let decoder = match types.parsers.get(&oid.to_string()) {
+            Some(&parser) => Self::Parsed(parser, Box::new(Self::Text)),
+            None if !types.native.contains(&oid) => Self::Text,
+            None => Type::from_oid(oid)
+                .map_or(Self::Text, |ty| Self::for_type(&ty, types, &Catalog::default()).without_unknown()),
+        };
+        Self::FromText(Box::new(decoder))
+    }
+
     /// The decoder of a type.
     pub(in crate::codec) fn for_type(ty: &Type, types: &Types, catalog: &Catalog) -> Self {
         if let Some(parser) = types.parser(ty) {

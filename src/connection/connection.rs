@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::sleep;
+use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use crate::connection::endpoint::Endpoint;
 use crate::connection::failure::ConnectProgress;
 use crate::connection::failure::{describe, violation};
 use crate::connection::lease::SessionLease;
-use crate::connection::link::Link;
+use crate::connection::link::{Link, NoticeWatcher};
 use crate::connection::notices::Notices;
 use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_probe};
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
@@ -150,6 +151,11 @@ impl Connection {
         let (sender, receiver) = channel(NOTIFICATIONS);
         let _ = self.link.listener.set(sender);
         receiver
+    }
+
+    /// Calls the watcher with each notice of the session.
+    pub(crate) fn watch_notices(&self, watcher: Box<dyn Fn(&DbError) + Send + Sync>) {
+        let _ = self.link.notice_watcher.set(NoticeWatcher(watcher));
     }
 
     /// The role that the server reported last.
@@ -353,6 +359,9 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
             match message.await {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
                     link.note_notice(&notice);
+                    if let Some(watcher) = link.notice_watcher.get() {
+                        (watcher.0)(&notice);
+                    }
                     notices.forward(&notice).await;
                 }
                 Some(Ok(AsyncMessage::Notification(notification))) => {

@@ -44,6 +44,17 @@ pub(crate) struct Link {
     pub(super) reason: Mutex<Option<String>>,
     /// Where notifications go, if the connection is a listener's.
     pub(super) listener: OnceLock<Sender<Notification>>,
+    /// Gets the notices of a pinned session.
+    pub(super) notice_watcher: OnceLock<NoticeWatcher>,
+}
+
+/// Gets notices.
+pub(super) struct NoticeWatcher(pub(super) Box<dyn Fn(&DbError) + Send + Sync>);
+
+impl std::fmt::Debug for NoticeWatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NoticeWatcher")
+    }
 }
 
 impl Link {

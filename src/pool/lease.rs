@@ -61,6 +61,18 @@ impl Session {
         });
     }
 
+    /// Whether the lease of a session that its caller has to itself is to be renewed now.
+    pub(crate) fn lease_runs_out_soon(&self) -> bool {
+        self.conn.lease_is_due()
+    }
+
+    /// Renews the lease of a session on which nothing else runs.
+    pub(crate) async fn renew_lease(&self, cluster: &Cluster) {
+        if let Some(renewed) = self.conn.renew_lease_now(SentAhead::Nothing).await {
+            self.renewal_ended(cluster, renewed);
+        }
+    }
+
     fn renewal_ended(&self, cluster: &Cluster, renewed: Result<(), LeaseFailure>) -> Renewal {
         let node = self.conn.endpoint.label();
         let Some(leases) = &cluster.leases else { return Renewal::Usable };

@@ -115,6 +115,8 @@ pub(crate) struct Field<'a> {
     /// The table that the column comes from; None for an expression.
     pub(crate) table_oid: Option<u32>,
     pub(crate) column_number: Option<i16>,
+    /// Bytes of a value. None where the caller does not learn it: tokio-postgres does not hand it on.
+    pub(crate) type_size: Option<i16>,
 }
 
 impl<'a> From<&'a Column> for Field<'a> {
@@ -126,13 +128,14 @@ impl<'a> From<&'a Column> for Field<'a> {
             type_modifier: column.type_modifier(),
             table_oid: column.table_oid(),
             column_number: column.column_id(),
+            type_size: None,
         }
     }
 }
 
 fn describe_columns<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: &[Decoder]) -> String {
     let fields = columns.into_iter().zip(decoders).map(|(column, decoder)| {
-        json!({
+        let mut described = json!({
             "name": column.name,
             "typeOid": column.type_oid,
             "typeName": column.type_name,
@@ -140,7 +143,11 @@ fn describe_columns<'a>(columns: impl IntoIterator<Item = Field<'a>>, decoders: 
             "tableOid": column.table_oid,
             "columnNumber": column.column_number,
             "read": decoder.describe(),
-        })
+        });
+        if let Some(size) = column.type_size {
+            described["typeSize"] = size.into();
+        }
+        described
     });
     fields.collect::<serde_json::Value>().to_string()
 }

@@ -8,10 +8,11 @@
 //! Some texts mean other tables in other scopes (a schema for each tenant, `search_path`). When the plan of a text
 //! changes again and again in scopes of its own, the plans of this text are kept by scope.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::codec::Types;
-use crate::engine::clock;
+use crate::engine::{clock, lock};
 use crate::pool::sql_facts::SqlFacts;
 
 /// A statement as the caller wrote it.
@@ -29,6 +30,8 @@ pub(crate) struct StatementText {
     /// How often in a row, each time soon after the last, the plan changed within a scope, and when it last did.
     changes_in_scope: AtomicU32,
     changed_in_scope: AtomicU64,
+    /// The command tag that JavaScript has for the text, without its count.
+    tag: Mutex<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,18 @@ impl StatementText {
             varies: AtomicBool::new(false),
             changes_in_scope: AtomicU32::new(0),
             changed_in_scope: AtomicU64::new(0),
+            tag: Mutex::new(None),
         }
+    }
+
+    /// Notes the command tag that JavaScript learns now. Whether JavaScript has another one.
+    pub(crate) fn note_tag(&self, tag: &str) -> bool {
+        let mut known = lock(&self.tag);
+        let is_new = known.as_deref() != Some(tag);
+        if is_new {
+            *known = Some(tag.to_owned());
+        }
+        is_new
     }
 
     pub(crate) fn pace(&self) -> Pace {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 
 use crate::protocol::conversation::Conversation;
+use crate::protocol::flight::end_of_portal;
 use crate::protocol::limits::{LOGIN, SHORT, SIMPLE_ROWS, lengths};
 use crate::protocol::message::error_response;
 use crate::protocol::pending_responses::{Due, Received};
@@ -57,6 +58,10 @@ pub(super) struct Backend {
     skips_rows: bool,
     /// Bytes of rows that answered a simple query of this client.
     simple_rows: usize,
+    /// The answer to a portal's flight ends with this message; whether the portal was suspended.
+    ends_portal: Option<bool>,
+    /// The server waits for the data of a COPY FROM STDIN that a flight has begun; whether a Sync must follow.
+    pub(super) copy_to_refuse: Option<bool>,
     pub(super) gate: Option<Gate>,
     /// Bytes that tokio-postgres has not read yet, because a message ahead of them was changed or held.
     pub(super) held: BytesMut,
@@ -172,6 +177,7 @@ impl Backend {
                 }
                 Disposition::Drop => passed.edited = true,
             }
+            passed.edited |= self.end_portal();
             at = end;
         }
         Ok(())
@@ -211,7 +217,19 @@ impl Backend {
                 self.kept = kept;
             }
         }
+        if self.left == 0 {
+            passed.edited |= self.end_portal();
+        }
         Ok(end)
+    }
+
+    /// Adds what tokio-postgres waits for at the end of the answer to a portal's flight. Returns whether it has.
+    fn end_portal(&mut self) -> bool {
+        let ended = self.ends_portal.take();
+        if let Some(suspended) = ended {
+            end_of_portal(suspended, &mut self.held);
+        }
+        ended.is_some()
     }
 
     /// Whether a message of this type may not go on before its length is known.
@@ -219,6 +237,11 @@ impl Backend {
         match kind {
             b'D' => conversation.row_limit.is_some() || self.skips_rows,
             b'R' => !self.ready,
+            b'1' | b'2' | b'3' | b'n' | b's' | b'G' | b'H' | b'd' | b'c'
+                if conversation.pending.next().is_some_and(Due::is_of_flight) =>
+            {
+                true
+            }
             b'1' | b'2' | b'3' | b'C' => conversation.pending.next().is_some_and(Due::is_added),
             b'T' | b'n' => conversation.pending.next() == Some(Due::ColumnsAgain),
             _ => false,
@@ -249,6 +272,9 @@ impl Backend {
             return Ok((disposition, matches!(kind, b'R' | b'K' | b'S' | b'Z')));
         }
         let listens = conversation.responses.is_listening();
+        if conversation.pending.next() == Some(Due::Portal) && matches!(kind, b's' | b'C' | b'I' | b'E') {
+            self.ends_portal = Some(kind == b's');
+        }
         let disposition = match conversation.pending.accept(kind) {
             Received::Unexpected => {
                 return Err(format!(
@@ -280,6 +306,11 @@ impl Backend {
                     return Ok((Disposition::Replace, false));
                 }
                 (b'D', _) => return Ok((Disposition::Pass, false)),
+                (b'G', Due::Flight { extended }) => {
+                    self.copy_to_refuse = Some(extended);
+                    Disposition::Drop
+                }
+                (b'1' | b'2' | b'3' | b'n' | b's' | b'H' | b'd' | b'c', due) if due.is_of_flight() => Disposition::Drop,
                 (_, due) if due.is_added() => return Ok((Disposition::Drop, false)),
                 (b'C', Due::Reset) => return Ok((Disposition::Pass, false)),
                 (b'Z', Due::Reset) => {
@@ -303,7 +334,8 @@ impl Backend {
             b'T' | b'n' | b't' => {
                 listens || disposition == Disposition::Hold || conversation.unnamed.wants_description()
             }
-            b'I' | b'G' | b'H' => listens,
+            b'I' | b'G' | b'H' | b's' => listens,
+            b'1' | b'2' => listens && disposition == Disposition::Drop,
             _ => false,
         };
         Ok((disposition, keeps))
@@ -320,8 +352,10 @@ impl Backend {
         match kind {
             b'S' => conversation.session_state.note_parameter(body, !self.ready).map_err(violation)?,
             b'K' => {
-                if let Some(pid) = body.first_chunk() {
-                    conversation.session_state.pid.store(u32::from_be_bytes(*pid), Ordering::Relaxed);
+                if let Some([p0, p1, p2, p3, s0, s1, s2, s3]) = body.first_chunk() {
+                    let state = &conversation.session_state;
+                    state.pid.store(u32::from_be_bytes([*p0, *p1, *p2, *p3]), Ordering::Relaxed);
+                    state.secret.store(u32::from_be_bytes([*s0, *s1, *s2, *s3]), Ordering::Relaxed);
                 }
             }
             b'R' => {
@@ -360,7 +394,7 @@ impl Backend {
                 }
                 return Ok(false);
             }
-            b'T' | b'n' => conversation.unnamed.set_columns(body),
+            b'T' | b'n' if disposition != Disposition::Drop => conversation.unnamed.set_columns(body),
             _ => {}
         }
         if conversation.responses.is_listening() {

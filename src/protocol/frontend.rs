@@ -8,6 +8,7 @@
 //! - A plan that may be out of date is bound behind a savepoint (`pool::plans` says why). The statement gets a portal of
 //!   its own, because the RELEASE behind its Bind uses the unnamed one.
 //! - Behind a pooler (`prepare: false`) no statement has a name (`unnamed_statements`).
+//! - A simple query that stands for a flight (`flight`) is replaced.
 //! - Behind a pooler (`prepare: true`) other clients use the same names: each name gets a prefix of this process.
 
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::atomic::Ordering;
 use bytes::{BufMut, BytesMut};
 
 use crate::protocol::conversation::Conversation;
+use crate::protocol::flight::is_marker;
 use crate::protocol::message::{c_string, first_message, put};
 use crate::protocol::pending_responses::{Due, PendingResponses};
 use crate::protocol::session_state::{Naming, prefix};
@@ -123,6 +125,7 @@ impl Frontend {
             }
             b'E' => self.has_savepoint,
             b'S' => self.loads,
+            b'Q' => is_marker(message),
             _ => false,
         }
     }
@@ -198,6 +201,16 @@ impl Frontend {
             put(&mut self.changed, b'E', &[PORTAL, limit]);
             conversation.pending.owe(Due::AddedClose);
             put(&mut self.changed, b'C', &[b"P", PORTAL]);
+            return Some(());
+        }
+        if is_marker(message) {
+            let flight = conversation.session_state.take_flight()?;
+            conversation.pending.owe(flight.due());
+            if flight.ends_ready() {
+                conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
+            }
+            (self.parsed, self.looks_up) = (None, false);
+            self.changed.put_slice(&flight.into_bytes());
             return Some(());
         }
         let Some((name, ahead, behind)) = statement_of(message) else {

@@ -12,6 +12,7 @@
 //! - `unnamed_statements`: the texts of statements that a pooler's servers do not keep
 //! - `session_state`: what is known of the session
 //! - `response_observer`: what the server answers and tokio-postgres does not hand on
+//! - `flight`: messages that tokio-postgres cannot send, in place of a simple query
 //! - `result_formats`: asks for columns as text where there is no binary form
 //! - `limits`: how long a message may be
 //! - `message`: reads and writes single messages
@@ -19,6 +20,7 @@
 
 mod backend;
 mod conversation;
+pub(crate) mod flight;
 mod frontend;
 mod limits;
 mod message;
@@ -35,5 +37,5 @@ pub(crate) use backend::{COLUMNS_CHANGED, Gate, TOO_LARGE};
 pub(crate) use conversation::StreamObservers;
 pub(crate) use frontend::RESET_SETTINGS;
 pub(crate) use server_stream::ServerStream;
-pub(crate) use session_state::{Naming, SessionState};
+pub(crate) use session_state::{Naming, ParameterWatcher, SessionState};
 pub(crate) use violation::Violation;

@@ -36,6 +36,12 @@ pub(crate) enum Due {
     SimpleRows,
     /// The responses to `RESET_SETTINGS`.
     Reset,
+    /// The responses to a flight that ends with ReadyForQuery. `extended`: a Sync ends it.
+    Flight {
+        extended: bool,
+    },
+    /// The responses to a flight that leaves its portal open: there is no ReadyForQuery.
+    Portal,
     /// ParseComplete, BindComplete, CommandComplete and CloseComplete for messages that `frontend` has added.
     AddedParse,
     AddedBind,
@@ -49,6 +55,11 @@ impl Due {
     /// Whether tokio-postgres has not asked for the response, and does not get it.
     pub(crate) fn is_added(self) -> bool {
         matches!(self, Self::ParsedAgain | Self::AddedParse | Self::AddedBind | Self::AddedCommand | Self::AddedClose)
+    }
+
+    /// Whether it answers a flight.
+    pub(crate) fn is_of_flight(self) -> bool {
+        matches!(self, Self::Flight { .. } | Self::Portal)
     }
 }
 
@@ -78,7 +89,7 @@ pub(crate) struct PendingResponses {
 impl PendingResponses {
     /// A message was sent that asks for this response.
     pub(crate) fn owe(&mut self, due: Due) {
-        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset);
+        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset | Due::Flight { .. });
         self.open = !ends;
         if self.skipping && !ends {
             return;
@@ -94,8 +105,8 @@ impl PendingResponses {
     /// A message of this type came.
     pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
-            AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, Lookup, Parameters,
-            Parsed, ParsedAgain, Ready, Reset, Result, Simple, SimpleBegun, SimpleRows,
+            AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, Flight, Lookup,
+            Parameters, Parsed, ParsedAgain, Portal, Ready, Reset, Result, Simple, SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
@@ -107,7 +118,9 @@ impl PendingResponses {
         let pops = match (kind, next) {
             (b'D', Result | Lookup | SimpleRows)
             | (b'd' | b'c' | b'G' | b'H', Result | Lookup | Simple | SimpleBegun)
-            | (b'C' | b'I', SimpleBegun | Reset) => false,
+            | (b'C' | b'I', SimpleBegun | Reset)
+            | (b'1' | b'2' | b'3' | b'n' | b'T' | b'D' | b'C' | b'I' | b'G' | b'H' | b'd' | b'c', Flight { .. })
+            | (b'1' | b'2' | b'n' | b'T' | b'D' | b'H' | b'd' | b'c', Portal) => false,
             (b'T', Simple | SimpleBegun) => {
                 self.due[0] = SimpleRows;
                 false
@@ -119,7 +132,8 @@ impl PendingResponses {
             | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
             | (b'C', AddedCommand)
-            | (b'Z', Ready | SimpleBegun | Reset) => true,
+            | (b'Z', Ready | SimpleBegun | Reset | Flight { .. })
+            | (b's' | b'C' | b'I', Portal) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
                 false
@@ -139,7 +153,7 @@ impl PendingResponses {
         let (mut parses, mut again, mut lookups) = (0, 0, 0);
         loop {
             match self.due.front_mut() {
-                Some(Due::Ready | Due::SimpleBegun | Due::Reset) => break,
+                Some(Due::Ready | Due::SimpleBegun | Due::Reset | Due::Flight { .. }) => break,
                 Some(simple @ (Due::Simple | Due::SimpleRows)) => {
                     *simple = Due::SimpleBegun;
                     break;
@@ -173,6 +187,8 @@ mod tests {
                 'E' => &[Due::Result],
                 'C' => &[Due::Closed],
                 'S' => &[Due::Ready],
+                'F' => &[Due::Flight { extended: true }],
+                'p' => &[Due::Portal],
                 _ => &[Due::Simple],
             };
             for &due in owed {
@@ -212,6 +228,14 @@ mod tests {
             ("a ParseComplete in a script", "Q", "1", Some(0)),
             ("rows after an error", "BES", "2ED", Some(2)),
             ("a portal that is suspended", "BES", "2Ds", Some(2)),
+            ("a flight", "F", "12TDDCZ", None),
+            ("a flight that is refused", "FQ", "1EZCZ", None),
+            ("a script as a flight", "F", "CTDDCNSTCIZ", None),
+            ("a portal, read in two parts and closed", "ppF", "12TDsTDC3Z", None),
+            ("a portal that fails", "pF", "12TDE3Z", None),
+            ("rows behind the end of a portal", "p", "12TDsD", Some(5)),
+            ("a ReadyForQuery for a portal", "p", "12TZ", Some(3)),
+            ("a surplus ReadyForQuery behind a flight", "F", "12CZZ", Some(4)),
         ];
         for (name, sent, come, surplus_at) in table {
             let mut expected = PendingResponses::default();

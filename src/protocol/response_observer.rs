@@ -41,6 +41,10 @@ pub(crate) struct Answers {
     /// The transaction status of the last ReadyForQuery.
     pub(crate) transaction_status: TransactionStatus,
     pub(crate) copy_state: CopyState,
+    /// A ParseComplete has come.
+    pub(crate) has_parsed: bool,
+    /// A statement has begun: a BindComplete, columns or a command tag have come.
+    pub(crate) has_begun: bool,
 }
 
 /// The transaction status that ReadyForQuery reports.
@@ -71,16 +75,20 @@ pub(crate) struct StatementAnswer {
     pub(crate) columns: Option<Vec<u8>>,
     /// `INSERT 0 1`, `SELECT 5`; nothing for an empty statement.
     pub(crate) tag: String,
+    /// A portal has more rows: there is no tag.
+    pub(crate) suspended: bool,
 }
 
 impl Answers {
     /// Adds a message. Returns whether the listener must know of it at once.
     fn add(&mut self, kind: u8, body: &[u8]) -> bool {
+        self.has_parsed |= kind == b'1';
+        self.has_begun |= matches!(kind, b'2' | b'T' | b'C');
         match kind {
             b'T' => self.columns = Some(body.to_vec()),
-            b'C' | b'I' => {
+            b'C' | b'I' | b's' => {
                 let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned();
-                self.results.push(StatementAnswer { columns: self.columns.take(), tag });
+                self.results.push(StatementAnswer { columns: self.columns.take(), tag, suspended: kind == b's' });
             }
             b'Z' => {
                 self.transaction_status = match *body {
@@ -149,6 +157,21 @@ impl ResponseListener {
     /// The answers to the script so far.
     pub(crate) fn answers(&self) -> Answers {
         lock(&self.0.subject).script.clone().unwrap_or_default()
+    }
+
+    /// The body of the RowDescription of a result, by its place among the results.
+    pub(crate) fn columns(&self, result: usize) -> Option<Vec<u8>> {
+        let subject = lock(&self.0.subject);
+        let answers = subject.script.as_ref()?;
+        match answers.results.get(result) {
+            Some(answer) => answer.columns.clone(),
+            None => answers.columns.clone(),
+        }
+    }
+
+    /// The answer to a statement that has ended, by its place among the results.
+    pub(crate) fn answer(&self, result: usize) -> Option<StatementAnswer> {
+        lock(&self.0.subject).script.as_ref()?.results.get(result).cloned()
     }
 
     /// Resolves when the server has sent an error after a CopyInResponse, or a script copies.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::backend::{Backend, Gate};
 use crate::protocol::conversation::{Conversation, StreamObservers};
+use crate::protocol::flight::refuse_copy;
 use crate::protocol::frontend::{Frontend, Outgoing};
 
 /// The stream to a server that tokio-postgres reads and writes.
@@ -57,7 +58,7 @@ impl<S: AsyncWrite + Unpin> ServerStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ServerStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
@@ -78,6 +79,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ServerStream<S> {
             }
             let passed = this.backend.receive(&buf.filled()[before..], &mut this.conversation);
             buf.set_filled(before + passed);
+            if let Some(extended) = this.backend.copy_to_refuse.take() {
+                refuse_copy(extended, &mut this.frontend.changed);
+                // What cannot be written now goes with the next poll of the writer.
+                if let Poll::Ready(Err(error)) = Pin::new(&mut *this).poll_flush(cx) {
+                    return Poll::Ready(Err(error));
+                }
+            }
             if passed > 0 {
                 return Poll::Ready(Ok(()));
             }

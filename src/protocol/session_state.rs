@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use crate::engine::{lock, random};
+use crate::protocol::flight::Flight;
 
 /// The most parameters that a server may report: PostgreSQL 18 reports 16.
 const REPORTED: usize = 256;
@@ -68,6 +69,23 @@ pub(crate) struct SessionState {
     savepoint: AtomicBool,
     /// See [`Self::take_deallocated`].
     deallocated: AtomicBool,
+    /// The secret key of BackendKeyData, as far as the first four bytes.
+    pub(crate) secret: AtomicU32,
+    /// What `frontend` sends in place of the next marker.
+    flight: Mutex<Option<Flight>>,
+    /// Gets the parameters that the server reports after the login.
+    parameter_watcher: Mutex<Option<ParameterWatcher>>,
+}
+
+/// Gets the name and the value of a parameter.
+pub(crate) struct ParameterWatcher(pub(crate) WatchParameter);
+
+type WatchParameter = Box<dyn Fn(&str, &str) + Send>;
+
+impl std::fmt::Debug for ParameterWatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ParameterWatcher")
+    }
 }
 
 impl SessionState {
@@ -150,6 +168,9 @@ impl SessionState {
     pub(crate) fn note_parameter(&self, body: &[u8], is_login: bool) -> Result<(), String> {
         let mut texts = body.split(|&byte| byte == 0);
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
+        if !is_login && let Some(watcher) = &*lock(&self.parameter_watcher) {
+            (watcher.0)(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+        }
         let mut parameters = lock(&self.parameters);
         if let Some(known) = parameters.get_mut(name) {
             let differed = known.current != known.initial;
@@ -170,6 +191,22 @@ impl SessionState {
             parameters.insert(name.to_vec(), Reported { initial: value.to_vec(), current: value.to_vec() });
         }
         Ok(())
+    }
+
+    /// Tells the watcher of each report of a parameter from now on. Returns what was reported before.
+    pub(crate) fn watch_parameters(&self, watcher: ParameterWatcher) -> Vec<(String, String)> {
+        lock(&self.parameter_watcher).replace(watcher);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        lock(&self.parameters).iter().map(|(name, reported)| (text(name), text(&reported.current))).collect()
+    }
+
+    /// `frontend` sends this in place of the next marker.
+    pub(crate) fn set_flight(&self, flight: Flight) {
+        lock(&self.flight).replace(flight);
+    }
+
+    pub(super) fn take_flight(&self) -> Option<Flight> {
+        lock(&self.flight).take()
     }
 
     /// From now on the client itself changes `application_name`.

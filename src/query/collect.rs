@@ -74,7 +74,7 @@ pub(super) fn outcome_of(last_answer: Option<Result<(), tokio_postgres::Error>>)
 }
 
 /// Whether rows are to be sent, although more will come.
-fn fills_piece(rows: u32, packer: &Packer, promise: &Promise) -> bool {
+pub(super) fn fills_piece(rows: u32, packer: &Packer, promise: &Promise) -> bool {
     packer.byte_len() > PIECE || rows >= promise.piece_rows()
 }
 

@@ -13,6 +13,7 @@ use crate::query::begin::Begin;
 use crate::query::call::Call;
 use crate::query::commit::EndPrepared;
 use crate::query::copy::Copy;
+use crate::query::pinned::Pin;
 use crate::query::read::{Read, ReadRouter};
 use crate::query::script::Script;
 use crate::query::single::Query;
@@ -27,6 +28,7 @@ pub(crate) enum Job {
     Copy(Box<Copy>),
     Script(Box<Script>),
     EndPrepared(Box<EndPrepared>),
+    Pin(Box<Pin>),
     /// Panics on the I/O thread: lets a test show that a panic rejects one promise and nothing else.
     Panic(Box<Call>),
 }
@@ -41,6 +43,7 @@ impl Job {
             Self::Copy(copy) => &copy.call,
             Self::Script(script) => &script.call,
             Self::EndPrepared(end) => &end.call,
+            Self::Pin(pin) => &pin.call,
             Self::Panic(call) => call,
         }
     }
@@ -56,7 +59,9 @@ impl Task for Job {
             Self::Query(query) => query.sharing(),
             Self::Read(read) => read.query.sharing(),
             Self::Batch(batch) => batch.sharing(),
-            Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::EndPrepared(_) | Self::Panic(_) => Sharing::Alone,
+            Self::Begin(_) | Self::Copy(_) | Self::Script(_) | Self::EndPrepared(_) | Self::Pin(_) | Self::Panic(_) => {
+                Sharing::Alone
+            }
         }
     }
 
@@ -87,6 +92,7 @@ impl Task for Job {
             Self::Copy(copy) => Box::pin(copy.run(session)).await.map(Self::Copy),
             Self::Script(script) => Box::pin(script.run(session)).await.map(Self::Script),
             Self::EndPrepared(end) => Box::pin(end.run(session)).await.map(Self::EndPrepared),
+            Self::Pin(pin) => Box::pin(pin.run(session)).await.map(Self::Pin),
             Self::Panic(call) => {
                 let _held = call;
                 panic!("a test asked for it");
@@ -108,6 +114,7 @@ impl Task for Job {
             Self::Copy(copy) => copy.call.fail(&error, None),
             Self::Script(script) => script.call.fail(&error, None),
             Self::EndPrepared(end) => end.call.fail(&error, None),
+            Self::Pin(pin) => pin.fail(&error, None),
             Self::Panic(call) => call.fail(&error, None),
         }
     }

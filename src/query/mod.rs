@@ -11,6 +11,7 @@
 //! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK
 //! - `commit`: COMMIT and ROLLBACK, and the phases of a transaction that spans clusters
 //! - `script`: several statements by the simple protocol; `script/results`: their rows and types
+//! - `pinned`: a session that its caller has to itself, for programs that were written for `pg`
 //! - `copy`: bulk load and unload
 //! - `listen`: LISTEN that survives failovers
 //! - `race`: which of two reads of the same call answers it
@@ -35,6 +36,7 @@ pub(crate) mod flow_control;
 pub(crate) mod job;
 pub(crate) mod listen;
 mod opening;
+pub(crate) mod pinned;
 mod prepare;
 pub(crate) mod promise;
 mod race;

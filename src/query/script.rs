@@ -45,7 +45,7 @@ pub(crate) struct Script {
 }
 
 impl Progress {
-    fn of(answers: &Answers) -> Self {
+    pub(super) fn of(answers: &Answers) -> Self {
         let committed = answers.results.iter().any(|answer| matches!(&*answer.tag, "COMMIT" | "PREPARE TRANSACTION"));
         Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
     }

@@ -19,6 +19,7 @@ use crate::query::commit::{Ending, aborted_error, end_transaction, roll_back};
 use crate::query::copy::Copy;
 use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, run_error};
+use crate::query::pinned::command::PinnedCommand;
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::script::Script;
@@ -34,6 +35,8 @@ pub(crate) enum TransactionCommand {
     },
     Copy(Box<Copy>),
     Script(Box<Script>),
+    /// Of a pinned session.
+    Pinned(Box<PinnedCommand>),
     /// COMMIT, or PREPARE TRANSACTION: the SQL is given.
     Commit(Promise, Cancellation, Ending),
     Rollback(Promise),
@@ -48,6 +51,7 @@ impl TransactionCommand {
             Self::Query { promise, .. } | Self::Commit(promise, ..) => promise.reject(error, attempts, node),
             Self::Copy(copy) => copy.call.fail(error, node),
             Self::Script(script) => script.call.fail(error, node),
+            Self::Pinned(command) => command.refuse(error, attempts, node),
             // There is nothing to roll back.
             Self::Rollback(promise) => promise.resolve_empty(0),
             Self::Abandon => {}
@@ -134,6 +138,9 @@ async fn run_commands(
                 copy.run_in_transaction(session, &mut aborted).await;
             }
             TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
+            command @ TransactionCommand::Pinned(_) => {
+                command.refuse(&ClientError::Internal("no command of a transaction".into()), 0, None);
+            }
             TransactionCommand::Commit(promise, ..) if aborted => {
                 let ended = roll_back(context, session).await;
                 return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);

@@ -145,6 +145,9 @@ impl Decoder {
         match self {
             Self::Json(JsonAs::Parse) => Some(Ok(raw)),
             Self::Jsonb(JsonAs::Parse) => Some(versioned(raw)),
+            Self::FromText(inner) if matches!(**inner, Self::Json(JsonAs::Parse) | Self::Jsonb(JsonAs::Parse)) => {
+                Some(Ok(raw))
+            }
             _ => None,
         }
     }

@@ -7,6 +7,8 @@ pub(crate) struct Described {
     pub(crate) table_oid: u32,
     pub(crate) column_number: i16,
     pub(crate) type_oid: u32,
+    /// Bytes of a value of the type; negative: they vary (pg_type.typlen).
+    pub(crate) type_size: i16,
     pub(crate) type_modifier: i32,
 }
 
@@ -18,12 +20,13 @@ pub(crate) fn columns_of(body: &[u8]) -> Option<Vec<Described>> {
         let end = rest.iter().position(|&byte| byte == 0)?;
         let name = String::from_utf8_lossy(&rest[..end]).into_owned();
         let (fixed, after) = rest[end + 1..].split_first_chunk::<18>()?;
-        let [t0, t1, t2, t3, c0, c1, o0, o1, o2, o3, _, _, m0, m1, m2, m3, _, _] = *fixed;
+        let [t0, t1, t2, t3, c0, c1, o0, o1, o2, o3, s0, s1, m0, m1, m2, m3, _, _] = *fixed;
         columns.push(Described {
             name,
             table_oid: u32::from_be_bytes([t0, t1, t2, t3]),
             column_number: i16::from_be_bytes([c0, c1]),
             type_oid: u32::from_be_bytes([o0, o1, o2, o3]),
+            type_size: i16::from_be_bytes([s0, s1]),
             type_modifier: i32::from_be_bytes([m0, m1, m2, m3]),
         });
         rest = after;
@@ -41,8 +44,9 @@ mod tests {
         let body = [&[0, 2][..], &one, &one].concat();
         let columns = columns_of(&body).expect("two columns");
         assert_eq!(columns.len(), 2);
-        let Described { name, table_oid, column_number, type_oid, type_modifier } = &columns[1];
-        assert_eq!((name.as_str(), *table_oid, *column_number, *type_oid, *type_modifier), ("id", 16_384, 1, 23, -1));
+        let Described { name, table_oid, column_number, type_oid, type_size, type_modifier } = &columns[1];
+        assert_eq!((name.as_str(), *table_oid, *column_number), ("id", 16_384, 1));
+        assert_eq!((*type_oid, *type_size, *type_modifier), (23, 4, -1));
         for len in 0..body.len() {
             assert!(columns_of(&body[..len]).is_none(), "{len}");
         }

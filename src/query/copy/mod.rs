@@ -119,6 +119,30 @@ impl Copy {
         };
         self.call.fail(&error, Some(node));
     }
+
+    /// Runs the copy on a pinned session. Outside of a transaction block it commits by itself, so what was lost with the
+    /// connection may have been applied.
+    pub(crate) async fn run_pinned(mut self: Box<Self>, session: &Arc<Session>, in_block: bool) {
+        if in_block {
+            return self.run_in_transaction(session, &mut false).await;
+        }
+        let status = 0;
+        self.call.attempts += 1;
+        let flow = self.call.cancellation.flow.clone().unwrap_or_default();
+        let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
+        let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
+        let error = match ended {
+            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.resolve(finished, status),
+            Ended::Itself(Ok(Transfer::Undone)) => stopped(),
+            Ended::GivenUp(given_up, last_answer) => given_up_error(given_up, last_answer, true),
+            Ended::Itself(Err(Failure::Client(error))) => error,
+            Ended::Itself(Err(Failure::Run { cause, phase, .. })) => {
+                let outcome = verdict(&cause, phase, Work::Statement).outcome();
+                run_error(cause, session, outcome)
+            }
+        };
+        self.call.fail(&error, Some(status));
+    }
 }
 
 /// The error for a copy that failed before COMMIT. It is the same whether or not the server could still say why the

@@ -79,6 +79,7 @@ pub(super) async fn send_results(
                 type_modifier: column.type_modifier,
                 table_oid: Some(column.table_oid).filter(|&oid| oid != 0),
                 column_number: Some(column.column_number).filter(|&number| number != 0),
+                type_size: None,
             });
             let shape = context.shapes.shape_of(fields, &decoders);
             send_rows_of(&rows, &columns, &decoders, &shape, promise).await?;

@@ -1,0 +1,415 @@
+'use strict';
+
+// A session of a server that its caller has to itself until it closes the session, with transactions of its own: for programs that
+// were written for `pg` (hyperiondb-client/pg). It speaks as `pg` does: texts for parameters and results, the simple protocol for a
+// text without values, portals that are read in parts. The core's part is src/query/pinned.rs.
+
+const { Call } = require('../core/core-link.js');
+const { FLAG, OP } = require('../core/numbers.js');
+const { ConnectionLostError, PoolClosedError, located } = require('../errors.js');
+const { Load } = require('./copy/load.js');
+const { Unload } = require('./copy/unload.js');
+const { Pieces } = require('./copy/pieces.js');
+const { DEFAULT_TYPES, Types } = require('../values/types.js');
+const { underSignal } = require('../core/under-signal.js');
+
+/** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/run.rs. */
+const GRANT = { RESULT: 1, TAG: 2, SUSPENDED: 3 };
+
+/** A session that has not answered for so long may not know that its node was fenced. Milliseconds, as FRESH in src/connection/connection.rs. */
+const FRESH_MS = 100;
+
+/** The letters of ReadyForQuery, by the numbers of TransactionStatus in src/protocol/response_observer.rs. */
+const STATUS = /** @type {const} */ (['I', 'T', 'E']);
+
+/** @type {readonly any[]} */
+const NO_FIELDS = Object.freeze([]);
+
+/** The types of a pinned session: values of `native` types are made by the core, those with parsers by these, others are text. */
+class TextTypes extends Types {
+  /**
+   * @param {readonly number[]} native oids
+   * @param {ReadonlyMap<number, (text: string) => unknown>} parsers by oids
+   */
+  constructor(native, parsers) {
+    const byName = new Map([...parsers].map(([oid, parser]) => [String(oid), parser]));
+    super(DEFAULT_TYPES.choices, byName, new Map());
+    this.core = JSON.stringify({ ...this.toJSON(), native });
+  }
+}
+
+/** @param {{ native: readonly number[], parsers: ReadonlyMap<number, (text: string) => unknown> }} how */
+const textTypes = ({ native, parsers }) => new TextTypes(native, parsers);
+
+/**
+ * @typedef {object} RawField a column as RowDescription has it
+ * @property {string} name
+ * @property {number} tableOid
+ * @property {number} columnNumber
+ * @property {number} typeOid
+ * @property {number} typeSize
+ * @property {number} typeModifier
+ */
+
+/** The result of one statement. */
+class RawResult {
+  /**
+   * @param {any[]} rows
+   * @param {readonly RawField[]} fields
+   * @param {string} tag the command tag: 'INSERT 0 1'; nothing for an empty query
+   */
+  constructor(rows, fields, tag) {
+    this.rows = rows;
+    this.fields = fields;
+    this.tag = tag;
+  }
+}
+
+/** @param {string} tag without its count @param {number} count */
+const withCount = (tag, count) => (tag.endsWith(' ') ? tag + count : tag);
+
+// Those of the promise that was made last, as in lib/core/statement-call.js.
+/** @type {(value: any) => void} */
+let resolveLast;
+/** @type {(error: Error) => void} */
+let rejectLast;
+
+/** @param {typeof resolveLast} resolve @param {typeof rejectLast} reject */
+function keepSettlers(resolve, reject) {
+  resolveLast = resolve;
+  rejectLast = reject;
+}
+
+class FlightCall extends Call {
+  /**
+   * @param {PinnedSession} session
+   * @param {import('../core/statements.js').Statement} statement
+   */
+  constructor(session, statement) {
+    const promise = new Promise(keepSettlers);
+    super(resolveLast, rejectLast);
+    /** @type {Promise<RawResult[]>} */
+    this.promise = promise;
+    this.session = session;
+    this.statement = statement;
+    /** Those that have ended before the last one. @type {RawResult[] | undefined} */
+    this.results = undefined;
+    this.suspended = false;
+    this.onGrant = this.granted;
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} count
+   * @param {string} tag
+   */
+  granted(kind, count, tag) {
+    if (kind === GRANT.RESULT) {
+      this.results ??= [];
+      this.results.push(new RawResult(this.rows, this.fields, withCount(tag, count)));
+      this.rows = [];
+      this.shape = null;
+    } else if (kind === GRANT.TAG) {
+      this.statement.tag = tag;
+    } else {
+      this.suspended = true;
+    }
+  }
+
+  /** @returns {readonly any[]} */
+  get fields() {
+    return this.shape === null ? NO_FIELDS : this.shape.fields;
+  }
+
+  finish() {
+    this.session.answered(this.node);
+    const tag = this.suspended ? '' : withCount(this.statement.tag ?? '', this.rowCount);
+    const last = new RawResult(this.rows, this.fields, tag);
+    if (this.results === undefined) return this.resolve([last]);
+    this.results.push(last);
+    this.resolve(this.results);
+  }
+
+  /** @param {Error} error */
+  fail(error) {
+    this.session.answered(this.node);
+    this.reject(error);
+  }
+}
+
+/**
+ * What the holder of a session is told. Each is called outside of the delivery of results.
+ * @typedef {object} Handlers
+ * @property {(fields: any) => void} notice
+ * @property {(notification: { processId: number, channel: string, payload: string }) => void} notification
+ * @property {(name: string, value: string) => void} parameter
+ * @property {(error: Error) => void} lost the session has ended although close() was not called
+ * @property {() => void} retired its node was fenced, replaced or lost its role
+ */
+
+/**
+ * @typedef {object} FlightOptions
+ * @property {import('../values/types.js').Types} types of textTypes()
+ * @property {'array'} [rowMode]
+ * @property {(rows: any[], fields: readonly RawField[]) => void} [onRows] takes the rows as they come; the results have none then
+ * @property {AbortSignal} [signal]
+ * @property {number} [timeoutMs]
+ */
+
+/** @typedef {{ text: string, values?: readonly (null | string | Buffer)[], name?: string }} FlightText */
+
+class PinnedSession {
+  /** @type {import('../core/statement-runner.js').StatementRunner} */
+  #runner;
+  /** The core ends the session when this handle is collected. @type {import('../../index.js').Transaction} */
+  #handle;
+  #number;
+  /** @type {Handlers} */
+  #handlers;
+  /** @type {'open' | 'retired' | 'lost' | 'closed'} */
+  #state = 'open';
+  #status = 0;
+  #answeredAt = performance.now();
+  /** @type {Promise<void> | undefined} */
+  #closing;
+  /** The last of the flights that may run. @type {FlightCall | undefined} */
+  #lastCall;
+
+  /**
+   * @param {import('../core/statement-runner.js').StatementRunner} runner
+   * @param {import('../../index.js').Transaction} handle
+   * @param {number} number
+   * @param {Handlers} handlers
+   */
+  constructor(runner, handle, number, handlers) {
+    this.#runner = runner;
+    this.#handle = handle;
+    this.#number = number;
+    this.#handlers = handlers;
+    this.processId = 0;
+    this.secretKey = 0;
+    this.node = '';
+    /** What the server reports of itself (ParameterStatus). @type {Record<string, string>} */
+    this.parameters = {};
+    runner.pinned.set(number, this);
+  }
+
+  /** @param {string} opened what the core says of the new session */
+  begin(opened) {
+    const { processId, secretKey, node, parameters } = JSON.parse(opened);
+    this.processId = processId ?? 0;
+    this.secretKey = secretKey;
+    this.node = node;
+    this.parameters = parameters;
+  }
+
+  /** Whether it may be used for new work. */
+  get isUsable() {
+    return this.#state === 'open';
+  }
+
+  /** Whether it has not answered lately: a fence of its node may be unknown. */
+  get isStale() {
+    return performance.now() - this.#answeredAt > FRESH_MS || this.parameters.in_hot_standby === undefined;
+  }
+
+  /** That of the last ReadyForQuery. */
+  get transactionStatus() {
+    return STATUS[this.#status];
+  }
+
+  /** For the calls of this file. @param {number} status */
+  answered(status) {
+    if (status >= 0) this.#status = status;
+    this.#answeredAt = performance.now();
+  }
+
+  /** Takes an event of the core. @param {any} event */
+  onEvent({ type, session: _session, ...detail }) {
+    if (this.#state === 'closed') return;
+    const handlers = this.#handlers;
+    if (type === 'notice') {
+      handlers.notice(detail);
+    } else if (type === 'notification') {
+      handlers.notification(detail);
+    } else if (type === 'parameter') {
+      this.parameters[detail.name] = detail.value;
+      handlers.parameter(detail.name, detail.value);
+    } else if (type === 'retired') {
+      if (this.#state !== 'open') return;
+      this.#state = 'retired';
+      handlers.retired();
+    } else if (type === 'lost' && this.#state !== 'lost') {
+      this.#state = 'lost';
+      this.#forget();
+      const { node, reason, sqlstate } = detail;
+      const error = new ConnectionLostError(`the connection to ${node} was lost: ${reason}`, 'ERR_CONNECTION_LOST');
+      handlers.lost(Object.assign(error, { node, reason, sqlstate, outcome: 'not-applied', retryable: true }));
+    }
+  }
+
+  #forget() {
+    this.#runner.pinned.delete(this.#number);
+    this.#handle.finish();
+  }
+
+  #checkOpen() {
+    if (this.#state === 'closed') throw new PoolClosedError('the session is closed');
+  }
+
+  /**
+   * @param {number} operation
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
+   * @param {number} flags
+   * @param {number} extra
+   */
+  #submit(operation, { text, values, name }, { types, rowMode, onRows, timeoutMs = 0 }, flags, extra) {
+    const { link, pool, statements } = this.#runner;
+    const statement = statements.getUnchecked(text, types);
+    const call = new FlightCall(this, statement);
+    const id = link.register(call);
+    call.asArrays = rowMode === 'array';
+    if (onRows !== undefined) call.onRows = (rows) => rows.length > 0 && onRows(rows, call.fields);
+    const count = (values?.length ?? 0) + (name === undefined ? 0 : 1);
+    const { frames } = link;
+    frames.open(operation, id, pool, statement.id, this.#number, flags | FLAG.HAS_SIGNAL, count, timeoutMs, extra);
+    try {
+      if (name !== undefined) frames.value(name, 0);
+      if (values !== undefined) for (let i = 0; i < values.length; i++) frames.value(values[i], i + 1);
+    } catch (error) {
+      frames.abandon();
+      link.release(call);
+      call.reject(/** @type {Error} */ (error));
+      return call;
+    }
+    frames.close();
+    link.flushSoon();
+    this.#lastCall = call;
+    return call;
+  }
+
+  /**
+   * Runs a text by the simple protocol, or one statement with its values.
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
+   * @returns {Promise<RawResult[]>}
+   */
+  query(flight, options) {
+    this.#checkOpen();
+    const flags = flight.values === undefined ? FLAG.SIMPLE : flight.name === undefined ? 0 : FLAG.NAMED;
+    const { signal } = options;
+    if (signal === undefined) return this.#submit(OP.FLIGHT, flight, options, flags, 0).promise;
+    const { link, pool } = this.#runner;
+    return underSignal(link, pool, signal, (started) => {
+      const call = this.#submit(OP.FLIGHT, flight, options, flags, 0);
+      started(call);
+      return call.promise;
+    });
+  }
+
+  /**
+   * A portal, whose rows are read in parts. Nothing else may run on the session until close().
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
+   */
+  cursor(flight, options) {
+    this.#checkOpen();
+    let isOpen = false;
+    const read = async (/** @type {number} */ rows) => {
+      const operation = isOpen ? OP.FETCH : OP.FLIGHT;
+      isOpen = true;
+      const given = operation === OP.FLIGHT ? flight : { text: flight.text };
+      const call = this.#submit(operation, given, options, operation === OP.FLIGHT ? FLAG.PORTAL : 0, rows);
+      const [{ rows: read, fields, tag }] = await call.promise;
+      return { rows: read, fields, tag: call.suspended ? null : tag };
+    };
+    const close = async () => {
+      if (isOpen) await this.#submit(OP.CLOSE_PORTAL, { text: flight.text }, options, 0, 0).promise;
+      isOpen = false;
+    };
+    return { read, close };
+  }
+
+  /**
+   * Loads data in one of COPY's formats.
+   * @param {string} sql `COPY ... FROM STDIN`
+   */
+  copyIn(sql) {
+    this.#checkOpen();
+    const pieces = new Pieces();
+    const done = new Load(this.#runner, { sql }, pieces, {}).run(this.#number);
+    // The first who writes or ends learns of it.
+    done.catch(() => {});
+    return pieces.writer(done);
+  }
+
+  /**
+   * What COPY sends, as a Readable.
+   * @param {string} sql `COPY ... TO STDOUT`
+   */
+  copyOut(sql) {
+    this.#checkOpen();
+    return new Unload(this.#runner, this.#number, sql, {}, (work) => work());
+  }
+
+  /** Asks the node, in one round trip, whether it still accepts writes. */
+  async check() {
+    this.#checkOpen();
+    const { link, pool } = this.#runner;
+    const call = await link.ask(OP.CHECK, pool, { transaction: this.#number });
+    this.answered(call.node);
+  }
+
+  /** Cancels the flight that was sent last, if it runs. */
+  cancel() {
+    this.#runner.link.cancel(this.#lastCall, this.#runner.pool);
+  }
+
+  /** Ends the session when what runs has finished. @returns {Promise<void>} */
+  close() {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close() {
+    const wasLost = this.#state === 'lost';
+    this.#state = 'closed';
+    if (wasLost) return;
+    const { link, pool } = this.#runner;
+    await link.ask(OP.ROLLBACK, pool, { transaction: this.#number }).catch(() => {});
+    this.#forget();
+  }
+}
+
+/** @typedef {(handlers: Handlers, options?: { timeoutMs?: number, signal?: AbortSignal }) => Promise<PinnedSession>} Pin */
+
+/**
+ * Opens a session on a node that suits the pool.
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {Handlers} handlers
+ * @param {{ timeoutMs?: number, signal?: AbortSignal }} [options]
+ */
+async function pinSession(runner, handlers, options = {}) {
+  const { link, pool, corePool } = runner;
+  const { timeoutMs = 0, signal } = options;
+  const handle = corePool.transaction();
+  const number = handle.begin();
+  const session = new PinnedSession(runner, handle, number, handlers);
+  const details = { transaction: number, timeoutMs, flags: signal === undefined ? 0 : FLAG.HAS_SIGNAL };
+  try {
+    await underSignal(link, pool, signal, (started) =>
+      link.ask(OP.PIN, pool, details, (call) => {
+        call.onGrant = (_pieces, _count, opened) => session.begin(opened);
+        started(call);
+      }),
+    );
+  } catch (error) {
+    runner.pinned.delete(number);
+    handle.finish();
+    throw located(error);
+  }
+  return session;
+}
+
+module.exports = { pinSession, textTypes };
