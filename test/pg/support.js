@@ -213,6 +213,14 @@ function fact(title, body, { differs } = {}) {
  */
 const called = (start) => new Promise((resolve) => start((...args) => resolve(args)));
 
+/**
+ * The first lines of a program that runs in a process of its own (printedBy of test/support/helpers.js): `pg` and `config`.
+ * @param {Face} face
+ */
+const programOf = (face) => `
+  const pg = require(${JSON.stringify(require.resolve(face.name === 'pg' ? 'pg' : FACE))});
+  const config = ${JSON.stringify(face.config)};`;
+
 const FACTS = path.join(__dirname, 'facts');
 
 /** The files of facts. @returns {string[]} */
@@ -230,4 +238,4 @@ function listFacts() {
   return listed;
 }
 
-module.exports = { called, countsLine, emitted, fact, factFiles, listFacts, useServer };
+module.exports = { called, countsLine, emitted, fact, factFiles, listFacts, programOf, useServer };

@@ -1,8 +1,7 @@
 'use strict';
 
 // How a client ends, and how its connection is lost: https://node-postgres.com/apis/client#clientend, and pg's own
-// test/integration/client/{error-handling,quick-disconnect,network-partition}-tests.js and
-// test/integration/connection-pool/error-tests.js.
+// test/integration/client/{error-handling,quick-disconnect,network-partition}-tests.js.
 
 const assert = require('node:assert/strict');
 const { failureOf, until } = require('../../support/helpers.js');
