@@ -1,7 +1,6 @@
 'use strict';
 
-// DatabaseError: https://node-postgres.com/apis/errors, and pg's own test/integration/client/query-error-handling-tests.js and
-// pg-protocol's messages.
+// DatabaseError: https://node-postgres.com/apis/errors, and pg's own tests of it.
 
 const assert = require('node:assert/strict');
 const { failureOf } = require('../../support/helpers.js');
