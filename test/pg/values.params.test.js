@@ -73,6 +73,7 @@ const VALUES = [
     [Symbol('s')],
     [chained],
     [{ toPostgres: () => null }],
+    [{ toPostgres: () => Buffer.from('x') }],
   ],
   ...[{}, { a: 1, b: [1, { c: null }] }, { toJSON: () => 'j' }, { toJSON: () => undefined }, Object.create(null)],
   ...[
@@ -194,6 +195,7 @@ test('normalizeQueryConfig is that of pg, and copies getters and the prototype',
     [{ text: 'SELECT 1', values: [1] }, [2], callback],
     [{ text: 'SELECT 1', values: [1] }, callback],
     [new Config(), [1]],
+    [Object.defineProperty({ values: [1] }, 'text', { value: 'hidden' })],
     [null],
     [undefined],
   ];
