@@ -1,0 +1,106 @@
+'use strict';
+
+// The option `ssl` of pg, which are options of tls.connect() of Node, as the option `ssl` of createPool. What cannot be the same is refused,
+// because a connection would be protected less than its owner thinks.
+
+const { createPrivateKey } = require('node:crypto');
+const tls = require('node:tls');
+const { OptionError } = require('../../client.js');
+
+/** Options of tls.connect() that say whom to trust or how to encrypt, and have no counterpart. */
+const REFUSED = [
+  'pfx',
+  'secureContext',
+  'ciphers',
+  'sigalgs',
+  'ecdhCurve',
+  'dhparam',
+  'secureProtocol',
+  'secureOptions',
+  'pskCallback',
+];
+const OLD_VERSIONS = ['TLSv1', 'TLSv1.1'];
+
+/** @param {string} name @param {unknown} value @returns {string | Uint8Array} */
+function pem(name, value) {
+  if (Array.isArray(value)) return value.map((one) => text(name, one)).join('\n');
+  return typeof value === 'string' || value instanceof Uint8Array ? value : text(name, value);
+}
+
+/** @param {string} name @param {any} value @returns {string} */
+function text(name, value) {
+  if (typeof value === 'string') return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
+  if (value?.pem !== undefined) return text(name, value.pem);
+  throw new OptionError(`ssl.${name} must be PEM text, a Buffer or an array of them`);
+}
+
+/** The core reads keys that are not encrypted. @param {any} ssl */
+function keyOf({ key, passphrase }) {
+  const [first] = Array.isArray(key) ? key : [key];
+  const secret = first?.passphrase ?? passphrase;
+  if (secret === undefined) return pem('key', key);
+  try {
+    const opened = createPrivateKey({ key: text('key', first), passphrase: secret });
+    return opened.export({ type: 'pkcs8', format: 'pem' });
+  } catch (error) {
+    throw new OptionError(`ssl.key cannot be decrypted with ssl.passphrase (${/** @type {any} */ (error).code})`);
+  }
+}
+
+/**
+ * A function that looks at neither host nor certificate says that any name will do. Others cannot be called from the core.
+ * @param {any} check
+ */
+function isForAnyName(check) {
+  if (check === undefined || check === tls.checkServerIdentity) return false;
+  if (typeof check === 'function' && check.length === 0 && !check()) return true;
+  throw new OptionError(
+    "ssl.checkServerIdentity is not supported, except () => undefined: use ssl.servername, or ssl: { mode: 'verify-ca', ca }",
+  );
+}
+
+/** @param {any} ssl @returns {string} */
+function modeOf(ssl) {
+  if (ssl.mode !== undefined) return ssl.mode;
+  // As in Node, any value but false verifies.
+  if (ssl.rejectUnauthorized === false) return 'require';
+  return isForAnyName(ssl.checkServerIdentity) ? 'verify-ca' : 'verify-full';
+}
+
+/** @param {any} ssl */
+function fromObject(ssl) {
+  const refused = REFUSED.find((name) => ssl[name] !== undefined);
+  if (refused !== undefined)
+    throw new OptionError(`ssl.${refused} is not supported: connections are made by the native core`);
+  const mode = modeOf(ssl);
+  /** @type {Record<string, unknown>} */
+  const options = { mode };
+  // Whatever is in ~/.postgresql, as in Node.
+  if (mode === 'verify-full') options.ca = 'system';
+  if (ssl.ca) options.ca = ssl.ca === 'system' ? ssl.ca : pem('ca', ssl.ca);
+  if (ssl.mode === undefined && ssl.rejectUnauthorized === false) options.rejectUnauthorized = false;
+  if (ssl.cert) options.cert = pem('cert', ssl.cert);
+  // pg hides the key from enumeration.
+  if (ssl.key) options.key = keyOf(ssl);
+  if (ssl.crl) options.crl = pem('crl', ssl.crl);
+  if (ssl.servername) options.servername = ssl.servername;
+  if (ssl.sni !== undefined) options.sni = ssl.sni;
+  if (ssl.minVersion && !OLD_VERSIONS.includes(ssl.minVersion)) options.minVersion = ssl.minVersion;
+  if (ssl.maxVersion) options.maxVersion = ssl.maxVersion;
+  return options;
+}
+
+/**
+ * @param {any} ssl as ConnectionParameters has it
+ * @param {string | undefined} negotiation
+ * @returns {any} for createPool
+ */
+function sslOptions(ssl, negotiation) {
+  // A connection string of ours may say 'disable'; in pg any other text is true.
+  if (!ssl || ssl === 'disable') return false;
+  const options = fromObject(typeof ssl === 'object' ? ssl : {});
+  return negotiation === undefined ? options : { ...options, negotiation };
+}
+
+module.exports = { sslOptions };
