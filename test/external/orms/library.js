@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { fork } = require('node:child_process');
 const path = require('node:path');
-const { before } = require('node:test');
+const { after, before } = require('node:test');
 const { GiveUp, until } = require('../../../exports/testing/cluster/until.js');
 const { HANG_MS, test, useCluster } = require('../../support/helpers.js');
 const { NotAvailableError, Packages } = require('../packages.js');
@@ -86,10 +86,23 @@ class Running {
   /** Resolves when it has written so much more. @param {string} when */
   async writesOn(when) {
     const enough = this.acknowledged + SOME;
-    await until(`the program writes ${when}`, () => {
+    const writes = () => {
       if (!this.alive) throw new GiveUp(`the program has ended: ${this.stderr}`);
       return this.acknowledged >= enough;
-    });
+    };
+    try {
+      await until(`the program writes ${when}`, writes, { timeoutMs: HANG_MS / 2 });
+    } catch (error) {
+      const last = this.writes.at(-1);
+      throw new Error(`${/** @type {Error} */ (error).message}; its last write: ${JSON.stringify(last)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  kill() {
+    this.child.kill('SIGKILL');
+    return this.exit;
   }
 
   stop() {
@@ -143,8 +156,15 @@ function testLibrary(name, { node = 20 } = {}) {
     const reached = driver === 'pg' ? { host, port } : { host: db.cluster.hosts.join(',') };
     return { user, password, database, ...reached };
   };
+  /** @type {Running[]} */
+  const started = [];
+  after(() => Promise.all(started.map((program) => program.kill())));
   /** @param {Task['driver']} driver @param {Task['mode']} mode */
-  const start = (driver, mode) => new Running(file, execPath, { driver, mode, settings: settingsOf(driver) });
+  function start(driver, mode) {
+    const program = new Running(file, execPath, { driver, mode, settings: settingsOf(driver) });
+    started.push(program);
+    return program;
+  }
 
   /** @param {Task['driver']} driver */
   async function checksOn(driver) {
@@ -267,4 +287,4 @@ function testLibrary(name, { node = 20 } = {}) {
   });
 }
 
-module.exports = { HANG_MS, testLibrary };
+module.exports = { testLibrary };
