@@ -17,7 +17,7 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const { after } = require('node:test');
+const { after, before } = require('node:test');
 const { HANG_MS, test, until, useCluster } = require('../support/helpers.js');
 
 /** @typedef {import('node:test').TestContext} TestContext */
@@ -164,11 +164,23 @@ const counts = { facts: 0, pg: 0, face: 0, differences: 0 };
 /**
  * The server of the file, if it is not one node without TLS: called before the first fact.
  * @param {import('../support/cluster').ClusterOptions} [options]
+ * @param {() => Promise<() => void>} [prepare] what the facts need beside the server; it resolves to what removes that
  * @returns {import('../support/helpers.js').Database}
  */
-function useServer(options) {
+function useServer(options, prepare) {
   if (listed !== undefined) return /** @type {any} */ (undefined);
   database = useCluster({ nodes: 1, ...options });
+  if (prepare !== undefined) {
+    /** @type {(() => void) | undefined} */
+    let remove;
+    before(
+      async () => {
+        remove = await prepare();
+      },
+      { timeout: HANG_MS },
+    );
+    after(() => remove?.());
+  }
   after(() => {
     console.log(countsLine(counts));
   });
