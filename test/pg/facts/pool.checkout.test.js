@@ -5,7 +5,6 @@
 const assert = require('node:assert/strict');
 const { fact } = require('../support.js');
 const { named, range } = require('../../support/helpers.js');
-const { untilGone } = require('./sessions.js');
 
 const DOUBLE = 'Release called on client which has already been released to the pool.';
 
@@ -220,7 +219,7 @@ for (const [what, value] of /** @type {const} */ ([
     const second = await pool.connect();
     assert.notEqual(second, first);
     assert.notEqual(second.processID, processID);
-    await untilGone(face, processID);
+    await face.untilGone(processID);
     second.release();
   });
 }
@@ -272,7 +271,7 @@ fact('pool: advisory locks of a session are held until the session is closed', a
   const again = await pool.connect();
   assert.equal(again, holder);
   again.release(true);
-  await untilGone(face, holder.processID);
+  await face.untilGone(holder.processID);
   assert.equal((await other.query(LOCK)).rows[0].locked, true);
   other.release(true);
 });

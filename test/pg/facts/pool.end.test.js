@@ -5,7 +5,6 @@
 const assert = require('node:assert/strict');
 const { fact } = require('../support.js');
 const { Program } = require('./processes.js');
-const { untilGone } = require('./sessions.js');
 const { isPending, sleep, until } = require('../../support/helpers.js');
 
 const AFTER = 'Cannot use a pool after calling end on the pool';
@@ -34,7 +33,7 @@ fact('pool.end: the sessions of idle clients are closed', async (_t, face) => {
   const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
   await pool.end();
   assert.deepEqual([pool.totalCount, pool.idleCount], [0, 0]);
-  await untilGone(face, rows[0].pid);
+  await face.untilGone(rows[0].pid);
 });
 
 fact('pool.end: it waits for a client that is out, which works until it is released', async (_t, face) => {
@@ -47,7 +46,7 @@ fact('pool.end: it waits for a client that is out, which works until it is relea
   client.release();
   await ended;
   assert.equal(pool.ended, true);
-  await untilGone(face, client.processID);
+  await face.untilGone(client.processID);
 });
 
 fact('pool.end: a pool.query() that runs is answered', async (_t, face) => {

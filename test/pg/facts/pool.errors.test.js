@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const { fact } = require('../support.js');
 const { Program } = require('./processes.js');
-const { terminate, untilGone } = require('./sessions.js');
+const { terminate } = require('./sessions.js');
 const { until } = require('../../support/helpers.js');
 
 const NOT_QUERYABLE = 'Client has encountered a connection error and is not queryable';
@@ -143,7 +143,7 @@ fact('pool: a statement that runs when its session is terminated rejects with 57
   await terminate(face, client.processID);
   await assert.rejects(running, { code: '57P01', severity: 'FATAL' });
   client.release();
-  await untilGone(face, client.processID);
+  await face.untilGone(client.processID);
 });
 
 fact('pool: release(err) of a broken client makes room, and the next one works', async (_t, face) => {

@@ -7,7 +7,6 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const { fact } = require('../support.js');
 const { isPending, range, sleep, until } = require('../../support/helpers.js');
-const { untilGone } = require('./sessions.js');
 
 /** Longer than it takes to connect on a busy machine. */
 const WAIT_MS = 400;
@@ -122,7 +121,7 @@ fact('pool: a client that is idle for idleTimeoutMillis is closed and removed', 
   });
   assert.equal(await removed, client);
   assert.deepEqual([pool.totalCount, pool.idleCount], [0, 0]);
-  await untilGone(face, client.processID);
+  await face.untilGone(client.processID);
 });
 
 fact('pool: a client that is out is not idle, however long it is out', async (_t, face) => {

@@ -1,157 +1,240 @@
 'use strict';
 
-// TLS: https://node-postgres.com/features/ssl, and pg's own test/integration/client/{ssl,sasl-scram}-tests.js.
+// The option ssl: https://node-postgres.com/features/ssl.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { makePki } = require('../../support/cluster/certificates');
-const { failureOf } = require('../../support/helpers.js');
 const { fact, useServer } = require('../support.js');
 
-/** @type {any} */
-let pki;
-const db = useServer({}, async () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-facts-tls-'));
-  pki = await makePki(folder);
-  return () => fs.rmSync(folder, { recursive: true, force: true });
-});
+/** @typedef {import('../../support/cluster/certificates').Pki} Pki */
+/** @typedef {import('../support.js').Face} Face */
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hp-'));
+process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+
+useServer();
+
+const HBA = ['hostssl all all all scram-sha-256'];
+const ENCRYPTED = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()';
+const YES = { ssl: true };
+
+/** @type {Promise<Pki> | undefined} */
+let making;
 
 /**
- * Gives the server a certificate, or none.
- * @param {any} face
- * @param {string | null} name
- * @param {{ hba?: string[], clients?: boolean }} [options]
+ * Gives the server a certificate, or takes it away; host is a name that the certificates are for.
+ * @param {Face} face
+ * @param {string | null} server
+ * @param {{ hba?: string[], ca?: boolean }} [more]
  */
-function serve(face, name, { hba = ['host all all 127.0.0.1/32 scram-sha-256'], clients = false } = {}) {
-  const tls = name === null ? null : { ...pki.servers[name], ...(clients && { ca: pki.ca.pem }) };
-  return face.server.entrance({ tls, hba });
+async function receive(face, server, { hba = HBA, ca = false } = {}) {
+  making ??= makePki(folder);
+  const pki = await making;
+  const tls = server === null ? null : { ...pki.servers[server], ...(ca && { ca: pki.ca.pem }) };
+  await face.server.entrance({ tls, hba: server === null ? [] : hba });
+  return { pki, config: { ...face.config, host: 'localhost' } };
 }
 
-/** @param {any} client */
-const isEncrypted = async (client) =>
-  (await client.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')).rows[0].ssl;
-
-/** A login of a role that the test's rules hold for. @param {object} config */
-const login = (config) => ({ ...db.cluster.app, host: 'localhost', ...config });
-
-fact('tls: without ssl the session is not encrypted', async (_t, face) => {
-  await serve(face, 'good');
-  assert.equal(await isEncrypted(await face.client(login({}))), false);
-});
-
-fact('tls: ca verifies the server', async (_t, face) => {
-  await serve(face, 'good');
-  assert.equal(await isEncrypted(await face.client(login({ ssl: { ca: pki.ca.pem } }))), true);
-});
-
-fact('tls: ca may be a Buffer or an array', async (_t, face) => {
-  await serve(face, 'good');
-  for (const ca of [Buffer.from(pki.ca.pem), [pki.ca.pem]]) {
-    assert.equal(await isEncrypted(await face.client(login({ ssl: { ca } }))), true);
-  }
-});
-
-fact('tls: rejectUnauthorized false verifies nothing', async (_t, face) => {
-  for (const name of ['good', 'wrongHost', 'unknownCa', 'selfSigned', 'expired']) {
-    await serve(face, name);
-    const client = await face.client(login({ ssl: { rejectUnauthorized: false } }));
-    assert.deepEqual([name, await isEncrypted(client)], [name, true]);
-  }
-});
-
-fact('tls: ssl true refuses a certificate of an unknown authority', async (_t, face) => {
-  await serve(face, 'good');
-  const error = await failureOf(face.unconnected(login({ ssl: true })).connect());
-  assert.match(
-    error.code,
-    /^(UNABLE_TO_GET_ISSUER_CERT_LOCALLY|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/,
-  );
-});
-
-fact('tls: a self-signed certificate is refused', async (_t, face) => {
-  await serve(face, 'selfSigned');
-  const error = await failureOf(face.unconnected(login({ ssl: { ca: pki.ca.pem } })).connect());
-  assert.equal(error.code, 'DEPTH_ZERO_SELF_SIGNED_CERT');
-});
-
-fact('tls: an expired certificate is refused', async (_t, face) => {
-  await serve(face, 'expired');
-  const error = await failureOf(face.unconnected(login({ ssl: { ca: pki.ca.pem } })).connect());
-  assert.equal(error.code, 'CERT_HAS_EXPIRED');
-});
-
-fact('tls: a certificate of another host is refused', async (_t, face) => {
-  await serve(face, 'wrongHost');
-  const error = await failureOf(face.unconnected(login({ ssl: { ca: pki.ca.pem } })).connect());
-  assert.equal(error.code, 'ERR_TLS_CERT_ALTNAME_INVALID');
-});
-
-fact('tls: a server without TLS is refused', async (_t, face) => {
-  await serve(face, null);
-  const error = await failureOf(face.unconnected(login({ ssl: { rejectUnauthorized: false } })).connect());
-  assert.equal(error.message, 'The server does not support SSL connections');
-});
-
-fact('tls: a server that demands it refuses a client without', async (_t, face) => {
-  await serve(face, 'good', {
-    hba: ['hostssl all all 127.0.0.1/32 scram-sha-256', 'hostnossl all all 127.0.0.1/32 reject'],
-  });
-  const error = await failureOf(face.unconnected(login({})).connect());
-  assert.equal(error.code, '28000');
-  assert.equal(await isEncrypted(await face.client(login({ ssl: { ca: pki.ca.pem } }))), true);
-});
-
-fact('tls: cert and key are the client certificate', async (_t, face) => {
-  const { user } = db.cluster.app;
-  await serve(face, 'good', { clients: true, hba: [`hostssl all ${user} 127.0.0.1/32 cert map=people`] });
-  fs.writeFileSync(path.join(db.cluster.primary().dataDir, 'pg_ident.conf'), `people app ${user}\n`);
-  await face.server.sql('SELECT pg_reload_conf()');
-  const { cert, key } = pki.clients.app;
-  const client = await face.client(login({ password: undefined, ssl: { ca: pki.ca.pem, cert, key } }));
-  assert.equal((await client.query('SELECT current_user AS name')).rows[0].name, user);
-  const error = await failureOf(face.unconnected(login({ ssl: { ca: pki.ca.pem } })).connect());
-  assert.equal(error.code, '28000');
-});
-
-fact('tls: the key cannot be seen on the client', async (_t, face) => {
-  await serve(face, 'good');
-  const { cert, key } = pki.clients.app;
-  const client = await face.client(login({ ssl: { ca: pki.ca.pem, cert, key } }));
-  assert.equal(require('node:util').inspect(client, { depth: 2 }).includes(key.split('\n')[1]), false);
-});
-
-fact('tls: enableChannelBinding logs in with SCRAM-SHA-256-PLUS', async (_t, face) => {
-  await serve(face, 'good');
-  const client = await face.client(login({ ssl: { ca: pki.ca.pem }, enableChannelBinding: true }));
-  assert.equal(await isEncrypted(client), true);
-});
-
-fact('tls: sslmode of a connection string', async (_t, face) => {
-  await serve(face, 'good');
-  const { user, password } = db.cluster.app;
-  const { port, database } = face.config;
-  const base = `postgres://${user}:${password}@localhost:${port}/${database}`;
-  for (const [query, encrypted] of [
-    ['', false],
-    ['?sslmode=disable', false],
-    ['?sslmode=no-verify', true],
-    [`?sslmode=verify-full&sslrootcert=${pki.ca.file}`, true],
-    [`?sslmode=require&sslrootcert=${pki.ca.file}`, true],
-  ]) {
-    const client = new face.pg.Client(base + query);
-    await client.connect();
-    assert.deepEqual([query, await isEncrypted(client)], [query, encrypted]);
+/** @param {Face} face @param {any} config */
+async function encryption(face, config) {
+  const client = new face.pg.Client(config);
+  await client.connect();
+  try {
+    return (await client.query(ENCRYPTED)).rows[0];
+  } finally {
     await client.end();
   }
+}
+
+/** @param {Face} face @param {any} config @returns {Promise<any>} */
+async function refusal(face, config) {
+  const client = new face.pg.Client(config);
+  client.on('error', () => {});
+  const error = await client.connect().then(
+    () => client.end(),
+    (/** @type {any} */ reason) => reason,
+  );
+  assert.ok(error instanceof Error, 'it has connected');
+  return error;
+}
+
+/** The server as a connection string. @param {Face['config']} config @param {string} query */
+const stringOf = ({ host, port, user, password, database }, query) =>
+  `postgres://${user}:${encodeURIComponent(password)}@${host}:${port}/${database}${query}`;
+
+fact('ssl: a ca that the certificate of the server is signed by', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  assert.deepEqual(await encryption(face, { ...config, ssl: { ca: pki.ca.pem } }), YES);
 });
 
-fact('tls: statements of all kinds go over it', async (_t, face) => {
-  await serve(face, 'good');
-  const client = await face.client(login({ ssl: { ca: pki.ca.pem } }));
-  const text = 'x'.repeat(300_000);
-  assert.equal((await client.query('SELECT $1::text AS text', [text])).rows[0].text, text);
-  assert.equal((await client.query('SELECT n FROM generate_series(1, 10000) AS n')).rows.length, 10_000);
-  assert.equal((await client.query('SELECT 1; SELECT 2')).length, 2);
+fact('ssl: a ca as a Buffer', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  assert.deepEqual(await encryption(face, { ...config, ssl: { ca: Buffer.from(pki.ca.pem) } }), YES);
+});
+
+fact('ssl: several authorities in an array', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  assert.deepEqual(await encryption(face, { ...config, ssl: { ca: [pki.otherCa.pem, pki.ca.pem] } }), YES);
+});
+
+fact('ssl: a pool', async (t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  const pool = new face.pg.Pool({ ...config, ssl: { ca: pki.ca.pem } });
+  t.after(() => pool.end());
+  assert.deepEqual((await pool.query(ENCRYPTED)).rows, [YES]);
+});
+
+fact('ssl: true verifies the certificate by the authorities of the system', async (_t, face) => {
+  const { config } = await receive(face, 'good');
+  assert.match((await refusal(face, { ...config, ssl: true })).message, /certificate/);
+});
+
+fact('ssl: a certificate of another authority is refused', async (_t, face) => {
+  const { pki, config } = await receive(face, 'unknownCa');
+  assert.match((await refusal(face, { ...config, ssl: { ca: pki.ca.pem } })).message, /certificate/);
+});
+
+fact('ssl: a certificate for another host is refused', async (_t, face) => {
+  const { pki, config } = await receive(face, 'wrongHost');
+  const error = await refusal(face, { ...config, ssl: { ca: pki.ca.pem } });
+  assert.match(error.message, /db\.example\.test|localhost/);
+});
+
+fact('ssl: a certificate that is expired is refused', async (_t, face) => {
+  const { pki, config } = await receive(face, 'expired');
+  assert.match((await refusal(face, { ...config, ssl: { ca: pki.ca.pem } })).message, /expired/);
+});
+
+fact('ssl: rejectUnauthorized false takes any certificate', async (_t, face) => {
+  for (const server of ['unknownCa', 'wrongHost', 'expired', 'selfSigned']) {
+    const { config } = await receive(face, server);
+    assert.deepEqual(await encryption(face, { ...config, ssl: { rejectUnauthorized: false } }), YES);
+  }
+});
+
+fact('ssl: a self-signed certificate is its own authority', async (_t, face) => {
+  const { pki, config } = await receive(face, 'selfSigned');
+  assert.deepEqual(await encryption(face, { ...config, ssl: { ca: pki.servers.selfSigned.cert } }), YES);
+});
+
+fact('ssl: cert and key are the certificate of the client', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good', { hba: ['hostssl all app all cert'], ca: true });
+  await face.server.sql('DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$');
+  const { cert, key } = pki.clients.app;
+  const ssl = { ca: pki.ca.pem, cert, key };
+  assert.deepEqual(await encryption(face, { ...config, user: 'app', password: undefined, ssl }), YES);
+});
+
+fact('ssl: the private key is hidden from a listing of the client', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  const { cert, key } = pki.clients.app;
+  const client = new face.pg.Client({ ...config, ssl: { ca: pki.ca.pem, cert, key } });
+  assert.ok(!Object.keys(client.ssl).includes('key'));
+  assert.equal(client.ssl.key, key);
+});
+
+fact('ssl: a server without TLS is an error', async (_t, face) => {
+  const { config } = await receive(face, null);
+  assert.equal((await refusal(face, { ...config, ssl: true })).message, 'The server does not support SSL connections');
+});
+
+fact('ssl: without the option nothing is encrypted', async (_t, face) => {
+  const { config } = await receive(face, 'good', { hba: ['host all all all scram-sha-256'] });
+  assert.deepEqual(await encryption(face, config), { ssl: false });
+});
+
+fact('ssl: sslmode=verify-full with sslrootcert in a connection string', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  const file = encodeURIComponent(pki.ca.file);
+  assert.deepEqual(await encryption(face, stringOf(config, `?sslmode=verify-full&sslrootcert=${file}`)), YES);
+});
+
+fact('ssl: sslmode=no-verify in a connection string', async (_t, face) => {
+  const { config } = await receive(face, 'unknownCa');
+  assert.deepEqual(await encryption(face, stringOf(config, '?sslmode=no-verify')), YES);
+});
+
+fact('ssl: sslmode=disable in a connection string', async (_t, face) => {
+  const { config } = await receive(face, 'good', { hba: ['host all all all scram-sha-256'] });
+  assert.deepEqual(await encryption(face, stringOf(config, '?sslmode=disable')), { ssl: false });
+});
+
+fact('ssl: ssl=true in a connection string verifies', async (_t, face) => {
+  const { config } = await receive(face, 'good');
+  assert.match((await refusal(face, stringOf(config, '?ssl=true'))).message, /certificate/);
+});
+
+fact('ssl: an object beside a connection string that says nothing of it is taken', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  const connectionString = stringOf(config, '');
+  assert.deepEqual(await encryption(face, { connectionString, ssl: { ca: pki.ca.pem } }), YES);
+});
+
+fact('ssl: sslmode of a connection string replaces the object beside it', async (_t, face) => {
+  const { config } = await receive(face, 'unknownCa');
+  const connectionString = stringOf(config, '?sslmode=verify-full');
+  const error = await refusal(face, { connectionString, ssl: { rejectUnauthorized: false } });
+  assert.match(error.message, /certificate/);
+});
+
+fact('ssl: uselibpqcompat=true&sslmode=require encrypts and does not verify', async (_t, face) => {
+  const { config } = await receive(face, 'unknownCa');
+  assert.deepEqual(await encryption(face, stringOf(config, '?uselibpqcompat=true&sslmode=require')), YES);
+});
+
+for (const [mode, result] of /** @type {const} */ ([
+  ['no-verify', true],
+  ['disable', false],
+])) {
+  fact(`ssl: PGSSLMODE=${mode}`, async (t, face) => {
+    const { config } = await receive(face, 'unknownCa', { hba: ['host all all all scram-sha-256'] });
+    process.env.PGSSLMODE = mode;
+    t.after(() => {
+      delete process.env.PGSSLMODE;
+    });
+    assert.deepEqual(await encryption(face, config), { ssl: result });
+  });
+}
+
+fact('ssl: PGSSLMODE=require verifies, as verify-full', async (t, face) => {
+  const { config } = await receive(face, 'unknownCa');
+  process.env.PGSSLMODE = 'require';
+  t.after(() => {
+    delete process.env.PGSSLMODE;
+  });
+  assert.match((await refusal(face, config)).message, /certificate/);
+});
+
+fact('ssl: sslnegotiation direct needs no question', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  assert.deepEqual(await encryption(face, { ...config, sslnegotiation: 'direct', ssl: { ca: pki.ca.pem } }), YES);
+});
+
+fact('ssl: sslnegotiation of an unknown value throws', async (_t, face) => {
+  assert.throws(() => new face.pg.Client({ ...face.config, ssl: true, sslnegotiation: 'quick' }), {
+    message: 'Invalid sslnegotiation value: "quick". Valid values are "postgres" and "direct".',
+  });
+});
+
+fact('ssl: checkServerIdentity of a program decides about the name', async (_t, face) => {
+  const { pki, config } = await receive(face, 'wrongHost');
+  /** @type {string[]} */
+  const hosts = [];
+  const checkServerIdentity = (/** @type {string} */ host) => void hosts.push(host);
+  assert.deepEqual(await encryption(face, { ...config, ssl: { ca: pki.ca.pem, checkServerIdentity } }), YES);
+  assert.deepEqual(hosts, ['localhost']);
+});
+
+fact('ssl: servername is the name that is sent and checked', async (_t, face) => {
+  const { pki, config } = await receive(face, 'wrongHost');
+  const ssl = { ca: pki.ca.pem, servername: 'db.example.test' };
+  assert.deepEqual(await encryption(face, { ...config, host: '127.0.0.1', ssl }), YES);
+});
+
+fact('ssl: enableChannelBinding logs in by SCRAM-SHA-256-PLUS', async (_t, face) => {
+  const { pki, config } = await receive(face, 'good');
+  assert.deepEqual(await encryption(face, { ...config, enableChannelBinding: true, ssl: { ca: pki.ca.pem } }), YES);
 });
