@@ -142,7 +142,7 @@ function optionsForCore(config, parameters) {
     ...Object.fromEntries(ours.map((name) => [name, config[name]])),
     ...{ hosts, user: textOf(user), database: textOf(database) },
     password: passwordOf(password, parameters),
-    ssl: sslOptions(ssl, sslnegotiation),
+    ssl: sslOptions(ssl, sslnegotiation, hosts),
     mode: modeOf(config, isAlone),
     loadBalanceHosts: config.load_balance_hosts ?? config.loadBalanceHosts,
     applicationName: parameters.application_name || parameters.fallback_application_name || '',

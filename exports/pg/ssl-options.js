@@ -4,6 +4,7 @@
 // because a connection would be protected less than its owner thinks.
 
 const { createPrivateKey } = require('node:crypto');
+const net = require('node:net');
 const tls = require('node:tls');
 const { OptionError } = require('../../client.js');
 
@@ -84,7 +85,6 @@ function fromObject(ssl) {
   // pg hides the key from enumeration.
   if (ssl.key) options.key = keyOf(ssl);
   if (ssl.crl) options.crl = pem('crl', ssl.crl);
-  if (ssl.servername) options.servername = ssl.servername;
   if (ssl.sni !== undefined) options.sni = ssl.sni;
   if (ssl.minVersion && !OLD_VERSIONS.includes(ssl.minVersion)) options.minVersion = ssl.minVersion;
   if (ssl.maxVersion) options.maxVersion = ssl.maxVersion;
@@ -94,12 +94,17 @@ function fromObject(ssl) {
 /**
  * @param {any} ssl as ConnectionParameters has it
  * @param {string | undefined} negotiation
+ * @param {{ host: string }[]} hosts
  * @returns {any} for createPool
  */
-function sslOptions(ssl, negotiation) {
+function sslOptions(ssl, negotiation, hosts) {
   // A connection string of ours may say 'disable'; in pg any other text is true.
   if (!ssl || ssl === 'disable') return false;
   const options = fromObject(typeof ssl === 'object' ? ssl : {});
+  // As in pg, a host that has a name must be called so; `servername` is for addresses. Of several hosts, which pg does not have, all are
+  // called as it says.
+  const isNamed = hosts.length === 1 && net.isIP(hosts[0].host) === 0;
+  if (ssl.servername && !isNamed) options.servername = ssl.servername;
   return negotiation === undefined ? options : { ...options, negotiation };
 }
 
