@@ -4,21 +4,39 @@
 
 const assert = require('node:assert/strict');
 const pg = require('pg');
-const { types } = require('../../exports/pg/type-registry.js');
+const { poolOptions } = require('../../exports/pg/connection-parameters.js');
+const Result = require('../../exports/pg/result.js');
+const TypeOverrides = require('../../exports/pg/type-overrides.js');
+const types = require('../../exports/pg/types.js');
 const { prepareValue } = require('../../exports/pg/utils.js');
-const { test, useCluster } = require('../support/helpers.js');
+const { poolFor, test, useCluster } = require('../support/helpers.js');
 const { shapeOf } = require('./values.support.js');
 
 const db = useCluster({ nodes: 1 });
 
-/** A client of pg that gives texts as they come. @param {import('node:test').TestContext} t */
-async function rawClient(t) {
+/** How pg reaches the cluster. */
+function login() {
   const { hosts, user, password, database } = /** @type {any} */ (db.options());
   const [host, port] = String(hosts[0]).split(':');
-  const client = new pg.Client({ host, port: Number(port), user, password, database });
+  return { host, port: Number(port), user, password, database };
+}
+
+/** @param {import('node:test').TestContext} t */
+async function stockClient(t) {
+  const client = new pg.Client(login());
   await client.connect();
   t.after(() => client.end());
   return client;
+}
+
+/** A session of the core. @param {import('node:test').TestContext} t @returns {Promise<any>} */
+async function coreSession(t) {
+  const none = () => {};
+  const pool = /** @type {any} */ (poolFor(t, poolOptions(login())));
+  const handlers = { notice: none, notification: none, parameter: none, lost: none, retired: none };
+  const session = await pool[Symbol.for('hyperiondb-client.session')](handlers, {});
+  t.after(() => session.close());
+  return session;
 }
 
 const AS_TEXT = { getTypeParser: () => (/** @type {any} */ text) => text };
@@ -61,12 +79,14 @@ const QUERIES = [
     ('[2:3][5:6]={{a,b},{c,d}}'), (E'{"\\t\\n",é,😀}')) AS v (x)`,
   `SELECT true, ARRAY[true, NULL, false], '(1.5,-2)'::point, ARRAY['(1,2)'::point, 'NaN,Infinity'], '<(1,2),3.5>'::circle, '{"a": [1, "x"]}'::json,
     ' [1] '::jsonb, ARRAY['{"a":"q\\"u"}'::json, NULL, 'null'], ARRAY['"NULL"'::jsonb, '{}'], '((1,2),(3,4))'::box, ARRAY['((1,2),(3,4))'::box]`,
+  `SELECT x::json AS j, x::jsonb AS b FROM (VALUES ('{"__proto__": 1, "a": {"constructor": [null, true]}}'), ('[1e308, -0, 12345678901234567890, 0.1]'),
+    ('"é😀\\n\\"\\\\ \\u00e9"'), ('null'), ('  {} '), ('{"2": 1, "1": 2, "a": 3, "a": 4}')) AS v (x)`,
   `SELECT '10.0.0.0/8'::cidr, ARRAY['::1/128'::cidr], ARRAY['10.0.0.1'::inet], ARRAY['08:00:2b:01:02:03'::macaddr], ARRAY[1.5::money], ARRAY['12:00'::time],
-    ARRAY['12:00+01'::timetz], ARRAY[numrange(1, 2), 'empty', NULL], ARRAY[gen_random_uuid()], ARRAY['x'::"char"], ARRAY['x'::name], '12:00'::time, 'a=>b'`,
+    ARRAY['12:00+01'::timetz], ARRAY[numrange(1, 2), 'empty', NULL], ARRAY['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid], ARRAY['x'::"char"], ARRAY['x'::name], '12:00'::time, 'a=>b'`,
 ];
 
 test('what a server prints, under many settings, is parsed as pg parses it', async (t) => {
-  const client = await rawClient(t);
+  const client = await stockClient(t);
   let values = 0;
   for (const settings of SETTINGS) {
     for (const setting of settings) await client.query(`SET ${setting}`);
@@ -84,7 +104,7 @@ test('what a server prints, under many settings, is parsed as pg parses it', asy
 });
 
 test('intervals and dates that were read arrive at the server as they were', async (t) => {
-  const client = await rawClient(t);
+  const client = await stockClient(t);
   await client.query("SET TimeZone = 'Asia/Kolkata'");
   const read = async (/** @type {string} */ sql, /** @type {number} */ oid, /** @type {unknown[]} */ values) => {
     const { rows } = await client.query({ text: sql, values, rowMode: 'array', types: AS_TEXT });
@@ -103,4 +123,63 @@ test('intervals and dates that were read arrive at the server as they were', asy
     ['', 'NULL', ',{}'],
   ];
   assert.deepEqual(await read('SELECT $1::text[]', 1009, [prepareValue(nested)]), nested);
+});
+
+test('the values that the core makes of results are those of pg, under many settings', async (t) => {
+  const [client, session] = [await stockClient(t), await coreSession(t)];
+  const known = types.coreTypes();
+  for (const settings of SETTINGS) {
+    for (const setting of settings) {
+      await client.query(`SET ${setting}`);
+      await session.query({ text: `SET ${setting}` }, { types: known.types });
+    }
+    for (const text of QUERIES) {
+      for (const rowMode of [undefined, 'array']) {
+        for (const values of [undefined, []]) {
+          const theirs = await client.query(/** @type {any} */ ({ text, values, rowMode }));
+          const flight = values === undefined ? { text } : { text, values };
+          const [raw] = await session.query(flight, { types: known.types, rowMode });
+          const ours = Result.fill(raw, { rowMode, parse: known.parse });
+          const where = `${settings}: ${text}`;
+          assert.deepStrictEqual(rowsOf(ours), rowsOf(theirs), where);
+          assert.deepStrictEqual(ours.fields.map(plain), theirs.fields.map(plain), where);
+          assert.deepStrictEqual(
+            [ours.command, ours.rowCount, ours.oid],
+            [theirs.command, theirs.rowCount, theirs.oid],
+          );
+        }
+      }
+    }
+  }
+});
+
+/** @param {object} field */
+const plain = (field) => ({ ...field });
+
+/** @param {any} result */
+const rowsOf = ({ rows }) =>
+  rows.map((/** @type {any} */ row) =>
+    Array.isArray(row) ? shapeOf(row) : Object.entries(row).map(([name, value]) => [name, shapeOf(value)]),
+  );
+
+test('a parser of the process and one of a query get the texts of the server from the core', async (t) => {
+  const session = await coreSession(t);
+  const marked = (/** @type {string} */ mark) => (/** @type {string} */ text) => `${mark}${text}`;
+  const overrides = new TypeOverrides();
+  overrides.setTypeParser(23, marked('own '));
+  overrides.setTypeParser(1082, marked('own '));
+  const foreign = { getTypeParser: (/** @type {number} */ oid) => marked(`${oid} `) };
+  const text =
+    "SELECT 1::int4 AS i, '2024-01-02'::date AS d, 2::int8 AS b, '{\"a\":1}'::json AS j, NULL::int4 AS n, decode('01', 'hex') AS y";
+  const read = async (/** @type {any} */ source) => {
+    const known = types.coreTypes(source);
+    const [raw] = await session.query({ text, values: [] }, { types: known.types });
+    return shapeOf(Object.values(Result.fill(raw, { parse: known.parse, types: source }).rows[0]));
+  };
+  assert.deepEqual(await read(overrides), ['own 1', 'own 2024-01-02', '2', { a: 1 }, null, { buffer: '01' }]);
+  assert.deepEqual(await read(foreign), ['23 1', '1082 2024-01-02', '20 2', '114 {"a":1}', null, '17 \\x01']);
+  const before = types.getTypeParser(20);
+  types.setTypeParser(20, BigInt);
+  t.after(() => types.setTypeParser(20, before));
+  assert.equal((await read(undefined))[2], 2n);
 });
