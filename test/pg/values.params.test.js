@@ -199,7 +199,12 @@ test('normalizeQueryConfig is that of pg, and copies getters and the prototype',
     [null],
     [undefined],
   ];
-  for (const call of calls) compare(({ normalizeQueryConfig }) => normalizeQueryConfig(...call));
+  for (const call of calls) {
+    compare(({ normalizeQueryConfig }) => {
+      const query = normalizeQueryConfig(...call);
+      return [query, query?.text, query && Object.getPrototypeOf(query)];
+    });
+  }
   const given = { text: 'SELECT 1' };
   ours.normalizeQueryConfig(given, [1]);
   assert.deepEqual(given, { text: 'SELECT 1' });
