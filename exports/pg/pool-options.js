@@ -79,13 +79,15 @@ function settingsOf(config, parameters) {
 
 /**
  * What createPool takes in a connection string only: text for the server's command line; and no certificate of ~/.postgresql is shown to a
- * server, because pg does not look there.
+ * server, because pg does not look there. `sslmode` repeats what the option `ssl` says: it hides PGSSLMODE, which has values of pg's own.
  * @param {any} parameters
+ * @param {any} tls as sslOptions() made it
  */
-function connectionString({ options, ssl }) {
-  const words = ssl?.cert ? [] : ['sslcertmode=disable'];
+function connectionString({ options, ssl }, tls) {
+  const words = [`sslmode=${tls === false ? 'disable' : tls.mode}`];
+  if (!ssl?.cert) words.push('sslcertmode=disable');
   if (typeof options === 'string') words.push(`options='${options.replaceAll(/[\\']/g, '\\$&')}'`);
-  return words.length === 0 ? undefined : words.join(' ');
+  return words.join(' ');
 }
 
 /** @param {any} config */
@@ -137,16 +139,17 @@ function optionsForCore(config, parameters) {
   refuseImpossible(config, parameters);
   const { hosts, user, database, password, ssl, sslnegotiation } = parameters;
   const isAlone = hosts.length === 1;
+  const tls = sslOptions(ssl, sslnegotiation, hosts);
   const ours = OURS.filter((name) => config[name] !== undefined && config[name] !== null);
   const options = {
     ...Object.fromEntries(ours.map((name) => [name, config[name]])),
     ...{ hosts, user: textOf(user), database: textOf(database) },
     password: passwordOf(password, parameters),
-    ssl: sslOptions(ssl, sslnegotiation, hosts),
+    ssl: tls,
     mode: modeOf(config, isAlone),
     loadBalanceHosts: config.load_balance_hosts ?? config.loadBalanceHosts,
     applicationName: parameters.application_name || parameters.fallback_application_name || '',
-    connectionString: connectionString(parameters),
+    connectionString: connectionString(parameters, tls),
     options: settingsOf(config, parameters),
     keepAlive: keepAlive(config),
     poolSize: Math.min(Number(config.max || config.poolSize || 10), MOST_SESSIONS),

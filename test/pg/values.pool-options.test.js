@@ -189,7 +189,17 @@ test('poolOptions: forms of ssl', () => {
 
 test('poolOptions: a certificate of ~/.postgresql is not shown, one of the configuration is', () => {
   assert.match(poolOptions({}).connectionString, /sslcertmode=disable/);
-  assert.equal(poolOptions({ ssl: { cert: 'c', key: 'k' } }).connectionString, undefined);
+  assert.doesNotMatch(poolOptions({ ssl: { cert: 'c', key: 'k' } }).connectionString, /sslcertmode/);
+});
+
+test('poolOptions: PGSSLMODE of pg, which libpq does not know, is no error', (t) => {
+  process.env.PGSSLMODE = 'no-verify';
+  t.after(() => {
+    delete process.env.PGSSLMODE;
+  });
+  const options = poolOptions({ host: 'h' });
+  assert.deepEqual(options.ssl, { mode: 'require', rejectUnauthorized: false });
+  createPool(options).end();
 });
 
 const SETTINGS = `SELECT current_setting('statement_timeout') AS st, current_setting('lock_timeout') AS lt, current_setting('application_name') AS a,

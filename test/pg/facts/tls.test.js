@@ -219,13 +219,40 @@ fact('ssl: sslnegotiation of an unknown value throws', async (_t, face) => {
   });
 });
 
-fact('ssl: checkServerIdentity of a program decides about the name', async (_t, face) => {
+/** A function of a program that says which names are good. @param {Face} face */
+async function withOwnCheck(face) {
   const { pki, config } = await receive(face, 'wrongHost');
   /** @type {string[]} */
   const hosts = [];
   const checkServerIdentity = (/** @type {string} */ host) => void hosts.push(host);
+  return { hosts, config: { ...config, ssl: { ca: pki.ca.pem, checkServerIdentity } } };
+}
+
+fact(
+  'ssl: checkServerIdentity of a program decides about the name',
+  async (_t, face) => {
+    const { hosts, config } = await withOwnCheck(face);
+    assert.deepEqual(await encryption(face, config), YES);
+    assert.deepEqual(hosts, ['localhost']);
+  },
+  {
+    differs: {
+      reason:
+        'A function `ssl.checkServerIdentity` that looks at its arguments is refused when the client connects: the core checks certificates itself, and a check that is not made must not seem to be made. `() => undefined` (any name) and `ssl.servername` work.',
+      test: async (_t, face) => {
+        const { config } = await withOwnCheck(face);
+        const error = await refusal(face, config);
+        assert.match(error.message, /^ssl\.checkServerIdentity is not supported/);
+        assert.equal(error.code, 'ERR_INVALID_OPTION');
+      },
+    },
+  },
+);
+
+fact('ssl: checkServerIdentity of no parameters takes any name', async (_t, face) => {
+  const { pki, config } = await receive(face, 'wrongHost');
+  const checkServerIdentity = () => undefined;
   assert.deepEqual(await encryption(face, { ...config, ssl: { ca: pki.ca.pem, checkServerIdentity } }), YES);
-  assert.deepEqual(hosts, ['localhost']);
 });
 
 fact('ssl: servername is the name that is sent and checked', async (_t, face) => {
