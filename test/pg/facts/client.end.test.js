@@ -4,8 +4,8 @@
 // test/integration/client/{error-handling,quick-disconnect,network-partition}-tests.js.
 
 const assert = require('node:assert/strict');
-const { failureOf, until } = require('../../support/helpers.js');
-const { called, emitted, fact } = require('../support.js');
+const { failureOf, printedBy, until } = require('../../support/helpers.js');
+const { called, emitted, fact, programOf } = require('../support.js');
 
 /** The names of a client's events, in their order. @param {any} client @param {...string} names */
 function eventsOf(client, ...names) {
@@ -133,6 +133,60 @@ fact('end: in the callback of a query a client can be ended', async (_t, face) =
     client.query('SELECT 1', (/** @type {any} */ error) => (error ? reject(error) : client.end(resolve)));
   });
 });
+
+/** Ends a client while a statement runs. @param {any} face */
+async function endedWhileActive(face) {
+  const client = await face.client();
+  client.query('SELECT pg_sleep(30)').catch(() => {});
+  await face.untilActive(client);
+  await client.end();
+  return client;
+}
+
+fact(
+  'end: a statement that runs goes on in the server',
+  async (_t, face) => {
+    const client = await endedWhileActive(face);
+    await face.untilActive(client);
+    await face.terminate(client);
+  },
+  {
+    differs: {
+      reason:
+        '`end()` cancels a statement that still runs 100 ms later, and waits for its end; pg closes the socket, and the server goes on with the statement and its locks.',
+      test: async (_t, face) => face.untilGone((await endedWhileActive(face)).processID),
+    },
+  },
+);
+
+/** A program with an idle client that loses its session, and nobody who listens for errors. @param {any} face */
+const lonelyClient = (face) => `${programOf(face)}
+  process.on('uncaughtException', (error) => { print('uncaught', error.code); process.exit(0); });
+  const client = new pg.Client(config);
+  await client.connect();
+  const other = new pg.Client(config);
+  await other.connect();
+  const ended = new Promise((resolve) => client.once('end', resolve));
+  await other.query('SELECT pg_terminate_backend($1)', [client.processID]);
+  await ended;
+  print('end');
+  await other.end();`;
+
+fact(
+  'lost: an idle client without a listener for error ends the process',
+  async (_t, face) => {
+    assert.deepEqual(await printedBy(null, lonelyClient(face), { load: false }), ['uncaught 57P01']);
+  },
+  {
+    differs: {
+      reason:
+        'An idle `Client` whose session breaks does not end the process when nobody listens for its `error`: its next query fails.',
+      test: async (_t, face) => {
+        assert.deepEqual(await printedBy(null, lonelyClient(face), { load: false }), ['end']);
+      },
+    },
+  },
+);
 
 fact('lost: an idle client emits error with the FATAL of the server, then end', async (_t, face) => {
   const client = await face.client();

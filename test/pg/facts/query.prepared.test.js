@@ -153,12 +153,54 @@ fact('unnamed: nothing stays prepared in the session', async (_t, face) => {
   assert.deepEqual(await namesOf(client), []);
 });
 
-fact('named: DEALLOCATE ALL makes the next run fail with 26000', async (_t, face) => {
+/** A named statement that the server has forgotten. @param {any} face @param {string} forget */
+async function withForgotten(face, forget) {
   const client = await face.client();
   await client.query({ ...ADD, values: [1, 2] });
-  await client.query('DEALLOCATE ALL');
-  assert.equal((await failureOf(client.query({ ...ADD, values: [1, 2] }))).code, '26000');
-});
+  await client.query(forget);
+  return client;
+}
+
+fact(
+  'named: after DEALLOCATE ALL and DISCARD ALL the next run fails with 26000',
+  async (_t, face) => {
+    for (const forget of ['DEALLOCATE ALL', 'DISCARD ALL']) {
+      const client = await withForgotten(face, forget);
+      assert.equal((await failureOf(client.query({ ...ADD, values: [1, 2] }))).code, '26000');
+    }
+  },
+  {
+    differs: {
+      reason:
+        'A named statement that the server has forgotten (`DEALLOCATE ALL`, `DISCARD ALL`) is prepared again; pg fails with 26000 from then on.',
+      test: async (_t, face) => {
+        for (const forget of ['DEALLOCATE ALL', 'DISCARD ALL']) {
+          const client = await withForgotten(face, forget);
+          assert.deepEqual((await client.query({ ...ADD, values: [1, 2] })).rows, [{ sum: 3 }]);
+        }
+      },
+    },
+  },
+);
+
+/** The second run of a named statement whose first values could not be converted. @param {any} face */
+async function runAfterBadValue(face) {
+  const client = await face.client();
+  await failureOf(client.query({ ...ADD, values: [{ toPostgres: () => assert.fail('mine') }, 2] }));
+  return client.query({ ...ADD, values: [1, 2] });
+}
+
+fact(
+  'named: when the first values of a name cannot be converted, the next run fails with 26000',
+  async (_t, face) => assert.equal((await failureOf(runAfterBadValue(face))).code, '26000'),
+  {
+    differs: {
+      reason:
+        'A named statement whose first values could not be converted can be run with others; pg fails with 26000 from then on.',
+      test: async (_t, face) => assert.deepEqual((await runAfterBadValue(face)).rows, [{ sum: 3 }]),
+    },
+  },
+);
 
 fact('named: rows in pages of `rows`', async (_t, face) => {
   const client = await face.client();

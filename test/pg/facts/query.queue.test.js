@@ -295,3 +295,31 @@ fact('context: a promise keeps the store of AsyncLocalStorage', async (_t, face)
   );
   assert.deepEqual(stores, [1, 2, 3]);
 });
+
+/** The stores that a callback and a listener see, of a client that connected in another context. @param {any} face */
+async function storesOf(face) {
+  const storage = new AsyncLocalStorage();
+  const client = await storage.run('connect', () => face.client());
+  return storage.run('query', async () => [
+    await new Promise((resolve) => client.query('SELECT 1', () => resolve(storage.getStore()))),
+    await new Promise((resolve) => {
+      client.query('SELECT 1');
+      client.query('SELECT $1::int', [1], () => resolve(storage.getStore()));
+    }),
+    await new Promise((resolve) =>
+      client.query(new face.pg.Query('SELECT 1')).on('end', () => resolve(storage.getStore())),
+    ),
+  ]);
+}
+
+fact(
+  'context: a callback has the store of AsyncLocalStorage of connect()',
+  async (_t, face) => assert.deepEqual(await storesOf(face), ['connect', 'connect', 'connect']),
+  {
+    differs: {
+      reason:
+        'Callbacks and listeners of a query run in the asynchronous context (`AsyncLocalStorage`) of whoever called `query()`; those of pg run in that of `connect()`.',
+      test: async (_t, face) => assert.deepEqual(await storesOf(face), ['query', 'query', 'query']),
+    },
+  },
+);
