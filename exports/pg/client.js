@@ -1,0 +1,366 @@
+'use strict';
+
+// `Client` of pg: the queue of a session's queries. How the session is had and lost is in lifecycle.js.
+
+const { deprecate } = require('node:util');
+const { toPgError } = require('./database-error.js');
+const Lifecycle = require('./lifecycle.js');
+const { Query, Statement, located } = require('./query.js');
+const { coreTypes } = require('./types.js');
+const { escapeIdentifier, escapeLiteral } = require('./utils.js');
+
+/** @typedef {import('./session.js').RawResult} RawResult */
+
+const warnOfActiveQuery = deprecate(() => {}, 'Client.activeQuery is deprecated and will be removed in pg@9.0');
+const warnOfQueue = deprecate(() => {}, 'Client.queryQueue is deprecated and will be removed in pg@9.0.');
+const warnOfWaiting = deprecate(
+  () => {},
+  'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. Use async/await or an external async flow control mechanism instead.',
+);
+
+/** Types with which every value arrives as the bytes of the binary format, or as text. */
+const UNPARSED = { getTypeParser: () => (/** @type {unknown} */ value) => value };
+
+/** What a pipelined client refuses, as pg does: a query that keeps a portal open across round trips. @param {any} query */
+function portalOf(query) {
+  if (!(query instanceof Query)) return 'Custom query classes such as pg-cursor and pg-query-stream are';
+  return query.rows ? 'The `rows` option is' : null;
+}
+
+class Client extends Lifecycle {
+  /** @type {any} */
+  #known;
+  /** @type {any} */
+  #reading;
+  /** @type {any} */
+  #options;
+  #onResults = (/** @type {RawResult[]} */ raws) => this.#settled(this._sent, raws);
+  #onFailure = (/** @type {unknown} */ error) => this.#failed(this._sent, error);
+
+  get activeQuery() {
+    warnOfActiveQuery();
+    return this._activeQuery;
+  }
+
+  set activeQuery(query) {
+    warnOfActiveQuery();
+    this._activeQuery = query;
+  }
+
+  get queryQueue() {
+    warnOfQueue();
+    return this._queryQueue;
+  }
+
+  _getActiveQuery() {
+    return this._activeQuery;
+  }
+
+  /**
+   * @param {any} config a text, an object, or a Query, Cursor or other object with submit()
+   * @param {any} [values]
+   * @param {any} [callback]
+   */
+  query(config, values, callback) {
+    if (config === null || config === undefined) {
+      throw new TypeError('Client was passed a null or undefined query');
+    }
+    if (typeof config.submit === 'function') return this.#submit(config, values, callback);
+    const query = new Statement(config, values, callback);
+    const timeout = config.query_timeout || this.connectionParameters.query_timeout;
+    if (query.callback) {
+      if (typeof query.callback !== 'function') throw new TypeError('callback is not a function');
+      this.#enqueue(query, timeout);
+      return undefined;
+    }
+    if (!timeout && this._Promise === Promise && this._canBegin()) {
+      const answer = this._begin(query);
+      if (answer !== null) return answer;
+    }
+    const result = new this._Promise((/** @type {any} */ resolve, /** @type {any} */ reject) => {
+      query.callback = (/** @type {any} */ error, /** @type {any} */ results) =>
+        error ? reject(error) : resolve(results);
+    }).catch((/** @type {any} */ error) => {
+      throw located(error);
+    });
+    this.#enqueue(query, timeout);
+    return result;
+  }
+
+  /** @param {any} query @param {any} values @param {any} callback */
+  #submit(query, values, callback) {
+    if (!query.callback) {
+      if (typeof values === 'function') query.callback = values;
+      else if (callback) query.callback = callback;
+    }
+    this.#enqueue(query, query.query_timeout || this.connectionParameters.query_timeout);
+    return query;
+  }
+
+  /** Whether a query would run at once. */
+  _canBegin() {
+    return this.readyForQuery && this._queryable && !this._ending && !this.pipeline;
+  }
+
+  /** @param {any} query @param {number} timeout */
+  #enqueue(query, timeout) {
+    if (timeout) this.#limit(query, timeout);
+    if (this.binary && !query.binary) query.binary = true;
+    if (query._result && !query._result._types) query._result._types = this._types;
+    const refusal = this.#refusalOf(query);
+    if (refusal !== null) {
+      process.nextTick(() => query.handleError(new Error(refusal), this.connection));
+      return;
+    }
+    this._queue(query);
+  }
+
+  /** @param {any} query */
+  _queue(query) {
+    if (this._queryQueue.length > 0 && !this.pipeline) warnOfWaiting();
+    this._queryQueue.push(query);
+    this._pulseQueryQueue();
+  }
+
+  /** @param {any} query @returns {string | null} */
+  #refusalOf(query) {
+    const portal = this.pipeline ? portalOf(query) : null;
+    if (portal !== null) return `${portal} not supported in pipeline mode`;
+    if (!this._queryable) return 'Client has encountered a connection error and is not queryable';
+    return this._ending ? 'Client was closed and is not queryable' : null;
+  }
+
+  /** The option query_timeout: the caller waits no longer, but the statement goes on. @param {any} query @param {number} ms */
+  #limit(query, ms) {
+    const callback = query.callback || (() => {});
+    const timer = setTimeout(() => {
+      const error = new Error('Query read timeout');
+      this._hasTimedOut = true;
+      process.nextTick(() => query.handleError(error, this.connection));
+      callback(error);
+      query.callback = () => {};
+      const index = this._queryQueue.indexOf(query);
+      if (index >= 0) this._queryQueue.splice(index, 1);
+      else if (this.pipeline) {
+        // What was sent behind it waits for it.
+        this._terminate();
+        return;
+      }
+      this._pulseQueryQueue();
+    }, ms);
+    query.callback = (/** @type {any} */ error, /** @type {any} */ results) => {
+      clearTimeout(timer);
+      callback(error, results);
+    };
+  }
+
+  _pulseQueryQueue() {
+    if (!this._queryable || !this._connected || this._isClosing) return;
+    if (this.pipeline) this.#pulsePipeline();
+    else if (this.readyForQuery) this.#pulseOne();
+  }
+
+  #pulseOne() {
+    const query = this._queryQueue.shift();
+    if (query !== undefined) {
+      this._activeQuery = query;
+      this.readyForQuery = false;
+      this.hasExecuted = true;
+      this.#refuse(query, query.submit(this.connection));
+      return;
+    }
+    this._activeQuery = null;
+    if (this.hasExecuted) this.emit('drain');
+    if (this._isRetired) this._endIfRetired();
+  }
+
+  /** @param {any} query @param {unknown} refusal what submit() returned: an Error if nothing was sent */
+  #refuse(query, refusal) {
+    if (!refusal) return;
+    process.nextTick(() => {
+      query.handleError(refusal, this.connection);
+      if (this.pipeline) return;
+      this.readyForQuery = true;
+      this._pulseQueryQueue();
+    });
+  }
+
+  #pulsePipeline() {
+    while (this._queryQueue.length > 0) {
+      const query = this._queryQueue.shift();
+      this.hasExecuted = true;
+      const refusal = query.submit(this.connection);
+      if (refusal) this.#refuse(query, refusal);
+      else this._sentQueryQueue.push(query);
+    }
+    if (this.readyForQuery && !this._activeQuery && this._sentQueryQueue.length > 0) {
+      this._activeQuery = this._sentQueryQueue.shift();
+      this.readyForQuery = false;
+    }
+    if (!this._activeQuery && this.hasExecuted) this.emit('drain');
+  }
+
+  /**
+   * Runs a query at once.
+   * @param {Query} query
+   * @returns {Promise<any> | null} the results, or what `_fail` of the query returned; null: the query is wrong, as it says at submit()
+   */
+  _begin(query) {
+    let flight;
+    try {
+      flight = query._flight(this.connection);
+    } catch {
+      return null;
+    }
+    this._activeQuery = query;
+    this.readyForQuery = false;
+    this.hasExecuted = true;
+    return this._launch(query, flight);
+  }
+
+  /**
+   * Gives a query to the session.
+   * @param {Query} query
+   * @param {object} flight
+   * @returns {Promise<any>}
+   */
+  _launch(query, flight) {
+    const answer = this._session.query(flight, this.#optionsOf(query));
+    if (this.pipeline) {
+      return answer.then(
+        (/** @type {RawResult[]} */ raws) => this.#settled(query, raws),
+        (/** @type {unknown} */ error) => this.#failed(query, error),
+      );
+    }
+    this._sent = query;
+    return answer.then(this.#onResults, this.#onFailure);
+  }
+
+  /** @param {any} query */
+  #optionsOf(query) {
+    if (query.binary || this.binary) return this.#binaryOptions(query);
+    const source = query._result._types ?? this._types;
+    const known = coreTypes(source);
+    if (source === this._types && query._rowMode !== 'array' && query.constructor === Statement) {
+      if (this.#known !== known) this.#setKnown(known);
+      query._reading = this.#reading;
+      return this.#options;
+    }
+    query._reading = { rowMode: query._rowMode, types: source, parse: known.parse, binary: false };
+    return { types: known.types, rowMode: query._rowMode === 'array' ? 'array' : undefined, onRows: query._onRows() };
+  }
+
+  /** What most queries have in common. @param {any} known */
+  #setKnown(known) {
+    this.#known = known;
+    this.#reading = { rowMode: undefined, types: this._types, parse: known.parse, binary: false };
+    this.#options = { types: known.types };
+  }
+
+  /** @param {any} query */
+  #binaryOptions(query) {
+    const types = query._result._types ?? this._types;
+    query._reading = { rowMode: query._rowMode, types, parse: null, binary: true };
+    const rowMode = query._rowMode === 'array' ? 'array' : undefined;
+    return { types: coreTypes(UNPARSED).types, rowMode, onRows: query._onRows(), binary: true };
+  }
+
+  /** @param {any} query @param {RawResult[]} raws */
+  #settled(query, raws) {
+    if (query !== this._activeQuery || this._isClosing) return abandoned(query, new Error('Connection terminated'));
+    let results;
+    try {
+      results = query._complete(raws);
+    } catch (error) {
+      return this.#failed(query, error);
+    }
+    if (query.name) this.#noteParsed(query);
+    this._activeQuery = null;
+    this._txStatus = this._session.transactionStatus;
+    this.readyForQuery = true;
+    query._succeed(results);
+    this._pulseQueryQueue();
+    return results;
+  }
+
+  /** @param {any} query @param {any} error */
+  #failed(query, error) {
+    if (query !== this._activeQuery || this._isClosing) {
+      return abandoned(query, this._ending ? new Error('Connection terminated', { cause: error }) : toPgError(error));
+    }
+    this._activeQuery = null;
+    this._txStatus = this._session.transactionStatus;
+    if (query.name) delete this.connection.submittedNamedStatements[query.name];
+    const answer = query._fail(toPgError(error));
+    this.readyForQuery = true;
+    this._pulseQueryQueue();
+    return answer;
+  }
+
+  /** @param {Query} query */
+  #noteParsed({ name, text }) {
+    const { parsedStatements, submittedNamedStatements } = this.connection;
+    if (text) parsedStatements[name] = text;
+    delete submittedNamedStatements[name];
+  }
+
+  /** The session has done what a query that speaks for itself wanted. @param {any} query */
+  _ready(query) {
+    if (this._ended || this._isClosing) return;
+    const isActive = query === this._activeQuery;
+    if (isActive) this._activeQuery = null;
+    this._txStatus = this._session.transactionStatus;
+    this.readyForQuery = true;
+    if (isActive) query.handleReadyForQuery(this.connection);
+    this.connection.emit('readyForQuery', { name: 'readyForQuery', length: 5, status: this._txStatus });
+    this._pulseQueryQueue();
+  }
+
+  /** @param {any} query one that speaks for itself @param {any} error */
+  _refused(query, error) {
+    if (query !== this._activeQuery || this._isClosing) return;
+    this._activeQuery = null;
+    query.handleError(toPgError(error), this.connection);
+  }
+
+  getTransactionStatus() {
+    return this._txStatus;
+  }
+
+  /** Cancels a query of another client. @param {any} client @param {any} query */
+  cancel(client, query) {
+    const index = client._queryQueue.indexOf(query);
+    if (client._activeQuery === query) client._session.cancel();
+    else if (index >= 0) client._queryQueue.splice(index, 1);
+    else if (client._sentQueryQueue.includes(query)) query.callback = () => {};
+  }
+
+  /** @param {number} oid @param {any} format @param {any} [parse] */
+  setTypeParser(oid, format, parse) {
+    return this._types.setTypeParser(oid, format, parse);
+  }
+
+  /** @param {number} oid @param {string} [format] */
+  getTypeParser(oid, format) {
+    return this._types.getTypeParser(oid, format);
+  }
+
+  /** @param {string} name */
+  escapeIdentifier(name) {
+    return escapeIdentifier(name);
+  }
+
+  /** @param {string} text */
+  escapeLiteral(text) {
+    return escapeLiteral(text);
+  }
+}
+
+/** The answer to a query whose client has ended. Who has a callback was told before. @param {any} query @param {Error} error */
+function abandoned(query, error) {
+  return query.callback || !(query instanceof Statement) ? undefined : query._fail(error);
+}
+
+Client.Query = Query;
+
+module.exports = Client;

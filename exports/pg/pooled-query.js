@@ -1,0 +1,135 @@
+'use strict';
+
+// A statement of pool.query(). It releases its client itself, and runs on another one if it was certainly not applied.
+
+const Client = require('./client.js');
+const { Statement, located } = require('./query.js');
+
+/** To see whether somebody has put another function in its place. */
+const QUERY = Client.prototype.query;
+
+/** How long a statement may be run again, if the pool has no connectionTimeoutMillis: as acquireTimeoutMs of the core. */
+const PATIENCE_MS = 5_000;
+
+/** The pause before a second attempt on another client that fails in the same way, doubled each time. Milliseconds. */
+const FIRST_PAUSE_MS = 10;
+
+/**
+ * Whether another client may do what this one could not: the statement has changed nothing, and the reason is not in the statement.
+ * What the server has decided about it (40001, 40P01) is for the program.
+ * @param {any} error
+ */
+const mayRunAgain = (error) =>
+  error.outcome === 'not-applied' && error.retryable === true && !/^40/.test(error.code ?? '');
+
+/**
+ * @param {any} error
+ * @param {number} began performance.now() of the first failure
+ * @param {number} patience in milliseconds
+ * @param {() => void} again
+ * @returns {boolean} whether it is run again
+ */
+function runAgain(error, began, patience, again) {
+  if (!mayRunAgain(error) || performance.now() - began >= patience) return false;
+  setTimeout(again, FIRST_PAUSE_MS);
+  return true;
+}
+
+/** @param {any} error */
+function relocate(error) {
+  throw located(error);
+}
+
+class PooledQuery extends Statement {
+  #pool;
+  /** Of the first attempt that failed. */
+  #failedAt = 0;
+  #isDone = false;
+  /** @type {any} */
+  #client;
+  /** Of the promise of the caller; undefined: the caller has that of the client. @type {((value: any) => void) | undefined} */
+  #resolve;
+  /** @type {(error: any) => void} */
+  #reject = () => {};
+
+  /** @param {any} config @param {any} values @param {any} pool */
+  constructor(config, values, pool) {
+    super(config, values);
+    this.#pool = pool;
+    this.callback = undefined;
+  }
+
+  /**
+   * Runs on a client that is idle.
+   * @param {any} client
+   * @returns {Promise<any> | null} null: the query is wrong
+   */
+  runAtOnce(client) {
+    this.#client = client;
+    return client._begin(this);
+  }
+
+  /** Waits for a client. @returns {Promise<any>} */
+  wait() {
+    const answer = this.#promise();
+    this.#enqueue();
+    return answer;
+  }
+
+  /** @returns {Promise<any>} */
+  #promise() {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    }).catch(relocate);
+  }
+
+  #enqueue() {
+    this.#isDone = false;
+    this.#pool._enqueue((/** @type {any} */ error, /** @type {any} */ client) => {
+      if (error) this.#reject(error);
+      else this.#runOn(client);
+    });
+  }
+
+  /** @param {any} client */
+  #runOn(client) {
+    this.#client = client;
+    this.#pool.log('dispatching query');
+    // Listeners of the pool may have given the client other queries before.
+    if (client.query === QUERY) client._queue(this);
+    else client.query(this, undefined, undefined);
+  }
+
+  /** @param {any} results */
+  _succeed(results) {
+    this.#isDone = true;
+    this.#pool.log('query dispatched');
+    this.#pool._release(this.#client);
+    this.#resolve?.(results);
+  }
+
+  /** @param {any} error @returns {any} */
+  _fail(error) {
+    if (this.#isDone) return undefined;
+    this.#isDone = true;
+    this.#pool.log('query dispatched');
+    this.#pool._release(this.#client, error);
+    this.#failedAt ||= performance.now();
+    const isRunAgain = runAgain(error, this.#failedAt, this.#pool._patience(), () => this.#enqueue());
+    if (this.#resolve !== undefined) {
+      if (!isRunAgain) this.#reject(error);
+      return undefined;
+    }
+    // In the reaction of the promise that the caller has.
+    return isRunAgain ? this.#promise() : Promise.reject(located(error));
+  }
+
+  /** @param {any} error */
+  handleError(error) {
+    // Without it the promise of the client tells the caller.
+    if (this.#resolve !== undefined) this._fail(error);
+  }
+}
+
+module.exports = { PATIENCE_MS, PooledQuery, QUERY, runAgain };
