@@ -63,6 +63,13 @@ class Connection extends EventEmitter {
     this.emit('parameterStatus', { length, parameterName, parameterValue, name: 'parameterStatus' });
   }
 
+  /** @param {any[]} fields of a cursor; slonik takes them from here */
+  _rowDescription(fields) {
+    if (this.listenerCount('rowDescription') === 0) return;
+    const length = lengthOf(fields.map(({ name }) => name)) + 2 + 18 * fields.length;
+    this.emit('rowDescription', { length, fieldCount: fields.length, fields, name: 'rowDescription' });
+  }
+
   /** The client ends: nothing may keep the session from that. */
   _abandon() {
     this._ending = true;

@@ -78,7 +78,10 @@ class Cursor extends EventEmitter {
   _tell({ rows, fields, tag }) {
     const result = this._result;
     try {
-      if (result.fields.length === 0) result.fields = Result.fieldsOf(fields);
+      if (result.fields.length === 0 && fields.length > 0) {
+        result.fields = Result.fieldsOf(fields);
+        this.connection._rowDescription(result.fields);
+      }
       Result.parseRows(rows, fields, this._reading);
     } catch (error) {
       this._failed(error);

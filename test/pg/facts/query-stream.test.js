@@ -54,6 +54,24 @@ fact('stream: events data, end and close', async (_t, face) => {
   assert.deepEqual(events, ['end']);
 });
 
+fact('stream: client.connection says rowDescription with the fields, once, before the first row', async (_t, face) => {
+  const client = await face.client();
+  /** @type {any[]} */
+  const said = [];
+  client.connection.on('rowDescription', (/** @type {any} */ message) => {
+    const { name, fieldCount, fields } = message;
+    said.push({ name, fieldCount, columns: fields.map((/** @type {any} */ field) => [field.name, field.dataTypeID]) });
+  });
+  const stream = client.query(new face.QueryStream("SELECT n, 'x' AS x FROM generate_series(1, $1::int) AS n", [250]));
+  stream.once('data', () => said.push('row'));
+  await stream.toArray();
+  const columns = [
+    ['n', 23],
+    ['x', 25],
+  ];
+  assert.deepEqual(said, [{ name: 'rowDescription', fieldCount: 2, columns }, 'row']);
+});
+
 fact('stream: highWaterMark is 100 by default', async (_t, face) => {
   assert.equal(new face.QueryStream(SERIES, [1]).readableHighWaterMark, 100);
 });
