@@ -58,7 +58,7 @@ function inspect(files, rules, names = new Set(files.keys())) {
     ...check(rust, LAYERS, rules.circles),
     ...check(javascript, JAVASCRIPT_LAYERS, rules.circles),
     ...staleCircles([...rust, ...javascript], rules.circles),
-    ...entryPointProblems(files),
+    ...entryPointProblems(files, rules.entryPoints),
     ...deadExports(files),
     ...tooLong(files, rules),
     ...missingFiles(files, names),

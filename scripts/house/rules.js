@@ -27,3 +27,15 @@ exports.circles = [
 
 /** Names that several types of src/ have, each with the reason. @type {Record<string, string>} */
 exports.types = {};
+
+/**
+ * Entry points that use another one.
+ * @type {{ from: string, to: string, why: string }[]}
+ */
+exports.entryPoints = [
+  {
+    from: 'exports/register/modules/',
+    to: 'exports/pg/',
+    why: 'register puts what is in the one in the place of pg, and must give the same objects as it, not a copy',
+  },
+];

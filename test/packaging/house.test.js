@@ -8,7 +8,7 @@ const path = require('node:path');
 const { inspect } = require('../../scripts/house.js');
 const { test } = require('../support/helpers.js');
 
-const RULES = { limit: 10, lengths: {}, circles: [], types: {} };
+const RULES = { limit: 10, lengths: {}, circles: [], types: {}, entryPoints: [] };
 
 /** @param {Record<string, string>} files @param {object} [rules] */
 const problems = (files, rules = {}) => inspect(new Map(Object.entries(files)), { ...RULES, ...rules }).problems;
@@ -238,6 +238,26 @@ test('the house: an exception for a circle is a problem when there is no circle'
   assert.deepEqual(problems(files, { circles }), []);
   assert.match(problems({ ...files, 'lib/api/b.js': '' }, { circles })[0], /makes no circle/);
   assert.match(problems({ ...files, 'lib/api/a.js': '' }, { circles })[0], /makes no circle/);
+});
+
+test('the house: an exception for an entry point is for one folder and another, and is a problem when it is not needed', () => {
+  const entryPoints = [{ from: 'exports/register/modules/', to: 'exports/pg/', why: 'a reason' }];
+  const files = {
+    'exports/pg/index.js': '',
+    'exports/otel/index.js': '',
+    'exports/register/modules/pg.js': "require('../../pg/index.js');\n",
+  };
+  assert.deepEqual(problems(files, { entryPoints }), []);
+  assert.match(problems({ ...files, 'exports/register/modules/pg.js': '' }, { entryPoints })[0], /is not needed/);
+  const wider = {
+    ...files,
+    'exports/register/modules/otel.js': "require('../../otel/index.js');\n",
+    'exports/register/index.js': "require('../pg/index.js');\n",
+  };
+  assert.deepEqual(problems(wider, { entryPoints }), [
+    'exports/register/modules/otel.js:1 requires exports/otel/index.js: a file of exports/register/ may require client.js and exports/register/',
+    'exports/register/index.js:1 requires exports/pg/index.js: a file of exports/register/ may require client.js and exports/register/',
+  ]);
 });
 
 test('the house: an exception for a type name is a problem when the name stands once', () => {
