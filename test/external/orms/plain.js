@@ -43,7 +43,8 @@ const OF_SERVER = /** @type {const} */ ([
  */
 function plainError(error) {
   const said = /** @type {Record<string, any>} */ (/** @type {unknown} */ (error));
-  const within = said.cause ?? said.original ?? said.driverError;
+  // What the face throws has a cause, which says what became of the statement; pg's error of the server has none.
+  const within = error.name === 'error' ? undefined : (said.cause ?? said.original ?? said.driverError);
   return {
     class: error.constructor.name,
     name: error.name,

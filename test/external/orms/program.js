@@ -61,6 +61,11 @@ const PAUSE_MS = 10;
 /** @param {Task['driver']} driver */
 const driverOf = (driver) => (driver === 'pg' ? load('pg') : require('../../../exports/pg'));
 
+/** For libraries that load pg themselves: from here on they get the face. @param {Task['driver']} driver */
+function registered(driver) {
+  if (driver === 'face') require('../../../exports/register');
+}
+
 /** @param {unknown} message @returns {Promise<void>} when it is on its way */
 const send = (message) =>
   new Promise((resolve, reject) =>
@@ -136,4 +141,4 @@ async function rejection(call) {
   throw new Error(`it should have been refused, and gave ${JSON.stringify(plain(value))}`);
 }
 
-module.exports = { load, rejection, run };
+module.exports = { load, registered, rejection, run };
