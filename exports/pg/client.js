@@ -18,9 +18,6 @@ const warnOfWaiting = deprecate(
   'Calling client.query() when the client is already executing a query is deprecated and will be removed in pg@9.0. Use async/await or an external async flow control mechanism instead.',
 );
 
-/** Types with which every value arrives as the bytes of the binary format, or as text. */
-const UNPARSED = { getTypeParser: () => (/** @type {unknown} */ value) => value };
-
 /** What a pipelined client refuses, as pg does: a query that keeps a portal open across round trips. @param {any} query */
 function portalOf(query) {
   if (!(query instanceof Query)) return 'Custom query classes such as pg-cursor and pg-query-stream are';
@@ -238,7 +235,6 @@ class Client extends Lifecycle {
 
   /** @param {any} query */
   #optionsOf(query) {
-    if (query.binary || this.binary) return this.#binaryOptions(query);
     const source = query._result._types ?? this._types;
     const known = coreTypes(source);
     if (source === this._types && query._rowMode !== 'array' && query.constructor === Statement) {
@@ -255,14 +251,6 @@ class Client extends Lifecycle {
     this.#known = known;
     this.#reading = { rowMode: undefined, types: this._types, parse: known.parse, binary: false };
     this.#options = { types: known.types };
-  }
-
-  /** @param {any} query */
-  #binaryOptions(query) {
-    const types = query._result._types ?? this._types;
-    query._reading = { rowMode: query._rowMode, types, parse: null, binary: true };
-    const rowMode = query._rowMode === 'array' ? 'array' : undefined;
-    return { types: coreTypes(UNPARSED).types, rowMode, onRows: query._onRows(), binary: true };
   }
 
   /** @param {any} query @param {RawResult[]} raws */

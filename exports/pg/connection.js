@@ -44,7 +44,8 @@ class Connection extends EventEmitter {
   /** @param {NoticeFields} fields */
   _notice(fields) {
     if (this._client.listenerCount('notice') === 0 && this.listenerCount('notice') === 0) return;
-    const message = { length: lengthOf(Object.values(fields)), name: 'notice', ...fields };
+    const texts = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, String(value)]));
+    const message = { length: lengthOf(Object.values(texts)), name: 'notice', ...texts };
     this.emit('notice', message);
     this._client.emit('notice', message);
   }

@@ -73,12 +73,21 @@ class CopyIn extends Copy {
   /** How much of the content of a CopyData is still to come. */
   #left = 0;
   #waiting = 0;
+  /** Why the stream does not want the rest. @type {string | undefined} */
+  #givenUp;
 
   /** @param {any} client @param {any} target @param {string} text */
   constructor(client, target, text) {
     super(client, target);
     this.#writer = client._session.copyIn(text);
+    // The server may refuse the statement before anything is written.
+    this.#writer.done.catch((/** @type {any} */ error) => this.#refused(error));
     process.nextTick(() => target.handleCopyInResponse(client.connection));
+  }
+
+  /** @param {any} error */
+  #refused(error) {
+    this.failed(this.#givenUp === undefined ? error : gaveUp(this.#givenUp));
   }
 
   /** @param {Buffer} frames @returns {boolean} whether more may come at once */
@@ -118,29 +127,26 @@ class CopyIn extends Copy {
     const taken = this.#writer.write(data);
     if (taken === undefined) return;
     this.#waiting++;
-    taken.then(
-      () => {
-        if (--this.#waiting === 0) this.client.connection.stream.emit('drain');
-      },
-      (/** @type {any} */ error) => this.failed(error),
-    );
+    taken.then(() => {
+      if (--this.#waiting === 0) this.client.connection.stream.emit('drain');
+    });
   }
 
   end() {
     this.#writer.end().then(
       (/** @type {{ rowCount: number }} */ { rowCount }) => this.completed(rowCount),
-      (/** @type {any} */ error) => this.failed(error),
+      () => {},
     );
   }
 
   /** @param {string} message */
   fail(message) {
-    const failed = () => this.failed(gaveUp(message));
-    this.#writer.fail(message).then(failed, failed);
+    this.#givenUp = message;
+    this.#writer.fail(message);
   }
 
   abandon() {
-    this.#writer.fail('the client has ended').catch(() => {});
+    this.#writer.fail('the client has ended');
   }
 }
 

@@ -16,6 +16,7 @@ class CopyFrom extends Writable {
   #writer;
   /** What waits for the writer. @type {(() => void) | undefined} */
   #waiting;
+  #isGivenUp = false;
   #isOver = false;
 
   /** @param {string} text @param {import('node:stream').WritableOptions} [options] */
@@ -32,7 +33,8 @@ class CopyFrom extends Writable {
       return;
     }
     this.#writer = this.#client._session.copyIn(this.text);
-    connection._copy = { abandon: () => this.#writer.fail('the client has ended').catch(() => {}) };
+    this.#writer.done.catch(this.#failed);
+    connection._copy = { abandon: () => this.#writer.fail('the client has ended') };
     this.#waiting?.();
     this.#waiting = undefined;
   }
@@ -44,8 +46,9 @@ class CopyFrom extends Writable {
       return;
     }
     const taken = this.#writer.write(chunk);
-    if (taken === undefined) callback();
-    else taken.then(() => callback(), this.#failed);
+    // Not at once, so that write() tells who writes a lot to wait, as it does there.
+    if (taken === undefined) process.nextTick(callback);
+    else taken.then(() => callback());
   }
 
   /** @param {() => void} callback */
@@ -54,11 +57,14 @@ class CopyFrom extends Writable {
       this.#waiting = () => this._final(callback);
       return;
     }
-    this.#writer.end().then((/** @type {{ rowCount: number }} */ { rowCount }) => {
-      this.rowCount = rowCount;
-      this.#end();
-      callback();
-    }, this.#failed);
+    this.#writer.end().then(
+      (/** @type {{ rowCount: number }} */ { rowCount }) => {
+        this.rowCount = rowCount;
+        this.#end();
+        callback();
+      },
+      () => {},
+    );
   }
 
   /** @param {Error | null} error @param {(error?: Error | null) => void} callback */
@@ -68,16 +74,16 @@ class CopyFrom extends Writable {
       return;
     }
     const message = error ? error.message : 'NODE-PG-COPY-STREAMS destroy() was called';
-    const failed = () => {
+    this.#isGivenUp = true;
+    this.#writer.fail(message).then(() => {
       this.#end();
       callback(gaveUp(message));
-    };
-    this.#writer.fail(message).then(failed, failed);
+    });
   }
 
   /** @param {any} error */
   #failed = (error) => {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isGivenUp) return;
     this.#client._refused(this, error);
     this.#client._ready(this);
   };

@@ -26,6 +26,7 @@ const NETWORK = [
 const SILENT = /no answer within/i;
 /** Of the core, before it sends anything. */
 const NO_PASSWORD = /none was given/;
+const NO_TLS = /does not offer TLS/;
 const CLOSED = /connection reset|connection closed|end of file/i;
 
 /**
@@ -84,6 +85,9 @@ function openingError(error) {
     return new Error('timeout exceeded when trying to connect', { cause: error });
   if (error?.code === '28P01' && NO_PASSWORD.test(error.message)) {
     return new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', { cause: error });
+  }
+  if (error?.code === 'ERR_TLS' && NO_TLS.test(error.message)) {
+    return new Error('The server does not support SSL connections', { cause: error });
   }
   return toPgError(error);
 }
