@@ -26,6 +26,9 @@ const FIELDS = [
   'routine',
 ];
 
+/** As the core says it (src/connection/tls/handshake.rs). */
+const NO_TLS = 'the server does not offer TLS';
+
 /** `DatabaseError` of pg: the server reported an error, or a notice. */
 class DatabaseError extends Error {
   /**
@@ -61,6 +64,9 @@ function bare(error) {
   if (error instanceof client.DatabaseError) return fromServer(error);
   if (error instanceof client.ConnectionLostError) return new Error('Connection terminated unexpectedly');
   if (error instanceof client.QueryTimeoutError) return new Error('Query read timeout');
+  if (error instanceof client.TlsError && /** @type {any} */ (error).reason === NO_TLS) {
+    return new Error('The server does not support SSL connections');
+  }
   return null;
 }
 

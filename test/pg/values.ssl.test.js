@@ -5,8 +5,9 @@
 const assert = require('node:assert/strict');
 const pg = require('pg');
 const ConnectionParameters = require('../../exports/pg/connection-parameters.js');
+const { toPgError } = require('../../exports/pg/database-error.js');
 const { ENCRYPTION, useTls } = require('../security/tls.helpers.js');
-const { poolFor, test } = require('../support/helpers.js');
+const { failureOf, poolFor, test } = require('../support/helpers.js');
 
 const db = useTls();
 
@@ -84,6 +85,15 @@ test('ssl: a server whose certificate is for another name, which `servername` gi
     'no-verify': ['no-verify', 'refused'],
     false: [false, 'plain'],
   });
+});
+
+test('ssl: a server without TLS is an error with the text of pg', async (t) => {
+  await db.receive(/** @type {any} */ (null));
+  const config = () => login({ ssl: { rejectUnauthorized: false } });
+  const theirs = await failureOf(withStock(config()));
+  const ours = await failureOf(poolFor(t, ConnectionParameters.poolOptions(config())).query('SELECT 1'));
+  assert.equal(toPgError(ours).message, theirs.message);
+  assert.equal(toPgError(ours).cause, ours);
 });
 
 test('ssl: certificates of clients, with keys that are encrypted', async (t) => {
