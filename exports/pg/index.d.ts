@@ -66,7 +66,7 @@ export interface ClientConfig extends OptionsOfCore {
   /** libpq's name of `mode`, which goes before it. */
   target_session_attrs?: Mode | undefined;
   /**
-   * TLS: `true` verifies the certificate with the system's roots and the name of the host; `'no-verify'` or `{ rejectUnauthorized:
+   * TLS: `true` verifies the certificate with the roots that Node trusts, and the name of the host; `'no-verify'` or `{ rejectUnauthorized:
    * false }` verifies nothing. Of the options of tls.connect(): ca, cert, key, passphrase, crl, servername, minVersion,
    * maxVersion; and `checkServerIdentity: () => undefined` (any name). Others that would protect a connection are refused. Default: PGSSLMODE,
    * `false`.

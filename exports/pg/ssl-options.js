@@ -4,6 +4,7 @@
 // because a connection would be protected less than its owner thinks.
 
 const { createPrivateKey } = require('node:crypto');
+const fs = require('node:fs');
 const net = require('node:net');
 const tls = require('node:tls');
 const { OptionError } = require('../../client.js');
@@ -69,6 +70,37 @@ function modeOf(ssl) {
   return isForAnyName(ssl.checkServerIdentity) ? 'verify-ca' : 'verify-full';
 }
 
+/** @type {string | undefined} */
+let trusted;
+
+/**
+ * Whom Node trusts, and so pg: its own list of roots, and NODE_EXTRA_CA_CERTS. A small container often has no roots of the operating system.
+ */
+function trustOfNode() {
+  trusted ??= readTrust();
+  return trusted;
+}
+
+function readTrust() {
+  if (/--use-openssl-ca/.test(`${process.execArgv.join(' ')} ${process.env.NODE_OPTIONS ?? ''}`)) return 'system';
+  // Node 20 has no such function.
+  const known = /** @type {any} */ (tls).getCACertificates?.('default') ?? [
+    ...(tls.rootCertificates ?? []),
+    ...extraRoots(),
+  ];
+  return known.length === 0 ? 'system' : known.join('\n');
+}
+
+/** Node itself warns of a file that cannot be read, and goes on. */
+function extraRoots() {
+  const file = process.env.NODE_EXTRA_CA_CERTS;
+  try {
+    return file ? [fs.readFileSync(file, 'latin1')] : [];
+  } catch {
+    return [];
+  }
+}
+
 /** @param {any} ssl */
 function fromObject(ssl) {
   const refused = REFUSED.find((name) => ssl[name] !== undefined);
@@ -77,8 +109,7 @@ function fromObject(ssl) {
   const mode = modeOf(ssl);
   /** @type {Record<string, unknown>} */
   const options = { mode };
-  // Whatever is in ~/.postgresql, as in Node.
-  if (mode === 'verify-full') options.ca = 'system';
+  if (mode === 'verify-full') options.ca = trustOfNode();
   if (ssl.ca) options.ca = ssl.ca === 'system' ? ssl.ca : pem('ca', ssl.ca);
   if (ssl.mode === undefined && ssl.rejectUnauthorized === false) options.rejectUnauthorized = false;
   if (ssl.cert) options.cert = pem('cert', ssl.cert);

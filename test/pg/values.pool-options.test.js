@@ -160,7 +160,9 @@ test('poolOptions: what the core cannot do is refused by its name', () => {
 
 test('poolOptions: forms of ssl', () => {
   const ssl = (/** @type {any} */ config) => poolOptions(config).ssl;
-  const full = { mode: 'verify-full', ca: 'system' };
+  const full = { mode: 'verify-full', ca: ssl({ ssl: true }).ca };
+  for (const root of tls.rootCertificates) assert.ok(full.ca.includes(root));
+  assert.equal(ssl({ ssl: { ca: 'system' } }).ca, 'system');
   assert.equal(ssl({}), false);
   assert.equal(ssl({ ssl: false }), false);
   assert.equal(ssl({ ssl: 'disable' }), false);

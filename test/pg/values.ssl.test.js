@@ -7,7 +7,7 @@ const pg = require('pg');
 const ConnectionParameters = require('../../exports/pg/connection-parameters.js');
 const { toPgError } = require('../../exports/pg/database-error.js');
 const { ENCRYPTION, useTls } = require('../security/tls.helpers.js');
-const { failureOf, poolFor, test } = require('../support/helpers.js');
+const { failureOf, poolFor, printedBy, test } = require('../support/helpers.js');
 
 const db = useTls();
 
@@ -85,6 +85,22 @@ test('ssl: a server whose certificate is for another name, which `servername` gi
     'no-verify': ['no-verify', 'refused'],
     false: [false, 'plain'],
   });
+});
+
+test('ssl: true trusts whom Node trusts: the certificates of NODE_EXTRA_CA_CERTS, too', async () => {
+  await db.receive('good');
+  const code = `
+    const pg = require(${JSON.stringify(require.resolve('pg'))});
+    const { poolOptions } = require(${JSON.stringify(require.resolve('../../exports/pg/connection-parameters.js'))});
+    const config = ${JSON.stringify(login({ ssl: true }))};
+    const pool = createPool(poolOptions(config));
+    const client = new pg.Client(config);
+    await client.connect();
+    print((await client.query(${JSON.stringify(ENCRYPTION)})).rows[0].ssl, (await pool.query(${JSON.stringify(ENCRYPTION)}))[0].ssl);
+    await client.end();
+    await pool.end();`;
+  const lines = await printedBy(null, code, { env: { NODE_EXTRA_CA_CERTS: db.pki.ca.file } });
+  assert.deepEqual(lines, ['true true']);
 });
 
 test('ssl: a server without TLS is an error with the text of pg', async (t) => {
