@@ -101,6 +101,35 @@ fact('pool: a server that accepts and stays silent ends in an error after connec
   await until('the socket is closed', () => [...sockets].every((socket) => socket.destroyed || socket.readableEnded));
 });
 
+/** Connects to a silent server without connectionTimeoutMillis. @param {import('node:test').TestContext} t @param {any} face */
+async function withoutLimit(t, face) {
+  const { port } = await silentServer(t);
+  const pool = face.pool({ host: '127.0.0.1', port });
+  const connecting = pool.connect();
+  connecting.catch(() => {});
+  return { pool, connecting };
+}
+
+fact(
+  'pool: without connectionTimeoutMillis a server that stays silent is waited for without end',
+  async (t, face) => {
+    const { connecting } = await withoutLimit(t, face);
+    await sleep(6000);
+    assert.ok(await isPending(connecting));
+  },
+  {
+    differs: {
+      reason:
+        'Without `connectionTimeoutMillis` (or with 0) a connection that is not there after 5 s is an error: pg waits for a silent server without end. Waiting for a client that others use has no limit, as in pg.',
+      test: async (t, face) => {
+        const { pool, connecting } = await withoutLimit(t, face);
+        await assert.rejects(connecting, /timeout|expired/);
+        assert.equal(pool.totalCount, 0);
+      },
+    },
+  },
+);
+
 fact('pool: a connection that cannot be made makes room for who waits', async (t, face) => {
   const { port } = await silentServer(t);
   const pool = face.pool({ host: '127.0.0.1', port, max: 1, connectionTimeoutMillis: 150 });
