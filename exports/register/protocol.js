@@ -3,6 +3,9 @@
 // pg-protocol is used for two things: DatabaseError, for instanceof, which must be ours; and the protocol itself, for servers and
 // proxies, which must be the one that is installed, if it is.
 
+const { createRequire } = require('node:module');
+
+const load = createRequire(__filename);
 /** @type {string | undefined} */
 let installed;
 
@@ -16,6 +19,6 @@ function rememberProtocol(find) {
 }
 
 /** @returns {Record<string, unknown>} */
-const installedProtocol = () => (installed === undefined ? {} : require(installed));
+const installedProtocol = () => (installed === undefined ? {} : load(installed));
 
 module.exports = { installedProtocol, rememberProtocol };
