@@ -278,7 +278,7 @@ class Client extends Lifecycle {
     }
     this._activeQuery = null;
     this._txStatus = this._session.transactionStatus;
-    if (query.name) delete this.connection.submittedNamedStatements[query.name];
+    if (query.name) this.#noteFailed(query);
     const answer = query._fail(toPgError(error));
     this.readyForQuery = true;
     this._pulseQueryQueue();
@@ -290,6 +290,13 @@ class Client extends Lifecycle {
     const { parsedStatements, submittedNamedStatements } = this.connection;
     if (text) parsedStatements[name] = text;
     delete submittedNamedStatements[name];
+  }
+
+  /** @param {Query} query */
+  #noteFailed({ name, text }) {
+    const { parsedStatements, submittedNamedStatements, _failedStatements } = this.connection;
+    delete submittedNamedStatements[name];
+    if (text && parsedStatements[name] === undefined) _failedStatements[name] ??= text;
   }
 
   /** The session has done what a query that speaks for itself wanted. @param {any} query */

@@ -24,6 +24,8 @@ class Connection extends EventEmitter {
     this.parsedStatements = {};
     /** @type {Record<string, any>} */
     this.submittedNamedStatements = {};
+    /** Texts by the names of statements that have failed and never succeeded: the server may have parsed them. @type {Record<string, string>} */
+    this._failedStatements = {};
     this.ssl = config?.ssl || false;
     this._ending = false;
     this._connecting = false;
@@ -33,7 +35,8 @@ class Connection extends EventEmitter {
     this._dialogue = null;
     /** The COPY that runs. @type {any} */
     this._copy = null;
-    for (const name of ['_client', '_dialogue', '_copy']) Object.defineProperty(this, name, { enumerable: false });
+    for (const name of ['_client', '_dialogue', '_copy', '_failedStatements'])
+      Object.defineProperty(this, name, { enumerable: false });
   }
 
   /** @param {any} client */

@@ -101,7 +101,10 @@ class Query extends EventEmitter {
     if (!this.name) return { text: this.text, values };
     const known = connection.parsedStatements[this.name] ?? connection.submittedNamedStatements[this.name];
     if (known === undefined) this._noteName(connection);
-    return { text: known ?? this.text ?? '', values, name: this.name };
+    // Nobody has told us whether the server has parsed a text that failed: another one with its name goes without the name.
+    const failed = connection._failedStatements[this.name];
+    const sent = known ?? this.text ?? failed ?? '';
+    return failed === undefined || failed === sent ? { text: sent, values, name: this.name } : { text: sent, values };
   }
 
   /** @param {any} connection */

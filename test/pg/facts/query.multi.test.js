@@ -84,6 +84,29 @@ fact('statements: an error in the middle rejects, and there are no Results', asy
   assert.equal(error.code, '22012');
 });
 
+/** What a Query emits that fails in its second statement. @param {any} face */
+async function emittedBeforeError(face) {
+  const client = await face.client();
+  /** @type {any[]} */
+  const rows = [];
+  const query = client.query(new face.pg.Query('SELECT 1 AS n; SELECT 1 / 0'));
+  query.on('row', (/** @type {any} */ row) => rows.push(row));
+  const [error] = await once(query, 'error');
+  return [rows, error.code];
+}
+
+fact(
+  'statements: a Query emits the rows of those before an error, then the error',
+  async (_t, face) => assert.deepEqual(await emittedBeforeError(face), [[{ n: 1 }], '22012']),
+  {
+    differs: {
+      reason:
+        'The rows of several statements in one text are emitted by a `Query` when all have ended; when one fails, there is `error` alone.',
+      test: async (_t, face) => assert.deepEqual(await emittedBeforeError(face), [[], '22012']),
+    },
+  },
+);
+
 fact('statements: an error in the middle undoes those before it', async (_t, face) => {
   const client = await face.client();
   await client.query('CREATE TEMP TABLE undone (n int)');

@@ -202,6 +202,26 @@ fact(
   },
 );
 
+/** Another text for a name whose first run has failed in the server. @param {any} face */
+async function withOtherText(face) {
+  const client = await face.client();
+  await failureOf(client.query({ ...ADD, values: ['x', 1] }));
+  return client.query({ name: 'add', text: 'SELECT $1::int * 10 AS tens', values: [4] });
+}
+
+fact(
+  'named: another text for a name that has been parsed and has failed is refused',
+  async (_t, face) =>
+    assert.match((await failureOf(withOtherText(face))).message, /^Prepared statements must be unique/),
+  {
+    differs: {
+      reason:
+        'A name whose statements have only failed so far may have another text; pg refuses that if the first was parsed.',
+      test: async (_t, face) => assert.deepEqual((await withOtherText(face)).rows, [{ tens: 40 }]),
+    },
+  },
+);
+
 fact('named: rows in pages of `rows`', async (_t, face) => {
   const client = await face.client();
   const { rows } = await client.query({ name: 'pages', text: 'SELECT generate_series(1, 10) AS n', rows: 3 });
