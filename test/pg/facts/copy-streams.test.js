@@ -8,10 +8,12 @@ const { finished, pipeline } = require('node:stream/promises');
 const { fact } = require('../support.js');
 const { failureOf, range } = require('../../support/helpers.js');
 
+/** @typedef {import('../support.js').Face} Face */
+
 const TABLE = 'CREATE TEMP TABLE copied (n int, name text)';
 const FROM = 'COPY copied FROM STDIN';
 
-/** A client with the table. @param {import('../support.js').Face} face @returns {Promise<any>} */
+/** A client with the table. @param {Face} face @returns {Promise<any>} */
 async function clientOf(face) {
   const client = await face.client();
   await client.query(TABLE);
@@ -227,7 +229,7 @@ fact('copy to: client.query() returns the stream, a Readable of Buffers', async 
   for await (const chunk of stream) assert.ok(Buffer.isBuffer(chunk));
 });
 
-fact('copy to: the text of the rows, and rowCount at the end', async (_t, face) => {
+fact('copy to: the text of the rows', async (_t, face) => {
   const client = await face.client();
   const stream = client.query(face.copyStreams.to('COPY (SELECT * FROM generate_series(0, 99)) TO STDOUT'));
   assert.equal(
@@ -236,9 +238,32 @@ fact('copy to: the text of the rows, and rowCount at the end', async (_t, face) 
       .map((n) => `${n}\n`)
       .join(''),
   );
-  await client.query('SELECT 1');
-  assert.equal(stream.rowCount, 100);
 });
+
+/** Unloads ten rows, and what the stream says of their number afterwards. @param {Face} face */
+async function countedUnload(face) {
+  const client = await face.client();
+  const stream = client.query(face.copyStreams.to('COPY (SELECT * FROM generate_series(1, 10)) TO STDOUT'));
+  await textOf(stream);
+  await client.query('SELECT 1');
+  return stream.rowCount;
+}
+
+fact(
+  'copy to: rowCount has the number of rows at the end',
+  async (_t, face) => {
+    assert.equal(await countedUnload(face), 10);
+  },
+  {
+    differs: {
+      reason:
+        '`rowCount` of a stream of `copyStreams.to()` stays 0: the core does not pass on how many rows were unloaded.',
+      test: async (_t, face) => {
+        assert.equal(await countedUnload(face), 0);
+      },
+    },
+  },
+);
 
 fact('copy to: no rows', async (_t, face) => {
   const client = await face.client();
