@@ -110,8 +110,10 @@ class ClientPool extends EventEmitter {
     return this.#core;
   }
 
+  /** A client whose session is lost takes no place, because some libraries never release the client of a BEGIN that failed. */
   _isFull() {
-    return this._clients.length >= this.options.max;
+    const { max } = this.options;
+    return this._clients.length >= max && this._clients.filter(isAlive).length >= max;
   }
 
   _isAboveMin() {
@@ -132,7 +134,7 @@ class ClientPool extends EventEmitter {
 
   #pulseEnd() {
     for (const { client } of [...this._idle]) this._remove(client);
-    if (this._clients.length > 0) return;
+    if (this._clients.some(isAlive)) return;
     this.ended = true;
     const callback = this._endCallback;
     if (this.#core === undefined) callback();
@@ -378,6 +380,9 @@ class ClientPool extends EventEmitter {
 
 /** Whether a client may be lent again. @param {any} client */
 const isFit = (client) => client._queryable !== false && !client._ending && !client._isRetired;
+
+/** Whether a client has a session, or will have one. @param {any} client */
+const isAlive = (client) => !client._ended;
 
 /** @param {ClientPool} pool */
 const pulse = (pool) => pool._pulseQueue();

@@ -220,6 +220,7 @@ class Lifecycle extends EventEmitter {
     const words = this.#wasIdle ? lastWords(reason) : null;
     if (words !== null) this._emitError(words);
     this._emitError(error);
+    this._pool?._pulseQueue();
   }
 
   /** The session has ended, or there never was one. @param {Error} error for the queries that are left */
