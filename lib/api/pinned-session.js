@@ -65,6 +65,14 @@ class RawResult {
   }
 }
 
+/** The fields of a notice as the server sends them: texts. @param {Record<string, any>} fields */
+function withTexts(fields) {
+  for (const name of ['line', 'position', 'internalPosition']) {
+    if (fields[name] !== undefined) fields[name] = String(fields[name]);
+  }
+  return fields;
+}
+
 /** @param {string} tag without its count @param {number} count */
 const withCount = (tag, count) => (tag.endsWith(' ') ? tag + count : tag);
 
@@ -152,11 +160,19 @@ class FlightCall extends Call {
  * @property {import('../values/types.js').Types} types of textTypes()
  * @property {'array'} [rowMode]
  * @property {(rows: any[], fields: readonly RawField[]) => void} [onRows] takes the rows as they come; the results have none then
+ * @property {boolean} [binary] the values of a statement with `values` arrive as Buffers, in the binary format; its name is not used
  * @property {AbortSignal} [signal]
  * @property {number} [timeoutMs]
  */
 
 /** @typedef {{ text: string, values?: readonly (null | string | Buffer)[], name?: string }} FlightText */
+
+/** @param {FlightText} flight @param {boolean} binary */
+function flagsOf({ values, name }, binary) {
+  if (values === undefined) return FLAG.SIMPLE;
+  if (binary) return FLAG.BINARY;
+  return name === undefined ? 0 : FLAG.NAMED;
+}
 
 class PinnedSession {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
@@ -229,7 +245,7 @@ class PinnedSession {
     if (this.#state === 'closed') return;
     const handlers = this.#handlers;
     if (type === 'notice') {
-      handlers.notice(detail);
+      handlers.notice(withTexts(detail));
     } else if (type === 'notification') {
       handlers.notification(detail);
     } else if (type === 'parameter') {
@@ -297,12 +313,13 @@ class PinnedSession {
    */
   query(flight, options) {
     this.#checkOpen();
-    const flags = flight.values === undefined ? FLAG.SIMPLE : flight.name === undefined ? 0 : FLAG.NAMED;
+    const flags = flagsOf(flight, options.binary === true);
     const { signal } = options;
-    if (signal === undefined) return this.#submit(OP.FLIGHT, flight, options, flags, 0).promise;
+    const given = flags === FLAG.BINARY ? { text: flight.text, values: flight.values } : flight;
+    if (signal === undefined) return this.#submit(OP.FLIGHT, given, options, flags, 0).promise;
     const { link, pool } = this.#runner;
     return underSignal(link, pool, signal, (started) => {
-      const call = this.#submit(OP.FLIGHT, flight, options, flags, 0);
+      const call = this.#submit(OP.FLIGHT, given, options, flags, 0);
       started(call);
       return call.promise;
     });

@@ -54,6 +54,7 @@ const FLAG = {
   SIMPLE: 1024,
   NAMED: 2048,
   PORTAL: 4096,
+  BINARY: 8192,
 };
 
 /** Kinds of messages from the core. */

@@ -107,6 +107,8 @@ pub(super) const SIMPLE: i32 = 1024;
 pub(super) const NAMED: i32 = 2048;
 /// The flight opens a portal, and reads `extra` rows of it.
 pub(super) const PORTAL: i32 = 4096;
+/// The result of the flight arrives as the bytes of the binary format.
+pub(super) const BINARY: i32 = 8192;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -122,6 +124,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("Simple", SIMPLE),
     ("Named", NAMED),
     ("Portal", PORTAL),
+    ("Binary", BINARY),
 ];
 
 /// The flags among these that have no meaning.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
 use crate::binding::numbers::{
-    DESCRIBE, FAILED, MANAGED, NAMED, Operation, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS, SIMPLE, TOKEN,
+    BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS, SIMPLE, TOKEN,
 };
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;
@@ -324,7 +324,8 @@ impl RunningPool {
             _ => FlightKind::Statement { named: frame.has(NAMED) },
         };
         let (params, count) = (frame.payload.to_vec(), frame.count);
-        let call = FlightCall { promise, cancellation, text, params, count, kind };
+        let is_binary = frame.has(BINARY);
+        let call = FlightCall { promise, cancellation, text, params, count, kind, is_binary };
         self.command(frame, TransactionCommand::Pinned(Box::new(PinnedCommand::Run(call))));
     }
 

@@ -3,8 +3,10 @@
 //!
 //! - this file: the session from its opening to its end, and what JavaScript is told of it meanwhile
 //! - `command`: what JavaScript asks of it
+//! - `binary`: a statement whose result arrives as bytes
 //! - `run`: one flight of statements on it
 
+mod binary;
 pub(crate) mod command;
 mod run;
 

@@ -47,6 +47,11 @@ class Unload extends Readable {
     return this.#call?.node ?? -1;
   }
 
+  /** The rows that a pinned session has unloaded, once it has. */
+  get rowCount() {
+    return this.#call?.rowCount ?? 0;
+  }
+
   _read() {
     if (this.#settled === undefined) {
       this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#inTurn(() => this.#run())).then(

@@ -121,23 +121,30 @@ impl Copy {
     }
 
     /// Runs the copy on a pinned session. Outside of a transaction block it commits by itself, so what was lost with the
-    /// connection may have been applied.
+    /// connection may have been applied. The row count of an unload is the server's, not that of its bytes.
     pub(crate) async fn run_pinned(mut self: Box<Self>, session: &Arc<Session>, in_block: bool) {
-        if in_block {
-            return self.run_in_transaction(session, &mut false).await;
-        }
-        let status = 0;
         self.call.attempts += 1;
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
+        let unloads = matches!(self.direction, Direction::Out { .. });
+        let responses = unloads.then(|| session.conn.responses.listen_to_script());
         let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
+        let status = usize::from(in_block);
         let error = match ended {
-            Ended::Itself(Ok(Transfer::Complete(finished))) => return self.call.promise.resolve(finished, status),
+            Ended::Itself(Ok(Transfer::Complete(mut finished))) => {
+                if let Some(answers) = responses.map(|responses| responses.answers()) {
+                    let count = |tag: &str| tag.rsplit(' ').next().and_then(|count| count.parse().ok());
+                    finished.row_count =
+                        answers.results.iter().rev().find_map(|answer| count(&answer.tag)).unwrap_or(0);
+                }
+                return self.call.promise.resolve(finished, status);
+            }
             Ended::Itself(Ok(Transfer::Undone)) => stopped(),
-            Ended::GivenUp(given_up, last_answer) => given_up_error(given_up, last_answer, true),
+            Ended::GivenUp(given_up, last_answer) => given_up_error(given_up, last_answer, !in_block),
             Ended::Itself(Err(Failure::Client(error))) => error,
             Ended::Itself(Err(Failure::Run { cause, phase, .. })) => {
-                let outcome = verdict(&cause, phase, Work::Statement).outcome();
+                let work = if in_block { Work::InTransaction } else { Work::Statement };
+                let outcome = verdict(&cause, phase, work).outcome();
                 run_error(cause, session, outcome)
             }
         };

@@ -48,4 +48,6 @@ pub(crate) struct FlightCall {
     pub(crate) params: Vec<u8>,
     pub(crate) count: usize,
     pub(crate) kind: FlightKind,
+    /// The result of the statement arrives as the bytes of the binary format.
+    pub(crate) is_binary: bool,
 }

@@ -55,7 +55,7 @@ impl Pinned {
         if let Some(given_up) = call.cancellation.reached_limit(std::time::Instant::now()) {
             return call.promise.reject(&given_up.error(Outcome::NotApplied), 0, Some(self.status as usize));
         }
-        let (flight, name) = match self.flight(&call) {
+        let (flight, name) = match call.is_binary.then_some((None, None)).map_or_else(|| self.flight(&call), Ok) {
             Ok(flight) => flight,
             Err(error) => return call.promise.reject(&error, 0, Some(self.status as usize)),
         };
@@ -63,10 +63,18 @@ impl Pinned {
         self.has_portal = is_portal;
         schema_changes::announce_statement(&call.text.facts);
         let responses = session.conn.responses.listen_to_script();
-        session.conn.session_state.set_flight(flight);
+        if let Some(flight) = flight {
+            session.conn.session_state.set_flight(flight);
+        }
         let sequence = session.conn.sending();
         let cancellation = call.cancellation.clone();
-        let work = self.results(&call.text, &mut call.promise, &responses, sequence);
+        let work = async {
+            if call.is_binary {
+                Box::pin(self.binary_results(&mut call, &responses)).await
+            } else {
+                self.results(&call.text, &mut call.promise, &responses).await
+            }
+        };
         let ended = with_cancellation(&session.conn, &cancellation, pin!(work)).await;
         session.conn.answered();
         let answers = responses.answers();
@@ -132,7 +140,7 @@ impl Pinned {
     }
 
     /// The messages of a call, and the name that they prepare.
-    fn flight(&self, call: &FlightCall) -> Result<(Flight, Option<String>), ClientError> {
+    fn flight(&self, call: &FlightCall) -> Result<(Option<Flight>, Option<String>), ClientError> {
         let invalid = |reason: String| ClientError::InvalidParam(reason);
         let text = &call.text.sql;
         let params = read_params(&call.params, call.count).map_err(|error| invalid(format!("parameters: {error}")))?;
@@ -192,7 +200,7 @@ impl Pinned {
                 flight
             }
         };
-        Ok((flight, new_name))
+        Ok((Some(flight), new_name))
     }
 
     /// Sends the flight, and the rows of its results to JavaScript.
@@ -201,9 +209,7 @@ impl Pinned {
         text: &StatementText,
         promise: &mut Promise,
         responses: &ResponseListener,
-        sequence: Sequence,
     ) -> Result<Finished, FlightFailure> {
-        let _ = sequence;
         let session = self.session.clone();
         let context = self.context.clone();
         let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
@@ -266,20 +272,17 @@ impl Pinned {
             }
         }
         if let Some(error) = refused {
+            // Who reads the rows as they come has those ahead of the error.
+            if let Some(columns) = columns.filter(|_| rows > 0) {
+                promise.send_rows(rows, columns.shape.id, &mut packer).await;
+            }
             return Err(FlightFailure::Postgres(error));
         }
         if let Some(error) = unreadable {
             return Err(FlightFailure::Client(error));
         }
         let Some(ResultEnd { answer, columns, rows, packer, count }) = last else { return Ok(Finished::default()) };
-        if answer.suspended {
-            promise.grant(SUSPENDED, 0, String::new());
-        } else {
-            let tag = without_count(&answer.tag);
-            if text.note_tag(tag) {
-                promise.grant(TAG, 0, tag.to_owned());
-            }
-        }
+        tag_news(Some(answer), text, promise);
         let shape = columns.map(|columns| columns.shape.clone());
         Ok(Finished { rows, shape, row_count: count, packer, ..Finished::default() })
     }
@@ -312,8 +315,20 @@ impl Pinned {
     }
 }
 
+/// Tells JavaScript the tag of a text's last result, if it has another one.
+pub(super) fn tag_news(answer: Option<StatementAnswer>, text: &StatementText, promise: &Promise) {
+    let Some(answer) = answer else { return };
+    if answer.suspended {
+        return promise.grant(SUSPENDED, 0, String::new());
+    }
+    let tag = without_count(&answer.tag);
+    if text.note_tag(tag) {
+        promise.grant(TAG, 0, tag.to_owned());
+    }
+}
+
 /// Why a flight has no result.
-enum FlightFailure {
+pub(super) enum FlightFailure {
     Postgres(tokio_postgres::Error),
     Client(ClientError),
 }
