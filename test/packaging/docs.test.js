@@ -31,7 +31,8 @@ test('docs: every block is in a language that is tested', (t) => {
   assert.ok(blocks.length > 40 && LANGUAGES.every((language) => written(language).length > 0), counts.join());
 });
 
-for (const block of written('js')) {
+// Those of docs/orms.md need published libraries: test/external/orms.docs.test.js runs them.
+for (const block of written('js').filter(({ file }) => file !== 'docs/orms.md')) {
   test(`docs: js block runs: ${nameOf(block)}`, async (t) => {
     const world = new World(db);
     t.after(() => world.end());
@@ -63,6 +64,7 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
     paths: {
       'hyperiondb-client': [path.join(ROOT, 'client.d.ts')],
       'hyperiondb-client/clusters': [path.join(ROOT, 'exports', 'clusters', 'index.d.ts')],
+      'hyperiondb-client/pg': [path.join(ROOT, 'exports', 'pg', 'index.d.ts')],
       'hyperiondb-client/serverless': [path.join(ROOT, 'exports', 'serverless', 'index.d.ts')],
       'hyperiondb-client/testing': [path.join(ROOT, 'exports', 'testing', 'index.d.ts')],
     },
@@ -209,6 +211,7 @@ for (const [text, why] of /** @type {[string, RegExp][]} */ ([
   ['npx hyperiondb-client status --intervall 5', /unknown option/],
   ['npx hyperion', /it is no dependency/],
   ['node bench/nothing.js', /there is no such file/],
+  ['node --import hyperiondb-client/regster your-app.js', /it has no such entry/],
   ['npm install left-pad', /npm install left-pad/],
   ['npm test && curl https://example.com', /nothing is known of: curl/],
   ['cargo fuzz run nothing', /there is no such target/],

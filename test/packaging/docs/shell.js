@@ -11,7 +11,7 @@ const { Script } = require('node:vm');
 const { readArguments } = require('../../../lib/cli/arguments.js');
 const { ROOT } = require('./blocks.js');
 
-const { bin, name: PACKAGE, peerDependencies, scripts } = require('../../../package.json');
+const { bin, exports: entries, name: PACKAGE, peerDependencies, scripts } = require('../../../package.json');
 
 /** Commands of other programs that the documentation tells readers to run. @type {Record<string, RegExp>} */
 const OTHERS = {
@@ -83,6 +83,10 @@ function checkNpx([program, ...args]) {
 
 /** @param {string[]} args */
 function checkNode(args) {
+  if (args[0] === '--import') {
+    assert.ok(Object.hasOwn(entries, args[1].replace(PACKAGE, '.')), `node --import ${args[1]}: it has no such entry`);
+    return checkNode(args.slice(2));
+  }
   if (args[0] === '--print') return void new Script(args[1]).runInNewContext({ crypto });
   const at = args.findIndex((arg) => !arg.startsWith('--'));
   const [file, ...rest] = args.slice(at);
