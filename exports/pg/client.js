@@ -235,6 +235,7 @@ class Client extends Lifecycle {
 
   /** @param {any} query */
   #optionsOf(query) {
+    if ((query.binary || this.binary) && query.requiresPreparation()) return this.#binaryOptions(query);
     const source = query._result._types ?? this._types;
     const known = coreTypes(source);
     if (source === this._types && query._rowMode !== 'array' && query.constructor === Statement) {
@@ -251,6 +252,14 @@ class Client extends Lifecycle {
     this.#known = known;
     this.#reading = { rowMode: undefined, types: this._types, parse: known.parse, binary: false };
     this.#options = { types: known.types };
+  }
+
+  /** Of a query without values pg gets text, whatever it asks for. @param {any} query */
+  #binaryOptions(query) {
+    const types = query._result._types ?? this._types;
+    query._reading = { rowMode: query._rowMode, types, parse: null, binary: true };
+    const rowMode = query._rowMode === 'array' ? 'array' : undefined;
+    return { types: coreTypes(undefined).types, rowMode, onRows: query._onRows(), binary: true };
   }
 
   /** @param {any} query @param {RawResult[]} raws */
