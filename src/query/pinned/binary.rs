@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use futures_util::StreamExt;
-use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type};
+use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 
 use crate::codec::{Decoder, Packer, Param, columns_of, read_params};
 use crate::error::ClientError;
 use crate::pool::prepared::Field;
 use crate::protocol::response_observer::ResponseListener;
-use crate::query::collect::{fills_piece, is_too_large};
+use crate::query::collect::{Raw, fills_piece, is_too_large};
 use crate::query::pinned::command::FlightCall;
 use crate::query::pinned::run::{FlightFailure, tag_news};
 use crate::query::pinned::{Columns, Pinned};
@@ -47,19 +47,6 @@ impl ToSql for Given {
 
     fn encode_format(&self, _: &Type) -> Format {
         if matches!(self.0, Some((true, _))) { Format::Binary } else { Format::Text }
-    }
-}
-
-/// A cell as it came over the wire.
-struct Raw<'a>(&'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
     }
 }
 
