@@ -17,6 +17,7 @@ const { parseOptions } = require('../../../lib/options/options.js');
 const clusters = require('../../../exports/clusters/index.js');
 const { checkConfiguration, checkCluster } = require('../../../exports/clusters/configuration.js');
 const serverless = require('../../../exports/serverless/index.js');
+const pg = /** @type {any} */ (require('../../../exports/pg/index.js'));
 const kit = require('../../../exports/testing/index.js');
 const { App } = require('./app.js');
 const { RUNNERS, Runner } = require('./runner.js');
@@ -74,6 +75,8 @@ class World {
   #clusters = [];
   /** @type {any[]} */
   #multis = [];
+  /** Pools and clients of hyperiondb-client/pg. @type {any[]} */
+  #faces = [];
   #runner = new Runner();
   /** @type {string[]} */
   printed = [];
@@ -161,6 +164,24 @@ class World {
     return this.#opened(new serverless.ServerlessClient(this.db.options(Object.fromEntries(rest))));
   }
 
+  /** hyperiondb-client/pg, whose pools and clients, too, connect to the cluster. */
+  get #pg() {
+    const world = this;
+    /** @param {any} Class @returns {any} */
+    const here = (Class) =>
+      class extends Class {
+        /** @param {any} given */
+        constructor(given) {
+          // Checks the options, and connects to nothing.
+          new pg.Client(world.#localized(given));
+          const rest = Object.entries(given).filter(([name]) => !['host', ...WHERE].includes(name));
+          super(world.db.options(Object.fromEntries(rest)));
+          world.#faces.push(this);
+        }
+      };
+    return { ...pg, Pool: here(pg.Pool), Client: here(pg.Client) };
+  }
+
   /** A file of SQLite is in the folder; PostgreSQL is the cluster. @param {any} target @param {any} options */
   #openDatabase(target, options) {
     const [, file] = /^sqlite:(?!:memory:)(.*)/.exec(target) ?? [];
@@ -236,6 +257,7 @@ class World {
         const packages = {
           'hyperiondb-client': module,
           'hyperiondb-client/clusters': this.#clustersHere,
+          'hyperiondb-client/pg': this.#pg,
           'hyperiondb-client/serverless': this.#serverless,
           'hyperiondb-client/testing': this.#kit,
         };
@@ -293,6 +315,7 @@ class World {
   async end() {
     await Promise.all(this.#pools.map((pool) => pool.end({ timeoutMs: 500 })));
     await Promise.all(this.#multis.map((multi) => multi.close({ timeoutMs: 500 })));
+    await Promise.all(this.#faces.map((face) => face.end()));
     fs.rmSync(this.folder, { recursive: true });
   }
 }

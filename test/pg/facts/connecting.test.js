@@ -5,6 +5,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { after } = require('node:test');
@@ -260,6 +261,70 @@ fact('connecting: keepAlive and keepAliveInitialDelayMillis are taken', async (_
   const client = new face.pg.Client({ ...face.config, keepAlive: true, keepAliveInitialDelayMillis: 1000 });
   assert.deepEqual(await asked(client), expected(face));
 });
+
+fact(
+  'connecting: stream is the socket that a program makes',
+  async (_t, face) => {
+    let sockets = 0;
+    const stream = () => {
+      sockets += 1;
+      return new net.Socket();
+    };
+    assert.deepEqual(await asked(new face.pg.Client({ ...face.config, stream })), expected(face));
+    assert.equal(sockets, 1);
+  },
+  {
+    differs: {
+      reason: 'The options `stream` and `connection` are refused: the core opens the sockets.',
+      test: async (_t, face) => {
+        for (const config of [{ stream: () => new net.Socket() }, { connection: {} }]) {
+          assert.throws(() => new face.pg.Client({ ...face.config, ...config }), {
+            code: 'ERR_INVALID_OPTION',
+            message: /^(stream|connection) is not supported/,
+          });
+        }
+      },
+    },
+  },
+);
+
+fact(
+  'connecting: client.connection.stream is a socket',
+  async (_t, face) => {
+    const client = await face.client();
+    assert.ok(client.connection.stream instanceof net.Socket);
+  },
+  {
+    differs: {
+      reason:
+        '`client.connection` has the events and the methods that packages use, and no socket: `client.connection.stream` takes what pg-copy-streams writes to it.',
+      test: async (_t, face) => {
+        const client = await face.client();
+        assert.ok(!(client.connection.stream instanceof net.Socket));
+      },
+    },
+  },
+);
+
+fact(
+  'connecting: replication opens a session for commands of replication',
+  async (_t, face) => {
+    const client = await face.client({ replication: 'database' });
+    const { rows } = await client.query('IDENTIFY_SYSTEM');
+    assert.equal(rows[0].dbname, face.config.database);
+  },
+  {
+    differs: {
+      reason: 'The option `replication` is refused: the core does not speak the protocol of replication.',
+      test: async (_t, face) => {
+        assert.throws(() => new face.pg.Client({ ...face.config, replication: 'database' }), {
+          code: 'ERR_INVALID_OPTION',
+          message: /^replication is not supported/,
+        });
+      },
+    },
+  },
+);
 
 fact('sockets: a host that begins with / is the folder of a socket', async (_t, face) => {
   const client = new face.pg.Client({ ...face.config, host: sockets });

@@ -89,6 +89,40 @@ fact(
   },
 );
 
+const OUT_WITHOUT_LISTENER = `
+  const pool = new pg.Pool({ ...config });
+  const client = await pool.connect();
+  const killer = new pg.Client(config);
+  await killer.connect();
+  await killer.query('SELECT pg_terminate_backend($1)', [client.processID]);
+  await killer.end();
+  await sleep(50);
+  await client.query('SELECT 1').catch((error) => console.log(error.message));
+  client.release();
+  console.log((await pool.query('SELECT 1 AS one')).rows[0].one);
+  await pool.end();`;
+
+fact(
+  'process: a client that breaks while it is out ends its process when nobody listens for its error',
+  async (t, face) => {
+    const { code, lines, errors } = await new Program(t, face, OUT_WITHOUT_LISTENER).ended;
+    assert.deepEqual({ code, lines }, { code: 1, lines: [] });
+    assert.match(errors, /57P01/);
+  },
+  {
+    differs: {
+      reason: 'Nor does a client that breaks while it is out of its pool: the next statement of its holder fails.',
+      test: async (t, face) => {
+        const { code, lines, errors } = await new Program(t, face, OUT_WITHOUT_LISTENER).ended;
+        assert.deepEqual({ code, errors }, { code: 0, errors: '' });
+        assert.equal(lines.length, 2);
+        assert.match(lines[0], /not queryable|terminat/);
+        assert.equal(lines[1], '1');
+      },
+    },
+  },
+);
+
 fact('pool: a client that breaks while it is out tells its holder by error, not the pool', async (_t, face) => {
   const pool = face.pool();
   /** @type {any[]} */
