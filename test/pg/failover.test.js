@@ -1,0 +1,101 @@
+'use strict';
+
+// pool.query() of the face while nodes change their roles or break: what runs again, and what never does.
+
+const assert = require('node:assert/strict');
+const { clusterFor } = require('./failover.support.js');
+const { range, sleep, test, until } = require('../support/helpers.js');
+
+const INSERT = 'INSERT INTO written VALUES ($1, inet_server_port())';
+
+/**
+ * Writers that go on until stop(): numbers are written once each, those that were acknowledged are remembered.
+ * @param {(id: number) => Promise<unknown>} write
+ */
+function writers(write) {
+  /** @type {number[]} */
+  const acknowledged = [];
+  /** @type {any[]} */
+  const failures = [];
+  let isOver = false;
+  let next = 0;
+  const running = range(8).map(async () => {
+    while (!isOver) {
+      const id = next++;
+      try {
+        await write(id);
+        acknowledged.push(id);
+      } catch (error) {
+        failures.push(error);
+        await sleep(20);
+      }
+    }
+  });
+  const goOn = (/** @type {number} */ count = acknowledged.length) =>
+    until('writes go on', () => acknowledged.length > count + 50);
+  const stop = async () => {
+    isOver = true;
+    await Promise.all(running);
+    return { acknowledged, failures };
+  };
+  return { goOn, stop };
+}
+
+/** @param {any} node @param {number[]} acknowledged */
+async function checkRows(node, acknowledged) {
+  const ids = (await node.sql('SELECT id FROM written')).map((/** @type {any} */ { id }) => Number(id));
+  const there = new Set(ids);
+  assert.equal(there.size, ids.length, 'no row is there twice');
+  assert.deepEqual(
+    acknowledged.filter((id) => !there.has(id)),
+    [],
+    'no acknowledged row is lost',
+  );
+}
+
+test('pool.query: at a switchover no statement fails, and every acknowledged row is there once', async (t) => {
+  const { cluster, poolOf } = await clusterFor(t, { nodes: 3 });
+  const pool = poolOf({ max: 4 });
+  await pool.query('CREATE TABLE written (id int, node int)');
+  const { goOn, stop } = writers((id) => pool.query(INSERT, [id]));
+  await goOn();
+  await cluster.primary().fence();
+  const next = await cluster.failover();
+  await goOn();
+  const { acknowledged, failures } = await stop();
+  assert.deepEqual(failures, []);
+  await checkRows(next, acknowledged);
+  assert.equal((await next.sql('SELECT DISTINCT node FROM written')).length, 2, 'both nodes were written to');
+});
+
+test('pool.query with a callback: at a switchover no statement fails either', async (t) => {
+  const { cluster, poolOf } = await clusterFor(t, { nodes: 2, synchronous: false });
+  const pool = poolOf({ max: 4 });
+  await pool.query('CREATE TABLE written (id int, node int)');
+  const write = (/** @type {number} */ id) =>
+    new Promise((resolve, reject) => {
+      pool.query(INSERT, [id], (/** @type {any} */ error) => (error ? reject(error) : resolve(undefined)));
+    });
+  const { goOn, stop } = writers(write);
+  await goOn();
+  await cluster.primary().fence();
+  const next = await cluster.failover();
+  await goOn();
+  assert.deepEqual((await stop()).failures, []);
+  assert.ok((await next.sql('SELECT DISTINCT node FROM written')).length >= 1);
+});
+
+test('pool: when the primary crashes, only statements in flight fail, and no acknowledged row is lost', async (t) => {
+  const { cluster, poolOf } = await clusterFor(t, { nodes: 3 });
+  const pool = poolOf({ max: 4 });
+  await pool.query('CREATE TABLE written (id int, node int)');
+  const { goOn, stop } = writers((id) => pool.query(INSERT, [id]));
+  await goOn();
+  await cluster.primary().crash();
+  const next = await cluster.failover();
+  await goOn();
+  const { acknowledged, failures } = await stop();
+  assert.ok(failures.length <= 4, `one for each client at most: ${failures.map(String)}`);
+  for (const failure of failures) assert.equal(failure.outcome, 'unknown', String(failure));
+  await checkRows(next, acknowledged);
+});
