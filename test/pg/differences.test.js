@@ -34,3 +34,26 @@ test('facts: the reason of every difference stands in the documentation', (t) =>
     [],
   );
 });
+
+/** The points of the page's list of differences. @param {string} document */
+function pointsOf(document) {
+  const [, section = ''] = /\n## Differences\n([\s\S]*?)(?=\n## )/.exec(document) ?? [];
+  return section
+    .split(/\n(?=- |#|\n)/)
+    .filter((part) => /^- /.test(part))
+    .map((part) => flat(part.slice(2)));
+}
+
+test('facts: every difference that the documentation lists is shown by a fact', (t) => {
+  if (!fs.existsSync(DOCUMENT)) {
+    t.skip('the document does not exist yet');
+    return;
+  }
+  const points = pointsOf(fs.readFileSync(DOCUMENT, 'utf8'));
+  const reasons = new Set(facts.map(({ reason }) => flat(reason ?? '')));
+  assert.ok(points.length > 10, `${points.length} points`);
+  assert.deepEqual(
+    points.filter((point) => !reasons.has(point)),
+    [],
+  );
+});
