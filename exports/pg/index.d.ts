@@ -407,7 +407,7 @@ export class Pool extends EventEmitter {
   on(event: 'connect' | 'acquire' | 'remove', listener: (client: PoolClient) => void): this;
 }
 
-export class ClientBase extends EventEmitter {
+declare class ClientBase extends EventEmitter {
   constructor(config?: string | ClientConfig);
 
   connect(): Promise<void>;
@@ -466,6 +466,9 @@ export class ClientBase extends EventEmitter {
   on(event: 'notification', listener: (message: Notification) => void): this;
   on(event: 'end', listener: () => void): this;
 }
+
+/** No value of this name exists at run time. */
+export type { ClientBase };
 
 /** One session, from connect() to end(). An 'error' event that nobody listens to does not end the process, as it does with pg. */
 export class Client extends ClientBase {

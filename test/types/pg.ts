@@ -42,8 +42,9 @@ const text = (given: Stock.QueryConfig): pg.QueryConfig => given;
 const shaped = (given: Stock.QueryResult<{ a: number }>): QueryResult<{ a: number }> => given;
 const described = (given: Stock.FieldDef): pg.FieldDef => given;
 
-// Every name that `pg` has is here. `Events` is a type of @types/pg alone.
-type Missing = Exclude<keyof typeof Stock, keyof typeof pg | 'Events'>;
+// Every name that `pg` has is here. `Events` is a type of @types/pg alone; ClientBase is no value in pg either, and a type here.
+type Missing = Exclude<keyof typeof Stock, keyof typeof pg | 'ClientBase' | 'Events'>;
+const base = (given: pg.ClientBase): Stock.ClientBase => given;
 same<Equal<Missing, never>>();
 
 const all: Required<PoolConfig> = {
