@@ -31,6 +31,8 @@ function run(node, { text, note }) {
     DATABASE_URL: url,
     PGUSER: user,
     PGPASSWORD: password,
+    PGHOST: hosts.join(),
+    PGDATABASE: database,
     SESSION_SECRET: 'a secret of the documentation',
   };
   const args = [...flagsOf(text), path.join(__dirname, 'orms', 'block.js'), JSON.stringify({ text: ofPage, note })];

@@ -292,4 +292,4 @@ function testLibrary(name, { node = 20 } = {}) {
   });
 }
 
-module.exports = { testLibrary };
+module.exports = { INSTALL_MS, packages, testLibrary };
