@@ -33,7 +33,7 @@ const PAUSE_MS = 10;
  * @property {number} [port] for pg
  */
 
-/** @typedef {{ driver: 'pg' | 'face', mode: 'checks' | 'failover', settings: Settings }} Task */
+/** @typedef {{ driver: 'pg' | 'face' | 'register', mode: 'checks' | 'failover', settings: Settings }} Task */
 /** @typedef {{ name: string, ok: boolean, value: unknown }} Check */
 /** @typedef {(name: string, body: () => unknown) => Promise<void>} RunCheck */
 
@@ -58,8 +58,8 @@ const PAUSE_MS = 10;
  * @property {(context: { pg: any, settings: Settings, driver: Task['driver'] }) => Promise<Writers>} writers
  */
 
-/** @param {Task['driver']} driver */
-const driverOf = (driver) => (driver === 'pg' ? load('pg') : require('../../../exports/pg'));
+/** Under register the pg that a program loads is the face. @param {Task['driver']} driver */
+const driverOf = (driver) => (driver === 'face' ? require('../../../exports/pg') : load('pg'));
 
 /** For libraries that load pg themselves: from here on they get the face. @param {Task['driver']} driver */
 function registered(driver) {

@@ -52,7 +52,7 @@ const Written = defineEntity({
   properties: { id: p.bigint('number').primary(), driver: p.text() },
 });
 
-/** On pg as MikroORM itself opens it; on the face as docs/orms.md shows: a dialect of Kysely, with MikroORM's parsers. */
+/** On pg, and under register, as MikroORM itself opens it; on the face as docs/orms.md shows: a dialect of Kysely, with MikroORM's parsers. */
 async function open(
   /** @type {any} */ { pg, settings, driver },
   /** @type {any[]} */ entities,
@@ -60,7 +60,7 @@ async function open(
 ) {
   const { database, ...rest } = settings;
   const options = { dbName: database, entities, logger: () => {}, ensureDatabase: false };
-  if (driver === 'pg') return MikroORM.init({ ...options, ...rest, pool: { min: 0, max } });
+  if (driver !== 'face') return MikroORM.init({ ...options, ...rest, pool: { min: 0, max } });
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(createPostgreSqlTypeParsers(arrays.parse)))
     types.setTypeParser(Number(oid), parse);
