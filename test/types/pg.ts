@@ -28,6 +28,7 @@ const same = <_T extends true>(): void => {};
 // Libraries that are typed against `pg` take ours.
 const pool: Stock.Pool = new Pool();
 const client: Stock.Client = new Client();
+const base = (given: pg.ClientBase): Stock.ClientBase => given;
 const lend = (lent: PoolClient): Stock.PoolClient => lent;
 const result = (given: QueryResult<{ a: number }>): Stock.QueryResult<{ a: number }> => given;
 const arrays = (given: QueryArrayResult<[number]>): Stock.QueryArrayResult<[number]> => given;
@@ -44,7 +45,6 @@ const described = (given: Stock.FieldDef): pg.FieldDef => given;
 
 // Every name that `pg` has is here. `Events` is a type of @types/pg alone; ClientBase is no value in pg either, and a type here.
 type Missing = Exclude<keyof typeof Stock, keyof typeof pg | 'ClientBase' | 'Events'>;
-const base = (given: pg.ClientBase): Stock.ClientBase => given;
 same<Equal<Missing, never>>();
 
 const all: Required<PoolConfig> = {
@@ -151,6 +151,7 @@ export {
   errors,
   failure,
   lend,
+  base,
   literal,
   options,
   parsers,
