@@ -7,7 +7,6 @@
 // are sent.
 
 const { inspect } = require('node:util');
-const { once } = require('node:events');
 
 /** Numbers from 0 to 1 (mulberry32): the same for the same seed. @param {number} seed */
 function generator(seed) {
@@ -40,6 +39,9 @@ const STATEMENTS = [
   ['SELECT 1 AS a; SELECT 1 / 0; SELECT 2 AS b'],
   ['SELECT 1 AS a;; INSERT INTO t VALUES (7); SELECT count(*) FROM t'],
   ['SELEKT'],
+  ['SELECT pg_terminate_backend(pg_backend_pid())'],
+  ['SELECT pg_terminate_backend(pg_backend_pid())', []],
+  ['SELECT pg_terminate_backend($1 + pg_backend_pid())', [0]],
   ['SELECT 1; SELEKT'],
   ['SELECT * FROM no_such_table'],
   ['SELECT 1 / 0'],
@@ -70,9 +72,8 @@ const STATEMENTS = [
   ["NOTIFY c, 'payload'"],
   ['COPY t (n) FROM STDIN'],
   ['COPY (SELECT 1) TO STDOUT'],
-  ['SET statement_timeout = 20'],
-  ['SELECT pg_sleep(0.05)'],
-  ['RESET statement_timeout'],
+  ['SET statement_timeout = 20; SELECT pg_sleep(10)'],
+  ['SELECT pg_sleep(0.02)'],
   ['SELECT $1::int AS n', [1]],
   ['SELECT $1::int AS n, $2::text AS t', [1, 'two']],
   ['SELECT $1::int AS n', ['no number']],
@@ -138,6 +139,10 @@ function programOf(seed) {
 const AS_TEXT = { getTypeParser: () => (/** @type {string} */ text) => text };
 const SHOWN = { depth: 9, breakLength: 200, maxArrayLength: 60, compact: 9 };
 
+/** What a query is told after the session was lost: the one or the other, by when the socket closes. */
+const LOST = 'Connection terminated unexpectedly';
+const NOT_QUERYABLE = 'Client has encountered a connection error and is not queryable';
+
 /** What differs from session to session. @param {string} text */
 const neutral = (text) => text.replace(/pg_temp_\d+/g, 'pg_temp').replace(/tableID: [1-9]\d{3,}/g, 'tableID: T');
 
@@ -190,7 +195,7 @@ class Recorder {
 
   /** @param {number} number @param {string} what @param {any} error @param {any} result */
   answer(number, what, error, result) {
-    const text = error ? errorText(error) : resultText(result);
+    const text = error ? errorText(error).replace(NOT_QUERYABLE, LOST) : resultText(result);
     const isRefusal = error && !(error instanceof this.pg.DatabaseError);
     (isRefusal ? this.refusals : this.lines).push(`${number} ${what} ${error ? 'failed' : 'gave'} ${text}`);
   }
@@ -265,6 +270,7 @@ async function recordOf(pg, config, program) {
     'CREATE TEMP TABLE t (n int); CREATE TEMP TABLE u (n int PRIMARY KEY); SET client_min_messages = notice',
   );
   recorder.reports.length = 0;
+  const ended = new Promise((resolve) => client.once('end', resolve));
   /** @type {Promise<void>[]} */
   const open = [];
   for (const [number, step] of program.entries()) {
@@ -273,7 +279,8 @@ async function recordOf(pg, config, program) {
     if (step.isAwaited) await answered;
   }
   await Promise.all(open);
-  const ended = once(client, 'end');
+  // Who has terminated its own session waits for the end of the client, of which pg hears when the socket closes.
+  if (recorder.lines.some((line) => line.includes("'57P01'"))) await ended;
   await client.end();
   await ended;
   const { refusals, reports } = recorder;
