@@ -26,6 +26,24 @@ fact('module: its names can be imported as an ES module', async (_t, face) => {
   assert.equal(imported.default.Client, face.pg.Client);
 });
 
+fact('module: an ES module can import its names one by one', async (_t, face) => {
+  const file = face.name === 'pg' ? 'pg' : require.resolve('../../../exports/pg/index.js');
+  const imported = await import(file);
+  for (const name of [
+    'Client',
+    'Pool',
+    'Query',
+    'Result',
+    'DatabaseError',
+    'TypeOverrides',
+    'types',
+    'defaults',
+    'escapeLiteral',
+  ]) {
+    assert.equal(imported[name], face.pg[name], name);
+  }
+});
+
 fact('module: Client and Query are classes that can be extended', (_t, face) => {
   class MyClient extends face.pg.Client {}
   class MyQuery extends face.pg.Query {}

@@ -299,6 +299,28 @@ fact('binary: a query gets integers, floats, booleans and texts', async (_t, fac
   assert.equal(fields[0].format, 'binary');
 });
 
+/** Values whose bytes are above 127 in the binary format. @param {any} face */
+async function highBytesOf(face) {
+  const client = await face.client();
+  const text = 'SELECT $1::float8 AS d, 200 AS i';
+  return (await client.query({ text, values: [1.5], binary: true, rowMode: 'array' })).rows[0];
+}
+
+fact(
+  'binary: bytes above 127 are damaged',
+  async (_t, face) => {
+    const [d, i] = await highBytesOf(face);
+    assert.notEqual(d, 1.5);
+    assert.notEqual(i, 200);
+  },
+  {
+    differs: {
+      reason: 'Results in the binary format (`binary: true`) are right; pg 8.23 damages bytes above 127 in them.',
+      test: async (_t, face) => assert.deepEqual(await highBytesOf(face), [1.5, 200]),
+    },
+  },
+);
+
 fact('binary: parsers of the format binary get Buffers', async (_t, face) => {
   const client = await face.client();
   client.setTypeParser(23, 'binary', (/** @type {Buffer} */ bytes) => [Buffer.isBuffer(bytes), bytes.readInt32BE(0)]);
