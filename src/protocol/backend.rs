@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 
 use crate::protocol::conversation::Conversation;
-use crate::protocol::flight::end_of_portal;
+use crate::protocol::flight::{end_of_portal, put_columns};
 use crate::protocol::limits::{LOGIN, SHORT, SIMPLE_ROWS, lengths};
 use crate::protocol::message::error_response;
 use crate::protocol::pending_responses::{Due, Received};
@@ -60,6 +60,8 @@ pub(super) struct Backend {
     simple_rows: usize,
     /// The answer to a portal's flight ends with this message; whether the portal was suspended.
     ends_portal: Option<bool>,
+    /// The columns that follow the BindComplete of a flight.
+    columns_due: Option<usize>,
     /// The server waits for the data of a COPY FROM STDIN that a flight has begun; whether a Sync must follow.
     pub(super) copy_to_refuse: Option<bool>,
     pub(super) gate: Option<Gate>,
@@ -177,7 +179,7 @@ impl Backend {
                 }
                 Disposition::Drop => passed.edited = true,
             }
-            passed.edited |= self.end_portal();
+            passed.edited |= self.add_to_flight();
             at = end;
         }
         Ok(())
@@ -218,13 +220,18 @@ impl Backend {
             }
         }
         if self.left == 0 {
-            passed.edited |= self.end_portal();
+            passed.edited |= self.add_to_flight();
         }
         Ok(end)
     }
 
-    /// Adds what tokio-postgres waits for at the end of the answer to a portal's flight. Returns whether it has.
-    fn end_portal(&mut self) -> bool {
+    /// Adds what tokio-postgres waits for behind a message of a flight: known columns, or the end of a portal's answer.
+    /// Returns whether it has.
+    fn add_to_flight(&mut self) -> bool {
+        if let Some(columns) = self.columns_due.take() {
+            put_columns(columns, &mut self.held);
+            return true;
+        }
         let ended = self.ends_portal.take();
         if let Some(suspended) = ended {
             end_of_portal(suspended, &mut self.held);
@@ -308,6 +315,10 @@ impl Backend {
                 (b'D', _) => return Ok((Disposition::Pass, false)),
                 (b'G', Due::Flight { extended }) => {
                     self.copy_to_refuse = Some(extended);
+                    Disposition::Drop
+                }
+                (b'2', Due::Flight { .. }) => {
+                    self.columns_due = conversation.known_columns.take();
                     Disposition::Drop
                 }
                 (b'1' | b'2' | b'3' | b'n' | b's' | b'H' | b'd' | b'c', due) if due.is_of_flight() => Disposition::Drop,

@@ -30,6 +30,8 @@ enum FlightEnd {
 pub(crate) struct Flight {
     messages: BytesMut,
     end: FlightEnd,
+    /// How many columns the result has, if the server is not asked.
+    columns: Option<usize>,
 }
 
 /// A parameter: None is NULL; the flag says that the bytes are the binary form, not text.
@@ -37,7 +39,7 @@ pub(crate) type FlightParam<'a> = Option<(bool, &'a [u8])>;
 
 impl Flight {
     fn new(end: FlightEnd) -> Self {
-        Self { messages: BytesMut::new(), end }
+        Self { messages: BytesMut::new(), end, columns: None }
     }
 
     /// A simple query.
@@ -99,6 +101,11 @@ impl Flight {
         put(&mut self.messages, b'D', &[b"P\0"]);
     }
 
+    /// Does without [`Self::describe`]: the columns are known. tokio-postgres learns their number from this client.
+    pub(crate) fn answer_with_columns(&mut self, columns: usize) {
+        self.columns = Some(columns);
+    }
+
     /// Runs the portal, or reads `rows` more rows of it; 0: all.
     pub(crate) fn execute(&mut self, rows: u32) {
         put(&mut self.messages, b'E', &[b"\0", &rows.to_be_bytes()]);
@@ -115,6 +122,11 @@ impl Flight {
             FlightEnd::Sync => Due::Flight { extended: true },
             FlightEnd::Portal => Due::Portal,
         }
+    }
+
+    /// The number of columns that `backend` tells behind BindComplete, if it does.
+    pub(super) fn columns(&self) -> Option<usize> {
+        self.columns
     }
 
     /// Whether a ReadyForQuery ends the answer.
@@ -145,6 +157,13 @@ pub(super) fn refuse_copy(extended: bool, out: &mut BytesMut) {
 /// Whether `frontend` sends a flight in place of this message.
 pub(super) fn is_marker(message: &[u8]) -> bool {
     message[0] == b'Q' && message[5..].strip_suffix(b"\0") == Some(MARKER.as_bytes())
+}
+
+/// A RowDescription of columns without names and types: tokio-postgres needs their number to read rows.
+pub(super) fn put_columns(columns: usize, out: &mut BytesMut) {
+    let mut body = vec![0; 2 + 19 * columns];
+    body[..2].copy_from_slice(&(columns as u16).to_be_bytes());
+    put(out, b'T', &[&body]);
 }
 
 /// What `backend` hands on at the end of the answer to a portal's flight: CommandComplete where the portal was

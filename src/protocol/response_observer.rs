@@ -41,10 +41,28 @@ pub(crate) struct Answers {
     /// The transaction status of the last ReadyForQuery.
     pub(crate) transaction_status: TransactionStatus,
     pub(crate) copy_state: CopyState,
+    summary: Summary,
+}
+
+/// What has become of a flight of a pinned session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Summary {
     /// A ParseComplete has come.
     pub(crate) has_parsed: bool,
     /// A statement has begun: a BindComplete, columns or a command tag have come.
     pub(crate) has_begun: bool,
+    /// Statements that were completed, and whether one of them was a COMMIT.
+    pub(crate) completed: usize,
+    pub(crate) committed: bool,
+    /// The transaction status of the last ReadyForQuery.
+    pub(crate) transaction_status: TransactionStatus,
+}
+
+/// The command tag of a result.
+#[derive(Debug)]
+pub(crate) struct ResultAnswer {
+    pub(crate) tag: String,
+    pub(crate) suspended: bool,
 }
 
 /// The transaction status that ReadyForQuery reports.
@@ -82,12 +100,14 @@ pub(crate) struct StatementAnswer {
 impl Answers {
     /// Adds a message. Returns whether the listener must know of it at once.
     fn add(&mut self, kind: u8, body: &[u8]) -> bool {
-        self.has_parsed |= kind == b'1';
-        self.has_begun |= matches!(kind, b'2' | b'T' | b'C');
+        self.summary.has_parsed |= kind == b'1';
+        self.summary.has_begun |= matches!(kind, b'2' | b'T' | b'C');
         match kind {
             b'T' => self.columns = Some(body.to_vec()),
             b'C' | b'I' | b's' => {
                 let tag = String::from_utf8_lossy(body.strip_suffix(b"\0").unwrap_or(body)).into_owned();
+                self.summary.completed += usize::from(kind == b'C');
+                self.summary.committed |= matches!(&*tag, "COMMIT" | "PREPARE TRANSACTION");
                 self.results.push(StatementAnswer { columns: self.columns.take(), tag, suspended: kind == b's' });
             }
             b'Z' => {
@@ -95,7 +115,8 @@ impl Answers {
                     [b'T'] => TransactionStatus::InTransaction,
                     [b'E'] => TransactionStatus::Failed,
                     _ => TransactionStatus::Idle,
-                }
+                };
+                self.summary.transaction_status = self.transaction_status;
             }
             b'H' => self.copy_state = CopyState::Out,
             b'G' => self.copy_state = CopyState::In,
@@ -169,9 +190,16 @@ impl ResponseListener {
         }
     }
 
-    /// The answer to a statement that has ended, by its place among the results.
-    pub(crate) fn answer(&self, result: usize) -> Option<StatementAnswer> {
-        lock(&self.0.subject).script.as_ref()?.results.get(result).cloned()
+    /// The answer to a statement that has ended, by its place among the results. Its tag is taken away.
+    pub(crate) fn take_answer(&self, result: usize) -> Option<ResultAnswer> {
+        let mut subject = lock(&self.0.subject);
+        let answer = subject.script.as_mut()?.results.get_mut(result)?;
+        Some(ResultAnswer { tag: std::mem::take(&mut answer.tag), suspended: answer.suspended })
+    }
+
+    /// What has become of a flight so far.
+    pub(crate) fn summary(&self) -> Summary {
+        lock(&self.0.subject).script.as_ref().map_or_else(Summary::default, |answers| answers.summary)
     }
 
     /// Resolves when the server has sent an error after a CopyInResponse, or a script copies.

@@ -4,13 +4,15 @@
 //! - this file: the session from its opening to its end, and what JavaScript is told of it meanwhile
 //! - `command`: what JavaScript asks of it
 //! - `binary`: a statement whose result arrives as bytes
-//! - `run`: one flight of statements on it
+//! - `run`: one flight of statements on it; `messages`: its messages; `results`: its results
 
 mod binary;
 pub(crate) mod command;
+mod messages;
+mod results;
 mod run;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,6 +84,16 @@ impl Pin {
 struct Columns {
     shape: Arc<Shape>,
     decoders: Vec<Decoder>,
+    names: Vec<String>,
+}
+
+/// A statement that was parsed under a name.
+#[derive(Debug)]
+struct Named {
+    /// The number of the text, which stands for the types that its caller wants, too.
+    text: u32,
+    /// None: the server has not said, or its result has no rows.
+    columns: Option<Arc<Columns>>,
 }
 
 /// RowDescriptions that a session keeps the reading of.
@@ -97,8 +109,8 @@ struct Pinned {
     status: TransactionStatus,
     /// A portal is open, and the server owes no ReadyForQuery for it.
     has_portal: bool,
-    /// The names that were parsed.
-    names: HashSet<String>,
+    /// The statements that were parsed, by their names.
+    names: HashMap<String, Named>,
     /// By the number of the statement's text and the RowDescription.
     columns: HashMap<(u32, Vec<u8>), Arc<Columns>>,
     /// JavaScript was told that the node is not the right one any more.
@@ -115,7 +127,7 @@ impl Pinned {
             context,
             status: TransactionStatus::Idle,
             has_portal: false,
-            names: HashSet::new(),
+            names: HashMap::new(),
             columns: HashMap::new(),
             is_retired: false,
             is_read_only_by_itself: false,

@@ -2,7 +2,6 @@
 //! Execute and Sync in one flight, with parameters whose types the server infers.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use futures_util::StreamExt;
@@ -14,7 +13,7 @@ use crate::pool::prepared::Field;
 use crate::protocol::response_observer::ResponseListener;
 use crate::query::collect::{Raw, fills_piece, is_too_large};
 use crate::query::pinned::command::FlightCall;
-use crate::query::pinned::run::{FlightFailure, tag_news};
+use crate::query::pinned::results::{FlightFailure, tag_news};
 use crate::query::pinned::{Columns, Pinned};
 use crate::query::promise::Finished;
 
@@ -84,7 +83,7 @@ impl Pinned {
                 }
                 Err(error) => return Err(FlightFailure::Postgres(error)),
             };
-            let Some(Columns { shape, decoders }) = &columns else { continue };
+            let Some(Columns { shape, decoders, .. }) = &columns else { continue };
             let start = packer.begin_row(decoders.len());
             for (index, decoder) in decoders.iter().enumerate() {
                 match row.try_get::<_, Option<Raw<'_>>>(index).ok().flatten() {
@@ -102,7 +101,7 @@ impl Pinned {
             }
         }
         let row_count = rows.rows_affected().unwrap_or(0);
-        tag_news(responses.answer(0), &call.text, &call.promise);
+        tag_news(responses.take_answer(0), &call.text, &call.promise);
         let shape = columns.map(|columns| columns.shape);
         Ok(Finished { rows: packed, shape, row_count, packer, ..Finished::default() })
     }
@@ -121,6 +120,7 @@ impl Pinned {
             type_size: Some(column.type_size),
         });
         let shape = self.context.shapes.shape_of(fields, &decoders);
-        Some(Columns { shape: Arc::clone(&shape), decoders })
+        let names = described.into_iter().map(|column| column.name).collect();
+        Some(Columns { shape, decoders, names })
     }
 }
