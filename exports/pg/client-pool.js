@@ -7,7 +7,7 @@ const { EventEmitter } = require('node:events');
 const Client = require('./client.js');
 const { IdleClients } = require('./idle-clients.js');
 const { guarded, located } = require('./query.js');
-const { openPool } = require('./session.js');
+const { mayBeMisplaced, openPool } = require('./session.js');
 
 /** @typedef {import('./client.js')} Lent */
 /** @typedef {(error: any, client?: any, release?: any) => void} Callback */
@@ -50,6 +50,8 @@ function hide(holder, name) {
 class ClientPool extends EventEmitter {
   /** The pool of the core whose sessions the clients hold; made with the first client. @type {any} */
   #core;
+  /** Whether sessions that were silent are looked at before they are lent. */
+  #looks = true;
   /** For the short way of a query in pool.js. */
   _idleClients;
   /** @type {any} */
@@ -106,7 +108,10 @@ class ClientPool extends EventEmitter {
 
   /** For the clients: where their sessions come from. */
   _source() {
-    this.#core ??= openPool(this.options, this.options.max);
+    if (this.#core === undefined) {
+      this.#core = openPool(this.options);
+      this.#looks = mayBeMisplaced(this.#core, this.options);
+    }
     return this.#core;
   }
 
@@ -154,12 +159,17 @@ class ClientPool extends EventEmitter {
         this._remove(client);
       } else {
         const waiting = /** @type {Waiting} */ (this._pendingQueue.shift());
-        if (client instanceof Client && client._session.isStale) this.#check(client, waiting);
+        if (client instanceof Client && this._isDoubtful(client)) this.#check(client, waiting);
         else this._acquireClient(client, waiting, false);
         return;
       }
     }
     this.log('no queued requests');
+  }
+
+  /** @param {Lent} client */
+  _isDoubtful(client) {
+    return this.#looks && client._session.isStale;
   }
 
   /** The node of a session that was silent may have lost its role. @param {Lent} client @param {Waiting} waiting */

@@ -51,6 +51,11 @@ class CopyFrom extends Writable {
     else taken.then(() => callback());
   }
 
+  /** What came while a piece was sent. @param {{ chunk: Buffer }[]} pieces @param {() => void} callback */
+  _writev(pieces, callback) {
+    this._write(Buffer.concat(pieces.map(({ chunk }) => chunk)), 'buffer', callback);
+  }
+
   /** @param {() => void} callback */
   _final(callback) {
     if (this.#writer === undefined) {

@@ -32,16 +32,15 @@ const CLOSED = /connection reset|connection closed|end of file/i;
 /**
  * A pool of the core, of whose sessions each client holds one.
  * @param {any} config
- * @param {number} most sessions at a time
+ * @param {object} [more]
  */
-function openPool(config, most) {
-  return client.createPool({
-    ...ConnectionParameters.poolOptions(config),
-    poolSize: most,
-    minPoolSize: 0,
-    ambient: false,
-  });
+function openPool(config, more) {
+  return client.createPool({ ...ConnectionParameters.poolOptions(config), ...more });
 }
+
+/** Whether a session of the pool may be on a node that has lost its role, while another node has it. @param {any} pool @param {any} config */
+const mayBeMisplaced = (pool, config) =>
+  pool.nodes().length > 1 || ConnectionParameters.poolOptions(config).mode !== 'any';
 
 /**
  * @param {any} pool
@@ -105,4 +104,4 @@ function lastWords({ sqlstate, reason }) {
   });
 }
 
-module.exports = { lastWords, openPool, openSession, openingError };
+module.exports = { lastWords, mayBeMisplaced, openPool, openSession, openingError };
