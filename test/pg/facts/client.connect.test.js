@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const net = require('node:net');
-const { failureOf } = require('../../support/helpers.js');
+const { failureOf, sleep } = require('../../support/helpers.js');
 const { called, fact } = require('../support.js');
 
 /** A port on which nothing listens. */
@@ -40,6 +40,9 @@ async function strangePort(t, onConnection = () => {}) {
   });
   return /** @type {net.AddressInfo} */ (server.address()).port;
 }
+
+/** So that a host that fails is not asked again for longer: see the fact of a server that starts. */
+const BOUNDED = { connectionTimeoutMillis: 1000 };
 
 fact('connect: a promise resolves to the client', async (_t, face) => {
   const client = face.unconnected();
@@ -112,10 +115,44 @@ fact('connect: an unknown database rejects with 3D000', async (_t, face) => {
 
 fact('connect: a port that refuses rejects with ECONNREFUSED', async (_t, face) => {
   const port = await refusedPort();
-  const error = await failureOf(face.unconnected({ host: '127.0.0.1', port }).connect());
+  const error = await failureOf(face.unconnected({ ...BOUNDED, host: '127.0.0.1', port }).connect());
   assert.equal(error.code, 'ECONNREFUSED');
   assert.ok(error.message.includes(String(port)), error.message);
 });
+
+/**
+ * A client that connects to a port on which a server listens a little later.
+ * @param {import('node:test').TestContext} t
+ * @param {any} face
+ */
+async function connectedWhileStarting(t, face) {
+  const port = await refusedPort();
+  const { host: target, port: targetPort } = face.config;
+  const connected = face.unconnected({ host: '127.0.0.1', port }).connect();
+  const settled = Promise.allSettled([connected]);
+  await sleep(100);
+  const relay = net.createServer((socket) => {
+    const server = net.connect(targetPort, target);
+    for (const end of [socket, server]) end.on('error', () => {});
+    socket.pipe(server).pipe(socket);
+  });
+  relay.listen(port, '127.0.0.1');
+  t.after(() => relay.close());
+  const [{ status }] = await settled;
+  return status;
+}
+
+fact(
+  'connect: a host that refuses is not asked again',
+  async (t, face) => assert.equal(await connectedWhileStarting(t, face), 'rejected'),
+  {
+    differs: {
+      reason:
+        'A host that refuses or is not known is asked again until `connectionTimeoutMillis` (5 s without it) has passed: it may be starting, or another may become the primary. pg fails at once.',
+      test: async (t, face) => assert.equal(await connectedWhileStarting(t, face), 'fulfilled'),
+    },
+  },
+);
 
 fact('connect: an error while connecting is no error event', async (_t, face) => {
   const client = face.unconnected({ password: 'wrong' });
@@ -129,7 +166,7 @@ fact('connect: an error while connecting is no error event', async (_t, face) =>
 });
 
 fact('connect: a host name that is unknown rejects with ENOTFOUND or EAI_AGAIN', async (_t, face) => {
-  const error = await failureOf(face.unconnected({ host: 'nosuchhost.invalid' }).connect());
+  const error = await failureOf(face.unconnected({ ...BOUNDED, host: 'nosuchhost.invalid' }).connect());
   assert.match(error.code, /^(ENOTFOUND|EAI_AGAIN)$/);
 });
 
@@ -155,7 +192,7 @@ fact('connect: connectionTimeoutMillis does not touch a client that has connecte
 
 fact('connect: a server that closes at once rejects', async (t, face) => {
   const port = await strangePort(t, (socket) => socket.end());
-  const error = await failureOf(face.unconnected({ host: '127.0.0.1', port }).connect());
+  const error = await failureOf(face.unconnected({ ...BOUNDED, host: '127.0.0.1', port }).connect());
   assert.equal(error.message, 'Connection terminated unexpectedly');
 });
 
