@@ -12,6 +12,7 @@ const { mayBeMisplaced, openPool } = require('./session.js');
 /** @typedef {import('./client.js')} Lent */
 /** @typedef {(error: any, client?: any, release?: any) => void} Callback */
 
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 const NOOP = () => {};
 
 /** Who waits for a client. */
@@ -47,6 +48,11 @@ function hide(holder, name) {
   Object.defineProperty(holder, name, { value: holder[name], configurable: true, enumerable: false, writable: true });
 }
 
+/** What console.log() shows of options: a connection string may have a password. @this {Record<string, any>} */
+function withoutSecrets() {
+  return { ...this, connectionString: '(not shown)' };
+}
+
 class ClientPool extends EventEmitter {
   /** The pool of the core whose sessions the clients hold; made with the first client. @type {any} */
   #core;
@@ -66,6 +72,7 @@ class ClientPool extends EventEmitter {
     /** @type {Record<string, any>} */
     this.options = { ...options };
     if (options && 'password' in options) hide(this.options, 'password');
+    if (options?.connectionString) Object.defineProperty(this.options, INSPECT, { value: withoutSecrets });
     if (this.options.ssl?.key) Object.defineProperty(this.options.ssl, 'key', { enumerable: false });
     this.options.max = this.options.max || this.options.poolSize || 10;
     this.options.min = this.options.min || 0;
@@ -181,8 +188,9 @@ class ClientPool extends EventEmitter {
       },
       () => {
         this._remove(client);
-        if (!waiting.timedOut) this._pendingQueue.unshift(waiting);
-        this._pulseQueue();
+        // The other idle ones may be as old: each would be looked at until its time was over.
+        if (waiting.timedOut || this.ending) this._pulseQueue();
+        else this.newClient(waiting);
       },
     );
   }

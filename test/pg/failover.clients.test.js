@@ -55,6 +55,25 @@ test('pool.connect: an idle client that was silent while its node lost its role 
   assert.deepEqual((await pool.query(PORT)).rows, [{ port: next.port }]);
 });
 
+test('pool.connect: an idle client whose node has fallen silent is not handed out', async (t) => {
+  const { cluster, db, poolOf } = await clusterFor(t, { nodes: 2, synchronous: false });
+  db.needs('freeze');
+  const [old, next] = cluster.nodes;
+  const pool = poolOf({ idleTimeoutMillis: 0, monitor: false, connectTimeoutMs: 500 });
+  const clients = await Promise.all(range(4).map(() => pool.connect()));
+  for (const client of clients) client.release();
+  await sleep(250);
+  await next.promote();
+  await old.freeze();
+  try {
+    const client = await pool.connect();
+    assert.deepEqual((await client.query(PORT)).rows, [{ port: next.port }]);
+    client.release(true);
+  } finally {
+    await old.thaw();
+  }
+});
+
 test('pool: a client that is out when its node is fenced finishes its work, and is dropped when it is released', async (t) => {
   const { cluster, poolOf } = await clusterFor(t, { nodes: 2, synchronous: false });
   const pool = poolOf();

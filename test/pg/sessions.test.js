@@ -153,12 +153,14 @@ test('options that only a client with a socket can take are refused by their nam
 });
 
 test('inspect: no client and no pool shows a password or a key', async (t) => {
-  const { password } = db.cluster;
-  const pool = poolFor(t);
-  const client = await pool.connect();
-  const shown = inspect([client, pool, await clientFor(t)], { depth: 20 });
+  const { hosts, user, password, database } = db.cluster;
+  const connectionString = `postgres://${user}:${password}@${hosts[0]}/${database}`;
+  const pools = [poolFor(t), new Pool({ connectionString })];
+  const clients = await Promise.all(pools.map((pool) => pool.connect()));
+  const shown = inspect([clients, pools, await clientFor(t), new Client({ connectionString })], { depth: 20 });
   assert.equal(shown.includes(password), false);
-  client.release();
+  for (const client of clients) client.release();
+  await pools[1].end();
 });
 
 test('pool.end(): the sessions are closed when it resolves', async (t) => {
