@@ -83,6 +83,28 @@ fact('pool: who gets a client in time keeps it beyond connectionTimeoutMillis', 
   client.release();
 });
 
+fact('pool: a client that has connected after its waiter gave up is idle, and works for others', async (_t, face) => {
+  class Slow extends face.pg.Client {
+    /** @param {any} callback */
+    connect(callback) {
+      if (!isSlow) return super.connect(callback);
+      setTimeout(() => super.connect(callback), WAIT_MS * 0.6);
+    }
+  }
+  let isSlow = false;
+  const pool = face.pool({ max: 1, connectionTimeoutMillis: WAIT_MS, Client: Slow });
+  const holder = await pool.connect();
+  isSlow = true;
+  const waiting = pool.connect();
+  waiting.catch(() => {});
+  await sleep(WAIT_MS * 0.6);
+  holder.release(true);
+  await assert.rejects(waiting, { message: WAITED });
+  await until('the new client is idle', () => pool.idleCount === 1);
+  assert.equal(pool.totalCount, 1);
+  assert.deepEqual((await pool.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
+});
+
 fact('pool: without connectionTimeoutMillis who waits has no limit', async (_t, face) => {
   const pool = face.pool({ max: 1 });
   const holder = await pool.connect();
