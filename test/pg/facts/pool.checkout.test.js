@@ -86,7 +86,7 @@ fact('pool: connect(callback) returns nothing', async (_t, face) => {
 fact(
   'pool: connect(callback) of a server that is not there calls back with its error, no client and a function',
   async (_t, face) => {
-    const pool = face.pool({ host: '127.0.0.1', port: 1 });
+    const pool = face.pool({ host: '127.0.0.1', port: 1, connectionTimeoutMillis: 500 });
     const { error, client, done } = await connected(pool);
     assert.ok(error instanceof Error);
     assert.equal(client, undefined);
@@ -96,7 +96,7 @@ fact(
 );
 
 fact('pool: connect() of a server that is not there rejects with ECONNREFUSED', async (_t, face) => {
-  const pool = face.pool({ host: '127.0.0.1', port: 1 });
+  const pool = face.pool({ host: '127.0.0.1', port: 1, connectionTimeoutMillis: 500 });
   await assert.rejects(pool.connect(), { code: 'ECONNREFUSED' });
   assert.equal(pool.totalCount, 0);
 });

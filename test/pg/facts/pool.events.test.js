@@ -151,7 +151,7 @@ fact('pool: connect is emitted once a session, acquire and release once a use', 
 });
 
 fact('pool: a connection that fails emits nothing', async (_t, face) => {
-  const pool = face.pool({ host: '127.0.0.1', port: 1 });
+  const pool = face.pool({ host: '127.0.0.1', port: 1, connectionTimeoutMillis: 500 });
   const events = noted(pool);
   await assert.rejects(pool.connect());
   await assert.rejects(pool.query('SELECT 1'));

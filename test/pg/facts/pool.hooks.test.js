@@ -116,7 +116,7 @@ fact('pool: Promise says of which class the promises of the pool are', async (_t
 
 fact('pool: Promise is of which class rejected promises are, too', async (_t, face) => {
   class Mine extends Promise {}
-  const pool = face.pool({ Promise: Mine, host: '127.0.0.1', port: 1 });
+  const pool = face.pool({ Promise: Mine, host: '127.0.0.1', port: 1, connectionTimeoutMillis: 500 });
   const connecting = pool.connect();
   assert.ok(connecting instanceof Mine);
   await assert.rejects(connecting);
