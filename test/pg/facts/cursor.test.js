@@ -66,6 +66,14 @@ fact('cursor: as many rows as there are: the next read() is empty', async (_t, f
   assert.deepEqual((await client.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
 });
 
+fact('cursor: read(0) reads all that is left', async (_t, face) => {
+  const client = await face.client();
+  const cursor = client.query(new face.Cursor(SERIES));
+  assert.deepEqual(numbersOf(await cursor.read(2)), [0, 1]);
+  assert.deepEqual(numbersOf(await cursor.read(0)), [2, 3, 4, 5]);
+  assert.deepEqual(await cursor.read(1), []);
+});
+
 fact('cursor: values', async (_t, face) => {
   const client = await face.client();
   const cursor = client.query(new face.Cursor('SELECT generate_series($1::int, $2::int) AS n', [4, 7]));
