@@ -162,7 +162,7 @@ class ClientPool extends EventEmitter {
         return;
       }
       const { client } = idle;
-      if (client instanceof Client && !client._session.isUsable) {
+      if (client instanceof Client && client._isSpent) {
         this._remove(client);
       } else {
         const waiting = /** @type {Waiting} */ (this._pendingQueue.shift());
@@ -176,7 +176,7 @@ class ClientPool extends EventEmitter {
 
   /** @param {Lent} client */
   _isDoubtful(client) {
-    return this.#looks && client._session.isStale;
+    return this.#looks && client._txStatus === 'I' && client._session.isStale;
   }
 
   /** The node of a session that was silent may have lost its role. @param {Lent} client @param {Waiting} waiting */
@@ -224,6 +224,7 @@ class ClientPool extends EventEmitter {
 
   /** @param {any} client */
   _idleClientRetired(client) {
+    if (!client._isSpent) return;
     this._remove(client);
     this._pulseQueue();
   }
@@ -397,7 +398,7 @@ class ClientPool extends EventEmitter {
 }
 
 /** Whether a client may be lent again. @param {any} client */
-const isFit = (client) => client._queryable !== false && !client._ending && !client._isRetired;
+const isFit = (client) => client._queryable !== false && !client._ending && !client._isSpent;
 
 /** Whether a client has a session, or will have one. @param {any} client */
 const isAlive = (client) => !client._ended;

@@ -50,7 +50,7 @@ class IdleClients {
     if (item === undefined || !(item.client instanceof Client)) return undefined;
     const { client } = item;
     if (client.query !== Client.prototype.query || !client._canBegin()) return undefined;
-    if (!client._session.isUsable || this.#pool._isDoubtful(client)) return undefined;
+    if (client._isSpent || this.#pool._isDoubtful(client)) return undefined;
     this.items.pop();
     this.#taken(client);
     return client;

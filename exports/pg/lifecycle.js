@@ -328,6 +328,11 @@ class Lifecycle extends EventEmitter {
     for (const query of queries) process.nextTick(() => query.handleError(error, this.connection));
   }
 
+  /** Whether the pool has no use for the client: a transaction that somebody has begun by hand is not taken away from its session. */
+  get _isSpent() {
+    return !this._queryable || (this._isRetired && this._txStatus === 'I');
+  }
+
   /** Whether an answer of the session is for nobody any more. */
   get _isClosing() {
     return this.#isClosing;

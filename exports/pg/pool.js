@@ -81,9 +81,11 @@ class Pool extends ClientPool {
         isReleased = true;
         client.release(failure);
         if (!failure) return done(undefined, result);
-        const first = failedAt ?? performance.now();
-        const again = () => this.#queryWith(text, values, done, first);
-        if (typeof text?.submit === 'function' || !runAgain(failure, first, this._patience(), again)) done(failure);
+        if (typeof text?.submit === 'function') return done(failure);
+        const since = failedAt ?? performance.now();
+        const patience = this._patience();
+        const again = () => this.#queryWith(text, values, done, since);
+        if (!runAgain({ error: failure, client, since, patience }, again)) done(failure);
       };
       client.once('error', finish);
       this.log('dispatching query');

@@ -11,27 +11,31 @@ const QUERY = Client.prototype.query;
 /** How long a statement may be run again, if the pool has no connectionTimeoutMillis: as acquireTimeoutMs of the core. */
 const PATIENCE_MS = 5_000;
 
-/** The pause before a second attempt on another client that fails in the same way, doubled each time. Milliseconds. */
-const FIRST_PAUSE_MS = 10;
+/** The pause before another attempt, so that clients that all fail in the same way do not keep the process busy. Milliseconds. */
+const PAUSE_MS = 10;
 
 /**
- * Whether another client may do what this one could not: the statement has changed nothing, and the reason is not in the statement.
- * What the server has decided about it (40001, 40P01) is for the program.
+ * Whether another client may do what this one could not: the statement has changed nothing, the reason is not in the statement, and it
+ * did not belong to a transaction that somebody had begun by hand. What the server has decided about the statement (40001, 40P01) is
+ * for the program.
  * @param {any} error
+ * @param {any} client
  */
-const mayRunAgain = (error) =>
-  error.outcome === 'not-applied' && error.retryable === true && !/^40/.test(error.code ?? '');
+const mayRunAgain = (error, client) =>
+  error.outcome === 'not-applied' &&
+  error.retryable === true &&
+  client._txStatus === 'I' &&
+  !/^40/.test(error.code ?? '');
 
 /**
- * @param {any} error
- * @param {number} began performance.now() of the first failure
- * @param {number} patience in milliseconds
+ * @param {{ error: any, client: any, since: number, patience: number }} failure since: performance.now() of the first one; patience: in
+ *   milliseconds
  * @param {() => void} again
  * @returns {boolean} whether it is run again
  */
-function runAgain(error, began, patience, again) {
-  if (!mayRunAgain(error) || performance.now() - began >= patience) return false;
-  setTimeout(again, FIRST_PAUSE_MS);
+function runAgain({ error, client, since, patience }, again) {
+  if (!mayRunAgain(error, client) || performance.now() - since >= patience) return false;
+  setTimeout(again, PAUSE_MS);
   return true;
 }
 
@@ -116,7 +120,8 @@ class PooledQuery extends Statement {
     this.#pool.log('query dispatched');
     this.#pool._release(this.#client, error);
     this.#failedAt ||= performance.now();
-    const isRunAgain = runAgain(error, this.#failedAt, this.#pool._patience(), () => this.#enqueue());
+    const failure = { error, client: this.#client, since: this.#failedAt, patience: this.#pool._patience() };
+    const isRunAgain = runAgain(failure, () => this.#enqueue());
     if (this.#resolve !== undefined) {
       if (!isRunAgain) this.#reject(error);
       return undefined;

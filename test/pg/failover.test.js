@@ -99,3 +99,25 @@ test('pool: when the primary crashes, only statements in flight fail, and no ack
   for (const failure of failures) assert.equal(failure.outcome, 'unknown', String(failure));
   await checkRows(next, acknowledged);
 });
+
+test('pool.query: a transaction that was begun by hand stays on its session, fenced or not, and nothing of it runs outside', async (t) => {
+  const { cluster, poolOf } = await clusterFor(t, { nodes: 2, synchronous: false });
+  const [old, next] = cluster.nodes;
+  await old.sql('CREATE TABLE written (id int, node int)');
+  const pool = poolOf({ max: 1 });
+  await pool.query('BEGIN');
+  const { rows: began } = await pool.query('SELECT pg_backend_pid() AS pid');
+  const watching = poolOf({ max: 1, idleTimeoutMillis: 0 });
+  await watching.query('SELECT 1');
+  await old.fence();
+  await until('the fence is seen', () => watching.totalCount === 0);
+  await sleep(250);
+  // The transaction began before the fence, so the server lets it write.
+  await pool.query(INSERT, [1]);
+  assert.deepEqual((await pool.query('SELECT pg_backend_pid() AS pid')).rows, began);
+  await pool.query('ROLLBACK');
+  assert.equal(pool.totalCount, 0, 'the session is given up when its transaction has ended');
+  await next.promote();
+  assert.deepEqual(await next.sql('SELECT id FROM written'), []);
+  assert.notDeepEqual((await pool.query('SELECT pg_backend_pid() AS pid')).rows, began);
+});

@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { inspect } = require('node:util');
+const { ConnectionLostError } = require('../../client.js');
 const { Client, Pool } = require('../../exports/pg/index.js');
 const { failureOf, loginOf, test, until, useCluster } = require('../support/helpers.js');
 
@@ -82,6 +83,47 @@ test('pool.query: what the server has decided about a statement is not run again
   assert.equal(callback.code, '40001');
   assert.deepEqual(await db.sql("SELECT nextval('attempts')::int AS next"), [{ next: 3 }]);
 });
+
+/**
+ * A pool whose sessions refuse a statement with this word the first time, as if they had been lost before it was sent.
+ * @param {import('node:test').TestContext} t
+ * @param {string} word
+ */
+function refusingOnce(t, word) {
+  const pool = poolFor(t, { max: 1 });
+  let isRefused = false;
+  pool.on('connect', (/** @type {any} */ { _session: session }) => {
+    const { query } = session;
+    session.query = (/** @type {any} */ flight, /** @type {any} */ options) => {
+      if (isRefused || !flight.text.includes(word)) return query.call(session, flight, options);
+      isRefused = true;
+      const error = new /** @type {any} */ (ConnectionLostError)('lost before it was sent', 'ERR_CONNECTION_LOST');
+      return Promise.reject(Object.assign(error, { outcome: 'not-applied', retryable: true }));
+    };
+  });
+  return pool;
+}
+
+for (const how of ['a promise', 'a callback']) {
+  /** @param {any} pool @param {string} text @returns {Promise<any>} */
+  const ask = (pool, text) =>
+    how === 'a promise'
+      ? pool.query(text)
+      : new Promise((resolve, reject) => {
+          pool.query(text, (/** @type {any} */ error, /** @type {any} */ result) =>
+            error ? reject(error) : resolve(result),
+          );
+        });
+
+  test(`pool.query with ${how}: what was certainly not applied runs again, but not outside of its transaction`, async (t) => {
+    const alone = refusingOnce(t, 'again');
+    assert.deepEqual((await ask(alone, "SELECT 'again' AS word")).rows, [{ word: 'again' }]);
+    const begun = refusingOnce(t, 'again');
+    await begun.query('BEGIN');
+    const error = await failureOf(ask(begun, "SELECT 'again' AS word"));
+    assert.deepEqual([error.message, error.outcome], ['Connection terminated unexpectedly', 'not-applied']);
+  });
+}
 
 test('pool.query: wrappers of Client.prototype.query, of a client and of pool.connect are called', async (t) => {
   /** @type {string[]} */
@@ -163,9 +205,11 @@ test('inspect: no client and no pool shows a password or a key', async (t) => {
   await pools[1].end();
 });
 
-test('pool.end(): the sessions are closed when it resolves', async (t) => {
+test('pool.end(): the sessions are closed', async (t) => {
   const pool = poolFor(t, { application_name: 'closing' });
   await Promise.all([pool.query('SELECT pg_sleep(0.05)'), pool.query('SELECT pg_sleep(0.05)')]);
   await pool.end();
-  assert.deepEqual(await db.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'closing'"), []);
+  // The server takes a moment to end the processes.
+  const open = () => db.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'closing'");
+  await until('the server has none', async () => (await open()).length === 0);
 });
