@@ -2,6 +2,7 @@
 
 // `Client` of pg: the queue of a session's queries. How the session is had and lost is in lifecycle.js.
 
+const { AsyncResource } = require('node:async_hooks');
 const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
@@ -67,6 +68,8 @@ class Client extends Lifecycle {
     const timeout = config.query_timeout || this.connectionParameters.query_timeout;
     if (query.callback) {
       if (typeof query.callback !== 'function') throw new TypeError('callback is not a function');
+      // Else it would be called in the context of the query before it.
+      if (!this._canBegin()) query.callback = AsyncResource.bind(query.callback);
       this.#enqueue(query, timeout);
       return undefined;
     }

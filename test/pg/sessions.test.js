@@ -3,6 +3,7 @@
 // What the face does with the sessions of its clients, where pg has sockets: what is cancelled, what is refused, what wrappers see.
 
 const assert = require('node:assert/strict');
+const { AsyncLocalStorage } = require('node:async_hooks');
 const { inspect } = require('node:util');
 const { ConnectionLostError } = require('../../client.js');
 const { Client, Pool } = require('../../exports/pg/index.js');
@@ -185,6 +186,17 @@ test('errors: the stack leads to the caller, whichever way a query went', async 
   };
   for (const [name, call] of Object.entries(callers))
     assert.match((await failureOf(call())).stack, new RegExp(name), name);
+});
+
+test('context: callbacks of queries that wait for each other run in the contexts of their callers', async (t) => {
+  const client = await clientFor(t);
+  const storage = new AsyncLocalStorage();
+  const stores = await Promise.all(
+    [1, 2, 3].map((n) =>
+      storage.run(n, () => new Promise((resolve) => client.query('SELECT 1', () => resolve(storage.getStore())))),
+    ),
+  );
+  assert.deepEqual(stores, [1, 2, 3]);
 });
 
 test('options that only a client with a socket can take are refused by their name', async () => {

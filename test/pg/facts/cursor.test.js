@@ -394,3 +394,29 @@ fact('cursor: a session that ends rejects its reads', async (_t, face) => {
   await ended;
   assert.ok((await failureOf(cursor.read(1))) instanceof Error);
 });
+
+fact(
+  'cursor: a wrong text is an error before the first read()',
+  async (_t, face) => {
+    const client = await face.client();
+    const cursor = client.query(new face.Cursor('SELECT nothing'));
+    const error = await new Promise((resolve) => cursor.once('error', resolve));
+    assert.equal(error.code, '42703');
+    await client.query('SELECT 1');
+  },
+  {
+    differs: {
+      reason: 'A `Cursor` whose text is wrong says so at its first `read()`; pg says so before.',
+      test: async (_t, face) => {
+        const client = await face.client();
+        const cursor = client.query(new face.Cursor('SELECT nothing'));
+        /** @type {any[]} */
+        const told = [];
+        cursor.on('error', (/** @type {any} */ error) => told.push(error.code));
+        assert.equal((await failureOf(cursor.read(1))).code, '42703');
+        assert.deepEqual(told, ['42703']);
+        await client.query('SELECT 1');
+      },
+    },
+  },
+);
