@@ -25,6 +25,9 @@ function portalOf(query) {
   return query.rows ? 'The `rows` option is' : null;
 }
 
+/** Codes of queries that have failed because their session ended. */
+const LOSSES = ['ERR_CONNECTION_LOST', 'ERR_OUTCOME_UNKNOWN'];
+
 class Client extends Lifecycle {
   /** @type {any} */
   #known;
@@ -291,6 +294,7 @@ class Client extends Lifecycle {
     this._activeQuery = null;
     this._txStatus = this._session.transactionStatus;
     if (query.name) this.#noteFailed(query);
+    if (LOSSES.includes(error?.code)) this._loseWith(error);
     const answer = query._fail(toPgError(error));
     this.readyForQuery = true;
     this._pulseQueryQueue();

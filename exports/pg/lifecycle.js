@@ -205,7 +205,20 @@ class Lifecycle extends EventEmitter {
     // What a query was told is not told again.
     this.#wasIdle = this._activeQuery === null;
     this.#loss = reason ?? null;
-    if (this._session !== null) setImmediate(() => this.#finishLoss(reason));
+    if (this._session === null) return;
+    if (this.#wasIdle) this.#finishLoss(reason);
+    else setImmediate(() => this.#finishLoss(reason));
+  }
+
+  /**
+   * The session has ended while it worked for a query. As from pg, its holder hears of the session before it hears of the query: a library with
+   * a pool of its own (Knex, Sequelize) would lend the client to the next who waits.
+   * @param {unknown} reason
+   */
+  _loseWith(reason) {
+    this._queryable = false;
+    this.#wasIdle = false;
+    this.#finishLoss(reason);
   }
 
   /** @param {any} reason */

@@ -10,7 +10,6 @@ const { ConnectionLostError, PoolClosedError, located } = require('../errors.js'
 const { Load } = require('./copy/load.js');
 const { Unload } = require('./copy/unload.js');
 const { Pieces } = require('./copy/pieces.js');
-const { DEFAULT_TYPES, Types } = require('../values/types.js');
 const { underSignal } = require('../core/under-signal.js');
 
 /** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/run.rs. */
@@ -19,27 +18,13 @@ const GRANT = { RESULT: 1, TAG: 2, SUSPENDED: 3 };
 /** A session that has not answered for so long may not know that its node was fenced. Milliseconds, as FRESH in src/connection/connection.rs. */
 const FRESH_MS = 100;
 
+/** What a fenced node says of a statement that writes. */
+const READ_ONLY = '25006';
 /** The letters of ReadyForQuery, by the numbers of TransactionStatus in src/protocol/response_observer.rs. */
 const STATUS = /** @type {const} */ (['I', 'T', 'E']);
 
 /** @type {readonly any[]} */
 const NO_FIELDS = Object.freeze([]);
-
-/** The types of a pinned session: values of `native` types are made by the core, those with parsers by these, others are text. */
-class TextTypes extends Types {
-  /**
-   * @param {readonly number[]} native oids
-   * @param {ReadonlyMap<number, (text: string) => unknown>} parsers by oids
-   */
-  constructor(native, parsers) {
-    const byName = new Map([...parsers].map(([oid, parser]) => [String(oid), parser]));
-    super(DEFAULT_TYPES.choices, byName, new Map());
-    this.core = JSON.stringify({ ...this.toJSON(), native });
-  }
-}
-
-/** @param {{ native: readonly number[], parsers: ReadonlyMap<number, (text: string) => unknown> }} how */
-const textTypes = ({ native, parsers }) => new TextTypes(native, parsers);
 
 /**
  * @typedef {object} RawField a column as RowDescription has it
@@ -133,15 +118,17 @@ class FlightCall extends Call {
     this.session.answered(this.node);
     const tag = this.suspended ? '' : withCount(this.statement.tag ?? '', this.rowCount);
     const last = new RawResult(this.rows, this.fields, tag);
-    if (this.results === undefined) return this.resolve([last]);
-    this.results.push(last);
-    this.resolve(this.results);
+    const results = this.results === undefined ? [last] : [...this.results, last];
+    if (this.session.isSuspect) this.session.whenLooked(this, () => this.resolve(results));
+    else this.resolve(results);
   }
 
   /** @param {Error} error */
   fail(error) {
     this.session.answered(this.node);
-    this.reject(error);
+    if (/** @type {any} */ (error).code === READ_ONLY) this.session.isSuspect = true;
+    if (this.session.isSuspect) this.session.whenLooked(this, () => this.reject(error));
+    else this.reject(error);
   }
 }
 
@@ -188,6 +175,10 @@ class PinnedSession {
   #answeredAt = performance.now();
   /** @type {Promise<void> | undefined} */
   #closing;
+  /** Whether a statement has failed as on a fenced node, and nobody has looked at the node since. */
+  isSuspect = false;
+  /** @type {Promise<void> | undefined} */
+  #looking;
   /** The last of the flights that may run. @type {FlightCall | undefined} */
   #lastCall;
 
@@ -238,6 +229,23 @@ class PinnedSession {
   answered(status) {
     if (status >= 0) this.#status = status;
     this.#answeredAt = performance.now();
+  }
+
+  /**
+   * Delivers an answer of a session that is suspect. If nothing else is to run, the core looks at the node first, so that the holder
+   * knows with the answer that the session is retired: a pool would lend it once more.
+   * @param {FlightCall} call
+   * @param {() => void} deliver
+   */
+  whenLooked(call, deliver) {
+    const isLast = this.#lastCall === call && this.#status === 0;
+    if (this.#looking === undefined && !(isLast && this.isUsable)) return deliver();
+    const done = () => {
+      this.isSuspect = false;
+      this.#looking = undefined;
+    };
+    this.#looking ??= this.check().then(done, done);
+    this.#looking.then(deliver);
   }
 
   /** Takes an event of the core. @param {any} event */
@@ -429,4 +437,4 @@ async function pinSession(runner, handlers, options = {}) {
   return session;
 }
 
-module.exports = { pinSession, textTypes };
+module.exports = { pinSession };
