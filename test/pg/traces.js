@@ -260,7 +260,6 @@ function withoutRowsOfFailures(lines) {
  * @param {any} pg
  * @param {any} config
  * @param {readonly Step[]} program
- *
  */
 async function recordOf(pg, config, program) {
   const client = new pg.Client(config);
@@ -293,4 +292,17 @@ async function recordOf(pg, config, program) {
   };
 }
 
-module.exports = { programOf, recordOf };
+/**
+ * Programs for a client with the option pipeline. COPY FROM breaks a session of pg then, and when a session is lost pg tells the errors
+ * of its socket.
+ * @param {number} seed
+ */
+const pipelinedProgramOf = (seed) => programOf(seed).filter(({ text }) => !/FROM STDIN|terminate|timeout/.test(text));
+
+/** The record of a pipelined program: answers that arrive at once are told in no certain order. @param {string[]} lines */
+function byStep(lines) {
+  const numbered = lines.map((line, place) => ({ line, place, step: Number.parseInt(line, 10) }));
+  return numbered.sort((a, b) => a.step - b.step || a.place - b.place).map(({ line }) => line);
+}
+
+module.exports = { byStep, generator, pipelinedProgramOf, programOf, recordOf };
