@@ -6,6 +6,7 @@ const { AsyncResource } = require('node:async_hooks');
 const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
+const { explained } = require('./outcomes.js');
 const { Query, Statement, located } = require('./query.js');
 const { coreTypes } = require('./types.js');
 const { escapeIdentifier, escapeLiteral } = require('./utils.js');
@@ -292,13 +293,22 @@ class Client extends Lifecycle {
       return abandoned(query, this._ending ? new Error('Connection terminated', { cause: error }) : toPgError(error));
     }
     this._activeQuery = null;
+    const shown = this.#shown(query, error);
     this._txStatus = this._session.transactionStatus;
     if (query.name) this.#noteFailed(query);
     if (LOSSES.includes(error?.code)) this._loseWith(error);
-    const answer = query._fail(toPgError(error));
+    const answer = query._fail(shown);
     this.readyForQuery = true;
     this._pulseQueryQueue();
     return answer;
+  }
+
+  /** @param {any} query @param {any} error */
+  #shown(query, error) {
+    const shown = toPgError(error);
+    // The status of a pipeline is that of an earlier query.
+    if (this.pipeline || shown?.outcome === undefined) return shown;
+    return explained(shown, this._txStatus, query.text, this._session.parameters);
   }
 
   /** @param {Query} query */
@@ -331,7 +341,7 @@ class Client extends Lifecycle {
   _refused(query, error) {
     if (query !== this._activeQuery || this._isClosing) return;
     this._activeQuery = null;
-    query.handleError(toPgError(error), this.connection);
+    query.handleError(this.#shown(query, error), this.connection);
   }
 
   getTransactionStatus() {
