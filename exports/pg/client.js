@@ -296,7 +296,7 @@ class Client extends Lifecycle {
     const shown = this.#shown(query, error);
     this._txStatus = this._session.transactionStatus;
     if (query.name) this.#noteFailed(query);
-    if (LOSSES.includes(error?.code)) this._loseWith(error);
+    if (LOSSES.includes(error?.code)) this._loseWith(error, shown);
     const answer = query._fail(shown);
     this.readyForQuery = true;
     this._pulseQueryQueue();

@@ -214,15 +214,16 @@ class Lifecycle extends EventEmitter {
    * The session has ended while it worked for a query. As from pg, its holder hears of the session before it hears of the query: a library with
    * a pool of its own (Knex, Sequelize) would lend the client to the next who waits.
    * @param {unknown} reason
+   * @param {Error} shown what the query is told: its holder may take that for the end of the query, as pool.query() does
    */
-  _loseWith(reason) {
+  _loseWith(reason, shown) {
     this._queryable = false;
     this.#wasIdle = false;
-    this.#finishLoss(reason);
+    this.#finishLoss(reason, shown);
   }
 
-  /** @param {any} reason */
-  #finishLoss(reason) {
+  /** @param {any} reason @param {Error} [shown] */
+  #finishLoss(reason, shown) {
     if (this._ended) return;
     const error = new Error(this._ending ? 'Connection terminated' : 'Connection terminated unexpectedly', {
       cause: reason,
@@ -232,7 +233,7 @@ class Lifecycle extends EventEmitter {
     // As in pg: what the server said of an idle session, and then that the session has ended.
     const words = this.#wasIdle ? lastWords(reason) : null;
     if (words !== null) this._emitError(words);
-    this._emitError(error);
+    this._emitError(shown ?? error);
     this._pool?._pulseQueue();
   }
 

@@ -99,7 +99,10 @@ function refusingOnce(t, word) {
       if (isRefused || !flight.text.includes(word)) return query.call(session, flight, options);
       isRefused = true;
       const error = new /** @type {any} */ (ConnectionLostError)('lost before it was sent', 'ERR_CONNECTION_LOST');
-      return Promise.reject(Object.assign(error, { outcome: 'not-applied', retryable: true }));
+      // Its place in the pool of the core is free then.
+      const lost = session.close().then(() => Promise.reject(error));
+      Object.assign(error, { outcome: 'not-applied', retryable: true });
+      return lost;
     };
   });
   return pool;
