@@ -282,6 +282,7 @@ class Client extends Lifecycle {
     this._activeQuery = null;
     this._txStatus = this._session.transactionStatus;
     this.readyForQuery = true;
+    if (!this._queryable) this._loseNow();
     query._succeed(results);
     this._pulseQueryQueue();
     return results;
@@ -297,6 +298,7 @@ class Client extends Lifecycle {
     this._txStatus = this._session.transactionStatus;
     if (query.name) this.#noteFailed(query);
     if (LOSSES.includes(error?.code)) this._loseWith(error, shown);
+    else if (!this._queryable) this._loseNow();
     const answer = query._fail(shown);
     this.readyForQuery = true;
     this._pulseQueryQueue();

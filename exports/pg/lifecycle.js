@@ -222,6 +222,13 @@ class Lifecycle extends EventEmitter {
     this.#finishLoss(reason, shown);
   }
 
+  /**
+   * The session has ended since the server answered the query that is about to be told. Its Pool looks for itself.
+   */
+  _loseNow() {
+    if (this._pool === null && this.#loss !== undefined) this.#finishLoss(this.#loss);
+  }
+
   /** @param {any} reason @param {Error} [shown] */
   #finishLoss(reason, shown) {
     if (this._ended) return;
