@@ -298,7 +298,7 @@ class Client extends Lifecycle {
     this._txStatus = this._session.transactionStatus;
     if (query.name) this.#noteFailed(query);
     if (LOSSES.includes(error?.code)) this._loseWith(error, shown);
-    else if (!this._queryable) this._loseNow();
+    else if (!this._queryable) this._loseNow(shown?.severity === 'FATAL' ? shown : undefined);
     const answer = query._fail(shown);
     this.readyForQuery = true;
     this._pulseQueryQueue();

@@ -224,9 +224,10 @@ class Lifecycle extends EventEmitter {
 
   /**
    * The session has ended since the server answered the query that is about to be told. Its Pool looks for itself.
+   * @param {Error} [shown] what the server said of the end, if it is the answer
    */
-  _loseNow() {
-    if (this._pool === null && this.#loss !== undefined) this.#finishLoss(this.#loss);
+  _loseNow(shown) {
+    if (this._pool === null && this.#loss !== undefined) this.#finishLoss(this.#loss, shown);
   }
 
   /** @param {any} reason @param {Error} [shown] */
