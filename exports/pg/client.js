@@ -7,7 +7,7 @@ const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
 const { explained } = require('./outcomes.js');
-const { Query, Statement, located } = require('./query.js');
+const { Query, Statement, located, unsent } = require('./query.js');
 const { coreTypes } = require('./types.js');
 const { escapeIdentifier, escapeLiteral } = require('./utils.js');
 
@@ -111,16 +111,16 @@ class Client extends Lifecycle {
     if (timeout) this.#limit(query, timeout);
     if (this.binary && !query.binary) query.binary = true;
     if (query._result && !query._result._types) query._result._types = this._types;
-    const refusal = this.#refusalOf(query);
-    if (refusal !== null) {
-      process.nextTick(() => query.handleError(new Error(refusal), this.connection));
-      return;
-    }
     this._queue(query);
   }
 
   /** @param {any} query */
   _queue(query) {
+    const refusal = this.#refusalOf(query);
+    if (refusal !== null) {
+      process.nextTick(() => query.handleError(unsent(new Error(refusal), !this._queryable), this.connection));
+      return;
+    }
     if (this._queryQueue.length > 0 && !this.pipeline) warnOfWaiting();
     this._queryQueue.push(query);
     this._pulseQueryQueue();
@@ -237,6 +237,7 @@ class Client extends Lifecycle {
       );
     }
     this._sent = query;
+    this._answer = answer;
     return answer.then(this.#onResults, this.#onFailure);
   }
 

@@ -4,10 +4,9 @@
 
 const { EventEmitter } = require('node:events');
 const { deprecate } = require('node:util');
-const { guarded } = require('./query.js');
+const { guarded, parameter, wellFormed } = require('./query.js');
 const Result = require('./result.js');
 const { coreTypes } = require('./types.js');
-const { prepareValue } = require('./utils.js');
 
 /** @typedef {(error: any, rows?: any, result?: any) => void} ReadCallback */
 
@@ -21,7 +20,7 @@ class Cursor extends EventEmitter {
     super();
     this._conf = config || {};
     this.text = text;
-    this.values = values ? values.map(prepareValue) : null;
+    this.values = values ? values.map(parameter) : null;
     /** @type {any} */
     this.connection = null;
     /** @type {[number, ReadCallback][]} */
@@ -51,7 +50,7 @@ class Cursor extends EventEmitter {
     this.connection = connection;
     this._reading = { rowMode, types, parse: known.parse, binary: false };
     const options = { types: known.types, rowMode: rowMode === 'array' ? 'array' : undefined };
-    const flight = { text: this.text, values: this.values ?? [] };
+    const flight = { text: wellFormed(this.text), values: this.values ?? [] };
     this._portal = connection._client._session.cursor(flight, options);
     connection._dialogue = { target: this._owner, abandon: () => this._portal.close().catch(() => {}) };
     if (this.state !== 'initialized') return;

@@ -9,7 +9,7 @@ const Connection = require('./connection.js');
 const ConnectionParameters = require('./connection-parameters.js');
 const defaults = require('./defaults.js');
 const { hold, letGo } = require('./keep-alive.js');
-const { guarded } = require('./query.js');
+const { guarded, unsent } = require('./query.js');
 const { lastWords, openPool, openSession, openingError } = require('./session.js');
 const TypeOverrides = require('./type-overrides.js');
 
@@ -25,7 +25,16 @@ const warnOfPromise = deprecate(
 const IMPOSSIBLE = ['connection', 'stream', 'replication'];
 
 /** What console.log(client) does not show, because pg has no such members. */
-const UNSEEN = ['_session', '_pool', '_isIdle', '_isRetired', '_hasTimedOut', '_sent', '_connectionCallback'];
+const UNSEEN = [
+  '_session',
+  '_pool',
+  '_isIdle',
+  '_isRetired',
+  '_hasTimedOut',
+  '_sent',
+  '_answer',
+  '_connectionCallback',
+];
 
 /** @param {Record<string, any>} config */
 function refuseImpossible(config) {
@@ -108,6 +117,8 @@ class Lifecycle extends EventEmitter {
     this._hasTimedOut = false;
     /** The query that the session works for. @type {any} */
     this._sent = null;
+    /** Its answer. @type {any} */
+    this._answer = null;
     /** @type {any} */
     this._connectionCallback = null;
     for (const name of UNSEEN) Object.defineProperty(this, name, { enumerable: false });
@@ -199,15 +210,18 @@ class Lifecycle extends EventEmitter {
     guarded(() => (error === null ? callback(null, this) : callback(error)));
   }
 
-  /** Whoever waits for an answer of the session has been told by then. @param {unknown} reason */
+  /** @param {unknown} reason */
   #lost(reason) {
     this._queryable = false;
     // What a query was told is not told again.
     this.#wasIdle = this._activeQuery === null;
     this.#loss = reason ?? null;
     if (this._session === null) return;
+    // A query that was given to the session while it was lost has an answer of its own, which says whether it was sent.
+    const finish = () => setImmediate(() => this.#finishLoss(reason));
     if (this.#wasIdle) this.#finishLoss(reason);
-    else setImmediate(() => this.#finishLoss(reason));
+    else if (this._activeQuery === this._sent) this._answer.then(finish, finish);
+    else finish();
   }
 
   /**
@@ -343,11 +357,15 @@ class Lifecycle extends EventEmitter {
 
   /** @param {any} error */
   _errorAllQueries(error) {
-    const queries = [this._activeQuery, ...this._sentQueryQueue, ...this._queryQueue].filter(Boolean);
+    const sent = [this._activeQuery, ...this._sentQueryQueue].filter(Boolean);
+    const waiting = this._queryQueue.splice(0);
     this._activeQuery = null;
     this._sentQueryQueue.length = 0;
-    this._queryQueue.length = 0;
-    for (const query of queries) process.nextTick(() => query.handleError(error, this.connection));
+    for (const query of sent) process.nextTick(() => query.handleError(error, this.connection));
+    for (const query of waiting) {
+      const own = unsent(new Error(error.message, { cause: error.cause }), !this._ending);
+      process.nextTick(() => query.handleError(own, this.connection));
+    }
   }
 
   /** Whether the pool has no use for the client: a transaction that somebody has begun by hand is not taken away from its session. */

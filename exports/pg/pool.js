@@ -2,6 +2,7 @@
 
 // `Pool` of pg (pg-pool), with its queries. A statement that was certainly not applied runs again on another client (pooled-query.js).
 
+const Client = require('./client.js');
 const { ClientPool, promised } = require('./client-pool.js');
 const { PATIENCE_MS, PooledQuery, QUERY, runAgain } = require('./pooled-query.js');
 
@@ -87,7 +88,8 @@ class Pool extends ClientPool {
         const again = () => this.#queryWith(text, values, done, since);
         if (!runAgain({ error: failure, client, since, patience }, again)) done(failure);
       };
-      client.once('error', finish);
+      // Ours answers each query itself, and then knows what became of it.
+      if (!(client instanceof Client)) client.once('error', finish);
       this.log('dispatching query');
       try {
         client.query(text, values, (/** @type {any} */ failure, /** @type {any} */ result) => {

@@ -96,6 +96,12 @@ class PooledQuery extends Statement {
     });
   }
 
+  /** @param {any} error of the attempt before */
+  #again(error) {
+    if (this.#pool.ending) this.#reject(error);
+    else this.#enqueue();
+  }
+
   /** @param {any} client */
   #runOn(client) {
     this.#client = client;
@@ -121,7 +127,7 @@ class PooledQuery extends Statement {
     this.#pool._release(this.#client, error);
     this.#failedAt ||= performance.now();
     const failure = { error, client: this.#client, since: this.#failedAt, patience: this.#pool._patience() };
-    const isRunAgain = runAgain(failure, () => this.#enqueue());
+    const isRunAgain = runAgain(failure, () => this.#again(error));
     if (this.#resolve !== undefined) {
       if (!isRunAgain) this.#reject(error);
       return undefined;

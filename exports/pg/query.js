@@ -33,6 +33,12 @@ function guarded(call) {
   }
 }
 
+/** What UTF-8 cannot hold, half a character, is sent as U+FFFD, as by Node's sockets. @param {any} value */
+const wellFormed = (value) => (typeof value === 'string' && !value.isWellFormed() ? value.toWellFormed() : value);
+
+/** A parameter as the session takes it. @param {unknown} value */
+const parameter = (value) => wellFormed(prepareValue(value));
+
 /** @param {string} name @param {unknown} text @param {any} connection */
 function refuseOtherText(name, text, { parsedStatements, submittedNamedStatements }) {
   const previous = parsedStatements[name] || submittedNamedStatements[name];
@@ -94,17 +100,20 @@ class Query extends EventEmitter {
     if (typeof text !== 'string' && typeof name !== 'string') {
       throw new Error('A query must have either text or a name. Supplying neither is unsupported.');
     }
+    if (name && typeof name !== 'string') throw new TypeError('the name of a query must be a string');
     if (name) refuseOtherText(name, text, connection);
     if (given && !Array.isArray(given)) throw new Error('Query values must be an array');
-    if (!this.requiresPreparation()) return { text };
-    const values = this.values ? this.values.map(prepareValue) : [];
-    if (!this.name) return { text: this.text, values };
+    if (!this.requiresPreparation()) return { text: wellFormed(text) };
+    const values = this.values ? this.values.map(parameter) : [];
+    if (!this.name) return { text: wellFormed(this.text), values };
     const known = connection.parsedStatements[this.name] ?? connection.submittedNamedStatements[this.name];
     if (known === undefined) this._noteName(connection);
     // Nobody has told us whether the server has parsed a text that failed: another one with its name goes without the name.
     const failed = connection._failedStatements[this.name];
-    const sent = known ?? this.text ?? failed ?? '';
-    return failed === undefined || failed === sent ? { text: sent, values, name: this.name } : { text: sent, values };
+    const sent = wellFormed(known ?? this.text ?? failed ?? '');
+    return failed === undefined || failed === sent
+      ? { text: sent, values, name: wellFormed(name) }
+      : { text: sent, values };
   }
 
   /** @param {any} connection */
@@ -249,4 +258,16 @@ function located(error) {
   return error;
 }
 
-module.exports = { Query, Statement, guarded, located };
+/**
+ * The error of a query that the server has never seen.
+ * @param {Error} error
+ * @param {boolean} retryable whether another session could run it: not if the program itself has ended this one
+ */
+function unsent(error, retryable) {
+  for (const [name, value] of Object.entries({ outcome: 'not-applied', retryable })) {
+    Object.defineProperty(error, name, { value, configurable: true, writable: true });
+  }
+  return error;
+}
+
+module.exports = { Query, Statement, guarded, located, parameter, unsent, wellFormed };
