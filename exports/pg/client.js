@@ -8,6 +8,7 @@ const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
 const { explained } = require('./outcomes.js');
 const { Query, Statement, located, unsent } = require('./query.js');
+const { ask } = require('./session.js');
 const { coreTypes } = require('./types.js');
 const { escapeIdentifier, escapeLiteral } = require('./utils.js');
 
@@ -229,7 +230,7 @@ class Client extends Lifecycle {
    * @returns {Promise<any>}
    */
   _launch(query, flight) {
-    const answer = this._session.query(flight, this.#optionsOf(query));
+    const answer = ask(this._session, flight, this.#optionsOf(query));
     if (this.pipeline) {
       return answer.then(
         (/** @type {RawResult[]} */ raws) => this.#settled(query, raws),

@@ -5,6 +5,7 @@
 
 const { guarded } = require('./query.js');
 const Result = require('./result.js');
+const { ask } = require('./session.js');
 const { coreTypes } = require('./types.js');
 
 /** @typedef {import('./session.js').RawField} RawField */
@@ -140,7 +141,7 @@ class Dialogue {
   #run(flight) {
     this.#isDescribed = false;
     const { name, text } = flight;
-    this.#client._session.query(flight, this.#options).then(
+    ask(this.#client._session, flight, this.#options).then(
       (/** @type {RawResult[]} */ raws) => {
         if (name) this.#client.connection.parsedStatements[name] = text;
         if (name) delete this.#client.connection.submittedNamedStatements[name];

@@ -52,6 +52,21 @@ function openSession(pool, handlers, signal) {
   return pool[SESSION](handlers, { signal });
 }
 
+/**
+ * Runs a query on a session. What cannot be sent is rejected, too: whoever waits for the answer must have one.
+ * @param {any} session
+ * @param {object} flight
+ * @param {object} options
+ * @returns {Promise<RawResult[]>}
+ */
+function ask(session, flight, options) {
+  try {
+    return session.query(flight, options);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
 /** @param {{ code: string, syscall: string }} kind @param {any} error with the reason of each host */
 function networkError({ code, syscall }, error) {
   const [first] = error.nodes;
@@ -104,4 +119,4 @@ function lastWords({ sqlstate, reason }) {
   });
 }
 
-module.exports = { lastWords, mayBeMisplaced, openPool, openSession, openingError };
+module.exports = { ask, lastWords, mayBeMisplaced, openPool, openSession, openingError };

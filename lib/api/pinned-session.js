@@ -314,24 +314,16 @@ class PinnedSession {
   }
 
   /**
-   * Runs a text by the simple protocol, or one statement with its values. Never throws: what cannot be sent is rejected, too.
-   * @param {FlightText} flight @param {FlightOptions} options
+   * Runs a text by the simple protocol, or one statement with its values.
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
    * @returns {Promise<RawResult[]>}
    */
   query(flight, options) {
-    try {
-      return this.#query(flight, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** @param {FlightText} flight @param {FlightOptions} options @returns {Promise<RawResult[]>} */
-  #query(flight, options) {
     this.#checkOpen();
     const flags = flagsOf(flight, options.binary === true);
-    const given = flags === FLAG.BINARY ? { text: flight.text, values: flight.values } : flight;
     const { signal } = options;
+    const given = flags === FLAG.BINARY ? { text: flight.text, values: flight.values } : flight;
     if (signal === undefined) return this.#submit(OP.FLIGHT, given, options, flags, 0).promise;
     const { link, pool } = this.#runner;
     return underSignal(link, pool, signal, (started) => {
