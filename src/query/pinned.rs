@@ -24,9 +24,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster::Cluster;
 use crate::cluster::fence::{self, ReadOnlyReason};
-use crate::codec::Decoder;
+use crate::codec::{Decoder, Described};
 use crate::error::{ClientError, Outcome, is_sqlstate, notice_event};
-use crate::pool::prepared::Shape;
+use crate::pool::prepared::{Field, Shape, Shapes};
 use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::protocol::ParameterWatcher;
@@ -85,6 +85,24 @@ struct Columns {
     shape: Arc<Shape>,
     decoders: Vec<Decoder>,
     names: Vec<String>,
+}
+
+impl Columns {
+    /// The columns of a RowDescription, each with its decoder.
+    fn new(described: Vec<Described>, decoder: impl Fn(&Described) -> Decoder, shapes: &Shapes) -> Self {
+        let decoders: Vec<Decoder> = described.iter().map(decoder).collect();
+        let fields = described.iter().map(|column| Field {
+            name: &column.name,
+            type_oid: column.type_oid,
+            type_name: "",
+            type_modifier: column.type_modifier,
+            table_oid: Some(column.table_oid),
+            column_number: Some(column.column_number),
+            type_size: Some(column.type_size),
+        });
+        let shape = shapes.shape_of(fields, &decoders);
+        Self { shape, decoders, names: described.into_iter().map(|column| column.name).collect() }
+    }
 }
 
 /// A statement that was parsed under a name.

@@ -9,7 +9,6 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 
 use crate::codec::{Decoder, Packer, Param, columns_of, read_params};
 use crate::error::ClientError;
-use crate::pool::prepared::Field;
 use crate::protocol::response_observer::ResponseListener;
 use crate::query::collect::{Raw, fills_piece, is_too_large};
 use crate::query::pinned::command::FlightCall;
@@ -108,19 +107,6 @@ impl Pinned {
 
     /// The columns of the result, all as bytes; None: it has no rows.
     fn binary_columns(&self, responses: &ResponseListener) -> Option<Columns> {
-        let described = columns_of(&responses.columns(0)?)?;
-        let decoders: Vec<_> = described.iter().map(|_| Decoder::Unknown).collect();
-        let fields = described.iter().map(|column| Field {
-            name: &column.name,
-            type_oid: column.type_oid,
-            type_name: "",
-            type_modifier: column.type_modifier,
-            table_oid: Some(column.table_oid),
-            column_number: Some(column.column_number),
-            type_size: Some(column.type_size),
-        });
-        let shape = self.context.shapes.shape_of(fields, &decoders);
-        let names = described.into_iter().map(|column| column.name).collect();
-        Some(Columns { shape, decoders, names })
+        Some(Columns::new(columns_of(&responses.columns(0)?)?, |_| Decoder::Unknown, &self.context.shapes))
     }
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use crate::codec::{DecodeError, Decoder, Packer, Types, columns_of};
+use crate::codec::{DecodeError, Decoder, Described, Packer, Types, columns_of};
 use crate::error::ClientError;
-use crate::pool::prepared::{Field, Shapes};
+use crate::pool::prepared::Shapes;
 use crate::pool::statement_text::StatementText;
 use crate::protocol::flight::MARKER;
 use crate::protocol::response_observer::{ResponseListener, ResultAnswer};
@@ -139,21 +139,8 @@ impl Pinned {
         if let Some(columns) = self.columns.get(&key) {
             return Some(columns.clone());
         }
-        let described = columns_of(&key.1)?;
-        let decoders: Vec<Decoder> =
-            described.iter().map(|column| Decoder::for_pinned(column.type_oid, types)).collect();
-        let fields = described.iter().map(|column| Field {
-            name: &column.name,
-            type_oid: column.type_oid,
-            type_name: "",
-            type_modifier: column.type_modifier,
-            table_oid: Some(column.table_oid),
-            column_number: Some(column.column_number),
-            type_size: Some(column.type_size),
-        });
-        let shape = self.context.shapes.shape_of(fields, &decoders);
-        let names = described.into_iter().map(|column| column.name).collect();
-        let columns = Arc::new(Columns { shape, decoders, names });
+        let decoder = |column: &Described| Decoder::for_pinned(column.type_oid, types);
+        let columns = Arc::new(Columns::new(columns_of(&key.1)?, decoder, &self.context.shapes));
         if self.columns.len() >= KEPT_COLUMNS {
             self.columns.clear();
         }
