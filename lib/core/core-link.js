@@ -360,7 +360,7 @@ class CoreLink {
         break;
       }
       case MESSAGE.SHAPE:
-        this.shapes.set(shape, new Shape(JSON.parse(text)));
+        this.shapes.set(shape, Shape.of(text));
         break;
       case MESSAGE.FORGET_SHAPE:
         this.shapes.delete(shape);

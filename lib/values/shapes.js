@@ -273,8 +273,29 @@ function constructorFor(columns, readers) {
   }
 }
 
+/** How many shapes are kept for other statements that have the same columns. */
+const MOST_KEPT = 256;
+
+/** By what the core says of them. @type {Map<string, Shape>} */
+const kept = new Map();
+
 /** The columns of a result, and how to read its rows. */
 class Shape {
+  /**
+   * The shape that the core describes. To compile the reader of its rows takes longer than a small statement, and programs with values in
+   * their texts have many statements with the same columns. Not those with parsers of the user, which live as long as their options.
+   * @param {string} described
+   */
+  static of(described) {
+    const known = kept.get(described);
+    if (known !== undefined) return known;
+    const shape = new Shape(JSON.parse(described));
+    if (described.includes('"parser":')) return shape;
+    if (kept.size >= MOST_KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
+    kept.set(described, shape);
+    return shape;
+  }
+
   /** @param {(Column & Record<string, unknown>)[]} columns as src/pool/prepared.rs describes them */
   constructor(columns) {
     /** The public `fields`. */
