@@ -113,6 +113,29 @@ fact('connect: an unknown database rejects with 3D000', async (_t, face) => {
   assert.equal(error.message, 'database "nosuchdb" does not exist');
 });
 
+fact(
+  'connect: a port that refuses is not tried again',
+  async (_t, face) => {
+    const port = await refusedPort();
+    const began = performance.now();
+    await failureOf(face.unconnected({ host: '127.0.0.1', port, connectionTimeoutMillis: 20_000 }).connect());
+    assert.ok(performance.now() - began < 20_000);
+  },
+  {
+    differs: {
+      reason:
+        'A server that refuses connections is tried again for `connectionTimeoutMillis`, or for 5 s: a node that restarts, or a new primary, is there by then. pg rejects at once.',
+      test: async (_t, face) => {
+        const port = await refusedPort();
+        const began = performance.now();
+        const client = face.unconnected({ host: '127.0.0.1', port, connectionTimeoutMillis: 300 });
+        assert.equal((await failureOf(client.connect())).code, 'ECONNREFUSED');
+        assert.ok(performance.now() - began > 250);
+      },
+    },
+  },
+);
+
 fact('connect: a port that refuses rejects with ECONNREFUSED', async (_t, face) => {
   const port = await refusedPort();
   const error = await failureOf(face.unconnected({ ...BOUNDED, host: '127.0.0.1', port }).connect());
