@@ -7,7 +7,7 @@ const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
 const { explained } = require('./outcomes.js');
-const { Query, Statement, located, unsent } = require('./query.js');
+const { Query, Statement, judged, located, unsent } = require('./query.js');
 const { ask } = require('./session.js');
 const { coreTypes } = require('./types.js');
 const { escapeIdentifier, escapeLiteral } = require('./utils.js');
@@ -139,7 +139,8 @@ class Client extends Lifecycle {
   #limit(query, ms) {
     const callback = query.callback || (() => {});
     const timer = setTimeout(() => {
-      const error = new Error('Query read timeout');
+      const isWaiting = this._queryQueue.includes(query);
+      const error = judged(new Error('Query read timeout'), isWaiting ? 'not-applied' : 'unknown', false);
       this._hasTimedOut = true;
       process.nextTick(() => query.handleError(error, this.connection));
       callback(error);

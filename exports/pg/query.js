@@ -259,15 +259,23 @@ function located(error) {
 }
 
 /**
- * The error of a query that the server has never seen.
+ * Says of an error what became of its query.
  * @param {Error} error
- * @param {boolean} retryable whether another session could run it: not if the program itself has ended this one
+ * @param {'not-applied' | 'unknown'} outcome
+ * @param {boolean} retryable whether another session could run it
  */
-function unsent(error, retryable) {
-  for (const [name, value] of Object.entries({ outcome: 'not-applied', retryable })) {
+function judged(error, outcome, retryable) {
+  for (const [name, value] of Object.entries({ outcome, retryable })) {
     Object.defineProperty(error, name, { value, configurable: true, writable: true });
   }
   return error;
 }
 
-module.exports = { Query, Statement, guarded, located, parameter, unsent, wellFormed };
+/**
+ * The error of a query that the server has never seen.
+ * @param {Error} error
+ * @param {boolean} retryable not if the program itself has ended the session
+ */
+const unsent = (error, retryable) => judged(error, 'not-applied', retryable);
+
+module.exports = { Query, Statement, guarded, judged, located, parameter, unsent, wellFormed };

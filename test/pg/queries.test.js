@@ -135,3 +135,16 @@ test('pool.query with a callback: each failure says whether the statement was ap
     `of ${failures.length} failures`,
   );
 });
+
+test('query_timeout: what was sent may have been applied, and what waited was not', async (t) => {
+  const client = await clientOf(t);
+  const text = 'SELECT pg_sleep(0.4)';
+  const failures = await Promise.all(range(2).map(() => failureOf(client.query({ text, query_timeout: 100 }))));
+  assert.deepEqual(
+    failures.map(({ message, outcome, retryable }) => [message, outcome, retryable]),
+    [
+      ['Query read timeout', 'unknown', false],
+      ['Query read timeout', 'not-applied', false],
+    ],
+  );
+});
