@@ -6,6 +6,7 @@
 const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
 const { npmProgram, ROOT } = require('../../scripts/release/stage.js');
 
@@ -22,6 +23,22 @@ const manifestsIn = (folder) =>
     .map((file) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''))
     .join('\n');
 
+/** No install takes so long: whoever held the lock was killed. Milliseconds. */
+const STALE_MS = 600_000;
+
+/** Whether a lock, which is a folder, is ours now. @param {string} lock */
+function isTaken(lock) {
+  try {
+    fs.mkdirSync(lock);
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+    const { mtimeMs = Date.now() } = fs.statSync(lock, { throwIfNoEntry: false }) ?? {};
+    if (Date.now() - mtimeMs > STALE_MS) fs.rmSync(lock, { recursive: true, force: true });
+    return false;
+  }
+}
+
 class Packages {
   #manifests;
   #name;
@@ -37,13 +54,33 @@ class Packages {
 
   /** Installs what is missing, or is not what is asked for. @param {() => boolean} [isThere] */
   async install(isThere = () => true) {
-    if (isThere() && manifestsIn(this.folder) === manifestsIn(this.#manifests)) return;
-    this.#installing ??= this.#install();
+    const isReady = () => isThere() && this.#isCurrent();
+    if (isReady()) return;
+    this.#installing ??= this.#install(isReady);
     await this.#installing;
   }
 
-  /** In a folder of its own that is renamed, because several processes may do so at once. */
-  async #install() {
+  /** One process installs; the others wait for it. @param {() => boolean} isReady */
+  async #install(isReady) {
+    const lock = `${this.folder}.lock`;
+    fs.mkdirSync(path.dirname(lock), { recursive: true });
+    while (!isTaken(lock)) {
+      await sleep(200);
+      if (isReady()) return;
+    }
+    try {
+      if (!isReady()) await this.#replace();
+    } finally {
+      fs.rmSync(lock, { recursive: true, force: true });
+    }
+  }
+
+  #isCurrent() {
+    return manifestsIn(this.folder) === manifestsIn(this.#manifests);
+  }
+
+  /** In a folder of its own that is renamed: what is there is always whole. */
+  async #replace() {
     const draft = `${this.folder}-${process.pid}`;
     fs.mkdirSync(draft, { recursive: true });
     try {
@@ -51,9 +88,6 @@ class Packages {
       await this.#npm(draft);
       fs.rmSync(this.folder, { recursive: true, force: true });
       fs.renameSync(draft, this.folder);
-    } catch (error) {
-      // ENOTEMPTY: another process was faster.
-      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOTEMPTY') throw error;
     } finally {
       fs.rmSync(draft, { recursive: true, force: true });
     }

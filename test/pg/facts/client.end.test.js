@@ -277,3 +277,38 @@ fact('ref: a client has ref() and unref()', async (_t, face) => {
   client.ref();
   assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1);
 });
+
+/** What a program sees of a session that is terminated under its statement, in order. @param {any} face */
+async function terminatedUnderStatement(face) {
+  const client = await face.client();
+  /** @type {string[]} */
+  const seen = [];
+  client.on('error', (/** @type {any} */ error) => seen.push(`error: ${error.message}`));
+  const ended = new Promise((resolve) => client.once('end', resolve));
+  const failed = client.query('SELECT pg_terminate_backend(pg_backend_pid())');
+  await failed.catch((/** @type {any} */ error) => seen.push(`query: ${error.code}`));
+  await ended;
+  return seen;
+}
+
+fact(
+  'loss: a session that is terminated under its statement fails the statement, and then the client emits error',
+  async (_t, face) => {
+    assert.deepEqual(await terminatedUnderStatement(face), [
+      'query: 57P01',
+      'error: Connection terminated unexpectedly',
+    ]);
+  },
+  {
+    differs: {
+      reason:
+        'When a session ends under a statement, the client emits `error` before the statement fails, with what the server has said: a pool of a library does not lend the client again.',
+      test: async (_t, face) => {
+        assert.deepEqual(await terminatedUnderStatement(face), [
+          'error: terminating connection due to administrator command',
+          'query: 57P01',
+        ]);
+      },
+    },
+  },
+);
