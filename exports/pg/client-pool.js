@@ -6,6 +6,7 @@
 const { EventEmitter } = require('node:events');
 const Client = require('./client.js');
 const { IdleClients } = require('./idle-clients.js');
+const { Pipelines } = require('./pipelines.js');
 const { guarded, located } = require('./query.js');
 const { mayBeMisplaced, openPool } = require('./session.js');
 
@@ -18,6 +19,8 @@ const NOOP = () => {};
 /** Who waits for a client. */
 class Waiting {
   timedOut = false;
+  /** A query that may be sent behind others. @type {any} */
+  query = undefined;
 
   /** @param {Callback} callback */
   constructor(callback) {
@@ -58,8 +61,9 @@ class ClientPool extends EventEmitter {
   #core;
   /** Whether sessions that were silent are looked at before they are lent. */
   #looks = true;
-  /** For the short way of a query in pool.js. */
+  /** For the short ways of a query in pool.js. */
   _idleClients;
+  _pipelines;
   /** @type {any} */
   _endCallback;
 
@@ -86,6 +90,7 @@ class ClientPool extends EventEmitter {
     /** @type {any[]} */
     this._clients = [];
     this._idleClients = new IdleClients(this);
+    this._pipelines = new Pipelines(this);
     this._expired = new WeakSet();
     /** @type {Waiting[]} */
     this._pendingQueue = [];
@@ -98,7 +103,7 @@ class ClientPool extends EventEmitter {
   }
 
   get waitingCount() {
-    return this._pendingQueue.length;
+    return this._pendingQueue.length + this._pipelines.waiting;
   }
 
   get idleCount() {
@@ -240,17 +245,19 @@ class ClientPool extends EventEmitter {
     return response.result;
   }
 
-  /** @param {Callback} callback */
-  _enqueue(callback) {
+  /** @param {Callback} callback @param {any} [query] which may be given the pipeline of a client, too */
+  _enqueue(callback, query) {
     if (!this._isFull() && this._idle.length === 0) {
       this.newClient(new Waiting(callback));
       return;
     }
     if (this._idle.length > 0) process.nextTick(pulse, this);
     const { connectionTimeoutMillis } = this.options;
-    this._pendingQueue.push(
-      connectionTimeoutMillis ? this.#waitingFor(connectionTimeoutMillis, callback) : new Waiting(callback),
-    );
+    const waiting = connectionTimeoutMillis
+      ? this.#waitingFor(connectionTimeoutMillis, callback)
+      : new Waiting(callback);
+    waiting.query = query;
+    this._pendingQueue.push(waiting);
   }
 
   /** @param {number} ms @param {Callback} callback */

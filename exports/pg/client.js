@@ -243,6 +243,16 @@ class Client extends Lifecycle {
     return answer.then(this.#onResults, this.#onFailure);
   }
 
+  /**
+   * Sends a query behind others of its Pool; it has its answer to itself.
+   * @param {any} query
+   * @param {object} flight
+   * @returns {Promise<RawResult[]>}
+   */
+  _askBehind(query, flight) {
+    return ask(this._session, flight, { ...this.#optionsOf(query), pipelined: true });
+  }
+
   /** @param {any} query */
   #optionsOf(query) {
     if ((query.binary || this.binary) && query.requiresPreparation()) return this.#binaryOptions(query);

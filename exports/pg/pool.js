@@ -60,6 +60,9 @@ class Pool extends ClientPool {
         const answer = query.runAtOnce(client);
         if (answer !== null) return answer;
         this._idleClients.add(client);
+      } else if (this._isFull()) {
+        const pipeline = this._pipelines.find(query);
+        if (pipeline !== undefined) return query.runBehind(pipeline);
       }
     }
     return query.wait();

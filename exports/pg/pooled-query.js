@@ -3,6 +3,8 @@
 // A statement of pool.query(). It releases its client itself, and runs on another one if it was certainly not applied.
 
 const Client = require('./client.js');
+const { toPgError } = require('./database-error.js');
+const { Pipeline } = require('./pipelines.js');
 const { Statement, located } = require('./query.js');
 
 /** To see whether somebody has put another function in its place. */
@@ -39,6 +41,9 @@ function runAgain({ error, client, since, patience }, again) {
   return true;
 }
 
+/** Whether a client can take more queries. @param {any} client */
+const isWell = (client) => client._queryable && !client._ending && !client._isSpent;
+
 /** @param {any} error */
 function relocate(error) {
   throw located(error);
@@ -51,6 +56,10 @@ class PooledQuery extends Statement {
   #isDone = false;
   /** @type {any} */
   #client;
+  /** The queries of the client. @type {Pipeline | undefined} */
+  #pipeline;
+  /** When it was sent, by performance.now(). */
+  #sentAt = 0;
   /** Of the promise of the caller; undefined: the caller has that of the client. @type {((value: any) => void) | undefined} */
   #resolve;
   /** @type {(error: any) => void} */
@@ -69,8 +78,10 @@ class PooledQuery extends Statement {
    * @returns {Promise<any> | null} null: the query is wrong
    */
   runAtOnce(client) {
-    this.#client = client;
-    return client._begin(this);
+    this.#lead(client);
+    const answer = client._begin(this);
+    if (answer === null) this.#pool._pipelines.forget(this.#pipeline);
+    return answer;
   }
 
   /** Waits for a client. @returns {Promise<any>} */
@@ -90,10 +101,65 @@ class PooledQuery extends Statement {
 
   #enqueue() {
     this.#isDone = false;
-    this.#pool._enqueue((/** @type {any} */ error, /** @type {any} */ client) => {
+    this.#pool._enqueue((/** @type {any} */ error, /** @type {any} */ given) => {
       if (error) this.#reject(error);
-      else this.#runOn(client);
-    });
+      else if (given instanceof Pipeline) this.runBehind(given);
+      else this.#runOn(given);
+    }, this);
+  }
+
+  /** @param {any} client */
+  #lead(client) {
+    this.#client = client;
+    this.#sentAt = performance.now();
+    this.#pipeline = this.#pool._pipelines.lead(this, client);
+  }
+
+  /** Whether it is one statement that is a transaction of its own, whatever the session has done before. */
+  _isPipelinable() {
+    return this.requiresPreparation() && !this.rows && !this.binary && !this.queryMode && Array.isArray(this.values);
+  }
+
+  /** Whether it may be sent behind the queries of a client: it must not be the first with its name there. @param {any} client */
+  _suits(client) {
+    const { binary, pipeline, connection } = client;
+    if (binary || pipeline || client._txStatus !== 'I' || !isWell(client)) return false;
+    return !this.name || connection.parsedStatements[this.name] === this.text;
+  }
+
+  /**
+   * Sends it behind the queries of a client.
+   * @param {Pipeline} pipeline
+   * @returns {Promise<any>}
+   */
+  runBehind(pipeline) {
+    const { client } = pipeline;
+    const flight = this._flight(client.connection);
+    this.#pool._pipelines.join(pipeline);
+    this.#client = client;
+    this.#pipeline = pipeline;
+    this.#sentAt = performance.now();
+    return client._askBehind(this, flight).then(
+      (/** @type {any} */ raws) => this.#answered(raws),
+      (/** @type {any} */ error) => this._fail(toPgError(error)),
+    );
+  }
+
+  /** @param {any} raws @returns {any} */
+  #answered(raws) {
+    let results;
+    try {
+      results = this._complete(raws);
+    } catch (error) {
+      return this._fail(error);
+    }
+    this._succeed(results);
+    return results;
+  }
+
+  /** @param {any} [error] */
+  #leave(error) {
+    this.#pool._pipelines.leave(this, this.#pipeline, this.#sentAt, error);
   }
 
   /** @param {any} error of the attempt before */
@@ -104,7 +170,7 @@ class PooledQuery extends Statement {
 
   /** @param {any} client */
   #runOn(client) {
-    this.#client = client;
+    this.#lead(client);
     this.#pool.log('dispatching query');
     // Listeners of the pool may have given the client other queries before.
     if (client.query === QUERY) client._queue(this);
@@ -115,7 +181,7 @@ class PooledQuery extends Statement {
   _succeed(results) {
     this.#isDone = true;
     this.#pool.log('query dispatched');
-    this.#pool._release(this.#client);
+    this.#leave();
     this.#resolve?.(results);
   }
 
@@ -124,7 +190,7 @@ class PooledQuery extends Statement {
     if (this.#isDone) return undefined;
     this.#isDone = true;
     this.#pool.log('query dispatched');
-    this.#pool._release(this.#client, error);
+    this.#leave(error);
     this.#failedAt ||= performance.now();
     const failure = { error, client: this.#client, since: this.#failedAt, patience: this.#pool._patience() };
     const isRunAgain = runAgain(failure, () => this.#again(error));

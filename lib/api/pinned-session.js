@@ -91,11 +91,7 @@ class FlightCall extends Call {
     this.onGrant = this.granted;
   }
 
-  /**
-   * @param {number} kind
-   * @param {number} count
-   * @param {string} tag
-   */
+  /** @param {number} kind @param {number} count @param {string} tag */
   granted(kind, count, tag) {
     if (kind === GRANT.RESULT) {
       this.results ??= [];
@@ -148,6 +144,7 @@ class FlightCall extends Call {
  * @property {'array'} [rowMode]
  * @property {(rows: any[], fields: readonly RawField[]) => void} [onRows] takes the rows as they come; the results have none then
  * @property {boolean} [binary] the values of a statement with `values` arrive as Buffers, in the binary format; its name is not used
+ * @property {boolean} [pipelined] it may be sent together with others of the kind; it cannot be cancelled then
  * @property {AbortSignal} [signal]
  * @property {number} [timeoutMs]
  */
@@ -297,7 +294,7 @@ class PinnedSession {
     if (onRows !== undefined) call.onRows = (rows) => rows.length > 0 && onRows(rows, call.fields);
     const count = (values?.length ?? 0) + (name === undefined ? 0 : 1);
     const { frames } = link;
-    frames.open(operation, id, pool, statement.id, this.#number, flags | FLAG.HAS_SIGNAL, count, timeoutMs, extra);
+    frames.open(operation, id, pool, statement.id, this.#number, flags, count, timeoutMs, extra);
     try {
       if (name !== undefined) frames.value(name, 0);
       if (values !== undefined) for (let i = 0; i < values.length; i++) frames.value(values[i], i + 1);
@@ -321,9 +318,10 @@ class PinnedSession {
    */
   query(flight, options) {
     this.#checkOpen();
-    const flags = flagsOf(flight, options.binary === true);
+    const flags =
+      flagsOf(flight, options.binary === true) | (options.pipelined === true ? FLAG.PIPELINED : FLAG.HAS_SIGNAL);
     const { signal } = options;
-    const given = flags === FLAG.BINARY ? { text: flight.text, values: flight.values } : flight;
+    const given = options.binary === true ? { text: flight.text, values: flight.values } : flight;
     if (signal === undefined) return this.#submit(OP.FLIGHT, given, options, flags, 0).promise;
     const { link, pool } = this.#runner;
     return underSignal(link, pool, signal, (started) => {
@@ -342,10 +340,10 @@ class PinnedSession {
     this.#checkOpen();
     let isOpen = false;
     const read = async (/** @type {number} */ rows) => {
-      const operation = isOpen ? OP.FETCH : OP.FLIGHT;
+      const call = isOpen
+        ? this.#submit(OP.FETCH, { text: flight.text }, options, FLAG.HAS_SIGNAL, rows)
+        : this.#submit(OP.FLIGHT, flight, options, FLAG.PORTAL | FLAG.HAS_SIGNAL, rows);
       isOpen = true;
-      const given = operation === OP.FLIGHT ? flight : { text: flight.text };
-      const call = this.#submit(operation, given, options, operation === OP.FLIGHT ? FLAG.PORTAL : 0, rows);
       const [{ rows: read, fields, tag }] = await call.promise;
       return { rows: read, fields, tag: call.suspended ? null : tag };
     };

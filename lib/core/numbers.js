@@ -55,6 +55,7 @@ const FLAG = {
   NAMED: 2048,
   PORTAL: 4096,
   BINARY: 8192,
+  PIPELINED: 16384,
 };
 
 /** Kinds of messages from the core. */

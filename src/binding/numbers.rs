@@ -109,6 +109,8 @@ pub(super) const NAMED: i32 = 2048;
 pub(super) const PORTAL: i32 = 4096;
 /// The result of the flight arrives as the bytes of the binary format.
 pub(super) const BINARY: i32 = 8192;
+/// The flight may be sent together with others.
+pub(super) const PIPELINED: i32 = 16384;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -125,6 +127,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("Named", NAMED),
     ("Portal", PORTAL),
     ("Binary", BINARY),
+    ("Pipelined", PIPELINED),
 ];
 
 /// The flags among these that have no meaning.

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
 use crate::binding::numbers::{
-    BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS, SIMPLE, TOKEN,
+    BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS,
+    SIMPLE, TOKEN,
 };
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;
@@ -324,8 +325,8 @@ impl RunningPool {
             _ => FlightKind::Statement { named: frame.has(NAMED) },
         };
         let (params, count) = (frame.payload.to_vec(), frame.count);
-        let is_binary = frame.has(BINARY);
-        let call = FlightCall { promise, cancellation, text, params, count, kind, is_binary };
+        let (is_binary, is_pipelined) = (frame.has(BINARY), frame.has(PIPELINED));
+        let call = FlightCall { promise, cancellation, text, params, count, kind, is_binary, is_pipelined };
         self.command(frame, TransactionCommand::Pinned(Box::new(PinnedCommand::Run(call))));
     }
 

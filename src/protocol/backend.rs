@@ -61,7 +61,7 @@ pub(super) struct Backend {
     /// The answer to a portal's flight ends with this message; whether the portal was suspended.
     ends_portal: Option<bool>,
     /// The columns that follow the BindComplete of a flight.
-    columns_due: Option<usize>,
+    columns_due: Option<u16>,
     /// The server waits for the data of a COPY FROM STDIN that a flight has begun; whether a Sync must follow.
     pub(super) copy_to_refuse: Option<bool>,
     pub(super) gate: Option<Gate>,
@@ -313,12 +313,12 @@ impl Backend {
                     return Ok((Disposition::Replace, false));
                 }
                 (b'D', _) => return Ok((Disposition::Pass, false)),
-                (b'G', Due::Flight { extended }) => {
+                (b'G', Due::Flight { extended, .. }) => {
                     self.copy_to_refuse = Some(extended);
                     Disposition::Drop
                 }
-                (b'2', Due::Flight { .. }) => {
-                    self.columns_due = conversation.known_columns.take();
+                (b'2', Due::Flight { columns, .. }) => {
+                    self.columns_due = columns;
                     Disposition::Drop
                 }
                 (b'1' | b'2' | b'3' | b'n' | b's' | b'H' | b'd' | b'c', due) if due.is_of_flight() => Disposition::Drop,

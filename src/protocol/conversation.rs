@@ -30,8 +30,6 @@ pub(super) struct Conversation {
     pub(super) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(super) row_limit: Option<usize>,
-    /// The number of columns of the result of a flight that does not ask the server for them.
-    pub(super) known_columns: Option<usize>,
 }
 
 impl Conversation {
@@ -45,7 +43,6 @@ impl Conversation {
             result_formats,
             session_state,
             row_limit,
-            known_columns: None,
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Flight {
     messages: BytesMut,
     end: FlightEnd,
     /// How many columns the result has, if the server is not asked.
-    columns: Option<usize>,
+    columns: Option<u16>,
 }
 
 /// A parameter: None is NULL; the flag says that the bytes are the binary form, not text.
@@ -103,7 +103,7 @@ impl Flight {
 
     /// Does without [`Self::describe`]: the columns are known. tokio-postgres learns their number from this client.
     pub(crate) fn answer_with_columns(&mut self, columns: usize) {
-        self.columns = Some(columns);
+        self.columns = u16::try_from(columns).ok();
     }
 
     /// Runs the portal, or reads `rows` more rows of it; 0: all.
@@ -118,15 +118,10 @@ impl Flight {
     /// What the server owes for it.
     pub(super) fn due(&self) -> Due {
         match self.end {
-            FlightEnd::Simple => Due::Flight { extended: false },
-            FlightEnd::Sync => Due::Flight { extended: true },
+            FlightEnd::Simple => Due::Flight { extended: false, columns: None },
+            FlightEnd::Sync => Due::Flight { extended: true, columns: self.columns },
             FlightEnd::Portal => Due::Portal,
         }
-    }
-
-    /// The number of columns that `backend` tells behind BindComplete, if it does.
-    pub(super) fn columns(&self) -> Option<usize> {
-        self.columns
     }
 
     /// Whether a ReadyForQuery ends the answer.
@@ -160,9 +155,9 @@ pub(super) fn is_marker(message: &[u8]) -> bool {
 }
 
 /// A RowDescription of columns without names and types: tokio-postgres needs their number to read rows.
-pub(super) fn put_columns(columns: usize, out: &mut BytesMut) {
-    let mut body = vec![0; 2 + 19 * columns];
-    body[..2].copy_from_slice(&(columns as u16).to_be_bytes());
+pub(super) fn put_columns(columns: u16, out: &mut BytesMut) {
+    let mut body = vec![0; 2 + 19 * usize::from(columns)];
+    body[..2].copy_from_slice(&columns.to_be_bytes());
     put(out, b'T', &[&body]);
 }
 

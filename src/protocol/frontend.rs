@@ -206,7 +206,6 @@ impl Frontend {
         if is_marker(message) {
             let flight = conversation.session_state.take_flight()?;
             conversation.pending.owe(flight.due());
-            conversation.known_columns = flight.columns();
             if flight.ends_ready() {
                 conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
             }

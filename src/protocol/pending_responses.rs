@@ -36,9 +36,11 @@ pub(crate) enum Due {
     SimpleRows,
     /// The responses to `RESET_SETTINGS`.
     Reset,
-    /// The responses to a flight that ends with ReadyForQuery. `extended`: a Sync ends it.
+    /// The responses to a flight that ends with ReadyForQuery. `extended`: a Sync ends it; `columns`: how many the result
+    /// has, if the server is not asked.
     Flight {
         extended: bool,
+        columns: Option<u16>,
     },
     /// The responses to a flight that leaves its portal open: there is no ReadyForQuery.
     Portal,
@@ -187,7 +189,7 @@ mod tests {
                 'E' => &[Due::Result],
                 'C' => &[Due::Closed],
                 'S' => &[Due::Ready],
-                'F' => &[Due::Flight { extended: true }],
+                'F' => &[Due::Flight { extended: true, columns: None }],
                 'p' => &[Due::Portal],
                 _ => &[Due::Simple],
             };

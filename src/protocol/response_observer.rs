@@ -28,8 +28,10 @@ pub(crate) struct ResponseObserver {
 struct Subject {
     /// A CopyInResponse has come.
     in_copy: bool,
-    /// The answers to a script, if one runs.
-    script: Option<Answers>,
+    /// The answers to a script, if one runs; to flights that were sent together, each.
+    scripts: Vec<Answers>,
+    /// The one that is being answered.
+    at: usize,
 }
 
 /// The answers to a script, without their rows.
@@ -129,16 +131,21 @@ impl Answers {
 impl ResponseObserver {
     /// Listens to a COPY until the guard is dropped. All earlier statements must have been answered.
     pub(crate) fn listen(self: &Arc<Self>) -> ResponseListener {
-        self.start_listening(None)
+        self.start_listening(0)
     }
 
     /// Listens to a script until the guard is dropped. All earlier statements must have been answered.
     pub(crate) fn listen_to_script(self: &Arc<Self>) -> ResponseListener {
-        self.start_listening(Some(Answers::default()))
+        self.start_listening(1)
     }
 
-    fn start_listening(self: &Arc<Self>, script: Option<Answers>) -> ResponseListener {
-        *lock(&self.subject) = Subject { script, ..Subject::default() };
+    /// Listens to so many flights until the guard is dropped. All earlier statements must have been answered.
+    pub(crate) fn listen_to_flights(self: &Arc<Self>, flights: usize) -> ResponseListener {
+        self.start_listening(flights)
+    }
+
+    fn start_listening(self: &Arc<Self>, scripts: usize) -> ResponseListener {
+        *lock(&self.subject) = Subject { scripts: vec![Answers::default(); scripts], ..Subject::default() };
         self.has_signal.store(false, Ordering::Relaxed);
         self.is_listening.store(true, Ordering::Relaxed);
         ResponseListener(self.clone())
@@ -152,8 +159,13 @@ impl ResponseObserver {
     pub(crate) fn message_received(&self, kind: u8, body: &[u8]) {
         let mut subject = lock(&self.subject);
         subject.in_copy |= kind == b'G';
-        if subject.script.as_mut().is_some_and(|script| script.add(kind, body)) {
+        let at = subject.at;
+        let Some(script) = subject.scripts.get_mut(at) else { return };
+        if script.add(kind, body) {
             self.signal_listener();
+        }
+        if kind == b'Z' && at + 1 < subject.scripts.len() {
+            subject.at += 1;
         }
     }
 
@@ -177,13 +189,13 @@ pub(crate) struct ResponseListener(Arc<ResponseObserver>);
 impl ResponseListener {
     /// The answers to the script so far.
     pub(crate) fn answers(&self) -> Answers {
-        lock(&self.0.subject).script.clone().unwrap_or_default()
+        lock(&self.0.subject).scripts.first().cloned().unwrap_or_default()
     }
 
-    /// The body of the RowDescription of a result, by its place among the results.
-    pub(crate) fn columns(&self, result: usize) -> Option<Vec<u8>> {
+    /// The body of the RowDescription of a result, by its place among the results of its flight.
+    pub(crate) fn columns(&self, flight: usize, result: usize) -> Option<Vec<u8>> {
         let subject = lock(&self.0.subject);
-        let answers = subject.script.as_ref()?;
+        let answers = subject.scripts.get(flight)?;
         match answers.results.get(result) {
             Some(answer) => answer.columns.clone(),
             None => answers.columns.clone(),
@@ -191,15 +203,15 @@ impl ResponseListener {
     }
 
     /// The answer to a statement that has ended, by its place among the results. Its tag is taken away.
-    pub(crate) fn take_answer(&self, result: usize) -> Option<ResultAnswer> {
+    pub(crate) fn take_answer(&self, flight: usize, result: usize) -> Option<ResultAnswer> {
         let mut subject = lock(&self.0.subject);
-        let answer = subject.script.as_mut()?.results.get_mut(result)?;
+        let answer = subject.scripts.get_mut(flight)?.results.get_mut(result)?;
         Some(ResultAnswer { tag: std::mem::take(&mut answer.tag), suspended: answer.suspended })
     }
 
     /// What has become of a flight so far.
-    pub(crate) fn summary(&self) -> Summary {
-        lock(&self.0.subject).script.as_ref().map_or_else(Summary::default, |answers| answers.summary)
+    pub(crate) fn summary(&self, flight: usize) -> Summary {
+        lock(&self.0.subject).scripts.get(flight).map_or_else(Summary::default, |answers| answers.summary)
     }
 
     /// Resolves when the server has sent an error after a CopyInResponse, or a script copies.

@@ -1,6 +1,6 @@
 //! What is known of a session, and how its statements are named. The stream and the users of the connection share it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -71,8 +71,8 @@ pub(crate) struct SessionState {
     deallocated: AtomicBool,
     /// The secret key of BackendKeyData, as far as the first four bytes.
     pub(crate) secret: AtomicU32,
-    /// What `frontend` sends in place of the next marker.
-    flight: Mutex<Option<Flight>>,
+    /// What `frontend` sends in place of the next markers.
+    flights_due: Mutex<VecDeque<Flight>>,
     /// Gets the parameters that the server reports after the login.
     parameter_watcher: Mutex<Option<ParameterWatcher>>,
 }
@@ -200,13 +200,13 @@ impl SessionState {
         lock(&self.parameters).iter().map(|(name, reported)| (text(name), text(&reported.current))).collect()
     }
 
-    /// `frontend` sends this in place of the next marker.
-    pub(crate) fn set_flight(&self, flight: Flight) {
-        lock(&self.flight).replace(flight);
+    /// `frontend` sends this in place of the next marker, behind those that were added before.
+    pub(crate) fn add_flight(&self, flight: Flight) {
+        lock(&self.flights_due).push_back(flight);
     }
 
     pub(super) fn take_flight(&self) -> Option<Flight> {
-        lock(&self.flight).take()
+        lock(&self.flights_due).pop_front()
     }
 
     /// From now on the client itself changes `application_name`.

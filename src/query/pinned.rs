@@ -114,6 +114,9 @@ struct Named {
     columns: Option<Arc<Columns>>,
 }
 
+/// Flights that are sent together at most. More would only wait: a small one takes a server about as long as its way.
+const TOGETHER: usize = 4;
+
 /// RowDescriptions that a session keeps the reading of.
 const KEPT_COLUMNS: usize = 500;
 
@@ -205,30 +208,49 @@ impl Pinned {
     async fn serve(&mut self, commands: &mut UnboundedReceiver<TransactionCommand>) -> Option<Promise> {
         let session = self.session.clone();
         let mut look = pin!(sleep(LOOK));
+        let mut next: Option<TransactionCommand> = None;
         loop {
             if session.conn.is_closed() {
                 let reason = session.conn.loss_reason();
                 let code = reason.strip_suffix(')').and_then(|reason| reason.rsplit_once('('));
                 let code = code.map(|(_, code)| code).filter(|code| is_sqlstate(code));
                 // Those who wait for an answer learn first that there is none.
-                while let Ok(command) = commands.try_recv() {
+                while let Some(command) = next.take().or_else(|| commands.try_recv().ok()) {
                     command.refuse(&self.lost_error(), 0, None);
                 }
                 self.tell("lost", json!({ "reason": reason, "sqlstate": code, "node": session.conn.endpoint.label() }));
                 return None;
             }
-            let command = tokio::select! {
-                biased;
-                command = commands.recv() => command.unwrap_or(TransactionCommand::Abandon),
-                () = session.conn.ended() => continue,
-                () = &mut look => {
-                    self.look().await;
-                    look.as_mut().reset(tokio::time::Instant::now() + LOOK);
-                    continue;
+            let command = if let Some(command) = next.take() {
+                command
+            } else {
+                tokio::select! {
+                    biased;
+                    command = commands.recv() => command.unwrap_or(TransactionCommand::Abandon),
+                    () = session.conn.ended() => continue,
+                    () = &mut look => {
+                        self.look().await;
+                        look.as_mut().reset(tokio::time::Instant::now() + LOOK);
+                        continue;
+                    }
                 }
             };
             match command {
                 TransactionCommand::Pinned(command) => match *command {
+                    PinnedCommand::Run(call) if self.may_run_together(&call) => {
+                        let mut calls = vec![call];
+                        while calls.len() < TOGETHER && next.is_none() {
+                            let Ok(command) = commands.try_recv() else { break };
+                            match command {
+                                TransactionCommand::Pinned(command) => match *command {
+                                    PinnedCommand::Run(call) if self.may_run_together(&call) => calls.push(call),
+                                    other => next = Some(TransactionCommand::Pinned(Box::new(other))),
+                                },
+                                other => next = Some(other),
+                            }
+                        }
+                        self.run_together(calls).await;
+                    }
                     PinnedCommand::Run(call) => self.run(call).await,
                     PinnedCommand::Check(promise) => self.check(promise).await,
                 },

@@ -100,13 +100,13 @@ impl Pinned {
             }
         }
         let row_count = rows.rows_affected().unwrap_or(0);
-        tag_news(responses.take_answer(0), &call.text, &call.promise);
+        tag_news(responses.take_answer(0, 0), &call.text, &call.promise);
         let shape = columns.map(|columns| columns.shape);
         Ok(Finished { rows: packed, shape, row_count, packer, ..Finished::default() })
     }
 
     /// The columns of the result, all as bytes; None: it has no rows.
     fn binary_columns(&self, responses: &ResponseListener) -> Option<Columns> {
-        Some(Columns::new(columns_of(&responses.columns(0)?)?, |_| Decoder::Unknown, &self.context.shapes))
+        Some(Columns::new(columns_of(&responses.columns(0, 0)?)?, |_| Decoder::Unknown, &self.context.shapes))
     }
 }

@@ -50,4 +50,6 @@ pub(crate) struct FlightCall {
     pub(crate) kind: FlightKind,
     /// The result of the statement arrives as the bytes of the binary format.
     pub(crate) is_binary: bool,
+    /// The flight may be sent together with others: its caller cannot cancel it.
+    pub(crate) is_pipelined: bool,
 }

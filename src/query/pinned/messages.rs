@@ -21,6 +21,12 @@ pub(super) struct ReadyFlight {
 }
 
 impl Pinned {
+    /// Whether the name under which a call is to run was parsed.
+    pub(super) fn knows_name(&self, call: &FlightCall) -> bool {
+        let params = read_params(&call.params, call.count);
+        matches!(params.as_deref(), Ok([Param::String(name), ..]) if self.names.contains_key(*name))
+    }
+
     /// The messages of a call.
     pub(super) fn ready(&self, call: &FlightCall) -> Result<ReadyFlight, ClientError> {
         if call.is_binary {

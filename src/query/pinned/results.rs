@@ -4,17 +4,17 @@
 //! the call; its tag is granted ahead of that ([`TAG`]) only when it differs from the one that the same text had before.
 //! A count at the end of a tag is left out: it is the row count of the message.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow, SimpleQueryStream};
 
 use crate::codec::{DecodeError, Decoder, Described, Packer, Types, columns_of};
 use crate::error::ClientError;
 use crate::pool::prepared::Shapes;
+use crate::pool::session::Session;
 use crate::pool::statement_text::StatementText;
-use crate::protocol::flight::MARKER;
 use crate::protocol::response_observer::{ResponseListener, ResultAnswer};
 use crate::query::cancellation::cancel_until_ended;
 use crate::query::collect::{fills_piece, is_too_large, outcome_of};
@@ -25,6 +25,18 @@ use crate::query::promise::{Finished, Promise};
 const RESULT: u32 = 1;
 const TAG: u32 = 2;
 const SUSPENDED: u32 = 3;
+
+/// Where a flight stands among those that were sent together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) index: usize,
+    /// Nothing was sent behind it.
+    pub(super) is_alone: bool,
+}
+
+impl Place {
+    pub(super) const ALONE: Self = Self { index: 0, is_alone: true };
+}
 
 /// A result whose end has come.
 struct ResultEnd {
@@ -49,13 +61,13 @@ impl Pinned {
         text: &StatementText,
         known: Option<Arc<Columns>>,
         promise: &mut Promise,
-        responses: &ResponseListener,
+        (messages, responses, place): (SimpleQueryStream, &ResponseListener, Place),
     ) -> Result<(Finished, Option<Arc<Columns>>), FlightFailure> {
         let session = self.session.clone();
         let context = self.context.clone();
         let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
         let most = if promise.is_streaming() { usize::MAX } else { limit };
-        let mut messages = pin!(session.conn.client.simple_query_raw(MARKER).await.map_err(FlightFailure::Postgres)?);
+        let mut messages = pin!(messages);
         let types = text.types.as_ref().unwrap_or(&context.types);
         let (mut columns, mut packer, mut rows): (Option<Arc<Columns>>, Packer, u32) = (None, Packer::default(), 0);
         let (mut index, mut bytes) = (0, 0);
@@ -68,16 +80,14 @@ impl Pinned {
                     end_result(last.take(), promise).await;
                     columns = match &known {
                         Some(known) => Some(known.clone()),
-                        None => self.columns_of(text, types, responses.columns(index)),
+                        None => self.columns_of(text, types, responses.columns(place.index, index)),
                     };
                 }
                 Ok(SimpleQueryMessage::Row(row)) => {
                     let Some(columns) = &columns else { continue };
                     bytes += if most == usize::MAX { 0 } else { size_of_row(&row) };
                     if bytes > most {
-                        let rest = async { drop_rest(messages.as_mut()).await };
-                        let last_answer = cancel_until_ended(&session.conn, pin!(rest)).await;
-                        return Err(too_large(limit, last_answer));
+                        return Err(too_large(limit, end_early(&session, messages, place).await));
                     }
                     if unreadable.is_some() || promise.reader_has_left() {
                         continue;
@@ -94,7 +104,7 @@ impl Pinned {
                 }
                 Ok(SimpleQueryMessage::CommandComplete(count)) => {
                     end_result(last.take(), promise).await;
-                    if let Some(answer) = responses.take_answer(index) {
+                    if let Some(answer) = responses.take_answer(place.index, index) {
                         let (columns, packer) = (columns.take(), std::mem::take(&mut packer));
                         last = Some(ResultEnd { answer, columns, rows: std::mem::take(&mut rows), packer, count });
                     }
@@ -102,9 +112,7 @@ impl Pinned {
                 }
                 Ok(_) => {}
                 Err(error) if is_too_large(&error) => {
-                    let rest = async { drop_rest(messages.as_mut()).await };
-                    let last_answer = cancel_until_ended(&session.conn, pin!(rest)).await;
-                    return Err(too_large(limit, last_answer));
+                    return Err(too_large(limit, end_early(&session, messages, place).await));
                 }
                 Err(error) => {
                     let is_answer = error.as_db_error().is_some();
@@ -180,10 +188,18 @@ fn too_large(limit: usize, last_answer: Option<Result<(), tokio_postgres::Error>
     FlightFailure::Client(ClientError::TooLarge { limit, outcome: outcome_of(last_answer) })
 }
 
+/// Ends a result that is too large: cancels its flight, if it is alone on the connection.
+async fn end_early(
+    session: &Session,
+    mut messages: Pin<&mut SimpleQueryStream>,
+    place: Place,
+) -> Option<Result<(), tokio_postgres::Error>> {
+    let rest = async { drop_rest(messages.as_mut()).await };
+    if place.is_alone { cancel_until_ended(&session.conn, pin!(rest)).await } else { Some(rest.await) }
+}
+
 /// Reads what is left of the answer. The last error of the server is that of the flight.
-async fn drop_rest(
-    mut messages: std::pin::Pin<&mut tokio_postgres::SimpleQueryStream>,
-) -> Result<(), tokio_postgres::Error> {
+async fn drop_rest(mut messages: Pin<&mut SimpleQueryStream>) -> Result<(), tokio_postgres::Error> {
     let mut last_answer = Ok(());
     while let Some(message) = messages.next().await {
         match message {
