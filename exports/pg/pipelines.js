@@ -102,8 +102,10 @@ class Pipelines {
       this.#close(pipeline);
     }
     if (pipeline.members > 0) this.waiting -= 1;
-    if (pipeline.error === undefined && this.#open.length > 0) this.#refill(pipeline);
-    if (pipeline.members > 0) return;
+    if (pipeline.members > 0) {
+      if (pipeline.error === undefined) this.#refill();
+      return;
+    }
     this.#close(pipeline);
     this.#pool._release(pipeline.client, pipeline.error);
   }
@@ -114,13 +116,12 @@ class Pipelines {
     if (index >= 0) this.#open.splice(index, 1);
   }
 
-  /** @param {Pipeline} pipeline */
-  #refill(pipeline) {
+  /** Sends the first who waits behind others, if it is a query that may be. */
+  #refill() {
     const { _pendingQueue: pending, ending } = this.#pool;
-    if (ending || pending.length === 0 || pipeline.members === 0) return;
-    const { query } = pending[0];
-    if (query === undefined || this.find(query) === undefined) return;
-    pending.shift().callback(undefined, pipeline);
+    const query = ending ? undefined : pending[0]?.query;
+    const pipeline = query === undefined ? undefined : this.find(query);
+    if (pipeline !== undefined) pending.shift().callback(undefined, pipeline);
   }
 
   /** @param {string} text @param {number} ms */

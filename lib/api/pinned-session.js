@@ -50,14 +50,6 @@ class RawResult {
   }
 }
 
-/** The fields of a notice as the server sends them: texts. @param {Record<string, any>} fields */
-function withTexts(fields) {
-  for (const name of ['line', 'position', 'internalPosition']) {
-    if (fields[name] !== undefined) fields[name] = String(fields[name]);
-  }
-  return fields;
-}
-
 /** @param {string} tag without its count @param {number} count */
 const withCount = (tag, count) => (tag.endsWith(' ') ? tag + count : tag);
 
@@ -250,7 +242,7 @@ class PinnedSession {
     if (this.#state === 'closed') return;
     const handlers = this.#handlers;
     if (type === 'notice') {
-      handlers.notice(withTexts(detail));
+      handlers.notice(detail);
     } else if (type === 'notification') {
       handlers.notification(detail);
     } else if (type === 'parameter') {
