@@ -4,8 +4,8 @@
 // were written for `pg` (hyperiondb-client/pg). It speaks as `pg` does: texts for parameters and results, the simple protocol for a
 // text without values, portals that are read in parts. The core's part is src/query/pinned.rs.
 
-const { Call } = require('../core/core-link.js');
 const { FLAG, OP } = require('../core/numbers.js');
+const { PromisedCall } = require('../core/promised-call.js');
 const { ConnectionLostError, PoolClosedError, located } = require('../errors.js');
 const { Load } = require('./copy/load.js');
 const { Unload } = require('./copy/unload.js');
@@ -53,28 +53,13 @@ class RawResult {
 /** @param {string} tag without its count @param {number} count */
 const withCount = (tag, count) => (tag.endsWith(' ') ? tag + count : tag);
 
-// Those of the promise that was made last, as in lib/core/statement-call.js.
-/** @type {(value: any) => void} */
-let resolveLast;
-/** @type {(error: Error) => void} */
-let rejectLast;
-
-/** @param {typeof resolveLast} resolve @param {typeof rejectLast} reject */
-function keepSettlers(resolve, reject) {
-  resolveLast = resolve;
-  rejectLast = reject;
-}
-
-class FlightCall extends Call {
+class FlightCall extends PromisedCall {
   /**
    * @param {PinnedSession} session
    * @param {import('../core/statements.js').Statement} statement
    */
   constructor(session, statement) {
-    const promise = new Promise(keepSettlers);
-    super(resolveLast, rejectLast);
-    /** @type {Promise<RawResult[]>} */
-    this.promise = promise;
+    super();
     this.session = session;
     this.statement = statement;
     /** Those that have ended before the last one. @type {RawResult[] | undefined} */

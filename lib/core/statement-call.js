@@ -1,23 +1,20 @@
 'use strict';
 
-// The call of a statement: its result is an array of rows. Each statement has one, so it is made without closures.
+// The call of a statement: its result is an array of rows.
 
-const { Call } = require('./core-link.js');
 const { ParameterError } = require('../errors.js');
+const { PromisedCall } = require('./promised-call.js');
 const { asRows } = require('../values/rows.js');
 
-class StatementCall extends Call {
+class StatementCall extends PromisedCall {
   /**
    * @param {import('./statements.js').Statement} statement
    * @param {readonly string[]} nodes the names of the nodes
    */
   constructor(statement, nodes) {
-    const promise = new Promise(keepSettlers);
-    super(resolveLast, rejectLast);
+    super();
     this.statement = statement;
     this.nodes = nodes;
-    /** Of the rows. @type {Promise<object[]>} */
-    this.promise = promise;
   }
 
   /** The statement has ended. */
@@ -33,18 +30,6 @@ class StatementCall extends Call {
     if (error instanceof ParameterError) this.statement.forgetParameters();
     this.reject(error);
   }
-}
-
-// Those of the promise that was made last. Promise.withResolvers() needs Node 22.
-/** @type {(value: any) => void} */
-let resolveLast;
-/** @type {(error: Error) => void} */
-let rejectLast;
-
-/** @param {typeof resolveLast} resolve @param {typeof rejectLast} reject */
-function keepSettlers(resolve, reject) {
-  resolveLast = resolve;
-  rejectLast = reject;
 }
 
 module.exports = { StatementCall };

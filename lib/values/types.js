@@ -98,7 +98,8 @@ class Types {
 
   toJSON() {
     const parsers = [...this.parsers].map(([type, parser]) => [type, numberOf(parser)]);
-    return { ...this.choices, parsers: Object.fromEntries(parsers) };
+    // Only the types of a pinned session have native ones (lib/values/text-types.js).
+    return { ...this.choices, parsers: Object.fromEntries(parsers), native: [] };
   }
 
   /**

@@ -216,8 +216,8 @@ struct HostOption {
     address: Option<IpAddr>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TypeOptions {
     int8: String,
     numeric: String,
