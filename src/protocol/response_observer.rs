@@ -40,13 +40,11 @@ pub(crate) struct Answers {
     pub(crate) results: Vec<StatementAnswer>,
     /// The columns of the result that has begun.
     columns: Option<Vec<u8>>,
-    /// The transaction status of the last ReadyForQuery.
-    pub(crate) transaction_status: TransactionStatus,
     pub(crate) copy_state: CopyState,
-    summary: Summary,
+    pub(crate) summary: Summary,
 }
 
-/// What has become of a flight of a pinned session.
+/// What has become of a script or a flight.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Summary {
     /// A ParseComplete has come.
@@ -113,12 +111,11 @@ impl Answers {
                 self.results.push(StatementAnswer { columns: self.columns.take(), tag, suspended: kind == b's' });
             }
             b'Z' => {
-                self.transaction_status = match *body {
+                self.summary.transaction_status = match *body {
                     [b'T'] => TransactionStatus::InTransaction,
                     [b'E'] => TransactionStatus::Failed,
                     _ => TransactionStatus::Idle,
                 };
-                self.summary.transaction_status = self.transaction_status;
             }
             b'H' => self.copy_state = CopyState::Out,
             b'G' => self.copy_state = CopyState::In,

@@ -24,7 +24,7 @@ use crate::pool::session::Session;
 use crate::pool::sql_facts::SqlFacts;
 use crate::pool::sql_words::may_alter_schema;
 use crate::pool::task::After;
-use crate::protocol::response_observer::{Answers, CopyState, TransactionStatus};
+use crate::protocol::response_observer::{Answers, CopyState, Summary, TransactionStatus};
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, cancel_until_ended, with_cancellation};
@@ -45,9 +45,8 @@ pub(crate) struct Script {
 }
 
 impl Progress {
-    pub(super) fn of(answers: &Answers) -> Self {
-        let committed = answers.results.iter().any(|answer| matches!(&*answer.tag, "COMMIT" | "PREPARE TRANSACTION"));
-        Self { completed: answers.results.iter().filter(|answer| !answer.tag.is_empty()).count(), committed }
+    pub(super) fn of(summary: Summary) -> Self {
+        Self { completed: summary.completed, committed: summary.committed }
     }
 }
 
@@ -176,8 +175,8 @@ async fn run_script_alone(
     }
     let sent = send_script(context, session, sql).await;
     let (answers, rows) = sent.map_err(|failed| with_commits_of_its_own(failed, sql))?;
-    if answers.transaction_status != TransactionStatus::Idle {
-        let progress = Progress::of(&answers);
+    if answers.summary.transaction_status != TransactionStatus::Idle {
+        let progress = Progress::of(answers.summary);
         // The connection is not used again, so the transaction is undone even if this fails.
         if !roll_back(context, session).await {
             session.conn.cut();
@@ -212,17 +211,17 @@ async fn run_script_in_transaction(
         return Err(without_progress(failure(session, error, Phase::NotSent, sequence).await));
     }
     let (answers, rows) = send_script(context, session, sql).await?;
-    if answers.transaction_status == TransactionStatus::Idle {
+    if answers.summary.transaction_status == TransactionStatus::Idle {
         // The next command of the caller would run outside of any transaction.
         session.conn.cut();
-        let progress = Progress::of(&answers);
+        let progress = Progress::of(answers.summary);
         let reason = "the script ended the transaction that it was run in".to_owned();
         // The script may have committed or rolled back.
         let outcome = Outcome::Unknown;
         return Err((ClientError::Script { code: "ERR_TRANSACTION_ENDED", reason, outcome }.into(), progress));
     }
     // An aborted transaction cannot look types up, and has only empty results.
-    let known = match answers.transaction_status {
+    let known = match answers.summary.transaction_status {
         TransactionStatus::InTransaction => {
             let sequence = session.conn.sending();
             match known_types(session, &answers).await {
@@ -233,7 +232,9 @@ async fn run_script_in_transaction(
         _ => KnownTypes::default(),
     };
     let finished = send_results(context, &answers, rows, types, &known, promise).await;
-    finished.map(|finished| (finished, answers.transaction_status)).map_err(|error| without_progress(error.into()))
+    finished
+        .map(|finished| (finished, answers.summary.transaction_status))
+        .map_err(|error| without_progress(error.into()))
 }
 
 /// Sends the script and keeps the rows of each of its results.
@@ -258,7 +259,7 @@ async fn send_script(
     };
     session.conn.answered();
     let answers = responses.answers();
-    let progress = Progress::of(&answers);
+    let progress = Progress::of(answers.summary);
     match ended {
         Ok(_) if session.conn.is_unreplicated(sequence) => {
             Err((ClientError::Unreplicated { node: session.conn.endpoint.label() }.into(), progress))
@@ -342,6 +343,6 @@ async fn read_results(
 }
 
 /// The size of a row as the server has sent it.
-fn size_of_row(row: &SimpleQueryRow) -> usize {
+pub(super) fn size_of_row(row: &SimpleQueryRow) -> usize {
     (0..row.len()).map(|column| 4 + row.try_get(column).ok().flatten().map_or(0, str::len)).sum()
 }

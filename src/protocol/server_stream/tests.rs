@@ -245,7 +245,7 @@ fn a_listener_gets_the_answers_to_a_script_in_pieces_of_any_size() {
         assert_eq!(tags, [("SET", false), ("SELECT 1", true), ("", false)], "pieces of {piece} bytes");
         assert_eq!(answers.results[1].columns.as_deref(), Some(&b"\0\x01columns"[..]));
         assert_eq!(
-            (answers.transaction_status, answers.copy_state),
+            (answers.summary.transaction_status, answers.copy_state),
             (TransactionStatus::InTransaction, CopyState::None)
         );
         assert_eq!(observers.session_state.changes(), 1, "SET changes the session");

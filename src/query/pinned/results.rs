@@ -20,6 +20,7 @@ use crate::query::cancellation::cancel_until_ended;
 use crate::query::collect::{fills_piece, is_too_large, outcome_of};
 use crate::query::pinned::{Columns, KEPT_COLUMNS, Pinned};
 use crate::query::promise::{Finished, Promise};
+use crate::query::script::size_of_row;
 
 /// The grants that are ends of results, the tag of the last one, and the news that a portal has more rows.
 const RESULT: u32 = 1;
@@ -209,11 +210,6 @@ async fn drop_rest(mut messages: Pin<&mut SimpleQueryStream>) -> Result<(), toki
         }
     }
     last_answer
-}
-
-/// The size of a row as the server has sent it.
-fn size_of_row(row: &SimpleQueryRow) -> usize {
-    (0..row.len()).map(|column| 4 + row.try_get(column).ok().flatten().map_or(0, str::len)).sum()
 }
 
 /// Packs a row, or leaves nothing of it.

@@ -135,7 +135,7 @@ impl Pinned {
         }
         // Simple queries have no BindComplete.
         let phase = if summary.has_begun || call.kind == FlightKind::Simple { Phase::Begun } else { Phase::Sent };
-        let mut progress = Progress { completed: summary.completed, committed: summary.committed };
+        let mut progress = Progress::of(summary);
         progress.committed |= progress.completed == 0 && call.text.facts.may_commit;
         let status = self.status as usize;
         let work = Work::Script { progress, reads: session.route.only_reads() };
