@@ -7,6 +7,7 @@ const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
 const { explained } = require('./outcomes.js');
+const { PostponedBegin } = require('./postponed-begin.js');
 const { Query, Statement, judged, located, unsent } = require('./query.js');
 const { ask } = require('./session.js');
 const { coreTypes } = require('./types.js');
@@ -37,6 +38,7 @@ class Client extends Lifecycle {
   #reading;
   /** @type {any} */
   #options;
+  #begin = new PostponedBegin(this);
   #onResults = (/** @type {RawResult[]} */ raws) => this.#settled(this._sent, raws);
   #onFailure = (/** @type {unknown} */ error) => this.#failed(this._sent, error);
 
@@ -162,7 +164,8 @@ class Client extends Lifecycle {
 
   _pulseQueryQueue() {
     if (!this._queryable || !this._connected || this._isClosing) return;
-    if (this.pipeline) this.#pulsePipeline();
+    if (this._queryQueue.length > 0 && this.#begin.blocks(this._queryQueue[0])) this.#begin.send();
+    else if (this.pipeline) this.#pulsePipeline();
     else if (this.readyForQuery) this.#pulseOne();
   }
 
@@ -209,9 +212,11 @@ class Client extends Lifecycle {
   /**
    * Runs a query at once.
    * @param {Query} query
-   * @returns {Promise<any> | null} the results, or what `_fail` of the query returned; null: the query is wrong, as it says at submit()
+   * @returns {Promise<any> | null} the results, or what `_fail` of the query returned; null: the query is wrong, as it says at submit(), or has
+   *   to wait
    */
   _begin(query) {
+    if (this.#begin.blocks(query)) return null;
     let flight;
     try {
       flight = query._flight(this.connection);
@@ -231,7 +236,9 @@ class Client extends Lifecycle {
    * @returns {Promise<any>}
    */
   _launch(query, flight) {
-    const answer = ask(this._session, flight, this.#optionsOf(query));
+    const options = this.#optionsOf(query);
+    const given = this.#begin.goesWith(query) ? { ...options, begins: true } : options;
+    const answer = this.#begin.postpone(flight) ?? ask(this._session, flight, given);
     if (this.pipeline) {
       return answer.then(
         (/** @type {RawResult[]} */ raws) => this.#settled(query, raws),
@@ -293,7 +300,7 @@ class Client extends Lifecycle {
     }
     if (query.name) this.#noteParsed(query);
     this._activeQuery = null;
-    this._txStatus = this._session.transactionStatus;
+    this._txStatus = this.#transactionStatus();
     this.readyForQuery = true;
     if (!this._queryable) this._loseNow();
     query._succeed(results);
@@ -308,14 +315,21 @@ class Client extends Lifecycle {
     }
     this._activeQuery = null;
     const shown = this.#shown(query, error);
-    this._txStatus = this._session.transactionStatus;
+    const isLost = LOSSES.includes(error?.code);
+    const isRefused = !isLost && this.#begin.isRefused(query, shown);
+    this._txStatus = this.#transactionStatus();
     if (query.name) this.#noteFailed(query);
-    if (LOSSES.includes(error?.code)) this._loseWith(error, shown);
+    if (isLost) this._loseWith(error, shown);
+    else if (isRefused) this._terminate(shown);
     else if (!this._queryable) this._loseNow(shown?.severity === 'FATAL' ? shown : undefined);
     const answer = query._fail(shown);
     this.readyForQuery = true;
     this._pulseQueryQueue();
     return answer;
+  }
+
+  #transactionStatus() {
+    return this.#begin.isOwed ? 'T' : this._session.transactionStatus;
   }
 
   /** @param {any} query @param {any} error */

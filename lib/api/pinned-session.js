@@ -122,6 +122,8 @@ class FlightCall extends PromisedCall {
  * @property {(rows: any[], fields: readonly RawField[]) => void} [onRows] takes the rows as they come; the results have none then
  * @property {boolean} [binary] the values of a statement with `values` arrive as Buffers, in the binary format; its name is not used
  * @property {boolean} [pipelined] it may be sent together with others of the kind; it cannot be cancelled then
+ * @property {boolean} [begins] of one statement with its values: a BEGIN goes ahead of it in the same flight; not together with
+ *   `binary` or `pipelined`
  * @property {AbortSignal} [signal]
  * @property {number} [timeoutMs]
  */
@@ -296,7 +298,9 @@ class PinnedSession {
   query(flight, options) {
     this.#checkOpen();
     const flags =
-      flagsOf(flight, options.binary === true) | (options.pipelined === true ? FLAG.PIPELINED : FLAG.HAS_SIGNAL);
+      flagsOf(flight, options.binary === true) |
+      (options.pipelined === true ? FLAG.PIPELINED : FLAG.HAS_SIGNAL) |
+      (options.begins === true ? FLAG.BEGINS : 0);
     const { signal } = options;
     const given = options.binary === true ? { text: flight.text, values: flight.values } : flight;
     if (signal === undefined) return this.#submit(OP.FLIGHT, given, options, flags, 0).promise;

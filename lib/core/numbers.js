@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 8;
+const PROTOCOL_VERSION = 9;
 
 /** What a frame asks for. */
 const OP = {
@@ -56,6 +56,7 @@ const FLAG = {
   PORTAL: 4096,
   BINARY: 8192,
   PIPELINED: 16384,
+  BEGINS: 32768,
 };
 
 /** Kinds of messages from the core. */

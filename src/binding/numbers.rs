@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 8;
+const PROTOCOL_VERSION: u32 = 9;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -111,6 +111,8 @@ pub(super) const PORTAL: i32 = 4096;
 pub(super) const BINARY: i32 = 8192;
 /// The flight may be sent together with others.
 pub(super) const PIPELINED: i32 = 16384;
+/// A BEGIN goes ahead of the flight's statement.
+pub(super) const BEGINS: i32 = 32768;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -128,6 +130,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("Portal", PORTAL),
     ("Binary", BINARY),
     ("Pipelined", PIPELINED),
+    ("Begins", BEGINS),
 ];
 
 /// The flags among these that have no meaning.

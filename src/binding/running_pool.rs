@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
 use crate::binding::numbers::{
-    BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS,
+    BEGINS, BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS,
     SIMPLE, TOKEN,
 };
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
@@ -325,8 +325,8 @@ impl RunningPool {
             _ => FlightKind::Statement { named: frame.has(NAMED) },
         };
         let (params, count) = (frame.payload.to_vec(), frame.count);
-        let (is_binary, is_pipelined) = (frame.has(BINARY), frame.has(PIPELINED));
-        let call = FlightCall { promise, cancellation, text, params, count, kind, is_binary, is_pipelined };
+        let (is_binary, is_pipelined, begins) = (frame.has(BINARY), frame.has(PIPELINED), frame.has(BEGINS));
+        let call = FlightCall { promise, cancellation, text, params, count, kind, is_binary, is_pipelined, begins };
         self.command(frame, TransactionCommand::Pinned(Box::new(PinnedCommand::Run(call))));
     }
 

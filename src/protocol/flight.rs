@@ -29,6 +29,8 @@ enum FlightEnd {
 #[derive(Debug)]
 pub(crate) struct Flight {
     messages: BytesMut,
+    /// A BEGIN goes ahead of the messages. Nobody but `frontend` and `backend` sees the answer to it.
+    pub(super) begins: bool,
     end: FlightEnd,
     /// How many columns the result has, if the server is not asked.
     columns: Option<u16>,
@@ -39,7 +41,7 @@ pub(crate) type FlightParam<'a> = Option<(bool, &'a [u8])>;
 
 impl Flight {
     fn new(end: FlightEnd) -> Self {
-        Self { messages: BytesMut::new(), end, columns: None }
+        Self { messages: BytesMut::new(), begins: false, end, columns: None }
     }
 
     /// A simple query.
@@ -52,6 +54,12 @@ impl Flight {
     /// Runs a statement to its end.
     pub(crate) fn run() -> Self {
         Self::new(FlightEnd::Sync)
+    }
+
+    /// Begins a transaction, and runs a statement to its end. The Sync is behind both: of a BEGIN that is refused the
+    /// server does not go on to the statement.
+    pub(crate) fn begin_and_run() -> Self {
+        Self { begins: true, ..Self::run() }
     }
 
     /// Opens or reads a portal, which stays open.

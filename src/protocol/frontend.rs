@@ -205,6 +205,9 @@ impl Frontend {
         }
         if is_marker(message) {
             let flight = conversation.session_state.take_flight()?;
+            if flight.begins {
+                self.add_command(b"BEGIN\0", &mut conversation.pending);
+            }
             conversation.pending.owe(flight.due());
             if flight.ends_ready() {
                 conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);

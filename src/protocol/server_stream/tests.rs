@@ -5,6 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::protocol::session_state::Naming;
 
+mod flights;
+
 /// A server that sends and accepts at most `piece` bytes at a time, and refuses every other write as pending.
 #[derive(Debug)]
 struct FakeServer {

@@ -52,4 +52,6 @@ pub(crate) struct FlightCall {
     pub(crate) is_binary: bool,
     /// The flight may be sent together with others: its caller cannot cancel it.
     pub(crate) is_pipelined: bool,
+    /// A BEGIN goes ahead of the statement; if the server refuses it, the statement does not run.
+    pub(crate) begins: bool,
 }

@@ -61,7 +61,7 @@ impl Pinned {
                     Some(Param::String(name)) => (*name).into(),
                     _ => "".into(),
                 };
-                let mut flight = Flight::run();
+                let mut flight = if call.begins { Flight::begin_and_run() } else { Flight::run() };
                 let named = self.names.get(&*name);
                 if named.is_none() {
                     flight.parse(&name, text);
