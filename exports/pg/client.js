@@ -28,6 +28,9 @@ function portalOf(query) {
   return query.rows ? 'The `rows` option is' : null;
 }
 
+/** How a flight is sent: alone, together with others, behind a BEGIN. */
+const WAYS = { plain: {}, pipelined: { pipelined: true }, begins: { begins: true } };
+
 /** Codes of queries that have failed because their session ended. */
 const LOSSES = ['ERR_CONNECTION_LOST', 'ERR_OUTCOME_UNKNOWN'];
 
@@ -36,8 +39,8 @@ class Client extends Lifecycle {
   #known;
   /** @type {any} */
   #reading;
-  /** @type {any} */
-  #options;
+  /** Options of most flights, by the ways in which they are sent. @type {any} */
+  #common;
   #begin = new PostponedBegin(this);
   #onResults = (/** @type {RawResult[]} */ raws) => this.#settled(this._sent, raws);
   #onFailure = (/** @type {unknown} */ error) => this.#failed(this._sent, error);
@@ -232,13 +235,12 @@ class Client extends Lifecycle {
   /**
    * Gives a query to the session.
    * @param {Query} query
-   * @param {object} flight
+   * @param {any} flight
    * @returns {Promise<any>}
    */
   _launch(query, flight) {
-    const options = this.#optionsOf(query);
-    const given = this.#begin.goesWith(query) ? { ...options, begins: true } : options;
-    const answer = this.#begin.postpone(flight) ?? ask(this._session, flight, given);
+    const options = this.#optionsOf(query, this.#begin.goesWith(query) ? 'begins' : query._way());
+    const answer = this.#begin.postpone(flight) ?? ask(this._session, flight, options);
     if (this.pipeline) {
       return answer.then(
         (/** @type {RawResult[]} */ raws) => this.#settled(query, raws),
@@ -257,28 +259,30 @@ class Client extends Lifecycle {
    * @returns {Promise<RawResult[]>}
    */
   _askBehind(query, flight) {
-    return ask(this._session, flight, { ...this.#optionsOf(query), pipelined: true });
+    return ask(this._session, flight, this.#optionsOf(query, 'pipelined'));
   }
 
-  /** @param {any} query */
-  #optionsOf(query) {
+  /** @param {any} query @param {keyof typeof WAYS} way */
+  #optionsOf(query, way) {
     if ((query.binary || this.binary) && query.requiresPreparation()) return this.#binaryOptions(query);
     const source = query._result._types ?? this._types;
     const known = coreTypes(source);
     if (source === this._types && query._rowMode !== 'array' && query.constructor === Statement) {
       if (this.#known !== known) this.#setKnown(known);
       query._reading = this.#reading;
-      return this.#options;
+      return this.#common[way];
     }
     query._reading = { rowMode: query._rowMode, types: source, parse: known.parse, binary: false };
-    return { types: known.types, rowMode: query._rowMode === 'array' ? 'array' : undefined, onRows: query._onRows() };
+    const rowMode = query._rowMode === 'array' ? 'array' : undefined;
+    return { types: known.types, rowMode, onRows: query._onRows(), ...WAYS[way] };
   }
 
   /** What most queries have in common. @param {any} known */
   #setKnown(known) {
     this.#known = known;
     this.#reading = { rowMode: undefined, types: this._types, parse: known.parse, binary: false };
-    this.#options = { types: known.types };
+    const { types } = known;
+    this.#common = { plain: { types }, pipelined: { types, pipelined: true }, begins: { types, begins: true } };
   }
 
   /** Of a query without values pg gets text, whatever it asks for. @param {any} query */

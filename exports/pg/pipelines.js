@@ -19,6 +19,8 @@ class Pipeline {
   constructor(client) {
     this.client = client;
     this.members = 1;
+    /** Whether others may join. */
+    this.isOpen = false;
     /** The first failure: the client is dropped when all have ended. @type {any} */
     this.error = undefined;
     /** When the last of them has ended, by performance.now(). */
@@ -56,7 +58,8 @@ class Pipelines {
   /** A query has taken a client. @param {any} query @param {any} client @returns {Pipeline} */
   lead(query, client) {
     const pipeline = new Pipeline(client);
-    if (this.#isQuick(query) && this.#isOpen()) this.#open.push(pipeline);
+    pipeline.isOpen = this.#isQuick(query) && this.#isOpen();
+    if (pipeline.isOpen) this.#open.push(pipeline);
     return pipeline;
   }
 
@@ -103,7 +106,7 @@ class Pipelines {
     }
     if (pipeline.members > 0) this.waiting -= 1;
     if (pipeline.members > 0) {
-      if (pipeline.error === undefined) this.#refill();
+      if (pipeline.error === undefined) this.refill();
       return;
     }
     this.#close(pipeline);
@@ -112,16 +115,20 @@ class Pipelines {
 
   /** @param {Pipeline} pipeline */
   #close(pipeline) {
+    pipeline.isOpen = false;
     const index = this.#open.indexOf(pipeline);
     if (index >= 0) this.#open.splice(index, 1);
   }
 
-  /** Sends the first who waits behind others, if it is a query that may be. */
-  #refill() {
-    const { _pendingQueue: pending, ending } = this.#pool;
-    const query = ending ? undefined : pending[0]?.query;
-    const pipeline = query === undefined ? undefined : this.find(query);
-    if (pipeline !== undefined) pending.shift().callback(undefined, pipeline);
+  /** Sends those who wait behind others, in their order, as long as they are queries that may be. */
+  refill() {
+    const { _pendingQueue: pending } = this.#pool;
+    while (!this.#pool.ending) {
+      const query = pending[0]?.query;
+      const pipeline = query === undefined ? undefined : this.find(query);
+      if (pipeline === undefined) return;
+      pending.shift().callback(undefined, pipeline);
+    }
   }
 
   /** @param {string} text @param {number} ms */

@@ -60,6 +60,8 @@ class PooledQuery extends Statement {
   #pipeline;
   /** When it was sent, by performance.now(). */
   #sentAt = 0;
+  /** Whether others may be sent with it. */
+  #isTogether = false;
   /** Of the promise of the caller; undefined: the caller has that of the client. @type {((value: any) => void) | undefined} */
   #resolve;
   /** @type {(error: any) => void} */
@@ -113,6 +115,11 @@ class PooledQuery extends Statement {
     this.#client = client;
     this.#sentAt = performance.now();
     this.#pipeline = this.#pool._pipelines.lead(this, client);
+    this.#isTogether = this.#pipeline?.isOpen === true && this._isPipelinable() && this._suits(client);
+  }
+
+  _way() {
+    return this.#isTogether ? 'pipelined' : 'plain';
   }
 
   /** Whether it is one statement that is a transaction of its own, whatever the session has done before. */
@@ -173,8 +180,10 @@ class PooledQuery extends Statement {
     this.#lead(client);
     this.#pool.log('dispatching query');
     // Listeners of the pool may have given the client other queries before.
-    if (client.query === QUERY) client._queue(this);
-    else client.query(this, undefined, undefined);
+    if (client.query === QUERY) {
+      client._queue(this);
+      this.#pool._pipelines.refill();
+    } else client.query(this, undefined, undefined);
   }
 
   /** @param {any} results */

@@ -88,7 +88,7 @@ class PostponedBegin {
   isRefused(query, error) {
     if (query !== this.#carrier || this.#client._session.transactionStatus !== 'I') return false;
     this.#carrier = null;
-    if (error instanceof DatabaseError) return error.severity !== 'FATAL';
+    if (error instanceof DatabaseError) return /** @type {any} */ (error).severity !== 'FATAL';
     this.#owe();
     return false;
   }

@@ -116,6 +116,11 @@ class Query extends EventEmitter {
       : { text: sent, values };
   }
 
+  /** How its flight is sent. @returns {'plain' | 'pipelined'} */
+  _way() {
+    return 'plain';
+  }
+
   /** @param {any} connection */
   _noteName(connection) {
     if (this.name.length > LONGEST_NAME) {

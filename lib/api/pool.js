@@ -71,7 +71,7 @@ class Pool extends PoolEmitter {
     const corePool = link.openPool(forCore(this.#options), this.#reports);
     const pool = corePool.id;
     const statements = new Statements(this.#options.statementCacheSize * 4, {
-      define: ({ id, key }) => link.sendText(OP.DEFINE, 0, pool, id, 0, 0, 0, key),
+      define: ({ id, definition }) => link.sendText(OP.DEFINE, 0, pool, id, 0, 0, 0, definition),
       forget: ({ id }) => link.sendFrame(OP.FORGET, 0, pool, id),
     });
     this.#runner = new StatementRunner(link, corePool, statements, this.#options);

@@ -25,8 +25,8 @@ class Statement {
     this.tag = null;
   }
 
-  /** The key in the table of statements. */
-  get key() {
+  /** What the core is told of it. */
+  get definition() {
     return this.types === undefined ? this.sql : `${this.types.core}\0${this.sql}`;
   }
 
@@ -50,8 +50,9 @@ class Statements {
   constructor(capacity, core) {
     this.capacity = capacity;
     this.core = core;
-    /** By their keys. @type {Map<string, Statement>} */
-    this.bySql = new Map();
+    /** By what the core knows of their types, and then by their texts. @type {Map<string | undefined, Map<string, Statement>>} */
+    this.tables = new Map();
+    this.size = 0;
     this.uses = 0;
     this.lastId = 0;
   }
@@ -62,7 +63,7 @@ class Statements {
    * @param {import('../values/types.js').Types} [types]
    */
   get(sql, types) {
-    const statement = this.bySql.get(types === undefined ? sql : `${types.core}\0${sql}`) ?? this.add(sql, types);
+    const statement = this.tables.get(types?.core)?.get(sql) ?? this.add(sql, types);
     statement.used = ++this.uses;
     return statement;
   }
@@ -74,7 +75,7 @@ class Statements {
    * @param {import('../values/types.js').Types} types
    */
   getUnchecked(sql, types) {
-    const statement = this.bySql.get(`${types.core}\0${sql}`) ?? this.define(sql, types);
+    const statement = this.tables.get(types.core)?.get(sql) ?? this.define(sql, types);
     statement.used = ++this.uses;
     return statement;
   }
@@ -99,19 +100,26 @@ class Statements {
   define(sql, types) {
     if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
     if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
-    if (this.bySql.size >= this.capacity) this.forgetOldest();
+    if (this.size >= this.capacity) this.forgetOldest();
     this.lastId = (this.lastId % 0x7fff_ffff) + 1;
     const statement = new Statement(this.lastId, sql, types);
     this.core.define(statement);
-    this.bySql.set(statement.key, statement);
+    const table = this.tables.get(types?.core);
+    if (table === undefined) this.tables.set(types?.core, new Map([[sql, statement]]));
+    else table.set(sql, statement);
+    this.size += 1;
     return statement;
   }
 
   /** Forgets the least recently used tenth. */
   forgetOldest() {
-    const oldest = [...this.bySql.values()].sort((a, b) => a.used - b.used);
-    for (const statement of oldest.slice(0, Math.ceil(this.capacity / 10))) {
-      this.bySql.delete(statement.key);
+    const all = [...this.tables.values()].flatMap((table) => [...table.values()]).sort((a, b) => a.used - b.used);
+    for (const statement of all.slice(0, Math.ceil(this.capacity / 10))) {
+      const key = statement.types?.core;
+      const table = /** @type {Map<string, Statement>} */ (this.tables.get(key));
+      table.delete(statement.sql);
+      if (table.size === 0) this.tables.delete(key);
+      this.size -= 1;
       this.core.forget(statement);
     }
   }

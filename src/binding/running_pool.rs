@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
 use crate::binding::numbers::{
-    BEGINS, BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY, READ_OPTIONS,
-    SIMPLE, TOKEN,
+    BEGINS, BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY,
+    READ_OPTIONS, SIMPLE, TOKEN,
 };
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;

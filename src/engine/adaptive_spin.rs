@@ -2,7 +2,7 @@
 //!
 //! A thread that sleeps takes 25 to 50 us to wake, and a statement that is alone in flight wakes the I/O thread twice:
 //! that is as much time as all other steps of the statement take together. So after each activity the thread polls for
-//! 100 us before it sleeps, and yields to all other threads at each poll. It does so only while that pays: when most
+//! 200 us before it sleeps, and yields to all other threads at each poll. It does so only while that pays: when most
 //! waits have ended within that time, and no other thread keeps the processor busy. Measured with one statement in
 //! flight: half the latency at the same CPU time for each statement.
 
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::engine::clock;
 
 /// How long to poll, in microseconds: twice the time of a small statement on a server in the same rack.
-const MOMENT: u64 = 100;
+const MOMENT: u64 = 200;
 /// A yield that took longer, in microseconds, has run another thread that wants the processor for itself: a thread that
 /// sleeps gets the processor back sooner than one that yields.
 const AWAY: u64 = 500;
@@ -26,7 +26,7 @@ const GOOD_POLLS: u32 = 2_000;
 /// A share of 100 %.
 const ALL: u32 = 1 << 16;
 /// The share of waits that must be short.
-const MOST: u32 = ALL / 8 * 5;
+const MOST: u32 = ALL / 8 * 6;
 
 /// When there was activity last, and how often it comes soon after the one before.
 #[derive(Debug)]

@@ -114,8 +114,8 @@ struct Named {
     columns: Option<Arc<Columns>>,
 }
 
-/// Flights that are sent together at most. More would only wait: a small one takes a server about as long as its way.
-const TOGETHER: usize = 4;
+/// Flights that are sent together at most: as many as exports/pg/pipelines.js has on a session (`MOST`), and some more.
+const TOGETHER: usize = 8;
 
 /// RowDescriptions that a session keeps the reading of.
 const KEPT_COLUMNS: usize = 500;
