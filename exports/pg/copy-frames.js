@@ -11,9 +11,6 @@ const COPY_FAIL = 0x66;
 const ERROR = 0x45;
 const HEADER = 5;
 
-/** Bytes: a larger piece gains nothing. */
-const MOST_GATHERED = 65_536;
-
 /** @param {number} letter @param {number} length of the content */
 function headerOf(letter, length) {
   const header = Buffer.alloc(HEADER);
@@ -76,9 +73,6 @@ class CopyIn extends Copy {
   /** How much of the content of a CopyData is still to come. */
   #left = 0;
   #waiting = 0;
-  /** What is not sent yet. @type {Buffer[]} */
-  #gathered = [];
-  #size = 0;
   /** Why the stream does not want the rest. @type {string | undefined} */
   #givenUp;
 
@@ -128,19 +122,8 @@ class CopyIn extends Copy {
     return header[0] === COPY_DATA ? rest : rest.subarray(length);
   }
 
-  /** Small pieces are sent together. @param {Buffer} data */
+  /** @param {Buffer} data */
   #send(data) {
-    this.#gathered.push(data);
-    this.#size += data.length;
-    if (this.#size >= MOST_GATHERED) this.#sendGathered();
-    else if (this.#gathered.length === 1) process.nextTick(() => this.#sendGathered());
-  }
-
-  #sendGathered() {
-    if (this.#gathered.length === 0) return;
-    const data = this.#gathered.length === 1 ? this.#gathered[0] : Buffer.concat(this.#gathered, this.#size);
-    this.#gathered = [];
-    this.#size = 0;
     const taken = this.#writer.write(data);
     if (taken === undefined) return;
     this.#waiting++;
@@ -150,7 +133,6 @@ class CopyIn extends Copy {
   }
 
   end() {
-    this.#sendGathered();
     this.#writer.end().then(
       (/** @type {{ rowCount: number }} */ { rowCount }) => this.completed(rowCount),
       () => {},

@@ -7,9 +7,8 @@
 const { FLAG, OP } = require('../core/numbers.js');
 const { PromisedCall } = require('../core/promised-call.js');
 const { ConnectionLostError, PoolClosedError, located } = require('../errors.js');
-const { Load } = require('./copy/load.js');
+const { HandedLoad } = require('./copy/handed-load.js');
 const { Unload } = require('./copy/unload.js');
-const { Pieces } = require('./copy/pieces.js');
 const { underSignal } = require('../core/under-signal.js');
 
 /** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/run.rs. */
@@ -341,11 +340,7 @@ class PinnedSession {
    */
   copyIn(sql) {
     this.#checkOpen();
-    const pieces = new Pieces();
-    const done = new Load(this.#runner, { sql }, pieces, {}).run(this.#number);
-    // The first who writes or ends learns of it.
-    done.catch(() => {});
-    return pieces.writer(done);
+    return new HandedLoad(this.#runner, sql, this.#number);
   }
 
   /**

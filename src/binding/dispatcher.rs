@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 
 use crate::binding::frames::{self, Frame, Unreadable};
@@ -37,7 +38,7 @@ pub(super) enum Request {
         pool: u32,
         transaction: u32,
     },
-    Frames(Vec<u8>),
+    Frames(Bytes),
 }
 
 /// Pieces of a stream that may be on their way before its reader has taken one.
@@ -81,7 +82,7 @@ impl Dispatcher {
                     ADAPTIVE_SPIN.note_activity();
                     for frame in frames::read(&bytes) {
                         match frame {
-                            Ok(frame) => self.carry_out(&frame),
+                            Ok(frame) => self.carry_out(&frame, &bytes),
                             Err(unreadable) => self.refuse(unreadable),
                         }
                     }
@@ -116,7 +117,7 @@ impl Dispatcher {
         Promise::new(id.unwrap_or(0), self.queue.clone()).reject(&ClientError::Internal(reason), 0, None);
     }
 
-    fn carry_out(&mut self, frame: &Frame<'_>) {
+    fn carry_out(&mut self, frame: &Frame<'_>, bytes: &Bytes) {
         match frame.operation {
             Operation::Cancel => self.cancel(frame),
             Operation::Credit => {
@@ -124,7 +125,7 @@ impl Dispatcher {
                     flow.grant(frame.extra);
                 }
             }
-            Operation::Data | Operation::EndData => self.feed(frame),
+            Operation::Data | Operation::EndData => self.feed(frame, bytes),
             _ => self.give_to_pool(frame),
         }
     }
@@ -186,9 +187,9 @@ impl Dispatcher {
     }
 
     /// Hands data to a load, unless the load has ended.
-    fn feed(&mut self, frame: &Frame<'_>) {
+    fn feed(&mut self, frame: &Frame<'_>, bytes: &Bytes) {
         let piece = match frame.operation {
-            Operation::Data => Piece::Data(frame.payload.to_vec(), frame.count),
+            Operation::Data => Piece::Data(bytes.slice_ref(frame.payload), frame.count),
             _ if frame.has(FAILED) => Piece::Failed,
             _ => Piece::End,
         };

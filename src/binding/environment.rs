@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use napi::bindgen_prelude::{BufferSlice, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::{Env, Error, Result, Status};
@@ -109,7 +110,7 @@ impl Environment {
     pub fn submit(&self, frames: BufferSlice<'_>, length: u32) -> Result<()> {
         guarded(|| {
             let frames = frames.get(..length as usize).ok_or_else(|| Error::from_status(Status::InvalidArg))?;
-            self.mailbox.send(Request::Frames(frames.to_vec()))
+            self.mailbox.send(Request::Frames(Bytes::copy_from_slice(frames)))
         })
     }
 

@@ -50,7 +50,7 @@ pub(crate) struct LoadTarget {
 /// What JavaScript sends for a load.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    Data(Vec<u8>, usize),
+    Data(Bytes, usize),
     /// The data is complete.
     End,
     /// The source has failed: what was sent is undone.
@@ -167,7 +167,7 @@ impl<'a> Load<'a> {
                         if self.rows.is_some() {
                             self.write_rows(&data, rows).await?;
                         } else {
-                            self.send(data.into()).await?;
+                            self.send(data).await?;
                         }
                         self.flush().await
                     };
