@@ -204,17 +204,7 @@ impl Frontend {
             return Some(());
         }
         if is_marker(message) {
-            let flight = conversation.session_state.take_flight()?;
-            if flight.begins {
-                self.add_command(b"BEGIN\0", &mut conversation.pending);
-            }
-            conversation.pending.owe(flight.due());
-            if flight.ends_ready() {
-                conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
-            }
-            (self.parsed, self.looks_up) = (None, false);
-            self.changed.put_slice(&flight.into_bytes());
-            return Some(());
+            return self.put_flight(conversation);
         }
         let Some((name, ahead, behind)) = statement_of(message) else {
             self.note(message, conversation);
@@ -291,6 +281,21 @@ impl Frontend {
                 }
             }
         }
+        Some(())
+    }
+
+    /// Puts the flight that is due in the place of a marker.
+    fn put_flight(&mut self, conversation: &mut Conversation) -> Option<()> {
+        let flight = conversation.session_state.take_flight()?;
+        if flight.begins {
+            self.add_command(b"BEGIN\0", &mut conversation.pending);
+        }
+        conversation.pending.owe(flight.due());
+        if flight.ends_ready() {
+            conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
+        }
+        (self.parsed, self.looks_up) = (None, false);
+        self.changed.put_slice(&flight.into_bytes());
         Some(())
     }
 
