@@ -6,7 +6,7 @@ const { AsyncResource } = require('node:async_hooks');
 const { deprecate } = require('node:util');
 const { toPgError } = require('./database-error.js');
 const Lifecycle = require('./lifecycle.js');
-const { explained } = require('./outcomes.js');
+const { endsSession, explained, losesSession } = require('./outcomes.js');
 const { PostponedBegin } = require('./postponed-begin.js');
 const { Query, Statement, judged, located, unsent } = require('./query.js');
 const { ask } = require('./session.js');
@@ -30,9 +30,6 @@ function portalOf(query) {
 
 /** How a flight is sent: alone, together with others, behind a BEGIN. */
 const WAYS = { plain: {}, pipelined: { pipelined: true }, begins: { begins: true } };
-
-/** Codes of queries that have failed because their session ended. */
-const LOSSES = ['ERR_CONNECTION_LOST', 'ERR_OUTCOME_UNKNOWN'];
 
 class Client extends Lifecycle {
   /** @type {any} */
@@ -240,7 +237,7 @@ class Client extends Lifecycle {
    */
   _launch(query, flight) {
     const options = this.#optionsOf(query, this.#begin.goesWith(query) ? 'begins' : query._way());
-    const answer = this.#begin.postpone(flight) ?? ask(this._session, flight, options);
+    const answer = this.#begin.postpone(query, flight) ?? ask(this._session, flight, options);
     if (this.pipeline) {
       return answer.then(
         (/** @type {RawResult[]} */ raws) => this.#settled(query, raws),
@@ -319,9 +316,11 @@ class Client extends Lifecycle {
     }
     this._activeQuery = null;
     const shown = this.#shown(query, error);
-    const isLost = LOSSES.includes(error?.code);
-    const isRefused = !isLost && this.#begin.isRefused(query, shown);
-    this._txStatus = this.#transactionStatus();
+    const isLost = losesSession(error);
+    const isOver = endsSession(error);
+    const isRefused = !isOver && this.#begin.isRefused(query, shown);
+    // The transaction that a session has ended in is what the program knows; a pool must not run the statement again outside of it.
+    if (!isOver && !isRefused) this._txStatus = this.#transactionStatus();
     if (query.name) this.#noteFailed(query);
     if (isLost) this._loseWith(error, shown);
     else if (isRefused) this._terminate(shown);
@@ -363,7 +362,7 @@ class Client extends Lifecycle {
     if (this._ended || this._isClosing) return;
     const isActive = query === this._activeQuery;
     if (isActive) this._activeQuery = null;
-    this._txStatus = this._session.transactionStatus;
+    this._txStatus = this.#transactionStatus();
     this.readyForQuery = true;
     if (isActive) query.handleReadyForQuery(this.connection);
     this.connection.emit('readyForQuery', { name: 'readyForQuery', length: 5, status: this._txStatus });

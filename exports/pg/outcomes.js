@@ -11,6 +11,15 @@ const BEGIN = /^\s*(?:begin|start\s+transaction)\b[^;]*;?\s*$/i;
 /** read_only_sql_transaction. */
 const READ_ONLY = '25006';
 
+/** Codes of statements that have failed because their session was lost. */
+const LOSSES = ['ERR_CONNECTION_LOST', 'ERR_OUTCOME_UNKNOWN'];
+
+/** Whether a statement has failed because its session was lost. @param {any} error of the core */
+const losesSession = (error) => LOSSES.includes(error?.code);
+
+/** Whether there is no session any more behind an error: it was lost, or the server has ended it. @param {any} error of the core */
+const endsSession = (error) => losesSession(error) || error?.severity === 'FATAL';
+
 /** @param {any} error */
 const isLost = (error) => error.cause instanceof ConnectionLostError || error.severity === 'FATAL';
 
@@ -45,4 +54,4 @@ function explained(error, status, text, parameters) {
   return error;
 }
 
-module.exports = { explained };
+module.exports = { endsSession, explained, losesSession };

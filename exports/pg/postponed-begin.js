@@ -5,16 +5,29 @@
 // for something else is sent alone.
 
 const { DatabaseError } = require('./database-error.js');
-const { Query } = require('./query.js');
+const { endsSession } = require('./outcomes.js');
+const { Query, Statement } = require('./query.js');
 const { ask } = require('./session.js');
 const { coreTypes } = require('./types.js');
 
 /** A BEGIN that says nothing more: a server can hardly refuse it. */
 const PLAIN = /^\s*(?:begin(?:\s+(?:work|transaction))?|(start)\s+transaction)\s*;?\s*$/i;
 
-/** Whether a query is one statement for the extended protocol, so that a BEGIN can go in its flight. @param {any} query @param {any} client */
+const { submit } = Query.prototype;
+
+/**
+ * Whether a query is one statement for the extended protocol, so that a BEGIN can go in its flight. One with a submit() of its own may send
+ * something else.
+ * @param {any} query
+ * @param {any} client
+ */
 const takesBegin = (query, client) =>
-  query instanceof Query && query.requiresPreparation() && !query.rows && !query.binary && !client.binary;
+  query instanceof Query &&
+  query.submit === submit &&
+  query.requiresPreparation() &&
+  !query.rows &&
+  !query.binary &&
+  !client.binary;
 
 /** The BEGIN of a client. */
 class PostponedBegin {
@@ -30,18 +43,21 @@ class PostponedBegin {
   }
 
   /**
-   * Answers a BEGIN that can be sent later.
+   * Answers a BEGIN that can be sent later. One of pool.query() cannot: others may be sent behind it before its client knows the answer.
+   * @param {any} query
    * @param {{ text: string, values?: any[] }} flight
    * @returns {Promise<import('./session.js').RawResult[]> | null} null: it must be sent
    */
-  postpone({ text, values }) {
+  postpone(query, { text, values }) {
     const client = this.#client;
-    if (values !== undefined || client._txStatus !== 'I' || client.pipeline || !client._session.isUsable) return null;
+    if (values !== undefined || query.constructor !== Statement) return null;
+    if (client._txStatus !== 'I' || client.pipeline || !client._session.isUsable) return null;
     const found = PLAIN.exec(text);
     if (found === null) return null;
     this.#owe();
     const tag = found[1] === undefined ? 'BEGIN' : 'START TRANSACTION';
-    return Promise.resolve([{ rows: [], fields: [], tag }]);
+    // Not before the program has heard of the query before it, which may take several microtasks.
+    return new Promise((resolve) => process.nextTick(resolve, [{ rows: [], fields: [], tag }]));
   }
 
   #owe() {
@@ -56,10 +72,10 @@ class PostponedBegin {
 
   /** A query is sent. Returns whether the BEGIN goes ahead of it. @param {any} query */
   goesWith(query) {
-    if (!this.isOwed) return false;
+    const goes = this.isOwed;
     this.isOwed = false;
-    this.#carrier = query;
-    return true;
+    this.#carrier = goes ? query : null;
+    return goes;
   }
 
   /** Sends it alone, if nothing else runs. */
@@ -74,7 +90,8 @@ class PostponedBegin {
         client.readyForQuery = true;
         if (client._queryQueue.length > 0) client._pulseQueryQueue();
       },
-      (/** @type {unknown} */ error) => client._terminate(error),
+      // If the session is lost, the client hears of that by itself. If it is not, nothing may run outside of the transaction.
+      (/** @type {unknown} */ error) => !endsSession(error) && client._terminate(error),
     );
   }
 
@@ -87,8 +104,7 @@ class PostponedBegin {
    */
   isRefused(query, error) {
     if (query !== this.#carrier || this.#client._session.transactionStatus !== 'I') return false;
-    this.#carrier = null;
-    if (error instanceof DatabaseError) return /** @type {any} */ (error).severity !== 'FATAL';
+    if (error instanceof DatabaseError) return true;
     this.#owe();
     return false;
   }
