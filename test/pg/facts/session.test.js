@@ -187,6 +187,71 @@ fact('transaction: ending the client takes it back', async (_t, face) => {
   await two.query(`DROP TABLE ${table}`);
 });
 
+fact('transaction: the result of BEGIN and of START TRANSACTION', async (_t, face) => {
+  const client = await face.client();
+  for (const [text, command] of [
+    ['BEGIN', 'BEGIN'],
+    ['begin work;', 'BEGIN'],
+    ['BEGIN TRANSACTION', 'BEGIN'],
+    ['BEGIN ISOLATION LEVEL SERIALIZABLE', 'BEGIN'],
+    ['START TRANSACTION', 'START'],
+    ['start transaction read only', 'START'],
+  ]) {
+    for (const rowMode of [undefined, 'array']) {
+      const result = await client.query({ text, rowMode });
+      assert.ok(result instanceof face.pg.Result);
+      assert.deepEqual([text, result.command, result.rowCount, result.oid], [text, command, null, null]);
+      assert.deepEqual([result.rows, result.fields, result.rowAsArray], [[], [], rowMode === 'array']);
+      await client.query('ROLLBACK');
+    }
+  }
+});
+
+fact(
+  'transaction: the time of a transaction is that of its BEGIN, and not of its first statement',
+  async (_t, face) => {
+    const client = await face.client();
+    await client.query('BEGIN');
+    await until('the server has it', async () => {
+      const [row] = await face.server.sql('SELECT state FROM pg_stat_activity WHERE pid = $1', [client.processID]);
+      return row.state === 'idle in transaction';
+    });
+    const [{ later }] = await face.server.sql('SELECT clock_timestamp()::text AS later');
+    const { rows } = await client.query('SELECT now() < $1 AS earlier', [later]);
+    assert.deepEqual(rows, [{ earlier: true }]);
+  },
+);
+
+/**
+ * What fails first in a transaction whose session an administrator has ended, before the client could know it.
+ * @param {import('../support.js').Face} face
+ */
+async function failsFirst(face) {
+  const client = await face.client();
+  client.on('error', () => {});
+  process.kill(client.processID, 'SIGTERM');
+  for (const [text, values] of [['BEGIN'], ['SELECT $1', ['a']]]) {
+    try {
+      await client.query(text, values);
+    } catch {
+      return text;
+    }
+  }
+  return 'nothing';
+}
+
+fact(
+  'transaction: a BEGIN fails if its session has ended',
+  async (_t, face) => assert.equal(await failsFirst(face), 'BEGIN'),
+  {
+    differs: {
+      reason:
+        'A `BEGIN` or `START TRANSACTION` of a client, without options, is answered before the server has it, and goes with the statement behind it if that has values or a name: a transaction needs one round trip less. So if the session is lost or the server refuses the BEGIN, the first statement fails (`not-applied`), and not the BEGIN; of a BEGIN that is refused nothing runs, and the client ends. A BEGIN with options (`ISOLATION LEVEL ...`) is sent by itself, as by pg.',
+      test: async (_t, face) => assert.equal(await failsFirst(face), 'SELECT $1'),
+    },
+  },
+);
+
 fact('transaction: getTransactionStatus() is I, T and E', async (_t, face) => {
   const client = face.unconnected();
   assert.equal(client.getTransactionStatus(), null);
