@@ -167,6 +167,8 @@ fact('listen: the same NOTIFY twice in a transaction is one', async (_t, face) =
 fact('listen: who is in a transaction hears after its end', async (_t, face) => {
   const { listener, speaker, channel, heard } = await listening(face);
   await listener.query('BEGIN');
+  // With its answer the server is in the transaction.
+  await listener.query('SELECT 1');
   await speaker.query(`NOTIFY ${channel}, 'later'`);
   await listener.query('SELECT 1');
   assert.deepEqual(heard, []);
