@@ -246,7 +246,7 @@ fact(
   {
     differs: {
       reason:
-        'A `BEGIN` or `START TRANSACTION` of a client, without options, is answered before the server has it, and goes with the statement behind it if that has values or a name: a transaction needs one round trip less. So if the session is lost or the server refuses the BEGIN, the first statement fails (`not-applied`), and not the BEGIN; of a BEGIN that is refused nothing runs, and the client ends. What other sessions do before that statement (a NOTIFY, the time of day for `now()`) may still come before the BEGIN. A BEGIN with options (`ISOLATION LEVEL ...`) is sent by itself, as by pg.',
+        'A `BEGIN` or `START TRANSACTION` of a client, without options, is answered before the server has it, and goes with the statement behind it if that has values or a name: a transaction needs one round trip less. So if the session is lost or the server refuses the BEGIN, the first statement fails (`not-applied`), and not the BEGIN; of a BEGIN that is refused nothing runs, and the client ends. What other sessions do before that statement, such as a NOTIFY, may still come before the BEGIN and its `now()`. A BEGIN with options (`ISOLATION LEVEL ...`) is sent by itself, as by pg.',
       test: async (_t, face) => assert.equal(await failsFirst(face), 'SELECT $1'),
     },
   },
