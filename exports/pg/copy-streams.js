@@ -5,19 +5,61 @@
 const { Readable, Writable } = require('node:stream');
 const { gaveUp } = require('./copy-frames.js');
 
+/** The time in which the client works for a stream. */
+class Turn {
+  /** Whether the stream has nothing to do with the client any more. */
+  isOver = false;
+  /** @type {any} */
+  #client;
+  #stream;
+
+  /** @param {any} stream */
+  constructor(stream) {
+    this.#stream = stream;
+  }
+
+  /** @param {any} client */
+  begin(client) {
+    this.#client = client;
+    // The stream was destroyed before: the client is free at once, but not before submit() has returned.
+    if (this.#stream.destroyed) process.nextTick(() => this.end());
+  }
+
+  /** The session is free for others. */
+  end() {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#stream.callback?.();
+    this.#client._ready(this.#stream);
+  }
+
+  /** The COPY has failed. @param {any} error */
+  fail(error) {
+    this.#client._refused(this.#stream, error);
+    this.#client._ready(this.#stream);
+  }
+
+  /** The client tells the stream of an error. @param {any} error */
+  tell(error) {
+    this.isOver = true;
+    this.#stream.callback?.(error);
+    this.#stream.destroy(error);
+  }
+}
+
 /** `COPY ... FROM STDIN`. What is written before the client has its turn waits. */
 class CopyFrom extends Writable {
   rowCount = 0;
   /** Of the client: an option query_timeout waits for it. @type {any} */
   callback = undefined;
-  /** @type {any} */
-  #client;
+  #turn = new Turn(this);
   /** @type {any} */
   #writer;
   /** What waits for the writer. @type {(() => void) | undefined} */
   #waiting;
   #isGivenUp = false;
-  #isOver = false;
+  /** end() has handed in the last. */
+  #isComplete = false;
 
   /** @param {string} text @param {import('node:stream').WritableOptions} [options] */
   constructor(text, options) {
@@ -27,12 +69,9 @@ class CopyFrom extends Writable {
 
   /** For the client. @param {any} connection */
   submit(connection) {
-    this.#client = connection._client;
-    if (this.destroyed) {
-      process.nextTick(() => this.#end());
-      return;
-    }
-    this.#writer = this.#client._session.copyIn(this.text);
+    this.#turn.begin(connection._client);
+    if (this.destroyed) return;
+    this.#writer = connection._client._session.copyIn(this.text);
     this.#writer.done.catch(this.#failed);
     connection._copy = { abandon: () => this.#writer.fail('the client has ended') };
     this.#waiting?.();
@@ -62,10 +101,11 @@ class CopyFrom extends Writable {
       this.#waiting = () => this._final(callback);
       return;
     }
+    this.#isComplete = true;
     this.#writer.end().then(
       (/** @type {{ rowCount: number }} */ { rowCount }) => {
         this.rowCount = rowCount;
-        this.#end();
+        this.#turn.end();
         callback();
       },
       () => {},
@@ -74,38 +114,27 @@ class CopyFrom extends Writable {
 
   /** @param {Error | null} error @param {(error?: Error | null) => void} callback */
   _destroy(error, callback) {
-    if (this.#isOver || this.#writer === undefined) {
+    // What is complete is loaded all the same, as by pg-copy-streams.
+    if (this.#turn.isOver || this.#isComplete || this.#writer === undefined) {
       callback(error);
       return;
     }
     const message = error ? error.message : 'NODE-PG-COPY-STREAMS destroy() was called';
     this.#isGivenUp = true;
     this.#writer.fail(message).then(() => {
-      this.#end();
+      this.#turn.end();
       callback(gaveUp(message));
     });
   }
 
   /** @param {any} error */
   #failed = (error) => {
-    if (this.#isOver || this.#isGivenUp) return;
-    this.#client._refused(this, error);
-    this.#client._ready(this);
+    if (!this.#turn.isOver && !this.#isGivenUp) this.#turn.fail(error);
   };
-
-  /** The session is free for others. */
-  #end() {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.callback?.();
-    this.#client._ready(this);
-  }
 
   /** For the client. @param {any} error */
   handleError(error) {
-    this.#isOver = true;
-    this.callback?.(error);
-    this.destroy(error);
+    this.#turn.tell(error);
   }
 
   /** For the client. */
@@ -117,11 +146,9 @@ class CopyTo extends Readable {
   rowCount = 0;
   /** @type {any} */
   callback = undefined;
-  /** @type {any} */
-  #client;
+  #turn = new Turn(this);
   /** @type {Readable & { rowCount?: number } | undefined} */
   #source;
-  #isOver = false;
 
   /** @param {string} text @param {import('node:stream').ReadableOptions} [options] */
   constructor(text, options) {
@@ -131,13 +158,10 @@ class CopyTo extends Readable {
 
   /** For the client. @param {any} connection */
   submit(connection) {
-    this.#client = connection._client;
-    if (this.destroyed) {
-      process.nextTick(() => this.#end());
-      return;
-    }
+    this.#turn.begin(connection._client);
+    if (this.destroyed) return;
     /** @type {Readable & { rowCount?: number }} */
-    const source = this.#client._session.copyOut(this.text);
+    const source = connection._client._session.copyOut(this.text);
     this.#source = source;
     connection._copy = { abandon: () => source.destroy() };
     source.on('data', (chunk) => {
@@ -145,15 +169,12 @@ class CopyTo extends Readable {
     });
     source.on('end', () => {
       this.rowCount = source.rowCount ?? 0;
-      this.#end();
+      this.#turn.end();
       this.push(null);
     });
-    source.on('error', (error) => {
-      this.#client._refused(this, error);
-      this.#client._ready(this);
-    });
+    source.on('error', (error) => this.#turn.fail(error));
     // Destroyed before its end.
-    source.on('close', () => this.#end());
+    source.on('close', () => this.#turn.end());
   }
 
   _read() {
@@ -166,19 +187,9 @@ class CopyTo extends Readable {
     callback(error);
   }
 
-  /** The session is free for others. */
-  #end() {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.callback?.();
-    this.#client._ready(this);
-  }
-
   /** For the client. @param {any} error */
   handleError(error) {
-    this.#isOver = true;
-    this.callback?.(error);
-    this.destroy(error);
+    this.#turn.tell(error);
   }
 
   /** For the client. */

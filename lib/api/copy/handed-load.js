@@ -3,16 +3,15 @@
 // A load of data in one of COPY's formats that is handed in as it comes, on a session that belongs to the caller.
 //
 // What is handed in during one turn of the event loop is collected to pieces, so that the core is called seldom. The core grants pieces, and
-// more as the server takes them; without a grant the data waits here.
+// more as the server takes them; without a grant the data waits here, in the buffers of its writer.
 
 const { FrameWriter } = require('../../core/frame-writer.js');
 const { FLAG, OP } = require('../../core/numbers.js');
 const { PromisedCall } = require('../../core/promised-call.js');
 const { located } = require('../../errors.js');
 
-/** Bytes after which a piece is sent, and bytes that may wait before a writer should. */
+/** Bytes after which a piece is sent. */
 const PIECE = 128 << 10;
-const MOST_WAITING = 128 << 10;
 
 class HandedLoad {
   #runner;
@@ -25,14 +24,15 @@ class HandedLoad {
   #isOpen = false;
   /** What no piece has room for yet. @type {Uint8Array[]} */
   #waiting = [];
-  #waitingBytes = 0;
+  /** Resolves when nothing waits. @type {Promise<void> | undefined} */
+  #room;
+  /** Resolves it. */
+  #wake = () => {};
   #hasEnded = false;
   /** No more data can be sent. */
   #isOver = false;
   /** @type {Error | undefined} */
   #failure;
-  /** Wakes the writers. @type {(() => void)[]} */
-  #writers = [];
 
   /**
    * @param {import('../../core/statement-runner.js').StatementRunner} runner
@@ -61,18 +61,20 @@ class HandedLoad {
   }
 
   /**
-   * Hands in data, which must not change any more.
+   * Hands in data. A server ignores what comes behind the end of its COPY, or behind its error ("Message Flow: COPY Operations" of its
+   * protocol), and so does this.
    * @param {Uint8Array} bytes
-   * @returns {Promise<void> | undefined} resolves when there is room for more; undefined: there is
+   * @returns {Promise<void> | undefined} resolves when there is room for more; undefined: there is. The bytes may not change before
    */
   write(bytes) {
-    if (this.#isOver) return undefined;
+    if (this.#hasEnded || !this.#isRunning) return undefined;
     const taken = this.#waiting.length === 0 ? this.#add(bytes) : 0;
     if (taken === bytes.length) return undefined;
-    this.#waiting.push(taken === 0 ? bytes : bytes.subarray(taken));
-    this.#waitingBytes += bytes.length - taken;
-    if (this.#waitingBytes < MOST_WAITING) return undefined;
-    return new Promise((resolve) => this.#writers.push(resolve));
+    this.#waiting.push(bytes.subarray(taken));
+    this.#room ??= new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+    return this.#room;
   }
 
   /** All was handed in. Resolves when the server has loaded it. */
@@ -84,7 +86,7 @@ class HandedLoad {
 
   /** Undoes the load. @param {string} message @returns {Promise<void>} */
   fail(message) {
-    if (!this.#isOver) {
+    if (this.#isRunning) {
       this.#failure = new Error(message);
       this.#endData(FLAG.FAILED);
     }
@@ -94,21 +96,28 @@ class HandedLoad {
     );
   }
 
+  /** Whether the core takes data, or its end. A call that has ended has no number, some time before its promise says so. */
+  get #isRunning() {
+    return !this.#isOver && this.#call.id !== 0;
+  }
+
   /** The core grants more pieces. @param {number} pieces */
   #granted(pieces) {
     this.#credit += pieces;
-    while (this.#waiting.length > 0 && !this.#isOver) {
-      const [bytes] = this.#waiting;
+    const waiting = this.#waiting;
+    let added = 0;
+    for (; added < waiting.length; added++) {
+      const bytes = waiting[added];
       const taken = this.#add(bytes);
-      this.#waitingBytes -= taken;
-      if (taken < bytes.length) {
-        this.#waiting[0] = bytes.subarray(taken);
-        break;
-      }
-      this.#waiting.shift();
+      if (taken === bytes.length) continue;
+      waiting[added] = bytes.subarray(taken);
+      break;
     }
-    if (this.#waitingBytes < MOST_WAITING) this.#wake();
-    if (this.#hasEnded && this.#waiting.length === 0) this.#endData(0);
+    // Not one by one, which takes the square of their number.
+    waiting.splice(0, added);
+    if (waiting.length > 0) return;
+    this.#release();
+    if (this.#hasEnded) this.#endData(0);
   }
 
   /** Adds data to pieces. @param {Uint8Array} bytes @returns {number} how much there was room for */
@@ -145,23 +154,24 @@ class HandedLoad {
 
   /** @param {number} flags FLAG.FAILED: the server discards the load */
   #endData(flags) {
-    if (this.#isOver) return;
+    if (!this.#isRunning) return;
     this.#send();
-    this.#isOver = true;
     const { link, pool } = this.#runner;
-    if (this.#call.id !== 0) link.sendText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
-    this.#wake();
+    link.sendText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
+    this.#stop();
   }
 
-  /** The load has ended. */
+  /** No more data is sent. */
   #stop() {
     this.#isOver = true;
     this.#waiting = [];
-    this.#wake();
+    this.#release();
   }
 
-  #wake() {
-    for (const wake of this.#writers.splice(0)) wake();
+  /** Nothing waits any more. */
+  #release() {
+    this.#room = undefined;
+    this.#wake();
   }
 }
 
