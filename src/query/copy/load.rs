@@ -238,7 +238,15 @@ impl<'a> Load<'a> {
     /// Ends the COPY that is running, and waits for the answer of the server.
     async fn finish(&mut self) -> Result<(), Failure> {
         let Some(mut sink) = self.sink.take() else { return Err(lost()) };
-        let finished = sink.inner.as_mut().finish().await;
+        let mut finished = sink.inner.as_mut().finish().await;
+        // Outside of a block the server commits behind the command tag, which may fail: a constraint is deferred. Else
+        // ReadyForQuery comes, which the sink does not expect.
+        if finished.is_ok()
+            && let Err(error) = sink.inner.as_mut().finish().await
+            && (error.as_db_error().is_some() || error.is_closed())
+        {
+            finished = Err(error);
+        }
         self.session.conn.answered();
         match finished {
             Ok(rows) => {

@@ -179,6 +179,14 @@ both('destroy() behind end() does not undo what is complete', async ({ client, f
   assert.deepEqual((await client.query('SELECT count(*)::int AS rows FROM copied')).rows, [{ rows: 50_000 }]);
 });
 
+both('a constraint that is deferred fails the COPY at its end', async ({ client, from }) => {
+  await client.query('ALTER TABLE copied ADD UNIQUE (n) DEFERRABLE INITIALLY DEFERRED');
+  const stream = client.query(from());
+  stream.end('1\tone\n1\tone\n');
+  assert.equal((await failureOf(finished(stream))).code, '23505');
+  await assertEmpty(client);
+});
+
 both('two clients load at a time', async ({ client, face, from }) => {
   const other = await face.client();
   const input = linesOf(40_000);
