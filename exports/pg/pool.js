@@ -4,12 +4,16 @@
 
 const Client = require('./client.js');
 const { ClientPool, promised } = require('./client-pool.js');
+const ConnectionParameters = require('./connection-parameters.js');
 const { PATIENCE_MS, PooledQuery, QUERY, runAgain } = require('./pooled-query.js');
 
 /** To see whether somebody has put another function in its place. */
 const CONNECT = ClientPool.prototype.connect;
 
 class Pool extends ClientPool {
+  /** Whether a connection string or `defaults` say a query_timeout. @type {boolean | undefined} */
+  #hasTimeout;
+
   /**
    * @param {any} text
    * @param {any} [values]
@@ -39,10 +43,16 @@ class Pool extends ClientPool {
       text.submit === undefined &&
       !text.query_timeout &&
       !this.options.query_timeout &&
+      !this.#isLimited() &&
       this.Promise === Promise &&
       this.connect === CONNECT &&
       this.Client.prototype.query === QUERY
     );
+  }
+
+  #isLimited() {
+    this.#hasTimeout ??= Boolean(new ConnectionParameters(this.options).query_timeout);
+    return this.#hasTimeout;
   }
 
   /**

@@ -16,6 +16,9 @@ const PATIENCE_MS = 5_000;
 /** The pause before another attempt, so that clients that all fail in the same way do not keep the process busy. Milliseconds. */
 const PAUSE_MS = 10;
 
+/** Whether no transaction is open. A client does not know the status that a query behind others has left. @param {any} client */
+const isIdle = (client) => client._txStatus === 'I' && client._session.transactionStatus === 'I';
+
 /**
  * Whether another client may do what this one could not: the statement has changed nothing, the reason is not in the statement, and it
  * did not belong to a transaction that somebody had begun by hand. What the server has decided about the statement (40001, 40P01) is
@@ -24,10 +27,7 @@ const PAUSE_MS = 10;
  * @param {any} client
  */
 const mayRunAgain = (error, client) =>
-  error.outcome === 'not-applied' &&
-  error.retryable === true &&
-  client._txStatus === 'I' &&
-  !/^40/.test(error.code ?? '');
+  error.outcome === 'not-applied' && error.retryable === true && isIdle(client) && !/^40/.test(error.code ?? '');
 
 /**
  * @param {{ error: any, client: any, since: number, patience: number }} failure since: performance.now() of the first one; patience: in
@@ -41,8 +41,13 @@ function runAgain({ error, client, since, patience }, again) {
   return true;
 }
 
-/** Whether a client can take more queries. @param {any} client */
-const isWell = (client) => client._queryable && !client._ending && !client._isSpent;
+/**
+ * Whether a client can take more queries. One that has queries in its queue would run them later: a program gives new clients their
+ * settings so.
+ * @param {any} client
+ */
+const isWell = (client) =>
+  client._queryable && !client._ending && !client._isSpent && client._queryQueue.length === 0 && client.query === QUERY;
 
 /** @param {any} error */
 function relocate(error) {
@@ -62,6 +67,8 @@ class PooledQuery extends Statement {
   #sentAt = 0;
   /** Whether others may be sent with it. */
   #isTogether = false;
+  /** Whether it may wait for a lock, as pipelines.js says. */
+  _mayWait = true;
   /** Of the promise of the caller; undefined: the caller has that of the client. @type {((value: any) => void) | undefined} */
   #resolve;
   /** @type {(error: any) => void} */
@@ -114,7 +121,7 @@ class PooledQuery extends Statement {
   #lead(client) {
     this.#client = client;
     this.#sentAt = performance.now();
-    this.#pipeline = this.#pool._pipelines.lead(this, client);
+    this.#pipeline = this.#pool._pipelines.lead(this, client, this.#sentAt);
     this.#isTogether = this.#pipeline?.isOpen === true && this._isPipelinable() && this._suits(client);
   }
 
@@ -130,19 +137,27 @@ class PooledQuery extends Statement {
   /** Whether it may be sent behind the queries of a client: it must not be the first with its name there. @param {any} client */
   _suits(client) {
     const { binary, pipeline, connection } = client;
-    if (binary || pipeline || client._txStatus !== 'I' || !isWell(client)) return false;
+    if (binary || pipeline || !isIdle(client) || !isWell(client)) return false;
     return !this.name || connection.parsedStatements[this.name] === this.text;
   }
 
   /**
    * Sends it behind the queries of a client.
    * @param {Pipeline} pipeline
-   * @returns {Promise<any>}
+   * @returns {any} the promise of its results; undefined: the caller has another promise
    */
   runBehind(pipeline) {
     const { client } = pipeline;
-    const flight = this._flight(client.connection);
-    this.#pool._pipelines.join(pipeline);
+    let flight;
+    try {
+      flight = this._flight(client.connection);
+    } catch (error) {
+      // What is wrong with it is no matter of those with which it would be sent.
+      if (this.#resolve === undefined) return Promise.reject(located(error));
+      this.#reject(error);
+      return undefined;
+    }
+    this.#pool._pipelines.join(this, pipeline);
     this.#client = client;
     this.#pipeline = pipeline;
     this.#sentAt = performance.now();

@@ -71,6 +71,20 @@ fact('query_timeout: the query rejects with Query read timeout', async (_t, face
   assert.equal(error.message, 'Query read timeout');
 });
 
+fact('query_timeout: one in a connection string or in defaults holds for the queries of a pool', async (_t, face) => {
+  const { host, port, user, password, database } = face.config;
+  const connectionString = `postgres://${user}:${password}@${host}:${port}/${database}`;
+  const slow = (/** @type {string} */ more) =>
+    failureOf(face.pool({ connectionString: connectionString + more }).query('SELECT pg_sleep(0.4)'));
+  assert.equal((await slow('?query_timeout=50')).message, 'Query read timeout');
+  face.pg.defaults.query_timeout = 50;
+  try {
+    assert.equal((await slow('')).message, 'Query read timeout');
+  } finally {
+    face.pg.defaults.query_timeout = false;
+  }
+});
+
 fact('query_timeout: a callback is called once, with the error', async (_t, face) => {
   const client = await face.client({ query_timeout: 50 });
   let calls = 0;
