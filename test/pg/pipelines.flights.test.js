@@ -6,12 +6,12 @@
 const assert = require('node:assert/strict');
 const { Pool, Client } = require('../../exports/pg/index.js');
 const { from: copyFrom } = require('../../exports/pg/copy-streams.js');
+const { QUICK, warm } = require('./pipelines.support.js');
 const { range, test, useCluster } = require('../support/helpers.js');
 const { messagesIn, relayTo } = require('../support/relay.js');
 
 const db = useCluster({ nodes: 1 });
 
-const QUICK = 'SELECT $1::int AS i';
 const IN_FLIGHT = 64;
 
 /** A relay, and how it is reached. @param {import('node:test').TestContext} t */
@@ -27,8 +27,7 @@ async function warmPool(t, options) {
   const { relay, config } = await relayed(t);
   const pool = /** @type {any} */ (new Pool({ ...config, max: 4, ...options }));
   t.after(() => pool.end());
-  for (const i of range(20)) await pool.query(QUICK, [i]);
-  await Promise.all(range(4).map(() => pool.query('SELECT pg_sleep(0.01)')));
+  await warm(pool);
   relay.sent();
   return { pool, relay };
 }
@@ -111,34 +110,38 @@ test('flights: a query alone is one flight, whatever its pool knows of it', asyn
   assert.deepEqual(flightsOf(relay.sent()), Array(10).fill(1));
 });
 
-/** The types of the messages that a client with a relay sends while it works. @param {any} relay @param {() => Promise<unknown>} work */
-async function typesOf(relay, work) {
-  const before = relay.conversations().map((/** @type {string} */ text) => messagesIn(text).length);
-  await work();
-  const sent = relay
-    .conversations()
-    .map((/** @type {string} */ text, /** @type {number} */ i) => messagesIn(text).slice(before[i] ?? 0))
-    .filter((/** @type {{ body: string }[]} */ list) => !list.some(({ body }) => body.includes('pg_is_in_recovery')));
-  return sent.flat().map((/** @type {{ type: string }} */ { type }) => type);
+/** A client behind a relay, and what it sends. @param {import('node:test').TestContext} t */
+async function relayedClient(t) {
+  const { relay, config } = await relayed(t);
+  const client = /** @type {any} */ (new Client(config));
+  t.after(() => client.end());
+  await client.connect();
+  await client.query("SELECT 'the client'");
+  // The monitor has a connection of its own.
+  const index = relay.conversations().findIndex((text) => text.includes('the client'));
+  const sent = () => messagesIn(relay.conversations()[index]);
+  /** The types of the messages that it sends while it works. @param {() => Promise<unknown>} work */
+  const typesOf = async (work) => {
+    const before = sent().length;
+    await work();
+    return sent()
+      .slice(before)
+      .map(({ type }) => type);
+  };
+  return { client, typesOf };
 }
 
 test('flights: a named statement is parsed and described once, and then only bound and executed', async (t) => {
-  const { relay, config } = await relayed(t);
-  const client = new Client(config);
-  t.after(() => client.end());
-  await client.connect();
+  const { client, typesOf } = await relayedClient(t);
   const named = (/** @type {number} */ i) => client.query({ name: 'quick', text: QUICK, values: [i] });
-  assert.deepEqual(await typesOf(relay, () => named(1)), ['P', 'B', 'D', 'E', 'S']);
-  assert.deepEqual(await typesOf(relay, () => named(2)), ['B', 'E', 'S']);
+  assert.deepEqual(await typesOf(() => named(1)), ['P', 'B', 'D', 'E', 'S']);
+  assert.deepEqual(await typesOf(() => named(2)), ['B', 'E', 'S']);
   assert.deepEqual((await named(3)).rows, [{ i: 3 }]);
 });
 
 test('flights: a plain BEGIN leaves with the statement behind it', async (t) => {
-  const { relay, config } = await relayed(t);
-  const client = new Client(config);
-  t.after(() => client.end());
-  await client.connect();
-  const types = await typesOf(relay, async () => {
+  const { client, typesOf } = await relayedClient(t);
+  const types = await typesOf(async () => {
     await client.query('BEGIN');
     await client.query(QUICK, [1]);
   });
@@ -147,12 +150,9 @@ test('flights: a plain BEGIN leaves with the statement behind it', async (t) => 
 });
 
 test('flights: small pieces of a COPY are sent as large ones', async (t) => {
-  const { relay, config } = await relayed(t);
-  const client = /** @type {any} */ (new Client(config));
-  t.after(() => client.end());
-  await client.connect();
+  const { client, typesOf } = await relayedClient(t);
   await client.query('CREATE TEMP TABLE loaded (n int)');
-  const types = await typesOf(relay, async () => {
+  const types = await typesOf(async () => {
     const load = client.query(copyFrom('COPY loaded FROM STDIN'));
     for (const i of range(5000)) load.write(`${i}\n`);
     load.end();

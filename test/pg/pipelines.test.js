@@ -3,12 +3,11 @@
 // Queries of a pool that are sent behind others (exports/pg/pipelines.js): when all clients are busy, quick ones share them.
 
 const assert = require('node:assert/strict');
+const { QUICK, warm } = require('./pipelines.support.js');
 const { failureOf, loginOf, range, test, until, useCluster } = require('../support/helpers.js');
 const { Pool } = require('../../exports/pg/index.js');
 
 const db = useCluster({ nodes: 1 });
-
-const QUICK = 'SELECT $1::int AS i';
 
 /** @param {import('node:test').TestContext} t @param {object} [options] @returns {any} */
 function poolOf(t, options) {
@@ -21,7 +20,7 @@ function poolOf(t, options) {
 /** A pool that knows that the query is quick. @param {import('node:test').TestContext} t @param {object} [options] */
 async function warmPool(t, options) {
   const pool = poolOf(t, options);
-  for (const i of range(20)) await pool.query(QUICK, [i]);
+  await warm(pool);
   return pool;
 }
 
