@@ -213,6 +213,26 @@ test('pipelines: a client whose life is over is dropped although queries come al
   }
 });
 
+test('pipelines: a client with queries behind others is not idle, and is removed when it has been for idleTimeoutMillis', async (t) => {
+  const pool = await warmPool(t, { max: 1, idleTimeoutMillis: 150 });
+  let removed = 0;
+  pool.on('remove', () => {
+    removed += 1;
+  });
+  const { rows } = await pool.query('SELECT pg_backend_pid() AS pid');
+  const pids = new Set();
+  const end = performance.now() + 300;
+  await Promise.all(
+    range(IN_FLIGHT).map(async (i) => {
+      while (performance.now() < end)
+        pids.add((await pool.query('SELECT pg_backend_pid() AS pid, $1::int', [i])).rows[0].pid);
+    }),
+  );
+  assert.deepEqual([[...pids], removed], [[rows[0].pid], 0]);
+  await until('the client is removed', () => removed === 1);
+  assert.equal(pool.totalCount, 0);
+});
+
 test('pipelines: who waits for a client is served before the queries that come later', async (t) => {
   const pool = await warmPool(t, { max: 1 });
   /** @type {string[]} */
