@@ -264,7 +264,7 @@ class Client extends Lifecycle {
     if ((query.binary || this.binary) && query.requiresPreparation()) return this.#binaryOptions(query);
     const source = query._result._types ?? this._types;
     const known = coreTypes(source);
-    if (source === this._types && query._rowMode !== 'array' && query.constructor === Statement) {
+    if (source === this._types && query._rowMode !== 'array' && query instanceof Statement) {
       if (this.#known !== known) this.#setKnown(known);
       query._reading = this.#reading;
       return this.#common[way];

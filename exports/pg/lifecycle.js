@@ -233,6 +233,8 @@ class Lifecycle extends EventEmitter {
   _loseWith(reason, shown) {
     this._queryable = false;
     this.#wasIdle = false;
+    // It may live: where a wait for a standby was cut short, only the outcome of the query was lost.
+    this._session.close();
     this.#finishLoss(reason, shown);
   }
 

@@ -4,7 +4,8 @@
 
 const assert = require('node:assert/strict');
 const { clusterFor } = require('./failover.support.js');
-const { range, sleep, test, until } = require('../support/helpers.js');
+const { copyStreams } = require('../../exports/pg/index.js');
+const { failureOf, range, sleep, test, until } = require('../support/helpers.js');
 
 const WRITERS = 8;
 const INSERT = 'INSERT INTO written VALUES ($1, inet_server_port())';
@@ -122,4 +123,33 @@ test('pool.query: a transaction that was begun by hand stays on its session, fen
   await next.promote();
   assert.deepEqual(await next.sql('SELECT id FROM written'), []);
   assert.notDeepEqual((await pool.query('SELECT pg_backend_pid() AS pid')).rows, began);
+});
+
+test('COPY and a query whose wait for a standby is cut short have the outcome unknown, and are no success', async (t) => {
+  const { cluster, db, poolOf } = await clusterFor(t, { nodes: 2 });
+  const pool = poolOf({
+    max: 1,
+    host: cluster.primary().host,
+    port: cluster.primary().port,
+    application_name: 'waits',
+  });
+  await pool.query('CREATE TABLE written (id int, node int)');
+  const query = (/** @type {any} */ client) => client.query(INSERT, [1]);
+  const copy = (/** @type {any} */ client) =>
+    new Promise((resolve, reject) => {
+      const stream = client.query(copyStreams.from('COPY written (id) FROM STDIN'));
+      stream.on('error', reject).on('finish', () => resolve(stream.rowCount));
+      stream.end('1\n2\n');
+    });
+  for (const write of [query, copy]) {
+    const client = await pool.connect();
+    await db.withFrozenStandbys(async () => {
+      const failing = failureOf(write(client));
+      const waiting = `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'waits' AND wait_event = 'SyncRep'`;
+      await until('the commit waits for its standby', async () => (await db.sql(waiting)).length > 0);
+      const failure = await failing;
+      assert.deepEqual([failure.cause.code, failure.outcome], ['ERR_OUTCOME_UNKNOWN', 'unknown'], `${write}`);
+    });
+    client.release(true);
+  }
 });

@@ -126,11 +126,15 @@ impl Copy {
         self.call.attempts += 1;
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
         let unloads = matches!(self.direction, Direction::Out { .. });
+        let sequence = session.conn.sending();
         let responses = unloads.then(|| session.conn.responses.listen_to_script());
         let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
         let ended = with_cancellation(&session.conn, &self.call.cancellation, Box::pin(work).as_mut()).await;
         let status = usize::from(in_block);
         let error = match ended {
+            Ended::Itself(Ok(Transfer::Complete(_))) if !in_block && session.conn.is_unreplicated(sequence) => {
+                ClientError::Unreplicated { node: session.conn.endpoint.label() }
+            }
             Ended::Itself(Ok(Transfer::Complete(mut finished))) => {
                 if let Some(answers) = responses.map(|responses| responses.answers()) {
                     let count = |tag: &str| tag.rsplit(' ').next().and_then(|count| count.parse().ok());
