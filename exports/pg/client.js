@@ -318,7 +318,7 @@ class Client extends Lifecycle {
     const shown = this.#shown(query, error);
     const isLost = losesSession(error);
     const isOver = endsSession(error);
-    const isRefused = !isOver && this.#begin.isRefused(query, shown);
+    const isRefused = !isOver && this.#begin.noteFailure(query, shown);
     // The transaction that a session has ended in is what the program knows; a pool must not run the statement again outside of it.
     if (!isOver && !isRefused) this._txStatus = this.#transactionStatus();
     if (query.name) this.#noteFailed(query);

@@ -3,8 +3,6 @@
 // What became of a statement of a transaction. The core judges each flight of a session by itself, and says 'unknown' of one whose session
 // was lost. The client knows that the flight belonged to a transaction whose COMMIT was not sent: it was undone with that.
 
-const { ConnectionLostError } = require('../../client.js');
-
 /** With these words a text may end its transaction, and begin another. The END of a CASE is taken for one, too. */
 const MAY_END = /\b(?:commit|end|rollback|abort|prepare\s+transaction)\b/i;
 const BEGIN = /^\s*(?:begin|start\s+transaction)\b[^;]*;?\s*$/i;
@@ -19,9 +17,6 @@ const losesSession = (error) => LOSSES.includes(error?.code);
 
 /** Whether there is no session any more behind an error: it was lost, or the server has ended it. @param {any} error of the core */
 const endsSession = (error) => losesSession(error) || error?.severity === 'FATAL';
-
-/** @param {any} error */
-const isLost = (error) => error.cause instanceof ConnectionLostError || error.severity === 'FATAL';
 
 /** @param {string | null} status of the session's transaction before the statement @param {unknown} text */
 function lastsOnlyWithCommit(status, text) {
@@ -46,7 +41,7 @@ const isFenced = ({ default_transaction_read_only: readOnly, in_hot_standby: sta
  * @param {Record<string, string>} parameters what the server has told of the session
  */
 function explained(error, status, text, parameters) {
-  const isUndone = error.outcome === 'unknown' && isLost(error) && lastsOnlyWithCommit(status, text);
+  const isUndone = error.outcome === 'unknown' && endsSession(error.cause) && lastsOnlyWithCommit(status, text);
   if (isUndone || (status === 'T' && error.code === READ_ONLY && isFenced(parameters))) {
     error.outcome = 'not-applied';
     error.retryable = true;

@@ -147,8 +147,8 @@ class Pipelines {
       pipeline.error ??= error;
       this.#close(pipeline);
     }
-    if (pipeline.members > 0) this.waiting -= 1;
     if (pipeline.members > 0) {
+      this.waiting -= 1;
       if (pipeline.error === undefined) this.refill();
       return;
     }

@@ -131,7 +131,7 @@ class PooledQuery extends Statement {
 
   /** Whether it is one statement that is a transaction of its own, whatever the session has done before. */
   _isPipelinable() {
-    return this.requiresPreparation() && !this.rows && !this.binary && !this.queryMode && Array.isArray(this.values);
+    return this._isOneFlight() && !this.queryMode && Array.isArray(this.values);
   }
 
   /** Whether it may be sent behind the queries of a client: it must not be the first with its name there. @param {any} client */

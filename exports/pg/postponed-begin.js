@@ -22,12 +22,7 @@ const { submit } = Query.prototype;
  * @param {any} client
  */
 const takesBegin = (query, client) =>
-  query instanceof Query &&
-  query.submit === submit &&
-  query.requiresPreparation() &&
-  !query.rows &&
-  !query.binary &&
-  !client.binary;
+  query instanceof Query && query.submit === submit && query._isOneFlight() && !client.binary;
 
 /** The BEGIN of a client. */
 class PostponedBegin {
@@ -102,7 +97,7 @@ class PostponedBegin {
    * @returns {boolean} whether the server has refused the BEGIN: the session must end, or what the program takes for the rest of its
    *   transaction would be committed statement by statement
    */
-  isRefused(query, error) {
+  noteFailure(query, error) {
     if (query !== this.#carrier || this.#client._session.transactionStatus !== 'I') return false;
     if (error instanceof DatabaseError) return true;
     this.#owe();

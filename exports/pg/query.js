@@ -91,6 +91,11 @@ class Query extends EventEmitter {
     return Boolean(this.text && this.values && this.values.length > 0);
   }
 
+  /** Whether it is one statement for the extended protocol, whose whole result comes with one flight, as text. */
+  _isOneFlight() {
+    return this.requiresPreparation() && !this.rows && !this.binary;
+  }
+
   /**
    * What the session is given. Throws what is wrong with the query, and what the conversion of a value throws.
    * @param {any} connection

@@ -11,7 +11,7 @@ const { HandedLoad } = require('./copy/handed-load.js');
 const { Unload } = require('./copy/unload.js');
 const { underSignal } = require('../core/under-signal.js');
 
-/** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/run.rs. */
+/** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/results.rs. */
 const GRANT = { RESULT: 1, TAG: 2, SUSPENDED: 3 };
 
 /** A session that has not answered for so long may not know that its node was fenced. Milliseconds, as FRESH in src/connection/connection.rs. */

@@ -1,5 +1,5 @@
-//! Flights of statements on a pinned session, alone or several together, and what their failure means. The "node" of an end or an error is the status
-//! of the session's transaction.
+//! Flights of statements on a pinned session, alone or several together, and what their failure means. The "node" of an
+//! end or an error is the status of the session's transaction.
 
 use std::pin::pin;
 use std::sync::Arc;
