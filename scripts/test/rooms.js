@@ -21,6 +21,7 @@ const QUICK = [
   'serverless',
   'clusters',
   'pg',
+  'observability',
 ];
 /** Every room with test files, in the order in which they are run. */
 const ROOMS = [...QUICK, 'security', 'packaging', 'external', 'chaos', 'consistency'];
