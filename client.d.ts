@@ -1083,6 +1083,105 @@ export interface PoolStatus {
   pipelined: number;
 }
 
+/** How long something took, in milliseconds. Percentiles are right to a tenth. */
+export interface Durations {
+  count: number;
+  sum: number;
+  p50: number;
+  p95: number;
+  p99: number;
+  max: number;
+}
+
+/** What one node has done for a pool. */
+export interface NodeStats {
+  /** `'host:port'`. */
+  node: string;
+  /** Statements of the pool that it has not answered yet. */
+  inFlight: number;
+  /** Connections of the pool to it. */
+  connections: number;
+  /** From the sending of a statement, script, COMMIT or ROLLBACK to the end of its answer, as the I/O thread sees it. */
+  latencyMs: Durations;
+  /** Of the protocol, without TLS and without the connections that watch the node. */
+  bytes: { in: number; out: number };
+}
+
+/** The timeline of a failover, or of a time in which the primary was away and came back. */
+export interface Failover {
+  /** The primary before it, `'host:port'`. */
+  from: string;
+  /** The primary after it; the same as `from` if that came back; null while none is found. */
+  to: string | null;
+  /** The first sign of it. */
+  noticed: Date;
+  /**
+   * What the first sign was: a statement whose connection broke or that was refused, an attempt to connect, the monitor, or another
+   * node that is the primary on a higher timeline (`'fence'`).
+   */
+  by: { source: 'statement' | 'connection' | 'monitor' | 'fence'; node: string; reason: string };
+  /** What the nodes have said of themselves until a primary was found: each answer once, at most 64. */
+  asked: { at: Date; node: string; answer: 'primary' | 'standby' | 'fenced' | 'down'; reason: string | null }[];
+  /** When the new primary was chosen; null while none is found. */
+  found: Date | null;
+  /** When the new primary acknowledged the first write of this pool; null while it has not, or if none came within 60 s. */
+  firstWrite: Date | null;
+  /** Calls that waited for a connection when the new primary was found. */
+  held: number;
+  /** Statements that were run again, from the first sign on. */
+  retried: number;
+  /** The timeline of the new primary; null while none is found, or if it may not tell. */
+  timeline: number | null;
+  /** Calls that ended with an unknown outcome, from the first sign on. */
+  unknown: number;
+}
+
+/** What a pool has counted since it was opened. The counts only grow, and stay when the pool has ended. */
+export interface PoolStats {
+  since: Date;
+  /**
+   * Statements of callers that have ended, failed ones included: each query, read and stream, each statement of a batch, each
+   * exec(), copyFrom() and copyTo(), each query of hyperiondb-client/pg. A statement that was run again counts once. Not the
+   * client's own BEGIN, COMMIT, ROLLBACK and SAVEPOINT, and not what was refused before it was sent (a parameter, a signal).
+   */
+  queries: number;
+  /** Rows that they returned or changed. */
+  rows: number;
+  /**
+   * Errors of statements, of BEGIN and of COMMIT by the class of their SQLSTATE (`'23'`), those without one by their code
+   * (`'ERR_NO_PRIMARY'`).
+   */
+  errors: Record<string, number>;
+  /** Errors after which nobody knows whether the work was applied. */
+  unknownOutcomes: number;
+  /** Of begin() and transaction(); one that was lost with its connection is `rolledBack`. */
+  transactions: { begun: number; committed: number; rolledBack: number };
+  /**
+   * How often work was run again, by cause: `connectionLost`, `sessionEnded` (by the server), `fenced` (the node accepted no
+   * writes), `standby` (it lagged behind, or replay cancelled the read); transactions with `retries` by the code of the error
+   * (`'40001'`).
+   */
+  retries: Record<string, number>;
+  /** How often a connection was asked for. */
+  acquires: number;
+  /** How often none was free at once, and how long those calls waited. */
+  waits: number;
+  waitMs: Durations;
+  /** The last 16, oldest first. The last one may be under way: `found` or `firstWrite` is null. */
+  failovers: Failover[];
+  /** How often another node became the primary. */
+  failoverCount: number;
+  /** Connections that were given up because their node was fenced or deposed. */
+  fenceEvictions: number;
+  /** Reads that were sent to a second node, and those that the second node answered first. */
+  hedges: number;
+  hedgesWon: number;
+  /** The connections' caches of prepared statements: a miss is a statement that had to be prepared. */
+  prepared: { hits: number; misses: number; evictions: number };
+  /** In the order of `hosts`. */
+  nodes: NodeStats[];
+}
+
 export interface NodeStatus {
   host: string;
   port: number;
@@ -1202,6 +1301,11 @@ export interface PoolEvents {
   primary: [{ host: string; port: number; from: string | null; to: string; downMs: number }];
   /** A node's state or role changed. */
   node: [{ host: string; port: number; state: NodeStatus['state']; role: NodeStatus['role'] }];
+  /**
+   * A failover is over: the new primary has acknowledged the first write of this pool, or none came within 60 s. Also told when the
+   * primary was away and came back.
+   */
+  failover: [Failover];
   /** A primary accepts no more writes. */
   fenced: [{ host: string; port: number }];
   /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */
@@ -1410,6 +1514,8 @@ export class Pool extends EventEmitter<PoolEvents> {
    */
   reap(): Promise<ReapResult>;
   status(): PoolStatus;
+  /** Counts since the pool was opened. */
+  stats(): PoolStats;
   nodes(): NodeStatus[];
   /**
    * Takes no more work ({@link PoolClosedError}), lets what runs finish (until `timeoutMs`, then it is cancelled), rolls

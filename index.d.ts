@@ -37,6 +37,8 @@ export declare class Pool {
   status(): Array<number>
   /** The nodes, as JSON; none once the pool has closed. */
   nodes(): string
+  /** What the pool has counted, as JSON; also once it has closed. */
+  stats(): string
   /** A handle for transactions. Each begins with the frame that asks for BEGIN under the number that the handle has given. */
   transaction(): Transaction
   /**

@@ -316,7 +316,7 @@ impl ClientError {
         }
     }
 
-    fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Database { outcome, .. }
             | Self::ConnectionLost { outcome, .. }

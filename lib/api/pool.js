@@ -14,7 +14,7 @@ const { asideOptions, nodeOptions } = require('./inner-pools.js');
 const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
-const { PoolEmitter } = require('./pool-emitter.js');
+const { ObservedPool, opened } = require('./observed-pool.js');
 const { pinSession } = require('./pinned-session.js');
 const { readOf } = require('./read.js');
 const { Reaper, noLease } = require('./reaper.js');
@@ -30,7 +30,7 @@ const { begin, endPrepared } = require('./transaction.js');
 
 const ASIDE = Symbol.for('hyperiondb-client.aside');
 
-class Pool extends PoolEmitter {
+class Pool extends ObservedPool {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
   #runner;
   #options;
@@ -76,6 +76,7 @@ class Pool extends PoolEmitter {
     });
     this.#runner = new StatementRunner(link, corePool, statements, this.#options);
     this.#reports.runner = this.#runner;
+    opened(this, this.#runner, this.#options);
     this.#listeners = new Listeners(this.#runner, this);
     if (this.#options.lease !== null) this.#reaper = this.#makeReaper();
     if (this.#options.ambient !== false) this.#ambient = new Ambient(this.#runner, this.#options.ambient);
@@ -380,17 +381,6 @@ class Pool extends PoolEmitter {
     await this.query('SELECT pg_catalog.pg_notify($1, $2)', [checkChannel(channel), checkPayload(payload)]);
   }
 
-  /** The number of connections, and what they do. */
-  status() {
-    const [size, inUse, waiting, pipelined] = this.#runner.corePool.status();
-    return { maxSize: this.#options.poolSize, size, available: size - inUse, inUse, waiting, pipelined };
-  }
-
-  /** What is known of each node. */
-  nodes() {
-    return JSON.parse(this.#runner.corePool.nodes());
-  }
-
   /** Accepts no more work, waits for the work in flight, and closes every connection. @param {{ timeoutMs?: number }} [options] */
   async end(options) {
     const { timeoutMs = 0 } = callOptions(options, END);
@@ -411,17 +401,6 @@ class Pool extends PoolEmitter {
 
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
     await this.end();
-  }
-
-  /** Shows the state, but no password, key or connection string. */
-  [Symbol.for('nodejs.util.inspect.custom')]() {
-    const { hosts, user, database, mode } = this.#options;
-    const list = hosts.map((/** @type {any} */ { host, port }) => `${host}:${port}`);
-    return { hosts: list, user, database, mode, ...this.status() };
-  }
-
-  toJSON() {
-    return this.status();
   }
 }
 

@@ -3,6 +3,7 @@
 // What the core reports of a pool: events, notifications, and requests for a password.
 
 const { OP, FLAG } = require('../core/numbers.js');
+const { failoverOf } = require('./statistics.js');
 const { refuseSecretAsPassword, warnWithoutLease } = require('../options/lease-rows.js');
 const { ParameterError, fromCore, rememberCause } = require('../errors.js');
 
@@ -74,6 +75,8 @@ class Reports {
       onLease(rest);
       if (rest.type === 'off') warnWithoutLease('a connection pooler stands between the client and the server');
       emit(event, error === undefined ? rest : { ...rest, error: fromCore(JSON.stringify(error)) });
+    } else if (event === 'failover') {
+      emit(event, failoverOf(/** @type {any} */ (detail)));
     } else if (event === 'gap') {
       const { since, until, ...rest } = /** @type {any} */ (detail);
       emit(event, { ...rest, since: new Date(since), until: new Date(until) });

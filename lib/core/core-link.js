@@ -29,6 +29,8 @@ class Call {
     this.rows = [];
     this.rowCount = 0;
     this.node = -1;
+    /** How long the work waited for a connection, in microseconds. */
+    this.waitUs = 0;
     /** @type {Shape | null} */
     this.shape = null;
     /** The error of reading its rows. @type {unknown} */
@@ -312,6 +314,7 @@ class CoreLink {
         if (kind === MESSAGE.DONE) {
           call.rowCount = (i32[head + 8] >>> 0) + i32[head + 9] * 2 ** 32;
           call.node = i32[head + 11];
+          call.waitUs = i32[head + 12] >>> 0;
           this.release(call);
           call.structure = (i32[head] & MESSAGE_FLAG.STRUCTURE) !== 0;
           if (call.failure !== null) call.fail(/** @type {Error} */ (call.failure));
@@ -333,6 +336,7 @@ class CoreLink {
           i32[head + 3],
           inbox.text.slice(from, from + i32[head + 10]),
           i32[head + 11],
+          i32[head + 12] >>> 0,
         );
       }
     }
@@ -347,14 +351,16 @@ class CoreLink {
    * @param {number} shape
    * @param {string} text
    * @param {number} node
+   * @param {number} waitUs
    */
-  deliverOther(kind, id, number, shape, text, node) {
+  deliverOther(kind, id, number, shape, text, node, waitUs) {
     switch (kind) {
       case MESSAGE.ERROR: {
         if (id === 0) return this.failAll(fromCore(text));
         const call = this.calls[id];
         if (call === undefined) return;
         call.node = node;
+        call.waitUs = waitUs;
         this.release(call);
         call.fail(fromCore(text));
         break;

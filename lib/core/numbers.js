@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 9;
+const PROTOCOL_VERSION = 10;
 
 /** What a frame asks for. */
 const OP = {
@@ -80,7 +80,7 @@ const MESSAGE = {
 const MESSAGE_FLAG = { ANEW: 256, STRUCTURE: 512 };
 
 /** Words of 32 bits: of a frame's head, of the head of a statement within a batch, of a batch's head, of a message's head. */
-const WORDS = { FRAME: 10, ITEM: 4, BATCH: 8, MESSAGE: 12 };
+const WORDS = { FRAME: 10, ITEM: 4, BATCH: 8, MESSAGE: 13 };
 
 /** Credit for all pieces of a stream that can follow. */
 const DRAINED = 0x4000_0000;

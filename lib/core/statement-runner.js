@@ -49,6 +49,8 @@ class StatementRunner {
      * @type {import('node:async_hooks').AsyncLocalStorage<any> | undefined}
      */
     this.scopes = undefined;
+    /** How often transactions have run again, by the code of the error. @type {Map<string, number>} */
+    this.retries = new Map();
     /** The pinned sessions (lib/api/pinned-session.js), by their numbers. @type {Map<number, { onEvent(event: any): void }>} */
     this.pinned = new Map();
   }

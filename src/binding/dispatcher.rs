@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 
 use crate::binding::frames::{self, Frame, Unreadable};
-use crate::binding::numbers::{FAILED, HAS_SIGNAL, Operation, STREAM};
+use crate::binding::numbers::{DESCRIBE, FAILED, HAS_SIGNAL, Operation, STREAM};
 use crate::binding::running_pool::{ReadyPool, RunningPool};
 use crate::engine::{ADAPTIVE_SPIN, CompletionQueue};
 use crate::error::ClientError;
@@ -18,7 +18,7 @@ use crate::query::commit::Ending;
 use crate::query::copy::Piece;
 use crate::query::flow_control::FlowControl;
 use crate::query::listen;
-use crate::query::promise::Promise;
+use crate::query::promise::{Counted, Promise};
 use crate::query::transaction::TransactionCommand;
 
 /// What JavaScript asks of the I/O thread.
@@ -143,6 +143,10 @@ impl Dispatcher {
             }
             return;
         };
+        let promise = || match counted(frame) {
+            Some(counted) => promise().counted(counted, pool.context()),
+            None => promise(),
+        };
         match frame.operation {
             Operation::Define => pool.define(frame),
             Operation::Forget => pool.forget(frame),
@@ -229,6 +233,19 @@ impl Dispatcher {
             cancellation.flow = Some(flow);
         }
         cancellation
+    }
+}
+
+/// How the answer to a frame is counted, if it is. The statements of a batch are counted, not the batch.
+fn counted(frame: &Frame<'_>) -> Option<Counted> {
+    use Operation::{Begin, Commit, EndPrepared, Fetch, Flight, Load, Pin, Query, Rollback, Script, Unload};
+    match frame.operation {
+        Query if frame.has(DESCRIBE) => Some(Counted::Error),
+        Query | Load | Script | Flight => Some(Counted::Statement),
+        Fetch => Some(Counted::Rows),
+        Unload => Some(Counted::Unload),
+        Begin | Commit | EndPrepared | Pin | Rollback => Some(Counted::Error),
+        _ => None,
     }
 }
 

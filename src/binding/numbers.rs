@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 9;
+const PROTOCOL_VERSION: u32 = 10;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {

@@ -59,6 +59,12 @@ impl Pool {
         self.view.nodes().unwrap_or_else(|| "[]".to_owned())
     }
 
+    /// What the pool has counted, as JSON; also once it has closed.
+    #[napi]
+    pub fn stats(&self) -> String {
+        self.view.statistics()
+    }
+
     /// A handle for transactions. Each begins with the frame that asks for BEGIN under the number that the handle has given.
     #[napi]
     pub fn transaction(&self) -> Transaction {

@@ -17,6 +17,7 @@ use crate::binding::numbers::{
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
 use crate::cluster::Cluster;
 use crate::cluster::route::{ReadFrom, Route};
+use crate::cluster::statistics::StatisticsView;
 use crate::connection::authentication::Password;
 use crate::connection::failure::NoPassword;
 use crate::connection::notices::Room;
@@ -36,7 +37,7 @@ use crate::query::job::Job;
 use crate::query::listen;
 use crate::query::pinned::Pin;
 use crate::query::pinned::command::{FlightCall, FlightKind, PinnedCommand};
-use crate::query::promise::Promise;
+use crate::query::promise::{Counted, Promise};
 use crate::query::read::{ReadDefaults, Reads};
 use crate::query::script::Script;
 use crate::query::single::Query;
@@ -48,9 +49,15 @@ use crate::query::transaction::TransactionCommand;
 pub(super) struct PoolView {
     router: Weak<Router<Job>>,
     has_closed: Arc<AtomicBool>,
+    statistics: StatisticsView,
 }
 
 impl PoolView {
+    /// The counts, as JSON; also once the pool has closed.
+    pub(super) fn statistics(&self) -> String {
+        self.statistics.report()
+    }
+
     fn router(&self) -> Option<Arc<Router<Job>>> {
         self.router.upgrade().filter(|_| !self.has_closed.load(Ordering::Acquire))
     }
@@ -101,7 +108,8 @@ impl ReadyPool {
         let access = options.access(password);
         let cluster = Cluster::new(access, route, connect_timeout, monitor_interval, policy, event_sink);
         let router = Router::new(Arc::new(cluster), route, options.limits()).map_err(|error| error.to_string())?;
-        let view = PoolView { router: Arc::downgrade(&router), has_closed: Arc::default() };
+        let statistics = router.cluster.statistics_view();
+        let view = PoolView { router: Arc::downgrade(&router), has_closed: Arc::default(), statistics };
         let reads = (options.read_defaults(), options.hedge_share());
         let (acquire_timeout, types) = (options.acquire_timeout(), options.types.into());
         Ok(Self { view, router, requests, route, acquire_timeout, types, reads })
@@ -162,6 +170,10 @@ impl RunningPool {
         Self { view, router, context, requests, reads, texts, transactions, listener: None }
     }
 
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// A signal fired: the work that waits for a connection checks whether it was cancelled.
     pub(super) fn check_waiting(&self) {
         self.router.wake_sweeper();
@@ -176,7 +188,7 @@ impl RunningPool {
         self.texts.remove(&frame.statement);
     }
 
-    pub(super) fn query(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+    pub(super) fn query(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
             return promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
         };
@@ -184,6 +196,7 @@ impl RunningPool {
             Ok(read) => read,
             Err(error) => return promise.reject(&error, 0, None),
         };
+        promise.is_write = text.facts.writes && frame.transaction == 0;
         let statement = Statement {
             text,
             params: params.to_vec(),
@@ -232,11 +245,12 @@ impl RunningPool {
         };
         let mut statements = Vec::with_capacity(items.len());
         for item in items {
-            let promise = Promise::new(item.id, queue.clone());
+            let mut promise = Promise::new(item.id, queue.clone()).counted(Counted::Statement, &self.context);
             let Some(text) = self.texts.get(&item.statement).cloned() else {
                 promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
                 continue;
             };
+            promise.is_write = text.facts.writes;
             let (params, read_only) = (item.params.to_vec(), frame.has(READ_ONLY));
             let (count, describe, token) = (item.count, false, false);
             statements.push((promise, Statement { text, params, count, read_only, describe, token }));
@@ -268,9 +282,10 @@ impl RunningPool {
     pub(super) fn load(
         &self,
         frame: &Frame<'_>,
-        promise: Promise,
+        mut promise: Promise,
         cancellation: Cancellation,
     ) -> Option<UnboundedSender<Piece>> {
+        promise.is_write = frame.transaction == 0;
         let target = match serde_json::from_slice(frame.payload) {
             Ok(target) => target,
             Err(error) => {
@@ -289,7 +304,8 @@ impl RunningPool {
         self.copy(frame, Copy::unload(call, frame.text()));
     }
 
-    pub(super) fn script(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+    pub(super) fn script(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
+        promise.is_write = frame.transaction == 0;
         let call = Call::new(promise, self.context.clone(), cancellation);
         let (types, sql) = split_definition(&frame.text());
         let script = Box::new(Script { call, sql, types });
@@ -300,7 +316,8 @@ impl RunningPool {
         }
     }
 
-    pub(super) fn end_prepared(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
+    pub(super) fn end_prepared(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
+        promise.is_write = frame.transaction == 0;
         let call = Call::new(promise, self.context.clone(), cancellation);
         self.router.submit(Job::EndPrepared(Box::new(EndPrepared { call, sql: frame.text() })));
     }

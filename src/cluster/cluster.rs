@@ -11,6 +11,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::cluster::balance::{self, Admission, Candidate, ReadCandidate};
+use crate::cluster::failovers::Failovers;
 use crate::cluster::node::{Node, NodeState};
 use crate::cluster::read_policy::ReadPolicy;
 use crate::cluster::replay::ReplayQueue;
@@ -26,7 +27,7 @@ use crate::connection::lease::Leases;
 use crate::connection::notices::EventSink;
 use crate::connection::pooler::StatementNaming;
 use crate::connection::tls::Tls;
-use crate::engine::{lock, random};
+use crate::engine::{Statistics, lock, random};
 
 /// The watches of all pools of the process.
 static WATCHES: Watches<Cluster> = Watches::new();
@@ -73,6 +74,8 @@ pub(crate) struct Cluster {
     pub(super) candidates: Mutex<Vec<(Admission, ReadCandidate)>>,
     pub(super) admitted: Mutex<Vec<ReadCandidate>>,
     pub(super) replay_queue: Mutex<ReplayQueue>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) failovers: Arc<Failovers>,
 }
 
 impl fmt::Debug for Cluster {
@@ -110,6 +113,9 @@ impl Cluster {
         let settings = config.get_options().unwrap_or_default();
         read_config.options(format!("{settings} -c default_transaction_read_only=on").trim_start());
         let Access { config, password, encryption, requirement, liveness, at_random, leases, .. } = access;
+        let statistics = Arc::<Statistics>::default();
+        let labels = nodes.iter().map(|node: &Arc<Node>| node.endpoint.label()).collect();
+        let failovers = Arc::new(Failovers::new(labels, statistics.clone(), event_sink.clone()));
         let naming = StatementNaming::new(policy.prepare);
         let tls = Tls::new(encryption, liveness);
         let connector =
@@ -140,6 +146,8 @@ impl Cluster {
             candidates: Mutex::default(),
             admitted: Mutex::default(),
             replay_queue: Mutex::default(),
+            statistics,
+            failovers,
         }
     }
 

@@ -17,9 +17,11 @@
 //! - `attempt`: one attempt to connect to one node, and races of attempts
 //! - `observation`: what follows from an answer or a failure of a node: the only place that changes a node's state
 //! - `discovery`: from a list of hosts to one suitable connection
+//! - `failovers`: the timeline of each failover
 //! - `fence`: why a write was refused as read-only: by the cluster, or by the user's own settings
 //! - `monitor`: the background task that checks a node
 //! - `status`: what is known of the nodes, for `nodes()` and for errors
+//! - `statistics`: the counts of a pool and of its nodes, for `stats()`
 
 mod attempt;
 pub(crate) mod balance;
@@ -27,6 +29,7 @@ pub(crate) mod balance;
 mod cluster;
 pub(crate) mod consistency;
 mod discovery;
+pub(crate) mod failovers;
 pub(crate) mod fence;
 mod fitness;
 mod monitor;
@@ -40,6 +43,7 @@ mod replay_watch;
 pub(crate) mod role;
 pub(crate) mod route;
 pub(crate) mod session_policy;
+pub(crate) mod statistics;
 mod status;
 mod topology;
 mod watch;

@@ -22,6 +22,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 use crate::cluster::attempt::open;
 use crate::cluster::cluster::Cluster;
+use crate::cluster::failovers::{NoticedBy, answer_of, fence_reason};
 use crate::cluster::node::{Node, NodeState, NodeStatus};
 use crate::cluster::role::{Fit, fit};
 use crate::cluster::route::Route;
@@ -71,6 +72,11 @@ impl Cluster {
                 }
             }
             Observation::Failed(failure) => {
+                if lock(&self.topology).primary == Some(node.endpoint.index) {
+                    let reason = || failure.describe();
+                    self.failovers.note_sign(NoticedBy::Connection, node.endpoint.index, reason);
+                }
+                self.failovers.note_answer(node.endpoint.index, "down", Some(failure.describe()));
                 let mut seen = lock(&node.status);
                 let reason = Some(failure.describe());
                 seen.refusal.clone_from(&reason);
@@ -248,19 +254,23 @@ impl Cluster {
             if state == NodeState::Fenced && known.state != NodeState::Fenced {
                 self.announce_node_event("fenced", node, json!({}));
                 if self.has_route(Route::must_write) {
+                    self.count_evictions(node);
                     node.endpoint.retire_connections();
                     self.retired.notify_one();
                 }
             }
         }
+        let refusal = fence_reason(is_primary, writable, lock(&node.status).last_error.clone());
+        if !writable {
+            self.lost_primary(node, refusal.as_deref().unwrap_or("it is a standby now"));
+        }
+        self.failovers.note_answer(node.endpoint.index, answer_of(is_primary, writable), refusal);
         if writable {
             self.found_primary(node, timeline);
             let mut topology = lock(&self.topology);
             if topology.primary == Some(node.endpoint.index) {
                 topology.note_position(probe.lsn, probe.asked);
             }
-        } else {
-            self.lost_primary(node);
         }
         let suits = |route| fit(route, probe.role) == Fit::Good && self.objection_to(node, route).is_none();
         if self.has_route(suits) {
@@ -298,7 +308,7 @@ impl Cluster {
         node.replay.forget();
         let before = std::mem::replace(&mut *lock(&node.status), status);
         if before.state != NodeState::Down || before.role.is_some() {
-            self.lost_primary(node);
+            self.lost_primary(node, "it belongs to another cluster");
             node.endpoint.break_connections();
             self.retired.notify_one();
             self.announce_node_state(node, NodeState::Down);
@@ -324,7 +334,9 @@ impl Cluster {
             // When it is back, it gets its share of the reads gradually.
             lock(&node.health).failed(clock(), random());
             *lock(&node.early) = None;
-            self.lost_primary(node);
+            let reason = failure.describe();
+            self.lost_primary(node, &reason);
+            self.failovers.note_answer(node.endpoint.index, "down", Some(reason));
             node.endpoint.break_connections();
             self.retired.notify_one();
         }
@@ -342,6 +354,14 @@ impl Cluster {
             return;
         }
         let from = topology.primary.or(topology.last);
+        if let Some(old) = topology.primary {
+            // It was not lost: the other node says that it was deposed.
+            let timeline = timeline.unwrap_or_default();
+            let reason = format!("{} is a primary on the higher timeline {timeline}", node.endpoint.label());
+            self.failovers.begin(old, NoticedBy::Fence, reason);
+            self.failovers.note_answer(node.endpoint.index, "primary", None);
+        }
+        self.failovers.found(node.endpoint.index, timeline);
         let down = topology.lost_at.take().map_or(0, |at| at.elapsed().as_millis() as u64);
         topology.primary = Some(node.endpoint.index);
         topology.last = Some(node.endpoint.index);
@@ -360,6 +380,7 @@ impl Cluster {
         if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
             // The old primary may not know yet (frozen, cut off, its manager dead). Statements there would be lost, or
             // hang because they wait for a standby.
+            self.count_evictions(old);
             old.endpoint.break_connections();
             self.retired.notify_one();
             old.endpoint.request_check();
@@ -371,17 +392,23 @@ impl Cluster {
         );
     }
 
-    fn lost_primary(&self, node: &Arc<Node>) {
+    fn lost_primary(&self, node: &Arc<Node>, reason: &str) {
         let mut topology = lock(&self.topology);
         if topology.primary == Some(node.endpoint.index) {
             topology.primary = None;
             topology.lost_at = Some(Instant::now());
             drop(topology);
+            self.failovers.begin(node.endpoint.index, NoticedBy::Monitor, reason.to_owned());
             // The node that is promoted must be noticed at once.
             for node in &self.nodes {
                 node.endpoint.request_check();
             }
         }
+    }
+
+    /// The connections to a node are given up because the node was fenced or deposed.
+    fn count_evictions(&self, node: &Node) {
+        self.statistics.fence_evictions.add(node.endpoint.connections() as u64);
     }
 
     /// Sends an event for an untrusted server, even if other hosts serve, because an administrator should know of it.

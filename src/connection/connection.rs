@@ -300,12 +300,24 @@ impl Connection {
         self.endpoint.note_answer(now);
     }
 
-    /// Like [`Self::answered`]. Returns how long the server was busy with the statement, in microseconds, without the
+    /// Like [`Self::answered`], for work of a caller: how long it took is counted.
+    pub(crate) fn answered_work(&self, sequence: Sequence) {
+        let now = clock();
+        self.link.answered.store(now, Ordering::Relaxed);
+        self.note_answer(now, sequence);
+    }
+
+    fn note_answer(&self, now: u64, sequence: Sequence) {
+        self.endpoint.note_answer(now);
+        self.endpoint.counts.latency.record(now.saturating_sub(sequence.sent));
+    }
+
+    /// Like [`Self::answered_work`]. Returns how long the server was busy with the statement, in microseconds, without the
     /// time that the statement waited behind others on the connection.
     pub(crate) fn answered_in(&self, sequence: Sequence) -> u64 {
         let now = clock();
         let before = self.link.answered.swap(now, Ordering::Relaxed);
-        self.endpoint.note_answer(now);
+        self.note_answer(now, sequence);
         now - sequence.sent.max(before)
     }
 

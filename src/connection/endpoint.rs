@@ -11,7 +11,15 @@ use tokio_postgres::config::Host;
 use crate::connection::link::Link;
 use crate::connection::server_clock::ServerClock;
 use crate::connection::socket::Address;
-use crate::engine::lock;
+use crate::engine::{Histogram, Traffic, lock};
+
+/// What is counted of a node, from the pool's start on.
+#[derive(Debug, Default)]
+pub(crate) struct NodeCounts {
+    /// From the sending of a statement to the end of its answer.
+    pub(crate) latency: Histogram,
+    pub(crate) traffic: Arc<Traffic>,
+}
 
 /// The address of a node, and its connections.
 #[derive(Debug)]
@@ -31,6 +39,7 @@ pub(crate) struct Endpoint {
     /// Connections of the pool to the node.
     connections: AtomicUsize,
     pub(super) server_clock: ServerClock,
+    pub(crate) counts: NodeCounts,
     links: Mutex<Vec<Weak<Link>>>,
     broken: Notify,
     /// Wakes the monitor of the node.
@@ -49,6 +58,7 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             server_clock: ServerClock::default(),
+            counts: NodeCounts::default(),
             links: Mutex::default(),
             broken: Notify::new(),
             check,

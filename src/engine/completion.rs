@@ -69,11 +69,13 @@ pub(crate) struct Message {
     pub(crate) row_count: u64,
     /// Index of the node that served the statement; -1: none did.
     pub(crate) node: i32,
+    /// How long the work waited for a connection, in microseconds; with [`Kind::Done`] and [`Kind::Error`].
+    pub(crate) waited_us: u32,
 }
 
 impl Message {
     pub(crate) fn new(kind: Kind, id: u32) -> Self {
-        Self { kind, id, anew: false, structure: false, rows: 0, shape: 0, row_count: 0, node: -1 }
+        Self { kind, id, anew: false, structure: false, rows: 0, shape: 0, row_count: 0, node: -1, waited_us: 0 }
     }
 }
 
@@ -82,7 +84,7 @@ pub(crate) const MESSAGE_ANEW: i32 = 256;
 /// The bit for [`Message::structure`] in a head's first word.
 pub(crate) const MESSAGE_STRUCTURE: i32 = 512;
 /// Words (i32) of a message's head in the batch; see `write_to`.
-pub(crate) const HEAD_WORDS: usize = 12;
+pub(crate) const HEAD_WORDS: usize = 13;
 /// Words of a batch's own head.
 pub(crate) const BATCH_WORDS: usize = 8;
 /// Small results are merged up to this size. A JavaScript string that is cut out of a batch's text keeps that whole
@@ -120,6 +122,7 @@ impl CompletionBatch {
             (message.row_count >> 32) as i32,
             text as i32,
             message.node,
+            message.waited_us as i32,
         ]);
     }
 

@@ -10,6 +10,7 @@ use crate::connection::connection::Connection;
 use crate::connection::failure::ConnectFailure;
 use crate::engine::{Backoff, lock};
 use crate::error::ClientError;
+use crate::pool::prepared::PreparedCache;
 use crate::pool::router::Router;
 use crate::pool::session::Session;
 use crate::pool::task::Task;
@@ -46,8 +47,8 @@ impl<T: Task> Router<T> {
                 pool.attempts -= 1;
                 pool.last_attempt_failed = false;
                 let node = conn.endpoint.index;
-                let session =
-                    Session::new(conn, route, self.limits.max_lifetime, self.limits.statements, self.setters.clone());
+                let prepared = PreparedCache::new(self.limits.statements, self.cluster.statistics.clone());
+                let session = Session::new(conn, route, self.limits.max_lifetime, prepared, self.setters.clone());
                 session.announce_life(&self.cluster);
                 // The session is idle until the dispatch below takes it. A closed pool drops the session.
                 pool.nodes[node].add(Arc::new(session));

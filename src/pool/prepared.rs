@@ -14,7 +14,7 @@ use tokio_postgres::{Column, Statement};
 use crate::codec::{
     Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, is_built_in, pack_document, takes_structure,
 };
-use crate::engine::{CompletionQueue, Kind, Message, clock, lock};
+use crate::engine::{CompletionQueue, Kind, Message, Statistics, clock, lock};
 use crate::protocol::result_formats::{Asked, ResultFormats};
 
 /// A statement prepared on one connection.
@@ -214,6 +214,7 @@ pub(crate) fn name_of(statement: &Statement) -> String {
 pub(crate) struct PreparedCache {
     capacity: usize,
     entries: Mutex<Entries>,
+    statistics: Arc<Statistics>,
 }
 
 #[derive(Debug, Default)]
@@ -226,8 +227,8 @@ struct Entries {
 type PlanKey = (u32, u64);
 
 impl PreparedCache {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, entries: Mutex::default() }
+    pub(super) fn new(capacity: usize, statistics: Arc<Statistics>) -> Self {
+        Self { capacity, entries: Mutex::default(), statistics }
     }
 
     /// The plan by this key, unless the text has another generation since.
@@ -252,6 +253,7 @@ impl PreparedCache {
             && let Some(oldest) = entries.by_key.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
         {
             entries.by_key.remove(&oldest);
+            self.statistics.prepared_evictions.add(1);
         }
         entries.by_key.insert(key, (prepared, uses));
     }

@@ -184,12 +184,15 @@ impl<T: Task> Router<T> {
             return task.fail(ClientError::Internal(error.to_string()));
         }
         let pool = state.route_pool(route);
-        if task.sharing() == Sharing::Any {
+        let sharing = task.sharing();
+        if sharing == Sharing::Any {
             pool.last_quick = clock();
         }
+        self.cluster.statistics.acquires.add(1);
         pool.waiting.push_back(task);
         self.dispatch_waiting(pool);
         if !pool.waiting.is_empty() {
+            pool.waiting.note_last(sharing);
             self.schedule_sweep(&mut state, next_check);
         }
     }
@@ -236,10 +239,11 @@ impl<T: Task> Router<T> {
                     (active, task)
                 }
             };
-            let (Some(active), Some(task)) = (active, task) else { break };
+            let (Some(active), Some(mut task)) = (active, task) else { break };
             let sharing = task.sharing();
             active.add_worker();
             self.begin_task(&active, sharing);
+            task.end_waiting();
             drop(tokio::spawn(self.clone().run_tasks(active, task, sharing)));
         }
     }
@@ -293,7 +297,9 @@ impl<T: Task> Router<T> {
             active.end_task(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
-                After::Again(task) => {
+                After::Again(mut task) => {
+                    self.cluster.statistics.acquires.add(1);
+                    task.note_waiting();
                     let mut state = lock(&self.state);
                     self.schedule_sweep(&mut state, task.next_check());
                     state.route_pool(task.route()).waiting.push_front(task);
@@ -320,7 +326,7 @@ impl<T: Task> Router<T> {
             return None;
         }
         let pool = state.route_pool(active.session().route);
-        let task = if active.load() == 1 {
+        let mut task = if active.load() == 1 {
             // Only this worker is on the connection, so the connection is as good as idle.
             active.cancel_reservation();
             let long = pool.may_begin_long();
@@ -332,6 +338,7 @@ impl<T: Task> Router<T> {
         }?;
         let sharing = task.sharing();
         self.begin_task(active, sharing);
+        task.end_waiting();
         Some((task, sharing))
     }
 

@@ -47,7 +47,7 @@ impl Session {
         conn: Connection,
         route: Route,
         max_lifetime: Duration,
-        statements: usize,
+        prepared: PreparedCache,
         setters: Arc<Setters>,
     ) -> Self {
         // Up to 10 % earlier, so that connections that were opened together are not closed together.
@@ -57,7 +57,7 @@ impl Session {
         Self {
             route,
             conn,
-            prepared: PreparedCache::new(statements),
+            prepared,
             names: SessionNames::default(),
             catalog: Mutex::default(),
             types_since: AtomicU64::new(clock()),

@@ -18,6 +18,10 @@ pub(crate) trait Task: Send + Sized + 'static {
     fn deadline(&self) -> Instant;
     /// When the pool must ask for [`Self::rejection`] again at the latest.
     fn next_check(&self) -> Instant;
+    /// No connection was free at once: the task waits.
+    fn note_waiting(&mut self);
+    /// The task has a connection now.
+    fn end_waiting(&mut self);
     /// Why the task must not run any more: its own timeout has passed, or its caller has cancelled it.
     fn rejection(&self, now: Instant) -> Option<ClientError>;
     /// Runs the task. Other tasks use `session` at the same time if [`Self::sharing`] allows it.

@@ -56,6 +56,13 @@ impl<T: Task> WaitQueue<T> {
         self.queue_for(task.sharing()).push_front(task);
     }
 
+    /// The task that came last, with this way of sharing, waits if it is still there.
+    pub(super) fn note_last(&mut self, sharing: Sharing) {
+        if let Some(last) = self.queue_for(sharing).back_mut() {
+            last.note_waiting();
+        }
+    }
+
     /// Removes the task that has waited longest. `long`: whether it may be a long statement.
     pub(super) fn pop_oldest(&mut self, long: bool) -> Option<T> {
         let queues = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
@@ -137,6 +144,8 @@ mod tests {
         fn submitted(&self) -> Instant {
             self.submitted
         }
+        fn note_waiting(&mut self) {}
+        fn end_waiting(&mut self) {}
         fn deadline(&self) -> Instant {
             self.submitted
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::Traffic;
 use crate::protocol::pending_responses::PendingResponses;
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
@@ -17,6 +18,7 @@ pub(crate) struct StreamObservers {
     pub(crate) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(crate) row_limit: Option<usize>,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 /// What both directions of a stream share.
@@ -30,11 +32,12 @@ pub(super) struct Conversation {
     pub(super) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(super) row_limit: Option<usize>,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 impl Conversation {
     pub(super) fn new(observers: &StreamObservers) -> Self {
-        let StreamObservers { responses, result_formats, session_state, row_limit } = observers.clone();
+        let StreamObservers { responses, result_formats, session_state, row_limit, traffic } = observers.clone();
         Self {
             pending: PendingResponses::default(),
             type_depth: TypeDepth::default(),
@@ -43,6 +46,7 @@ impl Conversation {
             result_formats,
             session_state,
             row_limit,
+            traffic,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::query::batch::flights::{Cut, next_flight, plans_of};
 use crate::query::batch::together::{BatchFailure, run_as_transaction};
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, GivenUp, cancel_until_ended, with_cancellation};
+use crate::query::failure::retry_cause_of;
 
 use crate::query::promise::{Company, Promise};
 
@@ -86,7 +87,7 @@ impl Batch {
     }
 
     async fn again(mut self: Box<Self>, session: &Session) -> After<Box<Self>> {
-        self.call.prepare_retry(session).await;
+        self.call.prepare_retry(session, retry_cause_of(session)).await;
         After::Again(self)
     }
 

@@ -25,7 +25,7 @@ use crate::query::call::Call;
 use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
 use crate::query::commit::Ending;
 use crate::query::execute::{Ahead, execute};
-use crate::query::failure::{Failure, run_error};
+use crate::query::failure::{Failure, retry_cause_of, run_error};
 use crate::query::opening::{BeginState, Opening, send_begin};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
@@ -86,7 +86,8 @@ impl Begin {
                 }
                 TransactionCommand::Abandon => FirstStep::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,
-                TransactionCommand::Query { promise, statement, cancellation } => {
+                TransactionCommand::Query { mut promise, statement, cancellation } => {
+                    promise.waited_us += std::mem::take(&mut self.call.promise.waited_us);
                     self.first_statement(session, promise, statement, cancellation).await
                 }
                 command => self.first_other(session, command).await,
@@ -97,9 +98,9 @@ impl Begin {
                     self.call.promise.resolve_early(node);
                     return After::Settled(answer);
                 }
-                FirstStep::Begun { aborted } => {
+                FirstStep::Begun { aborted, wrote } => {
                     self.call.promise.resolve_early(node);
-                    return serve_transaction(&context, session, self.commands, aborted).await;
+                    return serve_transaction(&context, session, self.commands, (aborted, wrote)).await;
                 }
                 FirstStep::Again(command) => {
                     session.conn.cut();
@@ -129,11 +130,11 @@ impl Begin {
             }
             BeginResult::Begun(Ok(finished)) => {
                 promise.resolve(finished, session.conn.endpoint.index);
-                FirstStep::Begun { aborted: false }
+                FirstStep::Begun { aborted: false, wrote: statement.text.facts.writes }
             }
             BeginResult::Begun(Err((error, aborts))) => {
                 promise.reject(&error, self.call.attempts, node);
-                FirstStep::Begun { aborted: aborts }
+                FirstStep::Begun { aborted: aborts, wrote: false }
             }
             BeginResult::Again => {
                 promise.start_again();
@@ -159,7 +160,7 @@ impl Begin {
             TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
             other => return FirstStep::Again(other),
         }
-        FirstStep::Begun { aborted }
+        FirstStep::Begun { aborted, wrote: true }
     }
 
     /// Gives the transaction back, to begin on another connection.
@@ -171,7 +172,7 @@ impl Begin {
             _ => {}
         }
         self.first = Some(first);
-        self.call.prepare_retry(session).await;
+        self.call.prepare_retry(session, retry_cause_of(session)).await;
         After::Again(self)
     }
 }
@@ -183,7 +184,8 @@ enum FirstStep {
     /// The transaction ended before it began.
     Over(Answer),
     /// The transaction is open. `aborted`: the command has failed, so only ROLLBACK is possible.
-    Begun { aborted: bool },
+    /// `wrote`: the command may have changed something.
+    Begun { aborted: bool, wrote: bool },
     /// Nothing was applied: the command may run again on another connection.
     Again(TransactionCommand),
     /// There will be no transaction.

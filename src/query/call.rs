@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
+use crate::cluster::failovers::NoticedBy;
 use crate::cluster::route::Route;
-use crate::engine::Backoff;
+use crate::engine::{Backoff, RetryCause, Waiting};
 use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
 use crate::pool::task::After;
@@ -24,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) attempts: u32,
     pub(super) submitted: Instant,
     pub(super) deadline: Instant,
+    /// It waits for a connection.
+    waiting: Option<Waiting>,
     retried: bool,
     backoff: Backoff,
     /// The node whose connection was lost last, and why it was lost.
@@ -43,13 +46,28 @@ impl Call {
             attempts: 0,
             submitted,
             deadline,
+            waiting: None,
             retried: false,
             backoff: Backoff::default(),
             lost: None,
         }
     }
 
-    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+    /// No connection was free at once.
+    pub(super) fn note_waiting(&mut self) {
+        let statistics = &self.context.cluster.statistics;
+        self.waiting.get_or_insert_with(|| Waiting::new(statistics.clone()));
+    }
+
+    /// It has a connection now, or gives up.
+    pub(super) fn end_waiting(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            self.promise.waited_us += waiting.end();
+        }
+    }
+
+    pub(crate) fn fail(mut self, error: &ClientError, node: Option<usize>) {
+        self.end_waiting();
         self.promise.reject(error, self.attempts, node);
     }
 
@@ -79,8 +97,14 @@ impl Call {
 
     /// Prepares another attempt. The time to find a connection counts from the first failure. From the second failure
     /// on there is a pause: the server may fail each time.
-    pub(crate) async fn prepare_retry(&mut self, session: &Session) {
+    pub(crate) async fn prepare_retry(&mut self, session: &Session, cause: RetryCause) {
         self.promise.start_again();
+        let cluster = &self.context.cluster;
+        if session.route.must_write() {
+            let reason = || session.conn.loss_reason();
+            cluster.failovers.note_sign(NoticedBy::Statement, session.conn.endpoint.index, reason);
+        }
+        cluster.statistics.count_retry(cause);
         self.lost = Some((session.conn.endpoint.label(), session.conn.loss_reason()));
         if self.attempts > 1 {
             tokio::select! {

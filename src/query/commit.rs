@@ -58,7 +58,7 @@ pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
 pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
-    session.conn.answered();
+    session.conn.answered_work(sequence);
     if session.names.transaction_ends() {
         session.prepared.remove_scopes();
     }

@@ -70,6 +70,9 @@ pub(super) async fn execute(
         Company::OfItsBatch => session.known_plan_of(text, now),
         Company::OfOthers | Company::Alone => session.plan_of(text, now),
     };
+    if known.is_some() && promise.company != Company::OfItsBatch {
+        context.cluster.statistics.prepared_hits.add(1);
+    }
     if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
         // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
         known = known.filter(|plan| !plan.has_columns() || !session.needs_savepoint(text, plan));
@@ -262,7 +265,7 @@ pub(super) async fn run(
     let rows = match started {
         Ok(rows) => rows,
         Err(error) => {
-            session.conn.answered();
+            conn.answered_work(sequence);
             conn.session_state.set_savepoint(false);
             return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }

@@ -7,6 +7,7 @@ use std::io;
 use crate::cluster::fence::{self, ReadOnlyReason};
 use crate::connection::connection::Sequence;
 use crate::connection::failure::describe;
+use crate::engine::RetryCause;
 use crate::error::{ClientError, Outcome, ServerError, is_sqlstate};
 use crate::pool::session::Session;
 use crate::query::Context;
@@ -98,6 +99,22 @@ pub(super) async fn may_run_again(
     }
 }
 
+/// What a retry is counted by.
+pub(super) fn retry_cause(cause: &Cause) -> RetryCause {
+    match cause {
+        Cause::Lost | Cause::Ignored => RetryCause::ConnectionLost,
+        Cause::ReadOnlyBefore => RetryCause::Fenced,
+        Cause::Server(error) if error.code == READ_ONLY => RetryCause::Fenced,
+        Cause::Server(error) if is_end_of_session(error) => RetryCause::SessionEnded,
+        Cause::Server(_) | Cause::NotReplayed => RetryCause::Standby,
+    }
+}
+
+/// What a retry is counted by whose cause only its session knows.
+pub(super) fn retry_cause_of(session: &Session) -> RetryCause {
+    if session.refuses_writes() { RetryCause::Fenced } else { RetryCause::ConnectionLost }
+}
+
 /// Prepares another attempt at work that had its connection to itself, if it may run again.
 pub(super) async fn prepare_another_attempt(
     call: &mut Call,
@@ -115,7 +132,7 @@ pub(super) async fn prepare_another_attempt(
         fence::why_read_only(&context.cluster, &session.conn, sequence).await;
     }
     session.conn.retire();
-    call.prepare_retry(session).await;
+    call.prepare_retry(session, retry_cause(cause)).await;
     true
 }
 

@@ -49,6 +49,22 @@ impl Job {
     }
 }
 
+impl Job {
+    fn call_mut(&mut self) -> &mut Call {
+        match self {
+            Self::Query(query) => &mut query.call,
+            Self::Read(read) => &mut read.query.call,
+            Self::Begin(begin) => &mut begin.call,
+            Self::Batch(batch) => &mut batch.call,
+            Self::Copy(copy) => &mut copy.call,
+            Self::Script(script) => &mut script.call,
+            Self::EndPrepared(end) => &mut end.call,
+            Self::Pin(pin) => &mut pin.call,
+            Self::Panic(call) => call,
+        }
+    }
+}
+
 impl Task for Job {
     fn route(&self) -> Route {
         self.call().route
@@ -76,6 +92,14 @@ impl Task for Job {
     fn next_check(&self) -> Instant {
         let call = self.call();
         call.cancellation.expires.map_or(call.deadline, |(at, _)| at.min(call.deadline))
+    }
+
+    fn note_waiting(&mut self) {
+        self.call_mut().note_waiting();
+    }
+
+    fn end_waiting(&mut self) {
+        self.call_mut().end_waiting();
     }
 
     fn rejection(&self, now: Instant) -> Option<ClientError> {

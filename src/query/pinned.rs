@@ -122,6 +122,7 @@ const KEPT_COLUMNS: usize = 500;
 
 /// A pinned session.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 struct Pinned {
     number: u32,
     session: Arc<Session>,
@@ -130,6 +131,8 @@ struct Pinned {
     status: TransactionStatus,
     /// A portal is open, and the server owes no ReadyForQuery for it.
     has_portal: bool,
+    /// A statement of the transaction has written.
+    has_written: bool,
     /// The statements that were parsed, by their names.
     names: HashMap<String, Named>,
     /// By the number of the statement's text and the RowDescription.
@@ -148,6 +151,7 @@ impl Pinned {
             context,
             status: TransactionStatus::Idle,
             has_portal: false,
+            has_written: false,
             names: HashMap::new(),
             columns: HashMap::new(),
             is_retired: false,

@@ -23,6 +23,7 @@ pub(super) async fn prepare(
     text: &StatementText,
 ) -> Result<Arc<Prepared>, Failure> {
     session.forget_changed_types();
+    context.cluster.statistics.prepared_misses.add(1);
     let sequence = session.conn.sending();
     let generation = text.generation();
     let prepared = look_up(session, &text.sql).await;

@@ -2,13 +2,36 @@
 
 use std::sync::Arc;
 
+use crate::cluster::Cluster;
+use crate::cluster::failovers::NoticedBy;
 use crate::codec::Packer;
 use crate::engine::{CompletionQueue, Kind, Message, Packed};
-use crate::error::ClientError;
+use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Shape;
+use crate::query::Context;
 use crate::query::flow_control::FlowControl;
 use crate::query::race::Racer;
 use crate::query::retry_policy::is_retryable;
+
+/// What the counts of the pool learn from a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// It is a statement of a caller.
+    Statement,
+    /// It is more rows of a statement.
+    Rows,
+    /// It is an unload, whose result has bytes in place of rows.
+    Unload,
+    /// Only its error counts: BEGIN, COMMIT, the request for a session.
+    Error,
+}
+
+/// Where a promise is counted.
+#[derive(Debug)]
+struct Account {
+    context: Arc<Context>,
+    counted: Counted,
+}
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
 #[derive(Debug)]
@@ -28,6 +51,14 @@ pub(crate) struct Promise {
     pub(super) was_sent: bool,
     /// The other read that may settle the same promise of JavaScript, if there is one.
     racer: Option<Racer>,
+    /// None: it is not counted.
+    account: Option<Account>,
+    /// How long its work waited for a connection, in microseconds.
+    pub(super) waited_us: u64,
+    /// Its success is a write that lasts.
+    pub(crate) is_write: bool,
+    /// The node that its work runs on, if JavaScript is told something else in place of the node.
+    pub(super) served_by: Option<usize>,
 }
 
 /// What it takes to make a second promise for the same call of JavaScript.
@@ -35,12 +66,14 @@ pub(crate) struct Promise {
 pub(super) struct Rival {
     id: u32,
     queue: Arc<CompletionQueue>,
+    account: Option<Account>,
 }
 
 impl Rival {
     pub(super) fn promise(self, racer: Racer) -> Promise {
         let mut promise = Promise::new(self.id, self.queue);
         promise.racer = Some(racer);
+        promise.account = self.account;
         promise
     }
 }
@@ -68,13 +101,59 @@ impl Promise {
             company: Company::default(),
             was_sent: false,
             racer: None,
+            account: None,
+            waited_us: 0,
+            is_write: false,
+            served_by: None,
         }
+    }
+
+    /// From now on its end is counted.
+    pub(crate) fn counted(mut self, counted: Counted, context: &Arc<Context>) -> Self {
+        self.account = Some(Account { context: context.clone(), counted });
+        self
+    }
+
+    /// Counts a success. `rows`: rows returned or changed.
+    fn count_success(&self, rows: u64, node: usize) {
+        let Some(Account { context, counted }) = &self.account else { return };
+        let Cluster { statistics, failovers, .. } = &*context.cluster;
+        if matches!(counted, Counted::Statement | Counted::Unload) {
+            statistics.queries.add(1);
+        }
+        if matches!(counted, Counted::Statement | Counted::Rows) {
+            statistics.rows.add(rows);
+        }
+        if self.is_write {
+            failovers.note_write(node);
+        }
+        if self.is_second() {
+            statistics.hedges_won.add(1);
+        }
+    }
+
+    fn count_error(&self, error: &ClientError, node: Option<usize>) {
+        let Some(Account { context, counted }) = &self.account else { return };
+        let Cluster { statistics, failovers, .. } = &*context.cluster;
+        if matches!(counted, Counted::Statement | Counted::Unload) {
+            statistics.queries.add(1);
+        }
+        if error.outcome() == Some(Outcome::Unknown) {
+            if let (ClientError::ConnectionLost { reason, .. }, Some(node)) = (error, self.served_by.or(node)) {
+                failovers.note_sign(NoticedBy::Statement, node, || reason.clone());
+            }
+            statistics.unknown.add(1);
+        }
+        statistics.count_error(error.code());
     }
 
     /// Lets a second read settle the call of JavaScript, too: the first answer counts.
     pub(super) fn enter_race(&mut self, racer: Racer) -> Rival {
         self.racer = Some(racer);
-        Rival { id: self.id, queue: self.queue.clone() }
+        let account = self.account.as_ref();
+        let account =
+            account.map(|Account { context, counted }| Account { context: context.clone(), counted: *counted });
+        Rival { id: self.id, queue: self.queue.clone(), account }
     }
 
     pub(super) fn is_second(&self) -> bool {
@@ -164,8 +243,10 @@ impl Promise {
             shape: finished.shape.as_ref().map_or(0, |shape| shape.id),
             row_count: finished.row_count,
             node: node as i32,
+            waited_us: self.waited_us as u32,
             ..Message::new(Kind::Done, self.id)
         };
+        self.count_success(finished.row_count, node);
         self.queue.push(&message, &mut finished.packer);
         // The shapes must live until their rows are sent.
         drop(finished.held);
@@ -184,7 +265,9 @@ impl Promise {
     /// Resolves before the work has ended; later errors go to other promises.
     pub(crate) fn resolve_early(&mut self, node: usize) {
         if !std::mem::replace(&mut self.settled, true) {
-            let message = Message { node: node as i32, ..Message::new(Kind::Done, self.id) };
+            self.count_success(0, node);
+            let waited_us = self.waited_us as u32;
+            let message = Message { node: node as i32, waited_us, ..Message::new(Kind::Done, self.id) };
             self.queue.push(&message, &mut Packer::default());
         }
     }
@@ -206,9 +289,11 @@ impl Promise {
     }
 
     fn send_error(&self, error: &ClientError, attempts: u32, node: Option<usize>) {
+        self.count_error(error, node);
+        let waited_us = self.waited_us as u32;
         let node = node.map_or(-1, |node| node as i32);
         self.queue.push_text(
-            &Message { node, ..Message::new(Kind::Error, self.id) },
+            &Message { node, waited_us, ..Message::new(Kind::Error, self.id) },
             error.to_json(attempts, is_retryable(error)),
         );
     }

@@ -257,7 +257,7 @@ async fn send_script(
         ended = read_results(session, sql, context.cluster.policy.result_limit) => ended.map_err(Some),
         () = responses.signalled() => Err(None),
     };
-    session.conn.answered();
+    session.conn.answered_work(sequence);
     let answers = responses.answers();
     let progress = Progress::of(answers.summary);
     match ended {

@@ -14,7 +14,7 @@ use crate::pool::task::{After, Sharing};
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
 use crate::query::execute::{Ahead, execute};
-use crate::query::failure::{Failure, cancelled_error, may_run_again, run_error};
+use crate::query::failure::{Failure, cancelled_error, may_run_again, retry_cause, run_error};
 use crate::query::promise::{Company, Finished};
 use crate::query::retry_policy::{Cause, Work, verdict};
 use crate::query::statement::Statement;
@@ -77,7 +77,7 @@ impl Query {
                 }
                 // The connection stays open for the answers of the statements that share it.
                 session.conn.retire();
-                self.call.prepare_retry(session).await;
+                self.call.prepare_retry(session, retry_cause(&cause)).await;
                 After::Again(self)
             }
         }

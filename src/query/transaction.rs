@@ -63,32 +63,38 @@ impl TransactionCommand {
 struct End {
     /// The server has confirmed that no transaction is open; if not, the connection is closed.
     confirmed: bool,
+    /// It was committed, or prepared for that.
+    committed: bool,
     /// Settles the promise of the command that has ended the transaction.
     answer: Answer,
 }
 
 impl End {
     fn silent(confirmed: bool) -> Self {
-        Self { confirmed, answer: Box::new(|| ()) }
+        Self { confirmed, committed: false, answer: Box::new(|| ()) }
     }
 
-    fn done(confirmed: bool, promise: Promise, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || promise.resolve_empty(node)) }
+    fn done((confirmed, committed): (bool, bool), promise: Promise, node: usize) -> Self {
+        Self { confirmed, committed, answer: Box::new(move || promise.resolve_empty(node)) }
     }
 
     fn failed(confirmed: bool, promise: Promise, error: ClientError, node: usize) -> Self {
-        Self { confirmed, answer: Box::new(move || promise.reject(&error, 1, Some(node))) }
+        Self { confirmed, committed: false, answer: Box::new(move || promise.reject(&error, 1, Some(node))) }
     }
 }
 
-/// Runs the commands of an open transaction to its end. `aborted`: its first statement has failed.
+/// Runs the commands of an open transaction to its end. `begun`: whether its first command has failed, and whether that
+/// may have written.
 pub(super) async fn serve_transaction<T>(
     context: &Context,
     session: &Arc<Session>,
     mut commands: UnboundedReceiver<TransactionCommand>,
-    aborted: bool,
+    begun: (bool, bool),
 ) -> After<T> {
-    let End { confirmed, answer } = run_commands(context, session, &mut commands, aborted).await;
+    let statistics = &context.cluster.statistics;
+    statistics.begun.add(1);
+    let End { confirmed, committed, answer } = run_commands(context, session, &mut commands, begun).await;
+    (if committed { &statistics.committed } else { &statistics.rolled_back }).add(1);
     if !confirmed {
         session.conn.cut();
         // More commands may follow. A task of its own rejects them, because this task occupies the connection.
@@ -108,7 +114,7 @@ async fn run_commands(
     context: &Context,
     session: &Arc<Session>,
     commands: &mut UnboundedReceiver<TransactionCommand>,
-    mut aborted: bool,
+    (mut aborted, mut wrote): (bool, bool),
 ) -> End {
     loop {
         if session.conn.is_closed() {
@@ -126,6 +132,7 @@ async fn run_commands(
                 match answer {
                     Ok(finished) => {
                         aborted = false;
+                        wrote |= statement.text.facts.writes;
                         promise.resolve(finished, node);
                     }
                     Err((error, aborts)) => {
@@ -135,9 +142,13 @@ async fn run_commands(
                 }
             }
             TransactionCommand::Copy(copy) => {
+                wrote = true;
                 copy.run_in_transaction(session, &mut aborted).await;
             }
-            TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
+            TransactionCommand::Script(script) => {
+                wrote = true;
+                script.run_in_transaction(session, &mut aborted).await;
+            }
             command @ TransactionCommand::Pinned(_) => {
                 command.refuse(&ClientError::Internal("no command of a transaction".into()), 0, None);
             }
@@ -145,13 +156,14 @@ async fn run_commands(
                 let ended = roll_back(context, session).await;
                 return End::failed(ended, promise, aborted_error(), session.conn.endpoint.index);
             }
-            TransactionCommand::Commit(promise, cancellation, ending) => {
+            TransactionCommand::Commit(mut promise, cancellation, ending) => {
+                promise.is_write = wrote;
                 return run_commit(session, promise, &cancellation, ending.sql()).await;
             }
             TransactionCommand::Rollback(promise) => {
                 let ended = roll_back(context, session).await;
                 // If the connection is lost, the server has rolled back.
-                return End::done(ended, promise, session.conn.endpoint.index);
+                return End::done((ended, false), promise, session.conn.endpoint.index);
             }
             TransactionCommand::Abandon => return End::silent(roll_back(context, session).await),
         }
@@ -212,7 +224,7 @@ async fn run_commit(session: &Session, promise: Promise, cancellation: &Cancella
     let node = session.conn.endpoint.index;
     let failure = match with_cancellation(&session.conn, cancellation, pin!(end_transaction(session, sql))).await {
         // The server had finished COMMIT before it was cancelled.
-        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done(true, promise, node),
+        Ended::Itself(Ok(())) | Ended::GivenUp(_, Some(Ok(()))) => return End::done((true, true), promise, node),
         Ended::GivenUp(given_up, last_answer) => {
             let confirmed = last_answer.is_some();
             let error = cancelled_error(given_up, last_answer, Work::Commit);

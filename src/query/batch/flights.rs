@@ -92,6 +92,7 @@ pub(super) async fn plans_of<'a>(
             Ok((statement.text.id, plan))
         });
     let prepared: HashMap<u32, Arc<Prepared>> = join_all(prepared).await.into_iter().collect::<Result<_, _>>()?;
+    context.cluster.statistics.prepared_hits.add((statements.len() - prepared.len()) as u64);
     let plans =
         statements.into_iter().map(|(statement, plan)| plan.or_else(|| prepared.get(&statement.text.id).cloned()));
     Ok(plans.flatten().collect())

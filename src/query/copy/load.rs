@@ -247,7 +247,7 @@ impl<'a> Load<'a> {
         {
             finished = Err(error);
         }
-        self.session.conn.answered();
+        self.session.conn.answered_work(sink.sequence);
         match finished {
             Ok(rows) => {
                 self.loaded = self.loaded.saturating_add(rows);

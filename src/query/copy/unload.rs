@@ -52,7 +52,7 @@ pub(super) async fn unload(
     {
         return Err(failure(session, error, Phase::Begun, sequence).await);
     }
-    conn.answered();
+    conn.answered_work(sequence);
     if !piece.bin.is_empty() {
         promise.send_bytes(&mut piece).await;
     }

@@ -9,6 +9,7 @@ use tokio_postgres::SimpleQueryStream;
 use crate::connection::connection::Sequence;
 use crate::error::{ClientError, Outcome};
 use crate::pool::schema_changes;
+use crate::pool::sql_facts::SqlFacts;
 use crate::protocol::flight::MARKER;
 use crate::protocol::response_observer::Summary;
 use crate::protocol::response_observer::TransactionStatus::Idle;
@@ -36,6 +37,7 @@ impl Pinned {
     /// Runs a flight alone.
     pub(super) async fn run(&mut self, mut call: FlightCall) {
         let session = self.session.clone();
+        call.promise.served_by = Some(session.conn.endpoint.index);
         if let Some(given_up) = call.cancellation.reached_limit(std::time::Instant::now()) {
             return call.promise.reject(&given_up.error(Outcome::NotApplied), 0, Some(self.status as usize));
         }
@@ -80,7 +82,8 @@ impl Pinned {
         self.has_portal = false;
         let responses = session.conn.responses.listen_to_flights(calls.len());
         let mut sent = Vec::with_capacity(calls.len());
-        for call in calls {
+        for mut call in calls {
+            call.promise.served_by = Some(session.conn.endpoint.index);
             let ReadyFlight { flight, name, columns } = match self.ready(&call) {
                 Ok(ready) => ready,
                 Err(error) => {
@@ -119,7 +122,7 @@ impl Pinned {
         (sequence, summary, is_last): (Sequence, Summary, bool),
     ) {
         let session = self.session.clone();
-        session.conn.answered();
+        session.conn.answered_work(sequence);
         if !matches!(call.kind, FlightKind::Open(_) | FlightKind::Fetch(_)) {
             self.status = summary.transaction_status;
         }
@@ -143,7 +146,10 @@ impl Pinned {
             Ended::Itself(Ok(_)) if session.conn.is_unreplicated(sequence) => {
                 ClientError::Unreplicated { node: session.conn.endpoint.label() }
             }
-            Ended::Itself(Ok((finished, _))) => return call.promise.resolve(finished, status),
+            Ended::Itself(Ok((finished, _))) => {
+                self.note_write(&call.text.facts);
+                return call.promise.resolve(finished, status);
+            }
             Ended::GivenUp(given_up, last_answer) => {
                 let last_answer = match last_answer {
                     Some(Err(FlightFailure::Postgres(error))) => {
@@ -166,6 +172,15 @@ impl Pinned {
             }
         };
         call.promise.reject(&error, 1, Some(status));
+    }
+
+    /// A flight has succeeded. What it wrote lasts now, or with the end of its transaction.
+    fn note_write(&mut self, facts: &SqlFacts) {
+        self.has_written |= facts.writes;
+        let has_ended = self.status == Idle && std::mem::take(&mut self.has_written);
+        if has_ended && !self.session.conn.session_state.has_rolled_back() {
+            self.cluster().failovers.note_write(self.session.conn.endpoint.index);
+        }
     }
 
     /// Notes that a statement was parsed under a name, and its columns.

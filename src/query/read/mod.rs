@@ -24,14 +24,14 @@ use tokio::time::{sleep, sleep_until};
 use crate::cluster::Cluster;
 use crate::cluster::placement::{Placement, Wish};
 use crate::cluster::route::{ReadFrom, Route};
-use crate::engine::clock;
+use crate::engine::{RetryCause, clock};
 use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
 use crate::pool::task::After;
 use crate::query::call::Call;
 use crate::query::cancellation::Cancellation;
 use crate::query::execute::Ahead;
-use crate::query::failure::run_error;
+use crate::query::failure::{retry_cause, run_error};
 use crate::query::race::Racer;
 use crate::query::read::budget::HedgeBudget;
 use crate::query::read::plan::ReadPlan;
@@ -240,8 +240,9 @@ impl Read {
                 }
                 if matches!(cause, Cause::NotReplayed) {
                     self.query.call.promise.start_again();
+                    self.query.call.context.cluster.statistics.count_retry(RetryCause::Standby);
                 } else {
-                    self.query.call.prepare_retry(session).await;
+                    self.query.call.prepare_retry(session, retry_cause(&cause)).await;
                 }
                 After::Settled(Box::new(move || self.place()))
             }
@@ -266,6 +267,7 @@ impl Read {
             if !racer.is_open() || !reads.budget.take() {
                 return;
             }
+            reads.cluster.statistics.hedges.add(1);
             plan.avoid(racer.first_node());
             let second = racer.second();
             let cancellation = Cancellation { racer: Some(second.clone()), ..cancellation };

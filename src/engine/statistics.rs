@@ -1,0 +1,283 @@
+//! What a pool counts from its start on: lock-free, of fixed size, read when JavaScript asks for it.
+//!
+//! `cluster::statistics` reports it, together with what each node and each failover has to say.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::histogram::Histogram;
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The bytes of the protocol that have crossed connections, without those of TLS.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+}
+
+/// Why work ran again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryCause {
+    /// Its connection was lost, or the session had ended before the work was read.
+    ConnectionLost,
+    /// The server has ended the session: it shuts down, or has no room.
+    SessionEnded,
+    /// The node accepted no writes.
+    Fenced,
+    /// The node had not replayed the position that the read must see, or replay cancelled the read.
+    Standby,
+}
+
+impl RetryCause {
+    const NAMES: [&str; 4] = ["connectionLost", "sessionEnded", "fenced", "standby"];
+}
+
+/// What errors are counted by: the classes of SQLSTATE (PostgreSQL's appendix A), the codes of the client, and the rest.
+const ERRORS: [&str; 65] = [
+    "00",
+    "01",
+    "02",
+    "03",
+    "08",
+    "09",
+    "0A",
+    "0B",
+    "0F",
+    "0L",
+    "0P",
+    "0Z",
+    "10",
+    "20",
+    "21",
+    "22",
+    "23",
+    "24",
+    "25",
+    "26",
+    "27",
+    "28",
+    "2B",
+    "2D",
+    "2F",
+    "34",
+    "38",
+    "39",
+    "3B",
+    "3D",
+    "3F",
+    "40",
+    "42",
+    "44",
+    "53",
+    "54",
+    "55",
+    "57",
+    "58",
+    "72",
+    "F0",
+    "HV",
+    "P0",
+    "XX",
+    "ABORT_ERR",
+    "ERR_ACQUIRE_TIMEOUT",
+    "ERR_AUTH",
+    "ERR_CONNECTION_LOST",
+    "ERR_DECODE",
+    "ERR_HEARTBEAT",
+    "ERR_INTERNAL",
+    "ERR_INVALID_PARAM",
+    "ERR_LEASE_POOLER",
+    "ERR_NO_PRIMARY",
+    "ERR_NO_STANDBY",
+    "ERR_OUTCOME_UNKNOWN",
+    "ERR_PASSWORD",
+    "ERR_POOL_CLOSED",
+    "ERR_PROTOCOL",
+    "ERR_RESULT_TOO_LARGE",
+    "ERR_TLS",
+    "ERR_TRANSACTION_ENDED",
+    "ERR_TRANSACTION_OPEN",
+    "ERR_COPY_IN_SCRIPT",
+    "other",
+];
+
+/// The counts of a pool.
+#[derive(Debug)]
+pub(crate) struct Statistics {
+    pub(crate) queries: Counter,
+    pub(crate) rows: Counter,
+    errors: [Counter; ERRORS.len()],
+    retries: [Counter; RetryCause::NAMES.len()],
+    /// Errors whose outcome is unknown.
+    pub(crate) unknown: Counter,
+    pub(crate) begun: Counter,
+    pub(crate) committed: Counter,
+    pub(crate) rolled_back: Counter,
+    /// How often a connection was asked for, and how often none was free at once.
+    pub(crate) acquires: Counter,
+    pub(crate) waits: Counter,
+    /// How long those waited, in microseconds.
+    wait: Histogram,
+    waiting: AtomicUsize,
+    pub(crate) fence_evictions: Counter,
+    pub(crate) hedges: Counter,
+    pub(crate) hedges_won: Counter,
+    pub(crate) prepared_hits: Counter,
+    pub(crate) prepared_misses: Counter,
+    pub(crate) prepared_evictions: Counter,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self {
+            queries: Counter::default(),
+            rows: Counter::default(),
+            errors: [const { Counter(AtomicU64::new(0)) }; ERRORS.len()],
+            retries: [const { Counter(AtomicU64::new(0)) }; RetryCause::NAMES.len()],
+            unknown: Counter::default(),
+            begun: Counter::default(),
+            committed: Counter::default(),
+            rolled_back: Counter::default(),
+            acquires: Counter::default(),
+            waits: Counter::default(),
+            wait: Histogram::default(),
+            waiting: AtomicUsize::new(0),
+            fence_evictions: Counter::default(),
+            hedges: Counter::default(),
+            hedges_won: Counter::default(),
+            prepared_hits: Counter::default(),
+            prepared_misses: Counter::default(),
+            prepared_evictions: Counter::default(),
+        }
+    }
+}
+
+impl Statistics {
+    /// Counts an error by its code: a SQLSTATE by its class.
+    pub(crate) fn count_error(&self, code: &str) {
+        let name = if code.len() == 5 { code.get(..2).unwrap_or_default() } else { code };
+        let index = ERRORS.iter().position(|known| *known == name).unwrap_or(ERRORS.len() - 1);
+        self.errors[index].add(1);
+    }
+
+    pub(crate) fn count_retry(&self, cause: RetryCause) {
+        self.retries[cause as usize].add(1);
+    }
+
+    /// How often work has run again.
+    pub(crate) fn retried(&self) -> u64 {
+        self.retries.iter().map(Counter::get).sum()
+    }
+
+    /// How much work waits for a connection now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The counts, as JSON.
+    pub(crate) fn report(&self) -> Map<String, Value> {
+        let report = json!({
+            "queries": self.queries.get(),
+            "rows": self.rows.get(),
+            "errors": named(&ERRORS, &self.errors),
+            "unknownOutcomes": self.unknown.get(),
+            "transactions": {
+                "begun": self.begun.get(),
+                "committed": self.committed.get(),
+                "rolledBack": self.rolled_back.get(),
+            },
+            "retries": named(&RetryCause::NAMES, &self.retries),
+            "acquires": self.acquires.get(),
+            "waits": self.waits.get(),
+            "wait": self.wait.report(),
+            "fenceEvictions": self.fence_evictions.get(),
+            "hedges": self.hedges.get(),
+            "hedgesWon": self.hedges_won.get(),
+            "prepared": {
+                "hits": self.prepared_hits.get(),
+                "misses": self.prepared_misses.get(),
+                "evictions": self.prepared_evictions.get(),
+            },
+        });
+        match report {
+            Value::Object(report) => report,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// The counts that are not 0, by their names.
+fn named(names: &[&str], counters: &[Counter]) -> Map<String, Value> {
+    let counted = names.iter().zip(counters).map(|(name, counter)| (*name, counter.get()));
+    counted.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count.into())).collect()
+}
+
+/// Work that waits for a connection, as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    since: Instant,
+    statistics: Arc<Statistics>,
+}
+
+impl Waiting {
+    pub(crate) fn new(statistics: Arc<Statistics>) -> Self {
+        statistics.waits.add(1);
+        statistics.waiting.fetch_add(1, Ordering::Relaxed);
+        Self { since: Instant::now(), statistics }
+    }
+
+    /// Ends the wait. Returns how long it was, in microseconds.
+    pub(crate) fn end(self) -> u64 {
+        self.since.elapsed().as_micros() as u64
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.statistics.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.statistics.wait.record(self.since.elapsed().as_micros() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_by_class_or_by_code() {
+        let statistics = Statistics::default();
+        for code in ["23505", "23503", "57014", "ERR_NO_PRIMARY", "ABORT_ERR", "MY001", "ERR_NOBODY_KNOWS"] {
+            statistics.count_error(code);
+        }
+        let expected = json!({ "23": 2, "57": 1, "ERR_NO_PRIMARY": 1, "ABORT_ERR": 1, "other": 2 });
+        assert_eq!(statistics.report()["errors"], expected);
+    }
+
+    #[test]
+    fn work_waits_as_long_as_its_guard_lives() {
+        let statistics = Arc::new(Statistics::default());
+        let waiting = Waiting::new(statistics.clone());
+        let other = Waiting::new(statistics.clone());
+        assert_eq!(statistics.waiting(), 2);
+        drop(waiting);
+        other.end();
+        assert_eq!((statistics.waiting(), statistics.waits.get()), (0, 2));
+        assert_eq!(statistics.report()["wait"]["count"], 2);
+    }
+}
