@@ -94,8 +94,9 @@ impl Session {
     /// Remembers the plan of a text.
     pub(crate) fn keep_plan(&self, text: &StatementText, plan: Arc<Prepared>) {
         self.confirm_plan(&plan);
-        // The server does not notice when the columns of such a statement change.
-        if text.facts.command != Command::Borrowed {
+        // The server does not notice when the columns of a borrowed one change. A traced one is never asked for again, and
+        // would push out another one.
+        if text.facts.command != Command::Borrowed && !text.facts.is_traced {
             self.prepared.insert((text.id, self.scope_of(text)), plan);
         }
     }

@@ -68,6 +68,14 @@ pub(crate) struct SqlFacts {
     /// It takes the rows of a function or the columns of a value apart. The server does not plan such a statement anew
     /// when the type of the row changes.
     pub(crate) expands_types: bool,
+    /// It ends with a comment about its trace, so that no other run of the statement has the same text.
+    pub(crate) is_traced: bool,
+}
+
+/// Whether a text ends with the comment of a trace, as google.github.io/sqlcommenter has it.
+fn is_traced(sql: &str) -> bool {
+    let text = sql.trim_end();
+    text.ends_with("'*/") && text.rfind("/*").is_some_and(|at| text[at..].contains("traceparent='"))
 }
 
 impl SqlFacts {
@@ -149,6 +157,7 @@ impl SqlFacts {
         }
         facts.may_leave_settings |= !set_configs.is_empty();
         facts.alters_schema |= does_ddl;
+        facts.is_traced = is_traced(sql);
         facts.conclude(&first, &second, naming);
         facts
     }
@@ -177,6 +186,7 @@ impl SqlFacts {
             may_commit: lists(COMMITTING, first),
             may_deallocate: lists(" call deallocate discard ", first),
             expands_types: false,
+            is_traced: false,
         }
     }
 
@@ -236,6 +246,22 @@ impl SqlFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_comment_says_that_a_text_is_traced() {
+        let table = [
+            ("SELECT 1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/", true),
+            ("SELECT 1 /*application='shop',traceparent='00-4bf9-00f0-01',tracestate='a%3D1'*/ \n", true),
+            ("SELECT 1 /*application='shop'*/", false),
+            ("SELECT 1 /*traceparent='00-4bf9-00f0-01'*/ + 1", false),
+            ("SELECT 'traceparent=''00''*/", false),
+            ("SELECT 'traceparent=''' /*application='shop'*/", false),
+            ("SELECT 1", false),
+        ];
+        for (sql, traced) in table {
+            assert_eq!(SqlFacts::of(sql).is_traced, traced, "{sql}");
+        }
+    }
 
     #[test]
     fn the_first_words_say_which_settings_change() {
