@@ -140,6 +140,49 @@ export interface LogEvent {
   node: string | undefined;
 }
 
+/** A statement as {@link QueryMessage} tells of it; also each one of a batch. */
+export interface StatementMessage {
+  /** The text as the caller gave it. Of copyFrom(): its target; of a batch: all texts. */
+  readonly sql: string;
+  /**
+   * What is sent in its place, if a subscriber to `start` sets it: `sql` with a comment behind it, for example. The name of a
+   * statement of `hyperiondb-client/pg` keeps its text, and a COPY its own.
+   */
+  text: string | undefined;
+  /** The array of the caller. Printing the message does not show it. */
+  readonly parameters: readonly unknown[];
+  /** `host:port` of the node that answered; undefined: none did. Known at `asyncStart`, as all that follows. */
+  readonly node: string | undefined;
+  /** Rows returned or changed; undefined when the statement failed, and for copyTo(). */
+  readonly rowCount: number | undefined;
+  /** How long it has waited for a connection. */
+  readonly waitMs: number;
+  readonly error: unknown;
+}
+
+/** What the TracingChannel `hyperiondb:query` of node:diagnostics_channel tells. Rows are no part of it. */
+export interface QueryMessage extends StatementMessage {
+  readonly operation: 'query' | 'read' | 'stream' | 'batch' | 'exec' | 'copyFrom' | 'copyTo';
+  readonly pool: Pool;
+  /** In which it runs, if that began while somebody listened. */
+  readonly transaction: TransactionMessage | undefined;
+  /** Those of a batch. */
+  readonly statements: readonly StatementMessage[] | undefined;
+}
+
+/** What the TracingChannel `hyperiondb:transaction` of node:diagnostics_channel tells: from BEGIN to the end, with all attempts. */
+export interface TransactionMessage
+  extends Pick<TransactionOptions, 'isolation' | 'readOnly' | 'deferrable' | 'durability'> {
+  readonly pool: Pool;
+  /** How often it was begun. */
+  readonly attempts: number;
+  /** `host:port` of the node that has answered first. */
+  readonly node: string | undefined;
+  /** Known at `asyncStart`. `'prepared'`: for two-phase commit. `'unknown'`: the answer to COMMIT was lost. */
+  readonly outcome: 'committed' | 'rolled back' | 'prepared' | 'unknown' | undefined;
+  readonly error: unknown;
+}
+
 /** How the nodes are watched. */
 export interface MonitorOptions {
   /**

@@ -14,16 +14,16 @@ const { normalize } = require('../values/params.js');
 const { checkStatement, readStatements } = require('./batch-statements.js');
 const { beginSql } = require('./transaction.js');
 
+/** @typedef {{ sql: string, params: readonly unknown[] }} Given a statement as the caller gives it */
 /** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
 
 /**
- * Checks the statements, and makes them known to the core.
+ * Makes the statements known to the core.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {unknown} statements
+ * @param {Given[]} items
  * @param {import('../values/types.js').Types | undefined} types
  */
-function readItems(runner, statements, types) {
-  const items = readStatements(statements);
+function makeKnown(runner, items, types) {
   const different = new Set(items.map(({ sql }) => sql));
   // The core must know all texts at the same time.
   const most = runner.statements.capacity >> 1;
@@ -132,27 +132,6 @@ function submit(runner, items, given, begin) {
 }
 
 /**
- * Reports each statement to the logger when it ends.
- * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {Item[]} items
- * @param {Promise<any>[]} results
- * @param {Call[]} calls
- */
-function logEach(runner, items, results, calls) {
-  const started = performance.now();
-  for (const [index, result] of results.entries()) {
-    const { statement, params } = items[index];
-    const given = runner.loggedParameters(params);
-    const report = (/** @type {object} */ end) =>
-      runner.callLogger(statement.sql, performance.now() - started, calls[index].node, { ...given, ...end });
-    result.then(
-      ({ rowCount }) => report({ rowCount }),
-      (error) => report({ error }),
-    );
-  }
-}
-
-/**
  * Runs a batch.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {unknown} statements
@@ -162,12 +141,26 @@ function logEach(runner, items, results, calls) {
 async function batch(runner, statements, options) {
   const { given, begin } = batchOptions(options);
   const types = given.types === undefined ? undefined : runner.types.with(given.types);
-  const known = readItems(runner, statements, types);
-  if (known.length === 0) return [];
+  const items = readStatements(statements);
+  if (items.length === 0) return [];
+  const { observer } = runner;
+  if (!observer.isWatching) return run(runner, items, { given, begin, types }, () => {});
+  return observer.runBatch(items, (texts, sent) => run(runner, texts, { given, begin, types }, sent));
+}
+
+/**
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {Given[]} statements
+ * @param {{ given: Record<string, any>, begin: string, types: import('../values/types.js').Types | undefined }} options
+ * @param {(results: Promise<any>[], calls: Call[]) => void} onSent
+ * @returns {Promise<any[]>}
+ */
+async function run(runner, statements, { given, begin, types }, onSent) {
+  const known = makeKnown(runner, statements, types);
   if ((types ?? runner.types).serializers.size > 0) await learnAllParameters(runner, known, given);
   const items = writable(runner, known);
   const { results, sent, ended } = submit(runner, items, given, begin);
-  if (runner.logger !== undefined && sent.isSent) logEach(runner, items, results, sent.calls);
+  if (sent.isSent) onSent(results, sent.calls);
   const settled = Promise.allSettled(results);
   try {
     await ended;

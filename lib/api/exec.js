@@ -71,14 +71,31 @@ function refuseTransactionControl(script) {
 async function exec(runner, transaction, script, options) {
   const sql = checkScript(script);
   if (transaction !== 0) refuseTransactionControl(sql);
+  try {
+    if (!runner.observer.isWatching) return await send(runner, transaction, sql, options, () => {});
+    return await runner.observer.run('exec', sql, undefined, transaction, async (watched) => {
+      const results = await send(runner, transaction, watched.text, options, watched.sent);
+      watched.rowCount = results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0);
+      return results;
+    });
+  } catch (error) {
+    throw located(error);
+  }
+}
+
+/**
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {number} transaction
+ * @param {string} sql
+ * @param {Record<string, any>} options
+ * @param {(call: Call) => void} onSent
+ */
+async function send(runner, transaction, sql, options, onSent) {
   const { link, pool } = runner;
   const { signal, timeoutMs = 0 } = options;
   const types = options.types === undefined ? undefined : runner.types.with(options.types);
-  const startedAt = performance.now();
   /** @type {object[][]} */
   const results = [];
-  /** @type {Call | undefined} */
-  let sent;
   const run = (/** @type {(call: Call) => void} */ started) =>
     new Promise((resolve, reject) => {
       const call = new Call(resolve, reject);
@@ -92,23 +109,12 @@ async function exec(runner, transaction, script, options) {
       const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
       const text = types === undefined ? sql : `${types.core}\0${sql}`;
       link.sendText(OP.SCRIPT, id, pool, 0, transaction, flags, timeoutMs, text);
-      sent = call;
+      onSent(call);
       started(call);
     });
-  const report = (/** @type {object} */ how) =>
-    runner.callLogger(sql, performance.now() - startedAt, sent?.node ?? -1, how);
-  try {
-    await underSignal(link, pool, signal, run);
-    const node = runner.nodes[sent?.node ?? -1] ?? null;
-    for (const rows of results) /** @type {any} */ (rows).node = node;
-    if (runner.logger !== undefined) {
-      report({ rowCount: results.reduce((sum, rows) => sum + /** @type {any} */ (rows).rowCount, 0) });
-    }
-    return results;
-  } catch (error) {
-    if (runner.logger !== undefined) report({ error });
-    throw located(error);
-  }
+  const { node } = await underSignal(link, pool, signal, run);
+  for (const rows of results) /** @type {any} */ (rows).node = runner.nodes[node] ?? null;
+  return results;
 }
 
 module.exports = { exec, execOptions };

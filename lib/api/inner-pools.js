@@ -2,6 +2,8 @@
 
 // The options of the small pools that a pool opens beside itself, made of its own, which have been checked.
 
+const { OUTER } = require('../core/observer.js');
+
 /** For questions that may not wait for the callers of the pool: what became of a lost COMMIT. */
 const ASIDE = { poolSize: 4, idleTimeoutMs: 10_000, ambient: false };
 
@@ -11,15 +13,16 @@ const withoutReaper = ({ lease, ...others }) => ({
   lease: lease === null ? null : Object.freeze({ ...lease, reaper: false }),
 });
 
-/** @param {Readonly<Record<string, any>>} options of the pool */
-const asideOptions = (options) => Object.freeze({ ...withoutReaper(options), ...ASIDE });
+/** @param {Readonly<Record<string, any>>} options of the pool @param {object} pool */
+const asideOptions = (options, pool) => Object.freeze({ ...withoutReaper(options), ...ASIDE, [OUTER]: pool });
 
 /**
  * One connection to one node, which is not waited for long.
  * @param {Readonly<Record<string, any>>} options of the pool
  * @param {object} host
+ * @param {object} pool
  */
-function nodeOptions(options, host) {
+function nodeOptions(options, host, pool) {
   const { acquireTimeoutMs, connectTimeoutMs, reads } = options;
   return Object.freeze({
     ...withoutReaper(options),
@@ -31,6 +34,7 @@ function nodeOptions(options, host) {
     ambient: false,
     transactionRetries: 0,
     acquireTimeoutMs: Math.min(acquireTimeoutMs, connectTimeoutMs),
+    [OUTER]: pool,
   });
 }
 

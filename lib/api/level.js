@@ -4,6 +4,8 @@
 // level to itself (a savepoint below it with all that runs in its callback, or a load), the other work of the level waits: a statement
 // that ran in between would be undone with the savepoint.
 
+const { AsyncResource } = require('node:async_hooks');
+
 class Level {
   /** Whether a piece of work has the level to itself. */
   #isTaken = false;
@@ -36,13 +38,15 @@ class Level {
   run(work) {
     if (!this.#isTaken && this.#waiting.length === 0) return work();
     return new Promise((resolve, reject) => {
-      this.#waiting.push(() => {
+      const start = () => {
         try {
           resolve(work());
         } catch (error) {
           reject(error);
         }
-      });
+      };
+      // In the context of its caller (AsyncLocalStorage), not of the work before it.
+      this.#waiting.push(AsyncResource.bind(start));
     });
   }
 

@@ -5,104 +5,22 @@
 // text without values, portals that are read in parts. The core's part is src/query/pinned.rs.
 
 const { FLAG, OP } = require('../core/numbers.js');
-const { PromisedCall } = require('../core/promised-call.js');
 const { ConnectionLostError, PoolClosedError, located } = require('../errors.js');
 const { HandedLoad } = require('./copy/handed-load.js');
 const { Unload } = require('./copy/unload.js');
+const { FlightCall, flagsOf } = require('./flight.js');
 const { underSignal } = require('../core/under-signal.js');
-
-/** Kinds of grants that a flight gets; the numbers are a contract with src/query/pinned/results.rs. */
-const GRANT = { RESULT: 1, TAG: 2, SUSPENDED: 3 };
+const { rowsOf, watchedCursor, watchedLoad, withText } = require('./watched-session.js');
 
 /** A session that has not answered for so long may not know that its node was fenced. Milliseconds, as FRESH in src/connection/connection.rs. */
 const FRESH_MS = 100;
 
-/** What a fenced node says of a statement that writes. */
-const READ_ONLY = '25006';
 /** The letters of ReadyForQuery, by the numbers of TransactionStatus in src/protocol/response_observer.rs. */
 const STATUS = /** @type {const} */ (['I', 'T', 'E']);
 
-/** @type {readonly any[]} */
-const NO_FIELDS = Object.freeze([]);
-
-/**
- * @typedef {object} RawField a column as RowDescription has it
- * @property {string} name
- * @property {number} tableOid
- * @property {number} columnNumber
- * @property {number} typeOid
- * @property {number} typeSize
- * @property {number} typeModifier
- */
-
-/** The result of one statement. */
-class RawResult {
-  /**
-   * @param {any[]} rows
-   * @param {readonly RawField[]} fields
-   * @param {string} tag the command tag: 'INSERT 0 1'; nothing for an empty query
-   */
-  constructor(rows, fields, tag) {
-    this.rows = rows;
-    this.fields = fields;
-    this.tag = tag;
-  }
-}
-
-/** @param {string} tag without its count @param {number} count */
-const withCount = (tag, count) => (tag.endsWith(' ') ? tag + count : tag);
-
-class FlightCall extends PromisedCall {
-  /**
-   * @param {PinnedSession} session
-   * @param {import('../core/statements.js').Statement} statement
-   */
-  constructor(session, statement) {
-    super();
-    this.session = session;
-    this.statement = statement;
-    /** Those that have ended before the last one. @type {RawResult[] | undefined} */
-    this.results = undefined;
-    this.suspended = false;
-    this.onGrant = this.granted;
-  }
-
-  /** @param {number} kind @param {number} count @param {string} tag */
-  granted(kind, count, tag) {
-    if (kind === GRANT.RESULT) {
-      this.results ??= [];
-      this.results.push(new RawResult(this.rows, this.fields, withCount(tag, count)));
-      this.rows = [];
-      this.shape = null;
-    } else if (kind === GRANT.TAG) {
-      this.statement.tag = tag;
-    } else {
-      this.suspended = true;
-    }
-  }
-
-  /** @returns {readonly any[]} */
-  get fields() {
-    return this.shape === null ? NO_FIELDS : this.shape.fields;
-  }
-
-  finish() {
-    this.session.answered(this.node);
-    const tag = this.suspended ? '' : withCount(this.statement.tag ?? '', this.rowCount);
-    const last = new RawResult(this.rows, this.fields, tag);
-    const results = this.results === undefined ? [last] : [...this.results, last];
-    if (this.session.isSuspect) this.session.whenLooked(this, () => this.resolve(results));
-    else this.resolve(results);
-  }
-
-  /** @param {Error} error */
-  fail(error) {
-    this.session.answered(this.node);
-    if (/** @type {any} */ (error).code === READ_ONLY) this.session.isSuspect = true;
-    if (this.session.isSuspect) this.session.whenLooked(this, () => this.reject(error));
-    else this.reject(error);
-  }
-}
+/** @typedef {import('./flight.js').FlightText} FlightText */
+/** @typedef {import('./flight.js').RawField} RawField */
+/** @typedef {{ rows: any[], fields: readonly RawField[], tag: string }} RawResult of one statement */
 
 /**
  * What the holder of a session is told. Each is called outside of the delivery of results.
@@ -126,15 +44,6 @@ class FlightCall extends PromisedCall {
  * @property {AbortSignal} [signal]
  * @property {number} [timeoutMs]
  */
-
-/** @typedef {{ text: string, values?: readonly (null | string | Buffer)[], name?: string }} FlightText */
-
-/** @param {FlightText} flight @param {boolean} binary */
-function flagsOf({ values, name }, binary) {
-  if (values === undefined) return FLAG.SIMPLE;
-  if (binary) return FLAG.BINARY;
-  return name === undefined ? 0 : FLAG.NAMED;
-}
 
 class PinnedSession {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
@@ -296,16 +205,38 @@ class PinnedSession {
    */
   query(flight, options) {
     this.#checkOpen();
+    const { observer } = this.#runner;
+    if (!observer.isWatching) return this.#send(flight, options, undefined);
+    return observer.run('query', flight.text, flight.values, 0, async (watched) => {
+      watched.node = this.node;
+      const results = await this.#send(withText(flight, watched), options, watched.sent);
+      watched.rowCount = results.reduce((sum, { tag }) => sum + rowsOf(tag), 0);
+      return results;
+    });
+  }
+
+  /**
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
+   * @param {((call: FlightCall) => void) | undefined} sent
+   * @returns {Promise<RawResult[]>}
+   */
+  #send(flight, options, sent) {
     const flags =
       flagsOf(flight, options.binary === true) |
       (options.pipelined === true ? FLAG.PIPELINED : FLAG.HAS_SIGNAL) |
       (options.begins === true ? FLAG.BEGINS : 0);
     const { signal } = options;
     const given = options.binary === true ? { text: flight.text, values: flight.values } : flight;
-    if (signal === undefined) return this.#submit(OP.FLIGHT, given, options, flags, 0).promise;
+    const submit = () => {
+      const call = this.#submit(OP.FLIGHT, given, options, flags, 0);
+      sent?.(call);
+      return call;
+    };
+    if (signal === undefined) return submit().promise;
     const { link, pool } = this.#runner;
     return underSignal(link, pool, signal, (started) => {
-      const call = this.#submit(OP.FLIGHT, given, options, flags, 0);
+      const call = submit();
       started(call);
       return call.promise;
     });
@@ -318,12 +249,26 @@ class PinnedSession {
    */
   cursor(flight, options) {
     this.#checkOpen();
+    const { observer } = this.#runner;
+    if (!observer.isWatching) return this.#cursor(flight, options);
+    return watchedCursor(observer, this.node, flight, (given) => this.#cursor(given, options));
+  }
+
+  /**
+   * @param {FlightText} flight
+   * @param {FlightOptions} options
+   */
+  #cursor(flight, options) {
     let isOpen = false;
-    const read = async (/** @type {number} */ rows) => {
+    const read = async (
+      /** @type {number} */ rows,
+      /** @type {((call: any) => void) | undefined} */ sent = undefined,
+    ) => {
       const call = isOpen
         ? this.#submit(OP.FETCH, { text: flight.text }, options, FLAG.HAS_SIGNAL, rows)
         : this.#submit(OP.FLIGHT, flight, options, FLAG.PORTAL | FLAG.HAS_SIGNAL, rows);
       isOpen = true;
+      sent?.(call);
       const [{ rows: read, fields, tag }] = await call.promise;
       return { rows: read, fields, tag: call.suspended ? null : tag };
     };
@@ -340,7 +285,9 @@ class PinnedSession {
    */
   copyIn(sql) {
     this.#checkOpen();
-    return new HandedLoad(this.#runner, sql, this.#number);
+    const { observer } = this.#runner;
+    const load = () => new HandedLoad(this.#runner, sql, this.#number);
+    return observer.isWatching ? watchedLoad(observer, this.node, sql, load) : load();
   }
 
   /**

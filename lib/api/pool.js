@@ -74,7 +74,7 @@ class Pool extends ObservedPool {
       define: ({ id, definition }) => link.sendText(OP.DEFINE, 0, pool, id, 0, 0, 0, definition),
       forget: ({ id }) => link.sendFrame(OP.FORGET, 0, pool, id),
     });
-    this.#runner = new StatementRunner(link, corePool, statements, this.#options);
+    this.#runner = new StatementRunner(link, corePool, statements, this.#options, this);
     this.#reports.runner = this.#runner;
     opened(this, this.#runner, this.#options);
     this.#listeners = new Listeners(this.#runner, this);
@@ -318,7 +318,7 @@ class Pool extends ObservedPool {
 
   /** A small pool with the same options, for questions that may not wait for the callers of this one; for hyperiondb-client/clusters, too. */
   [ASIDE]() {
-    this.#second ??= new Pool(undefined, asideOptions(this.#options));
+    this.#second ??= new Pool(undefined, asideOptions(this.#options, this));
     return this.#second;
   }
 
@@ -330,7 +330,7 @@ class Pool extends ObservedPool {
       // While the pool ends, too: it waits for the pass.
       query: (sql, params, options) => this.#runner.query(sql, params, callOptions(options, POOL_QUERY), 0),
       nodes: () => this.nodes(),
-      open: (host) => new Pool(undefined, nodeOptions(this.#options, host)),
+      open: (host) => new Pool(undefined, nodeOptions(this.#options, host, this)),
       isClosed,
       tell: (detail) => this.outside(() => this.emit('lease', detail)),
     });

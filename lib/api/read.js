@@ -153,48 +153,56 @@ class Reads {
    * @param {string | undefined} position
    */
   #send(sql, params, options, position) {
+    return this.#owner.runner.query(sql, params, this.#toSend(options, position), 0);
+  }
+
+  /**
+   * The options of a read for the node that the caller's function has chosen, if there is one.
+   * @param {Record<string, any>} options
+   * @param {string | undefined} position
+   */
+  #toSend(options, position) {
     const { balance, nodes, runner } = this.#owner;
     const chosen = typeof balance === 'function' ? chooseNode(/** @type {any} */ (balance), nodes()) : undefined;
-    const node = chosen === undefined ? undefined : runner.nodes.indexOf(chosen);
-    return runner.query(sql, params, toSend(options, position, node), 0);
+    return toSend(options, position, chosen === undefined ? undefined : runner.nodes.indexOf(chosen));
   }
 
   /**
+   * Sends a read when its position is known. Those who watch are told of the whole: also of a read that is not sent because the
+   * position does not become known.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options
    * @param {Promise<string>} position
    */
-  async #runLater(sql, params, options, position) {
+  #runLater(sql, params, options, position) {
+    const { runner } = this.#owner;
     // A copy: the caller may change the array meanwhile.
     const given = Array.isArray(params) ? [...params] : params;
-    const started = performance.now();
-    const known = await this.#waitFor(position, sql, given, options);
-    const { timeoutMs = 0 } = options;
-    const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - started)));
-    return this.#send(sql, given, { ...options, timeoutMs: left }, known);
+    const operation = options.reader === undefined ? 'read' : 'stream';
+    return runner.observer.run(operation, sql, given, 0, async (watched) => {
+      options.reader?.onWatched(watched);
+      const started = performance.now();
+      const known = await waitFor(position, options);
+      const { timeoutMs = 0 } = options;
+      const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - started)));
+      return runner.send(watched.text, given, this.#toSend({ ...options, timeoutMs: left }, known), 0, watched.sent);
+    });
   }
+}
 
-  /**
-   * Waits for the position within the limits of the read. A read that is not sent is reported to the logger all the same.
-   * @param {Promise<string>} position
-   * @param {string} sql
-   * @param {unknown} params
-   * @param {Record<string, any>} options
-   */
-  async #waitFor(position, sql, params, options) {
-    const { runner } = this.#owner;
-    const started = performance.now();
-    const { over, stop } = watchLimits(options, timedOut);
-    try {
-      if (options.signal?.aborted) throw aborted(options.signal);
-      return await Promise.race([position, over]);
-    } catch (error) {
-      runner.callLogger(sql, performance.now() - started, -1, { ...runner.loggedParameters(params), error });
-      throw error;
-    } finally {
-      stop();
-    }
+/**
+ * Waits for a position within the limits of a read.
+ * @param {Promise<string>} position
+ * @param {Record<string, any>} options
+ */
+async function waitFor(position, options) {
+  const { over, stop } = watchLimits(options, timedOut);
+  try {
+    if (options.signal?.aborted) throw aborted(options.signal);
+    return await Promise.race([position, over]);
+  } finally {
+    stop();
   }
 }
 

@@ -59,9 +59,16 @@ class Reports {
     process.nextTick(() => this.#owner.run(() => this.#tell(report)));
   }
 
+  /** @param {string} event @param {unknown} detail */
+  #emit(event, detail) {
+    this.runner.observer.event(event, detail);
+    return this.#owner.emit(event, detail);
+  }
+
   /** @param {Record<string, any>} report */
   #tell({ event, ...detail }) {
-    const { emit, dispatch, onLease } = this.#owner;
+    const { dispatch, onLease } = this.#owner;
+    const emit = (/** @type {string} */ name, /** @type {unknown} */ told) => this.#emit(name, told);
     if (event === 'notification') {
       dispatch(detail);
     } else if (event === 'session') {
@@ -101,7 +108,7 @@ class Reports {
       flags = FLAG.FAILED;
       rememberCause(request, error);
       text = error instanceof Error ? error.message : String(error);
-      this.#owner.emit('error', error);
+      this.#emit('error', error);
     }
     link.sendText(OP.PASSWORD, request, pool, 0, 0, flags, 0, text);
   }

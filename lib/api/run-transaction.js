@@ -2,6 +2,7 @@
 
 // pool.transaction(): a callback between BEGIN and COMMIT, which is run again when its failure is `retryable`.
 
+const { fill } = require('../core/channels.js');
 const { FLAG } = require('../core/numbers.js');
 const {
   AcquireTimeoutError,
@@ -16,6 +17,8 @@ const { RETRIES, exactlyOnceOf } = require('./exactly-once/index.js');
 const { watchLimits } = require('./watch-limits.js');
 const { openTransaction, timedOut } = require('./transaction.js');
 
+/** @typedef {import('../core/channels.js').TransactionMessage} TransactionMessage */
+
 /** The shortest pause before a transaction is tried again. */
 const FIRST_PAUSE_MS = 5;
 
@@ -25,13 +28,14 @@ const FIRST_PAUSE_MS = 5;
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {Record<string, any>} options checked
+ * @param {TransactionMessage | undefined} message if it is traced
  * @returns {Promise<T>}
  */
-async function attempt(runner, callback, options) {
+async function attempt(runner, callback, options, message) {
   if (options.signal?.aborted) throw aborted(options.signal);
   const { over, stop, fail } = watchLimits(options, timedOut);
   // attempt() ends a callback's transaction, so the pool waits for that when it ends.
-  const { begun, transaction } = openTransaction(runner, options, () => false, FLAG.MANAGED);
+  const { begun, transaction } = openTransaction(runner, options, () => false, FLAG.MANAGED, message);
   /** @type {unknown} */
   let refused;
   begun.catch((error) => {
@@ -66,6 +70,22 @@ async function runTransaction(runner, callback, options, pool, aside) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
   const checked = callOptions(options, TRANSACTION);
   const once = exactlyOnceOf(runner, checked, pool, aside);
+  const { observer } = runner;
+  if (!observer.isTracing) return runAttempts(runner, callback, checked, pool, once, undefined);
+  return observer.transaction(checked, (message) => runAttempts(runner, callback, checked, pool, once, message));
+}
+
+/**
+ * @template T
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
+ * @param {Record<string, any>} checked
+ * @param {any} pool
+ * @param {ReturnType<typeof exactlyOnceOf>} once
+ * @param {TransactionMessage | undefined} message
+ * @returns {Promise<T | undefined>}
+ */
+async function runAttempts(runner, callback, checked, pool, once, message) {
   const { transactionRetries, acquireTimeoutMs } = pool;
   const { retries = once === undefined ? transactionRetries : Math.max(transactionRetries, RETRIES) } = checked;
   // Without it the transaction begins in the call itself: an end() behind it waits for it.
@@ -74,8 +94,8 @@ async function runTransaction(runner, callback, options, pool, aside) {
   let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
-      if (once === undefined) return await attempt(runner, callback, checked);
-      return await once.run((marked, limits) => attempt(runner, marked, limits), callback);
+      if (once === undefined) return await attempt(runner, callback, checked, message);
+      return await runOnce(runner, callback, once, message);
     } catch (error) {
       // The pool has waited for a connection for acquireTimeoutMs already.
       const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
@@ -90,6 +110,26 @@ async function runTransaction(runner, callback, options, pool, aside) {
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
+}
+
+/**
+ * @template T
+ * @param {import('../core/statement-runner.js').StatementRunner} runner
+ * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
+ * @param {NonNullable<ReturnType<typeof exactlyOnceOf>>} once
+ * @param {TransactionMessage | undefined} message
+ * @returns {Promise<T | undefined>}
+ */
+async function runOnce(runner, callback, once, message) {
+  let hasEnded = false;
+  const value = await once.run(async (marked, limits) => {
+    const result = await attempt(runner, marked, limits, message);
+    hasEnded = true;
+    return result;
+  }, callback);
+  // The attempt has failed, and its COMMIT, or another call's with the same key, was found.
+  if (message !== undefined && !hasEnded) fill(message, { outcome: 'committed' });
+  return value;
 }
 
 module.exports = { runTransaction };

@@ -20,6 +20,8 @@ class RowStream {
   #settled;
   /** @type {import('../core/core-link.js').Call | undefined} */
   #call;
+  /** If somebody watches. @type {import('../core/observer.js').Watched | undefined} */
+  #watched;
   /** Pieces that have arrived. @type {object[][]} */
   #pieces = [];
   /** The piece being read. @type {object[]} */
@@ -46,8 +48,12 @@ class RowStream {
   #begin() {
     const reader = {
       onRows: (/** @type {object[]} */ rows) => {
+        if (this.#watched !== undefined) this.#watched.rowCount = (this.#watched.rowCount ?? 0) + rows.length;
         this.#pieces.push(rows);
         this.#settleWaiters();
+      },
+      onWatched: (/** @type {import('../core/observer.js').Watched} */ watched) => {
+        this.#watched = watched;
       },
       onCall: (/** @type {import('../core/core-link.js').Call} */ call) => {
         this.#call = call;
@@ -134,6 +140,7 @@ class RowStream {
       this.#settled = Promise.resolve();
       this.#ended = true;
     }
+    if (this.#watched !== undefined) this.#watched.isLeft = true;
     if (!this.#ended) this.cancel();
     await this.#settled;
     this.#pieces = [];

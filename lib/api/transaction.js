@@ -39,6 +39,12 @@ function checkGid(gid) {
   return gid;
 }
 
+/** What became of a transaction whose COMMIT has failed. @param {any} error */
+function outcomeOf({ outcome }) {
+  if (outcome === 'unknown') return 'unknown';
+  return outcome === 'applied' ? 'committed' : 'rolled back';
+}
+
 /** A transaction as a whole. */
 class Top extends Scope {
   /** The core rolls back when this handle is collected unfinished. @type {import('../../index.js').Transaction | undefined} */
@@ -57,6 +63,8 @@ class Top extends Scope {
   failure;
   /** What is not read to its end. @type {Set<import('./scope.js').Reader> | undefined} */
   readers;
+  /** Told how it has ended, if it is traced. @type {import('../core/observer.js').Traced['onEnded']} */
+  onEnded;
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
@@ -133,6 +141,7 @@ class Top extends Scope {
 
   endedByScript() {
     this.#close('ended by its script');
+    this.onEnded?.('unknown', false, undefined);
     this.#mayHaveCommitted();
   }
 
@@ -162,8 +171,10 @@ class Top extends Scope {
       this.#releaseHandle();
     } catch (error) {
       this.#state = 'rolled back';
+      this.onEnded?.(operation === OP.COMMIT ? outcomeOf(error) : 'rolled back', true, error);
       throw located(error);
     }
+    this.onEnded?.(text === '' ? state : 'prepared', false, undefined);
   }
 
   /** The next transaction uses the handle again: to make one costs as much as half a transaction's frames. */
@@ -250,8 +261,9 @@ class Top extends Scope {
  * @param {Record<string, any>} options checked; `marker`: SQL behind BEGIN in the same message
  * @param {() => boolean} poolIsClosed
  * @param {number} flags
+ * @param {import('../core/channels.js').TransactionMessage | undefined} message if it is traced
  */
-function openTransaction(runner, options, poolIsClosed, flags) {
+function openTransaction(runner, options, poolIsClosed, flags, message) {
   const { link, pool, corePool, freeHandles } = runner;
   const { timeoutMs = 0, signal } = options;
   const limits = limitsOf(options);
@@ -264,8 +276,11 @@ function openTransaction(runner, options, poolIsClosed, flags) {
     text: options.marker === undefined ? beginSql(options) : `${beginSql(options)}; ${options.marker}`,
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  const transaction = (onCommit = () => {}) =>
-    new Top(runner, handle, id, options, poolIsClosed, limits, onCommit).handle;
+  const transaction = (onCommit = () => {}) => {
+    const top = new Top(runner, handle, id, options, poolIsClosed, limits, onCommit);
+    if (message !== undefined) runner.observer.begun(message, id, top, (flags & FLAG.MANAGED) === 0);
+    return top.handle;
+  };
   return { begun, transaction };
 }
 
@@ -277,13 +292,17 @@ function openTransaction(runner, options, poolIsClosed, flags) {
  * @param {() => void} onCommit called when the transaction may have committed
  */
 async function begin(runner, options, poolIsClosed, onCommit) {
-  const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0);
-  try {
+  const run = async (/** @type {import('../core/channels.js').TransactionMessage | undefined} */ message) => {
+    const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0, message);
     await begun;
+    return transaction(onCommit);
+  };
+  const { observer } = runner;
+  try {
+    return await (observer.isTracing ? observer.begin(options, run) : run(undefined));
   } catch (error) {
     throw located(error);
   }
-  return transaction(onCommit);
 }
 
 /** @typedef {{ timeoutMs?: number, signal?: AbortSignal }} CallLimits */

@@ -6,6 +6,7 @@ const { FLAG, OP } = require('./numbers.js');
 const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { labelOf } = require('../options/hosts.js');
+const { Observer } = require('./observer.js');
 const { StatementCall } = require('./statement-call.js');
 const { underSignal } = require('./under-signal.js');
 
@@ -19,6 +20,15 @@ const { underSignal } = require('./under-signal.js');
  * @property {boolean} [token]
  */
 
+/**
+ * What a statement is, for those who watch.
+ * @param {Record<string, any>} options
+ */
+function operationOf({ reader, flags = 0 }) {
+  if (reader !== undefined) return 'stream';
+  return flags & FLAG.READ ? 'read' : 'query';
+}
+
 /** Sends statements for one pool. */
 class StatementRunner {
   /**
@@ -26,8 +36,9 @@ class StatementRunner {
    * @param {import('../../index.js').Pool} corePool
    * @param {import('./statements.js').Statements} statements
    * @param {Readonly<Record<string, any>>} options of the pool
+   * @param {import('./observer.js').Owner} owner the pool
    */
-  constructor(link, corePool, statements, { hosts, logger, logParameters, types }) {
+  constructor(link, corePool, statements, options, owner) {
     this.link = link;
     this.corePool = corePool;
     /** Handles of transactions that have finished. @type {import('../../index.js').Transaction[]} */
@@ -36,11 +47,11 @@ class StatementRunner {
     this.pool = corePool.id;
     this.statements = statements;
     /** The names of the nodes. @type {string[]} */
-    this.nodes = hosts.map(labelOf);
-    this.logger = logger;
-    this.logParameters = logParameters === true;
+    this.nodes = options.hosts.map(labelOf);
+    /** Tells others what runs. */
+    this.observer = new Observer(owner, this.nodes, options);
     /** @type {import('../values/types.js').Types} */
-    this.types = types;
+    this.types = options.types;
     /** For each transaction, the last of its statements that wait to be sent. @type {Map<number, Promise<unknown>>} */
     this.turns = new Map();
     /**
@@ -56,7 +67,7 @@ class StatementRunner {
   }
 
   /**
-   * Runs a statement, and reports it to the logger.
+   * Runs a statement, and tells those who watch of it.
    * @param {string} sql
    * @param {unknown} params
    * @param {Record<string, any>} options checked
@@ -64,8 +75,11 @@ class StatementRunner {
    * @returns {Promise<object[]>}
    */
   query(sql, params, options, transaction) {
-    if (this.logger !== undefined) return this.queryWithLog(sql, params, options, transaction);
-    return this.send(sql, params, options, transaction, undefined);
+    if (!this.observer.isWatching) return this.send(sql, params, options, transaction, undefined);
+    return this.observer.run(operationOf(options), sql, params, transaction, (watched) => {
+      options.reader?.onWatched(watched);
+      return this.send(watched.text, params, options, transaction, watched.sent);
+    });
   }
 
   /**
@@ -242,58 +256,6 @@ class StatementRunner {
     link.flushSoon();
     sent?.(call);
     return call.promise;
-  }
-
-  /**
-   * @param {string} sql
-   * @param {unknown} params
-   * @param {Record<string, any>} options
-   * @param {number} transaction
-   */
-  async queryWithLog(sql, params, options, transaction) {
-    const started = performance.now();
-    /** @type {StatementCall | undefined} */
-    let sent;
-    const given = this.loggedParameters(params);
-    const end = (/** @type {object} */ how) =>
-      this.callLogger(sql, performance.now() - started, sent?.node ?? -1, { ...given, ...how });
-    try {
-      const rows = await this.send(sql, params, options, transaction, (call) => {
-        sent = call;
-      });
-      end({ rowCount: /** @type {any} */ (rows).rowCount });
-      return rows;
-    } catch (error) {
-      end({ error });
-      throw error;
-    }
-  }
-
-  /**
-   * The parameters for the logger: none without the option `logParameters`.
-   * @param {unknown} params
-   * @returns {{ parameters?: unknown[] }}
-   */
-  loggedParameters(params) {
-    // A copy: the caller may change the array before the statement ends.
-    return this.logParameters ? { parameters: Array.isArray(params) ? [...params] : [] } : {};
-  }
-
-  /**
-   * Reports a statement that has ended to the logger.
-   * @param {string} sql
-   * @param {number} durationMs
-   * @param {number} node its index; -1: none
-   * @param {object} how rowCount or error, and parameters
-   */
-  callLogger(sql, durationMs, node, how) {
-    try {
-      const result = /** @type {unknown} */ (this.logger?.({ sql, durationMs, ...how, node: this.nodes[node] }));
-      // A rejection of an async logger is ignored, too.
-      if (result instanceof Promise) result.catch(() => {});
-    } catch {
-      // An error of the logger does not fail the statement.
-    }
   }
 }
 

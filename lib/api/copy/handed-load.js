@@ -17,7 +17,8 @@ class HandedLoad {
   #runner;
   /** Not the link's writer, which others use in the same turn. */
   #frames;
-  #call = new PromisedCall();
+  /** For those who watch. */
+  call = new PromisedCall();
   /** Pieces that the core takes. */
   #credit = 0;
   /** Whether a piece has begun. */
@@ -43,10 +44,10 @@ class HandedLoad {
     const { link, pool } = runner;
     this.#runner = runner;
     this.#frames = new FrameWriter((buffer, length) => link.core.submit(buffer, length), PIECE + 4096);
-    this.#call.onGrant = (pieces) => this.#granted(pieces);
-    link.sendText(OP.LOAD, link.register(this.#call), pool, 0, session, 0, 0, JSON.stringify({ sql }));
+    this.call.onGrant = (pieces) => this.#granted(pieces);
+    link.sendText(OP.LOAD, link.register(this.call), pool, 0, session, 0, 0, JSON.stringify({ sql }));
     /** The end of the load, also if the server ends it. @type {Promise<{ rowCount: number }>} */
-    this.done = this.#call.promise.then(
+    this.done = this.call.promise.then(
       ({ rowCount }) => {
         this.#stop();
         return { rowCount };
@@ -98,7 +99,7 @@ class HandedLoad {
 
   /** Whether the core takes data, or its end. A call that has ended has no number, some time before its promise says so. */
   get #isRunning() {
-    return !this.#isOver && this.#call.id !== 0;
+    return !this.#isOver && this.call.id !== 0;
   }
 
   /** The core grants more pieces. @param {number} pieces */
@@ -139,14 +140,14 @@ class HandedLoad {
     if (this.#credit === 0) return false;
     this.#credit -= 1;
     this.#isOpen = true;
-    this.#frames.open(OP.DATA, this.#call.id, this.#runner.pool, 0, 0, 0, 0, 0);
+    this.#frames.open(OP.DATA, this.call.id, this.#runner.pool, 0, 0, 0, 0, 0);
     setImmediate(() => this.#send());
     return true;
   }
 
   /** Sends the piece that has begun. */
   #send() {
-    if (!this.#isOpen || this.#call.id === 0) return;
+    if (!this.#isOpen || this.call.id === 0) return;
     this.#isOpen = false;
     this.#frames.close();
     this.#frames.flush();
@@ -157,7 +158,7 @@ class HandedLoad {
     if (!this.#isRunning) return;
     this.#send();
     const { link, pool } = this.#runner;
-    link.sendText(OP.END_DATA, this.#call.id, pool, 0, 0, flags, 0, '');
+    link.sendText(OP.END_DATA, this.call.id, pool, 0, 0, flags, 0, '');
     this.#stop();
   }
 

@@ -3,7 +3,6 @@
 // COPY: bulk load (copyFrom) and unload (copyTo).
 
 const { Load } = require('./load.js');
-const { logCopy } = require('./log.js');
 const { parseTarget, unloadSql } = require('./target.js');
 const { Unload } = require('./unload.js');
 
@@ -17,7 +16,10 @@ const { Unload } = require('./unload.js');
  */
 async function copyFrom(runner, transaction, target, source, options) {
   const load = new Load(runner, parseTarget(target, 'FROM'), source, options);
-  return logCopy(runner, /** @type {string} */ (target), load, () => load.run(transaction));
+  if (!runner.observer.isWatching) return load.run(transaction, () => {});
+  return runner.observer.run('copyFrom', /** @type {string} */ (target), undefined, transaction, ({ sent }) =>
+    load.run(transaction, sent),
+  );
 }
 
 /**

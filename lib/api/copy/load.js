@@ -77,8 +77,11 @@ class Load {
     return 'sql' in this.#target;
   }
 
-  /** @param {number} transaction 0: one of its own */
-  async run(transaction) {
+  /**
+   * @param {number} transaction 0: one of its own
+   * @param {(call: Call) => void} sent
+   */
+  async run(transaction, sent) {
     const { link, pool } = this.#runner;
     const { signal, timeoutMs = 0 } = this.#options;
     const isStream = this.#source instanceof Readable;
@@ -97,6 +100,7 @@ class Load {
             this.#call = call;
             const flags = signal === undefined ? 0 : FLAG.HAS_SIGNAL;
             link.sendText(OP.LOAD, id, pool, 0, transaction, flags, timeoutMs, JSON.stringify(this.#target));
+            sent(call);
             started(call);
           }),
       );
@@ -108,11 +112,6 @@ class Load {
       if (isStream && this.#iterator === undefined) this.#source.off('error', ignoreError);
       await this.#closeSource();
     }
-  }
-
-  /** The index of the node that ran the load; -1: none did. */
-  get node() {
-    return this.#call?.node ?? -1;
   }
 
   /** Closes a source that was not read to its end. */

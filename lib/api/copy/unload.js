@@ -8,7 +8,6 @@ const { Call } = require('../../core/core-link.js');
 const { DRAINED, FLAG, OP } = require('../../core/numbers.js');
 const { underSignal } = require('../../core/under-signal.js');
 const { located } = require('../../errors.js');
-const { logCopy } = require('./log.js');
 
 class Unload extends Readable {
   /** @type {import('../../core/statement-runner.js').StatementRunner} */
@@ -21,6 +20,8 @@ class Unload extends Readable {
   #isDrained = false;
   /** @type {Call | undefined} */
   #call;
+  /** If somebody watches. @type {import('../../core/observer.js').Watched | undefined} */
+  #watched;
   /** Resolves when the unload has ended or failed. @type {Promise<void> | undefined} */
   #settled;
   /** Pieces that have arrived beyond the high-water mark: as many are granted with the next _read(). */
@@ -42,11 +43,6 @@ class Unload extends Readable {
     this.#inTurn = inTurn;
   }
 
-  /** The index of the node that ran the unload; -1: none did. */
-  get node() {
-    return this.#call?.node ?? -1;
-  }
-
   /** The rows that a pinned session has unloaded, once it has. */
   get rowCount() {
     return this.#call?.rowCount ?? 0;
@@ -54,7 +50,7 @@ class Unload extends Readable {
 
   _read() {
     if (this.#settled === undefined) {
-      this.#settled = logCopy(this.#runner, this.#sql, this, () => this.#inTurn(() => this.#run())).then(
+      this.#settled = this.#start().then(
         () => void this.push(null),
         (error) => void this.destroy(error),
       );
@@ -64,7 +60,18 @@ class Unload extends Readable {
     }
   }
 
-  async #run() {
+  /** @returns {Promise<void>} */
+  #start() {
+    const { observer } = this.#runner;
+    if (!observer.isWatching) return this.#inTurn(() => this.#run(() => {}));
+    return observer.run('copyTo', this.#sql, undefined, this.#transaction, (watched) => {
+      this.#watched = watched;
+      return this.#inTurn(() => this.#run(watched.sent));
+    });
+  }
+
+  /** @param {(call: Call) => void} sent */
+  async #run(sent) {
     const { link, pool } = this.#runner;
     const { signal, timeoutMs = 0 } = this.#options;
     try {
@@ -82,6 +89,7 @@ class Unload extends Readable {
             // The reader may be destroyed at any time, so the core must be able to cancel.
             const flags = FLAG.STREAM | FLAG.HAS_SIGNAL;
             link.sendText(OP.UNLOAD, id, pool, 0, this.#transaction, flags, timeoutMs, this.#sql);
+            sent(call);
             started(call);
           }),
       );
@@ -123,6 +131,7 @@ class Unload extends Readable {
    */
   _destroy(error, callback) {
     if (this.#call !== undefined && this.#call.id !== 0) {
+      if (this.#watched !== undefined) this.#watched.isLeft = true;
       this.cancel();
       this.#settled?.then(() => callback(error));
     } else {

@@ -1,0 +1,391 @@
+'use strict';
+
+// Tells those who watch a pool what runs: the logger, and the subscribers of node:diagnostics_channel (channels.js). All that runs
+// statements asks `isWatching` first, so that nothing is paid while nobody watches.
+//
+// Nothing here may fail a statement or lose its result. What a subscriber throws is Node's matter: publish() hands it to
+// 'uncaughtException' in a later tick.
+
+const {
+  FAILOVERS,
+  QUERIES,
+  QueryMessage,
+  StatementMessage,
+  TRANSACTIONS,
+  TransactionMessage,
+  fill,
+} = require('./channels.js');
+
+/** @typedef {import('./channels.js').Operation} Operation */
+/** @typedef {import('./core-link.js').Call & { waitUs?: number }} Call */
+/** @typedef {object} Owner the pool */
+
+/** Of the options of a pool that another one opens beside itself: that one, in whose name it runs statements. */
+const OUTER = Symbol('outer pool');
+
+/** Those whose logger is told parameters. @type {readonly Operation[]} */
+const WITH_PARAMETERS = ['query', 'read', 'stream', 'batch'];
+
+/** A statement that is watched. What sends it says here what became of it. */
+class Watched {
+  startedAt = performance.now();
+  /** @type {Call | undefined} */
+  call;
+  /** The node, if the call does not say it. @type {string | undefined} */
+  node;
+  /** Rows returned or changed, if the result does not say it. @type {number | undefined} */
+  rowCount;
+  /** Whether its reader has left before its end: what it fails with then is no failure. */
+  isLeft = false;
+
+  /** @param {string} sql @param {{ parameters?: unknown[] }} given for the logger */
+  constructor(sql, given) {
+    this.sql = sql;
+    /** What is to be sent. */
+    this.text = sql;
+    this.given = given;
+  }
+
+  /** Takes the call when it is sent. */
+  sent = (/** @type {Call} */ call) => {
+    this.call = call;
+  };
+}
+
+class Observer {
+  /** The pool of the user. @type {Owner} */
+  #owner;
+  /** Whether the pool is one that another one has opened. */
+  #isInner;
+  #nodes;
+  #logger;
+  #logParameters;
+  /** The messages of the open transactions that are traced, by their numbers. @type {Map<number, TransactionMessage>} */
+  #transactions = new Map();
+  /** Made for the first transaction of begin() that is traced. @type {FinalizationRegistry<() => void> | undefined} */
+  #forgotten;
+
+  /**
+   * @param {Owner} owner
+   * @param {readonly string[]} nodes their names
+   * @param {Readonly<Record<string, any>>} options of the pool
+   */
+  constructor(owner, nodes, options) {
+    const { logger, logParameters } = options;
+    const outer = /** @type {any} */ (options)[OUTER];
+    this.#owner = outer ?? owner;
+    this.#isInner = outer !== undefined;
+    this.#nodes = nodes;
+    this.#logger = logger;
+    this.#logParameters = logParameters === true;
+  }
+
+  /** Whether anybody wants to know of statements. */
+  get isWatching() {
+    return this.#logger !== undefined || QUERIES.isListened;
+  }
+
+  /** Whether anybody wants to know of transactions, or of those of statements. */
+  get isTracing() {
+    return TRANSACTIONS.isListened || QUERIES.isListened;
+  }
+
+  /**
+   * Tells of an event of the pool.
+   * @param {string} event
+   * @param {any} detail
+   */
+  event(event, detail) {
+    // Both pools see what happens to the nodes.
+    if (this.#isInner) return;
+    if (event === 'failover' && FAILOVERS.hasSubscribers) FAILOVERS.publish({ ...detail, pool: this.#owner });
+  }
+
+  /**
+   * Runs a statement that is watched.
+   * @template T
+   * @param {Operation} operation
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {number} transaction 0: none
+   * @param {(watched: Watched) => Promise<T>} work sends `watched.text`
+   * @returns {Promise<T>}
+   */
+  run(operation, sql, params, transaction, work) {
+    const watched = new Watched(sql, this.#given(operation, params));
+    if (!QUERIES.isListened) return this.#follow(watched, undefined, work);
+    const message = new QueryMessage(this.#owner, operation, sql, params, this.#transactions.get(transaction));
+    return QUERIES.run(message, () => {
+      watched.text = message.toSend();
+      return this.#follow(watched, message, work);
+    });
+  }
+
+  /**
+   * Runs a batch that is watched.
+   * @template T
+   * @param {{ sql: string, params: readonly unknown[] }[]} items
+   * @param {(items: { sql: string, params: readonly unknown[] }[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   *   sends the items that it is given, and says when they are sent
+   * @returns {Promise<T>}
+   */
+  runBatch(items, work) {
+    const all = items.map(({ sql, params }) => new Watched(sql, this.#given('batch', params)));
+    if (!QUERIES.isListened) return this.#followBatch(items, all, undefined, work);
+    const sql = items.map((item) => item.sql).join(';\n');
+    const message = new QueryMessage(this.#owner, 'batch', sql, undefined, undefined);
+    message.statements = items.map((item) => new StatementMessage(item.sql, item.params));
+    return QUERIES.run(message, () => {
+      const { statements } = message;
+      const given = items.map(({ params }, index) => ({
+        sql: statements?.[index]?.toSend() ?? all[index].sql,
+        params,
+      }));
+      return this.#followBatch(given, all, message, work);
+    });
+  }
+
+  /**
+   * @template T
+   * @param {Watched} watched
+   * @param {QueryMessage | undefined} message
+   * @param {(watched: Watched) => Promise<T>} work
+   */
+  async #follow(watched, message, work) {
+    let result;
+    try {
+      result = await work(watched);
+    } catch (error) {
+      if (watched.isLeft) this.#ended(watched, message, watched.rowCount, false, undefined);
+      else this.#ended(watched, message, undefined, true, error);
+      throw error;
+    }
+    this.#ended(watched, message, /** @type {any} */ (result)?.rowCount, false, undefined);
+    return result;
+  }
+
+  /**
+   * @template T
+   * @param {{ sql: string, params: readonly unknown[] }[]} items
+   * @param {Watched[]} all
+   * @param {QueryMessage | undefined} message
+   * @param {(items: { sql: string, params: readonly unknown[] }[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   */
+  async #followBatch(items, all, message, work) {
+    let isSent = false;
+    const sent = (/** @type {Promise<any>[]} */ results, /** @type {Call[]} */ calls) => {
+      isSent = true;
+      for (const [index, watched] of all.entries()) {
+        watched.call = calls[index];
+        // The batch reports the failure.
+        this.#followOne(watched, message?.statements?.[index], results[index]).catch(() => {});
+      }
+    };
+    const end = (/** @type {boolean} */ hasFailed, /** @type {unknown} */ error) => {
+      if (!isSent) for (const watched of all) this.#report(watched, undefined, true, error);
+      if (message !== undefined) this.#settleBatch(message, hasFailed, error);
+    };
+    let result;
+    try {
+      result = await work(items, sent);
+    } catch (error) {
+      end(true, error);
+      throw error;
+    }
+    end(false, undefined);
+    return result;
+  }
+
+  /**
+   * One statement of a batch.
+   * @param {Watched} watched
+   * @param {StatementMessage | undefined} message
+   * @param {Promise<any>} result
+   */
+  async #followOne(watched, message, result) {
+    try {
+      const { rowCount } = await result;
+      this.#fill(watched, message, rowCount, undefined);
+      this.#report(watched, rowCount, false, undefined);
+    } catch (error) {
+      this.#fill(watched, message, undefined, error);
+      this.#report(watched, undefined, true, error);
+    }
+  }
+
+  /** @param {QueryMessage} message @param {boolean} hasFailed @param {unknown} error */
+  #settleBatch(message, hasFailed, error) {
+    const { statements } = message;
+    if (Array.isArray(statements)) {
+      const node = statements.find((statement) => statement.node !== undefined)?.node;
+      const waitMs = Math.max(0, ...statements.map((statement) => statement.waitMs));
+      const rowCount = statements.reduce((sum, statement) => sum + (statement.rowCount ?? 0), 0);
+      fill(message, { node, waitMs, rowCount: hasFailed ? undefined : rowCount });
+    }
+    fill(message, { error });
+    QUERIES.settle(message, hasFailed);
+  }
+
+  /**
+   * A statement has ended.
+   * @param {Watched} watched
+   * @param {QueryMessage | undefined} message
+   * @param {number | undefined} rowCount
+   * @param {boolean} hasFailed
+   * @param {unknown} error
+   */
+  #ended(watched, message, rowCount, hasFailed, error) {
+    const rows = hasFailed ? undefined : (rowCount ?? watched.rowCount);
+    if (message !== undefined) {
+      this.#fill(watched, message, rows, error);
+      QUERIES.settle(message, hasFailed);
+    }
+    this.#report(watched, rows, hasFailed, error);
+  }
+
+  /**
+   * Writes into a message how its statement has ended.
+   * @param {Watched} watched
+   * @param {StatementMessage | undefined} message
+   * @param {number | undefined} rowCount
+   * @param {unknown} error
+   */
+  #fill(watched, message, rowCount, error) {
+    if (message === undefined) return;
+    const node = this.#nodeOf(watched);
+    fill(message, { node, rowCount, waitMs: waitMsOf(watched), error });
+    const { transaction } = /** @type {QueryMessage} */ (message);
+    if (transaction !== undefined && transaction.node === undefined) fill(transaction, { node });
+  }
+
+  /** @param {Watched} watched @returns {string | undefined} */
+  #nodeOf({ node, call }) {
+    return node ?? this.#nodes[call?.node ?? -1];
+  }
+
+  /**
+   * The parameters for the logger: none without the option `logParameters`.
+   * @param {Operation} operation
+   * @param {unknown} params
+   * @returns {{ parameters?: unknown[] }}
+   */
+  #given(operation, params) {
+    if (!this.#logParameters || this.#logger === undefined || !WITH_PARAMETERS.includes(operation)) return {};
+    // A copy: the caller may change the array before the statement ends.
+    return { parameters: Array.isArray(params) ? [...params] : [] };
+  }
+
+  /**
+   * Reports a statement that has ended to the logger.
+   * @param {Watched} watched
+   * @param {number | undefined} rowCount
+   * @param {boolean} hasFailed
+   * @param {unknown} error
+   */
+  #report(watched, rowCount, hasFailed, error) {
+    if (this.#logger === undefined) return;
+    const { sql, startedAt, given } = watched;
+    const how = hasFailed ? { error } : { rowCount };
+    try {
+      const durationMs = performance.now() - startedAt;
+      const result = this.#logger({ sql, durationMs, ...given, ...how, node: this.#nodeOf(watched) });
+      // A rejection of an async logger is ignored, too.
+      if (result instanceof Promise) result.catch(() => {});
+    } catch {
+      // An error of the logger does not fail the statement.
+    }
+  }
+
+  /**
+   * Runs a callback's transaction, with all its attempts, that is traced.
+   * @template T
+   * @param {Record<string, any>} options of BEGIN
+   * @param {(message: TransactionMessage) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  transaction(options, work) {
+    const message = new TransactionMessage(this.#owner, options);
+    return TRANSACTIONS.run(message, async () => {
+      let result;
+      try {
+        result = await work(message);
+      } catch (error) {
+        const isKnown = /** @type {any} */ (error)?.outcome === 'not-applied';
+        const outcome = message.outcome === 'unknown' && isKnown ? 'rolled back' : (message.outcome ?? 'rolled back');
+        settle(message, outcome, true, error);
+        throw error;
+      }
+      settle(message, message.outcome ?? 'committed', false, undefined);
+      return result;
+    });
+  }
+
+  /**
+   * Begins a transaction that its caller ends, and that is traced.
+   * @template T
+   * @param {Record<string, any>} options of BEGIN
+   * @param {(message: TransactionMessage) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  begin(options, work) {
+    const message = new TransactionMessage(this.#owner, options);
+    return TRANSACTIONS.run(message, async () => {
+      try {
+        return await work(message);
+      } catch (error) {
+        settle(message, 'rolled back', true, error);
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * A transaction that is traced has begun, once more if it is run again.
+   * @param {TransactionMessage} message
+   * @param {number} id
+   * @param {Traced} top
+   * @param {boolean} isWhole whether its end is the end of all that the message tells of
+   */
+  begun(message, id, top, isWhole) {
+    const transactions = this.#transactions;
+    transactions.set(id, message);
+    fill(message, { attempts: message.attempts + 1, outcome: undefined });
+    top.onEnded = (outcome, hasFailed, error) => {
+      transactions.delete(id);
+      fill(message, { outcome });
+      if (isWhole) settle(message, outcome, hasFailed, error);
+      this.#forgotten?.unregister(top);
+    };
+    if (!isWhole) return;
+    this.#forgotten ??= new FinalizationRegistry((end) => end());
+    this.#forgotten.register(top, endOfForgotten(transactions, id, message), top);
+  }
+}
+
+/** @typedef {'committed' | 'rolled back' | 'prepared' | 'unknown'} Outcome */
+/** @typedef {{ onEnded: ((outcome: Outcome, hasFailed: boolean, error: unknown) => void) | undefined }} Traced a transaction */
+
+/** @param {Watched} watched */
+const waitMsOf = ({ call }) => (call?.waitUs ?? 0) / 1000;
+
+/**
+ * What is told of a transaction that nobody has ended and nobody can end any more: the core rolls it back. A function of its own,
+ * because a closure beside the transaction would keep it from being collected.
+ * @param {Map<number, TransactionMessage>} transactions
+ * @param {number} id
+ * @param {TransactionMessage} message
+ */
+function endOfForgotten(transactions, id, message) {
+  return () => {
+    transactions.delete(id);
+    settle(message, 'rolled back', false, undefined);
+  };
+}
+
+/** @param {TransactionMessage} message @param {Outcome} outcome @param {boolean} hasFailed @param {unknown} error */
+function settle(message, outcome, hasFailed, error) {
+  fill(message, { outcome, error });
+  TRANSACTIONS.settle(message, hasFailed);
+}
+
+module.exports = { OUTER, Observer, Watched };
