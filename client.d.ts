@@ -126,7 +126,7 @@ export interface TypeChoices {
   serializers?: Readonly<Record<string, ((value: any) => string | null | undefined) | null>>;
 }
 
-/** What a logger is told, once a statement. */
+/** What a function that is the option `logger` is told, once a statement. */
 export interface LogEvent {
   /** Of copyFrom(): its target. */
   sql: string;
@@ -138,6 +138,40 @@ export interface LogEvent {
   error?: unknown;
   /** `host:port` of the node that answered; undefined when none did. */
   node: string | undefined;
+}
+
+/** What the event `slow` tells: a statement that took `slowQueryMs` or longer. */
+export interface SlowEvent {
+  /** Of copyFrom(): its target. */
+  sql: string;
+  operation: QueryMessage['operation'];
+  /** From the call to the end of the answer: of a stream or a copy, to its last row. */
+  durationMs: number;
+  /** The part of it for which the statement has waited for a connection. */
+  waitMs: number;
+  /** `host:port` of the node that answered; undefined when none did. */
+  node: string | undefined;
+  /** Rows returned or changed; undefined when the statement failed, and for copyTo(). */
+  rowCount: number | undefined;
+  /** With the option `logParameters`. Missing for scripts and copies, which have none. */
+  parameters?: readonly unknown[];
+  /** If it failed. */
+  error?: unknown;
+}
+
+/**
+ * A logger with a function for each level: pino, winston, bunyan, console. pino and bunyan get fields and text, all others
+ * text and fields.
+ */
+export interface Logger {
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of logger declares its own
+  info(...args: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of logger declares its own
+  warn(...args: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of logger declares its own
+  error(...args: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: each kind of logger declares its own
+  debug(...args: any[]): unknown;
 }
 
 /** A statement as {@link QueryMessage} tells of it; also each one of a batch. */
@@ -489,13 +523,18 @@ export interface PoolOptions {
    */
   types?: TypeChoices;
   /**
-   * A function, called once for each statement: `{ sql, durationMs, rowCount?, error?, node }`. What it throws is
-   * swallowed. Default: none.
+   * From this duration on, in ms, a statement is slow: the event `slow` and the logger tell of it; 0: each one. The
+   * time for which it has waited for a connection counts. Default: none.
    */
-  logger?: (event: LogEvent) => void;
+  slowQueryMs?: number;
   /**
-   * Whether the logger gets the `parameters`, too. They are what users have typed. (The `detail` of a server's error
-   * may quote values all the same.) Default: `false`.
+   * Pino, winston, bunyan, console or the like; or a function, called once for each statement. What it throws is
+   * swallowed. A function is told of statements alone. Default: none.
+   */
+  logger?: ((event: LogEvent) => void) | Logger;
+  /**
+   * Whether the logger and the event `slow` get the `parameters`, too. They are what users have typed. (The `detail`
+   * of a server's error may quote values all the same.) Default: `false`.
    */
   logParameters?: boolean;
 }
@@ -1349,6 +1388,8 @@ export interface PoolEvents {
    * primary was away and came back.
    */
   failover: [Failover];
+  /** A statement took as long as the option `slowQueryMs` says, or longer. Told after its promise has settled. */
+  slow: [SlowEvent];
   /** A primary accepts no more writes. */
   fenced: [{ host: string; port: number }];
   /** The session that listened was replaced: of what was notified between the two, nobody can tell what is missing. */

@@ -1,7 +1,8 @@
 'use strict';
 
-// Tells those who watch a pool what runs: the logger, and the subscribers of node:diagnostics_channel (channels.js). All that runs
-// statements asks `isWatching` first, so that nothing is paid while nobody watches.
+// Tells those who watch a pool what runs: the logger (log.js), the listeners of the event `slow`, and the subscribers of
+// node:diagnostics_channel (channels.js). All that runs statements asks `isWatching` first, so that nothing is paid while nobody
+// watches.
 //
 // Nothing here may fail a statement or lose its result. What a subscriber throws is Node's matter: publish() hands it to
 // 'uncaughtException' in a later tick.
@@ -15,10 +16,17 @@ const {
   TransactionMessage,
   fill,
 } = require('./channels.js');
+const { logOf } = require('./log.js');
 
 /** @typedef {import('./channels.js').Operation} Operation */
 /** @typedef {import('./core-link.js').Call & { waitUs?: number }} Call */
-/** @typedef {object} Owner the pool */
+/**
+ * The pool.
+ * @typedef {object} Owner
+ * @property {(event: string) => number} listenerCount
+ * @property {(event: string, detail: object) => boolean} emit
+ * @property {<T>(work: () => T) => T} outside
+ */
 
 /** Of the options of a pool that another one opens beside itself: that one, in whose name it runs statements. */
 const OUTER = Symbol('outer pool');
@@ -38,12 +46,13 @@ class Watched {
   /** Whether its reader has left before its end: what it fails with then is no failure. */
   isLeft = false;
 
-  /** @param {string} sql @param {{ parameters?: unknown[] }} given for the logger */
-  constructor(sql, given) {
+  /** @param {Operation} operation @param {string} sql @param {unknown[] | undefined} parameters for logger and listeners */
+  constructor(operation, sql, parameters) {
+    this.operation = operation;
     this.sql = sql;
     /** What is to be sent. */
     this.text = sql;
-    this.given = given;
+    this.parameters = parameters;
   }
 
   /** Takes the call when it is sent. */
@@ -58,8 +67,10 @@ class Observer {
   /** Whether the pool is one that another one has opened. */
   #isInner;
   #nodes;
-  #logger;
+  #log;
   #logParameters;
+  /** From which duration on a statement is slow. */
+  #slowMs;
   /** The messages of the open transactions that are traced, by their numbers. @type {Map<number, TransactionMessage>} */
   #transactions = new Map();
   /** Made for the first transaction of begin() that is traced. @type {FinalizationRegistry<() => void> | undefined} */
@@ -71,18 +82,24 @@ class Observer {
    * @param {Readonly<Record<string, any>>} options of the pool
    */
   constructor(owner, nodes, options) {
-    const { logger, logParameters } = options;
+    const { logger, logParameters, slowQueryMs } = options;
     const outer = /** @type {any} */ (options)[OUTER];
     this.#owner = outer ?? owner;
     this.#isInner = outer !== undefined;
     this.#nodes = nodes;
-    this.#logger = logger;
+    this.#log = logOf(logger);
     this.#logParameters = logParameters === true;
+    this.#slowMs = slowQueryMs ?? Infinity;
+  }
+
+  /** Whether the options ask for reports of statements. */
+  get #tells() {
+    return this.#log !== undefined || this.#slowMs !== Infinity;
   }
 
   /** Whether anybody wants to know of statements. */
   get isWatching() {
-    return this.#logger !== undefined || QUERIES.isListened;
+    return this.#tells || QUERIES.isListened;
   }
 
   /** Whether anybody wants to know of transactions, or of those of statements. */
@@ -98,6 +115,7 @@ class Observer {
   event(event, detail) {
     // Both pools see what happens to the nodes.
     if (this.#isInner) return;
+    this.#log?.event(event, detail);
     if (event === 'failover' && FAILOVERS.hasSubscribers) FAILOVERS.publish({ ...detail, pool: this.#owner });
   }
 
@@ -112,7 +130,7 @@ class Observer {
    * @returns {Promise<T>}
    */
   run(operation, sql, params, transaction, work) {
-    const watched = new Watched(sql, this.#given(operation, params));
+    const watched = new Watched(operation, sql, this.#parametersOf(operation, params));
     if (!QUERIES.isListened) return this.#follow(watched, undefined, work);
     const message = new QueryMessage(this.#owner, operation, sql, params, this.#transactions.get(transaction));
     return QUERIES.run(message, () => {
@@ -130,7 +148,7 @@ class Observer {
    * @returns {Promise<T>}
    */
   runBatch(items, work) {
-    const all = items.map(({ sql, params }) => new Watched(sql, this.#given('batch', params)));
+    const all = items.map(({ sql, params }) => new Watched('batch', sql, this.#parametersOf('batch', params)));
     if (!QUERIES.isListened) return this.#followBatch(items, all, undefined, work);
     const sql = items.map((item) => item.sql).join(';\n');
     const message = new QueryMessage(this.#owner, 'batch', sql, undefined, undefined);
@@ -267,33 +285,36 @@ class Observer {
    * The parameters for the logger: none without the option `logParameters`.
    * @param {Operation} operation
    * @param {unknown} params
-   * @returns {{ parameters?: unknown[] }}
+   * @returns {unknown[] | undefined}
    */
-  #given(operation, params) {
-    if (!this.#logParameters || this.#logger === undefined || !WITH_PARAMETERS.includes(operation)) return {};
+  #parametersOf(operation, params) {
+    if (!this.#logParameters || !this.#tells || !WITH_PARAMETERS.includes(operation)) return undefined;
     // A copy: the caller may change the array before the statement ends.
-    return { parameters: Array.isArray(params) ? [...params] : [] };
+    return Array.isArray(params) ? [...params] : [];
   }
 
   /**
-   * Reports a statement that has ended to the logger.
+   * Reports a statement that has ended to the logger, and to the listeners if it was slow.
    * @param {Watched} watched
    * @param {number | undefined} rowCount
    * @param {boolean} hasFailed
    * @param {unknown} error
    */
   #report(watched, rowCount, hasFailed, error) {
-    if (this.#logger === undefined) return;
-    const { sql, startedAt, given } = watched;
-    const how = hasFailed ? { error } : { rowCount };
-    try {
-      const durationMs = performance.now() - startedAt;
-      const result = this.#logger({ sql, durationMs, ...given, ...how, node: this.#nodeOf(watched) });
-      // A rejection of an async logger is ignored, too.
-      if (result instanceof Promise) result.catch(() => {});
-    } catch {
-      // An error of the logger does not fail the statement.
-    }
+    if (!this.#tells) return;
+    const { sql, operation, startedAt, parameters } = watched;
+    const durationMs = performance.now() - startedAt;
+    const isSlow = durationMs >= this.#slowMs;
+    const node = this.#nodeOf(watched);
+    const waitMs = waitMsOf(watched);
+    this.#log?.statement({
+      ...{ sql, operation, durationMs, waitMs, parameters, rowCount, hasFailed, error, node, isSlow },
+    });
+    if (!isSlow || this.#owner.listenerCount('slow') === 0) return;
+    const told = parameters === undefined ? {} : { parameters };
+    const event = { sql, operation, durationMs, waitMs, node, rowCount, ...told, ...(hasFailed ? { error } : {}) };
+    // Not here: a listener that throws must not fail the statement. Nor in its transaction, which a call of the listener would join.
+    process.nextTick(() => this.#owner.outside(() => this.#owner.emit('slow', event)));
   }
 
   /**

@@ -10,23 +10,11 @@ const { OUTCOMES } = require('./exactly-once-rows.js');
 const { port } = require('./hosts.js');
 const { lease } = require('./lease-rows.js');
 const { CHANNEL_BINDINGS, LOAD_BALANCING, MODES } = require('./keywords.js');
+const { loggerOf } = require('./logger.js');
 const { READS } = require('./read-rows.js');
 const { requireAuth } = require('./require-auth.js');
 const { settingsOf } = require('./session-settings.js');
-const {
-  boolean,
-  choice,
-  count,
-  filled,
-  fn,
-  later,
-  members,
-  ms,
-  nonEmpty,
-  oneOf,
-  string,
-  text,
-} = require('./validate.js');
+const { boolean, choice, count, filled, later, members, ms, nonEmpty, oneOf, string, text } = require('./validate.js');
 
 /** @typedef {import('./validate.js').Rows} Rows */
 
@@ -360,20 +348,30 @@ const POOL = {
     link: '[types.md](types.md#choices)',
     more: 'By default int8 is a BigInt, numeric and times are strings, json is parsed.',
   },
+  slowQueryMs: {
+    local: true,
+    type: 'number',
+    preset: 'none',
+    check: ms(0),
+    text: 'from this duration on, in ms, a statement is slow: the event `slow` and the logger tell of it; 0: each one',
+    link: '[slow statements](observability.md#slow-statements)',
+    more: 'The time for which it has waited for a connection counts.',
+  },
   logger: {
     local: true,
-    type: '(event: LogEvent) => void',
+    type: '((event: LogEvent) => void) | Logger',
     preset: 'none',
-    check: fn,
-    text: 'a function, called once for each statement: `{ sql, durationMs, rowCount?, error?, node }`',
-    more: 'What it throws is swallowed.',
+    check: loggerOf,
+    text: 'pino, winston, bunyan, console or the like; or a function, called once for each statement',
+    link: '[logs](observability.md#logs)',
+    more: 'What it throws is swallowed. A function is told of statements alone.',
   },
   logParameters: {
     local: true,
     type: 'boolean',
     value: false,
     check: boolean,
-    text: 'whether the logger gets the `parameters`, too',
+    text: 'whether the logger and the event `slow` get the `parameters`, too',
     more: "They are what users have typed. (The `detail` of a server's error may quote values all the same.)",
   },
 };

@@ -82,6 +82,7 @@ const all: Required<PoolOptions> = {
   types: { int8: 'string', parsers: { 20: Number, date: null } },
   logger: ({ error, parameters }) => void [error, parameters],
   logParameters: true,
+  slowQueryMs: 200,
 };
 createPool(all);
 createPool();
