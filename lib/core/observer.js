@@ -19,7 +19,7 @@ const {
 const { logOf } = require('./log.js');
 
 /** @typedef {import('./channels.js').Operation} Operation */
-/** @typedef {import('./core-link.js').Call & { waitUs?: number }} Call */
+/** @typedef {import('./core-link.js').Call} Call */
 /**
  * The pool.
  * @typedef {object} Owner
