@@ -19,6 +19,7 @@ const { ELSEWHERE, checkOptions } = require('./lib/options/options.js');
 const { POOL } = require('./lib/options/pool-rows.js');
 const { labelOf } = require('./lib/options/hosts.js');
 const validate = require('./lib/options/validate.js');
+const { histogramSamples, prometheusText } = require('./lib/values/prometheus.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
 
 exports.createPool = createPool;
@@ -57,7 +58,9 @@ exports[Symbol.for('hyperiondb-client.options')] = {
     aborted: errors.aborted,
     callOptions,
     checkOptions,
+    histogramSamples,
     labelOf,
+    prometheusText,
     Session,
     textTypes,
     timedOutAs,

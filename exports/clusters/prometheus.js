@@ -1,12 +1,15 @@
 'use strict';
 
-// Metrics in the text format of Prometheus (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4). Names follow
-// prometheus.io/docs/practices/naming: base units, `_total` for what only grows. docs/clusters.md has the table of names.
+// The metrics of several clusters as families of Prometheus. docs/clusters.md has the table of names.
+
+const client = /** @type {any} */ (require('../../client.js'));
+
+const { histogramSamples, prometheusText: textOf } = client[Symbol.for('hyperiondb-client.options')];
 
 const PREFIX = 'hyperiondb_clusters_';
 
 /** @typedef {import('./index.d.ts').MultiClusterMetrics} Snapshot */
-/** @typedef {{ suffix?: string, labels?: Record<string, string>, value: number }} Sample */
+/** @typedef {{ suffix?: string, labels?: Record<string, string>, value: number }} Sample as lib/values/prometheus.js has them */
 /** @typedef {{ name: string, type: 'counter' | 'gauge' | 'histogram', help: string, samples: (snapshot: Snapshot) => Sample[] }} Family */
 
 /**
@@ -31,15 +34,16 @@ const queries = ({ clusters }) =>
 
 /** @param {Snapshot} snapshot @returns {Sample[]} */
 const durations = ({ clusters }) =>
-  Object.entries(clusters).flatMap(([cluster, { histogram, avgResponseTime, queries: count }]) => [
-    ...histogram.map(({ leMs, count: value }) => ({
-      suffix: '_bucket',
-      labels: { cluster, le: numeral(leMs / 1_000) },
-      value,
-    })),
-    { suffix: '_sum', labels: { cluster }, value: (avgResponseTime * count) / 1_000 },
-    { suffix: '_count', labels: { cluster }, value: count },
-  ]);
+  Object.entries(clusters).flatMap(([cluster, { histogram, avgResponseTime, queries: count }]) =>
+    histogramSamples(
+      { cluster },
+      {
+        buckets: histogram.map(({ leMs, count: value }) => ({ le: leMs / 1_000, count: value })),
+        sum: (avgResponseTime * count) / 1_000,
+        count,
+      },
+    ),
+  );
 
 /** @type {Family[]} */
 const FAMILIES = [
@@ -108,32 +112,14 @@ const FAMILIES = [
   },
 ];
 
-/** @type {Record<string, string>} */
-const ESCAPES = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
-
-/** @param {number} value */
-const numeral = (value) => (value === Number.POSITIVE_INFINITY ? '+Inf' : String(value));
-
-/** @param {Record<string, string>} labels */
-function labelText(labels) {
-  const pairs = Object.entries(labels).map(
-    ([name, value]) => `${name}="${value.replace(/[\\"\n]/g, (character) => ESCAPES[character])}"`,
-  );
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
-}
-
 /**
  * The same as text for Prometheus.
  * @param {Snapshot} snapshot
  */
 function prometheusText(snapshot) {
-  return FAMILIES.flatMap(({ name, type, help, samples }) => {
-    const lines = samples(snapshot).map(
-      ({ suffix = '', labels = {}, value }) => `${PREFIX}${name}${suffix}${labelText(labels)} ${numeral(value)}\n`,
-    );
-    if (lines.length === 0) return [];
-    return [`# HELP ${PREFIX}${name} ${help}\n`, `# TYPE ${PREFIX}${name} ${type}\n`, ...lines];
-  }).join('');
+  return textOf(
+    FAMILIES.map(({ name, samples, ...others }) => ({ ...others, name: PREFIX + name, samples: samples(snapshot) })),
+  );
 }
 
 module.exports = { prometheusText };

@@ -1,0 +1,54 @@
+'use strict';
+
+// The text format of Prometheus (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4): the one place that writes it.
+// Names follow prometheus.io/docs/practices/naming: base units, `_total` for what only grows.
+
+/** @typedef {{ suffix?: string, labels?: Readonly<Record<string, string>>, value: number }} Sample */
+/** @typedef {'counter' | 'gauge' | 'histogram'} Type */
+/** @typedef {{ name: string, type: Type, help: string, samples: Sample[] }} Family */
+
+/** @type {Record<string, string>} */
+const ESCAPES = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
+
+/** A label with a NUL would end the text for the parser of Prometheus, as the end of a string in C. @param {string} value */
+const labelValue = (value) => value.replace(/[\\"\n]/g, (character) => ESCAPES[character]).replaceAll('\0', '\u{fffd}');
+
+/** @param {number} value */
+const numeral = (value) => (value === Number.POSITIVE_INFINITY ? '+Inf' : String(value));
+
+/** @param {Readonly<Record<string, string>>} labels */
+function labelText(labels) {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${labelValue(value)}"`);
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+/**
+ * The samples of one histogram.
+ * @param {Readonly<Record<string, string>>} labels
+ * @param {{ buckets: { le: number, count: number }[], sum: number, count: number }} histogram `buckets`: how many values were at most
+ *   `le`, ascending, the last with `le` Infinity
+ * @returns {Sample[]}
+ */
+const histogramSamples = (labels, { buckets, sum, count }) => [
+  ...buckets.map(({ le, count: value }) => ({ suffix: '_bucket', labels: { ...labels, le: numeral(le) }, value })),
+  { suffix: '_sum', labels, value: sum },
+  { suffix: '_count', labels, value: count },
+];
+
+/**
+ * The text. A family without samples is left out.
+ * @param {Family[]} families
+ */
+function prometheusText(families) {
+  return families
+    .flatMap(({ name, type, help, samples }) => {
+      if (samples.length === 0) return [];
+      const lines = samples.map(
+        ({ suffix = '', labels = {}, value }) => `${name}${suffix}${labelText(labels)} ${numeral(value)}\n`,
+      );
+      return [`# HELP ${name} ${help}\n`, `# TYPE ${name} ${type}\n`, ...lines];
+    })
+    .join('');
+}
+
+module.exports = { histogramSamples, prometheusText };
