@@ -513,6 +513,12 @@ export interface PoolOptions {
    */
   applicationName?: string;
   /**
+   * What the pool is called in metrics and traces. The default is the lowest number that no open pool has. A name
+   * that another open pool of the process has gets a number, too: `'orders#2'`. {@link Pool.name} is what it has
+   * become. Default: `pool1`, `pool2`, ....
+   */
+  name?: string;
+  /**
    * Session settings, which are sent at startup: `{ work_mem: '64MB' }`. What would be ignored (`client_encoding`,
    * `application_name`) or would break the client is refused by name. Default: `{}`.
    */
@@ -1489,6 +1495,8 @@ export interface Pool extends Runner {}
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
 export class Pool extends EventEmitter<PoolEvents> {
   constructor(options?: PoolOptions | string);
+  /** {@link PoolOptions.name}, or what it has become: what the pool is called in metrics and traces. */
+  readonly name: string;
   /**
    * Runs statements in their order, in one round trip where that is possible: a statement that needs what an earlier one
    * makes (a table, a search_path) is prepared when its turn comes. Results come in the same order.

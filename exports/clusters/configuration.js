@@ -150,13 +150,14 @@ const CLUSTER = {
   },
 };
 
-const { mode: _mode, ambient: _ambient, hosts: _hosts, ...OF_POOL } = POOL;
+const { mode: _mode, ambient: _ambient, name: _name, hosts: _hosts, ...OF_POOL } = POOL;
 const ALL = { ...OF_POOL, ...CLUSTER };
 
 const HINTS = {
   elsewhere: { ...ELSEWHERE, replica: 'replicas', schema: 'schemas', loadbalancer: 'loadBalancing' },
   reasons: {
     mode: 'a cluster follows its primary; `readPreference` says where reads go',
+    name: 'a pool is called as its cluster, `orders`, or as its shard, `orders/0`',
     ambient: 'a transaction may span clusters here, so its statements go through `tx.query`',
   },
 };

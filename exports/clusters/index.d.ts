@@ -43,8 +43,8 @@ export interface ConnectionPoolOptions {
   max?: number;
 }
 
-/** A cluster: what is its own, and any option of a pool but `mode` and `ambient`. */
-export interface ClusterOptions extends Omit<PoolOptions, 'hosts' | 'mode' | 'ambient'> {
+/** A cluster: what is its own, and any option of a pool but `mode`, `ambient` and `name`. */
+export interface ClusterOptions extends Omit<PoolOptions, 'hosts' | 'mode' | 'ambient' | 'name'> {
   /**
    * The schemas that the cluster has: a call that names one of them goes here. They only route: the search_path of
    * the sessions is an option of the pool, `options: { search_path }`.

@@ -172,7 +172,7 @@ function openUnits({ id, units }) {
   const open = [];
   try {
     for (const { name, shard, options } of units) {
-      const pool = createPool(options);
+      const pool = createPool({ ...options, name });
       const hosts = pool.nodes().map(inner.labelOf);
       const session = new inner.Session(() => pool.token(), true);
       open.push({ name, clusterId: id, shard, pool, hosts, nearest: { isPrimary: false, until: 0 }, session });

@@ -27,6 +27,7 @@ export type OptionsOfCore = Pick<
   | 'maxResultBytes'
   | 'prepare'
   | 'monitor'
+  | 'name'
 >;
 
 /**

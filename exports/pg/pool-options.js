@@ -45,6 +45,7 @@ const OURS = [
   'maxResultBytes',
   'prepare',
   'monitor',
+  'name',
 ];
 
 /** The longest time that createPool takes. */

@@ -1,7 +1,8 @@
 'use strict';
 
-// What can be seen of a pool from outside: its connections, its nodes, its counts.
+// What can be seen of a pool from outside: its name, its connections, its nodes, its counts.
 
+const openPools = require('./open-pools.js');
 const { PoolEmitter } = require('./pool-emitter.js');
 const { statistics } = require('./statistics.js');
 
@@ -10,6 +11,13 @@ class ObservedPool extends PoolEmitter {
   #runner = /** @type {any} */ (undefined);
   /** @type {Readonly<Record<string, any>>} */
   #options = {};
+  /** None of a pool beside another one. Held here, because open-pools.js holds it weakly. @type {openPools.Source | undefined} */
+  #source;
+
+  /** What it is called in metrics and traces. @returns {string} */
+  get name() {
+    return this.#options.name;
+  }
 
   /** The number of connections, and what they do. */
   status() {
@@ -43,15 +51,27 @@ class ObservedPool extends PoolEmitter {
    * @param {ObservedPool} pool
    * @param {import('../core/statement-runner.js').StatementRunner} runner
    * @param {Readonly<Record<string, any>>} options
+   * @param {'of the program' | 'beside another'} kind a pool beside another one has the name of that one, and counts for itself
    */
-  static opened(pool, runner, options) {
+  static opened(pool, runner, options, kind) {
     pool.#runner = runner;
     pool.#options = options;
+    if (kind === 'beside another') return;
+    pool.#source = { runner, status: () => pool.status(), nodes: () => pool.nodes() };
+    openPools.add(pool.name, pool.#source);
+  }
+
+  /** For the end of the pool alone. @param {ObservedPool} pool */
+  static ended(pool) {
+    if (pool.#source !== undefined) openPools.remove(pool.name);
   }
 }
 
-const { opened } = ObservedPool;
+const { opened, ended } = ObservedPool;
 // Not through the class of the pool, which programs have.
-Reflect.deleteProperty(ObservedPool, 'opened');
+for (const name of ['opened', 'ended']) Reflect.deleteProperty(ObservedPool, name);
 
-module.exports = { ObservedPool, opened };
+/** The options, with the name that the pool will have. @param {Readonly<Record<string, any>>} options @returns {Readonly<Record<string, any>>} */
+const withName = (options) => Object.freeze({ ...options, name: openPools.freeName(options.name?.toWellFormed()) });
+
+module.exports = { ObservedPool, ended, opened, withName };

@@ -14,7 +14,7 @@ const { asideOptions, nodeOptions } = require('./inner-pools.js');
 const { checkOptions, forCore } = require('../options/options.js');
 const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
-const { ObservedPool, opened } = require('./observed-pool.js');
+const { ObservedPool, ended, opened, withName } = require('./observed-pool.js');
 const { pinSession } = require('./pinned-session.js');
 const { readOf } = require('./read.js');
 const { Reaper, noLease } = require('./reaper.js');
@@ -53,10 +53,10 @@ class Pool extends ObservedPool {
   /** @type {Reaper | undefined} */
   #reaper;
 
-  /** @param {unknown} [options] @param {Readonly<Record<string, any>>} [checked] */
-  constructor(options, checked = checkOptions(options)) {
+  /** @param {unknown} [options] @param {Readonly<Record<string, any>>} [checked] those of a pool that another one opens beside itself */
+  constructor(options, checked) {
     super(() => this.#reports.requestNotices(true));
-    this.#options = checked;
+    this.#options = checked ?? withName(checkOptions(options));
     const link = shared();
     this.#reports = new Reports({
       emit: (event, ...details) => this.emit(event, ...details),
@@ -76,7 +76,7 @@ class Pool extends ObservedPool {
     });
     this.#runner = new StatementRunner(link, corePool, statements, this.#options, this);
     this.#reports.runner = this.#runner;
-    opened(this, this.#runner, this.#options);
+    opened(this, this.#runner, this.#options, checked === undefined ? 'of the program' : 'beside another');
     this.#listeners = new Listeners(this.#runner, this);
     if (this.#options.lease !== null) this.#reaper = this.#makeReaper();
     if (this.#options.ambient !== false) this.#ambient = new Ambient(this.#runner, this.#options.ambient);
@@ -395,6 +395,7 @@ class Pool extends ObservedPool {
     await this.#reaper?.settled(timeoutMs);
     const { link, corePool } = this.#runner;
     await link.closePool(corePool, timeoutMs);
+    ended(this);
     await this.#second?.end({ timeoutMs });
     await this.#reaper?.end({ timeoutMs });
   }

@@ -330,6 +330,16 @@ const POOL = {
     check: text,
     text: 'the name that the server shows; a connection that watches a node adds ` monitor`',
   },
+  name: {
+    local: true,
+    type: 'string',
+    preset: '`pool1`, `pool2`, ...',
+    check: filled,
+    text: 'what the pool is called in metrics and traces',
+    more:
+      'The default is the lowest number that no open pool has. A name that another open pool of the process has gets a number, ' +
+      "too: `'orders#2'`. {@link Pool.name} is what it has become.",
+  },
   options: {
     type: 'Readonly<Record<string, string | number | boolean>>',
     value: {},

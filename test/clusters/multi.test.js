@@ -111,6 +111,7 @@ test('clusters: what is no configuration is refused by name, and nothing is open
       /^unknown option 'users.readPrefrence': did you mean 'users.readPreference'/,
     ],
     [{ users: { ...users, mode: 'standby' } }, /^mode: a cluster follows its primary/],
+    [{ users: { ...users, name: 'people' } }, /^name: a pool is called as its cluster/],
     [{ users: { ...users, connectionPool: { min: 5, max: 2 } } }, /^users.connectionPool.min must not be larger/],
     [
       { users: { ...users, connectionPool: { max: 2 }, poolSize: 3 } },

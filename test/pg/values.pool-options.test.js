@@ -123,6 +123,7 @@ test('poolOptions: everything that it makes is accepted by createPool', () => {
     {
       passfile: '/nowhere',
       monitor: false,
+      name: 'orders',
       prepare: false,
       requireAuth: 'scram-sha-256',
       statementCacheSize: 5,

@@ -37,7 +37,7 @@ type Own =
   | 'loadBalancing'
   | 'connectionPool'
   | 'sharding';
-same<Equal<keyof ClusterOptions, Exclude<keyof PoolOptions, 'mode' | 'ambient'> | Own>>();
+same<Equal<keyof ClusterOptions, Exclude<keyof PoolOptions, 'mode' | 'ambient' | 'name'> | Own>>();
 
 const configuration: ClusterConfiguration = {
   users: {

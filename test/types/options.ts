@@ -77,6 +77,7 @@ const all: Required<PoolOptions> = {
     maxIdleConnectionsToKill: 1,
     reaperErrorMode: 'throw',
   } satisfies Required<LeaseOptions>,
+  name: 'orders',
   applicationName: 'a',
   options: { work_mem: '64MB', geqo: false, statement_timeout: 5 },
   types: { int8: 'string', parsers: { 20: Number, date: null } },

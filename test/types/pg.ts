@@ -98,6 +98,7 @@ const all: Required<PoolConfig> = {
   maxResultBytes: 1,
   prepare: false,
   monitor: false,
+  name: 'orders',
 };
 
 async function calls(ours: Pool) {
