@@ -1610,6 +1610,11 @@ export class Pool extends EventEmitter<PoolEvents> {
   stats(): PoolStats;
   nodes(): NodeStatus[];
   /**
+   * What {@link Pool.stats}, `status()` and `nodes()` tell, in the text format of Prometheus, version 0.0.4. The label `pool` is the
+   * name of the pool. `hyperiondb-client/metrics` has the metrics of all open pools, and a handler that serves them.
+   */
+  metrics(): string;
+  /**
    * Takes no more work ({@link PoolClosedError}), lets what runs finish (until `timeoutMs`, then it is cancelled), rolls
    * back open transactions of begin(), and closes every connection.
    */

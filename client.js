@@ -5,6 +5,7 @@
 const errors = require('./lib/errors.js');
 const classify = require('./lib/api/classify.js');
 const { timedOutAs } = require('./lib/api/limits.js');
+const { metrics } = require('./lib/api/metrics.js');
 const { openDatabase } = require('./lib/api/database/index.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { textTypes } = require('./lib/values/text-types.js');
@@ -19,7 +20,7 @@ const { ELSEWHERE, checkOptions } = require('./lib/options/options.js');
 const { POOL } = require('./lib/options/pool-rows.js');
 const { labelOf } = require('./lib/options/hosts.js');
 const validate = require('./lib/options/validate.js');
-const { histogramSamples, prometheusText } = require('./lib/values/prometheus.js');
+const { CONTENT_TYPE, histogramSamples, prometheusText } = require('./lib/values/prometheus.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
 
 exports.createPool = createPool;
@@ -52,7 +53,7 @@ exports.sqlState = classify.sqlState;
 
 // For exports/, whose files may require this one alone: the rows of options, what checks them, and what else they need of lib/.
 exports[Symbol.for('hyperiondb-client.options')] = {
-  ...{ ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
+  ...{ CONTENT_TYPE, ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
   ...{
     ...validate,
     aborted: errors.aborted,
@@ -60,6 +61,7 @@ exports[Symbol.for('hyperiondb-client.options')] = {
     checkOptions,
     histogramSamples,
     labelOf,
+    metrics,
     prometheusText,
     Session,
     textTypes,

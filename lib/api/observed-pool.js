@@ -2,6 +2,7 @@
 
 // What can be seen of a pool from outside: its name, its connections, its nodes, its counts.
 
+const { metricsOf } = require('./metrics.js');
 const openPools = require('./open-pools.js');
 const { PoolEmitter } = require('./pool-emitter.js');
 const { statistics } = require('./statistics.js');
@@ -33,6 +34,11 @@ class ObservedPool extends PoolEmitter {
   /** What the pool has counted since it was opened; also once it has ended. */
   stats() {
     return statistics(this.#runner);
+  }
+
+  /** What the counts, the state and the nodes are, as text for Prometheus; the counts also once it has ended. */
+  metrics() {
+    return metricsOf([[this.name, { runner: this.#runner, status: () => this.status(), nodes: () => this.nodes() }]]);
   }
 
   /** Shows the state, but no password, key or connection string. */

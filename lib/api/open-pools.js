@@ -38,4 +38,16 @@ function remove(name) {
   pools.delete(name);
 }
 
-module.exports = { add, freeName, remove };
+/** @returns {[name: string, source: Source][]} */
+function openPools() {
+  /** @type {[string, Source][]} */
+  const open = [];
+  for (const [name, held] of pools) {
+    const source = held.deref();
+    if (source === undefined) pools.delete(name);
+    else open.push([name, source]);
+  }
+  return open;
+}
+
+module.exports = { add, freeName, openPools, remove };

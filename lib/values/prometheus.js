@@ -3,6 +3,9 @@
 // The text format of Prometheus (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4): the one place that writes it.
 // Names follow prometheus.io/docs/practices/naming: base units, `_total` for what only grows.
 
+/** What a response with the text says that it is. */
+const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
 /** @typedef {{ suffix?: string, labels?: Readonly<Record<string, string>>, value: number }} Sample */
 /** @typedef {'counter' | 'gauge' | 'histogram'} Type */
 /** @typedef {{ name: string, type: Type, help: string, samples: Sample[] }} Family */
@@ -51,4 +54,4 @@ function prometheusText(families) {
     .join('');
 }
 
-module.exports = { histogramSamples, prometheusText };
+module.exports = { CONTENT_TYPE, histogramSamples, prometheusText };

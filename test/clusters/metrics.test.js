@@ -7,6 +7,7 @@ const { execFileSync } = require('node:child_process');
 const path = require('node:path');
 const { Metrics } = require('../../exports/clusters/metrics.js');
 const { prometheusText } = require('../../exports/clusters/prometheus.js');
+const { readMetrics } = require('../support/exposition.js');
 const { test } = require('../support/helpers');
 
 const OTHERS = {
@@ -158,59 +159,12 @@ test('metrics: counting a query allocates nothing', () => {
   console.log(`record(): ${Number(output.split('done ')[1]).toFixed(1)} ns`);
 });
 
-/**
- * A parser of the text format: every line is a HELP, a TYPE or a sample of the family that was declared last.
- * @param {string} text
- */
-function parsed(text) {
-  assert.ok(text.endsWith('\n'));
-  /** @type {Map<string, { type: string, help: string, samples: { name: string, labels: Record<string, string>, value: number }[] }>} */
-  const families = new Map();
-  /** @type {any} */
-  let family;
-  for (const line of text.split('\n').slice(0, -1)) {
-    const help = /^# HELP ([a-z_]+) (.+)$/.exec(line);
-    const type = /^# TYPE ([a-z_]+) (counter|gauge|histogram)$/.exec(line);
-    if (help !== null) {
-      assert.ok(!families.has(help[1]), `${help[1]} is declared twice`);
-      family = { name: help[1], help: help[2], samples: [] };
-      families.set(help[1], family);
-    } else if (type !== null) {
-      assert.equal(type[1], family.name);
-      family.type = type[2];
-    } else {
-      family.samples.push(sampleOf(line, family));
-    }
-  }
-  return families;
-}
-
-/** @param {string} line @param {{ name: string, type: string }} family */
-function sampleOf(line, family) {
-  const sample = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line);
-  assert.ok(sample !== null, `not a line of the format: ${line}`);
-  const [, name, labelText = '', value] = sample;
-  const suffixes = family.type === 'histogram' ? ['_bucket', '_sum', '_count'] : [''];
-  assert.ok(suffixes.map((suffix) => family.name + suffix).includes(name), `${name} does not belong to ${family.name}`);
-  /** @type {Record<string, string>} */
-  const labels = {};
-  const rest = labelText.replace(/([a-zA-Z_]\w*)="((?:[^"\\]|\\["\\n])*)"(?:,|$)/g, (_, label, escaped) => {
-    labels[label] = escaped.replace(/\\(.)/g, (/** @type {string} */ __, /** @type {string} */ c) =>
-      c === 'n' ? '\n' : c,
-    );
-    return '';
-  });
-  assert.equal(rest, '', `labels that are none: ${labelText}`);
-  assert.match(value, /^(\+Inf|-?\d+(\.\d+)?(e[+-]\d+)?)$/);
-  return { name, labels, value: Number(value.replace('+Inf', 'Infinity')) };
-}
-
 test('prometheus: each number of the snapshot has its family, in base units, with HELP and TYPE', () => {
   const metrics = new Metrics();
   metrics.cluster('orders').record(3, true);
   metrics.cluster('orders').record(3_000, false);
   metrics.cluster('orders').fail(0.2, false);
-  const families = parsed(prometheusText(metrics.snapshot(OTHERS)));
+  const families = readMetrics(prometheusText(metrics.snapshot(OTHERS)));
   /** @param {string} name */
   const values = (name) => families.get(`hyperiondb_clusters_${name}`)?.samples.map(({ value }) => value);
   for (const [name, { type, help }] of families) {
@@ -241,7 +195,7 @@ test('prometheus: the buckets of the histogram grow up to the count, and the sum
   const metrics = new Metrics();
   const durations = durationsOf((random) => random() * 100, 10_000, 7);
   for (const duration of durations) metrics.cluster('a').record(duration, true);
-  const samples = parsed(prometheusText(metrics.snapshot(OTHERS))).get(
+  const samples = readMetrics(prometheusText(metrics.snapshot(OTHERS))).get(
     'hyperiondb_clusters_query_duration_seconds',
   )?.samples;
   const buckets = samples?.filter(({ name }) => name.endsWith('_bucket')) ?? [];
@@ -259,7 +213,7 @@ test('prometheus: a cluster with quotes, backslashes and line breaks in its name
   const metrics = new Metrics();
   const name = 'a"b\\c\nd,e="f"} 1';
   metrics.cluster(name).record(1, true);
-  const families = parsed(prometheusText(metrics.snapshot(OTHERS)));
+  const families = readMetrics(prometheusText(metrics.snapshot(OTHERS)));
   for (const family of ['queries_total', 'query_duration_seconds', 'connections']) {
     const samples = families.get(`hyperiondb_clusters_${family}`)?.samples ?? [];
     assert.ok(samples.length > 0);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Programs that a suite needs (Patroni, etcd, PgBouncer, Redis). Installed ones are used; missing ones are installed from Debian's
+// Programs that a suite needs (Patroni, etcd, PgBouncer, Redis, Prometheus). Installed ones are used; missing ones are installed from Debian's
 // packages where that is possible without asking: by root, with apt.
 
 const { execFileSync } = require('node:child_process');
@@ -80,6 +80,7 @@ const UNITS = /** @type {Record<string, string>} */ ({
   'etcd-server': 'etcd',
   pgbouncer: 'pgbouncer',
   'redis-server': 'redis-server',
+  prometheus: 'prometheus',
 });
 
 /**
