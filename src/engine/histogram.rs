@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::engine::counter::Counter;
+
 /// Buckets of one decade: 10 to 99.
 const OF_DECADE: usize = 90;
 /// Durations from 10^8 us (100 s) on share the last bucket.
@@ -19,9 +21,9 @@ const BUCKETS: usize = 10 + 7 * OF_DECADE + 1;
 /// How often which durations occurred. The buckets take 5 KB, from the first duration on.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    sum: AtomicU64,
+    sum: Counter,
     longest: AtomicU64,
-    buckets: OnceLock<Box<[AtomicU64; BUCKETS]>>,
+    buckets: OnceLock<Box<[Counter; BUCKETS]>>,
 }
 
 fn bucket_of(micros: u64) -> usize {
@@ -46,11 +48,11 @@ fn bound_of(bucket: usize) -> u64 {
 
 impl Histogram {
     pub(crate) fn record(&self, micros: u64) {
-        let buckets = self.buckets.get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]));
-        buckets[bucket_of(micros)].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(micros, Ordering::Relaxed);
+        let buckets = self.buckets.get_or_init(|| Box::new([const { Counter::new() }; BUCKETS]));
+        buckets[bucket_of(micros)].add(1);
+        self.sum.add(micros);
         if micros > self.longest.load(Ordering::Relaxed) {
-            self.longest.fetch_max(micros, Ordering::Relaxed);
+            self.longest.store(micros, Ordering::Relaxed);
         }
     }
 
@@ -61,14 +63,14 @@ impl Histogram {
         let mut count = 0;
         let mut buckets = Vec::new();
         for (index, bucket) in self.buckets.get().map(|buckets| buckets.iter()).into_iter().flatten().enumerate() {
-            let here = bucket.load(Ordering::Relaxed);
+            let here = bucket.get();
             if here > 0 {
                 count += here;
                 let bound = if index == BUCKETS - 1 { longest.max(LONGEST) + 1 } else { bound_of(index) };
                 buckets.push(json!([bound, here]));
             }
         }
-        json!({ "count": count, "sumUs": self.sum.load(Ordering::Relaxed), "maxUs": longest, "buckets": buckets })
+        json!({ "count": count, "sumUs": self.sum.get(), "maxUs": longest, "buckets": buckets })
     }
 }
 

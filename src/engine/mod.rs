@@ -6,13 +6,14 @@
 //! - `io_thread`: the one thread on which everything runs
 //! - `adaptive_spin`: how long that thread stays awake without work
 //! - `completion`: the queue of finished work
-//! - `histogram`, `statistics`: what a pool counts
+//! - `counter`, `histogram`, `statistics`: what a pool counts
 //! - `packed`: packed values on their way to JavaScript
 //! - `clock`, `lock`, `random`: what all layers need
 
 mod adaptive_spin;
 mod clock;
 mod completion;
+mod counter;
 mod histogram;
 mod io_thread;
 mod lock;

@@ -3,26 +3,13 @@
 //! `cluster::statistics` reports it, together with what each node and each failover has to say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use crate::engine::counter::Counter;
 use crate::engine::histogram::Histogram;
-
-/// A count that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The bytes of the protocol that have crossed connections, without those of TLS.
 #[derive(Debug, Default)]
@@ -148,8 +135,8 @@ impl Default for Statistics {
         Self {
             queries: Counter::default(),
             rows: Counter::default(),
-            errors: [const { Counter(AtomicU64::new(0)) }; ERRORS.len()],
-            retries: [const { Counter(AtomicU64::new(0)) }; RetryCause::NAMES.len()],
+            errors: [const { Counter::new() }; ERRORS.len()],
+            retries: [const { Counter::new() }; RetryCause::NAMES.len()],
             unknown: Counter::default(),
             begun: Counter::default(),
             committed: Counter::default(),

@@ -125,7 +125,7 @@ impl Promise {
             statistics.rows.add(rows);
         }
         if self.is_write {
-            failovers.note_write(node);
+            failovers.note_write(self.served_by.unwrap_or(node));
         }
         if self.is_second() {
             statistics.hedges_won.add(1);

@@ -126,6 +126,8 @@ impl Copy {
         self.call.attempts += 1;
         let flow = self.call.cancellation.flow.clone().unwrap_or_default();
         let unloads = matches!(self.direction, Direction::Out { .. });
+        self.call.promise.served_by = Some(session.conn.endpoint.index);
+        self.call.promise.is_write = !unloads && !in_block;
         let sequence = session.conn.sending();
         let responses = unloads.then(|| session.conn.responses.listen_to_script());
         let work = copy_in_transaction(session, &mut self.call.promise, &mut self.direction, &flow);
