@@ -78,7 +78,8 @@ class StatementRunner {
     if (!this.observer.isWatching) return this.send(sql, params, options, transaction, undefined);
     return this.observer.run(operationOf(options), sql, params, transaction, (watched) => {
       options.reader?.onWatched(watched);
-      return this.send(watched.text, params, options, transaction, watched.sent);
+      const { text, sent } = watched;
+      return this.send(sql, params, text === sql ? options : { ...options, text }, transaction, sent);
     });
   }
 
@@ -207,7 +208,8 @@ class StatementRunner {
 
   /**
    * Writes the frame. Methods add to the options of a call: `flags`, further flags of the frame; `readOptions`, the JSON of
-   * FLAG.READ_OPTIONS; `onGrant`, which takes the token of FLAG.TOKEN as its third argument; `reader`, which takes the rows of a stream.
+   * FLAG.READ_OPTIONS; `onGrant`, which takes the token of FLAG.TOKEN as its third argument; `reader`, which takes the rows of a stream;
+   * `text`, which is sent in place of that of the statement.
    * @param {import('./statements.js').Statement} statement
    * @param {readonly unknown[]} values
    * @param {Record<string, any>} options
@@ -218,9 +220,10 @@ class StatementRunner {
   submit(statement, values, options, transaction, sent) {
     const { link } = this;
     const { frames } = link;
+    const { reader, text } = options;
+    const named = text === undefined ? statement : this.statements.once(statement, text);
     const call = new StatementCall(statement, this.nodes);
     const id = link.register(call);
-    const { reader } = options;
     call.asArrays = options.rowMode === 'array';
     let flags = (options.readOnly ? FLAG.READ_ONLY : 0) | (options.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
     if (reader !== undefined) {
@@ -235,7 +238,7 @@ class StatementRunner {
       OP.QUERY,
       id,
       this.pool,
-      statement.id,
+      named.id,
       transaction,
       flags,
       length,
@@ -248,11 +251,13 @@ class StatementRunner {
       for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
     } catch (error) {
       frames.abandon();
+      if (named !== statement) this.statements.forget(named);
       link.release(call);
       call.reject(/** @type {Error} */ (error));
       return call.promise;
     }
     frames.close();
+    if (named !== statement) this.statements.forget(named);
     link.flushSoon();
     sent?.(call);
     return call.promise;

@@ -42,6 +42,12 @@ class Statement {
   }
 }
 
+/** @param {string} sql */
+function refuseControl(sql) {
+  const advice = transactionControl(sql) ?? clientCopy(sql);
+  if (advice !== null) throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${advice}`);
+}
+
 class Statements {
   /**
    * @param {number} capacity
@@ -87,10 +93,19 @@ class Statements {
   add(sql, types) {
     if (typeof sql !== 'string')
       throw new ParameterError(`sql must be a string, not ${sql === null ? 'null' : typeof sql}`);
-    const advice = transactionControl(sql) ?? clientCopy(sql);
-    if (advice !== null)
-      throw new ParameterError(`sql: ${leadingWords(sql, 1)[0]} cannot be sent by query(): ${advice}`);
+    refuseControl(sql);
     return this.define(sql, types);
+  }
+
+  /**
+   * The statement with another text, as which it is sent once: with a comment of its trace. What is known of the statement holds of it,
+   * and it is in no table: no other run has its text, and it would push out another one. To be forgotten when it is sent.
+   * @param {Statement} statement
+   * @param {string} text
+   */
+  once({ sql, types }, text) {
+    if (!text.startsWith(sql)) refuseControl(text);
+    return this.number(text, types);
   }
 
   /**
@@ -98,17 +113,32 @@ class Statements {
    * @param {import('../values/types.js').Types} [types]
    */
   define(sql, types) {
-    if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
-    if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
+    const statement = this.number(sql, types);
     if (this.size >= this.capacity) this.forgetOldest();
-    this.lastId = (this.lastId % 0x7fff_ffff) + 1;
-    const statement = new Statement(this.lastId, sql, types);
-    this.core.define(statement);
     const table = this.tables.get(types?.core);
     if (table === undefined) this.tables.set(types?.core, new Map([[sql, statement]]));
     else table.set(sql, statement);
     this.size += 1;
     return statement;
+  }
+
+  /**
+   * Makes a text known to the core.
+   * @param {string} sql
+   * @param {import('../values/types.js').Types} [types]
+   */
+  number(sql, types) {
+    if (sql.includes('\0')) throw new ParameterError('sql contains a NUL character, which PostgreSQL text cannot hold');
+    if (!sql.isWellFormed()) throw new ParameterError('sql contains an unpaired surrogate, which UTF-8 cannot hold');
+    this.lastId = (this.lastId % 0x7fff_ffff) + 1;
+    const statement = new Statement(this.lastId, sql, types);
+    this.core.define(statement);
+    return statement;
+  }
+
+  /** @param {Statement} statement of once() */
+  forget(statement) {
+    this.core.forget(statement);
   }
 
   /** Forgets the least recently used tenth. */
