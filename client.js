@@ -7,6 +7,7 @@ const classify = require('./lib/api/classify.js');
 const { timedOutAs } = require('./lib/api/limits.js');
 const { metrics } = require('./lib/api/metrics.js');
 const { openDatabase } = require('./lib/api/database/index.js');
+const { openPools } = require('./lib/api/open-pools.js');
 const { createPool, Pool } = require('./lib/api/pool.js');
 const { textTypes } = require('./lib/values/text-types.js');
 const { retry } = require('./lib/api/retry.js');
@@ -22,6 +23,7 @@ const { labelOf } = require('./lib/options/hosts.js');
 const validate = require('./lib/options/validate.js');
 const { CONTENT_TYPE, histogramSamples, prometheusText } = require('./lib/values/prometheus.js');
 const { createLease, verifyLease } = require('./lib/values/lease.js');
+const { Lexer } = require('./lib/core/sql-tokens.js');
 
 exports.createPool = createPool;
 exports.openDatabase = openDatabase;
@@ -56,11 +58,13 @@ exports[Symbol.for('hyperiondb-client.options')] = {
   ...{ CONTENT_TYPE, ELSEWHERE, LEASE, POOL, QUERY, TRANSACTION },
   ...{
     ...validate,
+    Lexer,
     aborted: errors.aborted,
     callOptions,
     checkOptions,
     histogramSamples,
     labelOf,
+    openPools,
     metrics,
     prometheusText,
     Session,

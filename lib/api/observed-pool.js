@@ -63,7 +63,7 @@ class ObservedPool extends PoolEmitter {
     pool.#runner = runner;
     pool.#options = options;
     if (kind === 'beside another') return;
-    pool.#source = { runner, status: () => pool.status(), nodes: () => pool.nodes() };
+    pool.#source = { runner, pool, status: () => pool.status(), nodes: () => pool.nodes() };
     openPools.add(pool.name, pool.#source);
   }
 

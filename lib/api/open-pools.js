@@ -2,7 +2,7 @@
 
 // The open pools of this thread by their names, for its metrics. A name is that of one open pool, so that no two have the same series.
 
-/** A pool, as the metrics see it. @typedef {{ readonly runner: import('../core/statement-runner.js').StatementRunner, status(): any, nodes(): any[] }} Source */
+/** A pool, as the metrics see it; hyperiondb-client/otel asks `pool`. @typedef {{ readonly runner: import('../core/statement-runner.js').StatementRunner, readonly pool?: object, status(): any, nodes(): any[] }} Source */
 
 /** In the order in which they were opened. Weak: a pool that is forgotten is collected. @type {Map<string, WeakRef<Source>>} */
 const pools = new Map();
