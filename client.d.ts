@@ -1185,7 +1185,7 @@ export interface Durations {
 export interface NodeStats {
   /** `'host:port'`. */
   node: string;
-  /** Statements of the pool that it has not answered yet. */
+  /** Statements that it has not answered yet; an open transaction, and a session that is checked out, counts as one. */
   inFlight: number;
   /** Connections of the pool to it. */
   connections: number;
@@ -1230,19 +1230,20 @@ export interface PoolStats {
   /**
    * Statements of callers that have ended, failed ones included: each query, read and stream, each statement of a batch, each
    * exec(), copyFrom() and copyTo(), each query of hyperiondb-client/pg. A statement that was run again counts once. Not the
-   * client's own BEGIN, COMMIT, ROLLBACK and SAVEPOINT, and not what was refused before it was sent (a parameter, a signal).
+   * client's own BEGIN, COMMIT, ROLLBACK and SAVEPOINT, and not what was refused at once: a value that no type takes, a signal that
+   * had fired before.
    */
   queries: number;
-  /** Rows that they returned or changed. */
+  /** Rows that those which succeeded have returned or changed; exec() and copyTo() have none. */
   rows: number;
   /**
    * Errors of statements, of BEGIN and of COMMIT by the class of their SQLSTATE (`'23'`), those without one by their code
-   * (`'ERR_NO_PRIMARY'`).
+   * (`'ERR_NO_PRIMARY'`); classes that PostgreSQL does not have are `'other'`. A batch in a transaction that fails has one.
    */
   errors: Record<string, number>;
   /** Errors after which nobody knows whether the work was applied. */
   unknownOutcomes: number;
-  /** Of begin() and transaction(); one that was lost with its connection is `rolledBack`. */
+  /** Of begin() and transaction(), those with a statement; one that was lost with its connection is `rolledBack`. */
   transactions: { begun: number; committed: number; rolledBack: number };
   /**
    * How often work was run again, by cause: `connectionLost`, `sessionEnded` (by the server), `fenced` (the node accepted no

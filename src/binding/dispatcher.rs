@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender};
 
 use crate::binding::frames::{self, Frame, Unreadable};
-use crate::binding::numbers::{DESCRIBE, FAILED, HAS_SIGNAL, Operation, STREAM};
+use crate::binding::numbers::{DESCRIBE, FAILED, HAS_SIGNAL, OWN, Operation, STREAM};
 use crate::binding::running_pool::{ReadyPool, RunningPool};
 use crate::engine::{ADAPTIVE_SPIN, CompletionQueue};
 use crate::error::ClientError;
@@ -240,7 +240,7 @@ impl Dispatcher {
 fn counted(frame: &Frame<'_>) -> Option<Counted> {
     use Operation::{Begin, Commit, EndPrepared, Fetch, Flight, Load, Pin, Query, Rollback, Script, Unload};
     match frame.operation {
-        Query if frame.has(DESCRIBE) => Some(Counted::Error),
+        Query if frame.has(DESCRIBE) || frame.has(OWN) => Some(Counted::Error),
         Query | Load | Script | Flight => Some(Counted::Statement),
         Fetch => Some(Counted::Rows),
         Unload => Some(Counted::Unload),

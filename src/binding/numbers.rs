@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 10;
+const PROTOCOL_VERSION: u32 = 11;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -113,6 +113,8 @@ pub(super) const BINARY: i32 = 8192;
 pub(super) const PIPELINED: i32 = 16384;
 /// A BEGIN goes ahead of the flight's statement.
 pub(super) const BEGINS: i32 = 32768;
+/// The statement is the client's own (SAVEPOINT): it is no query of a caller for the counts of the pool.
+pub(super) const OWN: i32 = 65536;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -131,6 +133,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("Binary", BINARY),
     ("Pipelined", PIPELINED),
     ("Begins", BEGINS),
+    ("Own", OWN),
 ];
 
 /// The flags among these that have no meaning.

@@ -192,6 +192,10 @@ impl Failovers {
             drop(log);
             return self.finish(number, None);
         }
+        let is_well = answer == "primary" && !log.is_open();
+        if is_well && log.sign.as_ref().is_some_and(|sign| sign.node == node) {
+            log.sign = None;
+        }
         let Some(open) = log.failovers.back_mut().filter(|last| last.found.is_none()) else { return };
         let last = open.answers.iter().rev().find(|other| other.node == node);
         let is_news = last.is_none_or(|last| last.said != answer || last.reason != reason);

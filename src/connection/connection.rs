@@ -307,6 +307,15 @@ impl Connection {
         self.note_answer(now, sequence);
     }
 
+    /// Like [`Self::answered_work`], for work that has failed. What could not be encoded was not sent, so it took no time.
+    pub(crate) fn failed(&self, sequence: Sequence, error: &tokio_postgres::Error) {
+        if error.as_db_error().is_some() {
+            self.answered_work(sequence);
+        } else {
+            self.answered();
+        }
+    }
+
     fn note_answer(&self, now: u64, sequence: Sequence) {
         self.endpoint.note_answer(now);
         self.endpoint.counts.latency.record(now.saturating_sub(sequence.sent));

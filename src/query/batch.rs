@@ -74,6 +74,8 @@ impl Batch {
                 for (index, (mut promise, _)) in items.into_iter().enumerate() {
                     if culprit.is_some_and(|culprit| culprit != index) {
                         promise.resolve_early(node.unwrap_or_default());
+                    } else if culprit.is_none() && index > 0 {
+                        promise.count_without_error();
                     }
                     promise.reject(error, attempts, node);
                 }

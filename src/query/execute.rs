@@ -265,7 +265,7 @@ pub(super) async fn run(
     let rows = match started {
         Ok(rows) => rows,
         Err(error) => {
-            conn.answered_work(sequence);
+            conn.failed(sequence, &error);
             conn.session_state.set_savepoint(false);
             return Err(Box::pin(failure(session, error, Phase::Sent, sequence)).await);
         }

@@ -59,6 +59,8 @@ pub(crate) struct Promise {
     pub(crate) is_write: bool,
     /// The node that its work runs on, if JavaScript is told something else in place of the node.
     pub(super) served_by: Option<usize>,
+    /// Rows of its earlier results, or of one that has no end yet.
+    pub(super) rows_before: u64,
 }
 
 /// What it takes to make a second promise for the same call of JavaScript.
@@ -105,6 +107,7 @@ impl Promise {
             waited_us: 0,
             is_write: false,
             served_by: None,
+            rows_before: 0,
         }
     }
 
@@ -112,6 +115,13 @@ impl Promise {
     pub(crate) fn counted(mut self, counted: Counted, context: &Arc<Context>) -> Self {
         self.account = Some(Account { context: context.clone(), counted });
         self
+    }
+
+    /// Counts its statement now, and its error not at all: the caller gets that error once, for a whole batch.
+    pub(super) fn count_without_error(&mut self) {
+        if let Some(Account { context, .. }) = self.account.take() {
+            context.cluster.statistics.queries.add(1);
+        }
     }
 
     /// Counts a success. `rows`: rows returned or changed.
@@ -122,7 +132,7 @@ impl Promise {
             statistics.queries.add(1);
         }
         if matches!(counted, Counted::Statement | Counted::Rows) {
-            statistics.rows.add(rows);
+            statistics.rows.add(rows + self.rows_before);
         }
         if self.is_write {
             failovers.note_write(self.served_by.unwrap_or(node));
@@ -137,6 +147,10 @@ impl Promise {
         let Cluster { statistics, failovers, .. } = &*context.cluster;
         if matches!(counted, Counted::Statement | Counted::Unload) {
             statistics.queries.add(1);
+        }
+        // The reader of a stream that left early sees no error.
+        if matches!(error, ClientError::Aborted { .. }) && self.reader_has_left() {
+            return;
         }
         if error.outcome() == Some(Outcome::Unknown) {
             if let (ClientError::ConnectionLost { reason, .. }, Some(node)) = (error, self.served_by.or(node)) {

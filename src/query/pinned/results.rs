@@ -71,7 +71,7 @@ impl Pinned {
         let mut messages = pin!(messages);
         let types = text.types.as_ref().unwrap_or(&context.types);
         let (mut columns, mut packer, mut rows): (Option<Arc<Columns>>, Packer, u32) = (None, Packer::default(), 0);
-        let (mut index, mut bytes) = (0, 0);
+        let (mut index, mut bytes, mut seen) = (0, 0, 0);
         let mut last: Option<ResultEnd> = None;
         let mut refused = None;
         let mut unreadable = None;
@@ -98,6 +98,7 @@ impl Pinned {
                         continue;
                     }
                     rows += 1;
+                    seen += 1;
                     if fills_piece(rows, &packer, promise) {
                         promise.send_rows(rows, columns.shape.id, &mut packer).await;
                         rows = 0;
@@ -137,6 +138,9 @@ impl Pinned {
         let Some(ResultEnd { answer, columns, rows, packer, count }) = last else {
             return Ok((Finished::default(), None));
         };
+        if answer.suspended {
+            promise.rows_before += seen;
+        }
         tag_news(Some(answer), text, promise);
         let shape = columns.as_ref().map(|columns| columns.shape.clone());
         Ok((Finished { rows, shape, row_count: count, packer, ..Finished::default() }, columns))
@@ -182,6 +186,7 @@ async fn end_result(ending: Option<ResultEnd>, promise: &mut Promise) {
     if let Some(columns) = columns {
         promise.send_rows(rows, columns.shape.id, &mut packer).await;
     }
+    promise.rows_before += count;
     promise.grant(RESULT, count, without_count(&answer.tag).to_owned());
 }
 

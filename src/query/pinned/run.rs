@@ -123,6 +123,10 @@ impl Pinned {
     ) {
         let session = self.session.clone();
         session.conn.answered_work(sequence);
+        if call.begins {
+            // The caller's BEGIN, which was answered before it was sent.
+            self.cluster().statistics.queries.add(1);
+        }
         if !matches!(call.kind, FlightKind::Open(_) | FlightKind::Fetch(_)) {
             self.status = summary.transaction_status;
         }
