@@ -1,6 +1,7 @@
 'use strict';
 
-// The metrics of pools, a row each: what pool.metrics() and hyperiondb-client/metrics write.
+// The metrics of pools, a row each: what pool.metrics() and hyperiondb-client/metrics write. docs/observability.md has the same table;
+// test/observability/metrics.table.test.js compares them.
 //
 // A series that appears with its first event has a first value of 1, and increase() of Prometheus does not see that event: what alerts
 // look at is written from the beginning, as 0 (prometheus.io/docs/practices/instrumentation, "Avoid missing metrics").
@@ -20,8 +21,12 @@ const { histogramSamples } = require('../values/prometheus.js');
 const EDGES_US = [100, 250, 500, 1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7];
 /** Errors that alerts look at, in the label `class`. */
 const WATCHED = ['ERR_ACQUIRE_TIMEOUT', 'ERR_CONNECTION_LOST', 'ERR_NO_PRIMARY'];
+/** The causes of the core (src/engine/statistics.rs), in the label `cause`; transactions that run again here add the codes of their errors. */
+const CAUSES = ['connectionLost', 'sessionEnded', 'fenced', 'standby'];
 const STATES = /** @type {const} */ (['up', 'down', 'fenced']);
 
+/** @param {string[]} names @returns {Record<string, number>} */
+const zeros = (names) => Object.fromEntries(names.map((name) => [name, 0]));
 const seconds = (/** @type {number} */ ms) => ms / 1_000;
 
 /** One sample, or none for what is not known. @param {(view: View) => number | null} value */
@@ -110,7 +115,7 @@ const FAMILIES = [
   counter(
     'errors',
     'Failures, by the class of the SQLSTATE or by the code of the client.',
-    each('class', ({ stats }) => ({ ...Object.fromEntries(WATCHED.map((name) => [name, 0])), ...stats.errors })),
+    each('class', ({ stats }) => ({ ...zeros(WATCHED), ...stats.errors })),
   ),
   counter(
     'unknown_outcomes',
@@ -120,7 +125,7 @@ const FAMILIES = [
   counter(
     'retries',
     'Runs of work that had not been applied and was run again, by cause.',
-    each('cause', ({ stats }) => stats.retries),
+    each('cause', ({ stats }) => ({ ...zeros(CAUSES), ...stats.retries })),
   ),
   counter(
     'transactions_begun',
@@ -310,4 +315,4 @@ const FAMILIES = [
   ),
 ];
 
-module.exports = { FAMILIES };
+module.exports = { CAUSES, FAMILIES };

@@ -336,6 +336,7 @@ const POOL = {
     preset: '`pool1`, `pool2`, ...',
     check: filled,
     text: 'what the pool is called in metrics and traces',
+    link: '[Prometheus](observability.md#prometheus)',
     more:
       'The default is the lowest number that no open pool has. A name that another open pool of the process has gets a number, ' +
       "too: `'orders#2'`. {@link Pool.name} is what it has become.",

@@ -3,6 +3,9 @@
 // The text that pools give to Prometheus: every number of the core at its place, in base units. No server is asked.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { CAUSES } = require('../../lib/api/metric-families.js');
 const { metricsOf } = require('../../lib/api/metrics.js');
 const { prometheusText } = require('../../exports/clusters/prometheus.js');
 const { Metrics } = require('../../exports/clusters/metrics.js');
@@ -152,7 +155,17 @@ test('metrics: what is not known is left out, and what never happened is 0 where
     'errors_total ERR_CONNECTION_LOST 0',
     'errors_total ERR_NO_PRIMARY 0',
   ]);
+  assert.deepEqual(seriesOf(families, 'retries_total'), [
+    'retries_total 40001 37',
+    ...CAUSES.map((cause) => `retries_total ${cause} 0`),
+  ]);
   assert.deepEqual(seriesOf(families, 'node_up'), ['node_up db1:5432 unknown 0']);
+});
+
+test('metrics: the causes of retries that are written as 0 are those of the core', () => {
+  const source = fs.readFileSync(path.join(__dirname, '../../src/engine/statistics.rs'), 'utf8');
+  const [, names] = /impl RetryCause \{\s+const NAMES: \[&str; \d+\] = \[([^\]]*)\]/.exec(source) ?? [];
+  assert.deepEqual(CAUSES, JSON.parse(`[${names}]`));
 });
 
 test('metrics: there is no primary when the only one is fenced or down, and when no node is one', () => {

@@ -64,6 +64,7 @@ test('docs: ts blocks compile, and so does client.d.ts', { timeout: HANG_MS * 5 
     paths: {
       'hyperiondb-client': [path.join(ROOT, 'client.d.ts')],
       'hyperiondb-client/clusters': [path.join(ROOT, 'exports', 'clusters', 'index.d.ts')],
+      'hyperiondb-client/metrics': [path.join(ROOT, 'exports', 'metrics', 'index.d.ts')],
       'hyperiondb-client/pg': [path.join(ROOT, 'exports', 'pg', 'index.d.ts')],
       'hyperiondb-client/serverless': [path.join(ROOT, 'exports', 'serverless', 'index.d.ts')],
       'hyperiondb-client/testing': [path.join(ROOT, 'exports', 'testing', 'index.d.ts')],

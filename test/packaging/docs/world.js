@@ -16,6 +16,7 @@ const { tableDdl } = require('../../../lib/api/exactly-once/marker-table.js');
 const { parseOptions } = require('../../../lib/options/options.js');
 const clusters = require('../../../exports/clusters/index.js');
 const { checkConfiguration, checkCluster } = require('../../../exports/clusters/configuration.js');
+const metrics = require('../../../exports/metrics/index.js');
 const serverless = require('../../../exports/serverless/index.js');
 const pg = /** @type {any} */ (require('../../../exports/pg/index.js'));
 const kit = require('../../../exports/testing/index.js');
@@ -257,6 +258,7 @@ class World {
         const packages = {
           'hyperiondb-client': module,
           'hyperiondb-client/clusters': this.#clustersHere,
+          'hyperiondb-client/metrics': metrics,
           'hyperiondb-client/pg': this.#pg,
           'hyperiondb-client/serverless': this.#serverless,
           'hyperiondb-client/testing': this.#kit,
