@@ -129,8 +129,9 @@ class PoolAttributes {
     this.ofPool = Object.freeze({ [POOL_NAME]: pool.name });
     /** @type {Attributes} */
     this.common = Object.freeze({ ...SYSTEM, 'db.namespace': database });
-    // Of several nodes the core chooses one later.
-    this.atStart = hosts.length === 1 ? { ...this.common, ...serverOf(hosts[0]) } : this.common;
+    /** Whether there is one node only. Of several the core chooses one later. @type {boolean} */
+    this.hasOneNode = hosts.length === 1;
+    this.atStart = this.hasOneNode ? { ...this.common, ...serverOf(hosts[0]) } : this.common;
   }
 
   /** @param {string | undefined} node @returns {Attributes} */

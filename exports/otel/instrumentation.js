@@ -206,7 +206,7 @@ class Instrumentation {
     try {
       const hasRows = this.#options.captureRows && operation.returns && error === undefined && rowCount !== undefined;
       if (span.isRecording()) {
-        span.setAttributes(server);
+        if (!pool.hasOneNode) span.setAttributes(server);
         if (hasRows) span.setAttribute('db.response.returned_rows', rowCount);
         if (error !== undefined) this.#fail(span, error);
       }
