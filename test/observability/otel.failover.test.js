@@ -147,6 +147,9 @@ test('otel: a failover of a cluster has a span, and a statement that waits for i
   const nodes = new Set(inserts.map(({ attributes }) => attributes['server.port']));
   assert.ok(nodes.has(next.port) && nodes.size === 2);
   const { 'db.client.operation.duration': duration } = await metrics();
-  const count = duration.dataPoints.reduce((/** @type {number} */ sum, /** @type {any} */ { value }) => sum + value.count, 0);
+  const count = duration.dataPoints.reduce(
+    (/** @type {number} */ sum, /** @type {any} */ { value }) => sum + value.count,
+    0,
+  );
   assert.equal(count, written);
 });

@@ -144,7 +144,30 @@ test('otel: each pool has its own series, and a pool that has ended has none', a
     return Object.keys(by(metric ?? { dataPoints: [] }, 'db.client.connection.pool.name'));
   };
   assert.deepEqual(await named(), ['one', 'other']);
+  const ofOne = metricSdk(AggregationTemporality.DELTA);
+  const instrumentation = instrumented(t, one, { meterProvider: ofOne.provider });
+  const { 'db.client.connection.max': max } = await ofOne.metrics();
+  assert.deepEqual(by(max, 'db.client.connection.pool.name'), { one: 10 });
+  assert.deepEqual(await named(), ['other']);
+  instrumentation.disable();
   await one.end();
   assert.deepEqual(await named(), ['other']);
   await other.end();
+});
+
+test('otel: disable() leaves no callback at the meter', (t) => {
+  const { provider } = metricSdk();
+  /** @type {any} */
+  const meter = provider.getMeter('x');
+  /** @type {unknown[]} */
+  const callbacks = [];
+  const counting = Object.assign(Object.create(meter), {
+    addBatchObservableCallback: (/** @type {unknown} */ callback) => callbacks.push(callback),
+    removeBatchObservableCallback: (/** @type {unknown} */ callback) =>
+      callbacks.splice(callbacks.indexOf(callback), 1),
+  });
+  const { disable } = instrumented(t, undefined, { meterProvider: { getMeter: () => counting } });
+  assert.equal(callbacks.length, 1);
+  disable();
+  assert.equal(callbacks.length, 0);
 });

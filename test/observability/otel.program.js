@@ -31,7 +31,10 @@ async function main() {
   console.log(
     JSON.stringify({
       tree: spans().map(({ name, parentSpanContext }) => [name, names.get(parentSpanContext?.spanId ?? '') ?? null]),
-      durations: duration.dataPoints.reduce((/** @type {number} */ sum, /** @type {any} */ { value }) => sum + value.count, 0),
+      durations: duration.dataPoints.reduce(
+        (/** @type {number} */ sum, /** @type {any} */ { value }) => sum + value.count,
+        0,
+      ),
     }),
   );
 }
