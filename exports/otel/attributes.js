@@ -1,7 +1,7 @@
 'use strict';
 
-// The attributes of spans and metrics, by the stable semantic conventions for databases (opentelemetry.io/docs/specs/semconv/db/postgresql,
-// of version 1.39). What is the same for every run of a statement is made once: a span costs the most where attributes are put together.
+// The attributes of spans and metrics, by the stable semantic conventions for databases (opentelemetry.io/docs/specs/semconv/db/postgresql).
+// What is the same for every run of a statement is made once: a span costs the most where attributes are put together.
 
 /** @typedef {Record<string, string | number>} Attributes */
 /** @typedef {import('./query-text.js').TextFacts} TextFacts */
