@@ -1191,7 +1191,7 @@ export interface NodeStats {
   connections: number;
   /** From the sending of a statement, script, COMMIT or ROLLBACK to the end of its answer, as the I/O thread sees it. */
   latencyMs: Durations;
-  /** Of the protocol, without TLS and without the connections that watch the node. */
+  /** Of the pool's connections: of the protocol without TLS, from the end of the login on. Not those of connections that watch or listen. */
   bytes: { in: number; out: number };
 }
 

@@ -298,8 +298,7 @@ async fn attempt(
         config.application_name(lease.name());
     }
     let is_private = !matches!(socket, Socket::Tcp(_));
-    let traffic = endpoint.counts.traffic.clone();
-    let observers = StreamObservers { row_limit: connector.result_limit, traffic, ..StreamObservers::default() };
+    let observers = StreamObservers { row_limit: connector.result_limit, ..StreamObservers::default() };
     let stream = ServerStream::new(socket, &observers).gated(gate(
         credentials.requirement.clone(),
         is_private,

@@ -7,8 +7,8 @@
 //! the 57P01 of an immediate stop, and the warning that a commit was not replicated.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -26,7 +26,7 @@ use crate::connection::notices::Notices;
 use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_probe};
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use crate::connection::tls::{SocketFailure, Tls, Way};
-use crate::engine::{clock, lock};
+use crate::engine::{Traffic, clock, lock};
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
 use crate::protocol::{ServerStream, SessionState, StreamObservers};
@@ -64,6 +64,7 @@ pub(crate) struct Connection {
     pub(super) lease: Option<SessionLease>,
     /// The server had little room left for more sessions at the login of this one. Only known with a lease.
     pub(super) found_crowd: bool,
+    traffic: Arc<OnceLock<Arc<Traffic>>>,
     link: Arc<Link>,
 }
 
@@ -94,7 +95,7 @@ impl Connection {
         observers: StreamObservers,
         notices: Notices,
     ) -> Self {
-        let StreamObservers { responses, result_formats, session_state, .. } = observers;
+        let StreamObservers { responses, result_formats, session_state, traffic, .. } = observers;
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = endpoint.generation();
@@ -115,6 +116,7 @@ impl Connection {
             session_state,
             lease: None,
             found_crowd: false,
+            traffic,
             link,
         }
     }
@@ -122,6 +124,11 @@ impl Connection {
     /// Registers it with its endpoint, which can break all its connections.
     pub(crate) fn join(&self) {
         self.endpoint.register(&self.link);
+    }
+
+    /// From now on its bytes are counted as those of its node.
+    pub(crate) fn count_traffic(&self) {
+        let _ = self.traffic.set(self.endpoint.counts.traffic.clone());
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -54,6 +54,7 @@ impl Session {
         let jitter = 0.9 + f64::from(conn.created.elapsed().subsec_nanos() % 1000) / 10_000.0;
         let expires = conn.created + max_lifetime.mul_f64(jitter.min(1.0));
         conn.endpoint.connection_opened();
+        conn.count_traffic();
         Self {
             route,
             conn,

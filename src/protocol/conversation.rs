@@ -1,6 +1,6 @@
 //! What both directions of a stream share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::Traffic;
 use crate::protocol::pending_responses::PendingResponses;
@@ -18,7 +18,8 @@ pub(crate) struct StreamObservers {
     pub(crate) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(crate) row_limit: Option<usize>,
-    pub(crate) traffic: Arc<Traffic>,
+    /// Where its bytes are counted, once it is known that they are.
+    pub(crate) traffic: Arc<OnceLock<Arc<Traffic>>>,
 }
 
 /// What both directions of a stream share.
@@ -32,7 +33,7 @@ pub(super) struct Conversation {
     pub(super) session_state: Arc<SessionState>,
     /// Bytes of a row at most.
     pub(super) row_limit: Option<usize>,
-    pub(super) traffic: Arc<Traffic>,
+    traffic: Arc<OnceLock<Arc<Traffic>>>,
 }
 
 impl Conversation {
@@ -47,6 +48,18 @@ impl Conversation {
             session_state,
             row_limit,
             traffic,
+        }
+    }
+
+    pub(super) fn note_received(&self, bytes: usize) {
+        if let Some(traffic) = self.traffic.get() {
+            traffic.received.add(bytes as u64);
+        }
+    }
+
+    pub(super) fn note_sent(&self, bytes: usize) {
+        if let Some(traffic) = self.traffic.get() {
+            traffic.sent.add(bytes as u64);
         }
     }
 }

@@ -52,7 +52,7 @@ impl<S: AsyncWrite + Unpin> ServerStream<S> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.conversation.traffic.sent.add(written as u64);
+            self.conversation.note_sent(written);
             self.frontend.changed.advance(written);
         }
         Poll::Ready(Ok(()))
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
             if came == 0 {
                 return Poll::Ready(Ok(()));
             }
-            this.conversation.traffic.received.add(came as u64);
+            this.conversation.note_received(came);
             let passed = this.backend.receive(&buf.filled()[before..], &mut this.conversation);
             buf.set_filled(before + passed);
             if let Some(extended) = this.backend.copy_to_refuse.take() {
@@ -102,7 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
         match this.frontend.prepare(buf, &mut this.conversation)? {
             Outgoing::Unchanged(length) => {
                 let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..length]))?;
-                this.conversation.traffic.sent.add(written as u64);
+                this.conversation.note_sent(written);
                 this.frontend.written(written);
                 Poll::Ready(Ok(written))
             }

@@ -30,7 +30,9 @@ use crate::query::opening::{BeginState, Opening, send_begin};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
 use crate::query::statement::Statement;
-use crate::query::transaction::{TransactionCommand, lost_error, refuse_all, result_in_transaction, serve_transaction};
+use crate::query::transaction::{
+    TransactionCommand, lost_error, refuse_rest, result_in_transaction, serve_transaction,
+};
 
 /// A transaction that has not begun.
 #[derive(Debug)]
@@ -47,15 +49,16 @@ pub(crate) struct Begin {
 
 impl Begin {
     /// Rejects all promises of the transaction.
-    pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
+    pub(crate) fn fail(mut self, error: &ClientError, node: Option<usize>) {
         let is_in_use = self.managed || self.call.promise.is_settled();
         if let Some(first) = self.first {
+            self.call.promise.count_without_error();
             first.refuse(error, self.call.attempts, node);
         }
         self.call.fail(error, node);
         if is_in_use {
             // Commands may follow until the caller has seen the error.
-            drop(tokio::spawn(refuse_all(self.commands, error.clone())));
+            drop(tokio::spawn(refuse_rest(self.commands, error.clone())));
         }
     }
 

@@ -34,7 +34,7 @@ use crate::protocol::response_observer::TransactionStatus;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::promise::Promise;
-use crate::query::transaction::{TransactionCommand, refuse_all};
+use crate::query::transaction::{TransactionCommand, refuse_all, refuse_rest};
 use command::PinnedCommand;
 
 /// How often an idle session is looked at: whether its node is still the right one, and whether its lease runs out.
@@ -52,7 +52,7 @@ pub(crate) struct Pin {
 impl Pin {
     pub(crate) fn fail(self, error: &ClientError, node: Option<usize>) {
         self.call.fail(error, node);
-        drop(tokio::spawn(refuse_all(self.commands, error.clone())));
+        drop(tokio::spawn(refuse_rest(self.commands, error.clone())));
     }
 
     pub(crate) async fn run(mut self: Box<Self>, session: &Arc<Session>) -> After<Box<Self>> {

@@ -117,9 +117,9 @@ impl Promise {
         self
     }
 
-    /// Counts its statement now, and its error not at all: the caller gets that error once, for a whole batch.
+    /// Counts its statement now, and its error not at all: that is counted once, for a whole batch or transaction.
     pub(super) fn count_without_error(&mut self) {
-        if let Some(Account { context, .. }) = self.account.take() {
+        if let Some(Account { context, counted: Counted::Statement | Counted::Unload }) = self.account.take() {
             context.cluster.statistics.queries.add(1);
         }
     }

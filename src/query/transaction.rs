@@ -45,6 +45,16 @@ pub(crate) enum TransactionCommand {
 }
 
 impl TransactionCommand {
+    fn promise(&mut self) -> Option<&mut Promise> {
+        match self {
+            Self::Query { promise, .. } | Self::Commit(promise, ..) | Self::Rollback(promise) => Some(promise),
+            Self::Copy(copy) => Some(&mut copy.call.promise),
+            Self::Script(script) => Some(&mut script.call.promise),
+            Self::Pinned(command) => Some(command.promise()),
+            Self::Abandon => None,
+        }
+    }
+
     /// Rejects the command, because there is no transaction.
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
@@ -239,6 +249,16 @@ async fn run_commit(session: &Session, promise: Promise, cancellation: &Cancella
             let confirmed = matches!(&cause, Cause::Server(error) if !error.ends_session);
             End::failed(confirmed, promise, run_error(cause, session, outcome), node)
         }
+    }
+}
+
+/// Like [`refuse_all`], for an error that was counted as that of BEGIN, or of the request for a session.
+pub(super) async fn refuse_rest(mut commands: UnboundedReceiver<TransactionCommand>, error: ClientError) {
+    while let Some(mut command) = commands.recv().await {
+        if let Some(promise) = command.promise() {
+            promise.count_without_error();
+        }
+        command.refuse(&error, 0, None);
     }
 }
 

@@ -16,6 +16,13 @@ pub(crate) enum PinnedCommand {
 }
 
 impl PinnedCommand {
+    pub(crate) fn promise(&mut self) -> &mut Promise {
+        match self {
+            Self::Run(call) => &mut call.promise,
+            Self::Check(promise) => promise,
+        }
+    }
+
     pub(crate) fn refuse(self, error: &ClientError, attempts: u32, node: Option<usize>) {
         match self {
             Self::Run(call) => call.promise.reject(error, attempts, node),
