@@ -16,7 +16,7 @@
 //
 // Each has a process of its own, with its connections open and its statements prepared. In every round each has its turn, in another
 // order each time. Printed are medians with their quartiles: operations a second, CPU time of the main thread for an operation, and, round
-// by round, what that is beside the same client without instrumentation.
+// by round, what both, and the CPU time of the whole process, are beside the same client without instrumentation.
 
 const { fork } = require('node:child_process');
 const os = require('node:os');
@@ -90,7 +90,7 @@ const ratio = (/** @type {number} */ value) => value.toFixed(3);
 
 /** @param {string[]} ways @param {Record<string, Measurement>[]} rounds */
 function report(ways, rounds) {
-  const lines = [['', 'operations/s', 'main thread, us', 'operations, ratio', 'main thread, ratio', 'p99, ms']];
+  const lines = [['', 'operations/s', 'main thread, us', 'operations, ratio', 'main thread, ratio', 'process, ratio']];
   for (const way of ways) {
     const beside = WAYS[way] ?? way;
     const ratios = (/** @type {(measured: Measurement) => number} */ figure) =>
@@ -113,10 +113,7 @@ function report(ways, rounds) {
       ),
       ratios(({ opsPerSecond }) => opsPerSecond),
       ratios(main),
-      shown(
-        rounds.map(({ [way]: { p99Ms = Number.NaN } }) => p99Ms),
-        (value) => value.toFixed(1),
-      ),
+      ratios(({ cpuUsPerOp = Number.NaN }) => cpuUsPerOp),
     ]);
   }
   return aligned(lines).join('\n');
