@@ -3,6 +3,7 @@
 // The front door: names only. What stands behind each is in lib/, one concept a file.
 
 const errors = require('./lib/errors.js');
+const { QUERIES } = require('./lib/core/channels.js');
 const classify = require('./lib/api/classify.js');
 const { timedOutAs } = require('./lib/api/limits.js');
 const { metrics } = require('./lib/api/metrics.js');
@@ -61,6 +62,8 @@ exports[Symbol.for('hyperiondb-client.options')] = {
     Lexer,
     aborted: errors.aborted,
     callOptions,
+    /** Whether anybody listens to the channel hyperiondb:query. */
+    isTraced: () => QUERIES.isListened,
     checkOptions,
     histogramSamples,
     labelOf,

@@ -9,6 +9,7 @@ import type {
   Isolation,
   PoolOptions,
   QueryOptions,
+  SlowEvent,
   Sql,
   TypeChoices,
 } from '../../client.js';
@@ -696,6 +697,8 @@ export interface MultiClusterEvents {
   /** `duration` in ms. A result from the cache is a `cacheHit`, and not told here. */
   queryExecuted: [event: { clusterId: string; node: string; duration: number; rowCount: number }];
   queryError: [event: { clusterId: string; error: unknown; duration: number }];
+  /** A statement has taken as long as the option `slowQueryMs` of its cluster says, or longer. */
+  slow: [event: SlowEvent & { clusterId: string; shard?: number }];
   cacheHit: [event: { key: string; schema: string }];
   cacheMiss: [event: { key: string; schema: string }];
   cacheEviction: [event: { key: string; schema: string; reason: 'size' | 'bytes' | 'expired' }];

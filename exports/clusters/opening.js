@@ -54,6 +54,9 @@ async function openClusters(plans, { tell, opening }) {
   for (const { units } of clusters) {
     for (const unit of units) {
       watchFailovers(unit, tell);
+      const where =
+        unit.shard === null ? { clusterId: unit.clusterId } : { clusterId: unit.clusterId, shard: unit.shard };
+      unit.pool.on('slow', (event) => tell('slow', { ...where, ...event }));
       unit.pool.on('error', (error) => tell('error', /** @type {object} */ (error)));
     }
   }

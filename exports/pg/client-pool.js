@@ -121,7 +121,7 @@ class ClientPool extends EventEmitter {
   /** For the clients: where their sessions come from. */
   _source() {
     if (this.#core === undefined) {
-      this.#core = openPool(this.options);
+      this.#core = openPool(this, this.options);
       this.#looks = mayBeMisplaced(this.#core, this.options);
     }
     return this.#core;

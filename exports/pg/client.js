@@ -9,7 +9,7 @@ const Lifecycle = require('./lifecycle.js');
 const { endsSession, explained, losesSession } = require('./outcomes.js');
 const { PostponedBegin } = require('./postponed-begin.js');
 const { Query, Statement, judged, located, unsent } = require('./query.js');
-const { ask } = require('./session.js');
+const { ask, inContext } = require('./session.js');
 const { coreTypes } = require('./types.js');
 const { escapeIdentifier, escapeLiteral } = require('./utils.js');
 
@@ -125,6 +125,7 @@ class Client extends Lifecycle {
       return;
     }
     if (this._queryQueue.length > 0 && !this.pipeline) warnOfWaiting();
+    if (!this._canBegin()) query.submit = inContext(query.submit);
     this._queryQueue.push(query);
     this._pulseQueryQueue();
   }

@@ -6,7 +6,15 @@
 import { EventEmitter } from 'node:events';
 import { Duplex, Readable, ReadableOptions, Writable, WritableOptions } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';
-import type { Host, KeepAliveOptions, Mode, Outcome, PoolOptions as CoreOptions, SslOptions } from '../../client.js';
+import type {
+  Host,
+  KeepAliveOptions,
+  Mode,
+  Outcome,
+  PoolOptions as CoreOptions,
+  SlowEvent,
+  SslOptions,
+} from '../../client.js';
 
 /** Values of a statement, in the order of `$1`, `$2`. */
 export type QueryConfigValues<T> = T extends Array<infer _U> ? T : never;
@@ -28,6 +36,9 @@ export type OptionsOfCore = Pick<
   | 'prepare'
   | 'monitor'
   | 'name'
+  | 'slowQueryMs'
+  | 'logger'
+  | 'logParameters'
 >;
 
 /**
@@ -406,6 +417,8 @@ export class Pool extends EventEmitter {
 
   on(event: 'release' | 'error', listener: (err: Error, client: PoolClient) => void): this;
   on(event: 'connect' | 'acquire' | 'remove', listener: (client: PoolClient) => void): this;
+  /** With the option `slowQueryMs`. */
+  on(event: 'slow', listener: (event: SlowEvent) => void): this;
 }
 
 declare class ClientBase extends EventEmitter {
@@ -466,6 +479,8 @@ declare class ClientBase extends EventEmitter {
   on(event: 'notice', listener: (notice: NoticeMessage) => void): this;
   on(event: 'notification', listener: (message: Notification) => void): this;
   on(event: 'end', listener: () => void): this;
+  /** Of a client without a Pool, with the option `slowQueryMs`. */
+  on(event: 'slow', listener: (event: SlowEvent) => void): this;
 }
 
 /** No value of this name exists at run time. */

@@ -154,7 +154,7 @@ class Lifecycle extends EventEmitter {
 
   async #open() {
     this.#opening = new AbortController();
-    const source = this._pool === null ? openPool(this.#config, { poolSize: 1 }) : this._pool._source();
+    const source = this._pool === null ? openPool(this, this.#config, { poolSize: 1 }) : this._pool._source();
     if (this._pool === null) this.#ownPool = source;
     return await openSession(source, this.#handlers(), this.#opening.signal);
   }

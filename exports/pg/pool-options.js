@@ -15,6 +15,7 @@
 //   keepAlive, keepAliveInitialDelayMillis  keepAlive; without the first, the core's default: a dead peer is noticed
 //   target_session_attrs, mode              mode. Without it: the primary of several hosts, and any server if it is the only host, as in pg
 //   load_balance_hosts                      loadBalanceHosts
+//   logger                                  logger, if it is a function or an object
 //   and the options of createPool in OURS, under their names
 //
 // These belong to the clients and the pool in JavaScript: query_timeout, binary, types, Promise, onConnect, min, idleTimeoutMillis, maxUses,
@@ -46,6 +47,8 @@ const OURS = [
   'prepare',
   'monitor',
   'name',
+  'slowQueryMs',
+  'logParameters',
 ];
 
 /** The longest time that createPool takes. */
@@ -124,6 +127,9 @@ function times({ connectionTimeoutMillis, acquireTimeoutMs, connectTimeoutMs }, 
   return { acquireTimeoutMs: acquire, connectTimeoutMs: connect };
 }
 
+/** The option of createPool. What cannot be a logger is ignored, as all that pg does not know. @param {any} config */
+const loggerOf = ({ logger }) => (['function', 'object'].includes(typeof logger) ? (logger ?? undefined) : undefined);
+
 /** @param {any} config @param {boolean} isAlone */
 function modeOf({ target_session_attrs: attributes, mode }, isAlone) {
   if (attributes || mode) return attributes || mode;
@@ -153,6 +159,7 @@ function optionsForCore(config, parameters) {
     connectionString: connectionString(parameters, tls),
     options: settingsOf(config, parameters),
     keepAlive: keepAlive(config),
+    logger: loggerOf(config),
     poolSize: Math.min(Number(config.max || config.poolSize || 10), MOST_SESSIONS),
     ...times(config, isAlone),
     idleTimeoutMs: FOREVER_MS,

@@ -6,6 +6,7 @@ const Client = require('./client.js');
 const { ClientPool, promised } = require('./client-pool.js');
 const ConnectionParameters = require('./connection-parameters.js');
 const { PATIENCE_MS, PooledQuery, QUERY, runAgain } = require('./pooled-query.js');
+const { inContext } = require('./session.js');
 
 /** To see whether somebody has put another function in its place. */
 const CONNECT = ClientPool.prototype.connect;
@@ -85,7 +86,7 @@ class Pool extends ClientPool {
    * @param {number} [failedAt] of the first attempt
    */
   #queryWith(text, values, done, failedAt) {
-    this.connect((error, client) => {
+    const served = (/** @type {any} */ error, /** @type {any} */ client) => {
       if (error) return done(error);
       let isReleased = false;
       /** @param {any} failure @param {any} [result] */
@@ -115,7 +116,8 @@ class Pool extends ClientPool {
         client.release(failure);
         done(failure);
       }
-    });
+    };
+    this.connect(inContext(served));
   }
 
   /** How long a query may be run again. */

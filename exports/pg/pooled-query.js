@@ -6,6 +6,7 @@ const Client = require('./client.js');
 const { toPgError } = require('./database-error.js');
 const { Pipeline } = require('./pipelines.js');
 const { Statement, located } = require('./query.js');
+const { inContext } = require('./session.js');
 
 /** To see whether somebody has put another function in its place. */
 const QUERY = Client.prototype.query;
@@ -110,11 +111,12 @@ class PooledQuery extends Statement {
 
   #enqueue() {
     this.#isDone = false;
-    this.#pool._enqueue((/** @type {any} */ error, /** @type {any} */ given) => {
+    const served = (/** @type {any} */ error, /** @type {any} */ given) => {
       if (error) this.#reject(error);
       else if (given instanceof Pipeline) this.runBehind(given);
       else this.#runOn(given);
-    }, this);
+    };
+    this.#pool._enqueue(inContext(served), this);
   }
 
   /** @param {any} client */

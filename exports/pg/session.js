@@ -2,12 +2,15 @@
 
 // The sessions of the core that clients of the face hold, and the errors of opening one.
 
+const { AsyncResource } = require('node:async_hooks');
 const client = /** @type {any} */ (require('../../client.js'));
 const ConnectionParameters = require('./connection-parameters.js');
 const { DatabaseError, toPgError } = require('./database-error.js');
 
 /** @typedef {{ name: string, tableOid: number, columnNumber: number, typeOid: number, typeSize: number, typeModifier: number }} RawField */
 /** @typedef {{ rows: any[], fields: RawField[], tag: string }} RawResult */
+
+const { isTraced } = client[Symbol.for('hyperiondb-client.options')];
 
 /** Of a pool: opens a session that is its holder's until it is closed. */
 const SESSION = Symbol.for('hyperiondb-client.session');
@@ -31,12 +34,24 @@ const CLOSED = /connection reset|connection closed|end of file/i;
 
 /**
  * A pool of the core, of whose sessions each client holds one.
+ * @param {any} holder a Pool, or a Client that has none: it emits what the core tells of slow statements
  * @param {any} config
  * @param {object} [more]
  */
-function openPool(config, more) {
-  return client.createPool({ ...ConnectionParameters.poolOptions(config), ...more });
+function openPool(holder, config, more) {
+  const pool = client.createPool({ ...ConnectionParameters.poolOptions(config), ...more });
+  pool.on('slow', (/** @type {object} */ event) => holder.emit('slow', event));
+  return pool;
 }
+
+/**
+ * What is called later, in the context of now (AsyncLocalStorage): for those who listen to the channel hyperiondb:query, to whom a
+ * statement is told in the context of its caller. While nobody listens it is not bound, which costs nothing.
+ * @template {(...args: any[]) => any} T
+ * @param {T} call
+ * @returns {T}
+ */
+const inContext = (call) => (isTraced() ? AsyncResource.bind(call) : call);
 
 /** Whether a session of the pool may be on a node that has lost its role, while another node has it. @param {any} pool @param {any} config */
 const mayBeMisplaced = (pool, config) =>
@@ -119,4 +134,4 @@ function lastWords({ sqlstate, reason }) {
   });
 }
 
-module.exports = { ask, lastWords, mayBeMisplaced, openPool, openSession, openingError };
+module.exports = { ask, inContext, lastWords, mayBeMisplaced, openPool, openSession, openingError };

@@ -29,6 +29,7 @@ class ServerlessClient {
     this.#hooks = hooks;
     this.#retries = new Retries(own, hooks);
     this.#pool = openPool(pool);
+    this.#pool.on('slow', (/** @type {any} */ event) => callHook(hooks.onSlowQuery, event));
     this.#pool.on('lease', (/** @type {any} */ detail) => callHookOf(hooks, detail));
   }
 

@@ -9,6 +9,7 @@ import type {
   QueryOptions,
   ReapResult,
   Rows,
+  SlowEvent,
   Sql,
   TokenOptions,
   TokenRows,
@@ -44,6 +45,11 @@ export interface ServerlessHooks {
    * A pass of the reaper has ended; `err`: it has failed; `locked: false`: another process was at it. Default: none.
    */
   onReap?: (payload: { locked: boolean; killed: number; durationMs: number; err?: Error }) => unknown;
+  /**
+   * An attempt has taken `slowQueryMs` or longer ([slow statements](observability.md#slow-statements)). Default:
+   * none.
+   */
+  onSlowQuery?: (payload: SlowEvent) => unknown;
   /**
    * A session has ended that this client has not closed; `source` is `'error'` when there is a reason, which is
    * `err`. Default: none.

@@ -71,6 +71,8 @@ class Observer {
   #logParameters;
   /** From which duration on a statement is slow. */
   #slowMs;
+  /** Whether the options ask for reports of statements. */
+  #tells;
   /** The messages of the open transactions that are traced, by their numbers. @type {Map<number, TransactionMessage>} */
   #transactions = new Map();
   /** Made for the first transaction of begin() that is traced. @type {FinalizationRegistry<() => void> | undefined} */
@@ -90,11 +92,7 @@ class Observer {
     this.#log = logOf(logger);
     this.#logParameters = logParameters === true;
     this.#slowMs = slowQueryMs ?? Infinity;
-  }
-
-  /** Whether the options ask for reports of statements. */
-  get #tells() {
-    return this.#log !== undefined || this.#slowMs !== Infinity;
+    this.#tells = logger !== undefined || slowQueryMs !== undefined;
   }
 
   /** Whether anybody wants to know of statements. */

@@ -41,6 +41,13 @@ describe('hooks of sessions and leases', () => {
     });
   }
 
+  test('hooks: onSlowQuery is told what the pool tells of a slow statement', (t) => {
+    const { hooks, told } = notingHooks();
+    const event = { sql: 'SELECT 1', durationMs: 5 };
+    overFakePool(t, { hooks }).pool.emit('slow', event);
+    assert.deepEqual(told, [['onSlowQuery', event]]);
+  });
+
   test('hooks: onClientDead has the reason as an error, and the SQLSTATE', (t) => {
     const { hooks, toldTo } = notingHooks();
     const { pool } = overFakePool(t, { hooks });

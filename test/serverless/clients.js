@@ -18,7 +18,7 @@ function notingHooks() {
   const told = [];
   const names = [
     ...['onConnect', 'onReconnect', 'onQueryStart', 'onQueryEnd', 'onQueryError', 'onQueryRetry'],
-    ...['onHeartbeat', 'onHeartbeatFail', 'onReap', 'onClientDead'],
+    ...['onHeartbeat', 'onHeartbeatFail', 'onReap', 'onSlowQuery', 'onClientDead'],
   ];
   const hooks = Object.fromEntries(
     names.map((name) => [name, (/** @type {any} */ payload) => void told.push([name, payload])]),

@@ -178,6 +178,7 @@ function events(multi: MultiClusterPostgres) {
       | 'clusterDown'
       | 'clusterRecovered'
       | 'failover'
+      | 'slow'
       | 'queryExecuted'
       | 'queryError'
       | 'cacheHit'

@@ -99,6 +99,9 @@ const all: Required<PoolConfig> = {
   prepare: false,
   monitor: false,
   name: 'orders',
+  slowQueryMs: 1,
+  logger: console,
+  logParameters: true,
 };
 
 async function calls(ours: Pool) {

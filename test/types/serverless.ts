@@ -7,6 +7,7 @@ import type {
   PoolOptions,
   ReapResult,
   Rows,
+  SlowEvent,
   TokenRows,
   Transaction,
 } from '../../client.js';
@@ -43,6 +44,7 @@ const hooks: Required<ServerlessHooks> = {
         [boolean, number, number, Error | undefined, never]
       >
     >(),
+  onSlowQuery: (event) => same<Equal<typeof event, SlowEvent>>(),
   onClientDead: ({ source, err, meta, ...rest }) =>
     same<
       Equal<
