@@ -170,7 +170,7 @@ class Observer {
   async #follow(watched, message, work) {
     let result;
     try {
-      result = await work(watched);
+      result = await begun(work, watched);
     } catch (error) {
       if (watched.isLeft) this.#ended(watched, message, watched.rowCount, false, undefined);
       else this.#ended(watched, message, undefined, true, error);
@@ -383,6 +383,21 @@ class Observer {
 
 /** @typedef {'committed' | 'rolled back' | 'prepared' | 'unknown'} Outcome */
 /** @typedef {{ onEnded: ((outcome: Outcome, hasFailed: boolean, error: unknown) => void) | undefined }} Traced a transaction */
+
+/**
+ * What `work` throws at once, as a rejection: the end of the work is told behind the message `end` alone.
+ * @template T
+ * @param {(watched: Watched) => Promise<T>} work
+ * @param {Watched} watched
+ * @returns {Promise<T>}
+ */
+function begun(work, watched) {
+  try {
+    return work(watched);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
 
 /** @param {Watched} watched */
 const waitMsOf = ({ call }) => (call?.waitUs ?? 0) / 1000;
