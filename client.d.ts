@@ -210,7 +210,7 @@ export interface TransactionMessage
   readonly pool: Pool;
   /** How often it was begun. */
   readonly attempts: number;
-  /** `host:port` of the node that has answered first. */
+  /** `host:port` of the node on which it has run, the last time that it was begun. */
   readonly node: string | undefined;
   /** Known at `asyncStart`. `'prepared'`: for two-phase commit. `'unknown'`: the answer to COMMIT was lost. */
   readonly outcome: 'committed' | 'rolled back' | 'prepared' | 'unknown' | undefined;

@@ -125,7 +125,10 @@ class Client extends Lifecycle {
       return;
     }
     if (this._queryQueue.length > 0 && !this.pipeline) warnOfWaiting();
-    if (!this._canBegin()) query.submit = inContext(query.submit);
+    if (!this._canBegin()) {
+      const submit = inContext(query.submit);
+      if (submit !== query.submit) query.submit = submit;
+    }
     this._queryQueue.push(query);
     this._pulseQueryQueue();
   }

@@ -276,6 +276,7 @@ function openTransaction(runner, options, poolIsClosed, flags, message) {
     text: options.marker === undefined ? beginSql(options) : `${beginSql(options)}; ${options.marker}`,
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
+  if (message !== undefined) runner.observer.noteNode(message, begun);
   const transaction = (onCommit = () => {}) => {
     const top = new Top(runner, handle, id, options, poolIsClosed, limits, onCommit);
     if (message !== undefined) runner.observer.begun(message, id, top, (flags & FLAG.MANAGED) === 0);

@@ -270,8 +270,6 @@ class Observer {
     if (message === undefined) return;
     const node = this.#nodeOf(watched);
     fill(message, { node, rowCount, waitMs: waitMsOf(watched), error });
-    const { transaction } = /** @type {QueryMessage} */ (message);
-    if (transaction !== undefined && transaction.node === undefined) fill(transaction, { node });
   }
 
   /** @param {Watched} watched @returns {string | undefined} */
@@ -359,6 +357,17 @@ class Observer {
   }
 
   /**
+   * Notes on which node a transaction has begun.
+   * @param {TransactionMessage} message
+   * @param {Promise<Call>} begun
+   */
+  noteNode(message, begun) {
+    const note = (/** @type {Call} */ { node }) => fill(message, { node: this.#nodes[node] });
+    // Its failure is told by the transaction.
+    begun.then(note, () => {});
+  }
+
+  /**
    * A transaction that is traced has begun, once more if it is run again.
    * @param {TransactionMessage} message
    * @param {number} id
@@ -368,7 +377,7 @@ class Observer {
   begun(message, id, top, isWhole) {
     const transactions = this.#transactions;
     transactions.set(id, message);
-    fill(message, { attempts: message.attempts + 1, outcome: undefined });
+    fill(message, { attempts: message.attempts + 1, node: undefined, outcome: undefined });
     top.onEnded = (outcome, hasFailed, error) => {
       transactions.delete(id);
       fill(message, { outcome });
@@ -376,7 +385,7 @@ class Observer {
       this.#forgotten?.unregister(top);
     };
     if (!isWhole) return;
-    this.#forgotten ??= new FinalizationRegistry((end) => end());
+    this.#forgotten ??= new FinalizationRegistry(call);
     this.#forgotten.register(top, endOfForgotten(transactions, id, message), top);
   }
 }
@@ -402,9 +411,12 @@ function begun(work, watched) {
 /** @param {Watched} watched */
 const waitMsOf = ({ call }) => (call?.waitUs ?? 0) / 1000;
 
+/** @param {() => void} end */
+const call = (end) => end();
+
 /**
- * What is told of a transaction that nobody has ended and nobody can end any more: the core rolls it back. A function of its own,
- * because a closure beside the transaction would keep it from being collected.
+ * What is told of a transaction that nobody has ended and nobody can end any more: the core rolls it back. This function and the one
+ * above are not closures of begun(), which would keep the transaction from being collected.
  * @param {Map<number, TransactionMessage>} transactions
  * @param {number} id
  * @param {TransactionMessage} message
