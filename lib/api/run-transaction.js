@@ -70,9 +70,9 @@ async function runTransaction(runner, callback, options, pool, aside) {
   if (typeof callback !== 'function') throw new ParameterError('transaction needs a function');
   const checked = callOptions(options, TRANSACTION);
   const once = exactlyOnceOf(runner, checked, pool, aside);
-  const { observer } = runner;
-  if (!observer.isTracing) return runAttempts(runner, callback, checked, pool, once, undefined);
-  return observer.transaction(checked, (message) => runAttempts(runner, callback, checked, pool, once, message));
+  const { tracer } = runner;
+  if (!tracer.isTracing) return runAttempts(runner, callback, checked, pool, once, undefined);
+  return tracer.transaction(checked, (message) => runAttempts(runner, callback, checked, pool, once, message));
 }
 
 /**

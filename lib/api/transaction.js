@@ -63,7 +63,7 @@ class Top extends Scope {
   failure;
   /** What is not read to its end. @type {Set<import('./scope.js').Reader> | undefined} */
   readers;
-  /** Told how it has ended, if it is traced. @type {import('../core/observer.js').Traced['onEnded']} */
+  /** Told how it has ended, if it is traced. @type {import('../core/tracer.js').Traced['onEnded']} */
   onEnded;
 
   /**
@@ -276,10 +276,10 @@ function openTransaction(runner, options, poolIsClosed, flags, message) {
     text: options.marker === undefined ? beginSql(options) : `${beginSql(options)}; ${options.marker}`,
   };
   const begun = underSignal(link, pool, signal, (started) => link.ask(OP.BEGIN, pool, details, started));
-  if (message !== undefined) runner.observer.noteNode(message, begun);
+  if (message !== undefined) runner.tracer.noteNode(message, begun);
   const transaction = (onCommit = () => {}) => {
     const top = new Top(runner, handle, id, options, poolIsClosed, limits, onCommit);
-    if (message !== undefined) runner.observer.begun(message, id, top, (flags & FLAG.MANAGED) === 0);
+    if (message !== undefined) runner.tracer.begun(message, id, top, (flags & FLAG.MANAGED) === 0);
     return top.handle;
   };
   return { begun, transaction };
@@ -298,9 +298,9 @@ async function begin(runner, options, poolIsClosed, onCommit) {
     await begun;
     return transaction(onCommit);
   };
-  const { observer } = runner;
+  const { tracer } = runner;
   try {
-    return await (observer.isTracing ? observer.begin(options, run) : run(undefined));
+    return await (tracer.isTracing ? tracer.begin(options, run) : run(undefined));
   } catch (error) {
     throw located(error);
   }

@@ -7,16 +7,9 @@
 // Nothing here may fail a statement or lose its result. What a subscriber throws is Node's matter: publish() hands it to
 // 'uncaughtException' in a later tick.
 
-const {
-  FAILOVERS,
-  QUERIES,
-  QueryMessage,
-  StatementMessage,
-  TRANSACTIONS,
-  TransactionMessage,
-  fill,
-} = require('./channels.js');
+const { FAILOVERS, QUERIES, QueryMessage, StatementMessage, fill } = require('./channels.js');
 const { logOf } = require('./log.js');
+const { Tracer } = require('./tracer.js');
 
 /** @typedef {import('./channels.js').Operation} Operation */
 /** @typedef {import('./core-link.js').Call} Call */
@@ -73,10 +66,6 @@ class Observer {
   #slowMs;
   /** Whether the options ask for reports of statements. */
   #tells;
-  /** The messages of the open transactions that are traced, by their numbers. @type {Map<number, TransactionMessage>} */
-  #transactions = new Map();
-  /** Made for the first transaction of begin() that is traced. @type {FinalizationRegistry<() => void> | undefined} */
-  #forgotten;
 
   /**
    * @param {Owner} owner
@@ -89,6 +78,8 @@ class Observer {
     this.#owner = outer ?? owner;
     this.#isInner = outer !== undefined;
     this.#nodes = nodes;
+    /** Tells of transactions. */
+    this.tracer = new Tracer(this.#owner, nodes);
     this.#log = logOf(logger);
     this.#logParameters = logParameters === true;
     this.#slowMs = slowQueryMs ?? Infinity;
@@ -98,11 +89,6 @@ class Observer {
   /** Whether anybody wants to know of statements. */
   get isWatching() {
     return this.#tells || QUERIES.isListened;
-  }
-
-  /** Whether anybody wants to know of transactions, or of those of statements. */
-  get isTracing() {
-    return TRANSACTIONS.isListened || QUERIES.isListened;
   }
 
   /**
@@ -130,7 +116,7 @@ class Observer {
   run(operation, sql, params, transaction, work) {
     const watched = new Watched(operation, sql, this.#parametersOf(operation, params));
     if (!QUERIES.isListened) return this.#follow(watched, undefined, work);
-    const message = new QueryMessage(this.#owner, operation, sql, params, this.#transactions.get(transaction));
+    const message = new QueryMessage(this.#owner, operation, sql, params, this.tracer.messageOf(transaction));
     return QUERIES.run(message, () => {
       watched.text = message.toSend();
       return this.#follow(watched, message, work);
@@ -312,86 +298,7 @@ class Observer {
     // Not here: a listener that throws must not fail the statement. Nor in its transaction, which a call of the listener would join.
     process.nextTick(() => this.#owner.outside(() => this.#owner.emit('slow', event)));
   }
-
-  /**
-   * Runs a callback's transaction, with all its attempts, that is traced.
-   * @template T
-   * @param {Record<string, any>} options of BEGIN
-   * @param {(message: TransactionMessage) => Promise<T>} work
-   * @returns {Promise<T>}
-   */
-  transaction(options, work) {
-    const message = new TransactionMessage(this.#owner, options);
-    return TRANSACTIONS.run(message, async () => {
-      let result;
-      try {
-        result = await work(message);
-      } catch (error) {
-        const isKnown = /** @type {any} */ (error)?.outcome === 'not-applied';
-        const outcome = message.outcome === 'unknown' && isKnown ? 'rolled back' : (message.outcome ?? 'rolled back');
-        settle(message, outcome, true, error);
-        throw error;
-      }
-      settle(message, message.outcome ?? 'committed', false, undefined);
-      return result;
-    });
-  }
-
-  /**
-   * Begins a transaction that its caller ends, and that is traced.
-   * @template T
-   * @param {Record<string, any>} options of BEGIN
-   * @param {(message: TransactionMessage) => Promise<T>} work
-   * @returns {Promise<T>}
-   */
-  begin(options, work) {
-    const message = new TransactionMessage(this.#owner, options);
-    return TRANSACTIONS.run(message, async () => {
-      try {
-        return await work(message);
-      } catch (error) {
-        settle(message, 'rolled back', true, error);
-        throw error;
-      }
-    });
-  }
-
-  /**
-   * Notes on which node a transaction has begun.
-   * @param {TransactionMessage} message
-   * @param {Promise<Call>} begun
-   */
-  noteNode(message, begun) {
-    const note = (/** @type {Call} */ { node }) => fill(message, { node: this.#nodes[node] });
-    // Its failure is told by the transaction.
-    begun.then(note, () => {});
-  }
-
-  /**
-   * A transaction that is traced has begun, once more if it is run again.
-   * @param {TransactionMessage} message
-   * @param {number} id
-   * @param {Traced} top
-   * @param {boolean} isWhole whether its end is the end of all that the message tells of
-   */
-  begun(message, id, top, isWhole) {
-    const transactions = this.#transactions;
-    transactions.set(id, message);
-    fill(message, { attempts: message.attempts + 1, node: undefined, outcome: undefined });
-    top.onEnded = (outcome, hasFailed, error) => {
-      transactions.delete(id);
-      fill(message, { outcome });
-      if (isWhole) settle(message, outcome, hasFailed, error);
-      this.#forgotten?.unregister(top);
-    };
-    if (!isWhole) return;
-    this.#forgotten ??= new FinalizationRegistry(call);
-    this.#forgotten.register(top, endOfForgotten(transactions, id, message), top);
-  }
 }
-
-/** @typedef {'committed' | 'rolled back' | 'prepared' | 'unknown'} Outcome */
-/** @typedef {{ onEnded: ((outcome: Outcome, hasFailed: boolean, error: unknown) => void) | undefined }} Traced a transaction */
 
 /**
  * What `work` throws at once, as a rejection: the end of the work is told behind the message `end` alone.
@@ -410,28 +317,5 @@ function begun(work, watched) {
 
 /** @param {Watched} watched */
 const waitMsOf = ({ call }) => (call?.waitUs ?? 0) / 1000;
-
-/** @param {() => void} end */
-const call = (end) => end();
-
-/**
- * What is told of a transaction that nobody has ended and nobody can end any more: the core rolls it back. This function and the one
- * above are not closures of begun(), which would keep the transaction from being collected.
- * @param {Map<number, TransactionMessage>} transactions
- * @param {number} id
- * @param {TransactionMessage} message
- */
-function endOfForgotten(transactions, id, message) {
-  return () => {
-    transactions.delete(id);
-    settle(message, 'rolled back', false, undefined);
-  };
-}
-
-/** @param {TransactionMessage} message @param {Outcome} outcome @param {boolean} hasFailed @param {unknown} error */
-function settle(message, outcome, hasFailed, error) {
-  fill(message, { outcome, error });
-  TRANSACTIONS.settle(message, hasFailed);
-}
 
 module.exports = { OUTER, Observer, Watched };

@@ -50,6 +50,7 @@ class StatementRunner {
     this.nodes = options.hosts.map(labelOf);
     /** Tells others what runs. */
     this.observer = new Observer(owner, this.nodes, options);
+    this.tracer = this.observer.tracer;
     /** @type {import('../values/types.js').Types} */
     this.types = options.types;
     /** For each transaction, the last of its statements that wait to be sent. @type {Map<number, Promise<unknown>>} */

@@ -194,6 +194,10 @@ describe('hyperiondb:transaction of begin()', () => {
       ['rolled back', 1],
       ['rolled back', 1],
     ]);
+    assert.deepEqual(
+      told.ended().map(({ node }) => node),
+      [address(), address(), address()],
+    );
     await failureOf(first.commit());
     assert.equal(told.events().length, 12, 'an end is told once');
   });
