@@ -14,8 +14,9 @@ const { normalize } = require('../values/params.js');
 const { checkStatement, readStatements } = require('./batch-statements.js');
 const { beginSql } = require('./transaction.js');
 
-/** @typedef {{ sql: string, params: readonly unknown[] }} Given a statement as the caller gives it */
-/** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], values: readonly unknown[] }} Item */
+/** A statement as the caller gives it; `text` is sent in its place. @typedef {import('../core/observer.js').Item} Given */
+/** @typedef {{ statement: import('../core/statements.js').Statement, params: readonly unknown[], text: string | undefined }} Known */
+/** @typedef {Known & { values: readonly unknown[] }} Item */
 
 /**
  * Makes the statements known to the core.
@@ -32,15 +33,15 @@ function makeKnown(runner, items, types) {
       `statements: a batch may have ${most} different texts (twice statementCacheSize), not ${different.size}`,
     );
   }
-  return items.map(({ sql, params }, index) =>
-    checkStatement(index, () => ({ statement: runner.statements.get(sql, types), params })),
+  return items.map(({ sql, params, text }, index) =>
+    checkStatement(index, () => ({ statement: runner.statements.get(sql, types), params, text })),
   );
 }
 
 /**
  * Asks the core for the types of all parameters, so that serializers can be chosen.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
+ * @param {Known[]} items
  * @param {Record<string, any>} given
  */
 async function learnAllParameters(runner, items, given) {
@@ -50,13 +51,12 @@ async function learnAllParameters(runner, items, given) {
 /**
  * The statements with the values that are written for their parameters.
  * @param {import('../core/statement-runner.js').StatementRunner} runner
- * @param {{ statement: import('../core/statements.js').Statement, params: readonly unknown[] }[]} items
+ * @param {Known[]} items
  * @returns {Item[]}
  */
 function writable(runner, items) {
-  return items.map(({ statement, params }, index) => ({
-    statement,
-    params,
+  return items.map(({ statement, params, text }, index) => ({
+    ...{ statement, params, text },
     values: checkStatement(index, () => normalize(runner.serialize(statement, params), statement.takesStructure)),
   }));
 }
@@ -95,7 +95,7 @@ function batchOptions(options) {
  * @param {string} begin
  */
 function submit(runner, items, given, begin) {
-  const { link, pool } = runner;
+  const { link, pool, statements } = runner;
   const { frames } = link;
   /** @type {Call[]} */
   const calls = [];
@@ -111,19 +111,29 @@ function submit(runner, items, given, begin) {
     new Promise((resolve, reject) => {
       const whole = new Call(resolve, reject);
       const flags = (given.readOnly ? FLAG.READ_ONLY : 0) | (given.signal === undefined ? 0 : FLAG.HAS_SIGNAL);
+      const named = items.map(({ statement, text }) =>
+        text === undefined ? statement : statements.once(statement, text),
+      );
+      const forget = () => {
+        for (const [index, { statement }] of items.entries()) {
+          if (named[index] !== statement) statements.forget(named[index]);
+        }
+      };
       for (const call of [whole, ...calls]) link.register(call);
       frames.open(OP.BATCH, whole.id, pool, 0, 0, flags, items.length, given.timeoutMs ?? 0, begin.length);
       try {
         frames.ascii(begin);
-        for (const [index, { statement, values }] of items.entries()) {
-          checkStatement(index, () => frames.item(calls[index].id, statement.id, values));
+        for (const [index, { values }] of items.entries()) {
+          checkStatement(index, () => frames.item(calls[index].id, named[index].id, values));
         }
       } catch (error) {
         frames.abandon();
+        forget();
         for (const call of [whole, ...calls]) link.release(call);
         throw error;
       }
       frames.close();
+      forget();
       link.flushSoon();
       sent.isSent = true;
       started(whole);

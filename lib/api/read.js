@@ -186,7 +186,7 @@ class Reads {
       const known = await waitFor(position, options);
       const { timeoutMs = 0 } = options;
       const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - started)));
-      return runner.send(watched.text, given, this.#toSend({ ...options, timeoutMs: left }, known), 0, watched.sent);
+      return runner.sendWatched(watched, given, this.#toSend({ ...options, timeoutMs: left }, known), 0);
     });
   }
 }

@@ -13,6 +13,7 @@ const { Tracer } = require('./tracer.js');
 
 /** @typedef {import('./channels.js').Operation} Operation */
 /** @typedef {import('./core-link.js').Call} Call */
+/** A statement of a batch; `text` is sent in place of `sql`. @typedef {{ sql: string, params: readonly unknown[], text?: string }} Item */
 /**
  * The pool.
  * @typedef {object} Owner
@@ -126,24 +127,24 @@ class Observer {
   /**
    * Runs a batch that is watched.
    * @template T
-   * @param {{ sql: string, params: readonly unknown[] }[]} items
-   * @param {(items: { sql: string, params: readonly unknown[] }[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   * @param {Item[]} items
+   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
    *   sends the items that it is given, and says when they are sent
    * @returns {Promise<T>}
    */
   runBatch(items, work) {
     const all = items.map(({ sql, params }) => new Watched('batch', sql, this.#parametersOf('batch', params)));
-    if (!QUERIES.isListened) return this.#followBatch(items, all, undefined, work);
+    if (!QUERIES.isListened) return this.#followBatch(items, all, [], undefined, work);
     const sql = items.map((item) => item.sql).join(';\n');
     const message = new QueryMessage(this.#owner, 'batch', sql, undefined, undefined);
-    message.statements = items.map((item) => new StatementMessage(item.sql, item.params));
+    const parts = items.map((item) => new StatementMessage(item.sql, item.params));
+    message.statements = [...parts];
     return QUERIES.run(message, () => {
-      const { statements } = message;
-      const given = items.map(({ params }, index) => ({
-        sql: statements?.[index]?.toSend() ?? all[index].sql,
-        params,
-      }));
-      return this.#followBatch(given, all, message, work);
+      const given = items.map((item, index) => {
+        const text = parts[index].toSend();
+        return text === item.sql ? item : { ...item, text };
+      });
+      return this.#followBatch(given, all, parts, message, work);
     });
   }
 
@@ -168,24 +169,25 @@ class Observer {
 
   /**
    * @template T
-   * @param {{ sql: string, params: readonly unknown[] }[]} items
+   * @param {Item[]} items
    * @param {Watched[]} all
+   * @param {StatementMessage[]} parts of the message
    * @param {QueryMessage | undefined} message
-   * @param {(items: { sql: string, params: readonly unknown[] }[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
    */
-  async #followBatch(items, all, message, work) {
+  async #followBatch(items, all, parts, message, work) {
     let isSent = false;
     const sent = (/** @type {Promise<any>[]} */ results, /** @type {Call[]} */ calls) => {
       isSent = true;
       for (const [index, watched] of all.entries()) {
         watched.call = calls[index];
         // The batch reports the failure.
-        this.#followOne(watched, message?.statements?.[index], results[index]).catch(() => {});
+        this.#followOne(watched, parts[index], results[index]).catch(() => {});
       }
     };
     const end = (/** @type {boolean} */ hasFailed, /** @type {unknown} */ error) => {
       if (!isSent) for (const watched of all) this.#report(watched, undefined, true, error);
-      if (message !== undefined) this.#settleBatch(message, hasFailed, error);
+      if (message !== undefined) this.#settleBatch(message, parts, hasFailed, error);
     };
     let result;
     try {
@@ -215,16 +217,17 @@ class Observer {
     }
   }
 
-  /** @param {QueryMessage} message @param {boolean} hasFailed @param {unknown} error */
-  #settleBatch(message, hasFailed, error) {
-    const { statements } = message;
-    if (Array.isArray(statements)) {
-      const node = statements.find((statement) => statement.node !== undefined)?.node;
-      const waitMs = Math.max(0, ...statements.map((statement) => statement.waitMs));
-      const rowCount = statements.reduce((sum, statement) => sum + (statement.rowCount ?? 0), 0);
-      fill(message, { node, waitMs, rowCount: hasFailed ? undefined : rowCount });
-    }
-    fill(message, { error });
+  /**
+   * @param {QueryMessage} message
+   * @param {StatementMessage[]} parts
+   * @param {boolean} hasFailed
+   * @param {unknown} error
+   */
+  #settleBatch(message, parts, hasFailed, error) {
+    const { node } = parts.find((part) => part.node !== undefined) ?? parts[0];
+    const waitMs = parts.reduce((most, part) => Math.max(most, part.waitMs), 0);
+    const rowCount = hasFailed ? undefined : parts.reduce((sum, part) => sum + (part.rowCount ?? 0), 0);
+    fill(message, { node, waitMs, rowCount, error });
     QUERIES.settle(message, hasFailed);
   }
 

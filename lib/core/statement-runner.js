@@ -79,9 +79,19 @@ class StatementRunner {
     if (!this.observer.isWatching) return this.send(sql, params, options, transaction, undefined);
     return this.observer.run(operationOf(options), sql, params, transaction, (watched) => {
       options.reader?.onWatched(watched);
-      const { text, sent } = watched;
-      return this.send(sql, params, text === sql ? options : { ...options, text }, transaction, sent);
+      return this.sendWatched(watched, params, options, transaction);
     });
+  }
+
+  /**
+   * Sends a statement that is watched, with the text that a subscriber may have set.
+   * @param {import('./observer.js').Watched} watched
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   * @param {number} transaction
+   */
+  sendWatched({ sql, text, sent }, params, options, transaction) {
+    return this.send(sql, params, text === sql ? options : { ...options, text }, transaction, sent);
   }
 
   /**
