@@ -1,6 +1,7 @@
 // The public API. Times are milliseconds (`Ms`), sizes are bytes. The README tells the same in prose.
 
 import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 
 /** Which nodes a pool may use. */
@@ -805,6 +806,27 @@ export interface BatchOptions {
 
 export interface TransactionBatchOptions extends Omit<BatchOptions, 'transaction' | 'readOnly'> {
   transaction: true | Pick<BeginOptions, 'isolation' | 'readOnly' | 'deferrable' | 'durability'>;
+}
+
+/** The options of {@link Pool.dashboard}. */
+export interface DashboardOptions {
+  /**
+   * What a browser must show, once: open the page with `?token=...`. The page keeps it as a cookie that scripts
+   * cannot read; programs send `Authorization: Bearer ...`. Without it whoever reaches the handler sees the page:
+   * guard it as the other internal pages of the service are guarded. Default: none.
+   */
+  token?: string;
+  /**
+   * Where the page is, with a slash at both ends. Any other path is not found then. Without it the page is wherever
+   * the handler is mounted. Default: any.
+   */
+  path?: string;
+  /**
+   * The hosts under which the page may be asked for; the port may be left out. For a page on loopback without a
+   * token: another site whose name resolves to 127.0.0.1 (DNS rebinding) sends its own name, and is refused. Default:
+   * any.
+   */
+  allowedHosts?: string[];
 }
 
 /** Options of Pool.end(). */
@@ -1615,6 +1637,13 @@ export class Pool extends EventEmitter<PoolEvents> {
    * name of the pool. `hyperiondb-client/metrics` has the metrics of all open pools, and a handler that serves them.
    */
   metrics(): string;
+  /**
+   * A page in the browser that shows this pool, live: nodes, charts of the last 15 minutes, failovers, errors. It is a handler
+   * for a server of node:http, or for `app.use('/admin/database', pool.dashboard())` of express and its like, under any path. It
+   * answers GET and HEAD alone, changes nothing, and shows no SQL, no parameters and no passwords. From the first call on the pool is
+   * looked at once a second, however many viewers there are. When the pool ends, so does the page: it keeps the last figures.
+   */
+  dashboard(options?: DashboardOptions): (request: IncomingMessage, response: ServerResponse) => void;
   /**
    * Takes no more work ({@link PoolClosedError}), lets what runs finish (until `timeoutMs`, then it is cancelled), rolls
    * back open transactions of begin(), and closes every connection.

@@ -16,6 +16,7 @@ const { DECISIONS } = require('../exports/clusters/two-phase/rows.js');
 const { HOOKS, OWN } = require('../exports/serverless/options.js');
 const { RETRY } = require('../lib/api/retry.js');
 const calls = require('../lib/options/call-options.js');
+const { DASHBOARD } = require('../lib/options/dashboard-rows.js');
 const { DATABASE, DATABASE_TRANSACTION } = require('../lib/options/database-rows.js');
 const { EXACTLY_ONCE } = require('../lib/options/exactly-once-rows.js');
 const { HOST } = require('../lib/options/hosts.js');
@@ -54,6 +55,7 @@ const INTERFACES = {
   TransactionOptions: calls.TRANSACTION,
   SavepointOptions: calls.SAVEPOINT,
   JoinedBatchOptions: calls.JOINED_BATCH,
+  DashboardOptions: DASHBOARD,
   EndOptions: calls.END,
   DatabaseOptions: DATABASE,
   DatabaseTransactionOptions: DATABASE_TRANSACTION,

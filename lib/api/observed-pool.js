@@ -5,7 +5,8 @@
 const { metricsOf } = require('./metrics.js');
 const openPools = require('./open-pools.js');
 const { PoolEmitter } = require('./pool-emitter.js');
-const { statistics } = require('./statistics.js');
+const { PoolClosedError } = require('../errors.js');
+const { snapshot, statistics } = require('./statistics.js');
 
 class ObservedPool extends PoolEmitter {
   /** @type {import('../core/statement-runner.js').StatementRunner} */
@@ -14,6 +15,9 @@ class ObservedPool extends PoolEmitter {
   #options = {};
   /** None of a pool beside another one. Held here, because open-pools.js holds it weakly. @type {openPools.Source | undefined} */
   #source;
+  /** Made when a page is asked for first; all pages of the pool share it. @type {import('./dashboard/feed.js').Feed | undefined} */
+  #feed;
+  #hasEnded = false;
 
   /** What it is called in metrics and traces. @returns {string} */
   get name() {
@@ -39,6 +43,24 @@ class ObservedPool extends PoolEmitter {
   /** What the counts, the state and the nodes are, as text for Prometheus; the counts also once it has ended. */
   metrics() {
     return metricsOf([[this.name, { runner: this.#runner, status: () => this.status(), nodes: () => this.nodes() }]]);
+  }
+
+  /**
+   * A page that shows the pool, as a handler of HTTP requests.
+   * @param {object} [options]
+   */
+  dashboard(options) {
+    if (this.#hasEnded) throw new PoolClosedError();
+    // Required late: a process that shows no page does not load it.
+    const { Feed, dashboardHandler, dashboardOptions } = require('./dashboard/index.js');
+    const checked = dashboardOptions(options);
+    this.#feed ??= new Feed({
+      name: this.name,
+      snapshot: () => snapshot(this.#runner),
+      nodes: () => this.nodes(),
+      status: () => this.status(),
+    });
+    return dashboardHandler(this.#feed, checked);
   }
 
   /** Shows the state, but no password, key or connection string. */
@@ -70,6 +92,8 @@ class ObservedPool extends PoolEmitter {
   /** For the end of the pool alone. @param {ObservedPool} pool */
   static ended(pool) {
     if (pool.#source !== undefined) openPools.remove(pool.name);
+    pool.#hasEnded = true;
+    pool.#feed?.close();
   }
 }
 

@@ -17,6 +17,9 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
        hyperiondb-client migrate --directory DIR [options] [string]
                                                      applies migrations to a cluster, or to all
                                                      clusters and shards of a --config
+       hyperiondb-client dashboard [options] [string]
+                                                     a page in the browser, live: nodes, loads,
+                                                     failovers; Ctrl-C ends it
        hyperiondb-client shards --plan --from N --to M
                                                      which slots move, and SQL for their rows
 
@@ -24,7 +27,10 @@ const USAGE = `Usage: hyperiondb-client status [options] [string]   the nodes of
                        'host=a,b user=...'; options win, and what neither says comes from
                        PGSERVICE and the other PG* variables
   --hosts a,b:5433,c   the nodes; default PGHOST, else the server of this machine
-  --port PORT          for hosts that name none; default PGPORT, else 5432
+  --port PORT          for hosts that name none; default PGPORT, else 5432; dashboard: that of
+                       the page, default 8432, 0 for any that is free
+  --host ADDRESS       dashboard: where the page listens; default 127.0.0.1, which only this
+                       machine reaches; elsewhere it needs the token that is printed
   --user NAME          default PGUSER, else your name on this machine
   --database NAME      default PGDATABASE, else the user's name
   --sslmode MODE       disable, allow, prefer, require, verify-ca or verify-full; default
@@ -64,9 +70,9 @@ doctor: 0 when nothing is wrong, 1 when something is. setup: 0, or 2 when the SQ
 leases: 0, or 1 when a node did not answer or --reap could not end all that it should.
 migrate: 0, or 1 when something was refused or has failed; --status: 0 when all is applied.`;
 
-/** @typedef {'status' | 'watch' | 'doctor' | 'setup' | 'leases' | 'migrate' | 'shards'} Command */
+/** @typedef {'status' | 'watch' | 'doctor' | 'setup' | 'leases' | 'migrate' | 'dashboard' | 'shards'} Command */
 /** Those that ask servers. */
-const ASKING = ['status', 'watch', 'doctor', 'setup', 'leases', 'migrate'];
+const ASKING = ['status', 'watch', 'doctor', 'setup', 'leases', 'migrate', 'dashboard'];
 /** @type {readonly string[]} */
 const COMMANDS = [...ASKING, 'shards'];
 /** The options that say where a cluster is. */
@@ -79,6 +85,7 @@ const SECRET_VARIABLE = 'HYPERION_COORDINATION_SECRET';
 /** @type {Record<string, { type: 'string' | 'boolean', of?: string[] }>} `of`: the commands that have it, if not all */
 const OPTIONS = {
   ...Object.fromEntries(PLACE.map((name) => [name, { type: /** @type {const} */ ('string'), of: ASKING }])),
+  host: { type: 'string', of: ['dashboard'] },
   timeout: { type: 'string', of: ['status', 'doctor', 'leases'] },
   json: { type: 'boolean', of: ['status', 'doctor', 'leases', 'migrate', 'shards'] },
   interval: { type: 'string', of: ['watch'] },
@@ -110,6 +117,8 @@ const INTERVAL_MS = 1_000;
 const LEAST_MS = 100;
 /** The largest delay of a timer. */
 const MAX_MS = 0x7fff_ffff;
+/** Where the page of `dashboard` listens. */
+const PAGE = { host: '127.0.0.1', port: 8_432 };
 /** Each has a slot at least. */
 const MOST_SHARDS = 1_024;
 
@@ -133,6 +142,7 @@ class UsageError extends Error {}
  * @property {'look' | 'rehearse' | 'reap'} pass what `leases` does about expired leases
  * @property {Migrating | null} migrating of `migrate`
  * @property {{ from: number, to: number, key: string } | null} resharding of `shards`
+ * @property {{ host: string, port: number }} page where the page of `dashboard` listens
  */
 /**
  * @typedef {object} Migrating
@@ -164,6 +174,10 @@ function readArguments(args) {
   const command = seen.has('help') ? 'help' : seen.has('version') ? 'version' : commandOf(words);
   const connectionString = isQuestion ? undefined : stringOf(words);
   for (const name of seen) {
+    // A slip of the hand on the other commands.
+    if (name === 'host' && command !== 'dashboard' && !isQuestion) {
+      throw new UsageError('unknown option --host: did you mean --hosts?');
+    }
     const { of: only = COMMANDS } = OPTIONS[name];
     if (COMMANDS.includes(command) && !only.includes(command)) {
       throw new UsageError(`--${name} is an option of ${listed(only, 'and')} alone`);
@@ -171,18 +185,20 @@ function readArguments(args) {
   }
   const timeoutMs = integer('timeout', given.timeout, LEAST_MS) ?? TIMEOUT_MS;
   const intervalMs = integer('interval', given.interval, LEAST_MS) ?? INTERVAL_MS;
-  const port = integer('port', given.port, 1, 65_535);
+  // A port of the servers for the others.
+  const isPage = command === 'dashboard';
+  const ownPort = integer('port', given.port, isPage ? 0 : 1, 65_535);
   const { hosts, user, database, sslmode } = given;
   // createPool refuses an unknown mode.
   const ssl = /** @type {import('../../client.js').SslMode | undefined} */ (sslmode);
   // The monitor gives a node as long as this command waits, and asks it as often as it is shown.
   const pace =
-    command !== 'watch'
+    command !== 'watch' && !isPage
       ? { connectTimeoutMs: timeoutMs, monitor: { nodeTimeoutMs: timeoutMs } }
       : { monitor: { intervalMs } };
   return {
     command,
-    pool: { connectionString, hosts, port, user, database, ssl, ...pace },
+    pool: { connectionString, hosts, port: isPage ? undefined : ownPort, user, database, ssl, ...pace },
     timeoutMs,
     intervalMs,
     json: seen.has('json'),
@@ -196,6 +212,7 @@ function readArguments(args) {
     pass: passOf(seen),
     migrating: command === 'migrate' ? migratingOf(seen, given, connectionString) : null,
     resharding: command === 'shards' ? reshardingOf(seen, given) : null,
+    page: { host: given.host ?? PAGE.host, port: (isPage ? ownPort : undefined) ?? PAGE.port },
   };
 }
 

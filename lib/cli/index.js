@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 'use strict';
 
-// `hyperiondb-client status | watch | doctor | setup | leases | migrate | shards`: clusters on the command line.
+// `hyperiondb-client status | watch | doctor | setup | leases | migrate | dashboard | shards`: clusters on the command line.
 //
-// arguments.js reads the command line. status.js, watch.js, doctor.js, setup.js, leases.js, migrate.js and shards.js are the commands;
-// doctor.js uses machine.js, examination.js and findings.js, leases.js uses sessions.js and leases-page.js, both one-node.js, migrate.js
+// arguments.js reads the command line. status.js, watch.js, doctor.js, setup.js, leases.js, migrate.js, dashboard.js and shards.js are
+// the commands; doctor.js uses machine.js, examination.js and findings.js, leases.js uses sessions.js and leases-page.js, both one-node.js, migrate.js
 // uses migrations-page.js. wait-for-nodes.js waits until all nodes are known, topology.js judges them. table.js, changes.js and format.js
 // make text, screen.js draws it in a terminal.
 
@@ -31,6 +31,7 @@ async function run(asked) {
   if (command === 'setup') return require('./setup.js').setUp(asked, openPool, stdout);
   if (command === 'leases') return require('./leases.js').showLeases(asked, openPool, surroundings);
   if (command === 'migrate') return require('./migrate.js').migrateClusters(asked, openPool, surroundings);
+  if (command === 'dashboard') return require('./dashboard.js').serveDashboard(asked, openPool, stdout);
   if (command === 'shards') return require('./shards.js').showPlan(asked, stdout);
   const pool = openPool({ ...options, mode: 'any', applicationName: `hyperiondb-client ${command}` });
   try {

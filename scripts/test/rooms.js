@@ -52,6 +52,8 @@ const LONG = [
   'test/clusters/two-phase.failover.test.js',
   'test/clusters/two-phase.recovery.test.js',
   'test/clusters/two-phase.table.test.js',
+  'test/observability/dashboard.cluster.test.js',
+  'test/observability/dashboard.looks.test.js',
   'test/observability/prometheus.live.test.js',
   'test/pg/chaos.test.js',
   'test/pg/copy.handed.test.js',

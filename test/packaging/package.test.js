@@ -8,6 +8,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { describe } = require('node:test');
+const { FILES } = require('../../lib/api/dashboard/files.js');
 const { code } = require('../../scripts/house/javascript.js');
 const { UnsupportedError } = require('../support/cluster');
 const { test } = require('../support/helpers.js');
@@ -39,6 +40,8 @@ const PUBLISHED = [
   ...ENTRIES.flatMap(({ types, default: file }) => [types, ...required(file)]).map((file) =>
     path.posix.normalize(file),
   ),
+  // What the dashboard sends to browsers, and the licence of what is not ours in it.
+  ...[...Object.values(FILES).map(([file]) => file), 'vendor/LICENSE'].map((file) => `lib/api/dashboard/page/${file}`),
   // Found by their names when a program loads what they stand in for.
   ...fs.readdirSync(path.join(ROOT, 'exports/register/modules')).flatMap((name) => {
     const file = `exports/register/modules/${name}`;
