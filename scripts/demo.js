@@ -2,7 +2,8 @@
 
 // `npm run demo`: a pool under load follows the primary of a real cluster through a switchover and a crash, and reads from its
 // standbys meanwhile. At the end the rows of the database are compared with what the pool has reported. Exit code 1 if they differ,
-// or cannot be compared, if a read has failed, or has not seen what it had to see.
+// or cannot be compared, if a read has failed, or has not seen what it had to see. With `--dashboard` the pool is watched in a browser
+// instead, until Ctrl-C (demo/dashboard.js).
 //
 // demo/: load.js (writers and readers), scenario.js (what happens to the cluster), figures.js (rates, latencies, pauses),
 // check.js (the verdict on the writes), reads.js (on the reads), view.js, format.js and screen.js (the display),
@@ -11,6 +12,7 @@
 const { createPool } = require('../client.js');
 const { startCluster } = require('../test/support/cluster');
 const { judge } = require('./demo/check.js');
+const { showDashboard } = require('./demo/dashboard.js');
 const { SLOT_MS } = require('./demo/figures.js');
 const { BY_NODE, COUNTED, Load, SCHEMA } = require('./demo/load.js');
 const { play } = require('./demo/scenario.js');
@@ -122,6 +124,10 @@ async function conclude(cluster, load) {
 }
 
 async function main() {
+  const [option, ...others] = process.argv.slice(2);
+  if ((option !== undefined && option !== '--dashboard') || others.length > 0) {
+    throw new Error('the demo has one option: --dashboard');
+  }
   if (process.env.HYPERION_HOSTS) {
     throw new Error('the demo crashes servers, so it starts a cluster of its own: unset HYPERION_HOSTS');
   }
@@ -130,7 +136,8 @@ async function main() {
   const cluster = await startCluster({ nodes: 3, synchronous: true });
   onInterrupt(() => cluster.stop());
   try {
-    process.exitCode = await run(cluster, onInterrupt);
+    if (option === '--dashboard') await showDashboard(cluster, onInterrupt);
+    else process.exitCode = await run(cluster, onInterrupt);
   } finally {
     await settled();
     await cluster.stop();

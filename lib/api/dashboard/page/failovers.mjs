@@ -9,7 +9,7 @@ export const isOpen = ({ found }) => found === null;
 const SOURCES = /** @type {Record<string, string>} */ ({
   statement: 'A statement failed on',
   connection: 'A connection failed to',
-  monitor: 'The monitor lost',
+  monitor: 'The monitor found a problem on',
   fence: 'A new primary was seen:',
 });
 const ANSWERS = /** @type {Record<string, string>} */ ({
