@@ -55,6 +55,7 @@ const LONG = [
   'test/observability/dashboard.cluster.test.js',
   'test/observability/dashboard.looks.test.js',
   'test/observability/prometheus.live.test.js',
+  'test/observability/stats.faults.test.js',
   'test/pg/chaos.test.js',
   'test/pg/copy.handed.test.js',
   'test/pg/facts/client.connect.test.js',

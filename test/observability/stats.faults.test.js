@@ -1,0 +1,129 @@
+'use strict';
+
+// stats() under faults: what the program was told, and what the pool has counted, is the same to the last error.
+
+const assert = require('node:assert/strict');
+const { Random } = require('../chaos/random.js');
+const { Tally, changes } = require('./counting.js');
+const { KINDS, work } = require('./workload.js');
+const { ownCluster, sleep, test, until } = require('../support/helpers.js');
+
+const SEED = Number(process.env.HYPERION_SEED ?? 22);
+
+/** How long work goes on after a fault. */
+const AFTER_MS = 700;
+
+/**
+ * Work of every kind, and a fault in the middle of it.
+ * @param {import('node:test').TestContext} t
+ * @param {(own: any, pool: any) => Promise<void>} fault
+ * @param {{ nodes?: number, proxied?: boolean }} [settings]
+ */
+async function countUnder(t, fault, { nodes = 3, proxied = false } = {}) {
+  const own = await ownCluster(t, { nodes });
+  const proxies = proxied ? await Promise.all(own.cluster.nodes.map((node) => node.proxy())) : [];
+  const hosts = proxied ? proxies.map(({ address }) => address) : own.cluster.hosts;
+  const pool = own.pool(t, {
+    hosts,
+    poolSize: 4,
+    acquireTimeoutMs: 30_000,
+    monitor: { intervalMs: 100, nodeTimeoutMs: 300 },
+  });
+  await pool.query('CREATE TABLE faulty (id int PRIMARY KEY, note text)');
+  await pool.query('INSERT INTO faulty VALUES (0)');
+  const before = pool.stats();
+  const tally = new Tally();
+  let isOver = false;
+  const context = { pool, table: 'faulty', tally, random: new Random(SEED) };
+  const working = work(context, { clients: 12, goesOn: () => !isOver, kinds: KINDS });
+  await until('work is under way', () => tally.queries > 100);
+  await fault({ ...own, cluster: own.cluster, proxies }, pool);
+  const { queries } = tally;
+  await until('work goes on', () => tally.queries > queries + 100);
+  await sleep(AFTER_MS);
+  isOver = true;
+  await working;
+  const after = pool.stats();
+  const { begun, rolledBack = 0, retries, ...changed } = changes(after, before);
+  assert.deepEqual(changed, tally.counts());
+  assert.equal(begun, changed.committed + rolledBack, 'each transaction has ended');
+  assert.equal(after.waitMs.count, after.waits);
+  await until('nothing is in flight', () => pool.stats().nodes.every((/** @type {any} */ node) => node.inFlight === 0));
+  await pool.end();
+  assert.deepEqual(
+    pool.stats().nodes.map((/** @type {any} */ node) => node.connections),
+    Array(nodes).fill(0),
+  );
+  return { tally, retries, before, after };
+}
+
+test('faults: counts equal the program’s when the primary is killed and a standby promoted', async (t) => {
+  const { after } = await countUnder(t, async ({ cluster }) => {
+    await cluster.primary().crash();
+    await cluster.failover();
+  });
+  assert.equal(after.failoverCount, 1);
+});
+
+test('faults: counts equal the program’s in a planned switchover', async (t) => {
+  const { after, retries, tally } = await countUnder(t, ({ cluster }) => cluster.switchover());
+  assert.equal(after.failoverCount, 1);
+  assert.equal(tally.unknownOutcomes, 0);
+  assert.ok(retries.fenced > 0, JSON.stringify(retries));
+  assert.ok(after.fenceEvictions > 0 && after.fenceEvictions <= 12, `${after.fenceEvictions}`);
+});
+
+test('faults: counts equal the program’s when the primary is frozen and deposed', async (t) => {
+  const { after } = await countUnder(t, async ({ cluster }) => {
+    const old = cluster.primary();
+    await old.freeze();
+    await cluster.failover();
+    t.after(() => old.thaw());
+  });
+  assert.equal(after.failoverCount, 1);
+});
+
+test('faults: counts equal the program’s when the only server is killed and starts again', async (t) => {
+  const { after } = await countUnder(
+    t,
+    async ({ cluster }) => {
+      await cluster.primary().crash();
+      await cluster.primary().start();
+    },
+    { nodes: 1 },
+  );
+  assert.equal(after.failoverCount, 0);
+});
+
+test('faults: counts equal the program’s when sessions are ended by an administrator', async (t) => {
+  const { tally, after } = await countUnder(
+    t,
+    async ({ cluster }) => {
+      const kill = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'hyperiondb-client' AND random() < 0.5`;
+      for (let round = 0; round < 20; round++) {
+        await cluster.primary().sql(kill);
+        await sleep(30);
+      }
+    },
+    { nodes: 1 },
+  );
+  assert.equal(after.failoverCount, 0);
+  assert.ok(tally.unknownOutcomes > 0);
+});
+
+test('faults: counts equal the program’s when the network cuts connections', async (t) => {
+  const { tally } = await countUnder(
+    t,
+    async ({ proxies }) => {
+      for (let round = 0; round < 6; round++) {
+        await proxies[0].cut();
+        await sleep(40);
+        await proxies[0].heal();
+        await sleep(60);
+      }
+    },
+    { nodes: 1, proxied: true },
+  );
+  assert.ok(tally.unknownOutcomes > 0);
+});
