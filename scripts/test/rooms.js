@@ -54,6 +54,7 @@ const LONG = [
   'test/clusters/two-phase.table.test.js',
   'test/observability/dashboard.cluster.test.js',
   'test/observability/dashboard.looks.test.js',
+  'test/observability/failover.timeline.test.js',
   'test/observability/prometheus.live.test.js',
   'test/observability/stats.faults.test.js',
   'test/pg/chaos.test.js',

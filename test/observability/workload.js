@@ -24,19 +24,19 @@ const none = () => 0;
  * A transaction of the program: its statements are counted one by one, and the error of COMMIT or of the search for a connection where
  * it comes.
  * @param {Context} context
- * @param {(statement: (sql: string) => Promise<any>) => Promise<void>} body
+ * @param {(statement: (sql: string, tx?: any) => Promise<any>, tx: any) => Promise<void>} body
  */
 async function transact({ pool, tally }, body) {
   /** @type {unknown[]} */
   const told = [];
   try {
     await pool.transaction(async (/** @type {any} */ tx) => {
-      await body(async (sql) => {
-        const error = await tally.statement(tx.query(sql));
+      await body(async (sql, on = tx) => {
+        const error = await tally.statement(on.query(sql));
         if (error === undefined) return;
         told.push(error);
         throw error;
-      });
+      }, tx);
     });
     tally.committed++;
   } catch (error) {
@@ -67,6 +67,21 @@ const KINDS = {
     const ends = results.map((/** @type {any} */ { value, reason }) => reason ?? value);
     for (const end of ends) await tally.statement(end instanceof Error ? Promise.reject(end) : Promise.resolve(end));
   },
+  atOnce: async (context) => {
+    const { pool, tally, table, random } = context;
+    const texts = [
+      `INSERT INTO ${table} VALUES (${nextId()})`,
+      random.once(3) ? 'SELECT 1 / 0' : 'SELECT 1',
+      'SELECT 2',
+    ];
+    const done = pool.batch(
+      texts.map((text) => [text]),
+      { transaction: true },
+    );
+    await tally.statement(done, () => texts.length);
+    // It has one error, but each of its statements counts.
+    tally.queries += texts.length - 1;
+  },
   script: ({ pool, tally, table }) =>
     tally.statement(pool.exec(`SELECT 1; INSERT INTO ${table} VALUES (${nextId()})`), none),
   load: (context) => {
@@ -79,12 +94,23 @@ const KINDS = {
     const sql = `SELECT generate_series(1, ${context.random.int(1, 900)})`;
     return context.tally.statement(count(context.pool.stream(sql)), (rows) => rows);
   },
+  left: async ({ pool, tally }) => {
+    const done = (async () => {
+      for await (const _ of pool.stream('SELECT generate_series(1, 50000)')) break;
+    })();
+    await tally.statement(done, none);
+  },
   read: ({ pool, tally }) => tally.statement(pool.read('SELECT generate_series(1, 3)')),
   readFails: ({ pool, tally }) => tally.statement(pool.read('SELECT 1 / 0')),
   commit: (context) =>
     transact(context, async (statement) => {
       await statement(`INSERT INTO ${context.table} VALUES (${nextId()})`);
       await statement('SELECT 1');
+    }),
+  savepoint: (context) =>
+    transact(context, async (statement, tx) => {
+      await statement('SELECT 1');
+      await tx.transaction((/** @type {any} */ part) => statement('SELECT 2', part));
     }),
   rollback: (context) =>
     transact(context, async (statement) => {
