@@ -4,15 +4,15 @@
 
 const assert = require('node:assert/strict');
 const { assertCounts } = require('./counting.js');
-const { failureOf, range, test, until, useCluster } = require('../support/helpers.js');
+const { endings, failureOf, range, test, until, useCluster } = require('../support/helpers.js');
 
 const db = useCluster({ nodes: 1 });
 
 let tables = 0;
 
-/** A pool that has one connection to its server, and a new table with the ids 1 and 2. @param {import('node:test').TestContext} t @param {object} [options] */
-async function withTable(t, options) {
-  const pool = db.pool(t, { poolSize: 2, ...options });
+/** A pool that has one connection to its server, and a new table with the ids 1 and 2. @param {import('node:test').TestContext} t */
+async function withTable(t) {
+  const pool = db.pool(t, { poolSize: 2 });
   const table = `counted_${++tables}`;
   await pool.query(`CREATE TABLE ${table} (id int PRIMARY KEY, note text)`);
   await pool.query(`INSERT INTO ${table} VALUES (1, 'a'), (2, 'b')`);
@@ -205,18 +205,12 @@ const CASES = [
     { queries: 1, errors: { 25: 1 } },
     '25006',
   ],
-  [
-    'a read for which there is no standby',
-    (pool) => pool.read('SELECT 1', [], { fallback: 'none' }),
-    { queries: 1, errors: { ERR_NO_STANDBY: 1 } },
-    'ERR_NO_STANDBY',
-  ],
   ['read.stream()', (pool) => read(pool.read.stream('SELECT generate_series(1, 7)')), { queries: 1, rows: 7 }],
 ];
 
 for (const [title, work, expected, code] of CASES) {
   test(`stats: ${title}`, async (t) => {
-    const { pool, table } = await withTable(t, { acquireTimeoutMs: 300 });
+    const { pool, table } = await withTable(t);
     const run = async () => {
       const done = work(pool, table);
       if (code === undefined) await done;
@@ -264,17 +258,32 @@ test('stats: what waits for a connection, and what gives up waiting', async (t) 
   assert.ok(after.waitMs.max >= 190 && after.waitMs.max <= after.waitMs.sum);
 });
 
+test('stats: a read for which there is no standby', async (t) => {
+  const pool = db.pool(t, { acquireTimeoutMs: 50 });
+  const run = () => failureOf(pool.read('SELECT 1', [], { fallback: 'none' }));
+  await assertCounts(pool, run, { queries: 1, errors: { ERR_NO_STANDBY: 1 } });
+  assert.equal(pool.stats().acquires, 0, 'no connection was asked for');
+});
+
 test('stats: without a primary each call that gives up counts one error', async (t) => {
   const pool = db.pool(t, { hosts: ['127.0.0.1:1'], acquireTimeoutMs: 50 });
-  const calls = [pool.query('SELECT 1'), pool.exec('SELECT 1'), pool.copyFrom('nothing', [[1]]), pool.begin()];
-  for (const call of calls) assert.equal((await failureOf(call)).code, 'ERR_NO_PRIMARY');
+  const calls = [
+    pool.query('SELECT 1'),
+    pool.exec('SELECT 1'),
+    pool.copyFrom('nothing', [[1]]),
+    pool.begin(),
+    pool.batch([['SELECT 1'], ['SELECT 2']], { transaction: true }),
+    pool.transaction((/** @type {any} */ tx) => tx.query('SELECT 1')),
+    pool.transaction(async () => {}),
+  ];
+  for (const { error } of await endings(calls)) assert.equal(error.code, 'ERR_NO_PRIMARY');
   const results = await pool.batch([['SELECT 1'], ['SELECT 2']]);
   assert.deepEqual(
     results.map((/** @type {any} */ { reason }) => reason.code),
     ['ERR_NO_PRIMARY', 'ERR_NO_PRIMARY'],
   );
   const { queries, errors, nodes, failovers } = pool.stats();
-  assert.deepEqual({ queries, errors, failovers }, { queries: 5, errors: { ERR_NO_PRIMARY: 6 }, failovers: [] });
+  assert.deepEqual({ queries, errors, failovers }, { queries: 8, errors: { ERR_NO_PRIMARY: 9 }, failovers: [] });
   assert.equal(nodes[0].latencyMs.count, 0);
 });
 

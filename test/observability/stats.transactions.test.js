@@ -15,9 +15,9 @@ const CONFLICT = `DO $$ BEGIN RAISE SQLSTATE '40001'; END $$`;
 
 let tables = 0;
 
-/** A pool, and a table whose ids are unique at COMMIT only. @param {import('node:test').TestContext} t @param {object} [options] */
-async function withTable(t, options) {
-  const pool = db.pool(t, { poolSize: 2, ...options });
+/** A pool, and a table whose ids are unique at COMMIT only. @param {import('node:test').TestContext} t */
+async function withTable(t) {
+  const pool = db.pool(t, { poolSize: 2 });
   const table = `transacted_${++tables}`;
   await pool.query(`CREATE TABLE ${table} (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)`);
   return { pool, table };
