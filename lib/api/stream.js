@@ -95,7 +95,7 @@ class RowStream {
 
   /** Cancels what still runs. */
   cancel() {
-    this.#runner.link.cancel(this.#call, this.#runner.pool);
+    this.#runner.link.leave(this.#call, this.#runner.pool);
   }
 
   /** Settles the next() calls for which rows, or the end, have arrived. */

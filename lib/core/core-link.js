@@ -10,7 +10,7 @@ const { Environment, Pool } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
 const { constructorFor } = require('../values/json.js');
 const { FrameWriter } = require('./frame-writer.js');
-const { MESSAGE, MESSAGE_FLAG, OP, WORDS } = require('./numbers.js');
+const { FLAG, MESSAGE, MESSAGE_FLAG, OP, WORDS } = require('./numbers.js');
 const { Shape } = require('../values/shapes.js');
 
 const SLICE_MS = 4;
@@ -191,8 +191,8 @@ class CoreLink {
    * @param {number} [statement]
    * @param {number} [transaction]
    */
-  sendFrame(operation, id, pool, statement = 0, transaction = 0) {
-    this.frames.open(operation, id, pool, statement, transaction, 0, 0, 0);
+  sendFrame(operation, id, pool, statement = 0, transaction = 0, flags = 0) {
+    this.frames.open(operation, id, pool, statement, transaction, flags, 0, 0);
     this.frames.close();
     this.flushSoon();
   }
@@ -217,6 +217,15 @@ class CoreLink {
    */
   cancel(call, pool) {
     if (call !== undefined && call.id !== 0) this.sendFrame(OP.CANCEL, call.id, pool);
+  }
+
+  /**
+   * Cancels a call whose reader has left, if it still runs: nobody gets its error.
+   * @param {Call | undefined} call
+   * @param {number} pool
+   */
+  leave(call, pool) {
+    if (call !== undefined && call.id !== 0) this.sendFrame(OP.CANCEL, call.id, pool, 0, 0, FLAG.OWN);
   }
 
   /**

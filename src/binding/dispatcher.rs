@@ -184,6 +184,11 @@ impl Dispatcher {
 
     /// The signal of a call fired.
     fn cancel(&mut self, frame: &Frame<'_>) {
+        if frame.has(OWN)
+            && let Some(flow) = self.flows.get(&frame.id).and_then(Weak::upgrade)
+        {
+            flow.leave();
+        }
         if let Some(abort) = self.aborts.remove(&frame.id).and_then(|abort| abort.upgrade()) {
             abort.fire();
             self.pools.values().for_each(RunningPool::check_waiting);

@@ -113,7 +113,8 @@ pub(super) const BINARY: i32 = 8192;
 pub(super) const PIPELINED: i32 = 16384;
 /// A BEGIN goes ahead of the flight's statement.
 pub(super) const BEGINS: i32 = 32768;
-/// The statement is the client's own (SAVEPOINT): it is no query of a caller for the counts of the pool.
+/// The statement is the client's own (SAVEPOINT): it is no query of a caller for the counts of the pool. The cancel is the
+/// client's own: the reader of the stream has left, so nobody gets the error.
 pub(super) const OWN: i32 = 65536;
 
 const FLAGS: &[(&str, i32)] = &[

@@ -9,8 +9,10 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub(crate) struct FlowControl {
     credit: AtomicU32,
-    /// The reader has left: what still comes is dropped.
+    /// What still comes is dropped: the reader has left, or the work was cancelled.
     closed: AtomicBool,
+    /// The reader has left by itself.
+    left: AtomicBool,
     changed: Notify,
     /// The most rows of a piece.
     pub(crate) piece_rows: u32,
@@ -38,6 +40,15 @@ impl FlowControl {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.changed.notify_one();
+    }
+
+    /// Notes that the reader has left by itself; the cancel of the work follows.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

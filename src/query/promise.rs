@@ -149,7 +149,8 @@ impl Promise {
             statistics.queries.add(1);
         }
         // The reader of a stream that left early sees no error.
-        if matches!(error, ClientError::Aborted { .. }) && self.reader_has_left() {
+        let was_left = self.flow.as_ref().is_some_and(|flow| flow.was_left());
+        if was_left && matches!(error, ClientError::Aborted { .. }) {
             return;
         }
         if error.outcome() == Some(Outcome::Unknown) {

@@ -116,7 +116,7 @@ class Unload extends Readable {
 
   /** Cancels what still runs. */
   cancel() {
-    this.#runner.link.cancel(this.#call, this.#runner.pool);
+    this.#runner.link.leave(this.#call, this.#runner.pool);
   }
 
   /** @param {number} pieces */
