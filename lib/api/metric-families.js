@@ -160,12 +160,12 @@ const FAMILIES = [
   },
   counter(
     'failovers',
-    'Failovers that the pool has seen.',
+    'How often another node became the primary.',
     one(({ stats }) => stats.failoverCount),
   ),
   gauge(
     'failover_noticed_timestamp_seconds',
-    'When the last failover was noticed, as Unix time.',
+    'When the last failover, or absence of the primary, was noticed, as Unix time.',
     one((view) => {
       const last = lastFailover(view);
       return last === undefined ? null : seconds(last.noticed);

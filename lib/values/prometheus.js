@@ -10,19 +10,28 @@ const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** @typedef {'counter' | 'gauge' | 'histogram'} Type */
 /** @typedef {{ name: string, type: Type, help: string, samples: Sample[] }} Family */
 
-/** @type {Record<string, string>} */
-const ESCAPES = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
+/** @type {Record<string, string>} A NUL would end the text for the parser of Prometheus, as the end of a string in C. */
+const ESCAPES = { '\\': '\\\\', '"': '\\"', '\n': '\\n', '\0': '\u{fffd}' };
+const SPECIAL = /[\\"\n\0]/;
+const SPECIALS = new RegExp(SPECIAL, 'g');
 
-/** A label with a NUL would end the text for the parser of Prometheus, as the end of a string in C. @param {string} value */
-const labelValue = (value) => value.replace(/[\\"\n]/g, (character) => ESCAPES[character]).replaceAll('\0', '\u{fffd}');
+/** Nearly every label is written as it is, and a scrape has thousands. @param {string} value */
+const labelValue = (value) =>
+  SPECIAL.test(value) ? value.replace(SPECIALS, (character) => ESCAPES[character]) : value;
+
+/** @type {Record<string, string>} */
+const NONE = {};
 
 /** @param {number} value */
 const numeral = (value) => (value === Number.POSITIVE_INFINITY ? '+Inf' : String(value));
 
 /** @param {Readonly<Record<string, string>>} labels */
 function labelText(labels) {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${labelValue(value)}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  let text = '';
+  for (const name of Object.keys(labels)) {
+    text += `${text === '' ? '{' : ','}${name}="${labelValue(labels[name])}"`;
+  }
+  return text === '' ? '' : `${text}}`;
 }
 
 /**
@@ -43,15 +52,15 @@ const histogramSamples = (labels, { buckets, sum, count }) => [
  * @param {Family[]} families
  */
 function prometheusText(families) {
-  return families
-    .flatMap(({ name, type, help, samples }) => {
-      if (samples.length === 0) return [];
-      const lines = samples.map(
-        ({ suffix = '', labels = {}, value }) => `${name}${suffix}${labelText(labels)} ${numeral(value)}\n`,
-      );
-      return [`# HELP ${name} ${help}\n`, `# TYPE ${name} ${type}\n`, ...lines];
-    })
-    .join('');
+  let text = '';
+  for (const { name, type, help, samples } of families) {
+    if (samples.length === 0) continue;
+    text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+    for (const { suffix = '', labels = NONE, value } of samples) {
+      text += `${name}${suffix}${labelText(labels)} ${numeral(value)}\n`;
+    }
+  }
+  return text;
 }
 
 module.exports = { CONTENT_TYPE, histogramSamples, prometheusText };
