@@ -80,11 +80,6 @@ class StatementMessage {
   get parameters() {
     return Array.isArray(this.#parameters) ? this.#parameters : [];
   }
-
-  /** The text to send. */
-  toSend() {
-    return typeof this.text === 'string' ? this.text : this.sql;
-  }
 }
 
 /** @typedef {'query' | 'read' | 'stream' | 'batch' | 'exec' | 'copyFrom' | 'copyTo'} Operation */

@@ -119,7 +119,7 @@ class Observer {
     if (!QUERIES.isListened) return this.#follow(watched, undefined, work);
     const message = new QueryMessage(this.#owner, operation, sql, params, this.tracer.messageOf(transaction));
     return QUERIES.run(message, () => {
-      watched.text = message.toSend();
+      if (typeof message.text === 'string') watched.text = message.text;
       return this.#follow(watched, message, work);
     });
   }
@@ -141,8 +141,8 @@ class Observer {
     message.statements = [...parts];
     return QUERIES.run(message, () => {
       const given = items.map((item, index) => {
-        const text = parts[index].toSend();
-        return text === item.sql ? item : { ...item, text };
+        const { text } = parts[index];
+        return typeof text === 'string' && text !== item.sql ? { ...item, text } : item;
       });
       return this.#followBatch(given, all, parts, message, work);
     });
