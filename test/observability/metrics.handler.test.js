@@ -10,7 +10,7 @@ const { contentType, handler, metrics } = require('../../exports/metrics/index.j
 const { readMetrics, seriesValue } = require('../support/exposition.js');
 const { printedBy, test } = require('../support/helpers.js');
 
-const LOGIN = { hosts: '127.0.0.1:1', user: 'nobody', password: 'none', monitor: false };
+const LOGIN = { hosts: '127.0.0.1:1', user: 'nobody', password: 'none', monitor: false, acquireTimeoutMs: 500 };
 
 /** @param {import('node:test').TestContext} t @param {string} name */
 function open(t, name) {
