@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::cluster::cluster::Cluster;
+use crate::cluster::failovers::NoticedBy;
 use crate::cluster::observation::Observation;
 use crate::connection::connection::{Connection, Sequence};
 use crate::connection::probe::{Probe, Role, cell};
@@ -56,6 +57,9 @@ pub(crate) async fn why_read_only(cluster: &Arc<Cluster>, conn: &Connection, ref
                 server_clock: None,
                 identity: None,
             };
+            let index = conn.endpoint.index;
+            let reason = || "a write was refused: the node accepts none (25006)".to_owned();
+            cluster.failovers.note_sign(NoticedBy::Statement, index, reason);
             cluster.observe(&cluster.nodes[conn.endpoint.index], Observation::Alive(probe));
         }
     }

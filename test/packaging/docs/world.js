@@ -267,7 +267,7 @@ class World {
       },
       process: Object.create(process, { env: { value: ENV } }),
       console: Object.fromEntries(
-        ['log', 'error', 'table'].map((name) => [
+        ['log', 'debug', 'info', 'warn', 'error', 'table'].map((name) => [
           name,
           (/** @type {any[]} */ ...values) => this.printed.push(values.join(' ')),
         ]),
