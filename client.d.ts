@@ -1193,7 +1193,7 @@ export interface PoolStatus {
   pipelined: number;
 }
 
-/** How long something took, in milliseconds. Percentiles are right to a tenth. */
+/** How long something took, in milliseconds. Percentiles are right to a tenth, up to 100 s. */
 export interface Durations {
   count: number;
   sum: number;

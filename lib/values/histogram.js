@@ -6,8 +6,12 @@
 
 /** @typedef {{ count: number, sumUs: number, maxUs: number, buckets: [bound: number, count: number][] }} Histogram */
 
+/** From here on all durations share the last bucket, in microseconds. It ends behind the longest duration, so its bound grows. */
+const LONGEST = 100_000_000;
+
 /** The lower bound of the bucket that ends at `bound`. @param {number} bound */
 function lowerBound(bound) {
+  if (bound > LONGEST) return LONGEST;
   if (bound <= 100) return bound - 1;
   return bound - 10 ** (Math.ceil(Math.log10(bound)) - 2);
 }
@@ -51,11 +55,12 @@ function below({ buckets }, edge) {
  * @returns {Histogram}
  */
 function difference(later, earlier) {
-  const before = new Map(earlier.buckets);
+  const known = (/** @type {number} */ bound) => Math.min(bound, LONGEST + 1);
+  const before = new Map(earlier.buckets.map(([bound, count]) => [known(bound), count]));
   /** @type {[number, number][]} */
   const buckets = [];
   for (const [bound, count] of later.buckets) {
-    const here = count - (before.get(bound) ?? 0);
+    const here = count - (before.get(known(bound)) ?? 0);
     if (here > 0) buckets.push([bound, here]);
   }
   const count = buckets.reduce((sum, [, here]) => sum + here, 0);

@@ -189,6 +189,18 @@ const CASES = [
     { queries: 1, errors: { ERR_INVALID_PARAM: 1 } },
     'ERR_INVALID_PARAM',
   ],
+  [
+    'a stream whose signal fires',
+    (pool) => {
+      const controller = new AbortController();
+      const stream = pool.stream('SELECT generate_series(1, 1000000)', [], { signal: controller.signal });
+      return (async () => {
+        for await (const _ of stream) controller.abort();
+      })();
+    },
+    { queries: 1, errors: { ABORT_ERR: 1 } },
+    'ABORT_ERR',
+  ],
   ['notify()', (pool) => pool.notify('counted', 'x'), { queries: 1, rows: 1 }],
   ['listen() and unlisten(): nothing', async (pool) => (await pool.listen('counted', () => {})).unlisten(), {}],
   ['token()', (pool) => pool.token(), { queries: 1, rows: 1 }],

@@ -56,3 +56,26 @@ test('difference: what came between two looks', () => {
   assert.deepEqual(between, { count: 3, sumUs: 827, maxUs: 710, buckets: histogramOf([6, 121, 700]).buckets });
   assert.deepEqual(difference(later, later), { count: 0, sumUs: 0, maxUs: 0, buckets: [] });
 });
+
+test('percentile, difference: durations from 100 s on share a bucket, whose bound grows', () => {
+  const later = {
+    count: 3,
+    sumUs: 401_000_010,
+    maxUs: 250_000_000,
+    buckets: [
+      [11, 1],
+      [250_000_001, 2],
+    ],
+  };
+  const earlier = { count: 1, sumUs: 151_000_000, maxUs: 151_000_000, buckets: [[151_000_001, 1]] };
+  assert.deepEqual(difference(/** @type {any} */ (later), /** @type {any} */ (earlier)), {
+    ...{ count: 2, sumUs: 250_000_010, maxUs: 250_000_000 },
+    buckets: [
+      [11, 1],
+      [250_000_001, 1],
+    ],
+  });
+  const half = percentile(/** @type {any} */ (later), 0.5);
+  assert.ok(half > 100_000_000 && half < 151_000_000, `${half}`);
+  assert.equal(percentile(/** @type {any} */ (later), 1), 250_000_000);
+});
