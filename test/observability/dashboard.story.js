@@ -159,7 +159,7 @@ function crash(pool, at) {
 }
 
 /**
- * A feed that has seen `seconds` of it, up to now.
+ * A feed that has seen `seconds` of it, up to now. `eventful`: with the switchover and the crash, which need 601 seconds.
  * @param {{ seconds?: number, nodes?: number, name?: string | null, eventful?: boolean }} [options]
  */
 function story({ seconds = 900, nodes = 3, name = 'orders', eventful = true } = {}) {

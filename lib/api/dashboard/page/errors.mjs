@@ -1,7 +1,7 @@
 // Errors by their class.
 
 import { byId, icon, keyed, make, setText } from './dom.mjs';
-import { ago, count } from './format.mjs';
+import { ago, count, shortCount } from './format.mjs';
 
 /** Appendix A of PostgreSQL's documentation, "PostgreSQL Error Codes"; those of the client from docs/errors.md. @type {Record<string, string>} */
 export const NAMES = {
@@ -72,6 +72,9 @@ export const NAMES = {
   other: 'of no class that is known',
 };
 
+/** So many classes are shown, the most frequent first. */
+const MOST = 12;
+
 /** A long code may be broken after each underscore. @param {string} text */
 const breakable = (text) => text.split(/(?<=_)/).flatMap((part, index) => (index === 0 ? [part] : [make('wbr'), part]));
 
@@ -90,12 +93,18 @@ export function showErrors({ at, errors, totals }, minutes) {
       make('th', { scope: 'col', class: index === 0 ? null : 'number' }, title),
     );
     const head = make('thead', {}, make('tr', {}, ...heads));
-    place.replaceChildren(make('table.plain.errors', { 'aria-labelledby': 'errors-title' }, head, make('tbody')));
+    const table = make('table.plain.errors', { 'aria-labelledby': 'errors-title' }, head, make('tbody'));
+    place.replaceChildren(table, make('p.hint.rest'));
   }
+  const rest = errors.length - MOST;
+  setText(
+    place.querySelector('.rest'),
+    rest > 0 ? `${rest} more ${rest > 1 ? 'classes have' : 'class has'} fewer.` : '',
+  );
   setText(place.querySelectorAll('th')[1], `${minutes} min`);
   keyed(
     place.querySelector('tbody'),
-    /** @type {any[]} */ (errors),
+    /** @type {any[]} */ (errors.slice(0, MOST)),
     (error) => error.class,
     (error) =>
       make(
@@ -113,8 +122,8 @@ export function showErrors({ at, errors, totals }, minutes) {
       ),
     (row, { last5, last15, total, lastAt }) => {
       const cells = row.querySelectorAll('td');
-      setText(cells[0], count(minutes > 5 ? last15 : last5));
-      setText(cells[1], count(total));
+      setText(cells[0], shortCount(minutes > 5 ? last15 : last5));
+      setText(cells[1], shortCount(total));
       setText(cells[2], lastAt === null ? 'before' : ago(at - lastAt));
     },
   );

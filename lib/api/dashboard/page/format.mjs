@@ -15,6 +15,12 @@ function digits(value) {
 /** @param {number | null | undefined} value */
 export const count = (value) => (value === null || value === undefined ? UNKNOWN : grouped.format(value));
 
+/** The same where there is no room for many digits: `1.23 M` from a million on. @param {number | null | undefined} value */
+export function shortCount(value) {
+  if (value === null || value === undefined || value < 1_000_000) return count(value);
+  return value < 1_000_000_000 ? `${(value / 1_000_000).toFixed(2)} M` : `${(value / 1_000_000_000).toFixed(2)} G`;
+}
+
 /** `12.3 k` from ten thousand on. @param {number | null | undefined} value */
 export function rate(value) {
   if (value === null || value === undefined) return UNKNOWN;
