@@ -198,7 +198,10 @@ test('dashboard looks: everything can be done with the keyboard alone, and the f
   await page.locator('input[name="minutes"][value="5"]').focus();
   await press('ArrowRight');
   assert.ok(await page.locator('input[name="minutes"][value="15"]').isChecked());
-  await untilTrue('the errors are those of 15 minutes', async () => (await page.locator('.errors th').nth(1).innerText()) === '15 min');
+  await untilTrue(
+    'the errors are those of 15 minutes',
+    async () => (await page.locator('.errors th').nth(1).innerText()) === '15 min',
+  );
 
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await ground();

@@ -198,4 +198,16 @@ const sideways = (page) => page.evaluate(() => document.documentElement.scrollWi
 /** @param {string} fact @param {() => Promise<boolean>} probe */
 const untilTrue = (fact, probe) => until(fact, probe);
 
-module.exports = { ask, handlerOf, isLive, seriousFindings, serve, sideways, untilTrue, useBrowser, viewer };
+module.exports = {
+  FLAGS,
+  ask,
+  chromium,
+  handlerOf,
+  isLive,
+  seriousFindings,
+  serve,
+  sideways,
+  untilTrue,
+  useBrowser,
+  viewer,
+};
