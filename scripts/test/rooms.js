@@ -57,6 +57,7 @@ const LONG = [
   'test/observability/failover.timeline.test.js',
   'test/observability/prometheus.live.test.js',
   'test/observability/stats.faults.test.js',
+  'test/observability/stats.retries.test.js',
   'test/pg/chaos.test.js',
   'test/pg/copy.handed.test.js',
   'test/pg/facts/client.connect.test.js',

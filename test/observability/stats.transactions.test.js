@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { assertCounts } = require('./counting.js');
+const { makeTable } = require('../exactly-once/support.js');
 const { failureOf, test, until, useCluster } = require('../support/helpers.js');
 
 const db = useCluster({ nodes: 1 });
@@ -225,6 +226,19 @@ test('stats: a transaction that was lost with its connection was rolled back', a
     const errors = end === 'commit' ? { errors: { ERR_CONNECTION_LOST: 1 } } : {};
     await assertCounts(pool, run, { queries: 1, rows: 1, ...ROLLED_BACK, ...errors });
   }
+});
+
+test('stats: exactlyOnce keeps a table, whose statements count as well', async (t) => {
+  await makeTable(db);
+  const { pool } = await withTable(t);
+  /** @param {string} key @param {object} [more] */
+  const run = (key, more) => () =>
+    pool.transaction((/** @type {any} */ tx) => tx.query('SELECT 1'), { exactlyOnce: { key, ...more } });
+  await run('before')();
+  await assertCounts(pool, run('first'), { queries: 2, rows: 2, ...COMMITTED });
+  await assertCounts(pool, run('second', { remember: true }), { queries: 3, rows: 3, ...COMMITTED });
+  // Its marker is found, and what it remembers is read: the callback does not run.
+  await assertCounts(pool, run('second', { remember: true }), { queries: 2, rows: 1, ...ROLLED_BACK });
 });
 
 test('stats: a pool that ends rolls back, and lets what waits run', async (t) => {
