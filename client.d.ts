@@ -1253,7 +1253,8 @@ export interface PoolStats {
    * Statements of callers that have ended, failed ones included: each query, read and stream, each statement of a batch, each
    * exec(), copyFrom() and copyTo(), each query of hyperiondb-client/pg. A statement that was run again counts once. Not the
    * client's own BEGIN, COMMIT, ROLLBACK and SAVEPOINT, and not what was refused at once: a value that no type takes, a signal that
-   * had fired before. With `exactlyOnce` also the statements that keep its table.
+   * had fired before. With `exactlyOnce` also the statements that keep its table. The pool of hyperiondb-client/pg runs a query that
+   * was not applied again itself: each run counts, with its error.
    */
   queries: number;
   /** Rows that those which succeeded have returned or changed; exec() and copyTo() have none. */

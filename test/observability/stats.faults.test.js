@@ -3,10 +3,12 @@
 // stats() under faults: what the program was told, and what the pool has counted, is the same to the last error.
 
 const assert = require('node:assert/strict');
+const client = require('../../client.js');
+const { Pool } = require('../../exports/pg/index.js');
 const { Random } = require('../chaos/random.js');
 const { Tally, changes } = require('./counting.js');
 const { KINDS, work } = require('./workload.js');
-const { ownCluster, sleep, test, until } = require('../support/helpers.js');
+const { loginOf, ownCluster, range, sleep, test, until } = require('../support/helpers.js');
 
 const SEED = Number(process.env.HYPERION_SEED ?? 22);
 
@@ -127,3 +129,81 @@ test('faults: counts equal the program’s when the network cuts connections', a
   );
   assert.ok(tally.unknownOutcomes > 0);
 });
+
+/** @type {[title: string, fault: (cluster: any) => Promise<unknown>][]} */
+const FAULTS = [
+  [
+    'the primary is killed',
+    (cluster) =>
+      cluster
+        .primary()
+        .crash()
+        .then(() => cluster.failover()),
+  ],
+  ['a standby takes over as planned', (cluster) => cluster.switchover()],
+  [
+    'the primary is frozen and deposed',
+    (cluster) =>
+      cluster
+        .primary()
+        .freeze()
+        .then(() => cluster.failover()),
+  ],
+];
+
+for (const [title, fault] of FAULTS) {
+  test(`faults: counts of a pool of hyperiondb-client/pg when ${title}`, async (t) => {
+    const own = await ownCluster(t, { nodes: 3 });
+    await own.sql('CREATE TABLE faulty (id int)');
+    const { hosts, ...login } = loginOf(own.cluster);
+    const { createPool } = client;
+    /** @type {any} */
+    let core;
+    client.createPool = (options) => {
+      core = createPool(options);
+      return core;
+    };
+    const options = { ...login, host: hosts.join(','), max: 4, monitor: { intervalMs: 100, nodeTimeoutMs: 300 } };
+    const pool = /** @type {any} */ (new Pool(/** @type {any} */ (options)));
+    pool.on('error', () => {});
+    t.after(() => pool.end());
+    await pool.query('SELECT 1');
+    client.createPool = createPool;
+    /** @type {any[]} */
+    const told = [];
+    core.on('failover', (/** @type {any} */ failover) => told.push(failover));
+    const before = core.stats();
+    const seen = { succeeded: 0, failed: 0, unknown: 0 };
+    let isOver = false;
+    const writer = async () => {
+      while (!isOver) {
+        try {
+          await pool.query('INSERT INTO faulty VALUES ($1)', [seen.succeeded]);
+          seen.succeeded++;
+        } catch (error) {
+          seen.failed++;
+          if (/** @type {any} */ (error).outcome === 'unknown') seen.unknown++;
+        }
+        await sleep(1);
+      }
+    };
+    const writing = range(8).map(writer);
+    await until('there are writes', () => seen.succeeded > 50);
+    await fault(own.cluster);
+    await until('the failover is told', () => told.length > 0);
+    await sleep(AFTER_MS);
+    isOver = true;
+    await Promise.all(writing);
+    const after = core.stats();
+    const failed = Object.values(after.errors).reduce(
+      (/** @type {number} */ sum, /** @type {any} */ count) => sum + count,
+      0,
+    );
+    assert.equal(after.rows - before.rows, seen.succeeded);
+    assert.equal(after.queries - before.queries, seen.succeeded + failed);
+    assert.equal(after.unknownOutcomes, seen.unknown);
+    assert.ok(failed >= seen.failed, 'runs that were not the last have failed, too');
+    assert.deepEqual(after.failovers, told);
+    assert.deepEqual({ told: told.length, unknown: told[0].unknown }, { told: 1, unknown: seen.unknown });
+  });
+}
