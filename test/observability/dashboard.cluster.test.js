@@ -3,8 +3,9 @@
 // The dashboard of a real pool in Chromium: a switchover and a crash of the primary under load, and the end of the pool.
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const { isLive, seriousFindings, serve, untilTrue, useBrowser } = require('./dashboard.support.js');
-const { Running, CLI, reaching } = require('../support/command.js');
+const { CLI, ROOT, Running, reaching } = require('../support/command.js');
 const { ownCluster, sleep, test, until } = require('../support/helpers.js');
 
 const LONG_MS = 180_000;
@@ -157,4 +158,21 @@ test('dashboard: the command shows a cluster that nobody else uses, and a crash 
   const { code, err } = await running.ended;
   assert.deepEqual({ code, err }, { code: 0, err: '' });
   await until('the page says that it is not connected', () => page.locator('#notice').isVisible());
+});
+
+test('npm run demo -- --dashboard shows the cluster of the demo until Ctrl-C', { timeout: LONG_MS }, async (t) => {
+  const running = new Running(process.execPath, [path.join(ROOT, 'scripts', 'demo.js'), '--dashboard'], process.env);
+  t.after(() => running.child.kill('SIGKILL'));
+  await running.printed(/dashboard: http:\/\/127\.0\.0\.1:\d+\/ /);
+  const [url] = /** @type {RegExpExecArray} */ (/http:\S+/.exec(running.out));
+  const { page, problems } = await browser.page(t);
+  await page.goto(url);
+  await isLive(page);
+  await untilTrue('there is load', async () => Number((await textOf(page, '.tile .value')).replace(',', '')) > 50);
+  assert.equal(await textOf(page, '#name'), 'demo');
+  assert.deepEqual(problems, []);
+  running.child.kill('SIGINT');
+  const { code, out, err } = await running.ended;
+  assert.deepEqual([code, err], [130, '']);
+  assert.match(out, /SIGINT: the servers are stopped and their files are removed\./);
 });

@@ -314,6 +314,43 @@ test('dashboard looks: only changes of state are read out', async (t) => {
   assert.deepEqual(await page.evaluate(() => /** @type {any} */ (globalThis).told), ['A failover is under way']);
 });
 
+test('dashboard looks: a page in the background keeps its title, gives its connection back after 15 minutes, and takes it again', async (t) => {
+  const told = story({ seconds: 30, eventful: false });
+  let open = 0;
+  const handler = handlerOf(told.feed);
+  const { url } = await serve(t, (request, response) => {
+    if (request.url === '/events') {
+      open++;
+      response.on('close', () => open--);
+    }
+    handler(request, response);
+  });
+  const { page, problems } = await browser.page(t);
+  await page.clock.install();
+  await page.goto(url);
+  await isLive(page);
+  const setHidden = (/** @type {boolean} */ hidden) =>
+    page.evaluate((value) => {
+      Object.defineProperty(document, 'hidden', { configurable: true, value });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
+  await setHidden(true);
+  told.crash();
+  told.feed.look();
+  await untilTrue('the title tells of the failover', async () => (await page.title()) === '! Failover · orders');
+  await page.clock.runFor(14 * 60_000);
+  assert.equal(open, 1);
+  await page.clock.runFor(2 * 60_000);
+  await untilTrue('the connection is given back', async () => open === 0);
+  await page.clock.runFor(60_000);
+  assert.equal(open, 0, 'it is not made again');
+  assert.equal(await page.title(), 'orders');
+  await setHidden(false);
+  await page.locator('body[data-connection="live"]').waitFor();
+  assert.equal(open, 1);
+  assert.deepEqual(problems, []);
+});
+
 test('dashboard looks: what a server says is text, never markup', async (t) => {
   const told = story({ seconds: 10, eventful: false });
   const markup = '<img src=x onerror="alert(1)"><script>alert(2)</script>';

@@ -324,9 +324,9 @@ export class Chart {
     const { at, range } = this.#store;
     if (this.#pinned !== null && this.#pinned < range[0]) this.#pinned = range[0];
     const second = this.#pinned;
-    this.#plot.setCursor(
-      second === null ? { left: -10, top: -10 } : { left: this.#plot.valToPos(second, 'x'), top: 10 },
-    );
+    const place = second === null ? { left: -10, top: -10 } : { left: this.#plot.valToPos(second, 'x'), top: 10 };
+    // The other charts show the same time.
+    this.#plot.setCursor(place, true, true);
     this.#describe(second === null ? at.length - 1 : at.findIndex((time) => time >= second), second !== null);
   }
 

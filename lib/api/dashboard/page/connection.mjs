@@ -3,11 +3,14 @@
 const SILENT_MS = 5_000;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
-/** A page that nobody sees gives its connection back: a browser has six for each server. */
-const UNSEEN_MS = 60_000;
+/**
+ * A page that nobody has seen for so long gives its connection back: a browser has six for each server. That is as long as the server's
+ * history goes back, so nothing is lost.
+ */
+const UNSEEN_MS = 900_000;
 const URL = 'events';
 
-/** @typedef {'connecting' | 'live' | 'lost' | 'closed' | 'refused'} State */
+/** @typedef {'connecting' | 'live' | 'lost' | 'closed' | 'refused' | 'resting'} State `resting`: nobody has seen the page for long */
 /** @typedef {{ state: State, since: number, retryAt: number | null, reason: string }} Status */
 
 export class Connection {
@@ -106,7 +109,7 @@ export class Connection {
       clearTimeout(this.#timer);
       this.#source?.close();
       this.#source = null;
-      this.#tell('lost', 'The page was in the background.');
+      this.#tell('resting');
     }, UNSEEN_MS);
   }
 

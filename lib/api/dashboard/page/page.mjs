@@ -22,6 +22,7 @@ const LIVE = {
   lost: 'Not connected',
   closed: 'Pool closed',
   refused: 'Refused',
+  resting: 'Resting',
 };
 
 const store = new Store();
@@ -46,8 +47,9 @@ function draw() {
   for (const chart of charts) chart.update();
 }
 
-/** Once a frame: a page that nobody sees draws nothing. */
+/** Once a frame: of a page that nobody sees only the title is looked at. */
 function drawSoon() {
+  if (document.hidden && store.sample !== null && status?.state === 'live' && !isPaused) showHealth(store.sample, name);
   if (isDrawing) return;
   isDrawing = true;
   requestAnimationFrame(draw);
@@ -61,6 +63,7 @@ function showStatus() {
   setText(byId('live-text'), isPaused && state === 'live' ? 'Paused' : LIVE[state]);
   const isDown = state === 'lost' || state === 'refused' || state === 'closed';
   byId('notice').hidden = !isDown;
+  if (state === 'resting') document.title = name ?? 'hyperiondb';
   if (!isDown) return;
   const old =
     store.sample === null ? 'There are no figures yet.' : `The figures are those of ${clock(store.sample.at)}.`;
