@@ -6,6 +6,8 @@ const assert = require('node:assert/strict');
 const { ErrorMinutes } = require('../../lib/api/dashboard/error-minutes.js');
 const { History, KEPT } = require('../../lib/api/dashboard/history.js');
 const { pointOf, sampleOf } = require('../../lib/api/dashboard/sample.js');
+const { EventEmitter } = require('node:events');
+const { Viewers } = require('../../lib/api/dashboard/viewers.js');
 const { FakePool, Feed } = require('./dashboard.fake.js');
 const { story } = require('./dashboard.story.js');
 const { range, test, until } = require('../support/helpers.js');
@@ -165,4 +167,63 @@ test('dashboard feed: fifteen minutes of three nodes are one message of less tha
   );
   const bytes = Buffer.byteLength(text);
   assert.ok(bytes > 50_000 && bytes < 200_000, `${bytes} bytes`);
+});
+
+/** A response whose reader is slow when it is told to be. */
+class SlowResponse extends EventEmitter {
+  isSlow = false;
+  isDestroyed = false;
+  /** @type {string[]} */
+  written = [];
+  /** @param {Buffer} data */
+  write(data) {
+    this.written.push(data.toString());
+    return !this.isSlow;
+  }
+  destroy() {
+    this.isDestroyed = true;
+    this.emit('close');
+  }
+}
+
+test('dashboard viewers: a slow one gets at once what it has missed, and the whole state when that is too much', () => {
+  const viewers = new Viewers(() => Buffer.from('hello;'));
+  const response = new SlowResponse();
+  response.isSlow = true;
+  viewers.add(/** @type {any} */ (response));
+  const send = (/** @type {number} */ count) => {
+    for (const number of range(count)) viewers.send(Buffer.from(`${number};`));
+  };
+  send(3);
+  assert.deepEqual(response.written, ['hello;']);
+  response.emit('drain');
+  assert.deepEqual(response.written, ['hello;', '0;1;2;']);
+  send(61);
+  response.isSlow = false;
+  response.emit('drain');
+  assert.deepEqual(response.written.slice(2), ['hello;']);
+  send(1);
+  assert.deepEqual(response.written.slice(3), ['0;']);
+  assert.equal(viewers.size, 1);
+});
+
+test('dashboard viewers: one that reads nothing for half a minute is let go', (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const viewers = new Viewers(() => Buffer.from('hello;'));
+  const [slow, quick] = [new SlowResponse(), new SlowResponse()];
+  slow.isSlow = true;
+  for (const response of [slow, quick]) viewers.add(/** @type {any} */ (response));
+  for (now = 1_000; now <= 31_000; now += 1_000) viewers.send(Buffer.from('x'));
+  assert.deepEqual([slow.isDestroyed, viewers.size], [false, 2]);
+  viewers.send(Buffer.from('x'));
+  assert.deepEqual([slow.isDestroyed, quick.isDestroyed, viewers.size], [true, false, 1]);
+});
+
+test('dashboard viewers: there is an end to viewers', () => {
+  const viewers = new Viewers(() => Buffer.from('hello;'));
+  for (const _ of range(999)) viewers.add(/** @type {any} */ (new SlowResponse()));
+  assert.equal(viewers.isFull, false);
+  viewers.add(/** @type {any} */ (new SlowResponse()));
+  assert.equal(viewers.isFull, true);
 });

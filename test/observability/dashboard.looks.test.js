@@ -294,7 +294,9 @@ test('dashboard looks: only changes of state are read out', async (t) => {
   await page.goto(url);
   await isLive(page);
   await page.evaluate(() => {
-    const all = /** @type {any} */ ((globalThis.told = /** @type {string[]} */ ([])));
+    /** @type {string[]} */
+    const all = [];
+    /** @type {any} */ (globalThis).told = all;
     for (const region of document.querySelectorAll('[aria-live], [role="status"], [role="alert"], [role="log"]')) {
       new MutationObserver(() => all.push(/** @type {HTMLElement} */ (region).innerText)).observe(region, {
         childList: true,
