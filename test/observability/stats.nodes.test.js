@@ -91,10 +91,9 @@ test('stats: reads that were sent to a second node, and those that it answered f
   const pool = db.pool(t, { hosts: [primary.address, standby.address], reads: { hedgeMs: 30, hedgeShare: 1 } });
   await untilFit(pool, [standby]);
   const options = { fallback: 'primary' };
-  for (const _ of range(3)) assert.equal((await pool.read('SELECT 1', [], options)).node, standby.address);
+  for (const _ of range(3)) await pool.read('SELECT 1', [], options);
   await pool.query('SELECT 1');
   const before = pool.stats();
-  assert.deepEqual({ hedges: before.hedges, hedgesWon: before.hedgesWon }, { hedges: 0, hedgesWon: 0 });
   standby.latency(200);
   let won = 0;
   for (const _ of range(4)) if ((await pool.read('SELECT 1', [], options)).node === primary.address) won++;
@@ -103,8 +102,9 @@ test('stats: reads that were sent to a second node, and those that it answered f
     { queries: slow.queries - before.queries, rows: slow.rows - before.rows, errors: slow.errors },
     { queries: 4, rows: 4, errors: {} },
   );
-  assert.equal(slow.hedgesWon, won);
-  assert.ok(won > 0 && slow.hedges >= won && slow.hedges <= 4, JSON.stringify({ won, hedges: slow.hedges }));
+  const [hedges, hedgesWon] = [slow.hedges - before.hedges, slow.hedgesWon - before.hedgesWon];
+  assert.equal(hedgesWon, won);
+  assert.ok(won > 0 && hedges >= won && hedges <= 4, JSON.stringify({ won, hedges }));
   standby.latency(0);
 });
 
@@ -114,7 +114,8 @@ test('stats: a hedge whose first node answers after all is not won', async (t) =
   const pool = db.pool(t, { hosts: [primary.address, standby.address], reads: { hedgeMs: 20, hedgeShare: 1 } });
   await untilFit(pool, [standby]);
   await pool.query('SELECT 1');
-  // Longer than hedgeMs on both nodes: the one that was asked first answers first.
+  // Longer than hedgeMs on both nodes, and the second one is far away: the one that was asked first answers first.
+  primary.latency(300);
   const { node } = await pool.read('SELECT pg_sleep(0.15)');
   assert.equal(node, standby.address);
   const { hedges, hedgesWon, queries, rows, errors } = pool.stats();
@@ -122,6 +123,7 @@ test('stats: a hedge whose first node answers after all is not won', async (t) =
     { hedges, hedgesWon, queries, rows, errors },
     { hedges: 1, hedgesWon: 0, queries: 2, rows: 2, errors: {} },
   );
+  primary.latency(0);
   await until('the other one is given up', () =>
     pool.stats().nodes.every((/** @type {any} */ one) => one.inFlight === 0),
   );

@@ -89,7 +89,7 @@ const BODIES = [
   ],
   [
     'whose statement takes too long',
-    (tx) => tx.query('SELECT pg_sleep(9)', [], { timeoutMs: 20 }),
+    (tx) => tx.query('SELECT pg_sleep(9)', [], { timeoutMs: 200 }),
     { queries: 1, errors: { 57: 1 }, ...ROLLED_BACK },
     '57014',
   ],
