@@ -100,6 +100,8 @@ test('dashboard files: numbers, times and sizes as text', async () => {
     [count(1_234_567), '1,234,567'],
     [rate(12_345), '12.3 k'],
     [rate(0), '0'],
+    [rate(0.25), '0.25'],
+    [rate(9.96), '10'],
     [percent(1), '100 %'],
     [percent(0.99999), '99.9 %'],
     [percent(0.00001), '<0.01 %'],

@@ -24,7 +24,7 @@ export function shortCount(value) {
 /** `12.3 k` from ten thousand on. @param {number | null | undefined} value */
 export function rate(value) {
   if (value === null || value === undefined) return UNKNOWN;
-  if (value < 10) return value > 0 && value < 0.1 ? '<0.1' : trimmed(value.toFixed(1));
+  if (value < 10) return value > 0 && value < 0.01 ? '<0.01' : trimmed(value.toFixed(value < 1 ? 2 : 1));
   if (value < 10_000) return digits(value);
   return value < 1_000_000 ? `${(value / 1_000).toFixed(1)} k` : `${(value / 1_000_000).toFixed(2)} M`;
 }

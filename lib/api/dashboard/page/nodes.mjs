@@ -87,7 +87,7 @@ function updateRow(row, node, index) {
       const [symbol, word] = STATES[shown] ?? STATES.unseen;
       setAttribute(/** @type {Element} */ (cell.querySelector('use')), 'href', `#icon-${symbol}`);
       setText(cell.querySelector('span'), word);
-      setText(cell.querySelector('.reason'), reasonOf(node));
+      setText(cell.querySelector('.reason'), shown === 'unseen' ? '' : reasonOf(node));
     } else if (id === 'role') {
       setAttribute(cell, 'data-role', role);
       setAttribute(
