@@ -105,7 +105,7 @@ function submit(runner, items, given, begin) {
     calls.push(call);
     return call.promise;
   });
-  const sent = { calls, isSent: false };
+  const sent = { calls, whole: /** @type {Call | undefined} */ (undefined) };
   /** @param {(call: Call) => void} started */
   const send = (started) =>
     new Promise((resolve, reject) => {
@@ -135,7 +135,7 @@ function submit(runner, items, given, begin) {
       frames.close();
       forget();
       link.flushSoon();
-      sent.isSent = true;
+      sent.whole = whole;
       started(whole);
     });
   return { results, sent, ended: underSignal(link, pool, given.signal, send) };
@@ -162,7 +162,7 @@ async function batch(runner, statements, options) {
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {Given[]} statements
  * @param {{ given: Record<string, any>, begin: string, types: import('../values/types.js').Types | undefined }} options
- * @param {(results: Promise<any>[], calls: Call[]) => void} onSent
+ * @param {(results: Promise<any>[], calls: Call[], whole: Call) => void} onSent
  * @returns {Promise<any[]>}
  */
 async function run(runner, statements, { given, begin, types }, onSent) {
@@ -170,12 +170,12 @@ async function run(runner, statements, { given, begin, types }, onSent) {
   if ((types ?? runner.types).serializers.size > 0) await learnAllParameters(runner, known, given);
   const items = writable(runner, known);
   const { results, sent, ended } = submit(runner, items, given, begin);
-  if (sent.isSent) onSent(results, sent.calls);
+  if (sent.whole !== undefined) onSent(results, sent.calls, sent.whole);
   const settled = Promise.allSettled(results);
   try {
     await ended;
   } catch (error) {
-    if (!sent.isSent) throw located(error);
+    if (sent.whole === undefined) throw located(error);
     const failed = (await settled).flatMap(({ status }, index) => (status === 'rejected' ? [index] : []));
     if (begin !== '')
       throw located(

@@ -13,8 +13,16 @@ const withoutReaper = ({ lease, ...others }) => ({
   lease: lease === null ? null : Object.freeze({ ...lease, reaper: false }),
 });
 
+/**
+ * In whose name it runs statements: of the pool, or of the one in whose name that runs them.
+ * @param {any} options
+ * @param {object} pool
+ */
+const within = (options, pool) => ({ [OUTER]: options[OUTER] ?? pool });
+
 /** @param {Readonly<Record<string, any>>} options of the pool @param {object} pool */
-const asideOptions = (options, pool) => Object.freeze({ ...withoutReaper(options), ...ASIDE, [OUTER]: pool });
+const asideOptions = (options, pool) =>
+  Object.freeze({ ...withoutReaper(options), ...ASIDE, ...within(options, pool) });
 
 /**
  * One connection to one node, which is not waited for long.
@@ -34,7 +42,7 @@ function nodeOptions(options, host, pool) {
     ambient: false,
     transactionRetries: 0,
     acquireTimeoutMs: Math.min(acquireTimeoutMs, connectTimeoutMs),
-    [OUTER]: pool,
+    ...within(options, pool),
   });
 }
 

@@ -33,6 +33,10 @@ class Watched {
   startedAt = performance.now();
   /** @type {Call | undefined} */
   call;
+  /** That of the batch of which it is one. @type {Call | undefined} */
+  whole;
+  /** When it has ended, if it is reported later. @type {number | undefined} */
+  endedAt;
   /** The node, if the call does not say it. @type {string | undefined} */
   node;
   /** Rows returned or changed, if the result does not say it. @type {number | undefined} */
@@ -128,7 +132,7 @@ class Observer {
    * Runs a batch that is watched.
    * @template T
    * @param {Item[]} items
-   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[], whole: Call) => void) => Promise<T>} work
    *   sends the items that it is given, and says when they are sent
    * @returns {Promise<T>}
    */
@@ -173,48 +177,35 @@ class Observer {
    * @param {Watched[]} all
    * @param {StatementMessage[]} parts of the message
    * @param {QueryMessage | undefined} message
-   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[]) => void) => Promise<T>} work
+   * @param {(items: Item[], sent: (results: Promise<any>[], calls: Call[], whole: Call) => void) => Promise<T>} work
    */
   async #followBatch(items, all, parts, message, work) {
-    let isSent = false;
-    const sent = (/** @type {Promise<any>[]} */ results, /** @type {Call[]} */ calls) => {
-      isSent = true;
-      for (const [index, watched] of all.entries()) {
-        watched.call = calls[index];
-        // The batch reports the failure.
-        this.#followOne(watched, parts[index], results[index]).catch(() => {});
-      }
+    /** @type {Promise<Ending>[]} */
+    let endings = [];
+    const sent = (/** @type {Promise<any>[]} */ results, /** @type {Call[]} */ calls, /** @type {Call} */ whole) => {
+      for (const [index, watched] of all.entries()) Object.assign(watched, { call: calls[index], whole });
+      endings = results.map((result, index) => endingOf(all[index], result));
     };
-    const end = (/** @type {boolean} */ hasFailed, /** @type {unknown} */ error) => {
-      if (!isSent) for (const watched of all) this.#report(watched, undefined, true, error);
+    // Behind the end of the whole, which alone says how long the batch has waited for its connection.
+    const end = async (/** @type {boolean} */ hasFailed, /** @type {unknown} */ error) => {
+      const known = await Promise.all(endings);
+      for (const [index, watched] of all.entries()) {
+        // A batch of which nothing was sent has no other endings.
+        const { rowCount, hasFailed: has, error: own } = known[index] ?? { rowCount: undefined, hasFailed, error };
+        if (known.length > 0) this.#fill(watched, parts[index], rowCount, own);
+        this.#report(watched, rowCount, has, own);
+      }
       if (message !== undefined) this.#settleBatch(message, parts, hasFailed, error);
     };
     let result;
     try {
       result = await work(items, sent);
     } catch (error) {
-      end(true, error);
+      await end(true, error);
       throw error;
     }
-    end(false, undefined);
+    await end(false, undefined);
     return result;
-  }
-
-  /**
-   * One statement of a batch.
-   * @param {Watched} watched
-   * @param {StatementMessage | undefined} message
-   * @param {Promise<any>} result
-   */
-  async #followOne(watched, message, result) {
-    try {
-      const { rowCount } = await result;
-      this.#fill(watched, message, rowCount, undefined);
-      this.#report(watched, rowCount, false, undefined);
-    } catch (error) {
-      this.#fill(watched, message, undefined, error);
-      this.#report(watched, undefined, true, error);
-    }
   }
 
   /**
@@ -288,7 +279,7 @@ class Observer {
   #report(watched, rowCount, hasFailed, error) {
     if (!this.#tells) return;
     const { sql, operation, startedAt, parameters } = watched;
-    const durationMs = performance.now() - startedAt;
+    const durationMs = (watched.endedAt ?? performance.now()) - startedAt;
     const isSlow = durationMs >= this.#slowMs;
     const node = this.#nodeOf(watched);
     const waitMs = waitMsOf(watched);
@@ -319,6 +310,25 @@ function begun(work, watched) {
 }
 
 /** @param {Watched} watched */
-const waitMsOf = ({ call }) => (call?.waitUs ?? 0) / 1000;
+const waitMsOf = ({ call, whole }) => ((call?.waitUs ?? 0) + (whole?.waitUs ?? 0)) / 1000;
+
+/** @typedef {{ rowCount: number | undefined, hasFailed: boolean, error: unknown }} Ending */
+
+/**
+ * How a statement of a batch has ended.
+ * @param {Watched} watched
+ * @param {Promise<any>} result
+ * @returns {Promise<Ending>}
+ */
+async function endingOf(watched, result) {
+  try {
+    const { rowCount } = await result;
+    return { rowCount, hasFailed: false, error: undefined };
+  } catch (error) {
+    return { rowCount: undefined, hasFailed: true, error };
+  } finally {
+    watched.endedAt = performance.now();
+  }
+}
 
 module.exports = { OUTER, Observer, Watched };
