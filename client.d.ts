@@ -1270,8 +1270,8 @@ export interface PoolStats {
   transactions: { begun: number; committed: number; rolledBack: number };
   /**
    * How often work was run again, by cause: `connectionLost`, `sessionEnded` (by the server), `fenced` (the node accepted no
-   * writes), `standby` (it lagged behind, or replay cancelled the read); transactions with `retries` by the code of the error
-   * (`'40001'`).
+   * writes), `standby` (it lagged behind, or replay cancelled the read); transactions with `retries`, and queries that the pool of
+   * hyperiondb-client/pg runs again, by the code of the error (`'40001'`).
    */
   retries: Record<string, number>;
   /** How often a connection was asked for. */

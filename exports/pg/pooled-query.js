@@ -38,6 +38,7 @@ const mayRunAgain = (error, client) =>
  */
 function runAgain({ error, client, since, patience }, again) {
   if (!mayRunAgain(error, client) || performance.now() - since >= patience) return false;
+  client._session.noteRetry(error.code);
   setTimeout(again, PAUSE_MS);
   return true;
 }

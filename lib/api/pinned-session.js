@@ -307,6 +307,11 @@ class PinnedSession {
     this.answered(call.node);
   }
 
+  /** What the session could not do runs again on another one, for the counts of the pool. @param {string} code of the error */
+  noteRetry(code) {
+    this.#runner.noteRetry(code);
+  }
+
   /** Cancels the flight that was sent last, if it runs. */
   cancel() {
     this.#runner.link.cancel(this.#lastCall, this.#runner.pool);

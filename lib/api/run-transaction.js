@@ -106,7 +106,7 @@ async function runAttempts(runner, callback, checked, pool, once, message) {
       pause = Math.min(FIRST_PAUSE_MS + Math.random() * (3 * Math.max(pause, FIRST_PAUSE_MS) - FIRST_PAUSE_MS), 500);
       paused += pause;
       if (paused > acquireTimeoutMs) throw error;
-      runner.retries.set(error.code, (runner.retries.get(error.code) ?? 0) + 1);
+      runner.noteRetry(error.code);
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }

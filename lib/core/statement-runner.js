@@ -61,7 +61,7 @@ class StatementRunner {
      * @type {import('node:async_hooks').AsyncLocalStorage<any> | undefined}
      */
     this.scopes = undefined;
-    /** How often transactions have run again, by the code of the error. @type {Map<string, number>} */
+    /** How often work has run again that JavaScript repeats, by the code of the error. @type {Map<string, number>} */
     this.retries = new Map();
     /** The pinned sessions (lib/api/pinned-session.js), by their numbers. @type {Map<number, { onEvent(event: any): void }>} */
     this.pinned = new Map();
@@ -210,6 +210,11 @@ class StatementRunner {
         throw error;
       }
     });
+  }
+
+  /** Work runs again that the core may not run again itself. @param {string} code of the error */
+  noteRetry(code) {
+    this.retries.set(code, (this.retries.get(code) ?? 0) + 1);
   }
 
   /** Resolves when all waiting statements of a transaction have been sent. @param {number} transaction */

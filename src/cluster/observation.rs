@@ -380,7 +380,9 @@ impl Cluster {
         if lock(&old.status).role.is_none_or(|role| !role.in_recovery) {
             // The old primary may not know yet (frozen, cut off, its manager dead). Statements there would be lost, or
             // hang because they wait for a standby.
-            self.count_evictions(old);
+            if lock(&old.status).state != NodeState::Fenced {
+                self.count_evictions(old);
+            }
             old.endpoint.break_connections();
             self.retired.notify_one();
             old.endpoint.request_check();
