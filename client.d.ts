@@ -218,6 +218,11 @@ export interface TransactionMessage
   readonly error: unknown;
 }
 
+/** What the channel `hyperiondb:failover` of node:diagnostics_channel tells: the event `failover`, and whose it is. */
+export interface FailoverMessage extends Failover {
+  readonly pool: Pool;
+}
+
 /** How the nodes are watched. */
 export interface MonitorOptions {
   /**

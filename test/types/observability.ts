@@ -3,7 +3,13 @@
 import { subscribe, tracingChannel } from 'node:diagnostics_channel';
 import pino from 'pino';
 import winston from 'winston';
-import { createPool, type Failover, type Pool, type QueryMessage, type TransactionMessage } from '../../client.js';
+import {
+  createPool,
+  type FailoverMessage,
+  type Pool,
+  type QueryMessage,
+  type TransactionMessage,
+} from '../../client.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <_T extends true>(): void => {};
@@ -43,7 +49,7 @@ export function watch(pool: Pool) {
     error() {},
   });
   subscribe('hyperiondb:failover', (message) => {
-    const { pool: told, from, to } = message as Failover & { pool: Pool };
+    const { pool: told, from, to } = message as FailoverMessage;
     return [told.status(), from, to];
   });
 }
