@@ -154,7 +154,13 @@ describe('secrets', () => {
       [],
     );
     // It was looked for where the statements are.
-    for (const text of ['"msg":"slow statement"', 'QueryMessage', 'db.query.text', 'hyperiondb_queries_total', '28P01']) {
+    for (const text of [
+      '"msg":"slow statement"',
+      'QueryMessage',
+      'db.query.text',
+      'hyperiondb_queries_total',
+      '28P01',
+    ]) {
       assert.ok(
         seen.some((one) => one.includes(text)),
         text,
