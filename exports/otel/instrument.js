@@ -43,6 +43,16 @@ const OPTIONS = {
 /** Also a pool of another copy of the package. @param {any} value */
 const isPool = (value) => typeof value?.[Symbol.for('hyperiondb-client.session')] === 'function';
 
+/**
+ * Whether it is written as options: anything else that is given alone was meant as a pool. Of another realm, too.
+ * @param {unknown} value
+ */
+function isLiteral(value) {
+  if (kindOf(value) !== 'object') return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** @param {unknown} options */
 function checkOptions(options) {
   const given = plainObject('options', options);
@@ -65,7 +75,7 @@ const collected = new FinalizationRegistry((instrumentation) => instrumentation.
  */
 function instrument(pool, options) {
   // instrument({ captureParameters: true }): of all pools, too.
-  const isOptions = options === undefined && kindOf(pool) === 'object' && !isPool(pool);
+  const isOptions = options === undefined && isLiteral(pool);
   const [watched, given] = isOptions ? [undefined, pool] : [pool ?? undefined, options];
   if (watched !== undefined && !isPool(watched)) {
     throw new OptionError(

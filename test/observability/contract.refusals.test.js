@@ -10,6 +10,7 @@ const { inspect } = require('node:util');
 const pino = require('pino');
 const { createPool } = require('hyperiondb-client');
 const otel = require('hyperiondb-client/otel');
+const pg = require('hyperiondb-client/pg');
 const { ask, serve, viewer } = require('./dashboard.support.js');
 const { metricSdk, spanSdk } = require('./otel-sdk.js');
 const { freePort } = require('../../exports/testing/cluster/ports.js');
@@ -65,6 +66,11 @@ const WRONG_OF_DASHBOARD = [
 /** @type {[options: any, message: RegExp][]} */
 const WRONG_OF_OTEL = [
   [5, /^pool must be a Pool of hyperiondb-client, not number/],
+  [
+    new pg.Pool({ host: '127.0.0.1' }),
+    /^pool must be a Pool of hyperiondb-client, not object: instrument\(\) without one is of all/,
+  ],
+  [Promise.resolve({}), /^pool must be a Pool of hyperiondb-client, not object/],
   [{ tracerprovider: {} }, /'tracerprovider': did you mean 'tracerProvider'\?$/],
   [{ tracerProvider: {} }, /^tracerProvider must be a TracerProvider of @opentelemetry\/api, not object$/],
   [{ meterProvider: 5 }, /^meterProvider must be a MeterProvider of @opentelemetry\/api, not number$/],
