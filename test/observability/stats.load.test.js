@@ -28,6 +28,7 @@ test(`stats: the counts of ${COUNT} pieces of random work are those of the progr
   assert.deepEqual(changed, tally.counts());
   assert.equal(transactions, changed.committed + rolledBack, 'each transaction has ended');
   assert.ok(changed.queries > COUNT && changed.committed > 0 && rolledBack > 0 && changed.errors[57] > 0);
+  assert.equal(after.acquires - before.acquires, COUNT, 'each piece of work asks for a connection once');
   assert.equal(after.waitMs.count, after.waits);
   assert.ok(after.waits > 0 && after.waits <= after.acquires);
   await until('nothing is in flight', () => pool.stats().nodes[0].inFlight === 0);
