@@ -5,7 +5,8 @@
 const assert = require('node:assert/strict');
 const client = require('../../client.js');
 const { Cursor, Pool, QueryStream, copyStreams } = require('../../exports/pg/index.js');
-const { assertCounts } = require('./counting.js');
+const { Random } = require('../chaos/random.js');
+const { Tally, assertCounts, changes } = require('./counting.js');
 const { failureOf, loginOf, range, test, until, useCluster } = require('../support/helpers.js');
 
 const db = useCluster({ nodes: 1 });
@@ -213,4 +214,61 @@ test('stats of pg: a query whose session is ended has an unknown outcome', async
       assert.deepEqual({ code, outcome }, { code: '57P01', outcome: 'unknown' });
     });
   await assertCounts(core, run, { queries: 2, rows: 1, errors: { 57: 1 }, unknownOutcomes: 1 });
+});
+
+/** @typedef {{ pool: any, table: string, tally: Tally, random: Random }} Context */
+
+/** @param {any} result of pg */
+const rowsOf = (result) =>
+  Array.isArray(result) ? result.reduce((sum, one) => sum + one.rowCount, 0) : (result.rowCount ?? 0);
+
+/** @param {Context} context @param {any} asker @param {any[]} query */
+const asked = ({ tally }, asker, ...query) => tally.statement(asker.query(...query), rowsOf);
+
+let ids = 0;
+
+/** @type {((context: Context) => Promise<unknown>)[]} */
+const KINDS = [
+  (context) => asked(context, context.pool, 'SELECT $1::int', [1]),
+  (context) => asked(context, context.pool, 'SELECT generate_series(1, 3)'),
+  (context) => asked(context, context.pool, 'SELECT 1 / $1::int', [0]),
+  (context) => asked(context, context.pool, 'SELEC'),
+  (context) => asked(context, context.pool, `INSERT INTO ${context.table} VALUES ($1)`, [++ids]),
+  (context) => asked(context, context.pool, { name: 'named', text: 'SELECT $1::int AS named', values: [1] }),
+  (context) => asked(context, context.pool, 'SELECT 1; SELECT 2, 3; SELECT generate_series(1, 2)'),
+  (context) =>
+    withClient(context.pool, async (held) => {
+      await asked(context, held, 'BEGIN');
+      if (context.random.once(2)) await asked(context, held, 'SELECT $1::int', [1]);
+      if (context.random.once(3)) await asked(context, held, 'SELECT 1 / 0');
+      await asked(context, held, context.random.once(2) ? 'COMMIT' : 'ROLLBACK');
+    }),
+  ({ pool, tally, random }) =>
+    withClient(pool, async (held) => {
+      const cursor = held.query(new Cursor('SELECT generate_series(1, 7)'));
+      for (const _ of range(random.int(1, 4))) {
+        const rows = await cursor.read(2);
+        tally.rows += rows.length;
+      }
+      await cursor.close();
+      tally.queries++;
+    }),
+  ({ pool, tally }) =>
+    withClient(pool, async (held) => {
+      for await (const _ of held.query(new QueryStream('SELECT generate_series(1, 250)'))) tally.rows++;
+      tally.queries++;
+    }),
+];
+
+test('stats of pg: queries, transactions and cursors side by side, in a random order', async (t) => {
+  const { pool, core, table } = await poolOf(t);
+  const context = { pool, table, tally: new Tally(), random: new Random(Number(process.env.HYPERION_SEED ?? 22)) };
+  const before = core.stats();
+  let begun = 0;
+  const client = async () => {
+    while (begun++ < 1_000) await context.random.pick(KINDS)(context);
+  };
+  await Promise.all(range(12).map(client));
+  assert.deepEqual(changes(core.stats(), before), context.tally.counts());
+  assert.ok(context.tally.queries > 1_000);
 });
