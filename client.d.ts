@@ -1276,7 +1276,7 @@ export interface PoolStats {
   /**
    * How often work was run again, by cause: `connectionLost`, `sessionEnded` (by the server), `fenced` (the node accepted no
    * writes), `standby` (it lagged behind, or replay cancelled the read); transactions with `retries`, and queries that the pool of
-   * hyperiondb-client/pg runs again, by the code of the error (`'40001'`).
+   * hyperiondb-client/pg runs again, by the code of the error (`'40001'`), if it has one.
    */
   retries: Record<string, number>;
   /** How often a connection was asked for. */

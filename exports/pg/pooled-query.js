@@ -38,7 +38,8 @@ const mayRunAgain = (error, client) =>
  */
 function runAgain({ error, client, since, patience }, again) {
   if (!mayRunAgain(error, client) || performance.now() - since >= patience) return false;
-  client._session.noteRetry(error.code);
+  // Where a connection is lost, the error is that of pg, which has no code.
+  client._session.noteRetry(error.code ?? 'connectionLost');
   setTimeout(again, PAUSE_MS);
   return true;
 }

@@ -307,9 +307,9 @@ class PinnedSession {
     this.answered(call.node);
   }
 
-  /** What the session could not do runs again on another one, for the counts of the pool. @param {string} code of the error */
-  noteRetry(code) {
-    this.#runner.noteRetry(code);
+  /** For the counts: what the session could not do runs again on another one. @param {string} cause the code of the error, if it has one */
+  noteRetry(cause) {
+    this.#runner.noteRetry(cause);
   }
 
   /** Cancels the flight that was sent last, if it runs. */

@@ -212,9 +212,9 @@ class StatementRunner {
     });
   }
 
-  /** Work runs again that the core may not run again itself. @param {string} code of the error */
-  noteRetry(code) {
-    this.retries.set(code, (this.retries.get(code) ?? 0) + 1);
+  /** Work runs again that the core may not run again itself. @param {string} cause the code of the error, if it has one */
+  noteRetry(cause) {
+    this.retries.set(cause, (this.retries.get(cause) ?? 0) + 1);
   }
 
   /** Resolves when all waiting statements of a transaction have been sent. @param {number} transaction */

@@ -105,3 +105,17 @@ test('retries: writes that find their primary fenced, each counted as one query 
   );
   assert.equal(after.fenceEvictions - before.fenceEvictions, 2, 'both connections are given up');
 });
+
+test('retries: a transaction that outlives the fence of its node is one connection that was given up', async (t) => {
+  const { cluster, pool } = await replicated(t, { poolSize: 4 });
+  await Promise.all(Array.from({ length: 4 }, () => pool.query('SELECT pg_sleep(0.05)')));
+  const tx = await pool.begin();
+  await tx.query('SELECT 1');
+  await cluster.primary().fence();
+  await until('the fence is seen', () => pool.stats().fenceEvictions > 0);
+  assert.equal(pool.stats().fenceEvictions, 4);
+  await cluster.failover();
+  await until('the new primary is seen', () => pool.stats().failoverCount === 1);
+  await tx.rollback();
+  assert.equal(pool.stats().fenceEvictions, 4);
+});
