@@ -45,10 +45,7 @@ export interface ServerlessHooks {
    * A pass of the reaper has ended; `err`: it has failed; `locked: false`: another process was at it. Default: none.
    */
   onReap?: (payload: { locked: boolean; killed: number; durationMs: number; err?: Error }) => unknown;
-  /**
-   * An attempt has taken `slowQueryMs` or longer ([slow statements](observability.md#slow-statements)). Default:
-   * none.
-   */
+  /** An attempt has taken `slowQueryMs` or longer. Default: none. */
   onSlowQuery?: (payload: SlowEvent) => unknown;
   /**
    * A session has ended that this client has not closed; `source` is `'error'` when there is a reason, which is

@@ -33,10 +33,10 @@ const HOOKS = {
     '{ locked: boolean; killed: number; durationMs: number; err?: Error }',
     'a pass of the reaper has ended; `err`: it has failed; `locked: false`: another process was at it',
   ),
-  onSlowQuery: hook(
-    'SlowEvent',
-    'an attempt has taken `slowQueryMs` or longer ([slow statements](observability.md#slow-statements))',
-  ),
+  onSlowQuery: {
+    ...hook('SlowEvent', 'an attempt has taken `slowQueryMs` or longer'),
+    link: '[slow statements](observability.md#slow-statements)',
+  },
   onClientDead: hook(
     "{ source: 'error' | 'end'; err?: Error; meta: { sqlstate: string | null } }",
     "a session has ended that this client has not closed; `source` is `'error'` when there is a reason, which is `err`",

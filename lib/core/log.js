@@ -51,7 +51,11 @@ class FunctionLog {
     quietly(() => this.#call({ sql, durationMs, ...told, ...how, node }));
   }
 
-  /** It is told of statements alone. */
+  /** It is told of all statements, and of nothing else. */
+  hasDebug() {
+    return true;
+  }
+
   event() {}
 }
 
@@ -82,10 +86,9 @@ class LevelLog {
     this.#takesFieldsFirst = this.#isBunyan || typeof logger.bindings === 'function';
   }
 
-  /** @param {Ended} ended */
+  /** Of a statement that has succeeded and was not slow: only if hasDebug(). @param {Ended} ended */
   statement({ hasFailed, error, isSlow, sql, operation, durationMs, waitMs, rowCount, node, parameters }) {
     const level = hasFailed ? 'error' : isSlow ? 'warn' : 'debug';
-    if (level === 'debug' && !this.#hasDebug()) return;
     const fields = given({ sql, operation, durationMs, waitMs, rowCount, node, parameters });
     if (hasFailed) this.#write(level, `statement failed: ${messageOf(error)}`, this.#withError(fields, error));
     else this.#write(level, isSlow ? 'slow statement' : 'statement', fields);
@@ -104,7 +107,7 @@ class LevelLog {
   }
 
   /** Whether the level `debug` is written at all. It may change while the program runs. */
-  #hasDebug() {
+  hasDebug() {
     const logger = this.#logger;
     try {
       // Without arguments bunyan says whether it would write.

@@ -278,14 +278,15 @@ class Observer {
    */
   #report(watched, rowCount, hasFailed, error) {
     if (!this.#tells) return;
-    const { sql, operation, startedAt, parameters } = watched;
-    const durationMs = (watched.endedAt ?? performance.now()) - startedAt;
+    const durationMs = (watched.endedAt ?? performance.now()) - watched.startedAt;
     const isSlow = durationMs >= this.#slowMs;
+    const log = this.#log;
+    // Most statements: nothing is made for them.
+    if (!isSlow && (log === undefined || !(hasFailed || log.hasDebug()))) return;
+    const { sql, operation, parameters } = watched;
     const node = this.#nodeOf(watched);
     const waitMs = waitMsOf(watched);
-    this.#log?.statement({
-      ...{ sql, operation, durationMs, waitMs, parameters, rowCount, hasFailed, error, node, isSlow },
-    });
+    log?.statement({ sql, operation, durationMs, waitMs, parameters, rowCount, hasFailed, error, node, isSlow });
     if (!isSlow || this.#owner.listenerCount('slow') === 0) return;
     const told = parameters === undefined ? {} : { parameters };
     const event = { sql, operation, durationMs, waitMs, node, rowCount, ...told, ...(hasFailed ? { error } : {}) };
