@@ -234,7 +234,7 @@ describe('hyperiondb:query: other statements', () => {
     for await (const _ of pool.stream(many, [], { batchSize: 10 })) break;
     const unload = pool.copyTo(`COPY (${many}) TO STDOUT`);
     for await (const _ of unload) break;
-    await until('the unload has ended', () => events().length === 8);
+    await until('the unload has ended', () => events().filter((event) => event === 'asyncEnd').length >= 2);
     assert.deepEqual(events(), [...SUCCESS, ...SUCCESS]);
     const [{ rowCount }] = ended();
     assert.ok(rowCount >= 10 && rowCount < 1_000_000, `${rowCount} rows had arrived`);
