@@ -70,7 +70,7 @@ impl Begin {
             self.call.promise.resolve_early(node);
         }
         loop {
-            let command = match self.first.take() {
+            let mut command = match self.first.take() {
                 Some(first) => first,
                 None => {
                     let command = self.commands.recv().await.unwrap_or(TransactionCommand::Abandon);
@@ -78,6 +78,10 @@ impl Begin {
                     command
                 }
             };
+            // The first command has waited for the connection of the transaction.
+            if let Some(promise) = command.promise() {
+                promise.waited_us += std::mem::take(&mut self.call.promise.waited_us);
+            }
             let step = match command {
                 // Nothing was sent, so there is nothing to end.
                 TransactionCommand::Commit(promise, _, Ending::Commit) | TransactionCommand::Rollback(promise) => {
@@ -89,8 +93,7 @@ impl Begin {
                 }
                 TransactionCommand::Abandon => FirstStep::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,
-                TransactionCommand::Query { mut promise, statement, cancellation } => {
-                    promise.waited_us += std::mem::take(&mut self.call.promise.waited_us);
+                TransactionCommand::Query { promise, statement, cancellation } => {
                     self.first_statement(session, promise, statement, cancellation).await
                 }
                 command => self.first_other(session, command).await,

@@ -45,7 +45,7 @@ pub(crate) enum TransactionCommand {
 }
 
 impl TransactionCommand {
-    fn promise(&mut self) -> Option<&mut Promise> {
+    pub(super) fn promise(&mut self) -> Option<&mut Promise> {
         match self {
             Self::Query { promise, .. } | Self::Commit(promise, ..) | Self::Rollback(promise) => Some(promise),
             Self::Copy(copy) => Some(&mut copy.call.promise),
