@@ -1419,8 +1419,8 @@ export interface PoolEvents {
   /** A node's state or role changed. */
   node: [{ host: string; port: number; state: NodeStatus['state']; role: NodeStatus['role'] }];
   /**
-   * A failover is over: the new primary has acknowledged the first write of this pool, or none came within 60 s. Also told when the
-   * primary was away and came back.
+   * A failover is over: the new primary has acknowledged the first write of this pool, or none came within 60 s (with `monitor: false`
+   * that is seen late). Also told when the primary was away and came back.
    */
   failover: [Failover];
   /** A statement took as long as the option `slowQueryMs` says, or longer. Told after its promise has settled. */
