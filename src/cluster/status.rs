@@ -72,7 +72,9 @@ impl NodeReport {
         let reason = cluster.why_not_read_from(node);
         let seen = lock(&node.status).clone();
         let lag = match seen.role {
-            Some(role) if !role.in_recovery => Some(Lag::default()),
+            // Of one that is down nobody knows what the others have by now.
+            Some(role) if !role.in_recovery && seen.state != NodeState::Down => Some(Lag::default()),
+            Some(role) if !role.in_recovery => None,
             _ => seen.lag,
         };
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;

@@ -25,7 +25,10 @@ for (const [args, message] of /** @type {[string[], RegExp][]} */ ([
   [['shards', '--plan', '--from', '0', '--to', '4'], /^--from must be an integer from 1 to 1024$/],
   [['shards', '--plan', '--from', '4', '--to', '1025'], /^--to must be an integer from 1 to 1024$/],
   [['shards', '--plan', '--from', '4.5', '--to', '5'], /^--from must be an integer/],
-  [[...PLAN, '--hosts', 'a'], /^--hosts is an option of status, watch, doctor, setup, leases, migrate and dashboard alone$/],
+  [
+    [...PLAN, '--hosts', 'a'],
+    /^--hosts is an option of status, watch, doctor, setup, leases, migrate and dashboard alone$/,
+  ],
   [[...PLAN, 'postgres://u:s3cret@a'], /^shards asks no server: it takes no connection string$/],
   [['status', '--plan'], /^--plan is an option of shards alone$/],
   [['migrate', '--key', 's3cret'], /^--key is an option of shards alone$/],
