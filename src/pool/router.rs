@@ -353,6 +353,10 @@ impl<T: Task> Router<T> {
                 if active.session().is_usable() && !closing {
                     drop(active.object);
                 } else {
+                    // Its own answers have told of the fence, before the node was known to be fenced.
+                    if active.session().refuses_writes() && !active.session().conn.is_retired() {
+                        self.cluster.statistics.fence_evictions.add(1);
+                    }
                     drop(PooledSession::take(active.object));
                 }
             }
