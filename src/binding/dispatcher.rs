@@ -143,9 +143,13 @@ impl Dispatcher {
             }
             return;
         };
-        let promise = || match counted(frame) {
-            Some(counted) => promise().counted(counted, pool.context()),
-            None => promise(),
+        let promise = || {
+            let mut promise = promise();
+            promise.is_write = frame.transaction == 0 && changes_data(frame.operation);
+            match counted(frame) {
+                Some(counted) => promise.counted(counted, pool.context()),
+                None => promise,
+            }
         };
         match frame.operation {
             Operation::Define => pool.define(frame),
@@ -239,6 +243,11 @@ impl Dispatcher {
         }
         cancellation
     }
+}
+
+/// Whether an operation changes data, whatever its text is.
+fn changes_data(operation: Operation) -> bool {
+    matches!(operation, Operation::Load | Operation::Script | Operation::EndPrepared)
 }
 
 /// How the answer to a frame is counted, if it is. The statements of a batch are counted, not the batch.

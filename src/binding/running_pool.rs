@@ -282,10 +282,9 @@ impl RunningPool {
     pub(super) fn load(
         &self,
         frame: &Frame<'_>,
-        mut promise: Promise,
+        promise: Promise,
         cancellation: Cancellation,
     ) -> Option<UnboundedSender<Piece>> {
-        promise.is_write = frame.transaction == 0;
         let target = match serde_json::from_slice(frame.payload) {
             Ok(target) => target,
             Err(error) => {
@@ -304,8 +303,7 @@ impl RunningPool {
         self.copy(frame, Copy::unload(call, frame.text()));
     }
 
-    pub(super) fn script(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
-        promise.is_write = frame.transaction == 0;
+    pub(super) fn script(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let call = Call::new(promise, self.context.clone(), cancellation);
         let (types, sql) = split_definition(&frame.text());
         let script = Box::new(Script { call, sql, types });
@@ -316,8 +314,7 @@ impl RunningPool {
         }
     }
 
-    pub(super) fn end_prepared(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
-        promise.is_write = frame.transaction == 0;
+    pub(super) fn end_prepared(&self, frame: &Frame<'_>, promise: Promise, cancellation: Cancellation) {
         let call = Call::new(promise, self.context.clone(), cancellation);
         self.router.submit(Job::EndPrepared(Box::new(EndPrepared { call, sql: frame.text() })));
     }

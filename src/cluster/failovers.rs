@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -57,9 +57,8 @@ struct Sign {
     by: NoticedBy,
     node: usize,
     reason: String,
-    /// The counts of the pool before it.
-    retried: u64,
-    unknown: u64,
+    /// Those of the pool before it.
+    before: Counts,
 }
 
 #[derive(Clone, Debug)]
@@ -70,28 +69,40 @@ struct NodeAnswer {
     reason: Option<String>,
 }
 
+/// The new primary.
+#[derive(Clone, Debug)]
+struct Choice {
+    node: usize,
+    found: SystemTime,
+    /// `found`, by a clock that nobody sets.
+    chosen: Instant,
+    timeline: Option<u32>,
+    /// How much work waited for a connection then.
+    held: usize,
+}
+
+/// How often work ran again, and how often its outcome is unknown, from the first sign on.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    retried: u64,
+    unknown: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Failover {
-    number: u64,
     from: usize,
-    to: Option<usize>,
     sign: Sign,
     answers: Vec<NodeAnswer>,
-    found: Option<SystemTime>,
-    /// `found`, by a clock that nobody sets.
-    chosen: Option<Instant>,
-    timeline: Option<u32>,
+    choice: Option<Choice>,
     first_write: Option<SystemTime>,
-    held: usize,
     /// Set when it has ended.
-    counts: Option<(u64, u64)>,
+    counts: Option<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Log {
     failovers: VecDeque<Failover>,
-    /// How many have begun, and in how many of those another node became the primary.
-    begun: u64,
+    /// How often another node became the primary.
     changes: u64,
     sign: Option<Sign>,
 }
@@ -133,8 +144,12 @@ impl Failovers {
     }
 
     fn sign(&self, by: NoticedBy, node: usize, reason: String) -> Sign {
-        let (retried, unknown) = (self.statistics.retried(), self.statistics.unknown.get());
-        Sign { seen: Instant::now(), at: SystemTime::now(), by, node, reason, retried, unknown }
+        Sign { seen: Instant::now(), at: SystemTime::now(), by, node, reason, before: self.counts() }
+    }
+
+    /// The counts of the pool now.
+    fn counts(&self) -> Counts {
+        Counts { retried: self.statistics.retried(), unknown: self.statistics.unknown.get() }
     }
 
     /// Something went wrong with a node, which may be the beginning of a failover. Must be called before the retry or
@@ -142,7 +157,7 @@ impl Failovers {
     pub(crate) fn note_sign(&self, by: NoticedBy, node: usize, reason: impl FnOnce() -> String) {
         let mut log = lock(&self.log);
         let is_known = log.sign.as_ref().is_some_and(|sign| sign.node == node && sign.seen.elapsed() < SIGN_LIFE);
-        if !is_known && !log.is_open() {
+        if !is_known && log.open().is_none() {
             log.sign = Some(self.sign(by, node, reason()));
         }
     }
@@ -153,27 +168,12 @@ impl Failovers {
         let sign = log.sign.take().filter(|sign| sign.node == from && sign.seen.elapsed() < SIGN_LIFE);
         let sign = sign.unwrap_or_else(|| self.sign(by, from, reason));
         self.awaited.store(NOBODY, Ordering::Relaxed);
-        let unfinished = log.failovers.back_mut().filter(|last| last.counts.is_none()).map(|last| self.end(last));
+        let unfinished = log.open().map(|last| self.end(last));
         if log.failovers.len() == KEPT {
             log.failovers.pop_front();
         }
-        log.begun += 1;
-        let number = log.begun;
-        let (answers, held) = (Vec::new(), 0);
-        let (to, found, chosen, timeline, first_write, counts) = (None, None, None, None, None, None);
-        log.failovers.push_back(Failover {
-            number,
-            from,
-            to,
-            sign,
-            answers,
-            found,
-            chosen,
-            timeline,
-            first_write,
-            held,
-            counts,
-        });
+        let (answers, choice, first_write, counts) = (Vec::new(), None, None, None);
+        log.failovers.push_back(Failover { from, sign, answers, choice, first_write, counts });
         drop(log);
         // The primary that was chosen last has acknowledged nothing.
         if let Some(event) = unfinished {
@@ -184,19 +184,14 @@ impl Failovers {
     /// A node has answered, or has not. Only what it says while there is no primary is kept.
     pub(super) fn note_answer(&self, node: usize, answer: &'static str, reason: Option<String>) {
         let mut log = lock(&self.log);
-        if let Some(last) = log.failovers.back()
-            && last.counts.is_none()
-            && last.chosen.is_some_and(|chosen| chosen.elapsed() > PATIENCE)
-        {
-            let number = last.number;
-            drop(log);
-            return self.finish(number, None);
+        if log.open().and_then(|open| open.choice.as_ref()).is_some_and(|choice| choice.chosen.elapsed() > PATIENCE) {
+            return self.finish(log, None);
         }
-        let is_well = answer == "primary" && !log.is_open();
+        let is_well = answer == "primary" && log.open().is_none();
         if is_well && log.sign.as_ref().is_some_and(|sign| sign.node == node) {
             log.sign = None;
         }
-        let Some(open) = log.failovers.back_mut().filter(|last| last.found.is_none()) else { return };
+        let Some(open) = log.without_primary() else { return };
         let last = open.answers.iter().rev().find(|other| other.node == node);
         let is_news = last.is_none_or(|last| last.said != answer || last.reason != reason);
         if is_news && open.answers.len() < ANSWERS {
@@ -207,13 +202,10 @@ impl Failovers {
     /// The cluster has a primary again.
     pub(super) fn found(&self, node: usize, timeline: Option<u32>) {
         let mut log = lock(&self.log);
-        let Some(open) = log.failovers.back_mut().filter(|last| last.found.is_none()) else { return };
+        let Some(open) = log.without_primary() else { return };
         let is_change = open.from != node;
-        open.to = Some(node);
-        open.timeline = timeline;
-        open.found = Some(SystemTime::now());
-        open.chosen = Some(Instant::now());
-        open.held = self.statistics.waiting();
+        let (found, chosen, held) = (SystemTime::now(), Instant::now(), self.statistics.waiting());
+        open.choice = Some(Choice { node, found, chosen, timeline, held });
         log.changes += u64::from(is_change);
         drop(log);
         self.awaited.store(node, Ordering::Relaxed);
@@ -222,17 +214,15 @@ impl Failovers {
     /// A node has acknowledged a write.
     pub(crate) fn note_write(&self, node: usize) {
         if self.awaited.load(Ordering::Relaxed) == node {
-            let number = lock(&self.log).begun;
-            self.finish(number, Some(SystemTime::now()));
+            self.finish(lock(&self.log), Some(SystemTime::now()));
         }
     }
 
-    fn finish(&self, number: u64, first_write: Option<SystemTime>) {
-        let mut log = lock(&self.log);
-        let is_this = |last: &&mut Failover| last.number == number && last.found.is_some() && last.counts.is_none();
-        let Some(last) = log.failovers.back_mut().filter(is_this) else { return };
-        last.first_write = first_write;
-        let event = self.end(last);
+    /// Ends the failover whose new primary is chosen.
+    fn finish(&self, mut log: MutexGuard<'_, Log>, first_write: Option<SystemTime>) {
+        let Some(open) = log.open().filter(|open| open.choice.is_some()) else { return };
+        open.first_write = first_write;
+        let event = self.end(open);
         log.sign = None;
         drop(log);
         self.awaited.store(NOBODY, Ordering::Relaxed);
@@ -247,14 +237,16 @@ impl Failovers {
         event
     }
 
-    /// How many statements ran again since a sign, and how many ended with an unknown outcome.
-    fn counts_since(&self, sign: &Sign) -> (u64, u64) {
-        (self.statistics.retried() - sign.retried, self.statistics.unknown.get() - sign.unknown)
+    /// What was counted since a sign.
+    fn counts_since(&self, sign: &Sign) -> Counts {
+        let (now, before) = (self.counts(), sign.before);
+        Counts { retried: now.retried - before.retried, unknown: now.unknown - before.unknown }
     }
 
     fn describe(&self, failover: &Failover) -> Value {
         let name = |node: usize| self.nodes.get(node).cloned();
-        let (retried, unknown) = failover.counts.unwrap_or_else(|| self.counts_since(&failover.sign));
+        let Counts { retried, unknown } = failover.counts.unwrap_or_else(|| self.counts_since(&failover.sign));
+        let choice = failover.choice.as_ref();
         let describe = |answer: &NodeAnswer| {
             json!({
                 "at": millis(answer.at), "node": name(answer.node), "answer": answer.said, "reason": answer.reason,
@@ -264,14 +256,14 @@ impl Failovers {
         let sign = &failover.sign;
         json!({
             "from": name(failover.from),
-            "to": failover.to.and_then(name),
+            "to": choice.and_then(|choice| name(choice.node)),
             "noticed": millis(sign.at),
             "by": { "source": sign.by.name(), "node": name(sign.node), "reason": sign.reason },
             "asked": asked,
-            "found": failover.found.map(millis),
-            "timeline": failover.timeline,
+            "found": choice.map(|choice| millis(choice.found)),
+            "timeline": choice.and_then(|choice| choice.timeline),
             "firstWrite": failover.first_write.map(millis),
-            "held": if failover.found.is_some() { failover.held } else { self.statistics.waiting() },
+            "held": choice.map_or_else(|| self.statistics.waiting(), |choice| choice.held),
             "retried": retried,
             "unknown": unknown,
         })
@@ -289,9 +281,14 @@ impl Failovers {
 }
 
 impl Log {
-    /// Whether a failover is under way: a later sign belongs to it.
-    fn is_open(&self) -> bool {
-        self.failovers.back().is_some_and(|last| last.counts.is_none())
+    /// The failover that is under way, if there is one: later signs belong to it.
+    fn open(&mut self) -> Option<&mut Failover> {
+        self.failovers.back_mut().filter(|last| last.counts.is_none())
+    }
+
+    /// The failover that is under way, if no primary is chosen yet.
+    fn without_primary(&mut self) -> Option<&mut Failover> {
+        self.open().filter(|open| open.choice.is_none())
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn why_read_only(cluster: &Arc<Cluster>, conn: &Connection, ref
             let index = conn.endpoint.index;
             let reason = || "a write was refused: the node accepts none (25006)".to_owned();
             cluster.failovers.note_sign(NoticedBy::Statement, index, reason);
-            cluster.observe(&cluster.nodes[conn.endpoint.index], Observation::Alive(probe));
+            cluster.observe(&cluster.nodes[index], Observation::Alive(probe));
         }
     }
     reason

@@ -35,11 +35,11 @@ impl StatisticsView {
     pub(crate) fn report(&self) -> String {
         let mut report = self.statistics.report();
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        report.insert("since".into(), since.into());
-        report.insert("failovers".into(), self.failovers.report());
-        report.insert("failoverCount".into(), self.failovers.count().into());
-        report.insert("nodes".into(), self.endpoints.iter().map(|endpoint| describe(endpoint)).collect());
-        Value::Object(report).to_string()
+        report["since"] = since.into();
+        report["failovers"] = self.failovers.report();
+        report["failoverCount"] = self.failovers.count().into();
+        report["nodes"] = self.endpoints.iter().map(|endpoint| describe(endpoint)).collect();
+        report.to_string()
     }
 }
 

@@ -104,13 +104,31 @@ const ERRORS: [&str; 65] = [
     "other",
 ];
 
-/// The counts of a pool.
+/// A count for each of so many names.
 #[derive(Debug)]
+struct Counters<const COUNT: usize>([Counter; COUNT]);
+
+impl<const COUNT: usize> Default for Counters<COUNT> {
+    fn default() -> Self {
+        Self([const { Counter::new() }; COUNT])
+    }
+}
+
+impl<const COUNT: usize> Counters<COUNT> {
+    /// The counts that are not 0, by their names.
+    fn named(&self, names: &[&str; COUNT]) -> Map<String, Value> {
+        let counted = names.iter().zip(&self.0).map(|(name, counter)| (*name, counter.get()));
+        counted.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count.into())).collect()
+    }
+}
+
+/// The counts of a pool.
+#[derive(Debug, Default)]
 pub(crate) struct Statistics {
     pub(crate) queries: Counter,
     pub(crate) rows: Counter,
-    errors: [Counter; ERRORS.len()],
-    retries: [Counter; RetryCause::NAMES.len()],
+    errors: Counters<{ ERRORS.len() }>,
+    retries: Counters<{ RetryCause::NAMES.len() }>,
     /// Errors whose outcome is unknown.
     pub(crate) unknown: Counter,
     pub(crate) begun: Counter,
@@ -130,46 +148,21 @@ pub(crate) struct Statistics {
     pub(crate) prepared_evictions: Counter,
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
-        Self {
-            queries: Counter::default(),
-            rows: Counter::default(),
-            errors: [const { Counter::new() }; ERRORS.len()],
-            retries: [const { Counter::new() }; RetryCause::NAMES.len()],
-            unknown: Counter::default(),
-            begun: Counter::default(),
-            committed: Counter::default(),
-            rolled_back: Counter::default(),
-            acquires: Counter::default(),
-            waits: Counter::default(),
-            wait: Histogram::default(),
-            waiting: AtomicUsize::new(0),
-            fence_evictions: Counter::default(),
-            hedges: Counter::default(),
-            hedges_won: Counter::default(),
-            prepared_hits: Counter::default(),
-            prepared_misses: Counter::default(),
-            prepared_evictions: Counter::default(),
-        }
-    }
-}
-
 impl Statistics {
     /// Counts an error by its code: a SQLSTATE by its class.
     pub(crate) fn count_error(&self, code: &str) {
         let name = if code.len() == 5 { code.get(..2).unwrap_or_default() } else { code };
         let index = ERRORS.iter().position(|known| *known == name).unwrap_or(ERRORS.len() - 1);
-        self.errors[index].add(1);
+        self.errors.0[index].add(1);
     }
 
     pub(crate) fn count_retry(&self, cause: RetryCause) {
-        self.retries[cause as usize].add(1);
+        self.retries.0[cause as usize].add(1);
     }
 
     /// How often work has run again.
     pub(crate) fn retried(&self) -> u64 {
-        self.retries.iter().map(Counter::get).sum()
+        self.retries.0.iter().map(Counter::get).sum()
     }
 
     /// How much work waits for a connection now.
@@ -178,18 +171,18 @@ impl Statistics {
     }
 
     /// The counts, as JSON.
-    pub(crate) fn report(&self) -> Map<String, Value> {
-        let report = json!({
+    pub(crate) fn report(&self) -> Value {
+        json!({
             "queries": self.queries.get(),
             "rows": self.rows.get(),
-            "errors": named(&ERRORS, &self.errors),
+            "errors": self.errors.named(&ERRORS),
             "unknownOutcomes": self.unknown.get(),
             "transactions": {
                 "begun": self.begun.get(),
                 "committed": self.committed.get(),
                 "rolledBack": self.rolled_back.get(),
             },
-            "retries": named(&RetryCause::NAMES, &self.retries),
+            "retries": self.retries.named(&RetryCause::NAMES),
             "acquires": self.acquires.get(),
             "waits": self.waits.get(),
             "wait": self.wait.report(),
@@ -201,18 +194,8 @@ impl Statistics {
                 "misses": self.prepared_misses.get(),
                 "evictions": self.prepared_evictions.get(),
             },
-        });
-        match report {
-            Value::Object(report) => report,
-            _ => Map::new(),
-        }
+        })
     }
-}
-
-/// The counts that are not 0, by their names.
-fn named(names: &[&str], counters: &[Counter]) -> Map<String, Value> {
-    let counted = names.iter().zip(counters).map(|(name, counter)| (*name, counter.get()));
-    counted.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count.into())).collect()
 }
 
 /// Work that waits for a connection, as long as this lives.

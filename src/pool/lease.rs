@@ -178,11 +178,10 @@ impl<T: Task> Router<T> {
     }
 
     /// Lets a task that has begun wait again, before all others.
-    pub(super) fn put_back(self: &Arc<Self>, active: &ActiveConnection, mut task: T, sharing: Sharing) {
+    pub(super) fn put_back(self: &Arc<Self>, active: &ActiveConnection, task: T, sharing: Sharing) {
         active.end_task(sharing);
         let mut state = lock(&self.state);
         self.schedule_sweep(&mut state, task.next_check());
-        task.note_waiting();
         state.route_pool(task.route()).waiting.push_front(task);
     }
 

@@ -239,11 +239,10 @@ impl<T: Task> Router<T> {
                     (active, task)
                 }
             };
-            let (Some(active), Some(mut task)) = (active, task) else { break };
+            let (Some(active), Some(task)) = (active, task) else { break };
             let sharing = task.sharing();
             active.add_worker();
             self.begin_task(&active, sharing);
-            task.end_waiting();
             drop(tokio::spawn(self.clone().run_tasks(active, task, sharing)));
         }
     }
@@ -297,9 +296,8 @@ impl<T: Task> Router<T> {
             active.end_task(sharing);
             let answer = match after {
                 After::Settled(answer) => Some(answer),
-                After::Again(mut task) => {
+                After::Again(task) => {
                     self.cluster.statistics.acquires.add(1);
-                    task.note_waiting();
                     let mut state = lock(&self.state);
                     self.schedule_sweep(&mut state, task.next_check());
                     state.route_pool(task.route()).waiting.push_front(task);
@@ -326,7 +324,7 @@ impl<T: Task> Router<T> {
             return None;
         }
         let pool = state.route_pool(active.session().route);
-        let mut task = if active.load() == 1 {
+        let task = if active.load() == 1 {
             // Only this worker is on the connection, so the connection is as good as idle.
             active.cancel_reservation();
             let long = pool.may_begin_long();
@@ -338,7 +336,6 @@ impl<T: Task> Router<T> {
         }?;
         let sharing = task.sharing();
         self.begin_task(active, sharing);
-        task.end_waiting();
         Some((task, sharing))
     }
 

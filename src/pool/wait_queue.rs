@@ -21,6 +21,12 @@ impl<T> Default for WaitQueue<T> {
     }
 }
 
+/// A task that has a connection now.
+fn without_wait<T: Task>(mut task: T) -> T {
+    task.end_waiting();
+    task
+}
+
 impl<T: Task> WaitQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.alone.len() + self.long.len() + self.sharing.len()
@@ -52,7 +58,8 @@ impl<T: Task> WaitQueue<T> {
         self.queue_for(task.sharing()).push_back(task);
     }
 
-    pub(super) fn push_front(&mut self, task: T) {
+    pub(super) fn push_front(&mut self, mut task: T) {
+        task.note_waiting();
         self.queue_for(task.sharing()).push_front(task);
     }
 
@@ -67,7 +74,7 @@ impl<T: Task> WaitQueue<T> {
     pub(super) fn pop_oldest(&mut self, long: bool) -> Option<T> {
         let queues = [Some(&mut self.alone), long.then_some(&mut self.long), Some(&mut self.sharing)];
         let waiting = queues.into_iter().flatten().filter(|queue| !queue.is_empty());
-        waiting.min_by_key(|queue| queue.front().map(Task::submitted))?.pop_front()
+        waiting.min_by_key(|queue| queue.front().map(Task::submitted))?.pop_front().map(without_wait)
     }
 
     /// How the first task that may use a busy connection shares it. Tasks that do not share any more change their
@@ -89,7 +96,7 @@ impl<T: Task> WaitQueue<T> {
 
     /// Removes the task of [`Self::first_sharing`], which must be called before.
     pub(super) fn pop_sharing(&mut self) -> Option<T> {
-        self.sharing.pop_front()
+        self.sharing.pop_front().map(without_wait)
     }
 
     /// Removes the tasks for which `why` returns a reason.

@@ -47,9 +47,7 @@ impl Job {
             Self::Panic(call) => call,
         }
     }
-}
 
-impl Job {
     fn call_mut(&mut self) -> &mut Call {
         match self {
             Self::Query(query) => &mut query.call,

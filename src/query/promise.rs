@@ -27,7 +27,7 @@ pub(crate) enum Counted {
 }
 
 /// Where a promise is counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Account {
     context: Arc<Context>,
     counted: Counted,
@@ -165,10 +165,7 @@ impl Promise {
     /// Lets a second read settle the call of JavaScript, too: the first answer counts.
     pub(super) fn enter_race(&mut self, racer: Racer) -> Rival {
         self.racer = Some(racer);
-        let account = self.account.as_ref();
-        let account =
-            account.map(|Account { context, counted }| Account { context: context.clone(), counted: *counted });
-        Rival { id: self.id, queue: self.queue.clone(), account }
+        Rival { id: self.id, queue: self.queue.clone(), account: self.account.clone() }
     }
 
     pub(super) fn is_second(&self) -> bool {
