@@ -13,8 +13,8 @@ class ObservedPool extends PoolEmitter {
   #runner = /** @type {any} */ (undefined);
   /** @type {Readonly<Record<string, any>>} */
   #options = {};
-  /** None of a pool beside another one. Held here, because open-pools.js holds it weakly. @type {openPools.Source | undefined} */
-  #source;
+  /** Held here, because open-pools.js holds it weakly. @type {openPools.Source} */
+  #source = /** @type {any} */ (undefined);
   /** Made when a page is asked for first; all pages of the pool share it. @type {import('./dashboard/feed.js').Feed | undefined} */
   #feed;
   #hasEnded = false;
@@ -42,7 +42,7 @@ class ObservedPool extends PoolEmitter {
 
   /** What the counts, the state and the nodes are, as text for Prometheus; the counts also once it has ended. */
   metrics() {
-    return metricsOf([[this.name, { runner: this.#runner, status: () => this.status(), nodes: () => this.nodes() }]]);
+    return metricsOf([[this.name, this.#source]]);
   }
 
   /**
@@ -54,12 +54,7 @@ class ObservedPool extends PoolEmitter {
     // Required late: a process that shows no page does not load it.
     const { Feed, dashboardHandler, dashboardOptions } = require('./dashboard/index.js');
     const checked = dashboardOptions(options);
-    this.#feed ??= new Feed({
-      name: this.name,
-      snapshot: () => snapshot(this.#runner),
-      nodes: () => this.nodes(),
-      status: () => this.status(),
-    });
+    this.#feed ??= new Feed({ ...this.#source, name: this.name, snapshot: () => snapshot(this.#runner) });
     return dashboardHandler(this.#feed, checked);
   }
 
@@ -84,14 +79,13 @@ class ObservedPool extends PoolEmitter {
   static opened(pool, runner, options, kind) {
     pool.#runner = runner;
     pool.#options = options;
-    if (kind === 'beside another') return;
     pool.#source = { runner, pool, status: () => pool.status(), nodes: () => pool.nodes() };
-    openPools.add(pool.name, pool.#source);
+    if (kind === 'of the program') openPools.add(pool.name, pool.#source);
   }
 
   /** For the end of the pool alone. @param {ObservedPool} pool */
   static ended(pool) {
-    if (pool.#source !== undefined) openPools.remove(pool.name);
+    openPools.remove(pool.name, pool.#source);
     pool.#hasEnded = true;
     pool.#feed?.close();
   }

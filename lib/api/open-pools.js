@@ -33,9 +33,9 @@ function add(name, source) {
   pools.set(name, new WeakRef(source));
 }
 
-/** @param {string} name */
-function remove(name) {
-  pools.delete(name);
+/** @param {string} name @param {Source} source a pool beside another one has its name, and is not there */
+function remove(name, source) {
+  if (pools.get(name)?.deref() === source) pools.delete(name);
 }
 
 /** @returns {[name: string, source: Source][]} */

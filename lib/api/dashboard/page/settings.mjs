@@ -37,13 +37,18 @@ function choice(name, onChange) {
 /** @param {{ minutes(value: number): void, colours(): void, pause(isPaused: boolean): void }} on */
 export function settings(on) {
   choice('minutes', (value) => on.minutes(Number(value)));
-  choice('theme', (value) => {
-    const { dataset } = document.documentElement;
-    if (value === 'auto') delete dataset.theme;
-    else dataset.theme = value;
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  let theme = 'auto';
+  const showTheme = () => {
+    const ofSystem = dark.matches ? 'dark' : 'light';
+    document.documentElement.dataset.theme = theme === 'auto' ? ofSystem : theme;
     on.colours();
+  };
+  choice('theme', (value) => {
+    theme = value;
+    showTheme();
   });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => on.colours());
+  dark.addEventListener('change', showTheme);
   const pause = byId('pause');
   pause.addEventListener('click', () => {
     const isPaused = pause.getAttribute('aria-pressed') !== 'true';
