@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
-const { isLive, seriousFindings, serve, untilTrue, useBrowser } = require('./dashboard.support.js');
+const { isLive, seriousFindings, serve, useBrowser } = require('./dashboard.support.js');
 const { CLI, ROOT, Running, reaching } = require('../support/command.js');
 const { ownCluster, sleep, test, until } = require('../support/helpers.js');
 
@@ -54,11 +54,11 @@ test('dashboard: a switchover, a kill -9 of the primary and the end of the pool 
   await page.goto(url);
   await isLive(page);
   const first = cluster.primary();
-  await untilTrue(
+  await until(
     'the page names the primary',
     async () => (await textOf(page, '#health-title')) === `${first.address} accepts writes`,
   );
-  await untilTrue('it shows statements of each node', async () => {
+  await until('it shows statements of each node', async () => {
     const rates = await page.locator('.nodes .cell-statements.number').allInnerTexts();
     return rates.slice(-3).every((rate) => Number.parseFloat(rate) > 0);
   });
@@ -66,14 +66,11 @@ test('dashboard: a switchover, a kill -9 of the primary and the end of the pool 
   await first.fence();
   const second = await cluster.mostAdvanced();
   await cluster.failover(second);
-  await untilTrue(
+  await until(
     'the page names the next primary',
     async () => (await textOf(page, '#health-title')) === `${second.address} accepts writes`,
   );
-  await untilTrue(
-    'the switchover is done',
-    async () => (await page.locator('.failover[data-level="ok"]').count()) === 1,
-  );
+  await until('the switchover is done', async () => (await page.locator('.failover[data-level="ok"]').count()) === 1);
   const switchover = await textOf(page, '.failover');
   for (const part of [
     first.address,
@@ -87,7 +84,7 @@ test('dashboard: a switchover, a kill -9 of the primary and the end of the pool 
   await page.locator('.nodes tr[data-state="fenced"]').waitFor();
   assert.match(await page.locator('.nodes tr[data-state="fenced"] .reason').innerText(), /\w/);
   await first.rejoin(second);
-  await untilTrue('all nodes are up', async () => (await textOf(page, '#health-text')) === 'All 3 nodes are up.');
+  await until('all nodes are up', async () => (await textOf(page, '#health-text')) === 'All 3 nodes are up.');
 
   await second.crash();
   await page.locator('.health[data-level="bad"]').waitFor();
@@ -97,11 +94,11 @@ test('dashboard: a switchover, a kill -9 of the primary and the end of the pool 
   assert.deepEqual(await seriousFindings(page), []);
   const third = await cluster.mostAdvanced();
   await cluster.failover(third);
-  await untilTrue(
+  await until(
     'the page names the third primary',
     async () => (await textOf(page, '#health-title')) === `${third.address} accepts writes`,
   );
-  await untilTrue('the failover is done', async () => (await page.locator('.failover[data-level="ok"]').count()) === 2);
+  await until('the failover is done', async () => (await page.locator('.failover[data-level="ok"]').count()) === 2);
   const { failovers } = pool.stats();
   const last = failovers.at(-1);
   assert.equal(last.to, third.address);
@@ -138,7 +135,7 @@ test('dashboard: the command shows a cluster that nobody else uses, and a crash 
   const { page, problems } = await browser.page(t);
   await page.goto(url);
   await isLive(page);
-  await untilTrue('the probes give latencies of both nodes', async () => {
+  await until('the probes give latencies of both nodes', async () => {
     const texts = await page.locator('.nodes tbody .cell-p50').allInnerTexts();
     return texts.length === 2 && texts.every((text) => /\d/.test(text));
   });
@@ -146,11 +143,11 @@ test('dashboard: the command shows a cluster that nobody else uses, and a crash 
   await first.crash();
   await page.locator('.health[data-level="bad"]').waitFor();
   await cluster.failover(second);
-  await untilTrue(
+  await until(
     'it names the new primary',
     async () => (await textOf(page, '#health-title')) === `${second.address} accepts writes`,
   );
-  await untilTrue('the failover is done', async () => (await page.locator('.failover[data-level="ok"]').count()) === 1);
+  await until('the failover is done', async () => (await page.locator('.failover[data-level="ok"]').count()) === 1);
   // The command never writes.
   assert.match(await textOf(page, '.failover .badge'), /^found in [\d.]+ m?s, no write yet$/);
   assert.deepEqual(problems, []);
@@ -168,7 +165,7 @@ test('npm run demo -- --dashboard shows the cluster of the demo until Ctrl-C', {
   const { page, problems } = await browser.page(t);
   await page.goto(url);
   await isLive(page);
-  await untilTrue('there is load', async () => Number((await textOf(page, '.tile .value')).replace(',', '')) > 50);
+  await until('there is load', async () => Number((await textOf(page, '.tile .value')).replace(',', '')) > 50);
   assert.equal(await textOf(page, '#name'), 'demo');
   assert.deepEqual(problems, []);
   running.child.kill('SIGINT');

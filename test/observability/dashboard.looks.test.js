@@ -3,18 +3,10 @@
 // The dashboard in Chromium, in every state: from 360 to 1920 pixels, in dark and light, by keyboard alone, and as axe sees it.
 
 const assert = require('node:assert/strict');
-const {
-  handlerOf,
-  isLive,
-  seriousFindings,
-  serve,
-  sideways,
-  untilTrue,
-  useBrowser,
-} = require('./dashboard.support.js');
+const { handlerOf, isLive, seriousFindings, serve, sideways, useBrowser } = require('./dashboard.support.js');
 const { FakePool, Feed } = require('./dashboard.fake.js');
 const { story } = require('./dashboard.story.js');
-const { test } = require('../support/helpers.js');
+const { test, until } = require('../support/helpers.js');
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -115,7 +107,7 @@ for (const [state, { open, act }] of Object.entries(STATES)) {
         await page.setViewportSize({ width, height: 900 });
         await page.locator('.chart canvas:visible, .values table:visible').first().waitFor();
         // Charts take their new size in the next frame.
-        await untilTrue(`it fits into ${width} pixels`, async () => (await sideways(page)) <= 0);
+        await until(`it fits into ${width} pixels`, async () => (await sideways(page)) <= 0);
         assert.deepEqual(await seriousFindings(page), [], `${theme}, ${width} pixels`);
       }
       assert.deepEqual(problems, []);
@@ -198,7 +190,7 @@ test('dashboard looks: everything can be done with the keyboard alone, and the f
   await page.locator('input[name="minutes"][value="5"]').focus();
   await press('ArrowRight');
   assert.ok(await page.locator('input[name="minutes"][value="15"]').isChecked());
-  await untilTrue(
+  await until(
     'the errors are those of 15 minutes',
     async () => (await page.locator('.errors th').nth(1).innerText()) === '15 min',
   );
@@ -339,11 +331,11 @@ test('dashboard looks: a page in the background keeps its title, gives its conne
   await setHidden(true);
   told.crash();
   told.feed.look();
-  await untilTrue('the title tells of the failover', async () => (await page.title()) === '! Failover · orders');
+  await until('the title tells of the failover', async () => (await page.title()) === '! Failover · orders');
   await page.clock.runFor(14 * 60_000);
   assert.equal(open, 1);
   await page.clock.runFor(2 * 60_000);
-  await untilTrue('the connection is given back', async () => open === 0);
+  await until('the connection is given back', async () => open === 0);
   await page.clock.runFor(60_000);
   assert.equal(open, 0, 'it is not made again');
   assert.equal(await page.title(), 'orders');

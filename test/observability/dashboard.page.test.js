@@ -3,9 +3,9 @@
 // The dashboard in Chromium: what it shows of a pool whose counts are known, and what it does when the server goes and comes.
 
 const assert = require('node:assert/strict');
-const { handlerOf, isLive, seriousFindings, serve, untilTrue, useBrowser } = require('./dashboard.support.js');
+const { handlerOf, isLive, seriousFindings, serve, useBrowser } = require('./dashboard.support.js');
 const { story } = require('./dashboard.story.js');
-const { test } = require('../support/helpers.js');
+const { test, until } = require('../support/helpers.js');
 
 const browser = useBrowser();
 
@@ -98,7 +98,7 @@ test('dashboard page: when the server goes it says so, and when it comes again i
   const other = story({ seconds: 10, name: 'another', eventful: false });
   await serve(t, handlerOf(other.feed), port);
   await page.locator('body[data-connection="live"]').waitFor();
-  await untilTrue('it shows the other pool', async () => (await page.locator('#name').innerText()) === 'another');
+  await until('it shows the other pool', async () => (await page.locator('#name').innerText()) === 'another');
   assert.ok(await page.locator('#notice').isHidden());
   assert.equal(await page.evaluate(() => /** @type {any} */ (globalThis).isSamePage), true);
 });

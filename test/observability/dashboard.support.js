@@ -9,7 +9,6 @@ const { after, before } = require('node:test');
 const { dashboardHandler, dashboardOptions } = require('../../lib/api/dashboard/index.js');
 const { freePort } = require('../../exports/testing/cluster/ports.js');
 const { UnsupportedError } = require('../support/cluster');
-const { until } = require('../support/helpers.js');
 const { canInstall, findProgram, installPackages } = require('../support/programs.js');
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -195,9 +194,6 @@ async function seriousFindings(page) {
 /** By how many pixels the page is wider than its window. @param {Page} page @returns {Promise<number>} */
 const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
-/** @param {string} fact @param {() => Promise<boolean>} probe */
-const untilTrue = (fact, probe) => until(fact, probe);
-
 module.exports = {
   FLAGS,
   ask,
@@ -207,7 +203,6 @@ module.exports = {
   seriousFindings,
   serve,
   sideways,
-  untilTrue,
   useBrowser,
   viewer,
 };

@@ -117,12 +117,12 @@ for (const kind of Object.keys(LOGGERS)) {
   describe(`logger: ${kind}`, () => {
     test(`${kind}: debug for each statement, warn for slow ones, error for failures: one line each`, async (t) => {
       const { logger, lines } = LOGGERS[kind]('debug');
-      const pool = db.pool(t, { logger, slowQueryMs: 150 });
+      const pool = db.pool(t, { logger, slowQueryMs: 400 });
       await pool.query('SELECT 0');
       await pool.query('SELECT i FROM generate_series(1, 3) i');
-      await pool.query('SELECT pg_sleep(0.2)');
+      await pool.query('SELECT pg_sleep(0.5)');
       await failureOf(pool.query('SELECT 1 / 0'));
-      await failureOf(pool.query('SELECT pg_sleep(0.2), 1 / (SELECT 0)'));
+      await failureOf(pool.query('SELECT pg_sleep(0.5), 1 / (SELECT 0)'));
       await pool.batch(['SELECT 4', 'SELECT 5']);
       await until('all is written', () => lines().filter(({ fields }) => fields.sql).length >= 7);
       const ofStatements = lines().filter(({ fields }) => fields.sql !== undefined && fields.sql !== 'SELECT 0');
@@ -137,12 +137,12 @@ for (const kind of Object.keys(LOGGERS)) {
         ]),
         [
           ['debug', 'statement', 'SELECT i FROM generate_series(1, 3) i', 'query', 3, address()],
-          ['warn', 'slow statement', 'SELECT pg_sleep(0.2)', 'query', 1, address()],
+          ['warn', 'slow statement', 'SELECT pg_sleep(0.5)', 'query', 1, address()],
           ['error', 'statement failed: division by zero', 'SELECT 1 / 0', 'query', undefined, address()],
           [
             'error',
             'statement failed: division by zero',
-            'SELECT pg_sleep(0.2), 1 / (SELECT 0)',
+            'SELECT pg_sleep(0.5), 1 / (SELECT 0)',
             'query',
             undefined,
             address(),
