@@ -3,6 +3,7 @@
 // `npm run bench`: this client beside its peers, on a one-node cluster it starts itself (or the one HYPERION_HOSTS names).
 //
 //   node bench/run.js [--rounds 5] [--seconds 1] [--only W2,W3] [--peers hyperion,pg,postgres]
+//   node bench/run.js --curves [--help]     how costs grow (curves.js)
 //
 // In every round each peer has its turn under each load, in a process of its own and in another order each time. Values
 // are compared before anything counts. Everything measured goes to bench/results/ (JSON, and a chart), the medians to the
@@ -363,7 +364,8 @@ function save(result) {
   console.log(`\nAll figures: ${named(file)}, chart: ${named(image)}`);
 }
 
-main().catch((error) => {
+const run = process.argv.some((arg) => /^--curves(=|$)/.test(arg)) ? require('./curves.js').main : main;
+run().catch((error) => {
   console.error(error);
   process.exitCode = 1;
 });
