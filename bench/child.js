@@ -23,7 +23,7 @@ async function execute(job) {
 }
 
 /** Measures a cold start: the client is loaded within the measurement. @param {Job} job @param {Load} load */
-async function cold({ peer: name, opening }, load) {
+async function cold({ peer: name, opening, dataDir }, load) {
   /** @type {import('./types').Peer | undefined} */
   let peer;
   /** @type {Db | undefined} */
@@ -31,12 +31,16 @@ async function cold({ peer: name, opening }, load) {
   /** @type {import('./types').Result | undefined} */
   let result;
   try {
-    const measured = await once(async () => {
-      peer = /** @type {import('./types').Peer} */ (require(`./peers/${name}.js`));
-      db = await peer.open({ ...opening, connections: load.connections });
-      result = await load.open(db)(0);
-      return result;
-    }, load);
+    const measured = await once(
+      async () => {
+        peer = /** @type {import('./types').Peer} */ (require(`./peers/${name}.js`));
+        db = await peer.open({ ...opening, connections: load.connections });
+        result = await load.open(db)(0);
+        return result;
+      },
+      load,
+      dataDir,
+    );
     return {
       version: peer?.version() ?? '',
       library: peer?.library?.(),
@@ -49,7 +53,7 @@ async function cold({ peer: name, opening }, load) {
 }
 
 /** @param {Job} job @param {Load} load */
-async function warm({ peer: name, opening, seconds, warmupSeconds }, load) {
+async function warm({ peer: name, opening, seconds, warmupSeconds, dataDir }, load) {
   /** @type {import('./types').Peer} */
   const peer = require(`./peers/${name}.js`);
   const db = await peer.open({ ...opening, connections: load.connections });
@@ -68,8 +72,8 @@ async function warm({ peer: name, opening, seconds, warmupSeconds }, load) {
       const { way } = load;
       const figures =
         way.kind === 'steady'
-          ? await steady(operation, load, { inFlight: way.inFlight, seconds, warmupSeconds })
-          : await repeated(operation, load, { .../** @type {any} */ (way), reset });
+          ? await steady(operation, load, { inFlight: way.inFlight, seconds, warmupSeconds, dataDir })
+          : await repeated(operation, load, { .../** @type {any} */ (way), reset, dataDir });
       measured.push({ ...figures, variant });
     }
     const [best] = measured.sort((a, b) => b.opsPerSecond - a.opsPerSecond);

@@ -13,10 +13,11 @@ const path = require('node:path');
  * @template T
  * @param {J} job
  * @param {string} program takes the job as a message, and answers by one
+ * @param {string[]} [execArgv] flags of Node.js
  * @returns {Promise<T>}
  */
-function answerOf(job, program) {
-  const child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+function answerOf(job, program, execArgv = process.execArgv) {
+  const child = fork(program, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv });
   return new Promise((resolve, reject) => {
     const failed = (/** @type {unknown} */ why) => reject(new Error(String(why)));
     /** @type {T | undefined} */
@@ -35,7 +36,7 @@ function answerOf(job, program) {
   });
 }
 
-/** One client under one load. @param {Job} job @returns {Promise<Answer>} */
-const inChild = (job) => answerOf(job, path.join(__dirname, 'child.js'));
+/** One client under one load. @param {Job} job @param {string[]} [execArgv] @returns {Promise<Answer>} */
+const inChild = (job, execArgv) => answerOf(job, path.join(__dirname, 'child.js'), execArgv);
 
 module.exports = { answerOf, inChild };

@@ -163,43 +163,49 @@ const BALANCE = 'SELECT balance FROM hyperion_bench_account WHERE id = $1';
 const MOVE = 'UPDATE hyperion_bench_account SET balance = balance + $1 WHERE id = $2';
 const NOTE = 'INSERT INTO hyperion_bench_entry (account, amount) VALUES ($1, $2)';
 
-/** @type {Load} */
-const transaction = {
-  id: 'W7',
-  title: 'transaction of three statements (select, update, insert), 10 in flight',
-  short: 'Transaction of three, 10 in flight',
-  connections: CONNECTIONS,
-  way: { kind: 'steady', inFlight: 10 },
-  unit: 'operation',
-  headline: 'opsPerSecond',
-  ...together(account, entry),
-  before: ['TRUNCATE hyperion_bench_entry', 'UPDATE hyperion_bench_account SET balance = 1000 WHERE balance <> 1000'],
-  statements: [BALANCE, MOVE, NOTE],
-  script: [
-    `\\set id random(1, ${ITEMS})`,
-    'BEGIN;',
-    named(BALANCE, 'id'),
-    named(MOVE, 'one', 'id'),
-    named(NOTE, 'id', 'one'),
-    'COMMIT;',
-  ].join('\n'),
-  rust: { task: 'transaction', size: ITEMS },
-  rows: always(1),
-  open(db) {
-    const balance = db.statement('bench_balance', BALANCE);
-    const move = db.statement('bench_move', MOVE);
-    const note = db.statement('bench_note', NOTE);
-    return (n) => {
-      const id = 1 + scattered(n, ITEMS);
-      return db.transaction(async (tx) => {
-        const rows = await balance([id], tx);
-        await move([1, id], tx);
-        await note([id, 1], tx);
-        return rows;
-      });
-    };
-  },
-};
+/**
+ * @param {string} id
+ * @param {{ task: string, title?: string, short?: string, last?: { commit: boolean } }} how `last`: options of the last statement
+ * @returns {Load}
+ */
+function transaction(id, { task, title = '', short = '', last }) {
+  return {
+    id,
+    title: `transaction of three statements (select, update, insert), 10 in flight${title}`,
+    short: `Transaction of three, 10 in flight${short}`,
+    connections: CONNECTIONS,
+    way: { kind: 'steady', inFlight: 10 },
+    unit: 'operation',
+    headline: 'opsPerSecond',
+    ...together(account, entry),
+    before: ['TRUNCATE hyperion_bench_entry', 'UPDATE hyperion_bench_account SET balance = 1000 WHERE balance <> 1000'],
+    statements: [BALANCE, MOVE, NOTE],
+    script: [
+      `\\set id random(1, ${ITEMS})`,
+      'BEGIN;',
+      named(BALANCE, 'id'),
+      named(MOVE, 'one', 'id'),
+      named(NOTE, 'id', 'one'),
+      'COMMIT;',
+    ].join('\n'),
+    rust: { task, size: ITEMS },
+    rows: always(1),
+    open(db) {
+      const balance = db.statement('bench_balance', BALANCE);
+      const move = db.statement('bench_move', MOVE);
+      const note = db.statement('bench_note', NOTE);
+      return (n) => {
+        const id = 1 + scattered(n, ITEMS);
+        return db.transaction(async (tx) => {
+          const rows = await balance([id], tx);
+          await move([1, id], tx);
+          await note([id, 1], tx, last);
+          return rows;
+        });
+      };
+    },
+  };
+}
 
 const SLOW_EVERY = 100;
 const isSlow = (/** @type {number} */ n) => n % SLOW_EVERY === SLOW_EVERY - 1;
@@ -267,7 +273,13 @@ exports.LOADS = [
   largeResult,
   insert,
   bulkLoad,
-  transaction,
+  transaction('W7', { task: 'transaction' }),
+  transaction('W7-commit', {
+    task: 'transaction-commit',
+    title: ', COMMIT sent with the last',
+    short: ', COMMIT with the last',
+    last: { commit: true },
+  }),
   someSlow,
   coldStart,
   pointSelect('W10', 64, { title: ', a network of 2 ms a round trip', short: ', 2 ms away', latencyMs: 2 }),

@@ -5,6 +5,7 @@
 const fs = require('node:fs');
 const { monitorEventLoopDelay, performance } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
+const { beginServerCpu } = require('./server-cpu.js');
 
 /** @typedef {import('./types').Load} Load */
 /** @typedef {import('./types').Measurement} Measurement */
@@ -23,10 +24,10 @@ const STALL_READY_MS = 5;
  * statements prepared.
  * @param {Operation} operation
  * @param {Load} load
- * @param {{ inFlight: number, seconds: number, warmupSeconds: number }} how
+ * @param {{ inFlight: number, seconds: number, warmupSeconds: number, dataDir?: string }} how
  * @returns {Promise<Measurement>}
  */
-async function steady(operation, load, { inFlight, seconds, warmupSeconds }) {
+async function steady(operation, load, { inFlight, seconds, warmupSeconds, dataDir }) {
   const { ignored = () => false } = load;
   /** @type {number[]} */
   let latencies = [];
@@ -47,10 +48,10 @@ async function steady(operation, load, { inFlight, seconds, warmupSeconds }) {
   stalls.enable();
   await Promise.race([sleep(warmupSeconds * 1000), failed]);
   latencies = [];
+  const end = begin(dataDir);
   stalls.reset();
-  const before = readClocks();
   await Promise.race([sleep(seconds * 1000), failed]);
-  const spent = difference(before, readClocks());
+  const spent = end();
   const measured = latencies;
   const stallMs = stalls.max / 1e6;
   stalls.disable();
@@ -63,11 +64,11 @@ async function steady(operation, load, { inFlight, seconds, warmupSeconds }) {
  * Measures operations one after another; `reset` between them is not measured.
  * @param {Operation} operation
  * @param {Load} load
- * @param {{ warmups: number, times: number, reset: () => Promise<unknown> }} how
+ * @param {{ warmups: number, times: number, reset: () => Promise<unknown>, dataDir?: string }} how
  * @returns {Promise<Measurement>}
  */
-async function repeated(operation, load, { warmups, times, reset }) {
-  /** @type {ReturnType<typeof difference>[]} */
+async function repeated(operation, load, { warmups, times, reset, dataDir }) {
+  /** @type {Spent[]} */
   const parts = [];
   let units = 0;
   let stallMs = 0;
@@ -78,9 +79,9 @@ async function repeated(operation, load, { warmups, times, reset }) {
     await sleep(STALL_READY_MS);
     stalls.reset();
     await sleep(STALL_READY_MS);
-    const before = readClocks();
+    const end = begin(dataDir);
     expectRows(await operation(n), load.rows(n));
-    const spent = difference(before, readClocks());
+    const spent = end();
     await sleep(STALL_READY_MS); // the tick that tells of a stall at the very end
     if (n > warmups) {
       parts.push(spent);
@@ -96,18 +97,34 @@ async function repeated(operation, load, { warmups, times, reset }) {
  * Measures one operation, including the load of the client.
  * @param {() => Promise<Result>} operation
  * @param {Load} load
+ * @param {string} [dataDir]
  * @returns {Promise<Measurement>}
  */
-async function once(operation, load) {
-  const before = readClocks();
+async function once(operation, load, dataDir) {
+  const end = begin(dataDir);
   expectRows(await operation(), load.rows(0));
-  const spent = difference(before, readClocks());
+  const spent = end();
   return { ...figures(spent, 1), ...percentiles([spent.ms]) };
 }
 
 /** @param {Result} result @param {number} expected */
 function expectRows({ length }, expected) {
   if (length !== expected) throw new Error(`${length} rows instead of ${expected}`);
+}
+
+/**
+ * Begins to measure what is spent. The server's processes are looked at outside of what counts for the client: that takes part of a
+ * millisecond.
+ * @param {string} [dataDir] of the server, if it is one of this machine
+ */
+function begin(dataDir) {
+  const endServer = beginServerCpu(dataDir);
+  const before = readClocks();
+  /** @returns {Spent} */
+  return () => {
+    const spent = difference(before, readClocks());
+    return { ...spent, serverUs: endServer() };
+  };
 }
 
 function readClocks() {
@@ -120,11 +137,13 @@ function readClocks() {
 }
 
 /** @typedef {ReturnType<typeof readClocks>} Clocks */
+/** @typedef {ReturnType<typeof difference> & { serverUs: number | undefined }} Spent what one stretch of time has cost */
 
 /**
  * CPU time of the JavaScript thread. Older versions of Node.js do not have it; then it is read from Linux (the first number of schedstat
- * is the thread's time on a CPU in ns).
- * @returns {{ source: NonNullable<Measurement['mainSource']>, us: number }}
+ * is the thread's time on a CPU in ns). Elsewhere nobody can tell: the time that the event loop is active contains the time that the
+ * thread waits for a processor.
+ * @returns {{ source?: Measurement['mainSource'], us?: number }}
  */
 function mainThreadUs() {
   const usage = /** @type {any} */ (process).threadCpuUsage?.();
@@ -133,7 +152,7 @@ function mainThreadUs() {
     const [ns] = fs.readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ');
     return { source: 'schedstat', us: Number(ns) / 1000 };
   } catch {
-    return { source: 'event loop', us: performance.eventLoopUtilization().active * 1000 };
+    return {};
   }
 }
 
@@ -143,34 +162,49 @@ function difference(before, after) {
   return {
     ms: after.now - before.now,
     cpuUs: after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system,
-    mainUs: after.main.us - before.main.us,
+    mainUs: known(before.main.us, after.main.us, (a, b) => b - a),
     mainSource: after.main.source,
     activeMs: loop.active,
     idleMs: loop.idle,
   };
 }
 
-/** @param {ReturnType<typeof difference>[]} parts */
+/**
+ * What is made of two figures, if both are known.
+ * @param {number | undefined} a
+ * @param {number | undefined} b
+ * @param {(a: number, b: number) => number} made
+ */
+const known = (a, b, made) => (a === undefined || b === undefined ? undefined : made(a, b));
+
+/** @param {number} a @param {number} b */
+const plus = (a, b) => a + b;
+
+/** @param {Spent[]} parts */
 function sum(parts) {
   return parts.reduce((total, part) => ({
     ms: total.ms + part.ms,
     cpuUs: total.cpuUs + part.cpuUs,
-    mainUs: total.mainUs + part.mainUs,
+    mainUs: known(total.mainUs, part.mainUs, plus),
     mainSource: part.mainSource,
     activeMs: total.activeMs + part.activeMs,
     idleMs: total.idleMs + part.idleMs,
+    serverUs: known(total.serverUs, part.serverUs, plus),
   }));
 }
 
-/** @param {ReturnType<typeof difference>} spent @param {number} operations @returns {Measurement} */
-function figures(spent, operations) {
+/** @param {Spent} spent @param {number} operations @returns {Measurement} */
+function figures({ ms, cpuUs, mainUs, mainSource, activeMs, idleMs, serverUs }, operations) {
   return {
     operations,
-    opsPerSecond: (operations * 1000) / spent.ms,
-    cpuUsPerOp: spent.cpuUs / operations,
-    mainUsPerOp: spent.mainUs / operations,
-    mainSource: spent.mainSource,
-    eventLoopUtilization: spent.activeMs / (spent.activeMs + spent.idleMs),
+    opsPerSecond: (operations * 1000) / ms,
+    cpuUsPerOp: cpuUs / operations,
+    mainUsPerOp: mainUs && mainUs / operations,
+    // The two are read one after the other, so a process of one thread could have a little less than nothing for the others.
+    otherUsPerOp: mainUs && Math.max(0, cpuUs - mainUs) / operations,
+    serverUsPerOp: serverUs && serverUs / operations,
+    mainSource,
+    eventLoopUtilization: activeMs / (activeMs + idleMs),
     peakRssMb: process.resourceUsage().maxRSS / 1024,
   };
 }

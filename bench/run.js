@@ -3,6 +3,7 @@
 // `npm run bench`: this client beside its peers, on a one-node cluster it starts itself (or the one HYPERION_HOSTS names).
 //
 //   node bench/run.js [--rounds 5] [--seconds 1] [--only W2,W3] [--peers hyperion,pg,postgres]
+//   node bench/run.js --help                all options, loads and peers
 //   node bench/run.js --curves [--help]     how costs grow (curves.js)
 //
 // In every round each peer has its turn under each load, in a process of its own and in another order each time. Values
@@ -12,16 +13,29 @@
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { parseArgs } = require('node:util');
 const { startCluster } = require('../test/support/cluster');
 const { chart } = require('./chart.js');
 const { inChild } = require('./children.js');
 const { buildNative, installPeers } = require('./install.js');
-const { LOADS } = require('./loads.js');
-const { PARTICIPANTS, takesPart } = require('./peers');
+const { HELP, readOptions } = require('./options.js');
+const { FLOOR, takesPart } = require('./peers');
 const { startProxy } = require('./proxy.js');
-const { LEGEND, OURS, bestOf, headlineTimes, rotated, short, spread, table, times } = require('./report.js');
+const {
+  LEGEND,
+  OURS,
+  bestOf,
+  headlineTimes,
+  rotated,
+  short,
+  spread,
+  summary,
+  table,
+  times,
+  timesOf,
+  timesWithSpread,
+} = require('./report.js');
 const { judge, targetTable } = require('./targets.js');
+const { isUsage } = require('./usage-error.js');
 
 /** @typedef {import('./types').Answer} Answer */
 /** @typedef {import('./types').Job} Job */
@@ -35,49 +49,6 @@ const WARMUP_SECONDS = 0.7;
 const RESULTS = path.join(__dirname, 'results');
 
 /**
- * Names, or the beginnings of names before a '-': W2 is W2-64 and W2-1000.
- * @param {string | undefined} list
- * @param {string[]} known
- * @param {string} option
- */
-function chosen(list, known, option) {
-  if (list === undefined) return known;
-  const suits = (/** @type {string} */ name, /** @type {string} */ given) =>
-    name === given || (option === 'only' && name.startsWith(`${given}-`));
-  const given = list.split(',');
-  for (const each of given) {
-    if (!known.some((name) => suits(name, each))) {
-      throw new Error(`--${option}: '${each}' is none of ${known.join(', ')}`);
-    }
-  }
-  return known.filter((name) => given.some((each) => suits(name, each)));
-}
-
-function options() {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '1' },
-      only: { type: 'string' },
-      peers: { type: 'string' },
-    },
-  });
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error('--rounds must be a whole number from 1');
-  if (!(seconds > 0)) throw new Error('--seconds must be a number greater than 0');
-  const named = (/** @type {{ name: string }} */ { name }) => name;
-  const ids = LOADS.map(({ id }) => id);
-  const onlyIds = chosen(values.only, ids, 'only');
-  const peers = chosen(values.peers, PARTICIPANTS.map(named), 'peers');
-  return {
-    rounds,
-    time: { seconds, warmupSeconds: WARMUP_SECONDS },
-    loads: LOADS.filter(({ id }) => onlyIds.includes(id)),
-    participants: PARTICIPANTS.filter(({ name }) => peers.includes(name)),
-  };
-}
-
-/**
  * Those that can take part on this machine; the others are named with the reason.
  * @param {import('./peers').Participant[]} participants
  */
@@ -85,18 +56,23 @@ async function prepared(participants) {
   installPeers();
   const able = [];
   for (const participant of participants) {
-    const { name, kind } = participant;
-    let why;
-    if (name === 'pg-native') why = buildNative();
-    if (kind === 'limit') why = await limit(name).prepare();
+    const { name } = participant;
+    const why = name === 'pg-native' ? buildNative() : await programOf(participant)?.prepare();
     if (why === undefined) able.push(participant);
     else console.log(`without ${name}: ${why}`);
   }
   return able;
 }
 
-/** @param {string} name @returns {import('./types').Limit} */
-const limit = (name) => require(`./peers/${name}.js`);
+/**
+ * The limits that are programs of their own.
+ * @param {import('./peers').Participant} participant
+ * @returns {import('./types').Limit | undefined}
+ */
+function programOf({ name, kind, file = name }) {
+  const found = kind === 'limit' ? require(`./peers/${file}.js`) : {};
+  return 'run' in found ? found : undefined;
+}
 
 /**
  * Several cold starts are one measurement.
@@ -105,9 +81,11 @@ const limit = (name) => require(`./peers/${name}.js`);
  */
 function merged(answers) {
   const all = answers.map(({ measured }) => measured);
-  const median = (/** @type {(measured: Measurement) => number | undefined} */ figure) =>
-    spread(all.map((measured) => figure(measured) ?? Number.NaN)).median;
-  const p50Ms = median(({ p50Ms }) => p50Ms);
+  const median = (/** @type {(measured: Measurement) => number | undefined} */ figure) => {
+    const values = all.map(figure);
+    return values.every((value) => value !== undefined) ? spread(values).median : undefined;
+  };
+  const p50Ms = median(({ p50Ms }) => p50Ms) ?? Number.NaN;
   return {
     ...answers[0],
     measured: {
@@ -118,17 +96,19 @@ function merged(answers) {
       p99Ms: Math.max(...all.map(({ p99Ms = Number.NaN }) => p99Ms)),
       cpuUsPerOp: median(({ cpuUsPerOp }) => cpuUsPerOp),
       mainUsPerOp: median(({ mainUsPerOp }) => mainUsPerOp),
+      otherUsPerOp: median(({ otherUsPerOp }) => otherUsPerOp),
+      serverUsPerOp: median(({ serverUsPerOp }) => serverUsPerOp),
       eventLoopUtilization: median(({ eventLoopUtilization }) => eventLoopUtilization),
       peakRssMb: median(({ peakRssMb }) => peakRssMb),
     },
   };
 }
 
-/** @param {Load} load @param {Job} job */
-async function measureClient({ way }, job) {
-  if (way.kind !== 'cold') return inChild(job);
+/** @param {Load} load @param {Job} job @param {string[]} [execArgv] */
+async function measureClient({ way }, job, execArgv) {
+  if (way.kind !== 'cold') return inChild(job, execArgv);
   const answers = [];
-  for (let n = 0; n < way.processes; n++) answers.push(await inChild(job));
+  for (let n = 0; n < way.processes; n++) answers.push(await inChild(job, execArgv));
   return merged(answers);
 }
 
@@ -165,16 +145,19 @@ class Bench {
   #values = new Values();
   #cluster;
   #opening;
-  #time;
+  /** @type {import('./types').Measuring} */
+  #how;
   /** @type {Map<number, Awaited<ReturnType<typeof startProxy>>>} latency to proxy */
   #proxies = new Map();
 
   /** @param {import('../test/support/cluster').Cluster} cluster @param {Time} time */
   constructor(cluster, time) {
     this.#cluster = cluster;
-    this.#time = time;
     const { hosts, user, password, database } = cluster;
     const { host, port } = cluster.primary();
+    // A node of HYPERION_HOSTS has none: it may be on another machine.
+    const { dataDir } = /** @type {{ dataDir?: string }} */ (/** @type {unknown} */ (cluster.primary()));
+    this.#how = { ...time, dataDir };
     this.#opening = { hosts, primary: { host, port }, user, password, database };
   }
 
@@ -213,17 +196,21 @@ class Bench {
   }
 
   /** @param {Load} load @param {import('./peers').Participant} participant @param {Opening} opening */
-  async #measure(load, { name, kind, pipelined }, opening) {
-    if (kind === 'limit') {
-      this.versions[name] ??= limit(name).version();
-      return limit(name).run(load, opening, this.#time);
+  async #measure(load, participant, opening) {
+    const { name, kind, file = name, pipelined, execArgv } = participant;
+    const program = programOf(participant);
+    if (program !== undefined) {
+      this.versions[name] ??= program.version();
+      return program.run(load, opening, this.#how);
     }
-    const answer = await measureClient(load, {
-      peer: name,
+    const job = {
+      ...this.#how,
+      ...(kind === 'limit' ? { dataDir: undefined } : {}), // it knows no server
+      peer: file,
       load: load.id,
       opening: { ...opening, pipelined: pipelined?.includes(load.id) },
-      ...this.#time,
-    });
+    };
+    const answer = await measureClient(load, job, execArgv && [...process.execArgv, ...execArgv]);
     this.#values.check(load.id, name, answer.values);
     this.versions[name] = answer.version;
     this.library ??= answer.library;
@@ -246,8 +233,9 @@ function progress(load, measured, clients) {
   return `${short(ours)} ${unit}${ratio ? `: ${times(ratio.median)}x ${best}, the best client` : ''}`;
 }
 
-async function main() {
-  const { rounds, time, loads, participants: wanted } = options();
+/** @param {import('./options').Options} options */
+async function main({ rounds, seconds, loads, participants: wanted }) {
+  const time = { seconds, warmupSeconds: WARMUP_SECONDS };
   const participants = await prepared(wanted);
   const clients = participants.filter(({ kind }) => kind === 'client').map(({ name }) => name);
   const started = performance.now();
@@ -262,9 +250,7 @@ async function main() {
     for (const statement of new Set(loads.flatMap(({ setup }) => setup))) await primary.sql(statement);
     const cpu = `${os.availableParallelism()} x ${os.cpus()[0]?.model}`;
     console.log(`Node.js ${process.version}, PostgreSQL ${cluster.version}, ${cpu}`);
-    console.log(
-      `${rounds} round${rounds === 1 ? '' : 's'}, ${time.seconds} s for each of ${participants.map(({ name }) => name).join(', ')}`,
-    );
+    console.log(`${countOf(rounds)}, ${time.seconds} s for each of ${participants.map(({ name }) => name).join(', ')}`);
     for (let round = 0; round < rounds; round++) {
       for (const load of loads) {
         const here = participants.filter((participant) => takesPart(participant, load.id));
@@ -276,7 +262,10 @@ async function main() {
     const minutes = (performance.now() - started) / 60_000;
     report(bench, loads, participants);
     const targets = judge(bench.measured, clients);
-    if (targets.length > 0) console.log(['\nTargets\n', ...targetTable(targets).map((line) => `  ${line}`)].join('\n'));
+    if (targets.length > 0) {
+      console.log(`\nTargets: medians of ${countOf(rounds)} (least..greatest)\n`);
+      for (const line of targetTable(targets)) console.log(`  ${line}`);
+    }
     save({
       at: new Date().toISOString(),
       minutes,
@@ -288,6 +277,7 @@ async function main() {
       library: bench.library && path.basename(bench.library),
       versions: bench.versions,
       targets,
+      summary: Object.fromEntries(loads.map((load) => [load.id, summary(load, bench.measured[load.id])])),
       measured: bench.measured,
     });
     console.log(`${minutes.toFixed(1)} minutes`);
@@ -343,6 +333,8 @@ function report({ measured, versions, library }, loads, participants) {
  */
 function notes({ id }, rounds, participants) {
   const found = [];
+  const stall = timesOf(rounds, FLOOR, 'stallMs');
+  if (stall) found.push(`stall: ours is ${timesWithSpread(stall)} that of ${FLOOR}`);
   for (const { name, without } of participants) {
     if (without && id in without) found.push(`without ${name}: ${without[id]}`);
     const ways = new Set(rounds.flatMap((round) => round[name]?.variant ?? []));
@@ -364,8 +356,22 @@ function save(result) {
   console.log(`\nAll figures: ${named(file)}, chart: ${named(image)}`);
 }
 
-const run = process.argv.some((arg) => /^--curves(=|$)/.test(arg)) ? require('./curves.js').main : main;
-run().catch((error) => {
-  console.error(error);
-  process.exitCode = 1;
-});
+/** @param {number} rounds */
+const countOf = (rounds) => `${rounds} round${rounds === 1 ? '' : 's'}`;
+
+/** @param {string[]} args */
+async function run(args) {
+  const isCurves = args.some((arg) => /^--curves(=|$)/.test(arg));
+  try {
+    if (isCurves) return await require('./curves.js').main(args);
+    const options = readOptions(args);
+    if (options.help) console.log(HELP);
+    else await main(options);
+  } catch (error) {
+    const help = `(all options: npm run bench -- ${isCurves ? '--curves ' : ''}--help)`;
+    console.error(isUsage(error) ? `bench: ${/** @type {Error} */ (error).message} ${help}` : error);
+    process.exitCode = isUsage(error) ? 2 : 1;
+  }
+}
+
+run(process.argv.slice(2));

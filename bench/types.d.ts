@@ -14,8 +14,15 @@ export interface Opening {
 
 export type Row = Record<string, unknown>;
 
-/** Runs its statement, on any connection or within the given transaction. */
-export type Statement = (params: readonly unknown[], transaction?: unknown) => PromiseLike<Row[]>;
+/**
+ * Runs its statement, on any connection or within the given transaction. `commit`: it is the last one, so a client that can sends
+ * COMMIT with it; the others ignore it, and commit when the body has ended.
+ */
+export type Statement = (
+  params: readonly unknown[],
+  transaction?: unknown,
+  how?: { commit: boolean },
+) => PromiseLike<Row[]>;
 
 /** A bulk load: resolves to the number of rows. */
 export type Bulk = (table: string, columns: readonly Column[], rows: readonly unknown[][]) => Promise<number>;
@@ -48,12 +55,17 @@ export interface Limit {
   /** Gets it ready; a text says why it cannot be. */
   prepare(): Promise<string | undefined>;
   version(): string;
-  run(load: Load, opening: Opening, time: Time): Promise<Measurement>;
+  run(load: Load, opening: Opening, how: Measuring): Promise<Measurement>;
 }
 
 export interface Time {
   seconds: number;
   warmupSeconds: number;
+}
+
+export interface Measuring extends Time {
+  /** Of the server, if it is one of this machine: for its CPU time. */
+  dataDir?: string;
 }
 
 /** How an operation is measured. */
@@ -115,9 +127,15 @@ export interface Measurement {
   opsPerSecond: number;
   p50Ms?: number;
   p99Ms?: number;
+  /** CPU time in microseconds: of the whole client... */
   cpuUsPerOp?: number;
+  /** ... its JavaScript thread... */
   mainUsPerOp?: number;
-  mainSource?: 'threadCpuUsage' | 'schedstat' | 'event loop';
+  /** ... its other threads, garbage collection and libuv's included... */
+  otherUsPerOp?: number;
+  /** ... and all processes of the server. */
+  serverUsPerOp?: number;
+  mainSource?: 'threadCpuUsage' | 'schedstat';
   eventLoopUtilization?: number;
   /** The longest time the event loop did not come round. */
   stallMs?: number;
@@ -131,8 +149,27 @@ export interface Measurement {
 /** Load to rounds to peer; a peer that failed in a round is missing there. */
 export type Measured = Record<string, Partial<Record<string, Measurement>>[]>;
 
+/** A figure over all rounds. */
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+
+/** What all rounds of a load say of one peer. */
+export interface Summary {
+  figures: Partial<Record<keyof Measurement, Spread>>;
+  /** The load's headline figure as a share of raw tokio-postgres, in the same rounds: 1 is as good. */
+  ofRaw?: Spread;
+  /** CPU time of an operation in the client, as times that of raw tokio-postgres. */
+  cpuOfRaw?: Spread;
+  /** So many times better is ours. */
+  oursIs?: Spread;
+}
+
 /** What a child is asked for, and what it answers. */
-export interface Job extends Time {
+export interface Job extends Measuring {
+  /** Its file in bench/peers/, without `.js`. */
   peer: string;
   load: string;
   opening: Opening;

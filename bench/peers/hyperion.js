@@ -13,8 +13,8 @@ exports.library = () => Object.keys(require.cache).find((file) => file.endsWith(
 exports.open = async ({ hosts, user, password, database, connections, tls }) => {
   const pool = createPool({ hosts, user, password, database, poolSize: connections, ssl: tls });
   return {
-    statement: (_name, sql) => (params, transaction) =>
-      /** @type {typeof pool} */ (transaction ?? pool).query(sql, params),
+    statement: (_name, sql) => (params, transaction, how) =>
+      /** @type {any} */ (transaction ?? pool).query(sql, params, how),
     transaction: (body) => pool.transaction(body),
     bulk: {
       async copyFrom(table, columns, rows) {

@@ -7,7 +7,9 @@ const { execFile, execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
+const { beginServerCpu, processCpu } = require('../server-cpu.js');
 
 /** @typedef {import('../types').Limit} Limit */
 
@@ -48,22 +50,33 @@ exports.prepare = async () => {
   return 'it is not installed (on Debian it comes with the postgresql package)';
 };
 
+/** CPU time is looked at between these parts of a run: its connections are open and statements prepared, and it has not ended. */
+const LOOK_FROM = 0.4;
+const LOOK_UNTIL = 0.9;
+
 /** @type {Limit['run']} */
-exports.run = async (load, opening, { seconds, warmupSeconds }) => {
+exports.run = async (load, opening, { seconds, warmupSeconds, dataDir }) => {
   const { id, connections, way } = load;
   const clients = way.kind === 'steady' ? Math.min(way.inFlight, connections) : 1;
   const threads = bestThreads.get(id) ?? (await findThreads(load, opening, clients));
   bestThreads.set(id, threads);
-  const opsPerSecond = await rate(load, opening, { clients, threads, seconds: Math.ceil(seconds + warmupSeconds) });
-  return { operations: Math.round(opsPerSecond * seconds), opsPerSecond, variant: `-c ${clients} -j ${threads}` };
+  const how = { clients, threads, seconds: Math.ceil(seconds + warmupSeconds) };
+  const { opsPerSecond, cpu } = await rate(load, opening, how, dataDir);
+  return {
+    operations: Math.round(opsPerSecond * seconds),
+    opsPerSecond,
+    cpuUsPerOp: cpu?.ownUs && cpu.ownUs / (opsPerSecond * cpu.seconds),
+    serverUsPerOp: cpu?.serverUs && cpu.serverUs / (opsPerSecond * cpu.seconds),
+    variant: `-c ${clients} -j ${threads}`,
+  };
 };
 
 /** @param {import('../types').Load} load @param {import('../types').Opening} opening @param {number} clients */
 async function findThreads(load, opening, clients) {
   let best = { threads: 1, found: 0 };
   for (const threads of THREADS.filter((number) => number <= clients)) {
-    const found = await rate(load, opening, { clients, threads, seconds: 1 });
-    if (found > best.found) best = { threads, found };
+    const { opsPerSecond } = await rate(load, opening, { clients, threads, seconds: 1 });
+    if (opsPerSecond > best.found) best = { threads, found: opsPerSecond };
   }
   return best.threads;
 }
@@ -72,14 +85,14 @@ async function findThreads(load, opening, clients) {
  * @param {import('../types').Load} load
  * @param {import('../types').Opening} opening
  * @param {{ clients: number, threads: number, seconds: number }} how
- * @returns {Promise<number>} transactions a second
+ * @param {string} [dataDir]
  */
-async function rate(load, { primary, user, password, database }, { clients, threads, seconds }) {
+async function rate(load, { primary, user, password, database }, { clients, threads, seconds }, dataDir) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'hyperion-pgbench-'));
   try {
     const script = path.join(folder, 'script.sql');
     fs.writeFileSync(script, `${load.script?.replace(/\n\s+/g, ' ')}\n`);
-    const { stdout } = await promisify(execFile)(
+    const running = promisify(execFile)(
       program,
       [
         ...['-n', '-M', 'prepared', '-c', clients, '-j', threads, '-T', seconds, '-f', script],
@@ -88,10 +101,35 @@ async function rate(load, { primary, user, password, database }, { clients, thre
       ].map(String),
       { env: { ...process.env, PGPASSWORD: password } },
     );
+    const looking = cpuOf(running.child, seconds, dataDir);
+    const { stdout } = await running;
     const [, tps] = /tps = ([\d.]+)/.exec(stdout) ?? [];
     if (tps === undefined) throw new Error(`pgbench says:\n${stdout}`);
-    return Number(tps);
+    return { opsPerSecond: Number(tps), cpu: await looking };
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * CPU time of pgbench and of the server in a part of the run. pgbench does not tell how many transactions that part had, but their rate
+ * hardly changes.
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {number} seconds of the whole run
+ * @param {string | undefined} dataDir
+ */
+async function cpuOf({ pid }, seconds, dataDir) {
+  if (pid === undefined) return undefined;
+  await sleep(seconds * LOOK_FROM * 1000);
+  const started = performance.now();
+  const end = beginServerCpu(dataDir);
+  const before = processCpu(pid);
+  await sleep(seconds * (LOOK_UNTIL - LOOK_FROM) * 1000);
+  const after = processCpu(pid);
+  const serverUs = end();
+  return {
+    ownUs: before === undefined || after === undefined ? undefined : after - before,
+    serverUs,
+    seconds: (performance.now() - started) / 1000,
+  };
 }

@@ -4,7 +4,7 @@
 
 const { execFile, execFileSync } = require('node:child_process');
 const path = require('node:path');
-const { promisify } = require('node:util');
+const { beginServerCpu } = require('../server-cpu.js');
 
 /** @typedef {import('../types').Limit} Limit */
 
@@ -36,21 +36,43 @@ exports.prepare = async () => {
 };
 
 /** @type {Limit['run']} */
-exports.run = async (load, { primary, user, password, database }, { seconds, warmupSeconds }) => {
+exports.run = async (load, { primary, user, password, database }, { seconds, warmupSeconds, dataDir }) => {
   if (load.rust === undefined) throw new Error(`${load.id} is not among its loads`);
-  const { stdout } = await promisify(execFile)(
-    PROGRAM,
-    [
-      `host=${primary.host} port=${primary.port} user=${user} dbname=${database} sslmode=disable`,
-      load.rust.task,
-      load.rust.size,
-      load.connections,
-      load.way.kind === 'steady' ? load.way.inFlight : 1,
-      warmupSeconds,
-      seconds,
-      ...load.statements,
-    ].map(String),
-    { env: { ...process.env, PGPASSWORD: password } },
-  );
-  return JSON.parse(stdout);
+  const args = [
+    `host=${primary.host} port=${primary.port} user=${user} dbname=${database} sslmode=disable`,
+    load.rust.task,
+    load.rust.size,
+    load.connections,
+    load.way.kind === 'steady' ? load.way.inFlight : 1,
+    warmupSeconds,
+    seconds,
+    ...load.statements,
+  ].map(String);
+  const { stdout, serverUs } = await output(args, { ...process.env, PGPASSWORD: password }, dataDir);
+  const measured = JSON.parse(stdout);
+  return { ...measured, serverUsPerOp: serverUs && serverUs / measured.operations };
 };
+
+/**
+ * What the program prints, and the server's CPU time while it measured, as it says on stderr.
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string | undefined} dataDir
+ * @returns {Promise<{ stdout: string, serverUs: number | undefined }>}
+ */
+function output(args, env, dataDir) {
+  return new Promise((resolve, reject) => {
+    /** @type {ReturnType<typeof beginServerCpu> | undefined} */
+    let end;
+    /** @type {number | undefined} */
+    let serverUs;
+    const child = execFile(PROGRAM, args, { env }, (error, stdout) =>
+      error ? reject(error) : resolve({ stdout, serverUs }),
+    );
+    child.stderr?.on('data', (said) => {
+      // Both at once: this process slept through the measurement.
+      if (/measuring\n/.test(said)) end = /measured\n/.test(said) ? undefined : beginServerCpu(dataDir);
+      else if (/measured\n/.test(said)) serverUs = end?.();
+    });
+  });
+}

@@ -4,7 +4,8 @@
 //!   PGPASSWORD=... hyperiondb-bench-limit '<connection string>' <task> <size> <connections> <in flight>
 //!                  <warm-up seconds> <seconds> <statement>...
 //!
-//! Prints one line of JSON with the names of bench/types.d.ts.
+//! Prints one line of JSON with the names of bench/types.d.ts. On stderr it says "measuring" and "measured" when that begins and ends,
+//! so that others can look at their clocks.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -33,6 +34,8 @@ enum Task {
     Insert,
     /// BEGIN, three statements, COMMIT.
     Transaction,
+    /// The same, COMMIT in the flight of the third statement.
+    TransactionCommit,
 }
 
 impl Task {
@@ -43,6 +46,7 @@ impl Task {
             "all" => Self::All,
             "insert" => Self::Insert,
             "transaction" => Self::Transaction,
+            "transaction-commit" => Self::TransactionCommit,
             _ => return Err(format!("no task '{name}'").into()),
         })
     }
@@ -103,6 +107,7 @@ impl Shared {
         let now = Instant::now();
         match self.progress {
             Progress::WarmingUp { until } if now >= until => {
+                eprintln!("measuring");
                 self.progress = Progress::Measuring { since: now, cpu_us: cpu_us() };
             }
             Progress::Measuring { since, cpu_us: before } => {
@@ -111,6 +116,7 @@ impl Shared {
                 if now - since >= time {
                     let cpu_us = cpu_us().zip(before).map(|(after, before)| after - before);
                     self.progress = Progress::Done { time: now - since, cpu_us };
+                    eprintln!("measured");
                 }
             }
             Progress::WarmingUp { .. } | Progress::Done { .. } => {}
@@ -175,18 +181,37 @@ async fn operation(arguments: &Arguments, lane: &Lane, n: u64) -> Result<u64, Fa
             let (amount, active) = (n as f64 / 7.0, n.is_multiple_of(2));
             expect(client.execute(&statements[0], &[&owner, &name, &amount, &active, &note]).await?, 1)
         }
-        Task::Transaction => {
-            // Each client has one worker here, so statements of two transactions cannot mix. BEGIN costs no round trip.
-            let params: [&(dyn ToSql + Sync); 1] = [&id];
-            let select = rows(client, &statements[0], &params);
-            let begin = async { Ok(client.batch_execute("BEGIN").await?) };
-            let ((), found) = tokio::try_join!(begin, select)?;
-            client.execute(&statements[1], &[&1_i64, &id]).await?;
-            client.execute(&statements[2], &[&id, &1_i32]).await?;
+        Task::Transaction => expect(transaction(lane, id, Ending::OfItsOwn).await?, 1),
+        Task::TransactionCommit => expect(transaction(lane, id, Ending::WithTheLast).await?, 1),
+    }
+}
+
+/// When COMMIT is sent.
+enum Ending {
+    OfItsOwn,
+    WithTheLast,
+}
+
+/// Each client has one worker here, so statements of two transactions cannot mix. BEGIN costs no round trip.
+async fn transaction(Lane { client, statements }: &Lane, id: i32, ending: Ending) -> Result<u64, Failure> {
+    let params: [&(dyn ToSql + Sync); 1] = [&id];
+    let select = rows(client, &statements[0], &params);
+    let begin = async { Ok(client.batch_execute("BEGIN").await?) };
+    let ((), found) = tokio::try_join!(begin, select)?;
+    client.execute(&statements[1], &[&1_i64, &id]).await?;
+    let last: [&(dyn ToSql + Sync); 2] = [&id, &1_i32];
+    let last = client.execute(&statements[2], &last);
+    match ending {
+        Ending::OfItsOwn => {
+            last.await?;
             client.batch_execute("COMMIT").await?;
-            expect(found, 1)
+        }
+        Ending::WithTheLast => {
+            // Polled in this order, so sent in this order.
+            tokio::try_join!(last, client.batch_execute("COMMIT"))?;
         }
     }
+    Ok(found)
 }
 
 async fn rows(client: &Client, statement: &Statement, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {

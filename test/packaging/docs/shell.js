@@ -93,11 +93,27 @@ function checkNode(args) {
   if (!/^your-/.test(file)) assert.ok(fs.existsSync(path.join(ROOT, file)), `node ${file}: there is no such file`);
   const options = rest.filter((arg) => arg.startsWith('--')).map((arg) => arg.slice(2).split('=')[0]);
   if (options.length === 0) return;
-  const source = fs.readFileSync(path.join(ROOT, file), 'utf8');
+  const source = sourceOf(file);
   for (const option of options) {
-    const known = new RegExp(`(^|[\\s{'])${option}'?: \\{ type|\\[[^\\]]*'${option}'[^\\]]*\\]|'--${option}'`, 'm');
+    const known = new RegExp(`(^|[\\s{'])${option}'?: \\{\\s*type|\\[[^\\]]*'${option}'[^\\]]*\\]|'--${option}'`, 'm');
     assert.match(source, known, `node ${file} --${option}: it knows no such option`);
   }
+}
+
+/**
+ * A program, and the files called options.js that it requires, directly or by others beside or below it.
+ * @param {string} file
+ */
+function sourceOf(file) {
+  const all = [path.join(ROOT, file)];
+  for (const each of all) {
+    for (const [, name] of fs.readFileSync(each, 'utf8').matchAll(/require\('(\.\/[\w./-]+\.js)'\)/g)) {
+      const required = path.join(path.dirname(each), name);
+      if (!all.includes(required)) all.push(required);
+    }
+  }
+  const told = all.filter((each, at) => at === 0 || path.basename(each) === 'options.js');
+  return told.map((each) => fs.readFileSync(each, 'utf8')).join('\n');
 }
 
 /** @param {string[]} args */
