@@ -620,6 +620,17 @@ export interface TokenOptions {
   token: true;
 }
 
+/** Of query() of a transaction. */
+export interface CommitOptions {
+  /**
+   * The statement is the last one of its transaction: COMMIT goes with it, at no round trip of its own. The promise
+   * resolves when both were answered. The transaction is over then, also if the statement or COMMIT fails: nothing of
+   * it is applied, unless the error has another `outcome`. A savepoint and a nested transaction refuse it, and so
+   * does `exactlyOnce`. Default: `false`.
+   */
+  commit?: boolean;
+}
+
 /** Options of {@link Pool.read}. What is not given is as the pool's `reads` says. */
 export interface ReadOptions {
   /** A standby that is further behind than this is not fit. Default: the pool's `reads.maxLagMs`. */
@@ -1133,6 +1144,21 @@ export interface JoinedBatchOptions {
   types?: TypeChoices;
 }
 
+/** query() of a transaction, whose last statement may bring COMMIT with it. */
+interface QueryWithCommit {
+  <T extends unknown[] = unknown[]>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & CommitOptions & AsArrays,
+  ): Promise<Rows<T>>;
+  <T extends object = Record<string, unknown>>(
+    sql: Statement,
+    params: Parameters | undefined,
+    options: QueryOptions & CommitOptions & AsObjects,
+  ): Promise<Rows<T>>;
+  (sql: Statement, params: Parameters | undefined, options: QueryOptions & CommitOptions): Promise<Rows<AnyRow>>;
+}
+
 /**
  * A transaction, or a part of one (of a nested transaction or a savepoint). It ends exactly once; after that every call rejects with
  * ERR_TRANSACTION_ENDED. Calls side by side run in their order. A part ends with its callback: its commit() and rollback() are refused.
@@ -1140,7 +1166,9 @@ export interface JoinedBatchOptions {
  * While a savepoint is open, a call that comes from inside of its callback runs in it, also if it is made on the outer transaction;
  * a call from elsewhere waits for its end, because it would be undone with it.
  */
-export interface Transaction extends Runner {}
+export interface Transaction extends Runner {
+  query: Runner['query'] & QueryWithCommit;
+}
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods of Runner, written once
 export class Transaction {
   private constructor();
@@ -1181,7 +1209,7 @@ export class Transaction {
    */
   commit(): Promise<void>;
   rollback(): Promise<void>;
-  /** Whether commit() or rollback() was called. */
+  /** Whether commit() or rollback() was called, or a statement with the option `commit`. */
   readonly ended: boolean;
   /** Rolls back if neither commit() nor rollback() was called. */
   [Symbol.asyncDispose](): Promise<void>;

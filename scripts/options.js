@@ -42,6 +42,7 @@ const INTERFACES = {
   PoolOptions: POOL,
   QueryOptions: calls.QUERY,
   TokenOptions: calls.TOKEN,
+  CommitOptions: calls.COMMIT,
   ReadOptions: calls.READ,
   ReadStreamOptions: calls.READ_STREAM,
   RetryOptions: RETRY,

@@ -40,6 +40,8 @@ class Handle {
   async query(sql, params, options = {}) {
     if (typeof options !== 'object' || options === null) throw new ParameterError('options must be an object');
     const { schema, shardKey, clusterId, ...others } = options;
+    // As a transaction in two phases does.
+    if (others.commit !== undefined) throw new ParameterError("tx.query: unknown option 'commit'");
     if (schema !== undefined || shardKey !== undefined || clusterId !== undefined) {
       // It is no promise here: statements that are not awaited keep their order.
       this.#unitOf(schema, shardKey, schema === undefined ? (clusterId ?? this.#unit.clusterId) : clusterId);

@@ -22,6 +22,8 @@ const timedOutAs = (what, end) => (timeoutMs) => {
   return Object.assign(error, { outcome: 'not-applied' });
 };
 
+const waitedTooLong = timedOutAs('statement', ', before it was sent');
+
 /**
  * The options of one call with what is left of the limits.
  * @param {Limits} limits
@@ -43,4 +45,4 @@ function underLimits({ until, timeoutMs, signal }, options, timedOut) {
   };
 }
 
-module.exports = { limitsOf, timedOutAs, underLimits };
+module.exports = { limitsOf, timedOutAs, underLimits, waitedTooLong };

@@ -108,7 +108,7 @@ class Pool extends ObservedPool {
     if (this.#closed) throw new PoolClosedError();
     if (this.#ambient !== undefined) {
       const tx = this.#joined('query', options);
-      if (tx !== undefined) return await tx.query(sql, params, options);
+      if (tx !== undefined) return await joinedQuery(tx, sql, params, options);
     }
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, POOL_QUERY);
@@ -403,6 +403,20 @@ class Pool extends ObservedPool {
   async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
     await this.end();
   }
+}
+
+/**
+ * A query of the pool that has joined a transaction.
+ * @param {import('./transaction-handle.js').Transaction} tx
+ * @param {any} sql
+ * @param {any} params
+ * @param {any} options not yet checked
+ */
+async function joinedQuery(tx, sql, params, options) {
+  if (options?.commit === true) {
+    throw new ParameterError('commit: the call has joined a transaction, whose end belongs to tx: use tx.query()');
+  }
+  return tx.query(sql, params, options);
 }
 
 addRowExpectations(Pool, refuseToken);

@@ -43,14 +43,14 @@ function value(rows) {
 /**
  * Adds one(), maybeOne(), many() and value() to a class that has query().
  * @param {{ prototype: { query(...given: any[]): Promise<any> } }} Class
- * @param {(method: string, options: unknown) => void} [checkOptions] of the methods that return less than the rows
+ * @param {(method: string, options: unknown) => void} [checkOptions] refuses what only query() takes
  */
 function addRowExpectations({ prototype }, checkOptions = () => {}) {
   for (const [name, check] of Object.entries({ one, maybeOne, many, value })) {
     /** @this {typeof prototype} @param {...any} given as query() takes it */
     const method = async function (...given) {
       try {
-        if (check !== many) checkOptions(name, given[2]);
+        checkOptions(name, given[2]);
         return check(await this.query(...given));
       } catch (error) {
         throw located(error);

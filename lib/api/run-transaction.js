@@ -22,16 +22,19 @@ const { openTransaction, timedOut } = require('./transaction.js');
 /** The shortest pause before a transaction is tried again. */
 const FIRST_PAUSE_MS = 5;
 
+/** What is known of the attempts: whether a callback has committed itself, or may have. @typedef {{ mayLast: boolean }} Fate */
+
 /**
- * BEGIN, the callback, COMMIT; ROLLBACK when it throws.
+ * BEGIN, the callback, COMMIT; ROLLBACK when it throws. The callback may commit itself, with its last statement or with commit().
  * @template T
  * @param {import('../core/statement-runner.js').StatementRunner} runner
  * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {Record<string, any>} options checked
  * @param {TransactionMessage | undefined} message if it is traced
+ * @param {Fate} fate
  * @returns {Promise<T>}
  */
-async function attempt(runner, callback, options, message) {
+async function attempt(runner, callback, options, message, fate) {
   if (options.signal?.aborted) throw aborted(options.signal);
   const { over, stop, fail } = watchLimits(options, timedOut);
   // attempt() ends a callback's transaction, so the pool waits for that when it ends.
@@ -42,17 +45,40 @@ async function attempt(runner, callback, options, message) {
     refused = error;
     fail(error);
   });
-  const tx = transaction();
+  /** What has ended the callback's time. @type {unknown} */
+  let limit;
+  over.catch((error) => {
+    limit = error;
+  });
+  const top = transaction();
+  const tx = top.handle;
+  let isEndedHere = false;
+  const end = (/** @type {() => Promise<void>} */ how) => {
+    isEndedHere = true;
+    return how();
+  };
+  /** @type {Promise<T> | T | undefined} */
+  let called;
   try {
-    const result = await Promise.race([callback(tx), over]);
+    called = callback(tx);
+    const result = await Promise.race([called, over]);
     stop();
-    if (!tx.ended) await tx.commit();
+    if (top.ending !== undefined) await top.ending;
+    else if (!tx.ended) await end(() => tx.commit());
     return /** @type {T} */ (result);
   } catch (error) {
-    if (!tx.ended) await tx.rollback().catch(() => {});
+    if (!tx.ended) await end(() => tx.rollback().catch(() => {}));
+    if (top.ending !== undefined && error === limit) {
+      // The limits are those of the transaction, and its own end knows what became of it.
+      await top.ending;
+      return await /** @type {Promise<T>} */ (called);
+    }
+    await top.ending?.catch(() => {});
     throw error === refused ? located(error) : error;
   } finally {
     stop();
+    // What the callback itself has committed must not be done again.
+    if (!isEndedHere && top.mayLast) fate.mayLast = true;
   }
 }
 
@@ -90,16 +116,17 @@ async function runAttempts(runner, callback, checked, pool, once, message) {
   const { retries = once === undefined ? transactionRetries : Math.max(transactionRetries, RETRIES) } = checked;
   // Without it the transaction begins in the call itself: an end() behind it waits for it.
   if (once !== undefined) await once.prepare();
+  const fate = { mayLast: false };
   let pause = 0;
   let paused = 0;
   for (let tries = 1; ; tries++) {
     try {
-      if (once === undefined) return await attempt(runner, callback, checked, message);
-      return await runOnce(runner, callback, once, message);
+      if (once === undefined) return await attempt(runner, callback, checked, message, fate);
+      return await runOnce(runner, callback, once, message, fate);
     } catch (error) {
       // The pool has waited for a connection for acquireTimeoutMs already.
       const hasWaited = error instanceof NoPrimaryError || error instanceof AcquireTimeoutError;
-      const again = error instanceof HyperionError && error.retryable && !hasWaited;
+      const again = error instanceof HyperionError && error.retryable && !hasWaited && !fate.mayLast;
       if (error instanceof HyperionError && tries > 1) Object.assign(error, { attempts: tries });
       if (!again || tries > retries) throw error;
       // Decorrelated jitter: transactions that failed at the same time are not tried again at the same time.
@@ -118,12 +145,13 @@ async function runAttempts(runner, callback, checked, pool, once, message) {
  * @param {(tx: import('./transaction-handle.js').Transaction) => Promise<T> | T} callback
  * @param {NonNullable<ReturnType<typeof exactlyOnceOf>>} once
  * @param {TransactionMessage | undefined} message
+ * @param {Fate} fate
  * @returns {Promise<T | undefined>}
  */
-async function runOnce(runner, callback, once, message) {
+async function runOnce(runner, callback, once, message, fate) {
   let hasEnded = false;
   const value = await once.run(async (marked, limits) => {
-    const result = await attempt(runner, marked, limits, message);
+    const result = await attempt(runner, marked, limits, message, fate);
     hasEnded = true;
     return result;
   }, callback);

@@ -113,6 +113,19 @@ class Scope {
     throw transactionOpen('commit(): the transaction is ended by the call that began it, not by a part of it');
   }
 
+  /**
+   * Refused, as commit() is.
+   * @param {string} _sql
+   * @param {unknown} _params
+   * @param {Record<string, any>} _options
+   * @returns {Promise<any>}
+   */
+  async runLast(_sql, _params, _options) {
+    throw transactionOpen(
+      'commit: a part of a transaction cannot commit it: the transaction is ended by the call that began it',
+    );
+  }
+
   /** @param {string} _gid @param {object} [_options] @returns {Promise<void>} */
   async prepare(_gid, _options) {
     await this.commit();

@@ -25,7 +25,7 @@ function checkMode(mode) {
 
 /** Refuses the option `token` of a method whose result is not the rows. @param {string} method @param {any} options */
 function refuseToken(method, options) {
-  if (options?.token !== true) return;
+  if (options?.token !== true || method === 'many') return;
   throw new ParameterError(`token: what ${method}() returns could not have it: use query() or many()`);
 }
 

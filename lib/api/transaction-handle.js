@@ -6,13 +6,25 @@ const { allOrNone, readStatements } = require('./batch-statements.js');
 const { copyFrom, copyTo } = require('./copy/index.js');
 const { ParameterError, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
-const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
+const { limitsOf, underLimits, waitedTooLong } = require('./limits.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runner: templates, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
-const { JOINED_BATCH, LOAD, SAVEPOINT, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
+const {
+  JOINED_BATCH,
+  LOAD,
+  SAVEPOINT,
+  STREAM,
+  TRANSACTION_QUERY,
+  UNLOAD,
+  callOptions,
+} = require('../options/call-options.js');
 
-const waitedTooLong = timedOutAs('statement', ', before it was sent');
+/** These look at the rows when they have come: COMMIT would be done. @param {string} method @param {any} options */
+function refuseCommit(method, options) {
+  if (options?.commit !== true) return;
+  throw new ParameterError(`commit: what ${method}() expects is checked after COMMIT: use query()`);
+}
 
 class Transaction {
   /** @type {import('./scope.js').Scope} */
@@ -34,15 +46,16 @@ class Transaction {
    * Runs a statement in the transaction.
    * @param {string | import('./sql.js').Sql} sql
    * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions} [options]
+   * @param {import('../core/statement-runner.js').QueryOptions & { commit?: boolean }} [options]
    */
   async query(sql, params, options) {
     const scope = this.#scope;
     scope.checkOpen();
-    const checked = callOptions(options);
+    const checked = callOptions(options, TRANSACTION_QUERY);
     const [text, values] = unfold(sql, params);
     const { runner, id, level, root } = scope;
     try {
+      if (checked.commit) return await scope.runLast(text, values, checked);
       // The usual case: nothing can have to wait.
       if (level.isPlain && root.readers === undefined) {
         return await runner.query(text, values, scope.limited(checked), id);
@@ -197,6 +210,6 @@ class Transaction {
   }
 }
 
-addRowExpectations(Transaction);
+addRowExpectations(Transaction, refuseCommit);
 
 module.exports = { Transaction };

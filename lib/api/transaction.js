@@ -8,7 +8,7 @@
 const { OP, FLAG } = require('../core/numbers.js');
 const { ParameterError, PoolClosedError, located, transactionEnded, transactionOpen } = require('../errors.js');
 const { Level } = require('./level.js');
-const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
+const { limitsOf, timedOutAs, underLimits, waitedTooLong } = require('./limits.js');
 const { Scope, enclosing } = require('./scope.js');
 const { Transaction } = require('./transaction-handle.js');
 const { watchLimits } = require('./watch-limits.js');
@@ -40,7 +40,8 @@ function checkGid(gid) {
 }
 
 /** What became of a transaction whose COMMIT has failed. @param {any} error */
-function outcomeOf({ outcome }) {
+function outcomeOf(error) {
+  const outcome = error?.outcome;
   if (outcome === 'unknown') return 'unknown';
   return outcome === 'applied' ? 'committed' : 'rolled back';
 }
@@ -65,6 +66,10 @@ class Top extends Scope {
   readers;
   /** Told how it has ended, if it is traced. @type {import('../core/tracer.js').Traced['onEnded']} */
   onEnded;
+  /** The end of the statement that brings COMMIT with it. @type {Promise<unknown> | undefined} */
+  ending;
+  /** Whether it has committed, or may have: then it must not run again. */
+  mayLast = false;
 
   /**
    * @param {import('../core/statement-runner.js').StatementRunner} runner
@@ -140,6 +145,7 @@ class Top extends Scope {
   }
 
   endedByScript() {
+    this.mayLast = true;
     this.#close('ended by its script');
     this.onEnded?.('unknown', false, undefined);
     this.#mayHaveCommitted();
@@ -171,9 +177,12 @@ class Top extends Scope {
       this.#releaseHandle();
     } catch (error) {
       this.#state = 'rolled back';
-      this.onEnded?.(operation === OP.COMMIT ? outcomeOf(error) : 'rolled back', true, error);
+      const outcome = operation === OP.COMMIT ? outcomeOf(error) : 'rolled back';
+      this.mayLast = outcome !== 'rolled back';
+      this.onEnded?.(outcome, true, error);
       throw located(error);
     }
+    this.mayLast = operation === OP.COMMIT;
     this.onEnded?.(text === '' ? state : 'prepared', false, undefined);
   }
 
@@ -213,14 +222,84 @@ class Top extends Scope {
   }
 
   /**
+   * Runs a statement and commits with it.
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {Record<string, any>} options checked
+   */
+  async runLast(sql, params, options) {
+    this.#checkMayCommit('commit');
+    if (this.modes.marker !== undefined) {
+      throw new ParameterError('commit: a transaction with exactlyOnce is committed when its callback has returned');
+    }
+    const ending = this.#runLast(sql, params, options);
+    // Who does not await the statement learns of its failure from transaction().
+    ending.catch(() => {});
+    this.ending = ending;
+    return ending;
+  }
+
+  /**
+   * @param {string} sql
+   * @param {unknown} params
+   * @param {Record<string, any>} options
+   */
+  async #runLast(sql, params, options) {
+    this.#state = 'committed';
+    this.isOpen = false;
+    const own = limitsOf(options);
+    // A copy: the caller may change the array while the statement waits.
+    const given = Array.isArray(params) ? [...params] : params;
+    let isSent = false;
+    const onSent = () => {
+      isSent = true;
+    };
+    try {
+      if (!this.level.isPlain) await this.#partsEnded();
+      if (this.failure !== undefined) throw this.failure;
+      const limits = this.limited(underLimits(own, options, waitedTooLong));
+      this.drainReaders();
+      this.#close('committed');
+      const rows = await this.runner.query(sql, given, { ...limits, flags: FLAG.COMMITS, onSent }, this.id);
+      this.#releaseHandle();
+      this.mayLast = true;
+      this.onEnded?.('committed', false, undefined);
+      return rows;
+    } catch (error) {
+      if (isSent) {
+        const outcome = outcomeOf(error);
+        if (outcome !== 'committed') this.#state = 'rolled back';
+        this.mayLast = outcome !== 'rolled back';
+        this.onEnded?.(outcome, true, error);
+      } else {
+        await this.#rollBackLate();
+      }
+      throw error;
+    } finally {
+      this.#mayHaveCommitted();
+    }
+  }
+
+  /** @param {string} what was called */
+  #checkMayCommit(what) {
+    this.#checkNotEnded();
+    if (this.runner.scopes !== undefined && this.innermost() !== this) {
+      throw transactionOpen(`${what} was called within a part of the transaction, which would be committed with it`);
+    }
+  }
+
+  /** Too late for COMMIT: the transaction is rolled back. */
+  async #rollBackLate() {
+    this.cancelReaders();
+    await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
+  }
+
+  /**
    * @param {Record<string, any>} options
    * @param {string} [text] the SQL, if it is not COMMIT
    */
   async #commit(options, text) {
-    this.#checkNotEnded();
-    if (this.runner.scopes !== undefined && this.innermost() !== this) {
-      throw transactionOpen('commit() was called within a part of the transaction, which would be committed with it');
-    }
+    this.#checkMayCommit('commit()');
     this.#state = 'committed';
     this.isOpen = false;
     let limits;
@@ -229,9 +308,7 @@ class Top extends Scope {
       if (this.failure !== undefined) throw this.failure;
       limits = this.limited(options);
     } catch (error) {
-      // Too late for COMMIT: the transaction is rolled back.
-      this.cancelReaders();
-      await this.#end(OP.ROLLBACK, 'rolled back', NONE).catch(() => {});
+      await this.#rollBackLate();
       throw error;
     }
     this.drainReaders();
@@ -280,7 +357,7 @@ function openTransaction(runner, options, poolIsClosed, flags, message) {
   const transaction = (onCommit = () => {}) => {
     const top = new Top(runner, handle, id, options, poolIsClosed, limits, onCommit);
     if (message !== undefined) runner.tracer.begun(message, id, top, (flags & FLAG.MANAGED) === 0);
-    return top.handle;
+    return top;
   };
   return { begun, transaction };
 }
@@ -296,7 +373,7 @@ async function begin(runner, options, poolIsClosed, onCommit) {
   const run = async (/** @type {import('../core/channels.js').TransactionMessage | undefined} */ message) => {
     const { begun, transaction } = openTransaction(runner, options, poolIsClosed, 0, message);
     await begun;
-    return transaction(onCommit);
+    return transaction(onCommit).handle;
   };
   const { tracer } = runner;
   try {

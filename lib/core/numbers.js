@@ -8,7 +8,7 @@
  * Raise it, here and in src/binding/numbers.rs, with every change of the table, of what its members mean, or of the add-on's
  * classes: the main package and the add-on are two packages, and an install may mix their versions.
  */
-const PROTOCOL_VERSION = 11;
+const PROTOCOL_VERSION = 12;
 
 /** What a frame asks for. */
 const OP = {
@@ -58,6 +58,7 @@ const FLAG = {
   PIPELINED: 16384,
   BEGINS: 32768,
   OWN: 65536,
+  COMMITS: 131_072,
 };
 
 /** Kinds of messages from the core. */

@@ -178,7 +178,8 @@ class StatementRunner {
     let described = '[]';
     const { timeoutMs, signal, flags = 0, readOptions } = options;
     // A node that the statement itself may use knows the types.
-    const asked = { timeoutMs, signal, readOnly: true, flags: FLAG.DESCRIBE | (flags & ~FLAG.TOKEN), readOptions };
+    const ofRun = FLAG.TOKEN | FLAG.COMMITS;
+    const asked = { timeoutMs, signal, readOnly: true, flags: FLAG.DESCRIBE | (flags & ~ofRun), readOptions };
     const run = (/** @type {(call: StatementCall) => void} */ started) =>
       this.submit(statement, [], asked, transaction, (call) => {
         call.onGrant = (_pieces, _bytes, text) => {
@@ -225,7 +226,7 @@ class StatementRunner {
   /**
    * Writes the frame. Methods add to the options of a call: `flags`, further flags of the frame; `readOptions`, the JSON of
    * FLAG.READ_OPTIONS; `onGrant`, which takes the token of FLAG.TOKEN as its third argument; `reader`, which takes the rows of a stream;
-   * `text`, which is sent in place of that of the statement.
+   * `text`, which is sent in place of that of the statement; `onSent`, which is called when the frame of FLAG.COMMITS is written.
    * @param {import('./statements.js').Statement} statement
    * @param {readonly unknown[]} values
    * @param {Record<string, any>} options
@@ -273,6 +274,7 @@ class StatementRunner {
       return call.promise;
     }
     frames.close();
+    if (flags & FLAG.COMMITS) options.onSent();
     if (named !== statement) this.statements.forget(named);
     link.flushSoon();
     sent?.(call);

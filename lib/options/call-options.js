@@ -100,6 +100,22 @@ const TOKEN = {
 const POOL_QUERY = { ...QUERY, ...TOKEN };
 
 /** @satisfies {Rows} */
+const COMMIT = {
+  commit: {
+    type: 'boolean',
+    value: false,
+    check: boolean,
+    text: 'the statement is the last one of its transaction: COMMIT goes with it, at no round trip of its own',
+    more:
+      'The promise resolves when both were answered. The transaction is over then, also if the statement or COMMIT fails: nothing of it ' +
+      'is applied, unless the error has another `outcome`. A savepoint and a nested transaction refuse it, and so does `exactlyOnce`.',
+  },
+};
+
+/** The options of query() of a transaction. @satisfies {Rows} */
+const TRANSACTION_QUERY = { ...QUERY, ...COMMIT };
+
+/** @satisfies {Rows} */
 const PIECES = {
   batchSize: {
     type: 'number',
@@ -318,21 +334,46 @@ const ofTheWhole = Object.fromEntries(
   ]),
 );
 
+const OF_TRANSACTION = 'there is no transaction here that it could commit: it belongs to query() of a transaction';
+const OF_TX_QUERY = 'only query() of a transaction can bring COMMIT with it';
+
 /** Why options of other calls are refused. */
 const REFUSALS = new Map(
   /** @type {[Rows, { reasons: Record<string, string> }][]} */ ([
-    [QUERY, { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } }],
-    [STREAM, { reasons: { token: 'a stream has no result that could have it: call pool.token() after it' } }],
+    [
+      TRANSACTION_QUERY,
+      { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } },
+    ],
+    [POOL_QUERY, { reasons: { commit: OF_TRANSACTION } }],
+    [READ, { reasons: { commit: OF_TRANSACTION } }],
+    [
+      STREAM,
+      {
+        reasons: {
+          token: 'a stream has no result that could have it: call pool.token() after it',
+          commit: OF_TX_QUERY,
+        },
+      },
+    ],
     [BEGIN, { reasons: { exactlyOnce: 'begin() cannot run its caller again: use pool.transaction(callback)' } }],
     [
       MODES_OF_BEGIN,
       { reasons: { exactlyOnce: 'a batch cannot find out what became of it: use pool.transaction(callback)' } },
     ],
-    [BATCH, { reasons: { token: 'call pool.token() after the batch' } }],
+    [EXEC, { reasons: { commit: OF_TX_QUERY } }],
+    [LOAD, { reasons: { commit: OF_TX_QUERY } }],
+    [UNLOAD, { reasons: { commit: OF_TX_QUERY } }],
+    [BATCH, { reasons: { token: 'call pool.token() after the batch', commit: OF_TRANSACTION } }],
     [SAVEPOINT, { reasons: ofTheWhole }],
     [
       JOINED_BATCH,
-      { reasons: { ...ofTheWhole, transaction: 'the batch is a part of the transaction it is called on' } },
+      {
+        reasons: {
+          ...ofTheWhole,
+          transaction: 'the batch is a part of the transaction it is called on',
+          commit: 'a batch in a transaction is a savepoint: give it to the last tx.query() of the transaction',
+        },
+      },
     ],
     [READ_STREAM, { reasons: { hedgeMs: 'a stream is not sent to two nodes' } }],
   ]),
@@ -365,6 +406,7 @@ function callOptions(options, rows = QUERY) {
 module.exports = {
   BATCH,
   BEGIN,
+  COMMIT,
   END,
   EXEC,
   ISOLATION,
@@ -380,6 +422,7 @@ module.exports = {
   STREAM,
   TOKEN,
   TRANSACTION,
+  TRANSACTION_QUERY,
   UNLOAD,
   callOptions,
 };

@@ -19,7 +19,7 @@ use crate::query::copy::Piece;
 use crate::query::flow_control::FlowControl;
 use crate::query::listen;
 use crate::query::promise::{Counted, Promise};
-use crate::query::transaction::TransactionCommand;
+use crate::query::transaction::command::TransactionCommand;
 
 /// What JavaScript asks of the I/O thread.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::engine::{BATCH_WORDS, HEAD_WORDS, Kind, MESSAGE_ANEW, MESSAGE_STRUCTU
 
 /// Raise it, here and in lib/core/numbers.js, with every change of this table, of what its members mean, or of the add-on's
 /// classes: the main package and the add-on are two packages, and an install may mix their versions.
-const PROTOCOL_VERSION: u32 = 11;
+const PROTOCOL_VERSION: u32 = 12;
 
 /// Declares the enum, and a table of its members by name.
 macro_rules! operations {
@@ -116,6 +116,8 @@ pub(super) const BEGINS: i32 = 32768;
 /// The statement is the client's own (SAVEPOINT): it is no query of a caller for the counts of the pool. The cancel is the
 /// client's own: the reader of the stream has left, so nobody gets the error.
 pub(super) const OWN: i32 = 65536;
+/// The statement is the last one of its transaction: COMMIT goes with it.
+pub(super) const COMMITS: i32 = 131_072;
 
 const FLAGS: &[(&str, i32)] = &[
     ("ReadOnly", READ_ONLY),
@@ -135,6 +137,7 @@ const FLAGS: &[(&str, i32)] = &[
     ("Pipelined", PIPELINED),
     ("Begins", BEGINS),
     ("Own", OWN),
+    ("Commits", COMMITS),
 ];
 
 /// The flags among these that have no meaning.

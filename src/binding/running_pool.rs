@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::binding::frames::Frame;
 use crate::binding::numbers::{
-    BEGINS, BINARY, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY,
+    BEGINS, BINARY, COMMITS, DESCRIBE, FAILED, MANAGED, NAMED, Operation, PIPELINED, PORTAL, PRIMARY, READ, READ_ONLY,
     READ_OPTIONS, SIMPLE, TOKEN,
 };
 use crate::binding::options::{PoolOptions, ReadCallOptions, split_definition};
@@ -42,7 +42,7 @@ use crate::query::read::{ReadDefaults, Reads};
 use crate::query::script::Script;
 use crate::query::single::Query;
 use crate::query::statement::Statement;
-use crate::query::transaction::TransactionCommand;
+use crate::query::transaction::command::{TransactionCommand, TransactionQuery};
 
 /// What JavaScript's thread may ask of a pool at any time. Weak, because the objects of JavaScript may outlive the I/O thread.
 #[derive(Clone, Debug)]
@@ -188,7 +188,7 @@ impl RunningPool {
         self.texts.remove(&frame.statement);
     }
 
-    pub(super) fn query(&self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
+    pub(super) fn query(&mut self, frame: &Frame<'_>, mut promise: Promise, cancellation: Cancellation) {
         let Some(text) = self.texts.get(&frame.statement).cloned() else {
             return promise.reject(&ClientError::Internal("unknown statement".into()), 0, None);
         };
@@ -217,7 +217,13 @@ impl RunningPool {
                 None => self.router.submit(Job::Query(Box::new(query))),
             }
         } else {
-            self.command(frame, TransactionCommand::Query { promise, statement, cancellation });
+            let commits = frame.has(COMMITS);
+            let command = TransactionCommand::Query(TransactionQuery { promise, statement, cancellation, commits });
+            if commits {
+                self.end_transaction(frame, command);
+            } else {
+                self.command(frame, command);
+            }
         }
     }
 

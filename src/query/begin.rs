@@ -30,9 +30,9 @@ use crate::query::opening::{BeginState, Opening, send_begin};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Verdict, Work, verdict};
 use crate::query::statement::Statement;
-use crate::query::transaction::{
-    TransactionCommand, lost_error, refuse_rest, result_in_transaction, serve_transaction,
-};
+use crate::query::transaction::block::{Block, InTransaction, lost_error, result_in_transaction};
+use crate::query::transaction::command::{TransactionCommand, TransactionQuery};
+use crate::query::transaction::{First, refuse_rest, serve_transaction};
 
 /// A transaction that has not begun.
 #[derive(Debug)]
@@ -93,9 +93,7 @@ impl Begin {
                 }
                 TransactionCommand::Abandon => FirstStep::Over(Box::new(|| ())),
                 command if !session.is_usable() => return self.again(session, command).await,
-                TransactionCommand::Query { promise, statement, cancellation } => {
-                    self.first_statement(session, promise, statement, cancellation).await
-                }
+                TransactionCommand::Query(query) => self.first_statement(session, query).await,
                 command => self.first_other(session, command).await,
             };
             match step {
@@ -104,9 +102,9 @@ impl Begin {
                     self.call.promise.resolve_early(node);
                     return After::Settled(answer);
                 }
-                FirstStep::Begun { aborted, wrote } => {
+                FirstStep::Begun(first) => {
                     self.call.promise.resolve_early(node);
-                    return serve_transaction(&context, session, self.commands, (aborted, wrote)).await;
+                    return serve_transaction(&context, session, self.commands, first).await;
                 }
                 FirstStep::Again(command) => {
                     session.conn.cut();
@@ -121,34 +119,33 @@ impl Begin {
         }
     }
 
-    async fn first_statement(
-        &self,
-        session: &Arc<Session>,
-        mut promise: Promise,
-        statement: Statement,
-        cancellation: Cancellation,
-    ) -> FirstStep {
-        let node = Some(session.conn.endpoint.index);
-        match begin_with(&self.call.context, session, &self.sql, &statement, &mut promise, &cancellation).await {
+    async fn first_statement(&self, session: &Arc<Session>, mut query: TransactionQuery) -> FirstStep {
+        let node = session.conn.endpoint.index;
+        let TransactionQuery { promise, statement, cancellation, commits } = &mut query;
+        let commits = *commits;
+        match begin_with(&self.call.context, session, &self.sql, statement, promise, cancellation).await {
             BeginResult::Not(error) => {
-                promise.reject(&error, 1, node);
+                let reject = move || query.promise.reject(&error, 1, Some(node));
+                if commits {
+                    return FirstStep::Over(Box::new(reject));
+                }
+                reject();
                 FirstStep::Wait
             }
+            BeginResult::Begun(answer) if commits => FirstStep::Begun(First::Last(Box::new((query, answer)))),
             BeginResult::Begun(Ok(finished)) => {
-                promise.resolve(finished, session.conn.endpoint.index);
-                FirstStep::Begun { aborted: false, wrote: statement.text.facts.writes }
+                query.promise.resolve(finished, node);
+                FirstStep::Begun(First::Answered(Block { aborted: false, wrote: query.statement.text.facts.writes }))
             }
-            BeginResult::Begun(Err((error, aborts))) => {
-                promise.reject(&error, self.call.attempts, node);
-                FirstStep::Begun { aborted: aborts, wrote: false }
+            BeginResult::Begun(Err((error, aborted))) => {
+                query.promise.reject(&error, self.call.attempts, Some(node));
+                FirstStep::Begun(First::Answered(Block { aborted, wrote: false }))
             }
             BeginResult::Again => {
-                promise.start_again();
-                FirstStep::Again(TransactionCommand::Query { promise, statement, cancellation })
+                query.promise.start_again();
+                FirstStep::Again(TransactionCommand::Query(query))
             }
-            BeginResult::Failed(error) => {
-                FirstStep::Failed(error, TransactionCommand::Query { promise, statement, cancellation })
-            }
+            BeginResult::Failed(error) => FirstStep::Failed(error, TransactionCommand::Query(query)),
         }
     }
 
@@ -166,13 +163,13 @@ impl Begin {
             TransactionCommand::Script(script) => script.run_in_transaction(session, &mut aborted).await,
             other => return FirstStep::Again(other),
         }
-        FirstStep::Begun { aborted, wrote: true }
+        FirstStep::Begun(First::Answered(Block { aborted, wrote: true }))
     }
 
     /// Gives the transaction back, to begin on another connection.
     async fn again(mut self: Box<Self>, session: &Session, first: TransactionCommand) -> After<Box<Self>> {
         match &first {
-            TransactionCommand::Query { cancellation, .. } => self.call.cancellation = cancellation.clone(),
+            TransactionCommand::Query(query) => self.call.cancellation = query.cancellation.clone(),
             TransactionCommand::Copy(copy) => self.call.cancellation = copy.call.cancellation.clone(),
             TransactionCommand::Script(script) => self.call.cancellation = script.call.cancellation.clone(),
             _ => {}
@@ -189,9 +186,8 @@ enum FirstStep {
     Wait,
     /// The transaction ended before it began.
     Over(Answer),
-    /// The transaction is open. `aborted`: the command has failed, so only ROLLBACK is possible.
-    /// `wrote`: the command may have changed something.
-    Begun { aborted: bool, wrote: bool },
+    /// The transaction is open.
+    Begun(First),
     /// Nothing was applied: the command may run again on another connection.
     Again(TransactionCommand),
     /// There will be no transaction.
@@ -202,8 +198,8 @@ enum FirstStep {
 enum BeginResult {
     /// The statement cannot be sent, and nothing was sent.
     Not(ClientError),
-    /// The transaction is open. An error comes with whether it has aborted the transaction.
-    Begun(Result<Finished, (ClientError, bool)>),
+    /// The transaction is open.
+    Begun(InTransaction),
     /// Nothing was applied: the statement may run again on another connection.
     Again,
     /// There is no transaction.
@@ -240,7 +236,7 @@ async fn begin_with(
     match opening.state {
         BeginState::Open => {}
         BeginState::Unsent => {
-            return match result_in_transaction(session, ended) {
+            return match result_in_transaction(session, ended, Work::InTransaction) {
                 Ok(_) => BeginResult::Not(ClientError::Internal("a statement ran without its BEGIN".into())),
                 Err((error, _)) => BeginResult::Not(error),
             };
@@ -252,7 +248,7 @@ async fn begin_with(
         fence::why_read_only(&context.cluster, conn, sequence).await;
         return BeginResult::Again;
     }
-    BeginResult::Begun(result_in_transaction(session, ended))
+    BeginResult::Begun(result_in_transaction(session, ended, Work::InTransaction))
 }
 
 /// What a failed BEGIN means.

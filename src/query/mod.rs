@@ -8,7 +8,9 @@
 //! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
-//! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK
+//! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK; `transaction/flight`: statements of one that
+//!   travel together; `transaction/last`: its end, also with its last statement; `transaction/command`: what is asked of
+//!   it; `transaction/block`: what that does to it
 //! - `commit`: COMMIT and ROLLBACK, and the phases of a transaction that spans clusters
 //! - `script`: several statements by the simple protocol; `script/results`: their rows and types
 //! - `pinned`: a session that its caller has to itself, for programs that were written for `pg`

@@ -34,7 +34,8 @@ use crate::protocol::response_observer::TransactionStatus;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::promise::Promise;
-use crate::query::transaction::{TransactionCommand, refuse_all, refuse_rest};
+use crate::query::transaction::command::TransactionCommand;
+use crate::query::transaction::{refuse_all, refuse_rest};
 use command::PinnedCommand;
 
 /// How often an idle session is looked at: whether its node is still the right one, and whether its lease runs out.

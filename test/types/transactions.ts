@@ -1,6 +1,7 @@
 // Type tests of transactions: savepoints, nested and ambient ones. Compiled, never run.
 
 import type {
+  CommitOptions,
   JoinedBatchOptions,
   Pool,
   Rows,
@@ -62,4 +63,24 @@ export async function ambient(pool: Pool): Promise<void> {
   pool.inTransaction = joins;
   const runner: Runner = await pool.begin();
   await runner.query('select 1');
+}
+
+const last: Required<CommitOptions> = { commit: true };
+
+export async function commits(tx: Transaction, pool: Pool): Promise<void> {
+  const rows = await tx.query<{ n: number }>('select 1 as n', [], last);
+  same<Equal<typeof rows, Rows<{ n: number }>>>();
+  const arrays = await tx.query<[number]>('select 1', undefined, { commit: true, rowMode: 'array', timeoutMs: 1 });
+  same<Equal<typeof arrays, Rows<[number]>>>();
+  // As without it.
+  const plain = await tx.query<{ n: number }>('select 1 as n');
+  same<Equal<typeof plain, Rows<{ n: number }>>>();
+  // @ts-expect-error a boolean
+  await tx.query('select 1', [], { commit: 1 });
+  // @ts-expect-error a statement of the pool commits by itself
+  await pool.query('select 1', [], { commit: true });
+  // @ts-expect-error its rows are looked at when COMMIT is done
+  await tx.one('select 1', [], { commit: true });
+  // @ts-expect-error only query() has it
+  tx.stream('select 1', [], { commit: true });
 }
