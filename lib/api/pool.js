@@ -104,7 +104,25 @@ class Pool extends ObservedPool {
    * @param {readonly unknown[]} [params]
    * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
-  async query(sql, params, options) {
+  query(sql, params, options) {
+    // What most calls are takes no async function, which would cost a promise, a wait and a turn of the microtasks more.
+    const isPlain = options === undefined && this.#ambient === undefined && this.#sessions === undefined;
+    if (!isPlain || this.#closed || !this.#runner.isPlain) return this.#query(sql, params, options);
+    try {
+      if (typeof sql === 'string') return this.#runner.queryPlain(sql, params);
+      const [text, values] = unfold(sql, params);
+      return this.#runner.queryPlain(text, values);
+    } catch (error) {
+      return Promise.reject(located(error));
+    }
+  }
+
+  /**
+   * @param {string | import('./sql.js').Sql} sql
+   * @param {readonly unknown[]} [params]
+   * @param {import('../core/statement-runner.js').QueryOptions} [options]
+   */
+  async #query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
     if (this.#ambient !== undefined) {
       const tx = this.#joined('query', options);

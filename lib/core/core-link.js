@@ -308,8 +308,9 @@ class CoreLink {
             inbox.textAt = i32[head + 6];
             inbox.binAt = bin + i32[head + 7];
             try {
-              if (call.asArrays) shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows));
-              else shape.read(inbox, rows, call.rows);
+              call.rows = call.asArrays
+                ? shape.readArrays(inbox, rows, /** @type {unknown[][]} */ (call.rows))
+                : shape.read(inbox, rows, call.rows);
             } catch (error) {
               // A parser of the user failed. A result that cannot be read is not delivered in part.
               call.failure ??= error;

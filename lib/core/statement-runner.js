@@ -7,7 +7,7 @@ const { ParameterError } = require('../errors.js');
 const { listOf, normalize } = require('../values/params.js');
 const { labelOf } = require('../options/hosts.js');
 const { Observer } = require('./observer.js');
-const { StatementCall } = require('./statement-call.js');
+const { PlainCall, StatementCall } = require('./statement-call.js');
 const { underSignal } = require('./under-signal.js');
 
 /**
@@ -81,6 +81,36 @@ class StatementRunner {
       options.reader?.onWatched(watched);
       return this.sendWatched(watched, params, options, transaction);
     });
+  }
+
+  /** Whether nobody watches, and no parameter needs a serializer: then a statement without options may take queryPlain(). */
+  get isPlain() {
+    return !this.observer.isWatching && this.types.serializers.size === 0;
+  }
+
+  /**
+   * Runs a statement without options, outside of transactions, if isPlain. An error has the stack of the caller.
+   * @param {string} sql
+   * @param {unknown} params
+   * @returns {Promise<object[]>}
+   */
+  queryPlain(sql, params) {
+    const statement = this.statements.get(sql);
+    const values = normalize(params, statement.takesStructure);
+    const call = new PlainCall(statement, this.nodes);
+    const { frames } = this.link;
+    const { length } = values;
+    frames.open(OP.QUERY, this.link.register(call), this.pool, statement.id, 0, 0, length, 0);
+    try {
+      for (let i = 0; i < length; i++) frames.value(values[i], i + 1);
+    } catch (error) {
+      frames.abandon();
+      this.link.release(call);
+      throw error;
+    }
+    frames.close();
+    this.link.flushSoon();
+    return call.promise;
   }
 
   /**

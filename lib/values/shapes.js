@@ -226,8 +226,12 @@ function compile(columns, readers) {
     for (let row = 0; row < count; row++, o += ${words + columns.length}) {
       ${masks.map((i) => `const m${i} = i32[o * 2 + ${i}];`).join('\n      ')}
       const s = o + ${words};
-      rows.push((${masks.map((i) => `m${i}`).join(' | ')}) === 0 ? { ${literal} } : { ${nullable} });
-    }`;
+      const made = (${masks.map((i) => `m${i}`).join(' | ')}) === 0 ? { ${literal} } : { ${nullable} };
+      // push() makes room for 17 rows at the first.
+      if (count === 1 && rows.length === 0) return [made];
+      rows.push(made);
+    }
+    return rows;`;
   return new Function('readers', 'json', `return function readRows(place, count, rows) {${body}\n}`)(readers, json);
 }
 
@@ -250,6 +254,7 @@ function interpret(columns, readers) {
       }
       rows.push(object);
     }
+    return rows;
   };
 }
 
@@ -262,6 +267,7 @@ function constructorFor(columns, readers) {
     // A SELECT without columns: its rows are empty.
     return /** @param {Place} _ @param {number} count @param {object[]} rows */ (_, count, rows) => {
       for (let row = 0; row < count; row++) rows.push({});
+      return rows;
     };
   }
   if (columns.length > WIDEST_COMPILED) return interpret(columns, readers);
@@ -323,6 +329,7 @@ class Shape {
       }
       rows.push(values);
     }
+    return rows;
   }
 }
 
