@@ -16,6 +16,7 @@ const { StatementRunner } = require('../core/statement-runner.js');
 const { BEGIN, END, LOAD, NONE, POOL_QUERY, STREAM, UNLOAD, callOptions } = require('../options/call-options.js');
 const { ObservedPool, ended, opened, withName } = require('./observed-pool.js');
 const { pinSession } = require('./pinned-session.js');
+const { queryPlain } = require('./query-plain.js');
 const { readOf } = require('./read.js');
 const { Reaper, noLease } = require('./reaper.js');
 const { Reports } = require('./reports.js');
@@ -105,23 +106,12 @@ class Pool extends ObservedPool {
    * @param {import('../core/statement-runner.js').QueryOptions} [options]
    */
   query(sql, params, options) {
-    // What most calls are takes no async function, which would cost a promise, a wait and a turn of the microtasks more.
-    const isPlain = options === undefined && this.#ambient === undefined && this.#sessions === undefined;
-    if (!isPlain || this.#closed || !this.#runner.isPlain) return this.#query(sql, params, options);
-    try {
-      if (typeof sql === 'string') return this.#runner.queryPlain(sql, params);
-      const [text, values] = unfold(sql, params);
-      return this.#runner.queryPlain(text, values);
-    } catch (error) {
-      return Promise.reject(located(error));
-    }
+    const isAside = this.#closed || this.#ambient !== undefined || this.#sessions !== undefined;
+    if (isAside || options !== undefined || !this.#runner.isPlain) return this.#query(sql, params, options);
+    return queryPlain(this.#runner, sql, params);
   }
 
-  /**
-   * @param {string | import('./sql.js').Sql} sql
-   * @param {readonly unknown[]} [params]
-   * @param {import('../core/statement-runner.js').QueryOptions} [options]
-   */
+  /** @param {any} sql @param {any} params @param {any} options */
   async #query(sql, params, options) {
     if (this.#closed) throw new PoolClosedError();
     if (this.#ambient !== undefined) {
