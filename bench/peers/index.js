@@ -29,12 +29,7 @@ const FLOOR = 'floor';
 
 /** @type {Participant[]} */
 const PARTICIPANTS = [
-  {
-    name: 'hyperion',
-    kind: 'ours',
-    title: 'this client',
-    without: { 'W7-commit': 'tx.query has no option commit yet' },
-  },
+  { name: 'hyperion', kind: 'ours', title: 'this client' },
   { name: 'pg', kind: 'client', title: 'node-postgres, pure JavaScript' },
   {
     name: 'pg-pipeline',
