@@ -15,6 +15,7 @@ use crate::codec::{
     Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, is_built_in, pack_document, takes_structure,
 };
 use crate::engine::{CompletionQueue, Kind, Message, Statistics, clock, lock};
+use crate::pool::least_used::LeastUsed;
 use crate::protocol::result_formats::{Asked, ResultFormats};
 
 /// A statement prepared on one connection.
@@ -84,7 +85,12 @@ impl Shapes {
         if let Some(shape) = known.get(&described).and_then(Weak::upgrade) {
             return shape;
         }
-        known.retain(|_, shape| shape.strong_count() > 0);
+        if known.len() == known.capacity() {
+            known.retain(|_, shape| shape.strong_count() > 0);
+            // The next look at all shapes comes after as many new ones: texts whose columns differ would else pay for it each.
+            let left = known.len();
+            known.reserve(left);
+        }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let shape = Arc::new(Shape { id, queue: Arc::downgrade(&self.queue) });
         known.insert(described.clone(), Arc::downgrade(&shape));
@@ -212,15 +218,8 @@ pub(crate) fn name_of(statement: &Statement) -> String {
 /// statement on the server.
 #[derive(Debug)]
 pub(crate) struct PreparedCache {
-    capacity: usize,
-    entries: Mutex<Entries>,
+    entries: Mutex<LeastUsed<PlanKey, Arc<Prepared>>>,
     statistics: Arc<Statistics>,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    by_key: HashMap<PlanKey, (Arc<Prepared>, u64)>,
-    uses: u64,
 }
 
 /// The number of a text, and the scope of its plan (see `pool::names`; 0 for a plan that serves all scopes).
@@ -228,48 +227,37 @@ type PlanKey = (u32, u64);
 
 impl PreparedCache {
     pub(super) fn new(capacity: usize, statistics: Arc<Statistics>) -> Self {
-        Self { capacity, entries: Mutex::default(), statistics }
+        Self { entries: Mutex::new(LeastUsed::new(capacity)), statistics }
     }
 
     /// The plan by this key, unless the text has another generation since.
     pub(super) fn get(&self, key: PlanKey, generation: u32) -> Option<Arc<Prepared>> {
         let mut entries = lock(&self.entries);
-        entries.uses += 1;
-        let uses = entries.uses;
-        let (prepared, used) = entries.by_key.get_mut(&key)?;
+        let prepared = entries.get(key)?;
         if prepared.generation != generation {
-            entries.by_key.remove(&key);
+            entries.remove(key);
             return None;
         }
-        *used = uses;
         Some(prepared.clone())
     }
 
     pub(super) fn insert(&self, key: PlanKey, prepared: Arc<Prepared>) {
-        let mut entries = lock(&self.entries);
-        entries.uses += 1;
-        let uses = entries.uses;
-        if entries.by_key.len() >= self.capacity
-            && let Some(oldest) = entries.by_key.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
-        {
-            entries.by_key.remove(&oldest);
-            self.statistics.prepared_evictions.add(1);
-        }
-        entries.by_key.insert(key, (prepared, uses));
+        let dropped = lock(&self.entries).insert(key, prepared);
+        self.statistics.prepared_evictions.add(u64::from(dropped.is_some()));
     }
 
     /// Must be called when the types of the database have changed.
     pub(crate) fn clear(&self) {
-        lock(&self.entries).by_key.clear();
+        lock(&self.entries).clear();
     }
 
     /// Removes the plans that are kept by scope.
     pub(crate) fn remove_scopes(&self) {
-        lock(&self.entries).by_key.retain(|(_, scope), _| *scope == 0);
+        lock(&self.entries).retain(|(_, scope)| *scope == 0);
     }
 
     /// Removes the plans of a text in all scopes.
     pub(super) fn remove(&self, id: u32) {
-        lock(&self.entries).by_key.retain(|(text, _), _| *text != id);
+        lock(&self.entries).retain(|(text, _)| *text != id);
     }
 }
