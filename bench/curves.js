@@ -13,7 +13,7 @@ const { answerOf } = require('./children.js');
 const { chart } = require('./curves/chart.js');
 const { startFakes } = require('./curves/fakes.js');
 const { CURVES } = require('./curves/kinds');
-const { knees, table } = require('./curves/knees.js');
+const { knees, markdown, table } = require('./curves/knees.js');
 const { options } = require('./curves/options.js');
 const { load } = require('./curves/point.js');
 const { installPeers } = require('./install.js');
@@ -81,26 +81,32 @@ class Run {
   async curve(curve, { rounds, quick, without }) {
     /** @type {import('./curves/types').Rounds} */
     const measured = {};
-    for (const step of quick ? curve.quick : curve.steps) {
-      if (curve.name === 'connections' && step + SPARE > this.#place.maxConnections) {
-        console.log(`without ${step} connections: the server has ${this.#place.maxConnections}`);
-        continue;
-      }
-      const here = curve.series.filter(
-        ({ name, from = 0, to = Number.POSITIVE_INFINITY }) => !without.has(name) && step >= from && step <= to,
-      );
-      measured[step] = Object.fromEntries(here.map(({ name }) => [name, []]));
+    const wanted = (quick ? curve.quick : curve.steps).filter((step) => this.#isPossible(curve, step));
+    // Round by round: a slow minute of the machine must not look like a knee.
+    for (let round = 0; round < rounds; round++) {
       const started = performance.now();
-      for (let round = 0; round < (step >= (curve.onceFrom ?? Number.POSITIVE_INFINITY) ? 1 : rounds); round++) {
+      for (const step of wanted.filter((each) => round === 0 || each < (curve.onceFrom ?? Number.POSITIVE_INFINITY))) {
+        const here = curve.series.filter(
+          ({ name, from = 0, to = Number.POSITIVE_INFINITY }) => !without.has(name) && step >= from && step <= to,
+        );
+        measured[step] ??= Object.fromEntries(here.map(({ name }) => [name, []]));
         for (const series of rotated(here, round)) {
           const figures = await this.#measure(curve, series, step);
           if (figures !== undefined) measured[step][series.name].push(figures);
         }
       }
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
-      console.log(`${curve.name.padEnd(12)}${step.toLocaleString('en-US').padStart(11)}   ${seconds} s`);
+      console.log(`${curve.name.padEnd(12)} round ${round + 1} of ${rounds}   ${seconds} s`);
     }
     return measured;
+  }
+
+  /** @param {Curve} curve @param {number} step */
+  #isPossible({ name }, step) {
+    const { maxConnections } = this.#place;
+    const isPossible = name !== 'connections' || step + SPARE <= maxConnections;
+    if (!isPossible) console.log(`without ${step} connections: the server has ${maxConnections}`);
+    return isPossible;
   }
 
   /** @param {Curve} curve @param {Series} series @param {number} step @returns {Promise<Figures | undefined>} */
@@ -144,7 +150,8 @@ function report(curve, result) {
   const file = path.join(RESULTS, curve.name);
   fs.writeFileSync(`${file}.json`, `${JSON.stringify(result, null, 2)}\n`);
   fs.writeFileSync(`${file}.svg`, chart(curve, result));
-  console.log(`  ${path.relative(process.cwd(), file)}.json, and a chart beside it`);
+  fs.writeFileSync(`${file}.md`, `${markdown(curve, result.measured).join('\n')}\n`);
+  console.log(`  ${path.relative(process.cwd(), file)}.json, a chart and a table for documents beside it`);
 }
 
 /** @param {string[]} [args] */

@@ -83,10 +83,15 @@ test('table: a line for each step and client that was measured, and a star at ea
   assert.match(lines[4], /^ +10 {2}their dog +31\.0 \* +136 \* +31\.0$/);
 });
 
-test('markdown: a star of a knee is not an emphasis', () => {
-  const lines = markdown(CURVE, MEASURED);
-  assert.strictEqual(lines[1], '| ---: | --- | ---: | ---: | ---: |');
-  assert.strictEqual(lines[6], '| 100 | our dog | 31.0 \\* | 60.0 | 31.0 |');
+test('markdown: a line for each step, a column for each figure of each client, empty where nothing was measured', () => {
+  const lines = markdown({ ...CURVE, figures: CURVE.figures.slice(0, 2) }, MEASURED);
+  assert.deepStrictEqual(lines, [
+    '| sheep | ours: us | theirs: us | ours: MB | theirs: MB |',
+    '| ---: | ---: | ---: | ---: | ---: |',
+    '| 1 | 10.0 | 20.0 | 41.0 | 90.0 |',
+    '| 10 | 15.0 | 31.0 | 90.0 | 136 |',
+    '| 100 | 31.0 |  | 60.0 |  |',
+  ]);
 });
 
 test('chart: a panel for each figure, a ring for each knee, no unescaped text', () => {

@@ -13,7 +13,7 @@ const { short, spread } = require('../report.js');
 const KNEE = 1.5;
 
 /** What a figure has to be at least at its knee: below, it is the noise of a machine, not a cost. @type {Record<string, number>} */
-const LEAST = { peakRssMb: 100, growthMb: 20, serverMb: 30, idleKb: 20, firstMs: 20 };
+const LEAST = { peakRssMb: 100, growthMb: 20, serverMb: 30, idleKb: 50, firstMs: 20 };
 
 /**
  * The medians of a figure, by step.
@@ -88,11 +88,29 @@ function table(curve, measured) {
   return all.map((row) => line(row).trimEnd());
 }
 
-/** For a document. @param {Curve} curve @param {Rounds} measured */
-function markdown(curve, measured) {
-  const [head, ...lines] = cells(curve, measured);
-  const line = (/** @type {string[]} */ row) => `| ${row.join(' | ').replaceAll(' *', ' \\*')} |`;
-  return [line(head), line(head.map((_, index) => (index === 1 ? '---' : '---:'))), ...lines.map(line)];
+/**
+ * For a document: a line for each step, a column for each figure that is drawn, and for the client's CPU time, of each client.
+ * @param {Curve} curve
+ * @param {Rounds} measured
+ */
+function markdown({ axis, series, figures }, measured) {
+  const columns = figures
+    .filter(({ key, chart = true }) => chart || key === 'cpuUsPerOp')
+    .flatMap(({ key, head }) =>
+      series.flatMap(({ name }) => {
+        const found = points(measured, name, key);
+        const title = series.length === 1 ? head : `${name}: ${head}`;
+        return found.length === 0 ? [] : [{ title, values: new Map(found.map(({ step, value }) => [step, value])) }];
+      }),
+    );
+  const steps = Object.keys(measured)
+    .map(Number)
+    .sort((a, b) => a - b);
+  const line = (/** @type {string[]} */ row) => `| ${row.join(' | ')} |`;
+  const lines = steps.map((step) =>
+    line([grouped(step), ...columns.map(({ values }) => (values.has(step) ? short(values.get(step) ?? 0) : ''))]),
+  );
+  return [line([axis, ...columns.map(({ title }) => title)]), line(['---:', ...columns.map(() => '---:')]), ...lines];
 }
 
 module.exports = { knees, markdown, points, table };

@@ -4,7 +4,7 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { open } = require('../clients.js');
-const { cpuUs, memory, restMb, steady } = require('../measure.js');
+const { cpuUs, each, memory, restMb, steady } = require('../measure.js');
 const { pointSelect, rawPoint } = require('../point.js');
 
 /** So many at least, so that few connections are not measured with few in flight. */
@@ -55,15 +55,20 @@ module.exports = {
     const started = performance.now();
     const db = await open(job, connections, { minPoolSize: connections, pipeline: { depth: 8 } });
     try {
-      await untilOpen(db, connections + 1, job.series.peer === 'hyperion');
-      const openMs = (performance.now() - started) / connections;
+      const opensItself = job.series.peer === 'hyperion';
+      await untilOpen(db, connections + 1, opensItself);
+      // The others wait for statements that make them open connections.
+      const openMs = opensItself ? (performance.now() - started) / connections : undefined;
       const idleKb = ((restMb() - before) * 1024) / connections;
       const cpu = cpuUs();
       await sleep(IDLE_MS);
       const idleCpuMs = (cpuUs() - cpu) / IDLE_MS;
       const inFlight = inFlightOf(connections);
       const { dataDirs } = place;
-      const figures = await steady(pointSelect(db), { inFlight, seconds, warmupSeconds, dataDirs });
+      const select = pointSelect(db);
+      // Each connection prepares the statement before anything counts.
+      await each(select, { count: 3 * connections, inFlight: connections, dataDirs: [] });
+      const figures = await steady(select, { inFlight, seconds, warmupSeconds, dataDirs });
       return { ...figures, idleKb, openMs, idleCpuMs, ...memory(before) };
     } finally {
       await db.close();

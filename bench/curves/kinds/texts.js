@@ -43,6 +43,7 @@ module.exports = {
     { key: 'usPerOp', head: 'us', label: 'us a statement' },
     { key: 'firstUs', head: 'first us', label: 'us the first time', chart: false },
     { key: 'cpuUsPerOp', head: 'CPU us', label: "us of the client's CPU a statement", chart: false },
+    { key: 'serverUsPerOp', head: 'server us', label: "us of the server's CPU a statement", chart: false, knee: false },
     { key: 'peakRssMb', head: 'peak MB', label: "client's peak RSS, MB" },
     { key: 'growthMb', head: 'growth MB', label: 'RSS above rest, MB', chart: false },
     { key: 'serverMb', head: 'server MB', label: "server's memory of the session, MB" },
