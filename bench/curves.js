@@ -127,9 +127,12 @@ class Run {
   /** @param {Curve} curve @param {number} step */
   async #limit(curve, step) {
     const asked = /** @type {any} */ (curve.raw?.(step));
-    const { opsPerSecond, cpuUsPerOp, peakRssMb } = await limit.run(asked, this.#place, this.#time);
+    const { opsPerSecond, cpuUsPerOp, serverUsPerOp, peakRssMb } = await limit.run(asked, this.#place, {
+      ...this.#time,
+      dataDir: this.#place.dataDirs[0],
+    });
     this.versions['tokio-postgres'] ??= limit.version();
-    return { usPerOp: 1e6 / opsPerSecond, cpuUsPerOp, peakRssMb };
+    return { usPerOp: 1e6 / opsPerSecond, cpuUsPerOp, serverUsPerOp, peakRssMb };
   }
 }
 

@@ -14,6 +14,8 @@ const LEAST_IN_FLIGHT = 64;
 const inFlightOf = (connections) => Math.max(LEAST_IN_FLIGHT, connections);
 
 const OPEN = "SELECT count(*)::int4 AS open FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'";
+/** RSS moves by pages and arenas: the memory of fewer connections cannot be told from that. */
+const FEW = 10;
 /** How long it may take until all are open. */
 const OPENING_MS = 90_000;
 const IDLE_MS = 1_000;
@@ -59,7 +61,7 @@ module.exports = {
       await untilOpen(db, connections + 1, opensItself);
       // The others wait for statements that make them open connections.
       const openMs = opensItself ? (performance.now() - started) / connections : undefined;
-      const idleKb = ((restMb() - before) * 1024) / connections;
+      const idleKb = connections < FEW ? undefined : ((restMb() - before) * 1024) / connections;
       const cpu = cpuUs();
       await sleep(IDLE_MS);
       const idleCpuMs = (cpuUs() - cpu) / IDLE_MS;
