@@ -377,6 +377,7 @@ impl Backend {
             b'D' => conversation.type_depth.row_received(body).map_err(violation)?,
             b'C' => {
                 (self.replaced, self.skips_rows) = (false, false);
+                conversation.session_state.note_completed();
                 conversation.session_state.rolled_back.store(body == b"ROLLBACK\0", Ordering::Relaxed);
                 if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
                     conversation.session_state.note_deallocated();

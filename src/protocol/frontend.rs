@@ -6,7 +6,7 @@
 //!   to copy answers it: with the Sync that ends the load there would be one ReadyForQuery or two, and the client could
 //!   not know which.
 //! - A plan that may be out of date is bound behind a savepoint (`pool::plans` says why). The statement gets a portal of
-//!   its own, because the RELEASE behind its Bind uses the unnamed one.
+//!   its own, because the RELEASE behind its Bind uses the unnamed one. If it is the last one of its transaction, COMMIT goes behind it.
 //! - Behind a pooler (`prepare: false`) no statement has a name (`unnamed_statements`).
 //! - A simple query that stands for a flight (`flight`) is replaced.
 //! - Behind a pooler (`prepare: true`) other clients use the same names: each name gets a prefix of this process.
@@ -201,6 +201,9 @@ impl Frontend {
             put(&mut self.changed, b'E', &[PORTAL, limit]);
             conversation.pending.owe(Due::AddedClose);
             put(&mut self.changed, b'C', &[b"P", PORTAL]);
+            if conversation.session_state.take_commit() {
+                self.add_command(b"COMMIT\0", &mut conversation.pending);
+            }
             return Some(());
         }
         if is_marker(message) {
@@ -212,7 +215,7 @@ impl Frontend {
             return Some(());
         };
         if message[0] == b'B' && !name.is_empty() && conversation.session_state.has_savepoint() {
-            conversation.session_state.set_savepoint(false);
+            conversation.session_state.use_savepoint();
             self.has_savepoint = true;
             self.add_command(b"SAVEPOINT hyperiondb_plan\0", &mut conversation.pending);
         }

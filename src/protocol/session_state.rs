@@ -65,8 +65,12 @@ pub(crate) struct SessionState {
     /// How many ReadyForQuery the server still owes.
     pub(crate) flights: AtomicU32,
     naming: AtomicU8,
-    /// The next Bind of a named statement goes behind a savepoint (see `frontend`).
-    savepoint: AtomicBool,
+    /// So many of the next Binds of named statements go behind a savepoint (see `frontend`).
+    savepoints: AtomicU32,
+    /// COMMIT goes behind the last one of these.
+    commit: AtomicBool,
+    /// A statement of tokio-postgres was completed.
+    completed: AtomicBool,
     /// See [`Self::take_deallocated`].
     deallocated: AtomicBool,
     /// The secret key of BackendKeyData, as far as the first four bytes.
@@ -234,13 +238,47 @@ impl SessionState {
         self.deallocated.load(Ordering::Relaxed) && self.deallocated.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the next Bind of tokio-postgres goes behind a savepoint.
+    /// Whether the next Bind of tokio-postgres goes behind a savepoint. `true` again, before that Bind is written: the one behind it,
+    /// too. `false`: none does.
     pub(crate) fn set_savepoint(&self, savepoint: bool) {
-        self.savepoint.store(savepoint, Ordering::Relaxed);
+        if savepoint {
+            self.savepoints.fetch_add(1, Ordering::Relaxed);
+        } else if self.savepoints.load(Ordering::Relaxed) > 0 {
+            self.savepoints.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn has_savepoint(&self) -> bool {
-        self.savepoint.load(Ordering::Relaxed)
+        self.savepoints.load(Ordering::Relaxed) > 0
+    }
+
+    /// The Bind that is written now goes behind a savepoint.
+    pub(super) fn use_savepoint(&self) {
+        self.savepoints.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether COMMIT goes behind the last statement that is bound behind a savepoint, in its flight: the server skips it if it cannot
+    /// bind or run the statement.
+    pub(crate) fn set_commit(&self, commit: bool) {
+        self.commit.store(commit, Ordering::Relaxed);
+        if commit {
+            self.completed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A command tag came.
+    pub(super) fn note_completed(&self) {
+        self.completed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a statement was completed since the last [`Self::set_commit`].
+    pub(crate) fn has_completed(&self) -> bool {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    /// Whether COMMIT goes behind the statement whose Bind was written last.
+    pub(super) fn take_commit(&self) -> bool {
+        !self.has_savepoint() && self.commit.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn naming(&self) -> Naming {

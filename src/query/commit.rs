@@ -59,9 +59,7 @@ pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), 
     let sequence = session.conn.sending();
     let ended = session.conn.client.batch_execute(sql).await;
     session.conn.answered_work(sequence);
-    if session.names.transaction_ends() {
-        session.prepared.remove_scopes();
-    }
+    note_end(session);
     if sql == "ROLLBACK" && ended.is_ok() {
         session.forget_settings();
     }
@@ -81,6 +79,13 @@ pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), 
         }),
         Ok(()) => Ok(()),
         Err(error) => Err(failure(session, error, Phase::Begun, sequence).await),
+    }
+}
+
+/// A transaction has ended.
+pub(super) fn note_end(session: &Session) {
+    if session.names.transaction_ends() {
+        session.prepared.remove_scopes();
     }
 }
 

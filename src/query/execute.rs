@@ -19,6 +19,7 @@ use crate::error::{ClientError, Outcome};
 use crate::pool::prepared::Prepared;
 use crate::pool::schema_changes;
 use crate::pool::session::Session;
+use crate::pool::statement_text::StatementText;
 use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
@@ -149,11 +150,10 @@ pub(super) async fn execute(
         if !runs_again {
             return Err(failure);
         }
-        if !matches!(failure, Failure::Client(ClientError::InvalidParam(_))) {
-            session.names.doubt();
-            session.forget_plan(text);
+        match failure {
+            Failure::Client(ClientError::InvalidParam(_)) => session.forget_types(),
+            _ => forget_failed_plan(session, text),
         }
-        session.forget_types();
         promise.start_again();
         old = Some(plan);
     }
@@ -180,13 +180,22 @@ async fn undo_bind(context: &Context, session: &Session, ahead: &mut Ahead<'_, '
     match ahead {
         Ahead::Nothing | Ahead::Show | Ahead::Place(_) => true,
         Ahead::Savepoint if !has_savepoint => false,
-        Ahead::Savepoint => session.conn.client.batch_execute(UNDO).await.is_ok(),
+        Ahead::Savepoint => undo_savepoint(session).await,
         Ahead::Begin(opening) => opening.begin_again(context, session).await,
     }
 }
 
 /// Undoes the savepoint that `protocol::frontend` puts ahead of a Bind.
-const UNDO: &str = "ROLLBACK TO hyperiondb_plan; RELEASE hyperiondb_plan";
+pub(super) async fn undo_savepoint(session: &Session) -> bool {
+    session.conn.client.batch_execute("ROLLBACK TO hyperiondb_plan; RELEASE hyperiondb_plan").await.is_ok()
+}
+
+/// Forgets the plan of a statement that could not be bound, before the statement runs again.
+pub(super) fn forget_failed_plan(session: &Session, text: &StatementText) {
+    session.names.doubt();
+    session.forget_plan(text);
+    session.forget_types();
+}
 
 /// Runs a statement that is prepared. It is sent when the future is first polled.
 pub(super) async fn run(

@@ -10,23 +10,17 @@ pub(crate) mod command;
 mod flight;
 mod last;
 
-use std::pin::pin;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
-use crate::pool::sql_facts::SettingsChange;
 use crate::pool::task::After;
 use crate::query::Context;
-use crate::query::cancellation::{Cancellation, with_cancellation};
 use crate::query::commit::{aborted_error, roll_back};
-use crate::query::execute::{Ahead, execute};
-use crate::query::promise::Promise;
-use crate::query::retry_policy::Work;
-use crate::query::statement::Statement;
-use crate::query::transaction::block::{Block, End, InTransaction, lost_error, result_in_transaction, settle};
+use crate::query::transaction::block::{Block, End, InTransaction, lost_error, run_query, settle};
 use crate::query::transaction::command::{TransactionCommand, TransactionQuery};
 use crate::query::transaction::flight::{Flown, fly};
 use crate::query::transaction::last::{commit_answered, run_commit, run_last};
@@ -48,7 +42,7 @@ pub(super) async fn serve_transaction<T>(
 ) -> After<T> {
     let statistics = &context.cluster.statistics;
     statistics.begun.add(1);
-    let mut next = None;
+    let mut next = VecDeque::new();
     let End { confirmed, committed, answer } = match first {
         First::Answered(block) => run_commands(context, session, &mut commands, &mut next, block).await,
         First::Last(last) => {
@@ -57,8 +51,8 @@ pub(super) async fn serve_transaction<T>(
         }
     };
     (if committed { &statistics.committed } else { &statistics.rolled_back }).add(1);
-    if let Some(next) = next {
-        next.refuse(&lost_error(session, Outcome::NotApplied), 0, None);
+    for command in next {
+        command.refuse(&lost_error(session, Outcome::NotApplied), 0, None);
     }
     if !confirmed {
         session.conn.cut();
@@ -68,19 +62,19 @@ pub(super) async fn serve_transaction<T>(
     After::Settled(answer)
 }
 
-/// Runs commands until one ends the transaction. `next`: the command that comes ahead of those in `commands`.
+/// Runs commands until one ends the transaction. `next`: the commands that come ahead of those in `commands`.
 async fn run_commands(
     context: &Context,
     session: &Arc<Session>,
     commands: &mut UnboundedReceiver<TransactionCommand>,
-    next: &mut Option<TransactionCommand>,
+    next: &mut VecDeque<TransactionCommand>,
     mut block: Block,
 ) -> End {
     loop {
         if session.conn.is_closed() {
             return End::silent(false);
         }
-        let command = match next.take() {
+        let command = match next.pop_front() {
             Some(command) => command,
             None => tokio::select! {
                 biased;
@@ -91,20 +85,17 @@ async fn run_commands(
         match command {
             TransactionCommand::Query(query) => {
                 // Most statements: nothing waits behind them.
-                let query = if commands.is_empty() {
+                let query = if next.is_empty() && commands.is_empty() {
                     query
                 } else {
-                    match Box::pin(fly(context, session, query, commands, &mut block)).await {
+                    match Box::pin(fly(context, session, query, next, commands, &mut block)).await {
                         Flown::Alone(query) => query,
-                        Flown::Landed(behind) => {
-                            *next = behind;
-                            continue;
-                        }
+                        Flown::Landed => continue,
                         Flown::Ended(end) => return end,
                     }
                 };
                 if query.commits {
-                    return Box::pin(run_last(context, session, query, block.wrote)).await;
+                    return Box::pin(run_last(context, session, query, block.wrote, None)).await;
                 }
                 let TransactionQuery { mut promise, statement, cancellation, .. } = query;
                 let answer = run_query(context, session, &mut promise, &statement, &cancellation).await;
@@ -137,27 +128,6 @@ async fn run_commands(
             TransactionCommand::Abandon => return End::silent(roll_back(context, session).await),
         }
     }
-}
-
-/// Runs a statement. An error comes with whether it has aborted the transaction.
-async fn run_query(
-    context: &Context,
-    session: &Arc<Session>,
-    promise: &mut Promise,
-    statement: &Statement,
-    cancellation: &Cancellation,
-) -> InTransaction {
-    if let Some(given_up) = cancellation.reached_limit(std::time::Instant::now()) {
-        return Err((given_up.error(Outcome::NotApplied), false));
-    }
-    let changes = session.conn.session_state.changes();
-    let work = pin!(execute(context, session, statement, promise, Ahead::Savepoint));
-    let ended = with_cancellation(&session.conn, cancellation, work).await;
-    let ended = result_in_transaction(session, ended, Work::InTransaction);
-    if statement.text.facts.settings_change == SettingsChange::Local {
-        session.conn.session_state.restore_changes(changes);
-    }
-    ended
 }
 
 /// Like [`refuse_all`], for an error that was counted as that of BEGIN, or of the request for a session.

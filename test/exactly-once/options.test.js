@@ -46,6 +46,20 @@ describe('options of exactlyOnce', () => {
     });
   }
 
+  test('exactlyOnce: commit: true is refused, because the callback has not returned, and the transaction goes on', async (t) => {
+    const pool = db.pool(t, { exactlyOnceTable: await ownTable(t) });
+    const value = await pool.transaction(
+      async (/** @type {any} */ tx) => {
+        const error = await failureOf(tx.query('SELECT 1', [], { commit: true }));
+        assert.equal(error.code, 'ERR_INVALID_PARAM');
+        assert.match(error.message, /^commit: a transaction with exactlyOnce/);
+        return tx.value('SELECT 2 AS v');
+      },
+      { exactlyOnce: true },
+    );
+    assert.equal(value, 2);
+  });
+
   test('exactlyOnce: begin() and batch() refuse it by name', async (t) => {
     const pool = db.pool(t);
     assert.match((await failureOf(pool.begin({ exactlyOnce: true }))).message, /^exactlyOnce: .*pool\.transaction/);

@@ -88,6 +88,42 @@ const BODIES = [
     '23505',
   ],
   [
+    'whose last statement brings COMMIT with it',
+    async (tx) => {
+      await tx.query('SELECT 1');
+      await tx.query('SELECT generate_series(1, 2)', [], { commit: true });
+    },
+    { queries: 2, rows: 3, ...COMMITTED },
+  ],
+  [
+    'whose only statement brings COMMIT with it',
+    (tx) => tx.query('SELECT 1', [], { commit: true }),
+    { queries: 1, rows: 1, ...COMMITTED },
+  ],
+  [
+    'whose statements leave together, with COMMIT',
+    (tx) => Promise.all([1, 2, 3, 4].map((i) => tx.query('SELECT 1', [], { commit: i === 4 }))),
+    { queries: 4, rows: 4, ...COMMITTED },
+  ],
+  [
+    'whose last statement brings COMMIT with it, and fails',
+    async (tx) => {
+      await tx.query('SELECT 1');
+      await tx.query('SELECT 1 / 0', [], { commit: true });
+    },
+    { queries: 2, rows: 1, errors: { 22: 1 }, ...ROLLED_BACK },
+    '22012',
+  ],
+  [
+    'whose COMMIT with the last statement fails',
+    async (tx, table) => {
+      await tx.query('SELECT 1');
+      await tx.query(`INSERT INTO ${table} VALUES (1), (1)`, [], { commit: true });
+    },
+    { queries: 2, rows: 1, errors: { 23: 1 }, ...ROLLED_BACK },
+    '23505',
+  ],
+  [
     'whose statement takes too long',
     (tx) => tx.query('SELECT pg_sleep(9)', [], { timeoutMs: 200 }),
     { queries: 1, errors: { 57: 1 }, ...ROLLED_BACK },

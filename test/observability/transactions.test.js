@@ -56,6 +56,43 @@ describe('hyperiondb:transaction of transaction()', () => {
     );
   });
 
+  test('transaction: ends once when its last statement brings COMMIT with it, whatever becomes of that', async (t) => {
+    const pool = db.pool(t, { poolSize: 1 });
+    const table = await tableFor(db, t);
+    const told = listenTo(t, 'hyperiondb:transaction', pool);
+    const last = { commit: true };
+    /** @type {[string, (tx: any) => Promise<unknown>, string | undefined][]} */
+    const bodies = [
+      ['committed', (tx) => tx.query(`INSERT INTO ${table} VALUES (1)`, [], last), undefined],
+      ['rolled back', (tx) => tx.query('SELECT 1 / 0', [], last), '22012'],
+      ['rolled back', (tx) => tx.query(`INSERT INTO ${table} VALUES (1)`, [], last), '23505'],
+      ['rolled back', (tx) => tx.query(`INSERT INTO ${table} VALUES ($1)`, [Symbol('s')], last), 'ERR_INVALID_PARAM'],
+      [
+        'committed',
+        async (tx) => {
+          await tx.query('SELECT 1', [], last);
+          throw Object.assign(new Error('of the callback'), { code: 'MINE' });
+        },
+        'MINE',
+      ],
+    ];
+    for (const [at, [outcome, body, code]] of bodies.entries()) {
+      const run = pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query('SELECT 1');
+        await body(tx);
+      });
+      if (code === undefined) await run;
+      else assert.equal((await failureOf(run)).code, code);
+      assert.deepEqual(outcomes(told)[at * 2], [outcome, 1], `transaction() ${at}`);
+      // The row of the first is there.
+      const tx = await pool.begin();
+      await (at === 0 ? tx.rollback() : body(tx).catch(() => {}));
+      assert.equal(tx.ended, true);
+      assert.deepEqual(outcomes(told)[at * 2 + 1], [at === 0 ? 'rolled back' : outcome, 1], `begin() ${at}`);
+    }
+    assert.equal(outcomes(told).length, 10);
+  });
+
   test('transaction: rolled back by an error of the callback, by the server, by its time limit, by its signal', async (t) => {
     const pool = db.pool(t);
     const table = await tableFor(db, t);

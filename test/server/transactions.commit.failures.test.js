@@ -4,12 +4,15 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { endings, failureOf, named, test, until, useCluster } = require('../support/helpers');
+const { endings, failureOf, named, sleep, test, until, useCluster } = require('../support/helpers');
 const { assertEnded, idsIn, tableFor } = require('../support/transactions');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
 const LAST = { commit: true };
+
+/** After a pause plans are in doubt, and statement and COMMIT are sent in another way. @param {number} run */
+const pauseFor = (run) => sleep(run % 2 === 0 ? 5 : 0);
 
 describe('failures of a last statement', () => {
   test('commit: a statement that fails rolls the transaction back, and its own error is told', async (t) => {
@@ -17,7 +20,8 @@ describe('failures of a last statement', () => {
     const table = await tableFor(db, t);
     await pool.query(`ALTER TABLE ${table} ADD CHECK (id < 100)`);
     const insert = `INSERT INTO ${table} VALUES ($1)`;
-    for (let run = 0; run < 3; run++) {
+    for (let run = 0; run < 6; run++) {
+      await pauseFor(run);
       const tx = await pool.begin();
       await tx.query(insert, [1]);
       const error = await failureOf(tx.query(insert, [100], LAST));
@@ -39,7 +43,8 @@ describe('failures of a last statement', () => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(db, t);
     const insert = `INSERT INTO ${table} VALUES ($1) RETURNING id`;
-    for (let run = 0; run < 3; run++) {
+    for (let run = 0; run < 6; run++) {
+      await pauseFor(run);
       const error = await failureOf(
         pool.transaction(async (/** @type {any} */ tx) => {
           await tx.query(insert, [1]);
@@ -55,7 +60,8 @@ describe('failures of a last statement', () => {
   test('commit: a statement behind a failure that was hidden is refused, and nothing is applied', async (t) => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(db, t);
-    for (let run = 0; run < 3; run++) {
+    for (let run = 0; run < 6; run++) {
+      await pauseFor(run);
       const error = await failureOf(
         pool.transaction(async (/** @type {any} */ tx) => {
           await tx.query(`INSERT INTO ${table} VALUES (1)`);
@@ -153,7 +159,8 @@ describe('failures of a last statement', () => {
     const pool = db.pool(t, { poolSize: 1, maxResultBytes: 2_000 });
     const table = await tableFor(db, t);
     const rows = `INSERT INTO ${table} SELECT generate_series($1::int, $1::int + 9) RETURNING id, repeat('x', 1000) AS text`;
-    for (const from of [0, 10, 20]) {
+    for (const from of [0, 10, 20, 30, 40, 50]) {
+      await pauseFor(from / 10);
       const error = await failureOf(
         pool.transaction(async (/** @type {any} */ tx) => {
           await tx.query('SELECT 1');

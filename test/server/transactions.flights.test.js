@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { endings, failureOf, range, test, until, useCluster } = require('../support/helpers');
+const { endings, failureOf, range, sleep, test, until, useCluster } = require('../support/helpers');
 const { relayTo } = require('../support/relay');
 const { idsIn, tableFor } = require('../support/transactions');
 
@@ -12,11 +12,19 @@ const db = useCluster({ nodes: 1, synchronous: false });
 
 /** COMMIT as a Query message (PostgreSQL docs, 54.7 "Message Formats"). */
 const COMMIT = 'Q\0\0\0\x0bCOMMIT\0';
-/** An Execute of the unnamed portal without a limit of rows. */
-const EXECUTE = 'E\0\0\0\x09\0\0\0\0\0';
-
-/** @param {string} piece */
-const executes = (piece) => piece.split(EXECUTE).length - 1;
+/**
+ * How many statements that have a name are bound in a piece: those that the client adds have none.
+ * @param {string} piece
+ */
+function executes(piece) {
+  const bytes = Buffer.from(piece, 'latin1');
+  let bound = 0;
+  for (let at = 0; at + 5 <= bytes.length; at += 1 + bytes.readInt32BE(at + 1)) {
+    // The name of the portal, and that of the statement.
+    if (piece[at] === 'B' && piece.slice(at + 5).split('\0', 2)[1] !== '') bound++;
+  }
+  return bound;
+}
 
 /**
  * A pool of one connection whose pieces are seen.
@@ -84,6 +92,82 @@ describe('statements of a transaction that are not awaited', () => {
     assert.equal((await idsIn(db, table)).length, id);
   });
 
+  test('statements that are not awaited leave together also after a pause, when their plans are in doubt', async (t) => {
+    db.needsVersion(14, 'on older servers BEGIN goes alone');
+    const { pool, sent } = await watched(t);
+    const table = await tableFor(db, t);
+    for (let run = 0; run < 5; run++) {
+      await sleep(5);
+      sent();
+      const rows = await pool.transaction((/** @type {any} */ tx) =>
+        Promise.all([
+          tx.query('SELECT 1 AS v'),
+          tx.query(`INSERT INTO ${table} VALUES ($1) RETURNING *`, [run]),
+          tx.query(`SELECT count(*)::int AS n FROM ${table}`),
+          tx.query(`SELECT * FROM ${table} WHERE id = $1`, [run], { commit: true }),
+        ]),
+      );
+      assert.deepEqual(
+        rows.map((one) => [...one]),
+        [[{ v: 1 }], [{ id: run }], [{ n: run + 1 }], [{ id: run }]],
+      );
+      const pieces = sent();
+      // The first statements of a pool are followed by a reset, until the pool knows the functions of the database.
+      if (run > 1) assert.deepEqual(pieces.map(executes), [1, 3]);
+      if (run > 1) assert.match(pieces[1], /COMMIT/);
+    }
+  });
+
+  test('a plan of a flight that is out of date: what was not bound runs again, once, and COMMIT behind it', async (t) => {
+    const pool = db.pool(t, { poolSize: 1 });
+    const table = await tableFor(db, t);
+    for (let run = 0; run < 6; run++) {
+      for (const commit of [false, true]) {
+        const id = run * 10 + (commit ? 5 : 0);
+        const more = Object.fromEntries(Array.from({ length: run }, (_, i) => [`c${i}`, i]));
+        const tx = await pool.begin();
+        await tx.query('SELECT 1');
+        const rows = await Promise.all([
+          tx.query(`INSERT INTO ${table} (id) VALUES ($1) RETURNING id`, [id]),
+          tx.query(`SELECT * FROM ${table} WHERE id = $1`, [id]),
+          tx.query(`INSERT INTO ${table} (id) VALUES ($1 + 1) RETURNING *`, [id]),
+          tx.query(`INSERT INTO ${table} (id) VALUES ($1 + 2) RETURNING *`, [id], { commit }),
+        ]);
+        if (!commit) await tx.commit();
+        assert.deepEqual(
+          rows.map((one) => [...one]),
+          [[{ id }], [{ id, ...more }], [{ id: id + 1, ...more }], [{ id: id + 2, ...more }]],
+        );
+      }
+      // In turns: a plan of the middle, or all of them.
+      await db.sql(`ALTER TABLE ${table} ADD COLUMN c${run} int DEFAULT ${run}`);
+    }
+    assert.deepEqual(
+      await idsIn(db, table),
+      range(12).flatMap((i) => [0, 1, 2].map((at) => i * 5 + at)),
+    );
+  });
+
+  test('a plan at the end of a flight that is out of date: only the last statement runs again', async (t) => {
+    const pool = db.pool(t, { poolSize: 1 });
+    const table = await tableFor(db, t);
+    const other = await tableFor(db, t);
+    for (let run = 0; run < 4; run++) {
+      const [, , rows] = await pool.transaction(async (/** @type {any} */ tx) => {
+        await tx.query('SELECT 1');
+        return Promise.all([
+          tx.query(`INSERT INTO ${table} VALUES ($1)`, [run * 2]),
+          tx.query(`INSERT INTO ${table} VALUES ($1 + 1)`, [run * 2]),
+          tx.query(`INSERT INTO ${other} (id) VALUES ($1) RETURNING *`, [run], { commit: true }),
+        ]);
+      });
+      assert.equal(rows[0].id, run);
+      assert.equal(Object.keys(rows[0]).length, run + 1);
+      await db.sql(`ALTER TABLE ${other} ADD COLUMN c${run} int`);
+    }
+    assert.deepEqual([await idsIn(db, table), await idsIn(db, other)], [range(8), range(4)]);
+  });
+
   test('a flight has at most 64 statements, and a statement with a limit goes alone', async (t) => {
     const { pool, sent } = await watched(t);
     const many = (/** @type {any} */ tx, /** @type {(i: number) => object | undefined} */ optionsOf) =>
@@ -134,7 +218,8 @@ describe('statements of a transaction that are not awaited', () => {
     const pool = db.pool(t, { poolSize: 1 });
     const table = await tableFor(db, t);
     const insert = `INSERT INTO ${table} SELECT 1 / $1::int RETURNING id`;
-    for (let run = 0; run < 5; run++) {
+    for (let run = 0; run < 6; run++) {
+      await sleep(run % 2 === 0 ? 5 : 0);
       for (const commit of [false, true]) {
         /** @type {any[]} */
         let results = [];
@@ -267,6 +352,7 @@ describe('statements of a transaction that are not awaited', () => {
       const expected = [];
       for (const [sql, params] of statements) expected.push(told((await endings([one.query(sql, params)]))[0]));
       await one.rollback();
+      if (random(3) === 0) await sleep(2);
       const other = await pool.begin();
       /** @type {Promise<any>[]} */
       const pending = [];

@@ -1,9 +1,16 @@
 //! What commands do to an open transaction, and how it ends.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
 use crate::error::{ClientError, Outcome};
 use crate::pool::session::Session;
+use crate::pool::sql_facts::SettingsChange;
 use crate::pool::task::Answer;
-use crate::query::cancellation::Ended;
+use crate::query::Context;
+use crate::query::cancellation::{Cancellation, Ended, with_cancellation};
+use crate::query::execute::{Ahead, execute};
 use crate::query::failure::{Failure, cancelled_error, run_error};
 use crate::query::promise::{Finished, Promise};
 use crate::query::retry_policy::{Cause, Work, verdict};
@@ -108,4 +115,25 @@ pub(in crate::query) fn result_in_transaction(
             Err((error, true))
         }
     }
+}
+
+/// Runs a statement. An error comes with whether it has aborted the transaction.
+pub(super) async fn run_query(
+    context: &Context,
+    session: &Arc<Session>,
+    promise: &mut Promise,
+    statement: &Statement,
+    cancellation: &Cancellation,
+) -> InTransaction {
+    if let Some(given_up) = cancellation.reached_limit(Instant::now()) {
+        return Err((given_up.error(Outcome::NotApplied), false));
+    }
+    let changes = session.conn.session_state.changes();
+    let work = pin!(execute(context, session, statement, promise, Ahead::Savepoint));
+    let ended = with_cancellation(&session.conn, cancellation, work).await;
+    let ended = result_in_transaction(session, ended, Work::InTransaction);
+    if statement.text.facts.settings_change == SettingsChange::Local {
+        session.conn.session_state.restore_changes(changes);
+    }
+    ended
 }
