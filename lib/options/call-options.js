@@ -335,15 +335,14 @@ const ofTheWhole = Object.fromEntries(
 );
 
 const OF_TRANSACTION = 'there is no transaction here that it could commit: it belongs to query() of a transaction';
+const AFTER_COMMIT = 'the position of a transaction is known only after COMMIT: call pool.token() then';
 const OF_TX_QUERY = 'only query() of a transaction can bring COMMIT with it';
 
 /** Why options of other calls are refused. */
 const REFUSALS = new Map(
   /** @type {[Rows, { reasons: Record<string, string> }][]} */ ([
-    [
-      TRANSACTION_QUERY,
-      { reasons: { token: 'the position of a transaction is known only after COMMIT: call pool.token() then' } },
-    ],
+    [QUERY, { reasons: { token: AFTER_COMMIT } }],
+    [TRANSACTION_QUERY, { reasons: { token: AFTER_COMMIT } }],
     [POOL_QUERY, { reasons: { commit: OF_TRANSACTION } }],
     [READ, { reasons: { commit: OF_TRANSACTION } }],
     [

@@ -61,8 +61,9 @@ describe('commit: true', () => {
       });
     const pieces = await inPieces(3, sent, async () => assert.equal(await run(), id));
     assert.ok(pieces[0].startsWith('Q\0\0\0\x0aBEGIN\0'), 'BEGIN goes with the first');
-    assert.ok(pieces[2].startsWith('B') && pieces[2].endsWith(COMMIT));
-    assert.equal(pieces.join('').split(COMMIT).length - 1, 1, 'COMMIT is sent once');
+    // As a query, or behind a savepoint if the machine has paused.
+    assert.ok(pieces[2].includes('COMMIT'));
+    assert.equal(pieces.join('').split('COMMIT').length - 1, 1, 'COMMIT is sent once');
     assert.equal((await idsIn(db, table)).length, id);
   });
 
@@ -93,7 +94,7 @@ describe('commit: true', () => {
       }),
     );
     assert.match(pieces[1], /^P/);
-    assert.ok(pieces[2].startsWith('B') && pieces[2].endsWith(COMMIT));
+    assert.ok(pieces[2].includes('COMMIT') && pieces[2] !== COMMIT);
     assert.equal((await idsIn(db, table)).length, 2 * n);
   });
 
@@ -113,7 +114,7 @@ describe('commit: true', () => {
       const pieces = sent();
       // The first statements of a pool are followed by a reset, until the pool knows the functions of the database.
       if (run > 1) assert.equal(pieces.length, 3, pieces.join('\n'));
-      if (run > 1) assert.match(pieces[2], /SAVEPOINT.*RELEASE.*P\0\0\0\x0e\0COMMIT\0/s);
+      if (run > 1) assert.match(pieces[2], /SAVEPOINT.*RELEASE.*COMMIT/s);
     }
     assert.equal((await idsIn(db, table)).length, 15);
   });

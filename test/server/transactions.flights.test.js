@@ -88,7 +88,7 @@ describe('statements of a transaction that are not awaited', () => {
         ),
       ),
     );
-    assert.ok(pieces[1].endsWith(COMMIT));
+    assert.ok(pieces[1].includes('COMMIT'));
     assert.equal((await idsIn(db, table)).length, id);
   });
 
