@@ -27,6 +27,7 @@ use crate::connection::probe::{Probe, ProbeAnswer, ProbeFailure, Role, send_prob
 use crate::connection::socket::{Address, Bound, KeptOpen, Ready, Socket};
 use crate::connection::tls::{SocketFailure, Tls, Way};
 use crate::engine::{Traffic, clock, lock};
+use crate::protocol::direct::DirectLane;
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
 use crate::protocol::{ServerStream, SessionState, StreamObservers};
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) responses: Arc<ResponseObserver>,
     pub(crate) result_formats: Arc<ResultFormats>,
     pub(crate) session_state: Arc<SessionState>,
+    /// The way of statements that the stream sends itself.
+    pub(crate) direct: Arc<DirectLane>,
     /// None: the pool has no leases, or they cannot work here.
     pub(super) lease: Option<SessionLease>,
     /// The server had little room left for more sessions at the login of this one. Only known with a lease.
@@ -95,7 +98,7 @@ impl Connection {
         observers: StreamObservers,
         notices: Notices,
     ) -> Self {
-        let StreamObservers { responses, result_formats, session_state, traffic, .. } = observers;
+        let StreamObservers { responses, result_formats, session_state, traffic, direct, .. } = observers;
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = endpoint.generation();
@@ -114,6 +117,7 @@ impl Connection {
             responses,
             result_formats,
             session_state,
+            direct,
             lease: None,
             found_crowd: false,
             traffic,

@@ -22,6 +22,10 @@ use crate::protocol::result_formats::{Asked, ResultFormats};
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) statement: Statement,
+    /// The name that tokio-postgres has given it.
+    pub(crate) name: Box<str>,
+    /// For each column whether it is asked for as text; None: all are binary.
+    pub(crate) text_columns: Option<Box<[bool]>>,
     pub(crate) decoders: Vec<Decoder>,
     pub(crate) shape: Arc<Shape>,
     /// The types of parameters that are not built in.
@@ -171,15 +175,17 @@ impl Prepared {
         let decoder = |column: &Column| Decoder::for_column(column.type_(), types, &catalog);
         let decoders: Vec<_> = statement.columns().iter().map(decoder).collect();
         let shape = shapes.shape_of(statement.columns().iter().map(Field::from), &decoders);
-        let text_format = decoders
-            .iter()
-            .any(Decoder::reads_text)
-            .then(|| result_formats.ask(name_of(&statement), decoders.iter().map(Decoder::reads_text).collect()));
+        let name = name_of(&statement);
+        let text_columns: Option<Box<[bool]>> =
+            decoders.iter().any(Decoder::reads_text).then(|| decoders.iter().map(Decoder::reads_text).collect());
+        let text_format = text_columns.as_ref().map(|text| result_formats.ask(name.clone(), text.to_vec()));
         let types = statement.columns().iter().map(Column::type_).chain(statement.params());
         let has_built_in_types = types.into_iter().all(is_built_in);
         let takes_structure = statement.params().iter().any(|ty| takes_structure(ty, &catalog));
         Self {
             statement,
+            name: name.into(),
+            text_columns,
             decoders,
             shape,
             catalog,

@@ -60,6 +60,8 @@ pub(super) struct Backend {
     simple_rows: usize,
     /// The answer to a portal's flight ends with this message; whether the portal was suspended.
     ends_portal: Option<bool>,
+    /// The message answers a direct statement.
+    is_direct: bool,
     /// The columns that follow the BindComplete of a flight.
     columns_due: Option<u16>,
     /// The server waits for the data of a COPY FROM STDIN that a flight has begun; whether a Sync must follow.
@@ -69,6 +71,31 @@ pub(super) struct Backend {
     pub(super) held: BytesMut,
     /// Ends the connection once `held` has been read.
     pub(super) fault: Option<io::Error>,
+}
+
+/// Gives a message to the direct statement that it answers. It does not go on.
+fn end_direct(kind: u8, body: &[u8], conversation: &mut Conversation) -> io::Result<bool> {
+    let Some(answer) = conversation.answers.current() else { return Ok(false) };
+    let is_readable = match kind {
+        b'2' => {
+            answer.begun();
+            true
+        }
+        b'D' => answer.row(body).is_some(),
+        b'C' | b'I' => {
+            answer.completed(body);
+            true
+        }
+        b'E' => answer.failed(body).is_some(),
+        _ => {
+            conversation.answers.complete_current();
+            true
+        }
+    };
+    if is_readable {
+        return Ok(false);
+    }
+    Err(violation(format!("the server sent a message of type {} that cannot be read", display_type(kind))))
 }
 
 fn violation(reason: String) -> io::Error {
@@ -111,6 +138,14 @@ impl Backend {
             self.fault = Some(fault);
         }
         passed.in_place
+    }
+
+    /// The same, where nothing can go on in place: it all goes to `held`.
+    pub(super) fn receive_apart(&mut self, chunk: &[u8], conversation: &mut Conversation) {
+        let mut passed = Passed { chunk, in_place: 0, edited: true };
+        if let Err(fault) = self.read_messages(&mut passed, conversation) {
+            self.fault = Some(fault);
+        }
     }
 
     fn read_messages(&mut self, passed: &mut Passed<'_>, conversation: &mut Conversation) -> io::Result<()> {
@@ -242,6 +277,7 @@ impl Backend {
     /// Whether a message of this type may not go on before its length is known.
     fn withholds(&self, kind: u8, conversation: &Conversation) -> bool {
         match kind {
+            b'1'..=b'3' | b'C'..=b'E' | b'I' | b'Z' if conversation.pending.next().is_some_and(Due::is_direct) => true,
             b'D' => conversation.row_limit.is_some() || self.skips_rows,
             b'R' => !self.ready,
             b'1' | b'2' | b'3' | b'n' | b's' | b'G' | b'H' | b'd' | b'c'
@@ -279,6 +315,7 @@ impl Backend {
             return Ok((disposition, matches!(kind, b'R' | b'K' | b'S' | b'Z')));
         }
         let listens = conversation.responses.is_listening();
+        self.is_direct = conversation.pending.next().is_some_and(Due::is_direct);
         if conversation.pending.next() == Some(Due::Portal) && matches!(kind, b's' | b'C' | b'I' | b'E') {
             self.ends_portal = Some(kind == b's');
         }
@@ -289,7 +326,11 @@ impl Backend {
                     display_type(kind)
                 ));
             }
-            Received::Asynchronous => return Ok((Disposition::Pass, kind == b'S')),
+            Received::Asynchronous => {
+                self.is_direct = false;
+                return Ok((Disposition::Pass, kind == b'S'));
+            }
+            Received::Error { .. } if self.is_direct => return Ok((Disposition::Drop, true)),
             Received::Error { parses, again, lookups } => {
                 conversation.unnamed.parses_failed(parses, again);
                 conversation.type_depth.lookups_failed(lookups);
@@ -299,6 +340,14 @@ impl Backend {
                 return Ok((Disposition::Pass, false));
             }
             Received::Response(due) => match (kind, due) {
+                (b'D', Due::DirectResult) => {
+                    let fits = conversation.row_limit.is_none_or(|limit| length - 4 <= limit);
+                    if !fits && let Some(answer) = conversation.answers.current() {
+                        answer.row_too_large();
+                    }
+                    return Ok((Disposition::Drop, fits));
+                }
+                (_, due) if due.is_direct() => return Ok((Disposition::Drop, true)),
                 (b'D', _) if self.skips_rows => return Ok((Disposition::Drop, false)),
                 (b'D', Due::Lookup) => return Ok((Disposition::Pass, true)),
                 (b'D', Due::SimpleRows) if !listens => {
@@ -360,6 +409,9 @@ impl Backend {
         disposition: Disposition,
         conversation: &mut Conversation,
     ) -> io::Result<bool> {
+        if self.is_direct && !matches!(kind, b'C' | b'Z') {
+            return end_direct(kind, body, conversation);
+        }
         match kind {
             b'S' => conversation.session_state.note_parameter(body, !self.ready).map_err(violation)?,
             b'K' => {
@@ -408,6 +460,9 @@ impl Backend {
             }
             b'T' | b'n' if disposition != Disposition::Drop => conversation.unnamed.set_columns(body),
             _ => {}
+        }
+        if self.is_direct {
+            return end_direct(kind, body, conversation);
         }
         if conversation.responses.is_listening() {
             conversation.responses.message_received(kind, body);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::Traffic;
+use crate::protocol::direct::{Answers, DirectLane};
 use crate::protocol::pending_responses::PendingResponses;
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
@@ -16,6 +17,7 @@ pub(crate) struct StreamObservers {
     pub(crate) responses: Arc<ResponseObserver>,
     pub(crate) result_formats: Arc<ResultFormats>,
     pub(crate) session_state: Arc<SessionState>,
+    pub(crate) direct: Arc<DirectLane>,
     /// Bytes of a row at most.
     pub(crate) row_limit: Option<usize>,
     /// Where its bytes are counted, once it is known that they are.
@@ -31,6 +33,8 @@ pub(super) struct Conversation {
     pub(super) responses: Arc<ResponseObserver>,
     pub(super) result_formats: Arc<ResultFormats>,
     pub(super) session_state: Arc<SessionState>,
+    /// The answers to direct statements.
+    pub(super) answers: Answers,
     /// Bytes of a row at most.
     pub(super) row_limit: Option<usize>,
     traffic: Arc<OnceLock<Arc<Traffic>>>,
@@ -38,7 +42,8 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(observers: &StreamObservers) -> Self {
-        let StreamObservers { responses, result_formats, session_state, row_limit, traffic } = observers.clone();
+        let StreamObservers { responses, result_formats, session_state, row_limit, traffic, direct: _ } =
+            observers.clone();
         Self {
             pending: PendingResponses::default(),
             type_depth: TypeDepth::default(),
@@ -46,6 +51,7 @@ impl Conversation {
             responses,
             result_formats,
             session_state,
+            answers: Answers::default(),
             row_limit,
             traffic,
         }

@@ -108,6 +108,11 @@ impl Frontend {
         Ok(Outgoing::Unchanged(self.noted))
     }
 
+    /// Whether all that was noted is written, and ends with a whole request.
+    pub(super) fn is_between_requests(&self, conversation: &Conversation) -> bool {
+        self.noted == 0 && self.started && conversation.pending.is_between_requests()
+    }
+
     /// So many of the unchanged bytes were written.
     pub(super) fn written(&mut self, written: usize) {
         self.noted -= written;

@@ -44,6 +44,12 @@ pub(crate) enum Due {
     },
     /// The responses to a flight that leaves its portal open: there is no ReadyForQuery.
     Portal,
+    /// The responses to a direct statement (`direct`): BindComplete.
+    DirectBound,
+    /// Then rows and a CommandComplete.
+    DirectResult,
+    /// Then ReadyForQuery.
+    DirectReady,
     /// ParseComplete, BindComplete, CommandComplete and CloseComplete for messages that `frontend` has added.
     AddedParse,
     AddedBind,
@@ -62,6 +68,11 @@ impl Due {
     /// Whether it answers a flight.
     pub(crate) fn is_of_flight(self) -> bool {
         matches!(self, Self::Flight { .. } | Self::Portal)
+    }
+
+    /// Whether it answers a direct statement.
+    pub(crate) fn is_direct(self) -> bool {
+        matches!(self, Self::DirectBound | Self::DirectResult | Self::DirectReady)
     }
 }
 
@@ -91,13 +102,18 @@ pub(crate) struct PendingResponses {
 impl PendingResponses {
     /// A message was sent that asks for this response.
     pub(crate) fn owe(&mut self, due: Due) {
-        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset | Due::Flight { .. });
+        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset | Due::Flight { .. } | Due::DirectBound);
         self.open = !ends;
         if self.skipping && !ends {
             return;
         }
         self.skipping = false;
         self.due.push_back(due);
+    }
+
+    /// Whether only whole requests were sent: the last message was a Sync or a simple query.
+    pub(super) fn is_between_requests(&self) -> bool {
+        !self.open
     }
 
     pub(crate) fn next(&self) -> Option<Due> {
@@ -107,8 +123,9 @@ impl PendingResponses {
     /// A message of this type came.
     pub(crate) fn accept(&mut self, kind: u8) -> Received {
         use Due::{
-            AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, Flight, Lookup,
-            Parameters, Parsed, ParsedAgain, Portal, Ready, Reset, Result, Simple, SimpleBegun, SimpleRows,
+            AddedBind, AddedClose, AddedCommand, AddedParse, Bound, Closed, Columns, ColumnsAgain, DirectBound,
+            DirectReady, DirectResult, Flight, Lookup, Parameters, Parsed, ParsedAgain, Portal, Ready, Reset, Result,
+            Simple, SimpleBegun, SimpleRows,
         };
         let Some(next) = self.next() else {
             return match kind {
@@ -118,11 +135,19 @@ impl PendingResponses {
             };
         };
         let pops = match (kind, next) {
-            (b'D', Result | Lookup | SimpleRows)
+            (b'D', Result | Lookup | SimpleRows | DirectResult)
             | (b'd' | b'c' | b'G' | b'H', Result | Lookup | Simple | SimpleBegun)
             | (b'C' | b'I', SimpleBegun | Reset)
             | (b'1' | b'2' | b'3' | b'n' | b'T' | b'D' | b'C' | b'I' | b'G' | b'H' | b'd' | b'c', Flight { .. })
             | (b'1' | b'2' | b'n' | b'T' | b'D' | b'H' | b'd' | b'c', Portal) => false,
+            (b'2', DirectBound) => {
+                self.due[0] = DirectResult;
+                false
+            }
+            (b'C' | b'I', DirectResult) => {
+                self.due[0] = DirectReady;
+                false
+            }
             (b'T', Simple | SimpleBegun) => {
                 self.due[0] = SimpleRows;
                 false
@@ -134,7 +159,7 @@ impl PendingResponses {
             | (b'T' | b'n', Columns | ColumnsAgain)
             | (b'C' | b'I', Result | Lookup)
             | (b'C', AddedCommand)
-            | (b'Z', Ready | SimpleBegun | Reset | Flight { .. })
+            | (b'Z', Ready | SimpleBegun | Reset | Flight { .. } | DirectReady)
             | (b's' | b'C' | b'I', Portal) => true,
             (b'C' | b'I', Simple | SimpleRows) => {
                 self.due[0] = SimpleBegun;
@@ -155,7 +180,11 @@ impl PendingResponses {
         let (mut parses, mut again, mut lookups) = (0, 0, 0);
         loop {
             match self.due.front_mut() {
-                Some(Due::Ready | Due::SimpleBegun | Due::Reset | Due::Flight { .. }) => break,
+                Some(Due::Ready | Due::SimpleBegun | Due::Reset | Due::Flight { .. } | Due::DirectReady) => break,
+                Some(direct @ (Due::DirectBound | Due::DirectResult)) => {
+                    *direct = Due::DirectReady;
+                    break;
+                }
                 Some(simple @ (Due::Simple | Due::SimpleRows)) => {
                     *simple = Due::SimpleBegun;
                     break;

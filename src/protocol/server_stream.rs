@@ -1,8 +1,12 @@
 //! The stream to a server that tokio-postgres reads and writes.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
@@ -10,8 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::backend::{Backend, Gate};
 use crate::protocol::conversation::{Conversation, StreamObservers};
+use crate::protocol::direct::DirectLane;
 use crate::protocol::flight::refuse_copy;
 use crate::protocol::frontend::{Frontend, Outgoing};
+use crate::protocol::pending_responses::Due;
 
 /// The stream to a server that tokio-postgres reads and writes.
 pub(crate) struct ServerStream<S> {
@@ -19,6 +25,15 @@ pub(crate) struct ServerStream<S> {
     backend: Backend,
     frontend: Frontend,
     conversation: Conversation,
+    direct: Arc<DirectLane>,
+}
+
+/// Bytes that are read at a time while direct statements are answered.
+const CHUNK: usize = 64 << 10;
+
+thread_local! {
+    /// One for all connections: what is read is taken apart at once.
+    static CHUNKS: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(CHUNK));
 }
 
 impl<S: fmt::Debug> fmt::Debug for ServerStream<S> {
@@ -34,6 +49,7 @@ impl<S> ServerStream<S> {
             backend: Backend::default(),
             frontend: Frontend::default(),
             conversation: Conversation::new(observers),
+            direct: observers.direct.clone(),
         }
     }
 
@@ -41,6 +57,42 @@ impl<S> ServerStream<S> {
     pub(crate) fn gated(mut self, gate: Gate) -> Self {
         self.backend.gate = Some(gate);
         self
+    }
+}
+
+impl<S> ServerStream<S> {
+    /// Puts direct statements behind what was written, if that ends with a whole request.
+    fn take_direct(&mut self, cx: &mut Context<'_>) {
+        let Self { frontend, conversation, direct, .. } = self;
+        if !frontend.is_between_requests(conversation) {
+            return;
+        }
+        let taken = direct.take(cx, &mut frontend.changed, &mut conversation.answers.awaited);
+        if taken > 0 {
+            (0..taken).for_each(|_| conversation.pending.owe(Due::DirectBound));
+            conversation.session_state.flights.fetch_add(taken as u32, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> ServerStream<S> {
+    /// Reads while direct statements are answered. What tokio-postgres must read is then in `held`. False: the server has
+    /// closed the connection.
+    fn poll_direct(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        CHUNKS.with_borrow_mut(|chunk| {
+            let mut buf = ReadBuf::uninit(chunk);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            let came = buf.filled();
+            self.conversation.note_received(came.len());
+            self.backend.receive_apart(came, &mut self.conversation);
+            Poll::Ready(Ok(!came.is_empty()))
+        })
+    }
+}
+
+impl<S> Drop for ServerStream<S> {
+    fn drop(&mut self) {
+        self.direct.close();
     }
 }
 
@@ -71,6 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
             }
             if let Some(fault) = this.backend.fault.take() {
                 return Poll::Ready(Err(fault));
+            }
+            this.conversation.answers.end_complete();
+            if let Some(answer) = this.conversation.answers.current() {
+                ready!(answer.poll_room(cx));
+                if !ready!(this.poll_direct(cx))? {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
             }
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
@@ -117,6 +177,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.take_direct(cx);
         ready!(self.poll_changed(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }

@@ -14,21 +14,24 @@ use crate::pool::statement_text::StatementText;
 use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::query::Context;
 use crate::query::cancellation::cancel_until_ended;
+use crate::query::direct::RawRow;
 use crate::query::failure::Failure;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
 
 /// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
 /// large results, 512 KiB doubled the stall of the event loop.
-const PIECE: usize = 32 << 10;
+pub(super) const PIECE: usize = 32 << 10;
 
 /// Why a statement has no result.
 pub(super) enum CollectError {
     Postgres(tokio_postgres::Error),
-    /// The client refuses the rows.
-    Client(ClientError),
-    /// No new plan could be made to read the rows with.
-    Plan(Failure),
+    /// The client refuses the rows, or no new plan could be made to read them with.
+    Failure(Failure),
+}
+
+fn client(error: ClientError) -> CollectError {
+    CollectError::Failure(Failure::Client(error))
 }
 
 /// Whether the protocol layer sent this error in place of a row that is larger than a result may be.
@@ -102,7 +105,7 @@ pub(super) async fn collect(
         let row = match row {
             Ok(row) => row,
             Err(error) if is_too_large(&error) => {
-                return Err(CollectError::Client(Box::pin(drop_rest(stream, session, promise, limit)).await));
+                return Err(client(Box::pin(drop_rest(stream, session, promise, limit)).await));
             }
             Err(error) if error.code().is_some_and(|code| code.code() == COLUMNS_CHANGED) => {
                 unreadable = Some(ClientError::ColumnsChanged);
@@ -112,7 +115,7 @@ pub(super) async fn collect(
         };
         bytes += row.raw_size_bytes();
         if bytes > most {
-            return Err(CollectError::Client(Box::pin(drop_rest(stream, session, promise, limit)).await));
+            return Err(client(Box::pin(drop_rest(stream, session, promise, limit)).await));
         }
         // After a row that cannot be read, or when the reader has left, the rest is read and dropped.
         if unreadable.is_some() || promise.reader_has_left() {
@@ -123,7 +126,7 @@ pub(super) async fn collect(
             unread.push(row);
             continue;
         }
-        match pack(&row, prepared, shapes, &mut packer) {
+        match pack(&mut RowCells::of(&row), prepared, shapes, &mut packer) {
             Ok(()) => {}
             Err(error) if error.is_outdated() => {
                 unread.push(row);
@@ -141,7 +144,7 @@ pub(super) async fn collect(
         }
     }
     if let Some(error) = unreadable {
-        return Err(CollectError::Client(error));
+        return Err(client(error));
     }
     let has_rows = !prepared.decoders.is_empty() || total > 0;
     let row_count = stream.rows_affected().unwrap_or(0).max(total);
@@ -151,36 +154,38 @@ pub(super) async fn collect(
     if unread.is_empty() {
         return Ok(finished);
     }
-    Box::pin(read_with_new_plan(finished, unread, prepared, text, context, session, promise)).await
+    Box::pin(read_with_new_plan(finished, Unread::Rows(unread), prepared, text, context, session, promise))
+        .await
+        .map_err(CollectError::Failure)
 }
 
 /// Reads rows for which the plan of their statement is out of date: an attribute was added to a composite type, which
 /// the server does not count as a change of the plan. `read`: what was read of the result before.
-async fn read_with_new_plan(
+pub(super) async fn read_with_new_plan(
     read: Finished,
-    unread: Vec<Row>,
+    unread: Unread,
     old: &Prepared,
     text: &StatementText,
     context: &Context,
     session: &Session,
     promise: &mut Promise,
-) -> Result<Finished, CollectError> {
+) -> Result<Finished, Failure> {
     let Finished { rows, row_count, mut packer, .. } = read;
     if rows > 0 {
         promise.send_rows(rows, old.shape.id, &mut packer).await;
     }
     session.forget_types();
     session.prepared.clear();
-    let plan = prepare(context, session, text).await.map_err(CollectError::Plan)?;
+    let plan = prepare(context, session, text).await?;
     let types =
         |plan: &Prepared| plan.statement.columns().iter().map(|column| column.type_().oid()).collect::<Vec<_>>();
     if types(&plan) != types(old) {
-        return Err(CollectError::Client(ClientError::ColumnsChanged));
+        return Err(Failure::Client(ClientError::ColumnsChanged));
     }
     session.note_new_plan(text, old, &plan);
     let mut rows = 0;
-    for row in unread {
-        pack(&row, &plan, &context.shapes, &mut packer).map_err(CollectError::Client)?;
+    for at in 0..unread.len() {
+        unread.pack(at, &plan, &context.shapes, &mut packer).map_err(Failure::Client)?;
         rows += 1;
         if fills_piece(rows, &packer, promise) {
             promise.send_rows(rows, plan.shape.id, &mut packer).await;
@@ -204,15 +209,72 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
+/// The cells of a row, one after another.
+pub(super) trait Cells<'a> {
+    /// The next cell; Some(None): NULL. None: there is none.
+    fn next(&mut self) -> Option<Option<&'a [u8]>>;
+}
+
+/// The cells of a row of tokio-postgres.
+struct RowCells<'a> {
+    row: &'a Row,
+    at: usize,
+}
+
+impl<'a> RowCells<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self { row, at: 0 }
+    }
+}
+
+impl<'a> Cells<'a> for RowCells<'a> {
+    fn next(&mut self) -> Option<Option<&'a [u8]>> {
+        let cell = self.row.try_get::<_, Option<Raw<'_>>>(self.at).ok()?;
+        self.at += 1;
+        Some(cell.map(|Raw(raw)| raw))
+    }
+}
+
+/// Rows that wait for a new plan.
+pub(super) enum Unread {
+    Rows(Vec<Row>),
+    /// The bodies of their DataRow.
+    Bodies(Vec<Box<[u8]>>),
+}
+
+impl Unread {
+    fn len(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Bodies(bodies) => bodies.len(),
+        }
+    }
+
+    fn pack(&self, at: usize, plan: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
+        match self {
+            Self::Rows(rows) => pack(&mut RowCells::of(&rows[at]), plan, shapes, packer),
+            Self::Bodies(bodies) => match RawRow::new(&bodies[at]) {
+                Some(row) => pack(&mut row.cells(), plan, shapes, packer),
+                None => Err(ClientError::ColumnsChanged),
+            },
+        }
+    }
+}
+
 /// Packs a row, or leaves nothing of it.
-fn pack(row: &Row, prepared: &Prepared, shapes: &Shapes, packer: &mut Packer) -> Result<(), ClientError> {
+pub(super) fn pack<'a>(
+    row: &mut impl Cells<'a>,
+    prepared: &Prepared,
+    shapes: &Shapes,
+    packer: &mut Packer,
+) -> Result<(), ClientError> {
     let columns = prepared.decoders.len();
     let start = packer.begin_row(columns);
     pack_columns(row, prepared, shapes, packer, start).inspect_err(|_| packer.slots.truncate(start))
 }
 
-fn pack_columns(
-    row: &Row,
+fn pack_columns<'a>(
+    row: &mut impl Cells<'a>,
     prepared: &Prepared,
     shapes: &Shapes,
     packer: &mut Packer,
@@ -225,9 +287,9 @@ fn pack_columns(
             let outdated = error == DecodeError::Changed;
             ClientError::Decode { column, reason: error.to_string(), outdated }
         };
-        match row.try_get::<_, Option<Raw<'_>>>(column).map_err(|_| unreadable(DecodeError::Truncated))? {
+        match row.next().ok_or_else(|| unreadable(DecodeError::Truncated))? {
             None => packer.set_null(start, column),
-            Some(Raw(raw)) => {
+            Some(raw) => {
                 let slot = match decoder.document(raw) {
                     Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
                     None => decoder.decode(raw, packer),

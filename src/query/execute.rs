@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use futures_util::{StreamExt, future};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_postgres::RowStream;
 
 use crate::cluster::consistency::ConsistencyToken;
@@ -22,13 +23,15 @@ use crate::pool::session::Session;
 use crate::pool::statement_text::StatementText;
 use crate::protocol::Naming;
 use crate::query::Context;
-use crate::query::collect::{CollectError, collect};
-use crate::query::failure::{Failure, failure};
+use crate::query::cancellation::cancel_until_ended;
+use crate::query::collect::{CollectError, Unread, collect, read_with_new_plan};
+use crate::query::direct::{self, Reply, may_go_direct};
+use crate::query::failure::{Failure, failure, lost, refused};
 use crate::query::opening::Opening;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
 use crate::query::retry_policy::{Cause, PLANS, Phase, needs_new_plan};
-use crate::query::statement::{Statement, bind};
+use crate::query::statement::{Numbered, Statement, bind};
 
 /// Where a statement runs, and what travels ahead of it in the same flight.
 #[derive(Debug)]
@@ -201,22 +204,165 @@ pub(super) fn forget_failed_plan(session: &Session, text: &StatementText) {
 pub(super) async fn run(
     context: &Context,
     session: &Arc<Session>,
-    prepared: &Prepared,
+    prepared: &Arc<Prepared>,
     statement: &Statement,
     promise: &mut Promise,
     ahead: &mut Ahead<'_, '_>,
     has_savepoint: bool,
 ) -> Result<Finished, Failure> {
     let params = bind(statement, prepared)?;
-    let conn = &session.conn;
     promise.was_sent = true;
-    // No other statement is sent on the connection of an open transaction before this one.
-    conn.session_state.set_savepoint(has_savepoint);
     let may_leave_settings = session.may_leave_settings(&context.cluster, &statement.text.facts);
     let resets = may_leave_settings && promise.company == Company::OfOthers && !ahead.is_in_transaction();
     if may_leave_settings && !resets {
         session.note_settings();
     }
+    let is_plain = !has_savepoint && !resets && !statement.token && !matches!(ahead, Ahead::Show | Ahead::Place(_));
+    // What cannot be written fails in the same way by tokio-postgres, behind a BEGIN that is sent.
+    if is_plain
+        && may_go_direct(session, statement, promise)
+        && let Ok(replied) = direct::send(context, session, prepared, &params, promise)
+    {
+        drop(params);
+        return run_direct(context, session, prepared, statement, promise, ahead, replied).await;
+    }
+    // Boxed: it is the rarer way, and needs more memory.
+    Box::pin(run_by_tokio(context, session, prepared, statement, params, promise, ahead, (has_savepoint, resets))).await
+}
+
+/// Waits for the answer to a statement that the stream sends itself.
+async fn run_direct(
+    context: &Context,
+    session: &Arc<Session>,
+    prepared: &Arc<Prepared>,
+    statement: &Statement,
+    promise: &mut Promise,
+    ahead: &mut Ahead<'_, '_>,
+    replied: oneshot::Receiver<Reply>,
+) -> Result<Finished, Failure> {
+    let conn = &session.conn;
+    let (sequence, reply) = match ahead {
+        Ahead::Begin(opening) if opening.is_unsent() => {
+            // tokio-postgres sends it ahead of what the stream itself sends.
+            let begin = opening.send_with_statement(session);
+            let sequence = conn.sending();
+            let (begun, reply) = Box::pin(future::join(begin, replied)).await;
+            if let Err(failure) = begun {
+                if matches!(&reply, Ok(Reply::Ended(collector)) if collector.error.is_none()) {
+                    opening.was_bypassed();
+                }
+                return Err(failure);
+            }
+            (sequence, reply)
+        }
+        _ => (conn.sending(), replied.await),
+    };
+    let mut collector = match reply {
+        Ok(Reply::Ended(collector)) => collector,
+        Ok(Reply::TooLarge(rest)) => {
+            return Err(Box::pin(drop_rest(rest, session, context, promise, sequence)).await);
+        }
+        lost => return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await),
+    };
+    promise.take_over(&collector.outlet);
+    let mut error = collector.error.take();
+    if !collector.begun
+        && let Some(error) = error.take()
+    {
+        conn.answered_work(sequence);
+        return Err(refused(session, error, Phase::Sent, sequence));
+    }
+    let busy_us = conn.answered_in(sequence);
+    session.confirm_plan(prepared);
+    session.note_statement(&statement.text, &statement.params);
+    if let Some(error) = error {
+        return Err(refused(session, error, Phase::Begun, sequence));
+    }
+    if let Some(error) = collector.unreadable.take() {
+        return Err(Failure::Client(error));
+    }
+    let mut finished = collector.finish();
+    if !collector.unread.is_empty() {
+        let unread = Unread::Bodies(std::mem::take(&mut collector.unread));
+        finished = Box::pin(read_with_new_plan(finished, unread, prepared, &statement.text, context, session, promise))
+            .await?;
+    }
+    // A statement that only reads has nothing to replicate.
+    if conn.is_unreplicated(sequence) && !statement.read_only {
+        return Err(Failure::Client(ClientError::Unreplicated { node: conn.endpoint.label() }));
+    }
+    statement.text.record_run(busy_us);
+    finished.busy_us = busy_us;
+    Ok(finished)
+}
+/// Waits for the end of a statement whose rows are more than a result may have. If no other statement can be hit, the
+/// statement is cancelled. The last answer of the server says what the statement has done.
+async fn drop_rest(
+    rest: oneshot::Receiver<Reply>,
+    session: &Session,
+    context: &Context,
+    promise: &Promise,
+    sequence: Sequence,
+) -> Failure {
+    let rest = async {
+        match rest.await {
+            Ok(Reply::Ended(collector)) => match &collector.error {
+                None => Outcome::Applied,
+                Some(error) if !error.ends_session => Outcome::NotApplied,
+                Some(_) => Outcome::Unknown,
+            },
+            _ => Outcome::Unknown,
+        }
+    };
+    let mut rest = pin!(rest);
+    let outcome = if session.has_one_user() {
+        session.pause_sharing();
+        let outcome = cancel_until_ended(&session.conn, rest).await;
+        session.resume_sharing();
+        outcome.unwrap_or(Outcome::Unknown)
+    } else {
+        rest.as_mut().await
+    };
+    let _ = (promise, sequence);
+    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
+    Failure::Client(ClientError::TooLarge { limit, outcome })
+}
+
+/// The connection was lost under a statement.
+async fn lost_direct(session: &Session, reply: Option<Reply>, sequence: Sequence) -> Failure {
+    let (sent, begun, error) = match reply {
+        Some(Reply::Lost { sent, begun, error }) => (sent, begun, error),
+        _ => (false, false, None),
+    };
+    let phase = match (sent, begun) {
+        (_, true) => Phase::Begun,
+        (true, false) => Phase::Sent,
+        (false, false) => Phase::NotSent,
+    };
+    if let Some(error) = error {
+        session.conn.answered_work(sequence);
+        return refused(session, error, phase, sequence);
+    }
+    session.conn.answered();
+    session.conn.cut();
+    lost(session, phase, sequence).await
+}
+
+/// Runs a statement by tokio-postgres, for all that a direct statement cannot do.
+#[allow(clippy::too_many_arguments, reason = "the parts of a statement that is under way")]
+async fn run_by_tokio(
+    context: &Context,
+    session: &Arc<Session>,
+    prepared: &Prepared,
+    statement: &Statement,
+    params: Vec<Numbered<'_>>,
+    promise: &mut Promise,
+    ahead: &mut Ahead<'_, '_>,
+    (has_savepoint, resets): (bool, bool),
+) -> Result<Finished, Failure> {
+    let conn = &session.conn;
+    // No other statement is sent on the connection of an open transaction before this one.
+    conn.session_state.set_savepoint(has_savepoint);
     let start = pin!(conn.client.query_raw(&prepared.statement, params));
     let mut token = statement.token.then(|| {
         let system = context.cluster.system().unwrap_or_default();
@@ -306,8 +452,7 @@ pub(super) async fn run(
             }
             Ok(finished)
         }
-        Err(CollectError::Plan(failure)) => Err(failure),
-        Err(CollectError::Client(error)) => Err(Failure::Client(error)),
+        Err(CollectError::Failure(failure)) => Err(failure),
         Err(CollectError::Postgres(error)) => Err(failure(session, error, Phase::Begun, sequence).await),
     }
 }

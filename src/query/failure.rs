@@ -43,14 +43,7 @@ pub(crate) async fn failure(
     sequence: Sequence,
 ) -> Failure {
     if let Some(error) = error.as_db_error().filter(|error| is_sqlstate(error.code().code())) {
-        let mut error = Box::new(ServerError::from(error));
-        if session.conn.is_pooled() && error.is_about_names() {
-            error.hint(NAMES);
-        }
-        if error.ends_session {
-            session.conn.session_ended_at(sequence);
-        }
-        return Failure::Run { cause: Cause::Server(error), phase, sequence: Some(sequence) };
+        return refused(session, Box::new(ServerError::from(error)), phase, sequence);
     }
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<NumberedParamError>()) {
         return Failure::Client(ClientError::InvalidParam(error.to_string()));
@@ -71,13 +64,30 @@ pub(crate) async fn failure(
     } else {
         session.conn.break_off(describe(&error));
     }
-    // The statement ahead of this one learns first why the session has ended.
-    tokio::task::yield_now().await;
+    let lost = lost(session, phase, sequence).await;
     // Another connection would get the same answer.
     if phase == Phase::NotSent && (!is_closed || session.conn.is_confused()) {
         let (node, reason) = (session.conn.endpoint.label(), session.conn.loss_reason());
         return Failure::Client(ClientError::Protocol { node, reason });
     }
+    lost
+}
+
+/// The failure that an error of the server means.
+pub(super) fn refused(session: &Session, mut error: Box<ServerError>, phase: Phase, sequence: Sequence) -> Failure {
+    if session.conn.is_pooled() && error.is_about_names() {
+        error.hint(NAMES);
+    }
+    if error.ends_session {
+        session.conn.session_ended_at(sequence);
+    }
+    Failure::Run { cause: Cause::Server(error), phase, sequence: Some(sequence) }
+}
+
+/// The failure of a statement whose connection has broken.
+pub(super) async fn lost(session: &Session, phase: Phase, sequence: Sequence) -> Failure {
+    // The statement ahead of this one learns first why the session has ended.
+    tokio::task::yield_now().await;
     let cause = if session.conn.was_never_looked_at(sequence) { Cause::Ignored } else { Cause::Lost };
     Failure::Run { cause, phase, sequence: Some(sequence) }
 }

@@ -4,6 +4,7 @@
 //! - `single`: a statement outside of any transaction
 //! - `statement`: a statement with its parameters
 //! - `execute`: one statement on one connection, from parameters to packed rows
+//! - `direct`: a prepared statement that needs nothing of tokio-postgres, in one pass
 //! - `prepare`: prepares statements, and asks about the types in them
 //! - `collect`: the rows of a statement
 //! - `batch`: several statements in one flight
@@ -32,6 +33,7 @@ pub(crate) mod cancellation;
 mod collect;
 pub(crate) mod commit;
 pub(crate) mod copy;
+mod direct;
 mod execute;
 mod failure;
 pub(crate) mod flow_control;

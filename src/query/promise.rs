@@ -1,5 +1,6 @@
 //! The JavaScript promise of a piece of work. It is settled exactly once, whatever happens.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -211,6 +212,23 @@ impl Promise {
         self.flow.as_ref().is_some_and(|flow| flow.is_closed())
     }
 
+    /// Whether its rows may be sent without it: nobody else may answer its call, and no reader gives credit.
+    pub(super) fn may_be_direct(&self) -> bool {
+        self.racer.is_none() && self.flow.is_none() && self.company != Company::OfItsBatch
+    }
+
+    /// Sends rows in its place.
+    pub(super) fn outlet(&self) -> Outlet {
+        Outlet { id: self.id, queue: self.queue.clone(), anew: self.anew, delivered: false }
+    }
+
+    /// Takes over what was sent in its place.
+    pub(super) fn take_over(&mut self, outlet: &Outlet) {
+        if outlet.delivered {
+            (self.delivered, self.anew) = (true, false);
+        }
+    }
+
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
     pub(crate) async fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
         if !self.may_answer() {
@@ -316,6 +334,34 @@ impl Drop for Promise {
         if !self.settled && !self.racer.as_ref().is_some_and(Racer::leave) {
             self.send_error(&ClientError::Internal("the work ended without an answer".into()), 0, None);
         }
+    }
+}
+
+/// Sends rows in place of a promise.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    id: u32,
+    queue: Arc<CompletionQueue>,
+    anew: bool,
+    delivered: bool,
+}
+
+impl Outlet {
+    pub(super) fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+        let anew = std::mem::take(&mut self.anew);
+        self.delivered = true;
+        self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
+    }
+
+    /// Whether JavaScript is behind.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Resolves when JavaScript has caught up.
+    pub(super) fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.has_room().await })
     }
 }
 

@@ -39,6 +39,27 @@ pub(super) struct NumberedParamError {
     error: Box<dyn std::error::Error + Sync + Send>,
 }
 
+impl Numbered<'_> {
+    /// The number of the format in which it is written.
+    pub(super) fn format(&self, ty: &Type) -> i16 {
+        match self.param.format(ty) {
+            Format::Text => 0,
+            Format::Binary => 1,
+        }
+    }
+
+    pub(super) fn write(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<postgres_protocol::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.to_sql(ty, out).map(|null| match null {
+            IsNull::Yes => postgres_protocol::IsNull::Yes,
+            IsNull::No => postgres_protocol::IsNull::No,
+        })
+    }
+}
+
 impl ToSql for Numbered<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let numbered = |error| NumberedParamError { number: self.number, error }.into();
