@@ -86,6 +86,7 @@ impl Dispatcher {
                             Err(unreadable) => self.refuse(unreadable),
                         }
                     }
+                    self.pools.values().for_each(RunningPool::begin_submitted);
                 }
             }
         }

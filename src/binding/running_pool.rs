@@ -179,6 +179,11 @@ impl RunningPool {
         self.router.wake_sweeper();
     }
 
+    /// Begins the work that has come since the last call.
+    pub(super) fn begin_submitted(&self) {
+        self.router.begin_submitted();
+    }
+
     pub(super) fn define(&mut self, frame: &Frame<'_>) {
         let (types, sql) = split_definition(&frame.text());
         self.texts.insert(frame.statement, Arc::new(StatementText::new(frame.statement, sql, types)));

@@ -4,6 +4,7 @@
 //! route do not delay the tasks of another.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use deadpool::managed::BuildError;
 
@@ -25,10 +26,20 @@ const MIN_SIZE_TO_SPARE: usize = 4;
 /// server that has just started.
 const MAX_ATTEMPTS: usize = 4;
 
+/// Tasks for which no connection was looked for yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh {
+    pub(super) count: usize,
+    /// The earliest `Task::next_check` of them.
+    pub(super) next_check: Instant,
+}
+
 #[derive(Debug)]
 pub(super) struct RoutePool<T> {
     pub(super) route: Route,
     pub(super) waiting: WaitQueue<T>,
+    /// Tasks that were submitted since connections were last looked for.
+    pub(super) fresh: Option<Fresh>,
     /// One for each node, in the order of the pool's hosts.
     pub(super) nodes: Vec<NodePool>,
     pub(super) active: Vec<Arc<ActiveConnection>>,
@@ -49,6 +60,7 @@ impl<T: Task> RoutePool<T> {
         Ok(Self {
             route,
             waiting: WaitQueue::default(),
+            fresh: None,
             nodes,
             active: Vec::new(),
             last_quick: 0,
@@ -62,6 +74,26 @@ impl<T: Task> RoutePool<T> {
     /// The number of connections, idle or busy.
     pub(super) fn size(&self) -> usize {
         self.nodes.iter().map(NodePool::size).sum()
+    }
+
+    /// A task has been submitted.
+    pub(super) fn push_fresh(&mut self, task: T) {
+        let next_check = task.next_check();
+        self.waiting.push_back(task);
+        self.fresh = Some(match self.fresh {
+            None => Fresh { count: 1, next_check },
+            Some(fresh) => Fresh { count: fresh.count + 1, next_check: fresh.next_check.min(next_check) },
+        });
+    }
+
+    /// How many quick statements one connection gets before the next one gets any: what each would have if all were
+    /// spread evenly. Statements that are sent together cost client and server less: one system call, one process to wake.
+    pub(super) fn fair_share(&self, depth: usize) -> usize {
+        if self.waiting.len() < 2 {
+            return 1;
+        }
+        let in_flight: usize = self.active.iter().map(|active| active.load()).sum();
+        ((in_flight + self.waiting.len()) / self.size().max(1)).clamp(1, depth)
     }
 
     /// Whether no task waits or runs.

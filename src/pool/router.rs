@@ -144,7 +144,7 @@ impl<T: Task> Router<T> {
         PoolStatus { size, in_use, waiting, pipelined: self.pipelined.load(Ordering::Relaxed) }
     }
 
-    /// Takes a new task.
+    /// Takes a new task. It begins with [`Self::begin_submitted`].
     pub(crate) fn submit(self: &Arc<Self>, task: T) {
         let state = lock(&self.state);
         if state.closing {
@@ -152,6 +152,23 @@ impl<T: Task> Router<T> {
             return task.fail(ClientError::PoolClosed);
         }
         self.enqueue(state, task);
+    }
+
+    /// Finds connections for the tasks that were submitted together.
+    pub(crate) fn begin_submitted(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        let mut next_check = None;
+        for pool in &mut state.routes {
+            let Some(fresh) = pool.fresh.take() else { continue };
+            self.dispatch_waiting(pool);
+            if !pool.waiting.is_empty() {
+                pool.waiting.note_last(fresh.count);
+                next_check = Some(next_check.map_or(fresh.next_check, |at: Instant| at.min(fresh.next_check)));
+            }
+        }
+        if let Some(next_check) = next_check {
+            self.schedule_sweep(&mut state, next_check);
+        }
     }
 
     /// Whether new tasks are refused.
@@ -173,10 +190,11 @@ impl<T: Task> Router<T> {
     /// Takes a task that was new before the pool began to close.
     pub(crate) fn accept(self: &Arc<Self>, task: T) {
         self.enqueue(lock(&self.state), task);
+        self.begin_submitted();
     }
 
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, RouterState<T>>, task: T) {
-        let (route, next_check) = (task.route(), task.next_check());
+        let route = task.route();
         if state.routes.iter().all(|pool| pool.route != route)
             && let Err(error) = self.add_route(&mut state, route)
         {
@@ -184,17 +202,11 @@ impl<T: Task> Router<T> {
             return task.fail(ClientError::Internal(error.to_string()));
         }
         let pool = state.route_pool(route);
-        let sharing = task.sharing();
-        if sharing == Sharing::Any {
+        if task.sharing() == Sharing::Any {
             pool.last_quick = clock();
         }
         self.cluster.statistics.acquires.add(1);
-        pool.waiting.push_back(task);
-        self.dispatch_waiting(pool);
-        if !pool.waiting.is_empty() {
-            pool.waiting.note_last(sharing);
-            self.schedule_sweep(&mut state, next_check);
-        }
+        pool.push_fresh(task);
     }
 
     /// Begins to use a route: its first task has come.
@@ -215,6 +227,7 @@ impl<T: Task> Router<T> {
 
     /// Starts the waiting tasks for which there are connections now, and opens more connections for the others.
     pub(super) fn dispatch_waiting(self: &Arc<Self>, pool: &mut RoutePool<T>) {
+        let share = pool.fair_share(self.limits.depth);
         loop {
             let long = pool.may_begin_long();
             if pool.waiting.len() == if long { 0 } else { pool.waiting.count_long() } {
@@ -240,11 +253,20 @@ impl<T: Task> Router<T> {
                 }
             };
             let (Some(active), Some(task)) = (active, task) else { break };
-            let sharing = task.sharing();
-            active.add_worker();
-            self.begin_task(&active, sharing);
-            drop(tokio::spawn(self.clone().run_tasks(active, task, sharing)));
+            self.begin_on(&active, task);
+            while active.load() < share && active.may_pipeline() && pool.waiting.first_sharing() == Some(Sharing::Any) {
+                let Some(task) = pool.waiting.pop_sharing() else { break };
+                self.begin_on(&active, task);
+            }
         }
+    }
+
+    /// Starts a task on a connection.
+    fn begin_on(self: &Arc<Self>, active: &Arc<ActiveConnection>, task: T) {
+        let sharing = task.sharing();
+        active.add_worker();
+        self.begin_task(active, sharing);
+        drop(tokio::spawn(self.clone().run_tasks(active.clone(), task, sharing)));
     }
 
     /// Begins to open one more connection, if a task needs it and the limit allows it.

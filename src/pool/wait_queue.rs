@@ -63,10 +63,10 @@ impl<T: Task> WaitQueue<T> {
         self.queue_for(task.sharing()).push_front(task);
     }
 
-    /// The task that came last, with this way of sharing, waits if it is still there.
-    pub(super) fn note_last(&mut self, sharing: Sharing) {
-        if let Some(last) = self.queue_for(sharing).back_mut() {
-            last.note_waiting();
+    /// The tasks that came last, so many of them, wait if they are still there.
+    pub(super) fn note_last(&mut self, count: usize) {
+        for queue in [&mut self.alone, &mut self.long, &mut self.sharing] {
+            queue.iter_mut().rev().take(count).for_each(Task::note_waiting);
         }
     }
 
