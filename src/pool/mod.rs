@@ -16,6 +16,7 @@
 //! - `route_pool`: the part of a pool that serves one route
 //! - `lease`: when the leases of the sessions are renewed
 //! - `router`: which task runs on which connection, and which task waits
+//! - `upkeep`: closes idle connections, and keeps as many open as the pool wants
 //! - `growth`: how the pool opens more connections
 //! - `expiry`: fails the tasks that have waited for too long
 //! - `shutdown`: how the pool closes
@@ -41,4 +42,5 @@ mod sql_tokens;
 pub(crate) mod sql_words;
 pub(crate) mod statement_text;
 pub(crate) mod task;
+mod upkeep;
 mod wait_queue;

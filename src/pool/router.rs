@@ -12,7 +12,6 @@
 //! deadpool owns the connections (`node_pool`). An [`ActiveConnection`] is checked out of deadpool and has work on it.
 //! It goes back when its last task has ended and no task waits.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -20,16 +19,14 @@ use std::time::{Duration, Instant};
 use deadpool::managed::BuildError;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep;
 
 use crate::cluster::Cluster;
 use crate::cluster::route::Route;
 use crate::engine::{clock, lock};
 use crate::error::ClientError;
 use crate::pool::active_connection::ActiveConnection;
-use crate::pool::node_pool::{NodePool, PooledSession};
+use crate::pool::node_pool::PooledSession;
 use crate::pool::route_pool::RoutePool;
-use crate::pool::session::Session;
 use crate::pool::setters::Setters;
 use crate::pool::task::{After, Sharing, Task};
 
@@ -129,7 +126,7 @@ impl<T: Task> Router<T> {
     /// Starts the background work. Must be called on the I/O thread.
     pub(crate) fn start(self: &Arc<Self>) {
         self.cluster.watch();
-        drop(tokio::spawn(close_stale_regularly(Arc::downgrade(self))));
+        self.keep_idle();
         self.keep_leases();
     }
 
@@ -384,35 +381,6 @@ impl<T: Task> Router<T> {
         drop(state);
         self.drained.notify_waiters();
     }
-
-    /// Closes the idle connections that are too old, or whose node was fenced or lost. False: the pool is closed.
-    fn close_stale_idle(&self) -> bool {
-        let idle = self.limits.idle_timeout;
-        let state = lock(&self.state);
-        for pool in &state.routes {
-            let spare = Cell::new(pool.size().saturating_sub(pool.least));
-            let may_close = || spare.replace(spare.get().saturating_sub(1)) > 0;
-            let keep = |session: &Arc<Session>| {
-                session.may_be_reused(&self.cluster) && (session.conn.idle_for() < idle || !may_close())
-            };
-            pool.nodes.iter().for_each(|node| node.retain(keep));
-        }
-        !state.routes.iter().flat_map(|pool| &pool.nodes).all(NodePool::is_closed)
-    }
-
-    /// Opens connections until there are as many as the pool keeps at least; what fails is tried at the next look.
-    fn open_least_of_all(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
-        if !state.closing {
-            state.routes.iter_mut().for_each(|pool| self.open_least(pool));
-        }
-    }
-
-    pub(super) fn open_least(self: &Arc<Self>, pool: &mut RoutePool<T>) {
-        while pool.begin_attempt_for_least() {
-            drop(tokio::spawn(self.clone().acquire_connection(pool.route)));
-        }
-    }
 }
 
 /// Takes a worker off its connection when the worker ends, even by a panic.
@@ -428,24 +396,6 @@ impl<T: Task> Drop for WorkerGuard<T> {
                 active.session().conn.cut();
             }
             self.router.remove_worker(active);
-        }
-    }
-}
-
-/// Closes stale idle connections until the pool is closed or dropped.
-async fn close_stale_regularly<T: Task>(router: std::sync::Weak<Router<T>>) {
-    loop {
-        let Some(strong) = router.upgrade() else { return };
-        if !strong.close_stale_idle() {
-            return;
-        }
-        strong.open_least_of_all();
-        let cluster = strong.cluster.clone();
-        let interval = (strong.limits.idle_timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(10));
-        drop(strong);
-        tokio::select! {
-            () = sleep(interval) => {}
-            () = cluster.retired.notified() => {}
         }
     }
 }

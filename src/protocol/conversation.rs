@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::engine::Traffic;
-use crate::protocol::direct::{Answers, DirectLane};
+use crate::protocol::direct::{DirectAnswers, DirectLane};
 use crate::protocol::pending_responses::PendingResponses;
 use crate::protocol::response_observer::ResponseObserver;
 use crate::protocol::result_formats::ResultFormats;
@@ -34,7 +34,7 @@ pub(super) struct Conversation {
     pub(super) result_formats: Arc<ResultFormats>,
     pub(super) session_state: Arc<SessionState>,
     /// The answers to direct statements.
-    pub(super) answers: Answers,
+    pub(super) answers: DirectAnswers,
     /// Bytes of a row at most.
     pub(super) row_limit: Option<usize>,
     traffic: Arc<OnceLock<Arc<Traffic>>>,
@@ -51,7 +51,7 @@ impl Conversation {
             responses,
             result_formats,
             session_state,
-            answers: Answers::default(),
+            answers: DirectAnswers::default(),
             row_limit,
             traffic,
         }

@@ -3,23 +3,26 @@
 //! tokio-postgres hands each message of an answer through a channel to a task, which parses it again. That is most of what
 //! a small statement costs the client. A prepared statement does not need it: its Bind, Execute and Sync go into the
 //! [`DirectLane`] of the connection, the stream writes them where tokio-postgres has written whole requests, and of the
-//! answer tokio-postgres sees nothing: `backend` checks each message, and gives it to the [`Answer`].
+//! answer tokio-postgres sees nothing: `backend` checks each message, and gives it to the [`DirectAnswer`].
 //!
-//! What tokio-postgres has been asked to send in the same turn of the I/O thread goes ahead of the lane. Nothing that must
-//! come behind a direct statement may be sent by tokio-postgres before the answer has come.
+//! What tokio-postgres has been asked to send in the same turn of the I/O thread goes ahead of the lane. So what must come
+//! behind a direct statement in the same flight (COMMIT) goes into the lane, too.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 
 use crate::engine::lock;
+use crate::protocol::message::put;
+use crate::protocol::pending_responses::{Due, PendingResponses};
 
-/// Takes the answer to a direct statement as it comes. One that is dropped before [`Answer::ended`] gets no answer any more:
+/// Takes the answer to a direct statement as it comes. One that is dropped before [`DirectAnswer::ended`] gets no answer any more:
 /// the connection is lost.
-pub(crate) trait Answer: Send {
+pub(crate) trait DirectAnswer: Send {
     /// The statement is written with what is sent next.
     fn sent(&mut self);
     /// Whether it takes more rows now. If not, nothing more is read before it has woken the task.
@@ -42,7 +45,7 @@ pub(crate) trait Answer: Send {
 struct Lane {
     /// Whole requests that are not written yet, one for each of `waiting`.
     requests: BytesMut,
-    waiting: Vec<Box<dyn Answer>>,
+    waiting: Vec<(Due, Box<dyn DirectAnswer>)>,
     /// Of the task that drives the connection.
     waker: Option<Waker>,
     closed: bool,
@@ -59,12 +62,30 @@ impl fmt::Debug for DirectLane {
 }
 
 impl DirectLane {
-    /// Sends a request, which `write` appends: messages that end with one Sync. If `write` fails, nothing is sent. An answer
-    /// whose connection is closed is dropped.
+    /// Sends a command without rows.
+    pub(crate) fn send_command(&self, sql: &str, answer: Box<dyn DirectAnswer>) {
+        let write = |out: &mut BytesMut| {
+            put(out, b'Q', &[sql.as_bytes(), b"\0"]);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = self.send_request(Due::DirectResult, write, answer);
+    }
+
+    /// Sends a statement: `write` appends Bind, Execute and Sync. If `write` fails, nothing is sent. An answer whose connection
+    /// is closed is dropped.
     pub(crate) fn send<E>(
         &self,
         write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
-        answer: Box<dyn Answer>,
+        answer: Box<dyn DirectAnswer>,
+    ) -> Result<(), E> {
+        self.send_request(Due::DirectBound, write, answer)
+    }
+
+    fn send_request<E>(
+        &self,
+        due: Due,
+        write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+        answer: Box<dyn DirectAnswer>,
     ) -> Result<(), E> {
         let mut lane = lock(&self.0);
         if lane.closed {
@@ -77,7 +98,7 @@ impl DirectLane {
             drop(lane);
             return Err(error);
         }
-        lane.waiting.push(answer);
+        lane.waiting.push((due, answer));
         let waker = lane.waker.take();
         drop(lane);
         if let Some(waker) = waker {
@@ -92,7 +113,8 @@ impl DirectLane {
         &self,
         cx: &mut Context<'_>,
         out: &mut BytesMut,
-        awaited: &mut VecDeque<Box<dyn Answer>>,
+        awaited: &mut VecDeque<Box<dyn DirectAnswer>>,
+        pending: &mut PendingResponses,
     ) -> usize {
         let mut lane = lock(&self.0);
         match &mut lane.waker {
@@ -108,7 +130,8 @@ impl DirectLane {
                 out.extend_from_slice(&lane.requests);
                 lane.requests.clear();
             }
-            awaited.extend(lane.waiting.drain(..).map(|mut answer| {
+            awaited.extend(lane.waiting.drain(..).map(|(due, mut answer)| {
+                pending.owe(due);
                 answer.sent();
                 answer
             }));
@@ -117,7 +140,7 @@ impl DirectLane {
     }
 
     /// The stream is gone.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         let mut lane = lock(&self.0);
         lane.closed = true;
         let lost = std::mem::take(&mut lane.waiting);
@@ -126,23 +149,33 @@ impl DirectLane {
     }
 }
 
-/// The answers that a stream reads.
-#[derive(Default)]
-pub(super) struct Answers {
-    /// Of the statements that were sent, in their order.
-    pub(super) awaited: VecDeque<Box<dyn Answer>>,
-    /// They are complete. They end when tokio-postgres has read what came ahead of them: a report of the fence, a notice.
-    complete: Vec<Box<dyn Answer>>,
-}
+/// The stream's end of the lane.
+#[derive(Debug)]
+pub(super) struct LaneEnd(pub(super) Arc<DirectLane>);
 
-impl fmt::Debug for Answers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answers").field("awaited", &self.awaited.len()).finish_non_exhaustive()
+impl Drop for LaneEnd {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
-impl Answers {
-    pub(super) fn current(&mut self) -> Option<&mut Box<dyn Answer>> {
+/// The answers that a stream reads.
+#[derive(Default)]
+pub(super) struct DirectAnswers {
+    /// Of the statements that were sent, in their order.
+    pub(super) awaited: VecDeque<Box<dyn DirectAnswer>>,
+    /// They are complete. They end when tokio-postgres has read what came ahead of them: a report of the fence, a notice.
+    complete: Vec<Box<dyn DirectAnswer>>,
+}
+
+impl fmt::Debug for DirectAnswers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectAnswers").field("awaited", &self.awaited.len()).finish_non_exhaustive()
+    }
+}
+
+impl DirectAnswers {
+    pub(super) fn current(&mut self) -> Option<&mut Box<dyn DirectAnswer>> {
         self.awaited.front_mut()
     }
 

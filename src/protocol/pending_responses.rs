@@ -46,7 +46,7 @@ pub(crate) enum Due {
     Portal,
     /// The responses to a direct statement (`direct`): BindComplete.
     DirectBound,
-    /// Then rows and a CommandComplete.
+    /// Rows and a CommandComplete; or the CommandComplete of a command, which is not bound.
     DirectResult,
     /// Then ReadyForQuery.
     DirectReady,
@@ -102,7 +102,10 @@ pub(crate) struct PendingResponses {
 impl PendingResponses {
     /// A message was sent that asks for this response.
     pub(crate) fn owe(&mut self, due: Due) {
-        let ends = matches!(due, Due::Ready | Due::Simple | Due::Reset | Due::Flight { .. } | Due::DirectBound);
+        let ends = matches!(
+            due,
+            Due::Ready | Due::Simple | Due::Reset | Due::Flight { .. } | Due::DirectBound | Due::DirectResult
+        );
         self.open = !ends;
         if self.skipping && !ends {
             return;

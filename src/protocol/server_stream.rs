@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
@@ -14,10 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::backend::{Backend, Gate};
 use crate::protocol::conversation::{Conversation, StreamObservers};
-use crate::protocol::direct::DirectLane;
+use crate::protocol::direct::LaneEnd;
 use crate::protocol::flight::refuse_copy;
 use crate::protocol::frontend::{Frontend, Outgoing};
-use crate::protocol::pending_responses::Due;
 
 /// The stream to a server that tokio-postgres reads and writes.
 pub(crate) struct ServerStream<S> {
@@ -25,7 +23,7 @@ pub(crate) struct ServerStream<S> {
     backend: Backend,
     frontend: Frontend,
     conversation: Conversation,
-    direct: Arc<DirectLane>,
+    direct: LaneEnd,
 }
 
 /// Bytes that are read at a time while direct statements are answered.
@@ -49,7 +47,7 @@ impl<S> ServerStream<S> {
             backend: Backend::default(),
             frontend: Frontend::default(),
             conversation: Conversation::new(observers),
-            direct: observers.direct.clone(),
+            direct: LaneEnd(observers.direct.clone()),
         }
     }
 
@@ -67,9 +65,9 @@ impl<S> ServerStream<S> {
         if !frontend.is_between_requests(conversation) {
             return;
         }
-        let taken = direct.take(cx, &mut frontend.changed, &mut conversation.answers.awaited);
+        let Conversation { answers, pending, .. } = conversation;
+        let taken = direct.0.take(cx, &mut frontend.changed, &mut answers.awaited, pending);
         if taken > 0 {
-            (0..taken).for_each(|_| conversation.pending.owe(Due::DirectBound));
             conversation.session_state.flights.fetch_add(taken as u32, Ordering::Relaxed);
         }
     }
@@ -87,12 +85,6 @@ impl<S: AsyncRead + Unpin> ServerStream<S> {
             self.backend.receive_apart(came, &mut self.conversation);
             Poll::Ready(Ok(!came.is_empty()))
         })
-    }
-}
-
-impl<S> Drop for ServerStream<S> {
-    fn drop(&mut self) {
-        self.direct.close();
     }
 }
 

@@ -3,10 +3,9 @@
 use std::pin::{Pin, pin};
 
 use futures_util::StreamExt;
-use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, RowStream};
 
-use crate::codec::{DecodeError, Packer};
+use crate::codec::Packer;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::{Prepared, Shapes};
 use crate::pool::session::Session;
@@ -14,10 +13,10 @@ use crate::pool::statement_text::StatementText;
 use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::query::Context;
 use crate::query::cancellation::cancel_until_ended;
-use crate::query::direct::RawRow;
 use crate::query::failure::Failure;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
+use crate::query::rows::{RawRow, RowCells, pack};
 
 /// Packed bytes after which rows are sent to JavaScript although more will come. 32 KiB was best: 8 KiB cost 20 % on
 /// large results, 512 KiB doubled the stall of the event loop.
@@ -196,45 +195,6 @@ pub(super) async fn read_with_new_plan(
     Ok(Finished { rows, shape, row_count, packer, takes_structure, ..Finished::default() })
 }
 
-/// A cell as it came over the wire.
-pub(super) struct Raw<'a>(pub(super) &'a [u8]);
-
-impl<'a> FromSql<'a> for Raw<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Raw(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
-/// The cells of a row, one after another.
-pub(super) trait Cells<'a> {
-    /// The next cell; Some(None): NULL. None: there is none.
-    fn next(&mut self) -> Option<Option<&'a [u8]>>;
-}
-
-/// The cells of a row of tokio-postgres.
-struct RowCells<'a> {
-    row: &'a Row,
-    at: usize,
-}
-
-impl<'a> RowCells<'a> {
-    fn of(row: &'a Row) -> Self {
-        Self { row, at: 0 }
-    }
-}
-
-impl<'a> Cells<'a> for RowCells<'a> {
-    fn next(&mut self) -> Option<Option<&'a [u8]>> {
-        let cell = self.row.try_get::<_, Option<Raw<'_>>>(self.at).ok()?;
-        self.at += 1;
-        Some(cell.map(|Raw(raw)| raw))
-    }
-}
-
 /// Rows that wait for a new plan.
 pub(super) enum Unread {
     Rows(Vec<Row>),
@@ -259,45 +219,4 @@ impl Unread {
             },
         }
     }
-}
-
-/// Packs a row, or leaves nothing of it.
-pub(super) fn pack<'a>(
-    row: &mut impl Cells<'a>,
-    prepared: &Prepared,
-    shapes: &Shapes,
-    packer: &mut Packer,
-) -> Result<(), ClientError> {
-    let columns = prepared.decoders.len();
-    let start = packer.begin_row(columns);
-    pack_columns(row, prepared, shapes, packer, start).inspect_err(|_| packer.slots.truncate(start))
-}
-
-fn pack_columns<'a>(
-    row: &mut impl Cells<'a>,
-    prepared: &Prepared,
-    shapes: &Shapes,
-    packer: &mut Packer,
-    start: usize,
-) -> Result<(), ClientError> {
-    let columns = prepared.decoders.len();
-    for (column, decoder) in prepared.decoders.iter().enumerate() {
-        let unreadable = |error: DecodeError| {
-            let column = prepared.statement.columns()[column].name().to_owned();
-            let outdated = error == DecodeError::Changed;
-            ClientError::Decode { column, reason: error.to_string(), outdated }
-        };
-        match row.next().ok_or_else(|| unreadable(DecodeError::Truncated))? {
-            None => packer.set_null(start, column),
-            Some(raw) => {
-                let slot = match decoder.document(raw) {
-                    Some(document) => document.and_then(|document| shapes.pack_document(document, packer)),
-                    None => decoder.decode(raw, packer),
-                };
-                let slot = slot.map_err(unreadable)?;
-                packer.set(start, columns, column, slot);
-            }
-        }
-    }
-    Ok(())
 }

@@ -14,7 +14,8 @@ use crate::pool::task::After;
 use crate::query::Context;
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
-use crate::query::failure::{Failure, cancelled_error, failure, prepare_another_attempt, run_error};
+use crate::query::direct::{LostCommand, run_command};
+use crate::query::failure::{Failure, cancelled_error, failure, lost, prepare_another_attempt, refused, run_error};
 use crate::query::retry_policy::{Cause, Phase, Work, verdict};
 
 /// What is to become of an open transaction that is not undone.
@@ -57,7 +58,7 @@ pub(super) async fn roll_back(context: &Context, session: &Session) -> bool {
 /// Runs SQL that ends a transaction, which is sent when the future is first polled.
 pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), Failure> {
     let sequence = session.conn.sending();
-    let ended = session.conn.client.batch_execute(sql).await;
+    let ended = run_command(session, sql).await;
     session.conn.answered_work(sequence);
     note_end(session);
     if sql == "ROLLBACK" && ended.is_ok() {
@@ -78,7 +79,11 @@ pub(super) async fn end_transaction(session: &Session, sql: &str) -> Result<(), 
             sequence: Some(sequence),
         }),
         Ok(()) => Ok(()),
-        Err(error) => Err(failure(session, error, Phase::Begun, sequence).await),
+        Err(LostCommand(Some(error))) => Err(refused(session, error, Phase::Begun, sequence)),
+        Err(LostCommand(None)) => {
+            session.conn.cut();
+            Err(lost(session, Phase::Begun, sequence).await)
+        }
     }
 }
 

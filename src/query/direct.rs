@@ -1,103 +1,59 @@
 //! A prepared statement sent by the stream itself (`protocol::direct`): from its parameters to its packed rows in one pass.
+//!
+//! - `collector`: takes the answer as it comes
+//! - `command`: COMMIT and ROLLBACK, which may have to follow such a statement
 
-use std::pin::Pin;
+mod collector;
+mod command;
+
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
 use bytes::{BufMut, BytesMut};
+use futures_util::future;
 use postgres_protocol::IsNull;
 use postgres_protocol::message::frontend;
 use tokio::sync::oneshot;
 
-use crate::codec::Packer;
-use crate::error::{ClientError, ServerError};
-use crate::pool::prepared::{Prepared, Shapes};
+use crate::connection::connection::Sequence;
+use crate::error::{ClientError, Outcome};
+use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
-use crate::protocol::direct::Answer;
-use crate::protocol::{Naming, prefix, server_error};
+use crate::protocol::{Naming, prefix};
 use crate::query::Context;
-use crate::query::collect::{Cells, PIECE, pack};
-use crate::query::promise::{Finished, Outlet, Promise};
+use crate::query::cancellation::cancel_until_ended;
+use crate::query::collect::{Unread, read_with_new_plan};
+use crate::query::direct::collector::{Collector, Reply};
+use crate::query::failure::{Failure, lost, refused};
+use crate::query::opening::Opening;
+use crate::query::promise::{Finished, Promise};
+use crate::query::retry_policy::Phase;
 use crate::query::statement::{Numbered, Statement};
-
-/// Parameters of more bytes go by tokio-postgres, which writes them without copying them once more.
-const MOST_BYTES: usize = 64 << 10;
-
-/// What becomes of a direct statement.
-pub(super) enum Reply {
-    /// The server has come to its end.
-    Ended(Box<Collector>),
-    /// Its rows are more than a result may have. They are dropped until the end, of which the receiver tells.
-    TooLarge(oneshot::Receiver<Reply>),
-    /// The connection is lost. `error`: the server's last words for the statement.
-    Lost { sent: bool, begun: bool, error: Option<Box<ServerError>> },
-}
-
-/// Collects the answer to a statement, and sends the rows of a large one to JavaScript in pieces.
-pub(super) struct Collector {
-    pub(super) prepared: Arc<Prepared>,
-    shapes: Arc<Shapes>,
-    pub(super) outlet: Outlet,
-    /// The most bytes of all rows.
-    limit: usize,
-    bytes: usize,
-    packer: Packer,
-    /// Rows in `packer`.
-    rows: u32,
-    /// Rows in all.
-    total: u64,
-    /// Rows that the command tag counts.
-    affected: u64,
-    /// Why the rows cannot be read.
-    pub(super) unreadable: Option<ClientError>,
-    /// From the first row on for which the plan is out of date.
-    pub(super) unread: Vec<Box<[u8]>>,
-    pub(super) error: Option<Box<ServerError>>,
-    sent: bool,
-    pub(super) begun: bool,
-    /// JavaScript is behind.
-    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    reply: Option<oneshot::Sender<Reply>>,
-}
+pub(super) use command::{LostCommand, run_command};
 
 /// Whether a statement may go this way.
-pub(super) fn may_go_direct(session: &Session, statement: &Statement, promise: &Promise) -> bool {
-    statement.params.len() <= MOST_BYTES
-        && session.conn.session_state.naming() != Naming::None
+pub(super) fn may_go_direct(session: &Session, promise: &Promise) -> bool {
+    session.conn.session_state.naming() != Naming::None
         && !session.conn.responses.is_listening()
         && promise.may_be_direct()
 }
 
-/// Sends a statement. The receiver gets what becomes of it; it closes if the connection was closed before.
+/// A statement that was sent. The channel closes without a reply if the connection was closed before.
+pub(super) struct SentStatement(oneshot::Receiver<Reply>);
+
+/// Sends a statement.
 pub(super) fn send(
     context: &Context,
     session: &Session,
     prepared: &Arc<Prepared>,
     params: &[Numbered<'_>],
     promise: &Promise,
-) -> Result<oneshot::Receiver<Reply>, ClientError> {
+) -> Result<SentStatement, ClientError> {
     let (reply, replied) = oneshot::channel();
-    let collector = Collector {
-        prepared: prepared.clone(),
-        shapes: context.shapes.clone(),
-        outlet: promise.outlet(),
-        limit: context.cluster.policy.result_limit.unwrap_or(usize::MAX),
-        bytes: 0,
-        packer: Packer::default(),
-        rows: 0,
-        total: 0,
-        affected: 0,
-        unreadable: None,
-        unread: Vec::new(),
-        error: None,
-        sent: false,
-        begun: false,
-        room: None,
-        reply: Some(reply),
-    };
+    let collector = Collector::new(context, prepared, promise.outlet(), reply);
     let naming = session.conn.session_state.naming();
     session.conn.direct.send(|out| write(prepared, naming, params, out), Box::new(collector))?;
-    Ok(replied)
+    Ok(SentStatement(replied))
 }
 
 /// Writes Bind, Execute and Sync.
@@ -127,168 +83,120 @@ fn write(prepared: &Prepared, naming: Naming, params: &[Numbered<'_>], out: &mut
     Ok(())
 }
 
-impl Collector {
-    /// The result, if all rows could be read.
-    pub(super) fn finish(&mut self) -> Finished {
-        let has_rows = self.prepared.has_columns() || self.total > 0;
-        Finished {
-            rows: self.rows,
-            shape: has_rows.then(|| self.prepared.shape.clone()),
-            row_count: self.affected.max(self.total),
-            packer: std::mem::take(&mut self.packer),
-            takes_structure: self.prepared.takes_structure,
-            ..Finished::default()
-        }
-    }
-
-    /// Whether the rows are not wanted, or cannot be delivered.
-    fn drops_rows(&self) -> bool {
-        self.unreadable.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-
-    fn overflow(&mut self) {
-        let Some(reply) = self.reply.take() else { return };
-        let (later, told_later) = oneshot::channel();
-        // Whatever comes is dropped.
-        self.bytes = usize::MAX;
-        self.reply = Some(later);
-        let _ = reply.send(Reply::TooLarge(told_later));
-    }
-}
-
-impl Answer for Collector {
-    fn sent(&mut self) {
-        self.sent = true;
-    }
-
-    fn poll_room(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        loop {
-            if let Some(room) = &mut self.room {
-                std::task::ready!(room.as_mut().poll(cx));
-                self.room = None;
+/// Waits for the answer to a statement. `opening`: the BEGIN that is to be sent ahead of it.
+pub(super) async fn wait(
+    context: &Context,
+    session: &Arc<Session>,
+    statement: &Statement,
+    promise: &mut Promise,
+    opening: Option<&mut Opening<'_>>,
+    SentStatement(replied): SentStatement,
+) -> Result<Finished, Failure> {
+    let conn = &session.conn;
+    let (sequence, reply) = match opening {
+        Some(opening) => {
+            // tokio-postgres sends it ahead of what the stream itself sends.
+            let begin = opening.send_with_statement(session);
+            let sequence = conn.sending();
+            let (begun, reply) = Box::pin(future::join(begin, replied)).await;
+            if let Err(failure) = begun {
+                if matches!(&reply, Ok(Reply::Ended(collector)) if collector.error.is_none()) {
+                    opening.was_bypassed();
+                }
+                return Err(failure);
             }
-            if !self.outlet.is_full() || self.drops_rows() {
-                return Poll::Ready(());
-            }
-            self.room = Some(self.outlet.room());
+            (sequence, reply)
         }
-    }
-
-    fn begun(&mut self) {
-        self.begun = true;
-    }
-
-    fn row(&mut self, body: &[u8]) -> Option<()> {
-        let row = RawRow::new(body)?;
-        if row.count != self.prepared.decoders.len() {
-            return None;
-        }
-        if self.bytes == usize::MAX {
-            return Some(());
-        }
-        self.bytes += row.cells.len();
-        if self.bytes > self.limit {
-            self.overflow();
-            return Some(());
-        }
-        if self.drops_rows() {
-            return Some(());
-        }
-        self.total += 1;
-        if !self.unread.is_empty() {
-            self.unread.push(body.into());
-            return Some(());
-        }
-        match pack(&mut row.cells(), &self.prepared, &self.shapes, &mut self.packer) {
-            Ok(()) => {}
-            Err(error) if error.is_outdated() => {
-                self.unread.push(body.into());
-                return Some(());
-            }
-            Err(error) => {
-                self.unreadable = Some(error);
-                return Some(());
-            }
-        }
-        self.rows += 1;
-        if self.packer.byte_len() > PIECE {
-            self.outlet.send_rows(std::mem::take(&mut self.rows), self.prepared.shape.id, &mut self.packer);
-        }
-        Some(())
-    }
-
-    fn row_too_large(&mut self) {
-        if self.bytes != usize::MAX {
-            self.overflow();
-        }
-    }
-
-    fn completed(&mut self, tag: &[u8]) {
-        let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
-        let count = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-        self.affected = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
-    }
-
-    fn failed(&mut self, fields: &[u8]) -> Option<()> {
-        self.error = Some(Box::new(server_error(fields)?));
-        Some(())
-    }
-
-    fn ended(mut self: Box<Self>) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Reply::Ended(self));
-        }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Reply::Lost { sent: self.sent, begun: self.begun, error: self.error.take() });
-        }
-    }
-}
-
-/// The body of a DataRow.
-pub(super) struct RawRow<'a> {
-    count: usize,
-    cells: &'a [u8],
-}
-
-impl<'a> RawRow<'a> {
-    /// None: it is none.
-    pub(super) fn new(body: &'a [u8]) -> Option<Self> {
-        let (count, cells) = body.split_first_chunk()?;
-        let count = usize::from(u16::from_be_bytes(*count));
-        let mut rest = cells;
-        for _ in 0..count {
-            next_cell(&mut rest)?;
-        }
-        rest.is_empty().then_some(Self { count, cells })
-    }
-
-    pub(super) fn cells(&self) -> RawCells<'a> {
-        RawCells(self.cells)
-    }
-}
-
-/// The next cell; Some(None): NULL. None: there is no whole one.
-fn next_cell<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let (length, after) = rest.split_first_chunk()?;
-    let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-        *rest = after;
-        return Some(None);
+        None => (conn.sending(), replied.await),
     };
-    let (cell, after) = after.split_at_checked(length)?;
-    *rest = after;
-    Some(Some(cell))
+    let mut collector = match reply {
+        Ok(Reply::Ended(collector)) => collector,
+        Ok(Reply::TooLarge(rest)) => {
+            return Err(Box::pin(drop_rest(rest, session, context)).await);
+        }
+        lost => return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await),
+    };
+    promise.take_over(&collector.outlet);
+    let mut error = collector.error.take();
+    if !collector.begun
+        && let Some(error) = error.take()
+    {
+        conn.answered_work(sequence);
+        return Err(refused(session, error, Phase::Sent, sequence));
+    }
+    let busy_us = conn.answered_in(sequence);
+    session.confirm_plan(&collector.prepared);
+    session.note_statement(&statement.text, &statement.params);
+    if let Some(error) = error {
+        return Err(refused(session, error, Phase::Begun, sequence));
+    }
+    if let Some(error) = collector.unreadable.take() {
+        return Err(Failure::Client(error));
+    }
+    let mut finished = collector.finish();
+    if !collector.unread.is_empty() {
+        let unread = Unread::Bodies(std::mem::take(&mut collector.unread));
+        finished = Box::pin(read_with_new_plan(
+            finished,
+            unread,
+            &collector.prepared,
+            &statement.text,
+            context,
+            session,
+            promise,
+        ))
+        .await?;
+    }
+    // A statement that only reads has nothing to replicate.
+    if conn.is_unreplicated(sequence) && !statement.read_only {
+        return Err(Failure::Client(ClientError::Unreplicated { node: conn.endpoint.label() }));
+    }
+    statement.text.record_run(busy_us);
+    finished.busy_us = busy_us;
+    Ok(finished)
+}
+/// Waits for the end of a statement whose rows are more than a result may have. If no other statement can be hit, the
+/// statement is cancelled. The last answer of the server says what the statement has done.
+async fn drop_rest(rest: oneshot::Receiver<Reply>, session: &Session, context: &Context) -> Failure {
+    let rest = async {
+        match rest.await {
+            Ok(Reply::Ended(collector)) => match &collector.error {
+                None => Outcome::Applied,
+                Some(error) if !error.ends_session => Outcome::NotApplied,
+                Some(_) => Outcome::Unknown,
+            },
+            _ => Outcome::Unknown,
+        }
+    };
+    let mut rest = pin!(rest);
+    let outcome = if session.has_one_user() {
+        session.pause_sharing();
+        let outcome = cancel_until_ended(&session.conn, rest).await;
+        session.resume_sharing();
+        outcome.unwrap_or(Outcome::Unknown)
+    } else {
+        rest.as_mut().await
+    };
+    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
+    Failure::Client(ClientError::TooLarge { limit, outcome })
 }
 
-/// The cells of a row, one after another.
-pub(super) struct RawCells<'a>(&'a [u8]);
-
-impl<'a> Cells<'a> for RawCells<'a> {
-    fn next(&mut self) -> Option<Option<&'a [u8]>> {
-        next_cell(&mut self.0)
+/// The connection was lost under a statement.
+async fn lost_direct(session: &Session, reply: Option<Reply>, sequence: Sequence) -> Failure {
+    let (sent, begun, error) = match reply {
+        Some(Reply::Lost { sent, begun, error }) => (sent, begun, error),
+        _ => (false, false, None),
+    };
+    let phase = match (sent, begun) {
+        (_, true) => Phase::Begun,
+        (true, false) => Phase::Sent,
+        (false, false) => Phase::NotSent,
+    };
+    if let Some(error) = error {
+        session.conn.answered_work(sequence);
+        return refused(session, error, phase, sequence);
     }
+    session.conn.answered();
+    session.conn.cut();
+    lost(session, phase, sequence).await
 }

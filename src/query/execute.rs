@@ -7,7 +7,6 @@ use std::task::Poll;
 
 use futures_util::{StreamExt, future};
 use serde_json::Value;
-use tokio::sync::oneshot;
 use tokio_postgres::RowStream;
 
 use crate::cluster::consistency::ConsistencyToken;
@@ -23,10 +22,9 @@ use crate::pool::session::Session;
 use crate::pool::statement_text::StatementText;
 use crate::protocol::Naming;
 use crate::query::Context;
-use crate::query::cancellation::cancel_until_ended;
-use crate::query::collect::{CollectError, Unread, collect, read_with_new_plan};
-use crate::query::direct::{self, Reply, may_go_direct};
-use crate::query::failure::{Failure, failure, lost, refused};
+use crate::query::collect::{CollectError, collect};
+use crate::query::direct::{self, may_go_direct};
+use crate::query::failure::{Failure, failure};
 use crate::query::opening::Opening;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
@@ -220,132 +218,18 @@ pub(super) async fn run(
     let is_plain = !has_savepoint && !resets && !statement.token && !matches!(ahead, Ahead::Show | Ahead::Place(_));
     // What cannot be written fails in the same way by tokio-postgres, behind a BEGIN that is sent.
     if is_plain
-        && may_go_direct(session, statement, promise)
-        && let Ok(replied) = direct::send(context, session, prepared, &params, promise)
+        && may_go_direct(session, promise)
+        && let Ok(sent) = direct::send(context, session, prepared, &params, promise)
     {
         drop(params);
-        return run_direct(context, session, prepared, statement, promise, ahead, replied).await;
+        let opening = match ahead {
+            Ahead::Begin(opening) if opening.is_unsent() => Some(&mut **opening),
+            _ => None,
+        };
+        return direct::wait(context, session, statement, promise, opening, sent).await;
     }
     // Boxed: it is the rarer way, and needs more memory.
     Box::pin(run_by_tokio(context, session, prepared, statement, params, promise, ahead, (has_savepoint, resets))).await
-}
-
-/// Waits for the answer to a statement that the stream sends itself.
-async fn run_direct(
-    context: &Context,
-    session: &Arc<Session>,
-    prepared: &Arc<Prepared>,
-    statement: &Statement,
-    promise: &mut Promise,
-    ahead: &mut Ahead<'_, '_>,
-    replied: oneshot::Receiver<Reply>,
-) -> Result<Finished, Failure> {
-    let conn = &session.conn;
-    let (sequence, reply) = match ahead {
-        Ahead::Begin(opening) if opening.is_unsent() => {
-            // tokio-postgres sends it ahead of what the stream itself sends.
-            let begin = opening.send_with_statement(session);
-            let sequence = conn.sending();
-            let (begun, reply) = Box::pin(future::join(begin, replied)).await;
-            if let Err(failure) = begun {
-                if matches!(&reply, Ok(Reply::Ended(collector)) if collector.error.is_none()) {
-                    opening.was_bypassed();
-                }
-                return Err(failure);
-            }
-            (sequence, reply)
-        }
-        _ => (conn.sending(), replied.await),
-    };
-    let mut collector = match reply {
-        Ok(Reply::Ended(collector)) => collector,
-        Ok(Reply::TooLarge(rest)) => {
-            return Err(Box::pin(drop_rest(rest, session, context, promise, sequence)).await);
-        }
-        lost => return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await),
-    };
-    promise.take_over(&collector.outlet);
-    let mut error = collector.error.take();
-    if !collector.begun
-        && let Some(error) = error.take()
-    {
-        conn.answered_work(sequence);
-        return Err(refused(session, error, Phase::Sent, sequence));
-    }
-    let busy_us = conn.answered_in(sequence);
-    session.confirm_plan(prepared);
-    session.note_statement(&statement.text, &statement.params);
-    if let Some(error) = error {
-        return Err(refused(session, error, Phase::Begun, sequence));
-    }
-    if let Some(error) = collector.unreadable.take() {
-        return Err(Failure::Client(error));
-    }
-    let mut finished = collector.finish();
-    if !collector.unread.is_empty() {
-        let unread = Unread::Bodies(std::mem::take(&mut collector.unread));
-        finished = Box::pin(read_with_new_plan(finished, unread, prepared, &statement.text, context, session, promise))
-            .await?;
-    }
-    // A statement that only reads has nothing to replicate.
-    if conn.is_unreplicated(sequence) && !statement.read_only {
-        return Err(Failure::Client(ClientError::Unreplicated { node: conn.endpoint.label() }));
-    }
-    statement.text.record_run(busy_us);
-    finished.busy_us = busy_us;
-    Ok(finished)
-}
-/// Waits for the end of a statement whose rows are more than a result may have. If no other statement can be hit, the
-/// statement is cancelled. The last answer of the server says what the statement has done.
-async fn drop_rest(
-    rest: oneshot::Receiver<Reply>,
-    session: &Session,
-    context: &Context,
-    promise: &Promise,
-    sequence: Sequence,
-) -> Failure {
-    let rest = async {
-        match rest.await {
-            Ok(Reply::Ended(collector)) => match &collector.error {
-                None => Outcome::Applied,
-                Some(error) if !error.ends_session => Outcome::NotApplied,
-                Some(_) => Outcome::Unknown,
-            },
-            _ => Outcome::Unknown,
-        }
-    };
-    let mut rest = pin!(rest);
-    let outcome = if session.has_one_user() {
-        session.pause_sharing();
-        let outcome = cancel_until_ended(&session.conn, rest).await;
-        session.resume_sharing();
-        outcome.unwrap_or(Outcome::Unknown)
-    } else {
-        rest.as_mut().await
-    };
-    let _ = (promise, sequence);
-    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
-    Failure::Client(ClientError::TooLarge { limit, outcome })
-}
-
-/// The connection was lost under a statement.
-async fn lost_direct(session: &Session, reply: Option<Reply>, sequence: Sequence) -> Failure {
-    let (sent, begun, error) = match reply {
-        Some(Reply::Lost { sent, begun, error }) => (sent, begun, error),
-        _ => (false, false, None),
-    };
-    let phase = match (sent, begun) {
-        (_, true) => Phase::Begun,
-        (true, false) => Phase::Sent,
-        (false, false) => Phase::NotSent,
-    };
-    if let Some(error) = error {
-        session.conn.answered_work(sequence);
-        return refused(session, error, phase, sequence);
-    }
-    session.conn.answered();
-    session.conn.cut();
-    lost(session, phase, sequence).await
 }
 
 /// Runs a statement by tokio-postgres, for all that a direct statement cannot do.

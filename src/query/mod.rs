@@ -7,6 +7,7 @@
 //! - `direct`: a prepared statement that needs nothing of tokio-postgres, in one pass
 //! - `prepare`: prepares statements, and asks about the types in them
 //! - `collect`: the rows of a statement
+//! - `rows`: the cells of a row, and how they are packed
 //! - `batch`: several statements in one flight
 //! - `begin`: a transaction until its first statement is answered; `opening`: its BEGIN
 //! - `transaction`: a transaction that is open, to its COMMIT or ROLLBACK; `transaction/flight`: statements of one that
@@ -46,6 +47,7 @@ pub(crate) mod promise;
 mod race;
 pub(crate) mod read;
 mod retry_policy;
+mod rows;
 pub(crate) mod script;
 pub(crate) mod single;
 pub(crate) mod statement;

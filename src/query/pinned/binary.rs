@@ -10,11 +10,12 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 use crate::codec::{Decoder, Packer, Param, columns_of, read_params};
 use crate::error::ClientError;
 use crate::protocol::response_observer::ResponseListener;
-use crate::query::collect::{Raw, fills_piece, is_too_large};
+use crate::query::collect::{fills_piece, is_too_large};
 use crate::query::pinned::command::FlightCall;
 use crate::query::pinned::results::{FlightFailure, tag_news};
 use crate::query::pinned::{Columns, Pinned};
 use crate::query::promise::Finished;
+use crate::query::rows::Raw;
 
 /// A parameter as JavaScript wrote it: a text, bytes, or NULL.
 #[derive(Debug)]

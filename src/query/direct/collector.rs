@@ -1,0 +1,202 @@
+//! Collects the answer to a direct statement.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::codec::Packer;
+use crate::error::{ClientError, ServerError};
+use crate::pool::prepared::{Prepared, Shapes};
+use crate::protocol::direct::DirectAnswer;
+use crate::protocol::server_error;
+use crate::query::Context;
+use crate::query::collect::PIECE;
+use crate::query::promise::{Finished, Outlet};
+use crate::query::rows::{RawRow, pack};
+
+/// What becomes of a direct statement.
+pub(super) enum Reply {
+    /// The server has come to its end.
+    Ended(Box<Collector>),
+    /// Its rows are more than a result may have. They are dropped until the end, of which the receiver tells.
+    TooLarge(oneshot::Receiver<Reply>),
+    /// The connection is lost. `error`: the server's last words for the statement.
+    Lost { sent: bool, begun: bool, error: Option<Box<ServerError>> },
+}
+
+/// Collects the answer to a statement, and sends the rows of a large one to JavaScript in pieces.
+pub(super) struct Collector {
+    pub(super) prepared: Arc<Prepared>,
+    shapes: Arc<Shapes>,
+    pub(super) outlet: Outlet,
+    /// The most bytes of all rows.
+    limit: usize,
+    bytes: usize,
+    packer: Packer,
+    /// Rows in `packer`.
+    rows: u32,
+    /// Rows in all.
+    total: u64,
+    /// Rows that the command tag counts.
+    affected: u64,
+    /// Why the rows cannot be read.
+    pub(super) unreadable: Option<ClientError>,
+    /// From the first row on for which the plan is out of date.
+    pub(super) unread: Vec<Box<[u8]>>,
+    pub(super) error: Option<Box<ServerError>>,
+    sent: bool,
+    pub(super) begun: bool,
+    /// JavaScript is behind.
+    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    reply: Option<oneshot::Sender<Reply>>,
+}
+
+impl Collector {
+    pub(super) fn new(
+        context: &Context,
+        prepared: &Arc<Prepared>,
+        outlet: Outlet,
+        reply: oneshot::Sender<Reply>,
+    ) -> Self {
+        Self {
+            prepared: prepared.clone(),
+            shapes: context.shapes.clone(),
+            outlet,
+            limit: context.cluster.policy.result_limit.unwrap_or(usize::MAX),
+            bytes: 0,
+            packer: Packer::default(),
+            rows: 0,
+            total: 0,
+            affected: 0,
+            unreadable: None,
+            unread: Vec::new(),
+            error: None,
+            sent: false,
+            begun: false,
+            room: None,
+            reply: Some(reply),
+        }
+    }
+
+    /// The result, if all rows could be read.
+    pub(super) fn finish(&mut self) -> Finished {
+        let has_rows = self.prepared.has_columns() || self.total > 0;
+        Finished {
+            rows: self.rows,
+            shape: has_rows.then(|| self.prepared.shape.clone()),
+            row_count: self.affected.max(self.total),
+            packer: std::mem::take(&mut self.packer),
+            takes_structure: self.prepared.takes_structure,
+            ..Finished::default()
+        }
+    }
+
+    /// Whether the rows are not wanted, or cannot be delivered.
+    fn drops_rows(&self) -> bool {
+        self.unreadable.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn overflow(&mut self) {
+        let Some(reply) = self.reply.take() else { return };
+        let (later, told_later) = oneshot::channel();
+        // Whatever comes is dropped.
+        self.bytes = usize::MAX;
+        self.reply = Some(later);
+        let _ = reply.send(Reply::TooLarge(told_later));
+    }
+}
+
+impl DirectAnswer for Collector {
+    fn sent(&mut self) {
+        self.sent = true;
+    }
+
+    fn poll_room(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            if let Some(room) = &mut self.room {
+                std::task::ready!(room.as_mut().poll(cx));
+                self.room = None;
+            }
+            if !self.outlet.is_full() || self.drops_rows() {
+                return Poll::Ready(());
+            }
+            self.room = Some(self.outlet.room());
+        }
+    }
+
+    fn begun(&mut self) {
+        self.begun = true;
+    }
+
+    fn row(&mut self, body: &[u8]) -> Option<()> {
+        let row = RawRow::new(body)?;
+        if row.count != self.prepared.decoders.len() {
+            return None;
+        }
+        if self.bytes == usize::MAX {
+            return Some(());
+        }
+        self.bytes += row.cells.len();
+        if self.bytes > self.limit {
+            self.overflow();
+            return Some(());
+        }
+        if self.drops_rows() {
+            return Some(());
+        }
+        self.total += 1;
+        if !self.unread.is_empty() {
+            self.unread.push(body.into());
+            return Some(());
+        }
+        match pack(&mut row.cells(), &self.prepared, &self.shapes, &mut self.packer) {
+            Ok(()) => {}
+            Err(error) if error.is_outdated() => {
+                self.unread.push(body.into());
+                return Some(());
+            }
+            Err(error) => {
+                self.unreadable = Some(error);
+                return Some(());
+            }
+        }
+        self.rows += 1;
+        if self.packer.byte_len() > PIECE {
+            self.outlet.send_rows(std::mem::take(&mut self.rows), self.prepared.shape.id, &mut self.packer);
+        }
+        Some(())
+    }
+
+    fn row_too_large(&mut self) {
+        if self.bytes != usize::MAX {
+            self.overflow();
+        }
+    }
+
+    fn completed(&mut self, tag: &[u8]) {
+        let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
+        let count = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+        self.affected = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    }
+
+    fn failed(&mut self, fields: &[u8]) -> Option<()> {
+        self.error = Some(Box::new(server_error(fields)?));
+        Some(())
+    }
+
+    fn ended(mut self: Box<Self>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Reply::Ended(self));
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Reply::Lost { sent: self.sent, begun: self.begun, error: self.error.take() });
+        }
+    }
+}
