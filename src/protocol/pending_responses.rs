@@ -221,6 +221,7 @@ mod tests {
                 'E' => &[Due::Result],
                 'C' => &[Due::Closed],
                 'S' => &[Due::Ready],
+                'd' => &[Due::DirectBound],
                 'F' => &[Due::Flight { extended: true, columns: None }],
                 'p' => &[Due::Portal],
                 _ => &[Due::Simple],
@@ -270,6 +271,9 @@ mod tests {
             ("rows behind the end of a portal", "p", "12TDsD", Some(5)),
             ("a ReadyForQuery for a portal", "p", "12TZ", Some(3)),
             ("a surplus ReadyForQuery behind a flight", "F", "12CZZ", Some(4)),
+            ("direct statements between others", "QddQ", "CZ2DDCZ2IZCZ", None),
+            ("a direct statement that fails", "dd", "2DEZEZ", None),
+            ("a direct statement that is not bound", "d", "C", Some(0)),
         ];
         for (name, sent, come, surplus_at) in table {
             let mut expected = PendingResponses::default();

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::protocol::session_state::Naming;
 
+mod direct;
 mod flights;
 mod savepoints;
 

@@ -1,0 +1,215 @@
+use std::sync::{Arc, Mutex};
+
+use bytes::BytesMut;
+
+use super::*;
+use crate::engine::lock;
+use crate::protocol::direct::DirectAnswer;
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Writes down what it is told.
+struct Told(Log);
+
+impl Told {
+    fn note(&self, what: impl Into<String>) {
+        lock(&self.0).push(what.into());
+    }
+}
+
+impl DirectAnswer for Told {
+    fn sent(&mut self) {
+        self.note("sent");
+    }
+    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+    fn begun(&mut self) {
+        self.note("begun");
+    }
+    fn row(&mut self, body: &[u8]) -> Option<()> {
+        self.note(format!("row {}", body.escape_ascii()));
+        (body != b"wrong").then_some(())
+    }
+    fn row_too_large(&mut self) {
+        self.note("too large");
+    }
+    fn completed(&mut self, tag: &[u8]) {
+        self.note(format!("completed {}", tag.escape_ascii()));
+    }
+    fn failed(&mut self, fields: &[u8]) -> Option<()> {
+        self.note(format!("failed {}", fields.escape_ascii()));
+        Some(())
+    }
+    fn ended(self: Box<Self>) {
+        self.note("ended");
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.note("dropped");
+    }
+}
+
+fn send(observers: &StreamObservers, request: &[u8]) -> Log {
+    let log = Log::default();
+    let write = |out: &mut BytesMut| {
+        out.extend_from_slice(request);
+        Ok::<_, ()>(())
+    };
+    observers.direct.send(write, Box::new(Told(log.clone()))).expect("it can be written");
+    log
+}
+
+fn request(name: &str) -> Vec<u8> {
+    [bind(name, BINARY), message(b'E', b"\0\0\0\0\0"), message(b'S', b"")].concat()
+}
+
+fn answer(row: &[u8]) -> Vec<u8> {
+    [message(b'2', b""), message(b'D', row), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
+}
+
+const LOG: [&str; 6] = ["sent", "begun", "row a", "completed SELECT 1\\x00", "ended", "dropped"];
+
+/// A connection that has logged in.
+struct Session {
+    observers: StreamObservers,
+    wire: ServerStream<FakeServer>,
+    /// What tokio-postgres got since the login.
+    got: Vec<u8>,
+}
+
+impl Session {
+    async fn new(piece: usize, row_limit: Option<usize>) -> Self {
+        let observers = StreamObservers { row_limit, ..StreamObservers::default() };
+        let server = FakeServer { comes: VecDeque::new(), took: Vec::new(), piece, defers: false };
+        let mut session = Self { wire: ServerStream::new(server, &observers), observers, got: Vec::new() };
+        assert_eq!(session.act(&startup(), &login()).await, None);
+        session.got.clear();
+        session.wire.stream.took.clear();
+        session
+    }
+
+    /// tokio-postgres sends something, and the server answers. Returns how the connection has ended, if it has.
+    async fn act(&mut self, sent: &[u8], comes: &[u8]) -> Option<String> {
+        self.wire.write_all(sent).await.expect("it is written");
+        self.wire.flush().await.expect("it is written");
+        self.wire.stream.comes.extend(comes);
+        self.wire.read_to_end(&mut self.got).await.err().map(|error| error.to_string())
+    }
+}
+
+/// Runs a test with pieces of each size.
+fn in_pieces<F: Future<Output = ()>>(test: impl Fn(usize) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    PIECES.into_iter().for_each(|piece| runtime.block_on(test(piece)));
+}
+
+#[test]
+fn direct_statements_go_behind_whole_requests_and_nobody_else_sees_their_answers() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, None).await;
+        let (first, second) = (send(&session.observers, &request("s7")), send(&session.observers, &request("s8")));
+        let own = request("s1");
+        let news = [message(b'S', b"TimeZone\0CET\0"), message(b'N', b"SNOTICE\0\0")].concat();
+        let second_answer = answer(b"b");
+        let (early, late) = second_answer.split_at(5 + 6);
+        let comes = [&answer(b"own"), &answer(b"a"), early, &news, late].concat();
+        assert_eq!(session.act(&own, &comes).await, None);
+        assert_eq!(session.wire.stream.took, [own, request("s7"), request("s8")].concat(), "pieces of {piece} bytes");
+        assert_eq!(session.got, [answer(b"own"), news].concat());
+        assert_eq!(*lock(&first), LOG);
+        assert_eq!(lock(&second)[2], "row b");
+    });
+}
+
+#[test]
+fn a_direct_statement_waits_for_the_end_of_a_request() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, None).await;
+        let log = send(&session.observers, &request("s7"));
+        let own = request("s1");
+        let (begin, end) = own.split_at(own.len() - 5);
+        assert_eq!(session.act(begin, b"").await, None);
+        assert!(lock(&log).is_empty(), "it is not sent");
+        assert_eq!(session.act(end, &[answer(b"own"), answer(b"a")].concat()).await, None);
+        assert_eq!(session.wire.stream.took, [&own[..], &request("s7")].concat());
+        assert_eq!(*lock(&log), LOG);
+    });
+}
+
+#[test]
+fn an_error_ends_one_direct_statement_and_not_the_next() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, Some(20)).await;
+        let logs = ["s1", "s2", "s3"].map(|name| send(&session.observers, &request(name)));
+        let refused = [message(b'E', b"SERROR\0\0"), message(b'Z', b"I")].concat();
+        let late = [message(b'2', b""), message(b'D', b"b"), refused.clone()].concat();
+        let large = [message(b'2', b""), message(b'D', &[0; 21]), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")];
+        assert_eq!(session.act(b"", &[refused, late, large.concat()].concat()).await, None);
+        let failed = "failed SERROR\\x00\\x00";
+        assert_eq!(*lock(&logs[0]), ["sent", failed, "ended", "dropped"]);
+        assert_eq!(*lock(&logs[1]), ["sent", "begun", "row b", failed, "ended", "dropped"]);
+        let expected = ["sent", "begun", "too large", "completed SELECT 1\\x00", "ended", "dropped"];
+        assert_eq!(*lock(&logs[2]), expected);
+        assert_eq!(session.got, b"");
+    });
+}
+
+#[test]
+fn a_command_is_answered_by_its_tag_alone() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, None).await;
+        let log = Log::default();
+        session.observers.direct.send_command("COMMIT", Box::new(Told(log.clone())));
+        let comes = [message(b'C', b"COMMIT\0"), message(b'Z', b"I")].concat();
+        assert_eq!(session.act(b"", &comes).await, None);
+        assert_eq!(session.wire.stream.took, message(b'Q', b"COMMIT\0"));
+        assert_eq!(*lock(&log), ["sent", "completed COMMIT\\x00", "ended", "dropped"]);
+    });
+}
+
+#[test]
+fn what_a_direct_statement_has_not_asked_for_ends_the_connection() {
+    let begun = message(b'2', b"");
+    let ended = [message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat();
+    let table = [
+        ("rows ahead of BindComplete", message(b'D', b"a")),
+        ("a second BindComplete", [&begun[..], &begun].concat()),
+        ("columns", [&begun[..], &columns("n", 23, 0)].concat()),
+        ("ReadyForQuery without a command tag", [&begun[..], &message(b'Z', b"I")].concat()),
+        ("a row behind the command tag", [&begun[..], &message(b'C', b"SELECT 0\0"), &message(b'D', b"a")].concat()),
+        ("a second ReadyForQuery", [&begun[..], &ended, &message(b'Z', b"I")].concat()),
+        ("a COPY", [&begun[..], &message(b'H', &[0, 0, 0])].concat()),
+        ("a row that is none", [&begun[..], &message(b'D', b"wrong")].concat()),
+    ];
+    for (name, comes) in &table {
+        in_pieces(|piece| async move {
+            let mut session = Session::new(piece, None).await;
+            let log = send(&session.observers, &request("s1"));
+            let reason = session.act(b"", comes).await.unwrap_or_default();
+            assert!(
+                reason.contains("the server sent a message of type"),
+                "{name}, pieces of {piece} bytes: {reason:?}"
+            );
+            drop(session);
+            assert_eq!(lock(&log).last().map(String::as_str), Some("dropped"), "{name}");
+        });
+    }
+}
+
+#[test]
+fn direct_statements_are_dropped_with_their_connection() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, None).await;
+        let sent = send(&session.observers, &request("s1"));
+        assert_eq!(session.act(b"", b"").await, None);
+        let waiting = send(&session.observers, &request("s2"));
+        let observers = session.observers.clone();
+        drop(session);
+        assert_eq!(*lock(&sent), ["sent", "dropped"]);
+        assert_eq!(*lock(&waiting), ["dropped"]);
+        assert_eq!(*lock(&send(&observers, &request("s3"))), ["dropped"]);
+    });
+}
