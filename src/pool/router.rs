@@ -266,10 +266,10 @@ impl<T: Task> Router<T> {
         drop(tokio::spawn(self.clone().run_tasks(active.clone(), task, sharing)));
     }
 
-    /// Begins to open one more connection, if a task needs it and the limit allows it.
+    /// Begins to open more connections, if tasks need them and the limit allows it.
     /// True: attempts are under way, and the last attempt did not fail.
     fn grow(self: &Arc<Self>, pool: &mut RoutePool<T>) -> bool {
-        if pool.begin_attempt() {
+        while pool.begin_attempt() {
             drop(tokio::spawn(self.clone().acquire_connection(pool.route)));
         }
         pool.is_growing()
