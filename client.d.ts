@@ -476,9 +476,9 @@ export interface PoolOptions {
    */
   reset?: 'changes' | 'none' | 'discard' | { sql: string };
   /**
-   * How many statements one connection may have in flight: `{ depth: 8 }`; `false`: one. An idle connection is always
-   * preferred. Slow statements, statements in transactions and those with a timeout or a signal have a connection to
-   * themselves. Default: `true`.
+   * How many statements one connection may have in flight: `{ depth: 16 }`; `false`: one. An idle connection is
+   * always preferred. Slow statements, statements in transactions and those with a timeout or a signal have a
+   * connection to themselves. Default: `true`.
    */
   pipeline?: boolean | { depth?: number };
   /**

