@@ -45,8 +45,8 @@ pub(super) struct Frontend {
     looks_up: bool,
     /// This flight has bound a statement behind a savepoint.
     has_savepoint: bool,
-    /// Messages that go out in place of those that tokio-postgres wrote.
-    pub(super) changed: BytesMut,
+    /// What is not written yet: short messages of tokio-postgres, what takes the place of others, and direct statements.
+    pub(super) out: BytesMut,
 }
 
 /// The name of the statement that a message is about, the part of the body ahead of the name, and the part behind it.
@@ -78,12 +78,12 @@ fn with_formats(behind: &[u8], text: &[bool]) -> Option<Vec<u8>> {
 pub(super) enum Outgoing {
     /// So many bytes may be written unchanged.
     Unchanged(usize),
-    /// So many bytes are replaced by those in `changed`.
+    /// So many bytes are replaced by those in `out`.
     Changed(usize),
 }
 
 impl Frontend {
-    /// Reads what is to be written, and puts what replaces it into `changed`, which goes first.
+    /// Reads what is to be written, and puts what replaces it into `out`, which goes first.
     pub(super) fn prepare(&mut self, bytes: &[u8], conversation: &mut Conversation) -> io::Result<Outgoing> {
         if !self.started {
             self.started = true;
@@ -197,15 +197,15 @@ impl Frontend {
     fn change_one(&mut self, message: &[u8], naming: Naming, conversation: &mut Conversation) -> Option<()> {
         if message[0] == b'S' && self.loads {
             self.loads = false;
-            self.changed.put_slice(&FLUSH);
+            self.out.put_slice(&FLUSH);
             return Some(());
         }
         if message[0] == b'E' && std::mem::take(&mut self.has_savepoint) {
             let (_, limit) = c_string(message.get(5..)?)?;
             self.note(message, conversation);
-            put(&mut self.changed, b'E', &[PORTAL, limit]);
+            put(&mut self.out, b'E', &[PORTAL, limit]);
             conversation.pending.owe(Due::AddedClose);
-            put(&mut self.changed, b'C', &[b"P", PORTAL]);
+            put(&mut self.out, b'C', &[b"P", PORTAL]);
             if conversation.session_state.take_commit() {
                 self.add_command(b"COMMIT\0", &mut conversation.pending);
             }
@@ -216,7 +216,7 @@ impl Frontend {
         }
         let Some((name, ahead, behind)) = statement_of(message) else {
             self.note(message, conversation);
-            self.changed.put_slice(message);
+            self.out.put_slice(message);
             return Some(());
         };
         if message[0] == b'B' && !name.is_empty() && conversation.session_state.has_savepoint() {
@@ -246,11 +246,11 @@ impl Frontend {
                 } else {
                     unnamed.named_parse_sent();
                 }
-                put(&mut self.changed, b'P', &[&own, behind]);
+                put(&mut self.out, b'P', &[&own, behind]);
             }
             b'D' => {
                 self.note_plain(b'D', pending);
-                put(&mut self.changed, b'D', &[ahead, &own]);
+                put(&mut self.out, b'D', &[ahead, &own]);
             }
             b'C' => {
                 type_depth.close_sent(name);
@@ -259,7 +259,7 @@ impl Frontend {
                     unnamed.forget(name);
                 } else {
                     pending.owe(Due::Closed);
-                    put(&mut self.changed, b'C', &[ahead, &own]);
+                    put(&mut self.out, b'C', &[ahead, &own]);
                 }
             }
             _ => {
@@ -267,7 +267,7 @@ impl Frontend {
                 let again = unnamed.find(name).filter(|_| self.parsed.as_deref() != Some(name));
                 if let Some(statement) = &again {
                     pending.owe(Due::ParsedAgain);
-                    put(&mut self.changed, b'P', &[b"\0", &statement.sql, statement.parameter_types()]);
+                    put(&mut self.out, b'P', &[b"\0", &statement.sql, statement.parameter_types()]);
                 }
                 pending.owe(Due::Bound);
                 match result_formats.asked_for(name) {
@@ -275,13 +275,13 @@ impl Frontend {
                         self.loads = asked.loads;
                         let behind =
                             if asked.text.is_empty() { behind.to_vec() } else { with_formats(behind, &asked.text)? };
-                        put(&mut self.changed, b'B', &[ahead, &own, &behind]);
+                        put(&mut self.out, b'B', &[ahead, &own, &behind]);
                     }
-                    None => put(&mut self.changed, b'B', &[ahead, &own, behind]),
+                    None => put(&mut self.out, b'B', &[ahead, &own, behind]),
                 }
                 if let Some(statement) = again {
                     pending.owe(Due::ColumnsAgain);
-                    put(&mut self.changed, b'D', &[b"P", ahead]);
+                    put(&mut self.out, b'D', &[b"P", ahead]);
                     unnamed.parse_again_sent(statement);
                 }
                 if self.has_savepoint {
@@ -303,15 +303,15 @@ impl Frontend {
             conversation.session_state.flights.fetch_add(1, Ordering::Relaxed);
         }
         (self.parsed, self.looks_up) = (None, false);
-        self.changed.put_slice(&flight.into_bytes());
+        self.out.put_slice(&flight.into_bytes());
         Some(())
     }
 
     /// Adds a command to the flight. Nobody but this layer sees the answer to it.
     fn add_command(&mut self, sql: &[u8], pending: &mut PendingResponses) {
-        put(&mut self.changed, b'P', &[b"\0", sql, &[0, 0]]);
-        put(&mut self.changed, b'B', &[&[0; 8]]);
-        put(&mut self.changed, b'E', &[&[0; 5]]);
+        put(&mut self.out, b'P', &[b"\0", sql, &[0, 0]]);
+        put(&mut self.out, b'B', &[&[0; 8]]);
+        put(&mut self.out, b'E', &[&[0; 5]]);
         for due in [Due::AddedParse, Due::AddedBind, Due::AddedCommand] {
             pending.owe(due);
         }

@@ -26,6 +26,9 @@ pub(crate) struct ServerStream<S> {
     direct: LaneEnd,
 }
 
+/// Fewer bytes are collected before they are written.
+const SHORT_WRITE: usize = 16 << 10;
+
 /// Bytes that are read at a time while direct statements are answered.
 const CHUNK: usize = 64 << 10;
 
@@ -66,7 +69,7 @@ impl<S> ServerStream<S> {
             return;
         }
         let Conversation { answers, pending, .. } = conversation;
-        let taken = direct.0.take(cx, &mut frontend.changed, &mut answers.awaited, pending);
+        let taken = direct.0.take(cx, &mut frontend.out, &mut answers.awaited, pending);
         if taken > 0 {
             conversation.session_state.flights.fetch_add(taken as u32, Ordering::Relaxed);
         }
@@ -89,15 +92,15 @@ impl<S: AsyncRead + Unpin> ServerStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> ServerStream<S> {
-    /// Writes the changed messages that are not written yet.
-    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.frontend.changed.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.frontend.changed))?;
+    /// Writes what is not written yet.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.frontend.out.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.frontend.out))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.conversation.note_sent(written);
-            self.frontend.changed.advance(written);
+            self.frontend.out.advance(written);
         }
         Poll::Ready(Ok(()))
     }
@@ -134,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
             let passed = this.backend.receive(&buf.filled()[before..], &mut this.conversation);
             buf.set_filled(before + passed);
             if let Some(extended) = this.backend.copy_to_refuse.take() {
-                refuse_copy(extended, &mut this.frontend.changed);
+                refuse_copy(extended, &mut this.frontend.out);
                 // What cannot be written now goes with the next poll of the writer.
                 if let Poll::Ready(Err(error)) = Pin::new(&mut *this).poll_flush(cx) {
                     return Poll::Ready(Err(error));
@@ -150,9 +153,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        ready!(this.poll_changed(cx))?;
+        // What is short is written by `poll_flush`, which always follows, in one system call with what the lane has.
+        if this.frontend.out.len() >= SHORT_WRITE || buf.len() >= SHORT_WRITE {
+            ready!(this.poll_out(cx))?;
+        }
         match this.frontend.prepare(buf, &mut this.conversation)? {
+            Outgoing::Unchanged(length) if length < SHORT_WRITE => {
+                this.frontend.out.extend_from_slice(&buf[..length]);
+                this.frontend.written(length);
+                Poll::Ready(Ok(length))
+            }
             Outgoing::Unchanged(length) => {
+                ready!(this.poll_out(cx))?;
                 let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..length]))?;
                 this.conversation.note_sent(written);
                 this.frontend.written(written);
@@ -160,7 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
             }
             Outgoing::Changed(length) => {
                 // They count as written: what is left of them goes ahead of everything else.
-                if let Poll::Ready(Err(error)) = this.poll_changed(cx) {
+                if let Poll::Ready(Err(error)) = this.poll_out(cx) {
                     return Poll::Ready(Err(error));
                 }
                 Poll::Ready(Ok(length))
@@ -170,12 +182,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.take_direct(cx);
-        ready!(self.poll_changed(cx))?;
+        ready!(self.poll_out(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_changed(cx))?;
+        ready!(self.poll_out(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
