@@ -103,7 +103,9 @@ impl Session {
 /// Runs a test with pieces of each size.
 fn in_pieces<F: Future<Output = ()>>(test: impl Fn(usize) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    PIECES.into_iter().for_each(|piece| runtime.block_on(test(piece)));
+    for piece in PIECES {
+        runtime.block_on(test(piece));
+    }
 }
 
 #[test]
@@ -211,5 +213,26 @@ fn direct_statements_are_dropped_with_their_connection() {
         assert_eq!(*lock(&sent), ["sent", "dropped"]);
         assert_eq!(*lock(&waiting), ["dropped"]);
         assert_eq!(*lock(&send(&observers, &request("s3"))), ["dropped"]);
+    });
+}
+
+#[test]
+fn an_answer_ends_when_tokio_postgres_has_read_what_came_ahead_of_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut session = Session::new(100_000, None).await;
+        let log = send(&session.observers, &request("s1"));
+        assert_eq!(session.act(b"", b"").await, None);
+        let news = message(b'S', b"default_transaction_read_only\0on\0");
+        let end = message(b'Z', b"I");
+        let complete = answer(b"a");
+        let ahead = &complete[..complete.len() - end.len()];
+        session.wire.stream.comes.extend([ahead, &news, &end].concat());
+        let mut got = [0; 100];
+        let read = session.wire.read(&mut got).await.expect("news");
+        assert_eq!(got[..read], news);
+        assert_eq!(*lock(&log), LOG[..4], "tokio-postgres has not taken the news apart yet");
+        assert_eq!(session.wire.read(&mut got).await.expect("nothing more"), 0);
+        assert_eq!(*lock(&log), LOG);
     });
 }
