@@ -41,6 +41,10 @@ pub(crate) trait DirectAnswer: Send {
     fn ended(self: Box<Self>);
 }
 
+/// A larger buffer for what is to be written is given back when it is empty: one large parameter must not cost the connection
+/// that memory for ever.
+pub(super) const KEPT: usize = 64 << 10;
+
 #[derive(Default)]
 struct Lane {
     /// Whole requests that are not written yet, one for each of `waiting`.
@@ -125,11 +129,13 @@ impl DirectLane {
         if count > 0 {
             if out.is_empty() {
                 std::mem::swap(out, &mut lane.requests);
-                lane.requests.clear();
             } else {
                 out.extend_from_slice(&lane.requests);
-                lane.requests.clear();
             }
+            if lane.requests.capacity() > KEPT {
+                lane.requests = BytesMut::new();
+            }
+            lane.requests.clear();
             awaited.extend(lane.waiting.drain(..).map(|(due, mut answer)| {
                 pending.owe(due);
                 answer.sent();

@@ -47,6 +47,8 @@ pub(super) struct Frontend {
     has_savepoint: bool,
     /// What is not written yet: short messages of tokio-postgres, what takes the place of others, and direct statements.
     pub(super) out: BytesMut,
+    /// Bytes that `out` has held since it was empty.
+    pub(super) out_held: usize,
 }
 
 /// The name of the statement that a message is about, the part of the body ahead of the name, and the part behind it.

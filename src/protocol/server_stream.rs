@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::backend::{Backend, Gate};
 use crate::protocol::conversation::{Conversation, StreamObservers};
-use crate::protocol::direct::LaneEnd;
+use crate::protocol::direct::{KEPT, LaneEnd};
 use crate::protocol::flight::refuse_copy;
 use crate::protocol::frontend::{Frontend, Outgoing};
 
@@ -94,6 +94,8 @@ impl<S: AsyncRead + Unpin> ServerStream<S> {
 impl<S: AsyncWrite + Unpin> ServerStream<S> {
     /// Writes what is not written yet.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Frontend { out, out_held, .. } = &mut self.frontend;
+        *out_held = out.len().max(*out_held);
         while !self.frontend.out.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.frontend.out))?;
             if written == 0 {
@@ -101,6 +103,9 @@ impl<S: AsyncWrite + Unpin> ServerStream<S> {
             }
             self.conversation.note_sent(written);
             self.frontend.out.advance(written);
+        }
+        if std::mem::take(&mut self.frontend.out_held) > KEPT {
+            self.frontend.out = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }

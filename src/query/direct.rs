@@ -114,9 +114,16 @@ pub(super) async fn wait(
         Ok(Reply::TooLarge(rest)) => {
             return Err(Box::pin(drop_rest(rest, session, context)).await);
         }
-        lost => return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await),
+        lost => {
+            if let Ok(Reply::Lost { delivered: true, .. }) = lost {
+                promise.note_delivered();
+            }
+            return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await);
+        }
     };
-    promise.take_over(&collector.outlet);
+    if collector.outlet.has_delivered() {
+        promise.note_delivered();
+    }
     let mut error = collector.error.take();
     if !collector.begun
         && let Some(error) = error.take()
@@ -184,7 +191,7 @@ async fn drop_rest(rest: oneshot::Receiver<Reply>, session: &Session, context: &
 /// The connection was lost under a statement.
 async fn lost_direct(session: &Session, reply: Option<Reply>, sequence: Sequence) -> Failure {
     let (sent, begun, error) = match reply {
-        Some(Reply::Lost { sent, begun, error }) => (sent, begun, error),
+        Some(Reply::Lost { sent, begun, error, .. }) => (sent, begun, error),
         _ => (false, false, None),
     };
     let phase = match (sent, begun) {

@@ -222,11 +222,9 @@ impl Promise {
         Outlet { id: self.id, queue: self.queue.clone(), anew: self.anew, delivered: false }
     }
 
-    /// Takes over what was sent in its place.
-    pub(super) fn take_over(&mut self, outlet: &Outlet) {
-        if outlet.delivered {
-            (self.delivered, self.anew) = (true, false);
-        }
+    /// Notes that rows were sent in its place.
+    pub(super) fn note_delivered(&mut self) {
+        (self.delivered, self.anew) = (true, false);
     }
 
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
@@ -351,6 +349,11 @@ impl Outlet {
         let anew = std::mem::take(&mut self.anew);
         self.delivered = true;
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
+    }
+
+    /// Whether rows were sent.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.delivered
     }
 
     /// Whether JavaScript is behind.

@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
 const { test, range, useCluster } = require('../support/helpers');
+const { relayTo } = require('../support/relay');
 
 const db = useCluster({ nodes: 1 });
 
@@ -213,6 +214,31 @@ describe('results of query()', () => {
 });
 
 describe('size of statements and results', () => {
+  test('a large result whose connection is lost in the middle is read again, and no row comes twice', async (t) => {
+    let left = Infinity;
+    let cuts = 0;
+    const relay = await relayTo(t, db.cluster.primary(), undefined, (piece) => {
+      left -= piece.length;
+      if (left > 0) return false;
+      left = Infinity;
+      cuts++;
+      return true;
+    });
+    const pool = db.pool(t, { hosts: [relay.host], poolSize: 1 });
+    const sql = "SELECT i, repeat('x', 100) AS text FROM generate_series(1, $1::int4) AS i";
+    // Prepared, so that its answer is read as all later ones are.
+    for (let i = 0; i < 3; i++) await pool.query(sql, [3], { readOnly: true });
+    for (const bytes of [100_000, 1_000_000]) {
+      left = bytes;
+      const rows = await pool.query(sql, [20_000], { readOnly: true });
+      assert.deepEqual(
+        rows.map(({ i }) => i),
+        range(20_000).map((i) => i + 1),
+      );
+    }
+    assert.equal(cuts, 2);
+  });
+
   test('size: 100,000 rows are read, while the event loop goes on', async (t) => {
     const pool = db.pool(t);
     let ticks = 0;

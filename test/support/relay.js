@@ -11,8 +11,9 @@ const net = require('node:net');
  * @param {import('node:test').TestContext} t
  * @param {{ host: string, port: number }} node
  * @param {(piece: Buffer) => Buffer} [change]
+ * @param {(piece: Buffer) => boolean} [cuts] whether the connection is cut in place of this piece of the server
  */
-async function relayTo(t, { host, port }, change = (piece) => piece) {
+async function relayTo(t, { host, port }, change = (piece) => piece, cuts = () => false) {
   /** @type {string[]} */
   const pieces = [];
   /** @type {string[]} */
@@ -27,7 +28,7 @@ async function relayTo(t, { host, port }, change = (piece) => piece) {
       conversations[number] += piece.toString('latin1');
       upstream.write(change(piece));
     });
-    upstream.on('data', (piece) => client.write(piece));
+    upstream.on('data', (piece) => (cuts(piece) ? client.destroy() : client.write(piece)));
     for (const [one, other] of [
       [client, upstream],
       [upstream, client],

@@ -22,8 +22,8 @@ pub(super) enum Reply {
     Ended(Box<Collector>),
     /// Its rows are more than a result may have. They are dropped until the end, of which the receiver tells.
     TooLarge(oneshot::Receiver<Reply>),
-    /// The connection is lost. `error`: the server's last words for the statement.
-    Lost { sent: bool, begun: bool, error: Option<Box<ServerError>> },
+    /// The connection is lost. `delivered`: rows were sent to JavaScript; `error`: the server's last words for the statement.
+    Lost { sent: bool, begun: bool, delivered: bool, error: Option<Box<ServerError>> },
 }
 
 /// Collects the answer to a statement, and sends the rows of a large one to JavaScript in pieces.
@@ -196,7 +196,9 @@ impl DirectAnswer for Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Reply::Lost { sent: self.sent, begun: self.begun, error: self.error.take() });
+            let Self { sent, begun, .. } = *self;
+            let (delivered, error) = (self.outlet.has_delivered(), self.error.take());
+            let _ = reply.send(Reply::Lost { sent, begun, delivered, error });
         }
     }
 }
