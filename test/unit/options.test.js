@@ -52,7 +52,7 @@ describe('what the core is told', () => {
       maxLifetimeMs: 1_800_000,
       statementCacheSize: 256,
       reset: { mode: 'changes', sql: null },
-      pipelineDepth: 8,
+      pipelineDepth: 16,
       monitor: { intervalMs: 1_000, nodeTimeoutMs: 3_000 },
       reads: {
         poolSize: 10,
