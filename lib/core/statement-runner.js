@@ -10,6 +10,9 @@ const { Observer } = require('./observer.js');
 const { PlainCall, StatementCall } = require('./statement-call.js');
 const { underSignal } = require('./under-signal.js');
 
+/** Whether the engine finds the caller of a promise without an async function in between: V8 does, the one of Bun does not. */
+const FINDS_CALLERS = process.versions.bun === undefined;
+
 /**
  * @typedef {object} QueryOptions
  * @property {number} [timeoutMs]
@@ -85,7 +88,7 @@ class StatementRunner {
 
   /** Whether nobody watches, and no parameter needs a serializer: then a statement without options may take queryPlain(). */
   get isPlain() {
-    return !this.observer.isWatching && this.types.serializers.size === 0;
+    return FINDS_CALLERS && !this.observer.isWatching && this.types.serializers.size === 0;
   }
 
   /**
