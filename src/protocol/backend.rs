@@ -95,21 +95,14 @@ impl Passed<'_> {
 }
 
 impl Backend {
-    /// Reads the bytes that came. Returns how many of them go on unchanged; what follows them is in `held`.
-    pub(super) fn receive(&mut self, chunk: &[u8], conversation: &mut Conversation) -> usize {
-        let mut passed = Passed { chunk, in_place: 0, edited: false };
+    /// Reads the bytes that came. Returns how many of them go on unchanged; what follows them is in `held`. `apart`: they came
+    /// into a buffer of this client, so nothing can go on in place.
+    pub(super) fn receive(&mut self, chunk: &[u8], apart: bool, conversation: &mut Conversation) -> usize {
+        let mut passed = Passed { chunk, in_place: 0, edited: apart };
         if let Err(fault) = self.read_messages(&mut passed, conversation) {
             self.fault = Some(fault);
         }
         passed.in_place
-    }
-
-    /// The same, where nothing can go on in place: it all goes to `held`.
-    pub(super) fn receive_apart(&mut self, chunk: &[u8], conversation: &mut Conversation) {
-        let mut passed = Passed { chunk, in_place: 0, edited: true };
-        if let Err(fault) = self.read_messages(&mut passed, conversation) {
-            self.fault = Some(fault);
-        }
     }
 
     fn read_messages(&mut self, passed: &mut Passed<'_>, conversation: &mut Conversation) -> io::Result<()> {

@@ -21,20 +21,24 @@ use crate::protocol::message::put;
 use crate::protocol::pending_responses::{Due, PendingResponses};
 
 /// Takes the answer to a direct statement as it comes. One that is dropped before [`DirectAnswer::ended`] gets no answer any more:
-/// the connection is lost.
+/// the connection is lost. A command, which has no rows, needs the methods without a body only.
 pub(crate) trait DirectAnswer: Send {
     /// The statement is written with what is sent next.
-    fn sent(&mut self);
+    fn sent(&mut self) {}
     /// Whether it takes more rows now. If not, nothing more is read before it has woken the task.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
     /// The server begins with it (BindComplete).
-    fn begun(&mut self);
+    fn begun(&mut self) {}
     /// A row: the body of its DataRow. None: it is none.
-    fn row(&mut self, body: &[u8]) -> Option<()>;
+    fn row(&mut self, _: &[u8]) -> Option<()> {
+        None
+    }
     /// A row that is larger than a row may be.
-    fn row_too_large(&mut self);
+    fn row_too_large(&mut self) {}
     /// The body of the CommandComplete; empty for an empty statement.
-    fn completed(&mut self, tag: &[u8]);
+    fn completed(&mut self, _: &[u8]) {}
     /// The body of the ErrorResponse. None: it is none.
     fn failed(&mut self, fields: &[u8]) -> Option<()>;
     /// The server has come to the end of the statement, and the connection to all that came ahead of that.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::{ServerError, is_sqlstate};
+use crate::error::{ServerError, sqlstate};
 
 /// The fields beside code and message, by their bytes and their public names; whether they are numbers.
 const FIELDS: [(u8, &str, bool); 15] = [
@@ -48,8 +48,7 @@ pub(crate) fn server_error(body: &[u8]) -> Option<ServerError> {
         fields.push((name, value));
     }
     Some(ServerError {
-        // Another code could look like a code of this client.
-        code: if is_sqlstate(code) { code } else { "08P01" }.to_owned(),
+        code: sqlstate(code),
         message: message.to_owned(),
         // Poolers leave out the severity that is never translated; their other one is English.
         ends_session: matches!(text(b'V').unwrap_or(severity), "FATAL" | "PANIC"),

@@ -59,9 +59,7 @@ impl<S> ServerStream<S> {
         self.backend.gate = Some(gate);
         self
     }
-}
 
-impl<S> ServerStream<S> {
     /// Puts direct statements behind what was written, if that ends with a whole request.
     fn take_direct(&mut self, cx: &mut Context<'_>) {
         let Self { frontend, conversation, direct, .. } = self;
@@ -85,7 +83,7 @@ impl<S: AsyncRead + Unpin> ServerStream<S> {
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
             let came = buf.filled();
             self.conversation.note_received(came.len());
-            self.backend.receive_apart(came, &mut self.conversation);
+            self.backend.receive(came, true, &mut self.conversation);
             Poll::Ready(Ok(!came.is_empty()))
         })
     }
@@ -139,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
                 return Poll::Ready(Ok(()));
             }
             this.conversation.note_received(came);
-            let passed = this.backend.receive(&buf.filled()[before..], &mut this.conversation);
+            let passed = this.backend.receive(&buf.filled()[before..], false, &mut this.conversation);
             buf.set_filled(before + passed);
             if let Some(extended) = this.backend.copy_to_refuse.take() {
                 refuse_copy(extended, &mut this.frontend.out);
@@ -169,7 +167,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServerStream<S> {
                 Poll::Ready(Ok(length))
             }
             Outgoing::Unchanged(length) => {
-                ready!(this.poll_out(cx))?;
                 let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..length]))?;
                 this.conversation.note_sent(written);
                 this.frontend.written(written);

@@ -15,6 +15,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 
 use crate::connection::connection::Connection;
 use crate::error::{ClientError, Outcome};
+use crate::pool::session::Session;
 use crate::query::flow_control::FlowControl;
 use crate::query::race::Racer;
 
@@ -171,6 +172,22 @@ pub(crate) async fn with_cancellation<T>(
         }
     }
     Ended::GivenUp(given_up, cancel_until_ended(conn, work).await)
+}
+
+/// Waits for the end of work whose answer is not wanted any more. If `may_cancel`, and no other statement can be hit, it is
+/// cancelled. None: the server stays silent, and the connection is cut.
+pub(super) async fn end_early<T>(
+    session: &Session,
+    may_cancel: bool,
+    work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    if !(may_cancel && session.has_one_user()) {
+        return Some(work.await);
+    }
+    session.pause_sharing();
+    let last_answer = cancel_until_ended(&session.conn, work).await;
+    session.resume_sharing();
+    last_answer
 }
 
 /// Sends cancel requests until `work` ends. None: the server stays silent, and the connection is cut.

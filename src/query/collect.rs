@@ -12,7 +12,7 @@ use crate::pool::session::Session;
 use crate::pool::statement_text::StatementText;
 use crate::protocol::{COLUMNS_CHANGED, TOO_LARGE};
 use crate::query::Context;
-use crate::query::cancellation::cancel_until_ended;
+use crate::query::cancellation::end_early;
 use crate::query::failure::Failure;
 use crate::query::prepare::prepare;
 use crate::query::promise::{Company, Finished, Promise};
@@ -38,8 +38,8 @@ pub(super) fn is_too_large(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code() == TOO_LARGE)
 }
 
-/// Reads the rest of a result that is too large, and drops it. If no other statement can be hit, the statement is
-/// cancelled. The last answer of the server says what the statement has done.
+/// Reads the rest of a result that is too large, and drops it. The last answer of the server says what the statement has
+/// done.
 async fn drop_rest(mut rows: Pin<&mut RowStream>, session: &Session, promise: &Promise, limit: usize) -> ClientError {
     let rest = async {
         let mut last_answer = Ok(());
@@ -52,15 +52,7 @@ async fn drop_rest(mut rows: Pin<&mut RowStream>, session: &Session, promise: &P
         }
         last_answer
     };
-    let mut rest = pin!(rest);
-    let last_answer = if session.has_one_user() && promise.company != Company::OfItsBatch {
-        session.pause_sharing();
-        let last_answer = cancel_until_ended(&session.conn, rest).await;
-        session.resume_sharing();
-        last_answer
-    } else {
-        Some(rest.as_mut().await)
-    };
+    let last_answer = end_early(session, promise.company != Company::OfItsBatch, pin!(rest)).await;
     ClientError::TooLarge { limit, outcome: outcome_of(last_answer) }
 }
 
@@ -92,7 +84,7 @@ pub(super) async fn collect(
 ) -> Result<Finished, CollectError> {
     let mut stream = pin!(rows);
     let shapes = &context.shapes;
-    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
+    let limit = context.result_limit();
     // A stream holds one piece at a time.
     let most = if promise.is_streaming() { usize::MAX } else { limit };
     let mut bytes = 0_usize;

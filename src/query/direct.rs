@@ -16,12 +16,12 @@ use postgres_protocol::message::frontend;
 use tokio::sync::oneshot;
 
 use crate::connection::connection::Sequence;
-use crate::error::{ClientError, Outcome};
+use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
 use crate::protocol::{Naming, prefix};
 use crate::query::Context;
-use crate::query::cancellation::cancel_until_ended;
+use crate::query::cancellation::end_early;
 use crate::query::collect::{Unread, read_with_new_plan};
 use crate::query::direct::collector::{Collector, Reply};
 use crate::query::failure::{Failure, lost, refused};
@@ -114,28 +114,23 @@ pub(super) async fn wait(
         Ok(Reply::TooLarge(rest)) => {
             return Err(Box::pin(drop_rest(rest, session, context)).await);
         }
-        lost => {
-            if let Ok(Reply::Lost { delivered: true, .. }) = lost {
-                promise.note_delivered();
-            }
-            return Err(Box::pin(lost_direct(session, lost.ok(), sequence)).await);
+        Ok(Reply::Lost { phase, delivered, error }) => {
+            promise.note_delivered(delivered);
+            return Err(Box::pin(lose(session, phase, error, sequence)).await);
         }
+        Err(_) => return Err(Box::pin(lose(session, Phase::NotSent, None, sequence)).await),
     };
-    if collector.outlet.has_delivered() {
-        promise.note_delivered();
-    }
-    let mut error = collector.error.take();
-    if !collector.begun
-        && let Some(error) = error.take()
-    {
+    promise.note_delivered(collector.outlet.has_delivered());
+    let mut busy_us = 0;
+    if collector.phase == Phase::Begun {
+        busy_us = conn.answered_in(sequence);
+        session.confirm_plan(&collector.prepared);
+        session.note_statement(&statement.text, &statement.params);
+    } else {
         conn.answered_work(sequence);
-        return Err(refused(session, error, Phase::Sent, sequence));
     }
-    let busy_us = conn.answered_in(sequence);
-    session.confirm_plan(&collector.prepared);
-    session.note_statement(&statement.text, &statement.params);
-    if let Some(error) = error {
-        return Err(refused(session, error, Phase::Begun, sequence));
+    if let Some(error) = collector.error.take() {
+        return Err(refused(session, error, collector.phase, sequence));
     }
     if let Some(error) = collector.unreadable.take() {
         return Err(Failure::Client(error));
@@ -162,8 +157,9 @@ pub(super) async fn wait(
     finished.busy_us = busy_us;
     Ok(finished)
 }
-/// Waits for the end of a statement whose rows are more than a result may have. If no other statement can be hit, the
-/// statement is cancelled. The last answer of the server says what the statement has done.
+
+/// Waits for the end of a statement whose rows are more than a result may have. The last answer of the server says what the
+/// statement has done.
 async fn drop_rest(rest: oneshot::Receiver<Reply>, session: &Session, context: &Context) -> Failure {
     let rest = async {
         match rest.await {
@@ -175,30 +171,12 @@ async fn drop_rest(rest: oneshot::Receiver<Reply>, session: &Session, context: &
             _ => Outcome::Unknown,
         }
     };
-    let mut rest = pin!(rest);
-    let outcome = if session.has_one_user() {
-        session.pause_sharing();
-        let outcome = cancel_until_ended(&session.conn, rest).await;
-        session.resume_sharing();
-        outcome.unwrap_or(Outcome::Unknown)
-    } else {
-        rest.as_mut().await
-    };
-    let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
-    Failure::Client(ClientError::TooLarge { limit, outcome })
+    let outcome = end_early(session, true, pin!(rest)).await.unwrap_or(Outcome::Unknown);
+    Failure::Client(ClientError::TooLarge { limit: context.result_limit(), outcome })
 }
 
 /// The connection was lost under a statement.
-async fn lost_direct(session: &Session, reply: Option<Reply>, sequence: Sequence) -> Failure {
-    let (sent, begun, error) = match reply {
-        Some(Reply::Lost { sent, begun, error, .. }) => (sent, begun, error),
-        _ => (false, false, None),
-    };
-    let phase = match (sent, begun) {
-        (_, true) => Phase::Begun,
-        (true, false) => Phase::Sent,
-        (false, false) => Phase::NotSent,
-    };
+async fn lose(session: &Session, phase: Phase, error: Option<Box<ServerError>>, sequence: Sequence) -> Failure {
     if let Some(error) = error {
         session.conn.answered_work(sequence);
         return refused(session, error, phase, sequence);

@@ -75,3 +75,10 @@ pub(crate) struct Context {
     pub(crate) route: Route,
     pub(crate) acquire_timeout: Duration,
 }
+
+impl Context {
+    /// The most bytes that the rows of a result may have.
+    fn result_limit(&self) -> usize {
+        self.cluster.policy.result_limit.unwrap_or(usize::MAX)
+    }
+}

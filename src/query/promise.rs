@@ -36,15 +36,9 @@ struct Account {
 
 /// A promise of JavaScript. One that is dropped without an answer (after a panic) is rejected with an internal error.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(crate) struct Promise {
-    id: u32,
-    queue: Arc<CompletionQueue>,
+    outlet: Outlet,
     settled: bool,
-    /// Rows were sent to JavaScript.
-    delivered: bool,
-    /// Rows that were sent before do not count: the statement runs again.
-    anew: bool,
     /// The credit of the reader of a stream.
     flow: Option<Arc<FlowControl>>,
     pub(super) company: Company,
@@ -62,6 +56,41 @@ pub(crate) struct Promise {
     pub(super) served_by: Option<usize>,
     /// Rows of its earlier results, or of one that has no end yet.
     pub(super) rows_before: u64,
+}
+
+/// Sends rows to JavaScript, for a promise or in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Outlet {
+    id: u32,
+    queue: Arc<CompletionQueue>,
+    /// Rows were sent.
+    delivered: bool,
+    /// Rows that were sent before do not count: the statement runs again.
+    anew: bool,
+}
+
+impl Outlet {
+    pub(super) fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
+        let anew = std::mem::take(&mut self.anew);
+        self.delivered = true;
+        self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
+    }
+
+    /// Whether rows were sent.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.delivered
+    }
+
+    /// Whether JavaScript is behind.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Resolves when JavaScript has caught up.
+    pub(super) fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.has_room().await })
+    }
 }
 
 /// What it takes to make a second promise for the same call of JavaScript.
@@ -95,11 +124,8 @@ pub(super) enum Company {
 impl Promise {
     pub(crate) fn new(id: u32, queue: Arc<CompletionQueue>) -> Self {
         Self {
-            id,
-            queue,
+            outlet: Outlet { id, queue, delivered: false, anew: false },
             settled: false,
-            delivered: false,
-            anew: false,
             flow: None,
             company: Company::default(),
             was_sent: false,
@@ -166,7 +192,7 @@ impl Promise {
     /// Lets a second read settle the call of JavaScript, too: the first answer counts.
     pub(super) fn enter_race(&mut self, racer: Racer) -> Rival {
         self.racer = Some(racer);
-        Rival { id: self.id, queue: self.queue.clone(), account: self.account.clone() }
+        Rival { id: self.outlet.id, queue: self.outlet.queue.clone(), account: self.account.clone() }
     }
 
     pub(super) fn is_second(&self) -> bool {
@@ -199,7 +225,7 @@ impl Promise {
 
     /// Whether the reader of a stream has got rows, which cannot be taken back.
     pub(crate) fn has_streamed(&self) -> bool {
-        self.delivered && self.flow.is_some()
+        self.outlet.delivered && self.flow.is_some()
     }
 
     /// The most rows of a piece.
@@ -219,12 +245,14 @@ impl Promise {
 
     /// Sends rows in its place.
     pub(super) fn outlet(&self) -> Outlet {
-        Outlet { id: self.id, queue: self.queue.clone(), anew: self.anew, delivered: false }
+        Outlet { delivered: false, ..self.outlet.clone() }
     }
 
-    /// Notes that rows were sent in its place.
-    pub(super) fn note_delivered(&mut self) {
-        (self.delivered, self.anew) = (true, false);
+    /// Notes whether rows were sent in its place.
+    pub(super) fn note_delivered(&mut self, delivered: bool) {
+        if delivered {
+            (self.outlet.delivered, self.outlet.anew) = (true, false);
+        }
     }
 
     /// Sends rows of a result that is not complete yet. Waits while JavaScript is behind.
@@ -232,27 +260,25 @@ impl Promise {
         if !self.may_answer() {
             return;
         }
-        let anew = std::mem::take(&mut self.anew);
-        self.delivered = true;
-        self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
+        self.outlet.send_rows(rows, shape, packer);
         match &self.flow {
             Some(flow) => flow.use_credit().await,
-            None => self.queue.has_room().await,
+            None => self.outlet.queue.has_room().await,
         }
     }
 
     /// Allows a load to send more pieces. `sent`: bytes that were sent to the server; `columns`: those of the table, as
     /// JSON.
     pub(crate) fn grant(&self, pieces: u32, sent: u64, columns: String) {
-        let message = Message { rows: pieces, row_count: sent, ..Message::new(Kind::Grant, self.id) };
-        self.queue.push_text(&message, columns);
+        let message = Message { rows: pieces, row_count: sent, ..Message::new(Kind::Grant, self.outlet.id) };
+        self.outlet.queue.push_text(&message, columns);
     }
 
     /// Sends a piece of an unload, the bytes in `piece.bin`. Waits for credit.
     pub(crate) async fn send_bytes(&mut self, piece: &mut Packed) {
-        self.delivered = true;
+        self.outlet.delivered = true;
         let bytes = piece.bin.len() as u32;
-        self.queue.push(&Message { rows: bytes, ..Message::new(Kind::Bytes, self.id) }, piece);
+        self.outlet.queue.push(&Message { rows: bytes, ..Message::new(Kind::Bytes, self.outlet.id) }, piece);
         if let Some(flow) = &self.flow {
             flow.use_credit().await;
         }
@@ -265,24 +291,24 @@ impl Promise {
             return;
         }
         let message = Message {
-            anew: self.anew,
+            anew: self.outlet.anew,
             structure: finished.takes_structure,
             rows: finished.rows,
             shape: finished.shape.as_ref().map_or(0, |shape| shape.id),
             row_count: finished.row_count,
             node: node as i32,
             waited_us: self.waited_us as u32,
-            ..Message::new(Kind::Done, self.id)
+            ..Message::new(Kind::Done, self.outlet.id)
         };
         self.count_success(finished.row_count, node);
-        self.queue.push(&message, &mut finished.packer);
+        self.outlet.queue.push(&message, &mut finished.packer);
         // The shapes must live until their rows are sent.
         drop(finished.held);
     }
 
     /// Notes that the statement will run again.
     pub(crate) fn start_again(&mut self) {
-        self.anew = std::mem::take(&mut self.delivered) || self.anew;
+        self.outlet.anew |= std::mem::take(&mut self.outlet.delivered);
     }
 
     /// Resolves without rows.
@@ -295,8 +321,8 @@ impl Promise {
         if !std::mem::replace(&mut self.settled, true) {
             self.count_success(0, node);
             let waited_us = self.waited_us as u32;
-            let message = Message { node: node as i32, waited_us, ..Message::new(Kind::Done, self.id) };
-            self.queue.push(&message, &mut Packer::default());
+            let message = Message { node: node as i32, waited_us, ..Message::new(Kind::Done, self.outlet.id) };
+            self.outlet.queue.push(&message, &mut Packer::default());
         }
     }
 
@@ -320,8 +346,8 @@ impl Promise {
         self.count_error(error, node);
         let waited_us = self.waited_us as u32;
         let node = node.map_or(-1, |node| node as i32);
-        self.queue.push_text(
-            &Message { node, waited_us, ..Message::new(Kind::Error, self.id) },
+        self.outlet.queue.push_text(
+            &Message { node, waited_us, ..Message::new(Kind::Error, self.outlet.id) },
             error.to_json(attempts, is_retryable(error)),
         );
     }
@@ -332,39 +358,6 @@ impl Drop for Promise {
         if !self.settled && !self.racer.as_ref().is_some_and(Racer::leave) {
             self.send_error(&ClientError::Internal("the work ended without an answer".into()), 0, None);
         }
-    }
-}
-
-/// Sends rows in place of a promise.
-#[derive(Debug)]
-pub(super) struct Outlet {
-    id: u32,
-    queue: Arc<CompletionQueue>,
-    anew: bool,
-    delivered: bool,
-}
-
-impl Outlet {
-    pub(super) fn send_rows(&mut self, rows: u32, shape: u32, packer: &mut Packer) {
-        let anew = std::mem::take(&mut self.anew);
-        self.delivered = true;
-        self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
-    }
-
-    /// Whether rows were sent.
-    pub(super) fn has_delivered(&self) -> bool {
-        self.delivered
-    }
-
-    /// Whether JavaScript is behind.
-    pub(super) fn is_full(&self) -> bool {
-        self.queue.is_full()
-    }
-
-    /// Resolves when JavaScript has caught up.
-    pub(super) fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let queue = self.queue.clone();
-        Box::pin(async move { queue.has_room().await })
     }
 }
 

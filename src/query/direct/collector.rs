@@ -14,6 +14,7 @@ use crate::protocol::server_error;
 use crate::query::Context;
 use crate::query::collect::PIECE;
 use crate::query::promise::{Finished, Outlet};
+use crate::query::retry_policy::Phase;
 use crate::query::rows::{RawRow, pack};
 
 /// What becomes of a direct statement.
@@ -23,7 +24,7 @@ pub(super) enum Reply {
     /// Its rows are more than a result may have. They are dropped until the end, of which the receiver tells.
     TooLarge(oneshot::Receiver<Reply>),
     /// The connection is lost. `delivered`: rows were sent to JavaScript; `error`: the server's last words for the statement.
-    Lost { sent: bool, begun: bool, delivered: bool, error: Option<Box<ServerError>> },
+    Lost { phase: Phase, delivered: bool, error: Option<Box<ServerError>> },
 }
 
 /// Collects the answer to a statement, and sends the rows of a large one to JavaScript in pieces.
@@ -34,6 +35,8 @@ pub(super) struct Collector {
     /// The most bytes of all rows.
     limit: usize,
     bytes: usize,
+    /// They are more than that. Whatever comes is dropped.
+    overflows: bool,
     packer: Packer,
     /// Rows in `packer`.
     rows: u32,
@@ -46,8 +49,8 @@ pub(super) struct Collector {
     /// From the first row on for which the plan is out of date.
     pub(super) unread: Vec<Box<[u8]>>,
     pub(super) error: Option<Box<ServerError>>,
-    sent: bool,
-    pub(super) begun: bool,
+    /// How far the statement has come.
+    pub(super) phase: Phase,
     /// JavaScript is behind.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     reply: Option<oneshot::Sender<Reply>>,
@@ -64,8 +67,9 @@ impl Collector {
             prepared: prepared.clone(),
             shapes: context.shapes.clone(),
             outlet,
-            limit: context.cluster.policy.result_limit.unwrap_or(usize::MAX),
+            limit: context.result_limit(),
             bytes: 0,
+            overflows: false,
             packer: Packer::default(),
             rows: 0,
             total: 0,
@@ -73,8 +77,7 @@ impl Collector {
             unreadable: None,
             unread: Vec::new(),
             error: None,
-            sent: false,
-            begun: false,
+            phase: Phase::NotSent,
             room: None,
             reply: Some(reply),
         }
@@ -95,14 +98,16 @@ impl Collector {
 
     /// Whether the rows are not wanted, or cannot be delivered.
     fn drops_rows(&self) -> bool {
-        self.unreadable.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+        self.overflows || self.unreadable.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn overflow(&mut self) {
+        if self.overflows {
+            return;
+        }
         let Some(reply) = self.reply.take() else { return };
         let (later, told_later) = oneshot::channel();
-        // Whatever comes is dropped.
-        self.bytes = usize::MAX;
+        self.overflows = true;
         self.reply = Some(later);
         let _ = reply.send(Reply::TooLarge(told_later));
     }
@@ -110,7 +115,7 @@ impl Collector {
 
 impl DirectAnswer for Collector {
     fn sent(&mut self) {
-        self.sent = true;
+        self.phase = Phase::Sent;
     }
 
     fn poll_room(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -127,7 +132,7 @@ impl DirectAnswer for Collector {
     }
 
     fn begun(&mut self) {
-        self.begun = true;
+        self.phase = Phase::Begun;
     }
 
     fn row(&mut self, body: &[u8]) -> Option<()> {
@@ -135,13 +140,9 @@ impl DirectAnswer for Collector {
         if row.count != self.prepared.decoders.len() {
             return None;
         }
-        if self.bytes == usize::MAX {
-            return Some(());
-        }
         self.bytes += row.cells.len();
         if self.bytes > self.limit {
             self.overflow();
-            return Some(());
         }
         if self.drops_rows() {
             return Some(());
@@ -170,9 +171,7 @@ impl DirectAnswer for Collector {
     }
 
     fn row_too_large(&mut self) {
-        if self.bytes != usize::MAX {
-            self.overflow();
-        }
+        self.overflow();
     }
 
     fn completed(&mut self, tag: &[u8]) {
@@ -196,9 +195,8 @@ impl DirectAnswer for Collector {
 impl Drop for Collector {
     fn drop(&mut self) {
         if let Some(reply) = self.reply.take() {
-            let Self { sent, begun, .. } = *self;
-            let (delivered, error) = (self.outlet.has_delivered(), self.error.take());
-            let _ = reply.send(Reply::Lost { sent, begun, delivered, error });
+            let (phase, delivered, error) = (self.phase, self.outlet.has_delivered(), self.error.take());
+            let _ = reply.send(Reply::Lost { phase, delivered, error });
         }
     }
 }

@@ -1,7 +1,5 @@
 //! A command without rows that the stream sends itself: COMMIT, ROLLBACK.
 
-use std::task::{Context, Poll};
-
 use tokio::sync::oneshot;
 
 use crate::error::ServerError;
@@ -30,23 +28,6 @@ struct CommandAnswer {
 }
 
 impl DirectAnswer for CommandAnswer {
-    fn sent(&mut self) {}
-
-    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn begun(&mut self) {}
-
-    /// A command has no rows.
-    fn row(&mut self, _: &[u8]) -> Option<()> {
-        None
-    }
-
-    fn row_too_large(&mut self) {}
-
-    fn completed(&mut self, _: &[u8]) {}
-
     fn failed(&mut self, fields: &[u8]) -> Option<()> {
         self.error = Some(Box::new(server_error(fields)?));
         Some(())

@@ -77,7 +77,7 @@ impl Pinned {
             let row = match row {
                 Ok(row) => row,
                 Err(error) if is_too_large(&error) => {
-                    let limit = self.context.cluster.policy.result_limit.unwrap_or(usize::MAX);
+                    let limit = self.context.result_limit();
                     let outcome = crate::error::Outcome::Unknown;
                     return Err(FlightFailure::Client(ClientError::TooLarge { limit, outcome }));
                 }

@@ -66,7 +66,7 @@ impl Pinned {
     ) -> Result<(Finished, Option<Arc<Columns>>), FlightFailure> {
         let session = self.session.clone();
         let context = self.context.clone();
-        let limit = context.cluster.policy.result_limit.unwrap_or(usize::MAX);
+        let limit = context.result_limit();
         let most = if promise.is_streaming() { usize::MAX } else { limit };
         let mut messages = pin!(messages);
         let types = text.types.as_ref().unwrap_or(&context.types);

@@ -21,9 +21,6 @@ impl DirectAnswer for Told {
     fn sent(&mut self) {
         self.note("sent");
     }
-    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
     fn begun(&mut self) {
         self.note("begun");
     }

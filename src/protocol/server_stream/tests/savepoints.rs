@@ -1,21 +1,33 @@
 use super::*;
 
-#[test]
-fn a_plan_that_may_be_out_of_date_is_bound_behind_a_savepoint() {
-    let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
-    let run = [bind("s1", BINARY), execute.clone(), sync.clone()].concat();
-    let command = |sql| [parse("", sql, &[]), message(b'B', &[0; 8]), message(b'E', &[0; 5])].concat();
+/// A command that the client adds.
+fn command(sql: &str) -> Vec<u8> {
+    [parse("", sql, &[]), message(b'B', &[0; 8]), message(b'E', &[0; 5])].concat()
+}
+
+/// The answer to such a command.
+fn added(tag: &[u8]) -> Vec<u8> {
+    [message(b'1', b""), message(b'2', b""), message(b'C', tag)].concat()
+}
+
+/// The statement s1, bound behind a savepoint.
+fn behind_savepoint() -> Vec<u8> {
     let portal = b"hyperiondb_plan\0";
-    let sent = [
+    [
         command("SAVEPOINT hyperiondb_plan"),
         message(b'B', &[portal, &bind("s1", BINARY)[6..]].concat()),
         command("RELEASE hyperiondb_plan"),
         message(b'E', &[&portal[..], &[0; 4]].concat()),
         message(b'C', &[&b"P"[..], portal].concat()),
-        sync,
     ]
-    .concat();
-    let added = |tag: &[u8]| [message(b'1', b""), message(b'2', b""), message(b'C', tag)].concat();
+    .concat()
+}
+
+#[test]
+fn a_plan_that_may_be_out_of_date_is_bound_behind_a_savepoint() {
+    let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
+    let run = [bind("s1", BINARY), execute, sync.clone()].concat();
+    let sent = [behind_savepoint(), sync].concat();
     let bound = message(b'2', b"");
     let end = [message(b'D', b"\0\x01\0\0\0\x01D"), message(b'C', b"SELECT 1\0")].concat();
     let ready = message(b'Z', b"T");
@@ -37,22 +49,13 @@ fn a_plan_that_may_be_out_of_date_is_bound_behind_a_savepoint() {
         }
     }
 }
+
 #[test]
 fn a_commit_goes_ahead_of_the_sync_of_the_last_statement_that_is_bound_behind_a_savepoint() {
     let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
     let run = [bind("s1", BINARY), execute, sync.clone()].concat();
-    let command = |sql| [parse("", sql, &[]), message(b'B', &[0; 8]), message(b'E', &[0; 5])].concat();
-    let portal = b"hyperiondb_plan\0";
-    let statement = [
-        command("SAVEPOINT hyperiondb_plan"),
-        message(b'B', &[portal, &bind("s1", BINARY)[6..]].concat()),
-        command("RELEASE hyperiondb_plan"),
-        message(b'E', &[&portal[..], &[0; 4]].concat()),
-        message(b'C', &[&b"P"[..], portal].concat()),
-    ]
-    .concat();
+    let statement = behind_savepoint();
     let sent = [startup(), statement.clone(), sync.clone(), statement, command("COMMIT"), sync].concat();
-    let added = |tag: &[u8]| [message(b'1', b""), message(b'2', b""), message(b'C', tag)].concat();
     let bound = message(b'2', b"");
     let end = message(b'C', b"INSERT 0 1\0");
     let done = [added(b"SAVEPOINT\0"), bound.clone(), added(b"RELEASE\0"), end.clone(), message(b'3', b"")].concat();
