@@ -4,50 +4,26 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { failureOf, sleep, test, until, useCluster } = require('../support/helpers');
-const { relayTo } = require('../support/relay');
-const { assertEnded, idsIn, tableFor } = require('../support/transactions');
+const { failureOf, sleep, test, useCluster } = require('../support/helpers');
+const { COMMIT, assertEnded, idsIn, piecesOf, tableFor, watched } = require('../support/transactions');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
-/** COMMIT as a Query message (PostgreSQL docs, 54.7 "Message Formats"). */
-const COMMIT = 'Q\0\0\0\x0bCOMMIT\0';
 const LAST = { commit: true };
 
 /**
- * A pool of one connection whose pieces are seen.
- * @param {import('node:test').TestContext} t
- * @param {Record<string, unknown>} [options]
- */
-async function watched(t, options) {
-  const { host, sent } = await relayTo(t, db.cluster.primary());
-  const pool = db.pool(t, { hosts: [host], poolSize: 1, monitor: false, ...options });
-  return { pool, sent };
-}
-
-/**
- * Runs work until it was sent in so many pieces: a plan is in doubt after a pause, which a busy machine makes.
+ * Runs work until it was sent in so many pieces.
  * @param {number} pieces
  * @param {() => string[]} sent
  * @param {() => Promise<unknown>} work
  */
-async function inPieces(pieces, sent, work) {
-  /** @type {string[]} */
-  let seen = [];
-  await until(`it travels in ${pieces} pieces`, async () => {
-    await work();
-    sent();
-    await work();
-    seen = sent();
-    return seen.length === pieces;
-  });
-  return seen;
-}
+const inPieces = (pieces, sent, work) =>
+  piecesOf(`it travels in ${pieces} pieces`, sent, work, ({ length }) => length === pieces);
 
 describe('commit: true', () => {
   test('commit: a transaction of three statements takes three round trips, and COMMIT is the end of the third', async (t) => {
     db.needsVersion(14, 'on older servers BEGIN goes alone');
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     let id = 0;
     const run = () =>
@@ -84,7 +60,7 @@ describe('commit: true', () => {
   });
 
   test('commit: a statement that is not prepared yet is prepared, and then takes COMMIT with it', async (t) => {
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     let n = 0;
     const pieces = await inPieces(3, sent, () =>
@@ -100,7 +76,7 @@ describe('commit: true', () => {
 
   test('commit: after a pause the plans are in doubt, and a transaction of three statements takes three round trips all the same', async (t) => {
     db.needsVersion(14, 'on older servers BEGIN goes alone');
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     for (let run = 0; run < 5; run++) {
       await sleep(5);
@@ -120,7 +96,7 @@ describe('commit: true', () => {
   });
 
   test('commit: a statement whose plan is out of date is bound behind a savepoint, and runs again before COMMIT', async (t) => {
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     const run = (/** @type {number} */ id) =>
       pool.transaction(async (/** @type {any} */ tx) => {

@@ -4,14 +4,11 @@
 
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
-const { endings, failureOf, range, sleep, test, until, useCluster } = require('../support/helpers');
-const { relayTo } = require('../support/relay');
-const { idsIn, tableFor } = require('../support/transactions');
+const { endings, failureOf, range, sleep, test, useCluster } = require('../support/helpers');
+const { COMMIT, idsIn, piecesOf, tableFor, watched } = require('../support/transactions');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
-/** COMMIT as a Query message (PostgreSQL docs, 54.7 "Message Formats"). */
-const COMMIT = 'Q\0\0\0\x0bCOMMIT\0';
 /**
  * How many statements that have a name are bound in a piece: those that the client adds have none.
  * @param {string} piece
@@ -27,37 +24,23 @@ function executes(piece) {
 }
 
 /**
- * A pool of one connection whose pieces are seen.
- * @param {import('node:test').TestContext} t
- */
-async function watched(t) {
-  const { host, sent } = await relayTo(t, db.cluster.primary());
-  return { pool: db.pool(t, { hosts: [host], poolSize: 1, monitor: false }), sent };
-}
-
-/**
- * Runs work until its pieces have so many statements each: a plan is in doubt after a pause, which a busy machine makes.
+ * Runs work until its pieces have so many statements each.
  * @param {number[]} expected
  * @param {() => string[]} sent
  * @param {() => Promise<unknown>} work
  */
-async function inFlights(expected, sent, work) {
-  /** @type {string[]} */
-  let pieces = [];
-  await until(`the flights have ${expected} statements`, async () => {
-    await work();
-    sent();
-    await work();
-    pieces = sent();
-    return String(pieces.map(executes)) === String(expected);
-  });
-  return pieces;
-}
+const inFlights = (expected, sent, work) =>
+  piecesOf(
+    `the flights have ${expected} statements`,
+    sent,
+    work,
+    (pieces) => String(pieces.map(executes)) === String(expected),
+  );
 
 describe('statements of a transaction that are not awaited', () => {
   test('statements of a transaction that are not awaited leave in one flight behind the first, and keep their order', async (t) => {
     db.needsVersion(14, 'on older servers BEGIN goes alone');
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const ask = (/** @type {any} */ tx, /** @type {number} */ i) => tx.query('SELECT $1::int4 AS v', [i]);
     const pieces = await inFlights([1, 9, 0], sent, async () => {
       const rows = await pool.transaction((/** @type {any} */ tx) => Promise.all(range(10).map((i) => ask(tx, i))));
@@ -76,7 +59,7 @@ describe('statements of a transaction that are not awaited', () => {
 
   test('statements that are not awaited take the COMMIT of the last one with them', async (t) => {
     db.needsVersion(14, 'on older servers BEGIN goes alone');
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     let id = 0;
     const pieces = await inFlights([1, 2], sent, () =>
@@ -94,7 +77,7 @@ describe('statements of a transaction that are not awaited', () => {
 
   test('statements that are not awaited leave together also after a pause, when their plans are in doubt', async (t) => {
     db.needsVersion(14, 'on older servers BEGIN goes alone');
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     for (let run = 0; run < 5; run++) {
       await sleep(5);
@@ -169,7 +152,7 @@ describe('statements of a transaction that are not awaited', () => {
   });
 
   test('a flight has at most 64 statements, and a statement with a limit goes alone', async (t) => {
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const many = (/** @type {any} */ tx, /** @type {(i: number) => object | undefined} */ optionsOf) =>
       Promise.all(range(131).map((i) => tx.query('SELECT $1::int4 AS v', [i], optionsOf(i))));
     await inFlights([1, 64, 64, 2, 0], sent, () =>
@@ -183,7 +166,7 @@ describe('statements of a transaction that are not awaited', () => {
   });
 
   test('a flight ends ahead of a statement that is not prepared, and behind one that may change what names mean', async (t) => {
-    const { pool, sent } = await watched(t);
+    const { pool, sent } = await watched(db, t);
     const table = await tableFor(db, t);
     let run = 0;
     const pieces = await inFlights([1, 2, 0, 1, 1, 0], sent, () => {
@@ -277,7 +260,7 @@ describe('statements of a transaction that are not awaited', () => {
   });
 
   test('a connection that is lost under a flight: all of it is not applied; with COMMIT in it, unknown', async (t) => {
-    const { pool } = await watched(t);
+    const { pool } = await watched(db, t);
     const end = 'SELECT pg_terminate_backend(pg_backend_pid())';
     const table = await tableFor(db, t);
     for (let run = 0; run < 3; run++) {

@@ -1,9 +1,11 @@
 'use strict';
 
-// What the tests of transactions have in common: a table for each test, and its rows afterwards.
+// What the tests of transactions have in common: a table for each test and its rows afterwards, and how their statements travel.
 
 const assert = require('node:assert/strict');
 const { HyperionError } = require('../../client.js');
+const { until } = require('./helpers');
+const { relayTo } = require('./relay');
 
 /** @typedef {{ sql: (text: string) => Promise<any[]> }} Sql */
 
@@ -22,10 +24,44 @@ async function tableFor(db, t) {
   return name;
 }
 
+/** COMMIT as a Query message (PostgreSQL docs, 54.7 "Message Formats"). */
+const COMMIT = 'Q\0\0\0\x0bCOMMIT\0';
+
+/**
+ * A pool of one connection whose pieces are seen.
+ * @param {ReturnType<typeof import('./helpers').useCluster>} db
+ * @param {import('node:test').TestContext} t
+ * @param {Record<string, unknown>} [options]
+ */
+async function watched(db, t, options) {
+  const { host, sent } = await relayTo(t, db.cluster.primary());
+  return { pool: db.pool(t, { hosts: [host], poolSize: 1, monitor: false, ...options }), sent };
+}
+
+/**
+ * Runs work until it was sent in the pieces that are wanted: a plan is in doubt after a pause, which a busy machine makes.
+ * @param {string} fact what `suits` looks for
+ * @param {() => string[]} sent
+ * @param {() => Promise<unknown>} work
+ * @param {(pieces: string[]) => boolean} suits
+ */
+async function piecesOf(fact, sent, work, suits) {
+  /** @type {string[]} */
+  let pieces = [];
+  await until(fact, async () => {
+    await work();
+    sent();
+    await work();
+    pieces = sent();
+    return suits(pieces);
+  });
+  return pieces;
+}
+
 /** @param {any} error */
 function assertEnded(error) {
   assert.ok(error instanceof HyperionError, error.stack);
   assert.equal(error.code, 'ERR_TRANSACTION_ENDED');
 }
 
-module.exports = { assertEnded, idsIn, tableFor };
+module.exports = { COMMIT, assertEnded, idsIn, piecesOf, tableFor, watched };

@@ -4,6 +4,7 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { open } = require('../clients.js');
+const { PEAK, STATEMENT_CPU, STATEMENT_TIME } = require('../figures.js');
 const { cpuUs, each, memory, restMb, steady } = require('../measure.js');
 const { pointSelect, rawPoint } = require('../point.js');
 
@@ -34,9 +35,8 @@ module.exports = {
     { name: 'raw', label: 'tokio-postgres', peer: 'tokio-postgres', isLimit: true },
   ],
   figures: [
-    { key: 'usPerOp', head: 'us', label: 'us a statement' },
-    { key: 'cpuUsPerOp', head: 'CPU us', label: "us of the client's CPU a statement", chart: false },
-    { key: 'serverUsPerOp', head: 'server us', label: "us of the server's CPU a statement", chart: false, knee: false },
+    STATEMENT_TIME,
+    ...STATEMENT_CPU,
     { key: 'idleKb', head: 'idle KB', label: 'KB an idle connection' },
     { key: 'openMs', head: 'open ms', label: 'ms to open one', chart: false },
     {
@@ -46,7 +46,7 @@ module.exports = {
       chart: false,
       knee: false,
     },
-    { key: 'peakRssMb', head: 'peak MB', label: 'peak RSS, MB' },
+    PEAK,
   ],
   raw: (connections) => rawPoint(connections, inFlightOf(connections)),
   async measure(job) {

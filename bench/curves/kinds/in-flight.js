@@ -3,6 +3,7 @@
 // Statements in flight: point selects over ten connections, 1 to 10,000 of them begun and not yet answered.
 
 const { open } = require('../clients.js');
+const { GROWTH, PEAK, STATEMENT_CPU, STATEMENT_TIME } = require('../figures.js');
 const { memory, restMb, steady } = require('../measure.js');
 const { pointSelect, rawPoint } = require('../point.js');
 
@@ -20,13 +21,7 @@ module.exports = {
     { name: 'pg', label: 'pg, pipeline: true', peer: 'pg-pipeline' },
     { name: 'raw', label: 'tokio-postgres', peer: 'tokio-postgres', isLimit: true },
   ],
-  figures: [
-    { key: 'usPerOp', head: 'us', label: 'us a statement' },
-    { key: 'cpuUsPerOp', head: 'CPU us', label: "us of the client's CPU a statement", chart: false },
-    { key: 'serverUsPerOp', head: 'server us', label: "us of the server's CPU a statement", chart: false, knee: false },
-    { key: 'peakRssMb', head: 'peak MB', label: 'peak RSS, MB' },
-    { key: 'growthMb', head: 'growth MB', label: 'RSS above rest, MB', chart: false },
-  ],
+  figures: [STATEMENT_TIME, ...STATEMENT_CPU, PEAK, GROWTH],
   raw: (inFlight) => rawPoint(CONNECTIONS, inFlight),
   async measure(job) {
     const { step: inFlight, seconds, warmupSeconds, place } = job;

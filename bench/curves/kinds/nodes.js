@@ -5,6 +5,7 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { ours } = require('../clients.js');
+const { GROWTH } = require('../figures.js');
 const { cpuUs, each, memory, restMb, steady } = require('../measure.js');
 const { load, pointSelect } = require('../point.js');
 
@@ -37,7 +38,7 @@ module.exports = {
     { key: 'nodesUs', head: 'nodes() us/node', label: 'us a node of a call of nodes()' },
     { key: 'watchUs', head: 'watch us/s/node', label: 'us of CPU a second and node for the watch', knee: false },
     { key: 'firstMs', head: 'first row ms', label: 'ms to the first row, the primary listed last' },
-    { key: 'growthMb', head: 'growth MB', label: 'RSS above rest, MB', chart: false },
+    GROWTH,
   ],
   async measure(job) {
     const { step, seconds, warmupSeconds, place } = job;

@@ -3,6 +3,7 @@
 // Rows of a result: what a row costs, from 1 to 10 million of them in one result, one result after another.
 
 const { open } = require('../clients.js');
+const { GROWTH, PEAK } = require('../figures.js');
 const { memory, repeated, restMb } = require('../measure.js');
 
 /** Above it no client holds all rows: ours streams, pg has a cursor. */
@@ -29,8 +30,8 @@ module.exports = {
   figures: [
     { key: 'usPerOp', head: 'us', label: 'us a row' },
     { key: 'cpuUsPerOp', head: 'CPU us', label: "us of the client's CPU a row", chart: false },
-    { key: 'peakRssMb', head: 'peak MB', label: 'peak RSS, MB' },
-    { key: 'growthMb', head: 'growth MB', label: 'RSS above rest, MB', chart: false },
+    PEAK,
+    GROWTH,
   ],
   raw: (rows) => ({
     rust: { task: 'all', size: rows },

@@ -5,6 +5,7 @@
 
 const fs = require('node:fs');
 const { open } = require('../clients.js');
+const { GROWTH, STATEMENT_CPU, STATEMENT_TIME } = require('../figures.js');
 const { each, memory, restMb, steady } = require('../measure.js');
 
 const IN_FLIGHT = 8;
@@ -40,12 +41,11 @@ module.exports = {
     { name: 'pg', label: 'pg, named statements', peer: 'pg' },
   ],
   figures: [
-    { key: 'usPerOp', head: 'us', label: 'us a statement' },
+    STATEMENT_TIME,
     { key: 'firstUs', head: 'first us', label: 'us the first time', chart: false },
-    { key: 'cpuUsPerOp', head: 'CPU us', label: "us of the client's CPU a statement", chart: false },
-    { key: 'serverUsPerOp', head: 'server us', label: "us of the server's CPU a statement", chart: false, knee: false },
+    ...STATEMENT_CPU,
     { key: 'peakRssMb', head: 'peak MB', label: "client's peak RSS, MB" },
-    { key: 'growthMb', head: 'growth MB', label: 'RSS above rest, MB', chart: false },
+    GROWTH,
     { key: 'serverMb', head: 'server MB', label: "server's memory of the session, MB" },
   ],
   async measure(job) {
