@@ -215,7 +215,7 @@ impl RunningPool {
             if frame.has(PRIMARY) && !call.route.wants_primary() {
                 call.route = Route::Read { from: ReadFrom::Primary };
             }
-            let query = Query { call, statement };
+            let query = Query::new(call, statement);
             match read {
                 Some(_) if self.router.is_closing() => query.call.fail(&ClientError::PoolClosed, None),
                 Some(read) => self.reads.begin(query, read),
@@ -269,7 +269,7 @@ impl RunningPool {
         let items = if begin.is_empty() {
             let query = |(promise, statement)| {
                 let call = Call::new(promise, self.context.clone(), Cancellation::default());
-                Box::new(Query { call, statement })
+                Box::new(Query::new(call, statement))
             };
             BatchItems::Each(statements.into_iter().map(query).collect())
         } else {

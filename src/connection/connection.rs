@@ -102,7 +102,7 @@ impl Connection {
         let link = Arc::new(Link::default());
         let reports_role = reported_role(&connection).is_some();
         let generation = endpoint.generation();
-        drop(tokio::spawn(drive(connection, link.clone(), endpoint.clone(), notices)));
+        drop(tokio::spawn(drive(connection, direct.clone(), link.clone(), endpoint.clone(), notices)));
         Self {
             client,
             endpoint: endpoint.clone(),
@@ -376,7 +376,13 @@ fn reported_role(connection: &Driven) -> Option<Role> {
 /// How long a connection that was dropped may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>, notices: Notices) {
+async fn drive(
+    mut connection: Driven,
+    direct: Arc<DirectLane>,
+    link: Arc<Link>,
+    endpoint: Arc<Endpoint>,
+    notices: Notices,
+) {
     let driven = async {
         loop {
             let message = poll_fn(|cx| {
@@ -386,6 +392,7 @@ async fn drive(mut connection: Driven, link: Arc<Link>, endpoint: Arc<Endpoint>,
                 {
                     link.set_role(role);
                 }
+                direct.end_complete();
                 polled
             });
             match message.await {

@@ -16,6 +16,7 @@
 //! - `route_pool`: the part of a pool that serves one route
 //! - `lease`: when the leases of the sessions are renewed
 //! - `router`: which task runs on which connection, and which task waits
+//! - `worker`: a place on a connection, and how a task runs there
 //! - `upkeep`: closes idle connections, and keeps as many open as the pool wants
 //! - `growth`: how the pool opens more connections
 //! - `expiry`: fails the tasks that have waited for too long
@@ -44,3 +45,4 @@ pub(crate) mod statement_text;
 pub(crate) mod task;
 mod upkeep;
 mod wait_queue;
+mod worker;

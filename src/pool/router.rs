@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::BuildError;
 use tokio::sync::Notify;
-use tokio::task::yield_now;
 
 use crate::cluster::Cluster;
 use crate::cluster::route::Route;
@@ -28,7 +27,7 @@ use crate::pool::active_connection::ActiveConnection;
 use crate::pool::node_pool::PooledSession;
 use crate::pool::route_pool::RoutePool;
 use crate::pool::setters::Setters;
-use crate::pool::task::{After, Sharing, Task};
+use crate::pool::task::{Sharing, Task};
 
 /// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -258,14 +257,6 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// Starts a task on a connection.
-    fn begin_on(self: &Arc<Self>, active: &Arc<ActiveConnection>, task: T) {
-        let sharing = task.sharing();
-        active.add_worker();
-        self.begin_task(active, sharing);
-        drop(tokio::spawn(self.clone().run_tasks(active.clone(), task, sharing)));
-    }
-
     /// Begins to open more connections, if tasks need them and the limit allows it.
     /// True: attempts are under way, and the last attempt did not fail.
     fn grow(self: &Arc<Self>, pool: &mut RoutePool<T>) -> bool {
@@ -275,64 +266,10 @@ impl<T: Task> Router<T> {
         pool.is_growing()
     }
 
-    fn begin_task(&self, active: &ActiveConnection, sharing: Sharing) {
+    pub(super) fn begin_task(&self, active: &ActiveConnection, sharing: Sharing) {
         active.begin_task(sharing);
         if active.load() > 1 {
             self.pipelined.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Runs a task on a connection, and then waiting tasks as long as the connection may take them.
-    async fn run_tasks(self: Arc<Self>, active: Arc<ActiveConnection>, first: T, sharing: Sharing) {
-        // When a task panics, its drop fails the caller's promise, and this guard takes the worker off the connection.
-        let worker = WorkerGuard { router: self.clone(), active: Some(active.clone()) };
-        let (mut task, mut sharing) = (first, sharing);
-        if active.session().has_rested() {
-            // The end of a session that came while this process was frozen is read first.
-            yield_now().await;
-            if !active.session().is_usable() {
-                self.put_back(&active, task, sharing);
-                drop(active);
-                return drop(worker);
-            }
-        }
-        loop {
-            if active.session().lease_runs_out() {
-                let Some(next) = Box::pin(self.renew_before(&active, task, sharing)).await else {
-                    drop(active);
-                    return drop(worker);
-                };
-                (task, sharing) = next;
-            }
-            let after = task.run(active.session()).await;
-            if active.session().needs_reset(&self.cluster) {
-                // Boxed, because every running task would otherwise need the memory for the future of a reset.
-                Box::pin(active.session().reset(&self.cluster)).await;
-            }
-            if active.session().conn.has_lease() {
-                self.renew_behind_task(&active);
-            }
-            active.end_task(sharing);
-            let answer = match after {
-                After::Settled(answer) => Some(answer),
-                After::Again(task) => {
-                    self.cluster.statistics.acquires.add(1);
-                    let mut state = lock(&self.state);
-                    self.schedule_sweep(&mut state, task.next_check());
-                    state.route_pool(task.route()).waiting.push_front(task);
-                    None
-                }
-            };
-            let next = self.begin_next_task(&active);
-            let Some(next) = next else {
-                drop(active);
-                drop(worker);
-                return answer.into_iter().for_each(|answer| answer());
-            };
-            if let Some(answer) = answer {
-                answer();
-            }
-            (task, sharing) = next;
         }
     }
 
@@ -359,7 +296,7 @@ impl<T: Task> Router<T> {
     }
 
     /// Takes a worker off its connection. The last worker returns the connection to deadpool.
-    fn remove_worker(self: &Arc<Self>, active: Arc<ActiveConnection>) {
+    pub(super) fn remove_worker(self: &Arc<Self>, active: Arc<ActiveConnection>) {
         let mut state = lock(&self.state);
         let closing = state.closing;
         let pool = state.route_pool(active.session().route);
@@ -380,22 +317,5 @@ impl<T: Task> Router<T> {
         self.dispatch_waiting(pool);
         drop(state);
         self.drained.notify_waiters();
-    }
-}
-
-/// Takes a worker off its connection when the worker ends, even by a panic.
-struct WorkerGuard<T: Task> {
-    router: Arc<Router<T>>,
-    active: Option<Arc<ActiveConnection>>,
-}
-
-impl<T: Task> Drop for WorkerGuard<T> {
-    fn drop(&mut self) {
-        if let Some(active) = self.active.take() {
-            if std::thread::panicking() {
-                active.session().conn.cut();
-            }
-            self.router.remove_worker(active);
-        }
     }
 }

@@ -24,10 +24,24 @@ pub(crate) trait Task: Send + Sized + 'static {
     fn end_waiting(&mut self);
     /// Why the task must not run any more: its own timeout has passed, or its caller has cancelled it.
     fn rejection(&self, now: Instant) -> Option<ClientError>;
+    /// Starts the task, if it can be sent at once and needs no future of its own: it keeps its place until it is answered.
+    /// The state of the pool is locked.
+    fn start_at_once<P: ConnectionPlace<Self>>(self, place: P) -> Result<(), (P, Self)> {
+        Err((place, self))
+    }
     /// Runs the task. Other tasks use `session` at the same time if [`Self::sharing`] allows it.
     fn run(self, session: &Arc<Session>) -> impl Future<Output = After<Self>> + Send;
     /// Fails the caller's promise: the task will not run.
     fn fail(self, error: ClientError);
+}
+
+/// A task's place on a connection. Its drop gives it back.
+pub(crate) trait ConnectionPlace<T>: Send + Sized + 'static {
+    fn session(&self) -> &Arc<Session>;
+    /// Runs the task by a future.
+    fn run(self, task: T);
+    /// The task was answered. `answer` tells its caller, when the place is free or has its next task.
+    fn settle(self, answer: impl FnOnce() + Send + 'static);
 }
 
 /// Whether a task may share its connection with other tasks (pipelining).

@@ -47,13 +47,15 @@ pub(crate) trait DirectAnswer: Send {
 
 /// A larger buffer for what is to be written is given back when it is empty: one large parameter must not cost the connection
 /// that memory for ever.
-pub(super) const KEPT: usize = 64 << 10;
+pub(crate) const KEPT: usize = 64 << 10;
 
 #[derive(Default)]
 struct Lane {
     /// Whole requests that are not written yet, one for each of `waiting`.
     requests: BytesMut,
     waiting: Vec<(Due, Box<dyn DirectAnswer>)>,
+    /// They are complete, and the connection has come to all that came ahead of them.
+    ended: Vec<Box<dyn DirectAnswer>>,
     /// Of the task that drives the connection.
     waker: Option<Waker>,
     closed: bool,
@@ -149,6 +151,23 @@ impl DirectLane {
         count
     }
 
+    /// Ends the answers that are complete. To be called when all that the connection has read was noted.
+    pub(crate) fn end_complete(&self) {
+        let mut lane = lock(&self.0);
+        if lane.ended.is_empty() {
+            return;
+        }
+        let mut ended = std::mem::take(&mut lane.ended);
+        drop(lane);
+        for answer in ended.drain(..) {
+            answer.ended();
+        }
+        let mut lane = lock(&self.0);
+        if lane.ended.is_empty() {
+            lane.ended = ended;
+        }
+    }
+
     /// The stream is gone.
     fn close(&self) {
         let mut lane = lock(&self.0);
@@ -194,9 +213,9 @@ impl DirectAnswers {
     }
 
     /// tokio-postgres has read all that has come so far.
-    pub(super) fn end_complete(&mut self) {
-        for answer in self.complete.drain(..) {
-            answer.ended();
+    pub(super) fn hand_over(&mut self, lane: &DirectLane) {
+        if !self.complete.is_empty() {
+            lock(&lane.0).ended.append(&mut self.complete);
         }
     }
 }

@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
             if let Some(fault) = this.backend.fault.take() {
                 return Poll::Ready(Err(fault));
             }
-            this.conversation.answers.end_complete();
+            this.conversation.answers.hand_over(&this.direct.0);
             if let Some(answer) = this.conversation.answers.current() {
                 ready!(answer.poll_room(cx));
                 if !ready!(this.poll_direct(cx))? {

@@ -6,6 +6,8 @@
 mod collector;
 mod command;
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -19,16 +21,17 @@ use crate::connection::connection::Sequence;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
+use crate::protocol::direct::KEPT;
 use crate::protocol::{Naming, prefix};
 use crate::query::Context;
 use crate::query::cancellation::end_early;
 use crate::query::collect::{Unread, read_with_new_plan};
-use crate::query::direct::collector::{Collector, Reply};
+use crate::query::direct::collector::{Collector, Recipient, Reply};
 use crate::query::failure::{Failure, lost, refused};
 use crate::query::opening::Opening;
-use crate::query::promise::{Finished, Promise};
+use crate::query::promise::{Finished, Outlet, Promise};
 use crate::query::retry_policy::Phase;
-use crate::query::statement::{Numbered, Statement};
+use crate::query::statement::{Numbered, Statement, bind};
 pub(super) use command::{LostCommand, run_command};
 
 /// Whether a statement may go this way.
@@ -39,7 +42,11 @@ pub(super) fn may_go_direct(session: &Session, promise: &Promise) -> bool {
 }
 
 /// A statement that was sent. The channel closes without a reply if the connection was closed before.
-pub(super) struct SentStatement(oneshot::Receiver<Reply>);
+pub(super) struct SentStatement {
+    replied: oneshot::Receiver<Reply>,
+    /// None: it is sent when the future that waits is first polled.
+    sequence: Option<Sequence>,
+}
 
 /// Sends a statement.
 pub(super) fn send(
@@ -50,10 +57,100 @@ pub(super) fn send(
     promise: &Promise,
 ) -> Result<SentStatement, ClientError> {
     let (reply, replied) = oneshot::channel();
-    let collector = Collector::new(context, prepared, promise.outlet(), reply);
+    send_to(Recipient::Future(reply), context, session, prepared, params, promise)?;
+    Ok(SentStatement { replied, sequence: None })
+}
+
+fn send_to(
+    recipient: Recipient,
+    context: &Context,
+    session: &Session,
+    prepared: &Arc<Prepared>,
+    params: &[Numbered<'_>],
+    promise: &Promise,
+) -> Result<(), ClientError> {
+    let collector = Collector::new(context, prepared, promise.outlet(), recipient);
     let naming = session.conn.session_state.naming();
-    session.conn.direct.send(|out| write(prepared, naming, params, out), Box::new(collector))?;
-    Ok(SentStatement(replied))
+    session.conn.direct.send(|out| write(prepared, naming, params, out), Box::new(collector))
+}
+
+thread_local! {
+    /// The request of [`write_request`].
+    static REQUEST: RefCell<BytesMut> = RefCell::default();
+}
+
+/// Writes the request of a statement, for [`send_written`]. False: its parameters cannot be written.
+pub(super) fn write_request(session: &Session, prepared: &Prepared, statement: &Statement) -> bool {
+    let Ok(params) = bind(statement, prepared) else { return false };
+    REQUEST.with_borrow_mut(|request| {
+        if request.capacity() > KEPT {
+            *request = BytesMut::new();
+        }
+        request.clear();
+        write(prepared, session.conn.session_state.naming(), &params, request).is_ok()
+    })
+}
+
+/// Sends the request that was written last. The reply goes to a function, which must not lock the state of the pool at once.
+pub(super) fn send_written(
+    context: &Context,
+    session: &Session,
+    prepared: &Arc<Prepared>,
+    outlet: Outlet,
+    reply: impl FnOnce(Reply) + Send + 'static,
+) {
+    let collector = Collector::new(context, prepared, outlet, Recipient::Call(Box::new(reply)));
+    let write = |out: &mut BytesMut| {
+        REQUEST.with_borrow(|request| out.extend_from_slice(request));
+        Ok::<_, Infallible>(())
+    };
+    let Ok(()) = session.conn.direct.send(write, Box::new(collector));
+}
+
+/// A statement that was sent without a future, and whose end needs one: it has failed, or its rows cannot be read.
+pub(super) struct Begun {
+    pub(super) plan: Arc<Prepared>,
+    pub(super) sent: SentStatement,
+}
+
+impl std::fmt::Debug for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Begun")
+    }
+}
+
+/// The result of a statement that was sent without a future.
+pub(super) fn finish_at_once(
+    reply: Reply,
+    session: &Session,
+    plan: &Arc<Prepared>,
+    statement: &Statement,
+    promise: &mut Promise,
+    sequence: Sequence,
+) -> Result<Finished, Begun> {
+    match reply {
+        Reply::Ended(mut collector)
+            if collector.is_whole() && (statement.read_only || !session.conn.is_unreplicated(sequence)) =>
+        {
+            promise.note_delivered(collector.outlet.has_delivered());
+            let busy_us = note_answer(session, &collector, statement, sequence);
+            statement.text.record_run(busy_us);
+            Ok(Finished { busy_us, ..collector.finish() })
+        }
+        reply => {
+            let (sender, replied) = oneshot::channel();
+            let _ = sender.send(reply);
+            Err(Begun { plan: plan.clone(), sent: SentStatement { replied, sequence: Some(sequence) } })
+        }
+    }
+}
+
+/// The server has run a statement. Returns how long it was busy with it, in microseconds.
+fn note_answer(session: &Session, collector: &Collector, statement: &Statement, sequence: Sequence) -> u64 {
+    let busy_us = session.conn.answered_in(sequence);
+    session.confirm_plan(&collector.prepared);
+    session.note_statement(&statement.text, &statement.params);
+    busy_us
 }
 
 /// Writes Bind, Execute and Sync.
@@ -90,7 +187,7 @@ pub(super) async fn wait(
     statement: &Statement,
     promise: &mut Promise,
     opening: Option<&mut Opening<'_>>,
-    SentStatement(replied): SentStatement,
+    SentStatement { replied, sequence }: SentStatement,
 ) -> Result<Finished, Failure> {
     let conn = &session.conn;
     let (sequence, reply) = match opening {
@@ -107,7 +204,7 @@ pub(super) async fn wait(
             }
             (sequence, reply)
         }
-        None => (conn.sending(), replied.await),
+        None => (sequence.unwrap_or_else(|| conn.sending()), replied.await),
     };
     let mut collector = match reply {
         Ok(Reply::Ended(collector)) => collector,
@@ -123,9 +220,7 @@ pub(super) async fn wait(
     promise.note_delivered(collector.outlet.has_delivered());
     let mut busy_us = 0;
     if collector.phase == Phase::Begun {
-        busy_us = conn.answered_in(sequence);
-        session.confirm_plan(&collector.prepared);
-        session.note_statement(&statement.text, &statement.params);
+        busy_us = note_answer(session, &collector, statement, sequence);
     } else {
         conn.answered_work(sequence);
     }

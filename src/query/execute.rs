@@ -23,7 +23,7 @@ use crate::pool::statement_text::StatementText;
 use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
-use crate::query::direct::{self, may_go_direct};
+use crate::query::direct::{self, Begun, SentStatement, may_go_direct};
 use crate::query::failure::{Failure, failure};
 use crate::query::opening::Opening;
 use crate::query::prepare::prepare;
@@ -61,13 +61,12 @@ pub(super) async fn execute(
     session: &Arc<Session>,
     statement: &Statement,
     promise: &mut Promise,
-    mut ahead: Ahead<'_, '_>,
+    ahead: Ahead<'_, '_>,
 ) -> Result<Finished, Failure> {
     let text = &statement.text;
-    let in_transaction = ahead.is_in_transaction();
     schema_changes::announce_statement(&text.facts);
     let now = clock();
-    let mut known = match promise.company {
+    let known = match promise.company {
         // The batch has just prepared it, and its other statements are sent behind it.
         Company::OfItsBatch => session.known_plan_of(text, now),
         Company::OfOthers | Company::Alone => session.plan_of(text, now),
@@ -75,6 +74,30 @@ pub(super) async fn execute(
     if known.is_some() && promise.company != Company::OfItsBatch {
         context.cluster.statistics.prepared_hits.add(1);
     }
+    execute_with(context, session, statement, promise, ahead, (known, None)).await
+}
+
+/// Like [`execute`], for a statement that was sent with this plan.
+pub(super) async fn execute_begun(
+    context: &Context,
+    session: &Arc<Session>,
+    statement: &Statement,
+    promise: &mut Promise,
+    Begun { plan, sent }: Begun,
+) -> Result<Finished, Failure> {
+    execute_with(context, session, statement, promise, Ahead::Nothing, (Some(plan), Some(sent))).await
+}
+
+async fn execute_with(
+    context: &Context,
+    session: &Arc<Session>,
+    statement: &Statement,
+    promise: &mut Promise,
+    mut ahead: Ahead<'_, '_>,
+    (mut known, mut sent): (Option<Arc<Prepared>>, Option<SentStatement>),
+) -> Result<Finished, Failure> {
+    let text = &statement.text;
+    let in_transaction = ahead.is_in_transaction();
     if matches!(ahead, Ahead::Savepoint) && session.conn.session_state.naming() == Naming::None {
         // A statement without a name is parsed with each run: the client learns too late that its columns have changed.
         known = known.filter(|plan| !plan.has_columns() || !session.needs_savepoint(text, plan));
@@ -113,7 +136,7 @@ pub(super) async fn execute(
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
         // The answer to Parse may have said that the node is read-only.
-        if !in_transaction && session.refuses_writes() {
+        if !in_transaction && sent.is_none() && session.refuses_writes() {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
@@ -124,7 +147,11 @@ pub(super) async fn execute(
         // Types that are not built in are kept apart from plans, and may be older.
         let fresh = !was_known && (attempt > 1 || plan.has_built_in_types());
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
-        let failure = match run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await {
+        let result = match sent.take() {
+            Some(sent) => direct::wait(context, session, statement, promise, None, sent).await,
+            None => run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await,
+        };
+        let failure = match result {
             Ok(finished) if was_known => return Ok(finished),
             Ok(finished) => return Ok(Finished { busy_us: 0, ..finished }),
             Err(failure) => failure,

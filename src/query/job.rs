@@ -7,7 +7,7 @@ use crate::cluster::route::Route;
 use crate::error::{ClientError, Outcome};
 use crate::pool::router::Router;
 use crate::pool::session::Session;
-use crate::pool::task::{After, Sharing, Task};
+use crate::pool::task::{After, ConnectionPlace, Sharing, Task};
 use crate::query::batch::Batch;
 use crate::query::begin::Begin;
 use crate::query::call::Call;
@@ -102,6 +102,15 @@ impl Task for Job {
 
     fn rejection(&self, now: Instant) -> Option<ClientError> {
         self.call().cancellation.reached_limit(now).map(|given_up| given_up.error(Outcome::NotApplied))
+    }
+
+    fn start_at_once<P: ConnectionPlace<Self>>(self, place: P) -> Result<(), (P, Self)> {
+        match self {
+            Self::Query(query) => {
+                query.start_at_once(place, Self::Query).map_err(|(place, query)| (place, Self::Query(query)))
+            }
+            other => Err((place, other)),
+        }
     }
 
     async fn run(self, session: &Arc<Session>) -> After<Self> {

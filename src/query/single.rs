@@ -6,14 +6,18 @@ use std::time::Instant;
 
 use crate::cluster::fence;
 use crate::connection::connection::Sequence;
+use crate::engine::clock;
 use crate::error::{ClientError, Outcome};
+use crate::pool::prepared::Prepared;
+use crate::pool::schema_changes;
 use crate::pool::session::Session;
 use crate::pool::sql_facts::SettingsChange;
 use crate::pool::statement_text::Pace;
-use crate::pool::task::{After, Sharing};
+use crate::pool::task::{After, ConnectionPlace, Sharing};
 use crate::query::call::Call;
 use crate::query::cancellation::{Ended, with_cancellation};
-use crate::query::execute::{Ahead, execute};
+use crate::query::direct::{self, Begun, may_go_direct};
+use crate::query::execute::{Ahead, execute, execute_begun};
 use crate::query::failure::{Failure, cancelled_error, may_run_again, retry_cause, run_error};
 use crate::query::promise::{Company, Finished};
 use crate::query::retry_policy::{Cause, Work, verdict};
@@ -24,6 +28,7 @@ use crate::query::statement::Statement;
 pub(crate) struct Query {
     pub(crate) call: Call,
     pub(crate) statement: Statement,
+    begun: Option<Begun>,
 }
 
 /// How one attempt at a statement has ended.
@@ -42,6 +47,59 @@ pub(super) enum Attempt {
 }
 
 impl Query {
+    pub(crate) fn new(call: Call, statement: Statement) -> Self {
+        Self { call, statement, begun: None }
+    }
+
+    /// Starts the statement without a future, if it is prepared and nothing else goes with it. The answer ends it, or gives
+    /// it to a future.
+    pub(super) fn start_at_once<T: Send + 'static, P: ConnectionPlace<T>>(
+        mut self: Box<Self>,
+        place: P,
+        wrap: fn(Box<Self>) -> T,
+    ) -> Result<(), (P, Box<Self>)> {
+        let session = place.session().clone();
+        let Some(plan) = self.plan_at_once(&session) else { return Err((place, self)) };
+        if !direct::write_request(&session, &plan, &self.statement) {
+            return Err((place, self));
+        }
+        schema_changes::announce_statement(&self.statement.text.facts);
+        let context = self.call.context.clone();
+        context.cluster.statistics.prepared_hits.add(1);
+        self.call.promise.was_sent = true;
+        let (outlet, sequence) = (self.call.promise.outlet(), session.conn.sending());
+        let sent = plan.clone();
+        direct::send_written(&context, &session, &sent, outlet, move |reply| {
+            let session = place.session();
+            let Self { call, statement, .. } = &mut *self;
+            match direct::finish_at_once(reply, session, &plan, statement, &mut call.promise, sequence) {
+                Ok(finished) => {
+                    let node = session.conn.endpoint.index;
+                    place.settle(move || self.call.promise.resolve(finished, node));
+                }
+                Err(begun) => {
+                    self.begun = Some(begun);
+                    place.run(wrap(self));
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The plan with which the statement can be sent at once.
+    fn plan_at_once(&self, session: &Session) -> Option<Arc<Prepared>> {
+        let Self { call, statement, begun } = self;
+        let is_plain = begun.is_none()
+            && !statement.describe
+            && !statement.token
+            && !call.cancellation.is_limited()
+            && may_go_direct(session, &call.promise)
+            && !(session.route.must_write() && session.conn.is_stale())
+            && !session.refuses_writes()
+            && !session.may_leave_settings(&call.context.cluster, &statement.text.facts);
+        is_plain.then(|| session.plan_of(&statement.text, clock())).flatten()
+    }
+
     /// With which tasks the statement may share its connection.
     pub(super) fn sharing(&self) -> Sharing {
         let text = &self.statement.text;
@@ -96,8 +154,17 @@ impl Query {
         }
         let context = self.call.context.clone();
         let ended = {
-            let run = pin!(execute(&context, session, &self.statement, &mut self.call.promise, ahead));
-            with_cancellation(&session.conn, &self.call.cancellation, run).await
+            let Self { call, statement, begun } = self;
+            match begun.take() {
+                // Boxed: it has failed, which is rare. It has no limits.
+                Some(begun) => {
+                    Ended::Itself(Box::pin(execute_begun(&context, session, statement, &mut call.promise, begun)).await)
+                }
+                None => {
+                    let run = pin!(execute(&context, session, statement, &mut call.promise, ahead));
+                    with_cancellation(&session.conn, &call.cancellation, run).await
+                }
+            }
         };
         let failure = match ended {
             Ended::Itself(Ok(finished)) => return Attempt::Finished(finished),

@@ -18,7 +18,7 @@ use crate::query::retry_policy::Phase;
 use crate::query::rows::{RawRow, pack};
 
 /// What becomes of a direct statement.
-pub(super) enum Reply {
+pub(in crate::query) enum Reply {
     /// The server has come to its end.
     Ended(Box<Collector>),
     /// Its rows are more than a result may have. They are dropped until the end, of which the receiver tells.
@@ -27,8 +27,30 @@ pub(super) enum Reply {
     Lost { phase: Phase, delivered: bool, error: Option<Box<ServerError>> },
 }
 
+/// Who gets the reply.
+pub(super) enum Recipient {
+    /// A future that waits for it.
+    Future(oneshot::Sender<Reply>),
+    /// A statement without a future.
+    Call(Box<dyn FnOnce(Reply) + Send>),
+}
+
+impl Recipient {
+    fn get(self, reply: Reply) {
+        match self {
+            Self::Future(sender) => drop(sender.send(reply)),
+            Self::Call(call) => call(reply),
+        }
+    }
+
+    /// Whether nobody waits any more.
+    fn has_left(&self) -> bool {
+        matches!(self, Self::Future(sender) if sender.is_closed())
+    }
+}
+
 /// Collects the answer to a statement, and sends the rows of a large one to JavaScript in pieces.
-pub(super) struct Collector {
+pub(in crate::query) struct Collector {
     pub(super) prepared: Arc<Prepared>,
     shapes: Arc<Shapes>,
     pub(super) outlet: Outlet,
@@ -53,16 +75,11 @@ pub(super) struct Collector {
     pub(super) phase: Phase,
     /// JavaScript is behind.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    reply: Option<oneshot::Sender<Reply>>,
+    recipient: Option<Recipient>,
 }
 
 impl Collector {
-    pub(super) fn new(
-        context: &Context,
-        prepared: &Arc<Prepared>,
-        outlet: Outlet,
-        reply: oneshot::Sender<Reply>,
-    ) -> Self {
+    pub(super) fn new(context: &Context, prepared: &Arc<Prepared>, outlet: Outlet, recipient: Recipient) -> Self {
         Self {
             prepared: prepared.clone(),
             shapes: context.shapes.clone(),
@@ -79,8 +96,13 @@ impl Collector {
             error: None,
             phase: Phase::NotSent,
             room: None,
-            reply: Some(reply),
+            recipient: Some(recipient),
         }
+    }
+
+    /// Whether the statement has succeeded, and all rows could be read.
+    pub(super) fn is_whole(&self) -> bool {
+        self.error.is_none() && self.unreadable.is_none() && self.unread.is_empty()
     }
 
     /// The result, if all rows could be read.
@@ -98,18 +120,18 @@ impl Collector {
 
     /// Whether the rows are not wanted, or cannot be delivered.
     fn drops_rows(&self) -> bool {
-        self.overflows || self.unreadable.is_some() || self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+        self.overflows || self.unreadable.is_some() || self.recipient.as_ref().is_none_or(Recipient::has_left)
     }
 
     fn overflow(&mut self) {
         if self.overflows {
             return;
         }
-        let Some(reply) = self.reply.take() else { return };
+        let Some(recipient) = self.recipient.take() else { return };
         let (later, told_later) = oneshot::channel();
         self.overflows = true;
-        self.reply = Some(later);
-        let _ = reply.send(Reply::TooLarge(told_later));
+        self.recipient = Some(Recipient::Future(later));
+        recipient.get(Reply::TooLarge(told_later));
     }
 }
 
@@ -186,17 +208,17 @@ impl DirectAnswer for Collector {
     }
 
     fn ended(mut self: Box<Self>) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(Reply::Ended(self));
+        if let Some(recipient) = self.recipient.take() {
+            recipient.get(Reply::Ended(self));
         }
     }
 }
 
 impl Drop for Collector {
     fn drop(&mut self) {
-        if let Some(reply) = self.reply.take() {
+        if let Some(recipient) = self.recipient.take() {
             let (phase, delivered, error) = (self.phase, self.outlet.has_delivered(), self.error.take());
-            let _ = reply.send(Reply::Lost { phase, delivered, error });
+            recipient.get(Reply::Lost { phase, delivered, error });
         }
     }
 }

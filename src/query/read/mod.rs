@@ -273,7 +273,7 @@ impl Read {
             let cancellation = Cancellation { racer: Some(second.clone()), ..cancellation };
             let mut call = Call::new(rival.promise(second), context, cancellation);
             call.deadline = deadline;
-            Box::new(Self { query: Query { call, statement }, plan, reads }).place();
+            Box::new(Self { query: Query::new(call, statement), plan, reads }).place();
         }));
     }
 }

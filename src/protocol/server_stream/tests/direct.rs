@@ -93,7 +93,9 @@ impl Session {
         self.wire.write_all(sent).await.expect("it is written");
         self.wire.flush().await.expect("it is written");
         self.wire.stream.comes.extend(comes);
-        self.wire.read_to_end(&mut self.got).await.err().map(|error| error.to_string())
+        let ended = self.wire.read_to_end(&mut self.got).await.err().map(|error| error.to_string());
+        self.observers.direct.end_complete();
+        ended
     }
 }
 
@@ -228,8 +230,10 @@ fn an_answer_ends_when_tokio_postgres_has_read_what_came_ahead_of_it() {
         let mut got = [0; 100];
         let read = session.wire.read(&mut got).await.expect("news");
         assert_eq!(got[..read], news);
+        session.observers.direct.end_complete();
         assert_eq!(*lock(&log), LOG[..4], "tokio-postgres has not taken the news apart yet");
         assert_eq!(session.wire.read(&mut got).await.expect("nothing more"), 0);
+        session.observers.direct.end_complete();
         assert_eq!(*lock(&log), LOG);
     });
 }
