@@ -4,7 +4,7 @@
 //! - `tls`: encryption
 //! - `require_auth`: which authentication a server may ask for
 //! - `authentication`: the login: encryption, password
-//! - `connection`: an open connection and the task that drives it
+//! - `connection`: an open connection; `drive`: the task that drives it
 //! - `lease`: the signed name with an expiry that a session carries, and its renewal
 //! - `occupancy`: whether a server has little room left for more sessions
 //! - `renewal`: how a lease is renewed
@@ -19,6 +19,7 @@
 pub(crate) mod authentication;
 #[expect(clippy::module_inception, reason = "the field's name for both")]
 pub(crate) mod connection;
+mod drive;
 pub(crate) mod endpoint;
 pub(crate) mod failure;
 pub(crate) mod lease;

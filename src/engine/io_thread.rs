@@ -2,7 +2,7 @@
 //!
 //! All pools of all JavaScript environments (the main one and every worker) share it: no lock is contended, no work is
 //! stolen, and a task never runs between two steps of another. The fence depends on that (see
-//! `connection::connection`).
+//! `connection::drive`).
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, Weak};
