@@ -90,6 +90,10 @@ pub(crate) const BATCH_WORDS: usize = 8;
 /// Small results are merged up to this size. A JavaScript string that is cut out of a batch's text keeps that whole
 /// text alive, so this is also how much memory one kept value can pin.
 const MERGE_BYTES: usize = 8 << 10;
+/// So many buffers are kept for the next contents, of at most so many bytes each: a buffer that grows from nothing is copied
+/// several times.
+const SPARES: usize = 8;
+const SPARE_BYTES: usize = 128 << 10;
 /// Producers wait while more bytes than this are undelivered: it bounds the memory that a slow JavaScript thread costs.
 const HIGH_WATER: usize = 4 << 20;
 
@@ -169,6 +173,7 @@ struct Queue {
     current: CompletionBatch,
     full: VecDeque<CompletionBatch>,
     spare: Option<CompletionBatch>,
+    spares: Vec<Packed>,
     bytes: usize,
     signalled: bool,
     closed: bool,
@@ -210,27 +215,25 @@ impl CompletionQueue {
     /// Appends a message and leaves `contents` empty. Large contents become a batch of their own without being copied.
     pub(crate) fn push(&self, message: &Message, contents: &mut Packed) {
         let mut queue = lock(&self.queue);
-        if queue.closed {
-            contents.clear();
-            return;
-        }
-        let size = contents.byte_len();
-        let large = size > MERGE_BYTES / 2;
-        let over = queue.current.byte_len() + size > MERGE_BYTES;
-        if (large || over) && !queue.current.heads.is_empty() {
-            queue.rotate();
-        }
-        queue.bytes += size;
-        if large {
-            let mut batch = CompletionBatch::default();
-            batch.head(message, contents.utf16);
-            batch.contents = std::mem::take(contents);
-            queue.full.push_back(batch);
-        } else {
-            queue.current.push(message, contents);
-            contents.clear();
-        }
-        if !std::mem::replace(&mut queue.signalled, true) {
+        queue.append(message, contents);
+        self.note_ready(&mut queue);
+    }
+
+    /// Like [`Self::push`], for the last contents of their owner.
+    pub(crate) fn push_last(&self, message: &Message, mut contents: Packed) {
+        let mut queue = lock(&self.queue);
+        queue.append(message, &mut contents);
+        queue.keep(contents);
+        self.note_ready(&mut queue);
+    }
+
+    /// An empty buffer, which may have room already.
+    pub(crate) fn spare(&self) -> Packed {
+        lock(&self.queue).spares.pop().unwrap_or_default()
+    }
+
+    fn note_ready(&self, queue: &mut Queue) {
+        if !queue.closed && !std::mem::replace(&mut queue.signalled, true) {
             self.ready.notify_one();
         }
     }
@@ -291,11 +294,15 @@ impl CompletionQueue {
         let room = queue.bytes < HIGH_WATER;
         drop(queue);
         batch.write_to(target);
-        if batch.contents.byte_len() <= 4 * MERGE_BYTES {
-            batch.heads.clear();
-            batch.contents.clear();
-            lock(&self.queue).spare = Some(batch);
+        batch.heads.clear();
+        batch.contents.clear();
+        let mut queue = lock(&self.queue);
+        if queue.spare.is_none() && batch.contents.capacity() <= SPARE_BYTES {
+            queue.spare = Some(batch);
+        } else {
+            queue.keep(batch.contents);
         }
+        drop(queue);
         if room {
             self.room.notify_waiters();
         }
@@ -313,6 +320,36 @@ impl CompletionQueue {
 }
 
 impl Queue {
+    /// Appends a message and leaves `contents` empty.
+    fn append(&mut self, message: &Message, contents: &mut Packed) {
+        if self.closed {
+            return contents.clear();
+        }
+        let size = contents.byte_len();
+        let large = size > MERGE_BYTES / 2;
+        let over = self.current.byte_len() + size > MERGE_BYTES;
+        if (large || over) && !self.current.heads.is_empty() {
+            self.rotate();
+        }
+        self.bytes += size;
+        if large {
+            let mut batch = CompletionBatch::default();
+            batch.head(message, contents.utf16);
+            batch.contents = std::mem::replace(contents, self.spares.pop().unwrap_or_default());
+            self.full.push_back(batch);
+        } else {
+            self.current.push(message, contents);
+            contents.clear();
+        }
+    }
+
+    /// Keeps an empty buffer.
+    fn keep(&mut self, contents: Packed) {
+        if self.spares.len() < SPARES && (1..=SPARE_BYTES).contains(&contents.capacity()) {
+            self.spares.push(contents);
+        }
+    }
+
     fn rotate(&mut self) {
         let fresh = self.spare.take().unwrap_or_default();
         let done = std::mem::replace(&mut self.current, fresh);

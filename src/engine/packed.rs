@@ -16,6 +16,11 @@ impl Packed {
         (self.slots.len() + self.aux.len()) * 8 + self.bin.len() + self.text.len()
     }
 
+    /// Bytes of its buffers.
+    pub(super) fn capacity(&self) -> usize {
+        (self.slots.capacity() + self.aux.capacity()) * 8 + self.bin.capacity() + self.text.capacity()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.aux.clear();

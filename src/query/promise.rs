@@ -76,6 +76,11 @@ impl Outlet {
         self.queue.push(&Message { anew, rows, shape, ..Message::new(Kind::Rows, self.id) }, packer);
     }
 
+    /// An empty buffer for rows.
+    pub(super) fn packer(&self) -> Packer {
+        self.queue.spare()
+    }
+
     /// Whether rows were sent.
     pub(super) fn has_delivered(&self) -> bool {
         self.delivered
@@ -285,7 +290,7 @@ impl Promise {
     }
 
     /// Sends the last rows and resolves.
-    pub(crate) fn resolve(mut self, mut finished: Finished, node: usize) {
+    pub(crate) fn resolve(mut self, finished: Finished, node: usize) {
         self.settled = true;
         if !self.may_answer() {
             return;
@@ -301,7 +306,7 @@ impl Promise {
             ..Message::new(Kind::Done, self.outlet.id)
         };
         self.count_success(finished.row_count, node);
-        self.outlet.queue.push(&message, &mut finished.packer);
+        self.outlet.queue.push_last(&message, finished.packer);
         // The shapes must live until their rows are sent.
         drop(finished.held);
     }

@@ -83,11 +83,11 @@ impl Collector {
         Self {
             prepared: prepared.clone(),
             shapes: context.shapes.clone(),
+            packer: outlet.packer(),
             outlet,
             limit: context.result_limit(),
             bytes: 0,
             overflows: false,
-            packer: Packer::default(),
             rows: 0,
             total: 0,
             affected: 0,
