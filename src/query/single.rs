@@ -89,12 +89,13 @@ impl Query {
     /// The plan with which the statement can be sent at once.
     fn plan_at_once(&self, session: &Session) -> Option<Arc<Prepared>> {
         let Self { call, statement, begun } = self;
+        let is_checked_first = session.route.must_write() && session.conn.is_stale();
         let is_plain = begun.is_none()
             && !statement.describe
             && !statement.token
             && !call.cancellation.is_limited()
             && may_go_direct(session, &call.promise)
-            && !(session.route.must_write() && session.conn.is_stale())
+            && !is_checked_first
             && !session.refuses_writes()
             && !session.may_leave_settings(&call.context.cluster, &statement.text.facts);
         is_plain.then(|| session.plan_of(&statement.text, clock())).flatten()
