@@ -4,7 +4,7 @@
 //
 // Every piece of work that a caller waits for has a Call under a small number. Calls are numbered from a free list, so
 // the table stays as small as the work in flight. Frames are sent once per microtask checkpoint. Batches are read when the core
-// wakes JavaScript, for at most SLICE_MS at a time, so that a large result never stalls the event loop.
+// wakes JavaScript, a slice of time at a time (slices.js).
 
 const { Environment, Pool } = require('./binding.js').load();
 const { HyperionError, fromCore } = require('../errors.js');
@@ -12,8 +12,8 @@ const { constructorFor } = require('../values/json.js');
 const { FrameWriter } = require('./frame-writer.js');
 const { FLAG, MESSAGE, MESSAGE_FLAG, OP, WORDS } = require('./numbers.js');
 const { Shape } = require('../values/shapes.js');
+const { Slices } = require('./slices.js');
 
-const SLICE_MS = 4;
 const INBOX_BYTES = 256 << 10;
 
 /** A piece of work that the caller waits for. */
@@ -94,7 +94,8 @@ class Inbox {
 
 class CoreLink {
   constructor() {
-    this.core = new Environment(() => this.drain());
+    this.slices = new Slices(() => this.drain());
+    this.core = new Environment(() => this.slices.wake());
     this.frames = new FrameWriter((buffer, length) => this.core.submit(buffer, length));
     /** Constructors of JSON objects, by the numbers of their shapes. @type {import('../values/json.js').Construct[]} */
     this.objects = [];
@@ -107,7 +108,6 @@ class CoreLink {
     this.free = [];
     this.inFlight = 0;
     this.flushing = false;
-    this.again = () => this.drain();
     this.flushNow = () => {
       this.flushing = false;
       this.frames.flush();
@@ -265,7 +265,7 @@ class CoreLink {
 
   /** Reads finished work, and settles its calls. */
   drain() {
-    const until = performance.now() + SLICE_MS;
+    const until = this.slices.begin();
     for (;;) {
       const taken = this.core.take(this.inbox.bytes);
       if (taken === 0) return;
@@ -276,10 +276,7 @@ class CoreLink {
         this.core.take(large.bytes);
         this.deliver(large);
       }
-      if (performance.now() > until) {
-        setImmediate(this.again);
-        return;
-      }
+      if (performance.now() > until) return this.slices.pause();
     }
   }
 
@@ -318,6 +315,8 @@ class CoreLink {
             if (call.onRows !== null) {
               call.onRows(call.rows);
               call.rows = [];
+            } else if (kind === MESSAGE.ROWS) {
+              this.slices.isLarge = true;
             }
           }
         }
