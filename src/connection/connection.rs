@@ -96,7 +96,8 @@ impl Connection {
         let reports_role = reported_role(&connection).is_some();
         let generation = endpoint.generation();
         drop(tokio::spawn(drive(
-            connection,
+            // Boxed: the future would have room for it three times, as long as the connection lives.
+            Box::new(connection),
             (direct.clone(), session_state.clone()),
             link.clone(),
             endpoint.clone(),

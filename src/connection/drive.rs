@@ -33,7 +33,7 @@ pub(super) fn reported_role(connection: &Driven) -> Option<Role> {
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) async fn drive(
-    mut connection: Driven,
+    mut connection: Box<Driven>,
     (direct, session_state): (Arc<DirectLane>, Arc<SessionState>),
     link: Arc<Link>,
     endpoint: Arc<Endpoint>,
