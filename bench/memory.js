@@ -39,6 +39,8 @@ const mb = (bytes) => bytes / 2 ** 20;
 async function execute({ opening, millions }) {
   v8.setFlagsFromString('--expose-gc');
   const collect = vm.runInNewContext('gc');
+  // Node.js opens them when they are first used, and where they are pipes they count.
+  for (const output of [process.stdout, process.stderr]) output.write('');
   const before = openThings();
   const peer = require('./peers/hyperion.js');
   const db = await peer.open(opening);
