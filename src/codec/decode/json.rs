@@ -10,7 +10,9 @@
 //! cannot hold), and objects of shapes that JavaScript does not know (such an object within a document of known shapes goes
 //! there by itself). It also gets what is not JSON, and says what is wrong with it.
 
-use crate::codec::decode::json_shapes::{JsonShapes, KEY_END, Member, Scratch};
+use crate::codec::decode::json_paths::{Beginning, KEY_END};
+use crate::codec::decode::json_scalars::{Number, read_number, read_string};
+use crate::codec::decode::json_shapes::{JsonShapes, Member, Scratch};
 use crate::codec::error::DecodeError;
 use crate::codec::pack::{Packer, utf16_len};
 
@@ -64,13 +66,14 @@ pub(crate) fn pack_document(raw: &[u8], shapes: &mut JsonShapes, out: &mut Packe
     if !begins_well || raw.len() > MAX_BYTES || !shapes.is_worth_trying() {
         return out.push_utf8(raw);
     }
-    if !raw.is_ascii() && std::str::from_utf8(raw).is_err() {
+    let is_ascii = raw.is_ascii();
+    if !is_ascii && std::str::from_utf8(raw).is_err() {
         return Err(DecodeError::NotUtf8);
     }
     out.room_for(raw.len())?;
     let mut scratch = std::mem::take(&mut shapes.scratch);
     scratch.clear();
-    let mut scan = Scan { source: raw, at: 0, depth: 0, raws: 0, shapes, scratch, out };
+    let mut scan = Scan { source: raw, is_ascii, at: 0, depth: 0, raws: 0, shapes, scratch, out };
     let before = scan.mark();
     let root = scan.root();
     if root.is_none() {
@@ -89,6 +92,7 @@ fn is_space(byte: u8) -> bool {
 struct Scan<'a> {
     /// Valid UTF-8.
     source: &'a [u8],
+    is_ascii: bool,
     at: usize,
     depth: usize,
     /// How many more objects may go to `JSON.parse` by themselves.
@@ -139,8 +143,10 @@ impl Scan<'_> {
         (self.at == self.source.len()).then_some(value)
     }
 
+    #[inline]
     fn skip_space(&mut self) {
-        while self.source.get(self.at).is_some_and(|byte| is_space(*byte)) {
+        // One comparison is mostly all.
+        while self.source.get(self.at).is_some_and(|byte| *byte <= b' ' && is_space(*byte)) {
             self.at += 1;
         }
     }
@@ -157,6 +163,7 @@ impl Scan<'_> {
         self.next()
     }
 
+    #[inline]
     fn value(&mut self) -> Option<u64> {
         let first = *self.source.get(self.at)?;
         match first {
@@ -164,18 +171,23 @@ impl Scan<'_> {
                 self.at += 1;
                 self.text()
             }
-            b'{' | b'[' if self.depth == MAX_DEPTH => None,
-            b'{' | b'[' => {
-                self.depth += 1;
-                let value = if first == b'{' { self.object() } else { self.array() };
-                self.depth -= 1;
-                value
-            }
+            b'{' => self.deeper(Self::object),
+            b'[' => self.deeper(Self::array),
             b'n' => self.word(b"null", tag::NULL),
             b'f' => self.word(b"false", tag::FALSE),
             b't' => self.word(b"true", tag::TRUE),
             _ => self.number(),
         }
+    }
+
+    fn deeper(&mut self, read: fn(&mut Self) -> Option<u64>) -> Option<u64> {
+        if self.depth == MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
     }
 
     fn word(&mut self, word: &[u8], tag: u32) -> Option<u64> {
@@ -186,52 +198,108 @@ impl Scan<'_> {
     }
 
     fn number(&mut self) -> Option<u64> {
-        let source = &self.source[self.at..];
-        let (number, len) = read_number(source)?;
+        let (value, len) = match read_number(&self.source[self.at..])? {
+            Number::Int(int, len) => (tagged(tag::INT, int as u32), len),
+            Number::Double(number, len) => (number.to_bits(), len),
+        };
         self.at += len;
-        let int = number as i32;
-        // -0 is not 0 in JavaScript: the bits are compared.
-        let is_int = f64::from(int).to_bits() == number.to_bits();
-        Some(if is_int { tagged(tag::INT, int as u32) } else { number.to_bits() })
+        Some(value)
     }
 
     fn text(&mut self) -> Option<u64> {
         let from = self.out.text.len();
-        read_string(self.source, &mut self.at, &mut self.out.text)?;
-        Some(self.took_text(tag::TEXT, from))
+        let has_escape = read_string(self.source, &mut self.at, &mut self.out.text)?;
+        // An escape may stand for a character that is not ASCII.
+        Some(self.took_text(tag::TEXT, from, self.is_ascii && !has_escape))
     }
 
     /// The value for what was appended to the packer's text since it had `from` bytes.
-    fn took_text(&mut self, tag: u32, from: usize) -> u64 {
+    #[inline]
+    fn took_text(&mut self, tag: u32, from: usize, is_ascii: bool) -> u64 {
         let start = self.out.utf16;
-        let units = utf16_len(&self.out.text[from..]);
+        let units = if is_ascii { (self.out.text.len() - from) as u32 } else { utf16_len(&self.out.text[from..]) };
         self.out.utf16 = start.wrapping_add(units);
         tagged(tag + units, start)
     }
 
     fn array(&mut self) -> Option<u64> {
         let first = self.scratch.values.len();
-        self.members(b']', Self::element)?;
-        let values = self.scratch.values.drain(first..);
+        if !self.opens_and_closes(b']') {
+            loop {
+                self.element()?;
+                if !self.goes_on(b']')? {
+                    break;
+                }
+            }
+        }
+        let values = &self.scratch.values[first..];
         let block = self.out.aux.len();
         self.out.aux.push(values.len() as u64);
-        self.out.aux.extend(values);
+        self.out.aux.extend_from_slice(values);
+        self.scratch.values.truncate(first);
         Some(tagged(tag::ARRAY, block as u32))
     }
 
     fn object(&mut self) -> Option<u64> {
         let before = self.mark();
-        self.members(b'}', Self::keyed)?;
-        let Scratch { keys, values } = &mut self.scratch;
-        let members = &values[before.values..];
-        let Some(shape) = self.shapes.find(&keys[before.keys..], members.iter().map(|value| member(*value))) else {
+        // The keys so far, until one comes that was not met there; from then on they are collected.
+        let mut beginning = Some(Beginning::default());
+        if !self.opens_and_closes(b'}') {
+            loop {
+                self.key(&mut beginning)?;
+                self.skip_space();
+                self.element()?;
+                if !self.goes_on(b'}')? {
+                    break;
+                }
+            }
+        }
+        let shape = match beginning {
+            Some(beginning) => self.shapes.paths.shape(beginning).or_else(|| {
+                self.collect_keys(beginning);
+                self.shape_of_keys(&before)
+            }),
+            None => self.shape_of_keys(&before),
+        };
+        let Some(shape) = shape else {
             return self.raw_since(&before);
         };
+        let Scratch { keys, values } = &mut self.scratch;
         let block = self.out.aux.len();
-        self.out.aux.extend_from_slice(members);
+        self.out.aux.extend_from_slice(&values[before.values..]);
         keys.truncate(before.keys);
         values.truncate(before.values);
         Some(tagged(tag::OBJECT + u32::from(shape), block as u32))
+    }
+
+    /// The shape of the keys that were collected since a mark.
+    fn shape_of_keys(&mut self, mark: &Mark) -> Option<u16> {
+        let Scratch { keys, values } = &self.scratch;
+        self.shapes.find(&keys[mark.keys..], values[mark.values..].iter().map(|value| member(*value)))
+    }
+
+    /// Reads a key and its colon. None instead of the beginning: the keys of the object are being collected.
+    #[inline]
+    fn key(&mut self, beginning: &mut Option<Beginning>) -> Option<()> {
+        if let Some(so_far) = *beginning {
+            if let Some((next, len)) = self.shapes.paths.follow(so_far, &self.source[self.at..]) {
+                self.at += len;
+                *beginning = Some(next);
+                return Some(());
+            }
+            self.collect_keys(so_far);
+            *beginning = None;
+        }
+        if self.next()? != b'"' {
+            return None;
+        }
+        read_string(self.source, &mut self.at, &mut self.scratch.keys)?;
+        self.scratch.keys.push(KEY_END);
+        (self.next_token()? == b':').then_some(())
+    }
+
+    fn collect_keys(&mut self, beginning: Beginning) {
+        self.scratch.keys.extend_from_slice(self.shapes.paths.keys(beginning));
     }
 
     /// Gives what was read since a mark to `JSON.parse`.
@@ -242,132 +310,36 @@ impl Scan<'_> {
             return None;
         }
         self.out.text.extend_from_slice(&self.source[mark.at..self.at]);
-        Some(self.took_text(tag::RAW, mark.text))
+        Some(self.took_text(tag::RAW, mark.text, self.is_ascii))
     }
 
-    /// Reads to the closing bracket.
-    fn members(&mut self, close: u8, member: fn(&mut Self) -> Option<()>) -> Option<()> {
+    /// Whether nothing stands between the bracket at the position and the closing one.
+    #[inline]
+    fn opens_and_closes(&mut self, close: u8) -> bool {
         self.at += 1;
         self.skip_space();
-        if self.source.get(self.at) == Some(&close) {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            self.skip_space();
-            member(self)?;
-            match self.next_token()? {
-                b',' => {}
-                byte if byte == close => return Some(()),
-                _ => return None,
+        let closes = self.source.get(self.at) == Some(&close);
+        self.at += usize::from(closes);
+        closes
+    }
+
+    /// Reads what stands behind a member: true for a comma, false for the closing bracket.
+    #[inline]
+    fn goes_on(&mut self, close: u8) -> Option<bool> {
+        match self.next_token()? {
+            b',' => {
+                self.skip_space();
+                Some(true)
             }
+            byte if byte == close => Some(false),
+            _ => None,
         }
     }
 
+    #[inline]
     fn element(&mut self) -> Option<()> {
         let value = self.value()?;
         self.scratch.values.push(value);
         Some(())
     }
-
-    fn keyed(&mut self) -> Option<()> {
-        if self.next()? != b'"' {
-            return None;
-        }
-        read_string(self.source, &mut self.at, &mut self.scratch.keys)?;
-        self.scratch.keys.push(KEY_END);
-        if self.next_token()? != b':' {
-            return None;
-        }
-        self.skip_space();
-        self.element()
-    }
-}
-
-/// Reads a string from behind its opening quote to behind its closing one, and appends what it says.
-fn read_string(source: &[u8], at: &mut usize, out: &mut Vec<u8>) -> Option<()> {
-    loop {
-        let rest = source.get(*at..)?;
-        let plain = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-        out.extend_from_slice(&rest[..plain]);
-        *at += plain + 1;
-        match rest[plain] {
-            b'"' => return Some(()),
-            b'\\' => read_escape(source, at, out)?,
-            _ => return None,
-        }
-    }
-}
-
-fn read_escape(source: &[u8], at: &mut usize, out: &mut Vec<u8>) -> Option<()> {
-    let escape = *source.get(*at)?;
-    *at += 1;
-    out.push(match escape {
-        b'"' | b'\\' | b'/' => escape,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'u' => {
-            let unit = read_unit(source, at)?;
-            let char = if (0xD800..0xDC00).contains(&unit) { read_low_half(unit, source, at)? } else { unit };
-            out.extend_from_slice(char::from_u32(char)?.encode_utf8(&mut [0; 4]).as_bytes());
-            return Some(());
-        }
-        _ => return None,
-    });
-    Some(())
-}
-
-/// The four digits of a `\u`.
-fn read_unit(source: &[u8], at: &mut usize) -> Option<u32> {
-    let digits = source.get(*at..*at + 4)?;
-    *at += 4;
-    digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
-}
-
-/// The code point of a high surrogate and the low one that must follow it.
-fn read_low_half(high: u32, source: &[u8], at: &mut usize) -> Option<u32> {
-    if !source.get(*at..)?.starts_with(b"\\u") {
-        return None;
-    }
-    *at += 2;
-    let low = read_unit(source, at)?;
-    (0xDC00..0xE000).contains(&low).then(|| 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-}
-
-/// The number at the beginning of `source` as JavaScript rounds it, and its length.
-fn read_number(source: &[u8]) -> Option<(f64, usize)> {
-    let digits_from = |from: usize| source[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let negative = source.first() == Some(&b'-');
-    let first = usize::from(negative);
-    let whole = digits_from(first);
-    if whole == 0 || (whole > 1 && source[first] == b'0') {
-        return None;
-    }
-    let mut end = first + whole;
-    if !matches!(source.get(end), Some(b'.' | b'e' | b'E')) && whole <= 15 {
-        // Below 2^53: exact.
-        let magnitude = source[first..end].iter().fold(0_u64, |n, digit| n * 10 + u64::from(digit - b'0')) as f64;
-        return Some((if negative { -magnitude } else { magnitude }, end));
-    }
-    if source.get(end) == Some(&b'.') {
-        let fraction = digits_from(end + 1);
-        if fraction == 0 {
-            return None;
-        }
-        end += 1 + fraction;
-    }
-    if matches!(source.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(source.get(end + 1), Some(b'+' | b'-')));
-        let exponent = digits_from(end + 1 + sign);
-        if exponent == 0 {
-            return None;
-        }
-        end += 1 + sign + exponent;
-    }
-    // Rounds to nearest, ties to even, and overflows to infinity, as ECMAScript wants it.
-    let number = std::str::from_utf8(&source[..end]).ok()?.parse().ok()?;
-    Some((number, end))
 }

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
+
+use crate::codec::decode::json_paths::{KEY_END, Paths};
 
 /// How many shapes an environment may have. The first ones stay; objects of later shapes go to `JSON.parse`.
 const MAX_SHAPES: usize = 256;
@@ -20,9 +23,6 @@ const CANDIDATES: usize = 1024;
 /// succeeds: where keys are data, documents would be read twice for nothing. A prime, so that each column gets its turn.
 const MANY_IN_VAIN: u32 = 256;
 const SAMPLE: u32 = 17;
-
-/// Ends a key in a list of keys; no byte of UTF-8.
-pub(in crate::codec) const KEY_END: u8 = 0xFF;
 
 /// The type of a member in the first object of its shape, which compiled code checks first. It is not part of the shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct JsonShapes {
     /// A quick hash is enough: keys that collide on purpose collide with 256 others at most.
-    known: HashMap<Box<[u8]>, u16, FxBuildHasher>,
+    known: HashMap<Arc<[u8]>, u16, FxBuildHasher>,
+    /// The same shapes, to follow while an object is read.
+    pub(super) paths: Paths,
     /// By a part of their hash: the rest of the hash, and how often it was met. A shape replaces another one at its place.
     candidates: Vec<(u32, u8)>,
     new: Vec<NewJsonShape>,
@@ -124,7 +126,9 @@ impl JsonShapes {
         let id = self.known.len() as u16;
         let members: String = members.map(Member::letter).collect();
         let description = json!({ "keys": names?, "members": members }).to_string();
-        self.known.insert(keys.into(), id);
+        let keys: Arc<[u8]> = keys.into();
+        self.paths.add(keys.clone());
+        self.known.insert(keys, id);
         self.new.push(NewJsonShape { id: id.into(), description });
         if self.known.len() == MAX_SHAPES {
             self.candidates = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! - `decoder`: one decoder for each type, and which bytes make which slot
 //! - `array`, `record`: values that are made of values
-//! - `json`, `json_shapes`: documents
+//! - `json`, `json_scalars`, `json_shapes`, `json_paths`: documents
 //! - the others: the types after which they are named
 
 pub(in crate::codec) mod array;
@@ -11,6 +11,8 @@ pub(in crate::codec) mod decoder;
 pub(in crate::codec) mod geometry;
 pub(in crate::codec) mod hstore;
 pub(in crate::codec) mod json;
+pub(in crate::codec) mod json_paths;
+mod json_scalars;
 pub(in crate::codec) mod json_shapes;
 pub(in crate::codec) mod net;
 pub(in crate::codec) mod numeric;

@@ -6,7 +6,7 @@ use crate::codec::{DecodeError, JsonShapes, pack_document};
 
 /// The shapes, and the keys JavaScript would know of them.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     shapes: JsonShapes,
     keys: Vec<Vec<String>>,
 }
@@ -24,7 +24,7 @@ impl Reader {
     }
 
     /// What JavaScript sees; `raw(...)` for what it parses.
-    fn read(&mut self, document: &[u8]) -> Result<String, DecodeError> {
+    pub(super) fn read(&mut self, document: &[u8]) -> Result<String, DecodeError> {
         let mut out = Packer::default();
         out.push_text("é😀");
         out.aux.push(7);
@@ -41,7 +41,7 @@ impl Reader {
     }
 
     /// The same when JavaScript knows all shapes.
-    fn read_known(&mut self, document: &str) -> String {
+    pub(super) fn read_known(&mut self, document: &str) -> String {
         // Enough even when only a sample is tried.
         for _ in 0..300 {
             self.read(document.as_bytes()).unwrap();
@@ -98,6 +98,7 @@ fn documents_are_taken_apart() {
         ("[1e400,-1e400,5e-324,1e-400,-1e-400]", "[inf,-inf,5e-324,0,-0.0]"),
         ("[0.1,123456789012345678901234567890]", "[0.1,1.2345678901234568e29]"),
         (r#"["\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC\ud83d\ude00é😀",""]"#, "[\"\\\"\\\\/\\b\\f\\n\\r\\tAé€😀é😀\",\"\"]"),
+        (r#"["\u20ac\ud83d\ude00","x","\u0041"]"#, r#"["€😀","x","A"]"#),
         (r#"{"k\u0041\n":"\u0000","é😀":"é"}"#, "{\"kA\\n\":\"\\u0000\",\"é😀\":\"é\"}"),
     ];
     let mut reader = Reader::default();
@@ -227,7 +228,7 @@ fn damaged_documents() {
 }
 
 /// Equal but for 1 and 1.0, and the last bit of a number, with which serde_json is not exact.
-fn alike(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+pub(super) fn alike(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     use serde_json::Value::{Array, Number, Object};
     match (a, b) {
         (Number(a), Number(b)) => {

@@ -6,6 +6,7 @@ mod decode;
 mod floats;
 mod fuzz;
 mod json;
+mod json_paths;
 mod oracles;
 mod pack;
 mod params;
