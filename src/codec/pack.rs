@@ -134,6 +134,23 @@ impl Packer {
         Ok(span(start, self.utf16))
     }
 
+    /// The same for what is ASCII.
+    #[inline]
+    pub(super) fn ascii_with(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>,
+    ) -> Result<u64, DecodeError> {
+        let from = self.text.len();
+        if let Err(error) = write(&mut self.text).and_then(|()| self.room_for(0)) {
+            self.text.truncate(from);
+            return Err(error);
+        }
+        debug_assert!(self.text[from..].is_ascii());
+        let start = self.utf16;
+        self.utf16 = start.wrapping_add((self.text.len() - from) as u32);
+        Ok(span(start, self.utf16))
+    }
+
     /// Fails when the text would outgrow what JavaScript can hold (counted in bytes, so that it is cheap).
     pub(super) fn room_for(&self, len: usize) -> Result<(), DecodeError> {
         if self.text.len().saturating_add(len) > MAX_TEXT {

@@ -11,6 +11,17 @@ pub(in crate::codec) const EPOCH_DAYS: i64 = 10_957;
 pub(in crate::codec) const DAY_US: i64 = 86_400_000_000;
 const DAY_MS: i64 = 86_400_000;
 
+/// The numbers below 100 with two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [*b"00"; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 /// A day of the proleptic Gregorian calendar; year 0 is 1 BC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::codec) struct Civil {
@@ -19,19 +30,25 @@ pub(in crate::codec) struct Civil {
     pub(in crate::codec) day: u8,
 }
 
-/// The day that is `days` after 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Cycles of 400 years, and their days, by which [`civil`] moves its day so that it is never negative: more than 2^31 days.
+const CYCLES: i64 = 15_000;
+const CYCLE_DAYS: i64 = 146_097;
+
+/// The day that is `days` after 1970-01-01, at most some 2^31 (Cassio Neri and Lorenz Schneider, "Euclidean affine functions
+/// and their application to calendar algorithms").
 pub(in crate::codec) fn civil(days: i64) -> Civil {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    // Counted from the first of March, so that a leap day is the last one of its year.
+    let quarters = ((days + 719_468 + CYCLES * CYCLE_DAYS) as u64) * 4 + 3;
+    let century = quarters / 146_097;
+    let day_of_century = (quarters % 146_097) as u32 / 4;
+    let year = u64::from(4 * day_of_century + 3) * 2_939_745;
+    let day_of_year = year as u32 / 2_939_745 / 4;
+    let month = 2141 * day_of_year + 197_913;
+    let is_next_year = day_of_year >= 306;
     Civil {
-        year: year_of_era + era * 400 + i64::from(month <= 2),
-        month: month as u8,
-        day: (day_of_year - (153 * shifted + 2) / 5 + 1) as u8,
+        year: (100 * century + (year >> 32)) as i64 - CYCLES * 400 + i64::from(is_next_year),
+        month: (month >> 16) as u8 - if is_next_year { 12 } else { 0 },
+        day: ((month & 0xFFFF) / 2141 + 1) as u8,
     }
 }
 
@@ -154,25 +171,30 @@ pub(in crate::codec) fn write_timestamp(raw: &[u8], zone: Zone, out: &mut Vec<u8
     }
     let (days, time) = split_timestamp(micros);
     let date = civil(days);
-    let (seconds, fraction) = (time / 1_000_000, time % 1_000_000);
-    let mut text = *b"-00-00T00:00:00.000000Z";
-    for (at, value) in [
-        (1, u64::from(date.month)),
-        (4, u64::from(date.day)),
-        (7, seconds / 3600),
-        (10, seconds / 60 % 60),
-        (13, seconds % 60),
-        (16, fraction / 10_000),
-        (18, fraction / 100 % 100),
-        (20, fraction % 100),
-    ] {
-        text[at] += (value / 10) as u8;
-        text[at + 1] += (value % 10) as u8;
+    let (seconds, fraction) = ((time / 1_000_000) as u32, (time % 1_000_000) as u32);
+    // All of it is written, and cut where it ends: one copy of a length that the compiler knows.
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let mut set = |at: usize, value: u32| text[at..at + 2].copy_from_slice(&PAIRS[value as usize % 100]);
+    set(5, date.month.into());
+    set(8, date.day.into());
+    set(11, seconds / 3600);
+    set(14, seconds / 60 % 60);
+    set(17, seconds % 60);
+    set(20, fraction / 10_000);
+    set(22, fraction / 100);
+    set(24, fraction);
+    let end = if fraction.is_multiple_of(1000) { 23 } else { 26 };
+    if let Ok(year @ 0..=9999) = u32::try_from(date.year) {
+        set(0, year / 100);
+        set(2, year);
+        text[end] = b'Z';
+        out.extend_from_slice(&text);
+    } else {
+        put_iso_year(out, date.year);
+        text[end] = b'Z';
+        out.extend_from_slice(&text[4..]);
     }
-    put_iso_year(out, date.year);
-    let end = if fraction.is_multiple_of(1000) { 19 } else { 22 };
-    text[end] = b'Z';
-    out.extend_from_slice(&text[..end + usize::from(zone == Zone::Utc)]);
+    out.truncate(out.len() - text.len() + end + usize::from(zone == Zone::Utc));
     Ok(())
 }
 

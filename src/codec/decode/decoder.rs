@@ -176,6 +176,9 @@ impl Decoder {
                 Ok(datetime::timestamp_ms(raw)?.to_bits())
             }
             Self::Date(DateAs::Date) => Ok(datetime::date_ms(raw)?.to_bits()),
+            Self::Numeric(_) => out.ascii_with(|text| numeric::write(raw, text)),
+            Self::Timestamptz(_) => out.ascii_with(|text| datetime::write_timestamp(raw, Zone::Utc, text)),
+            Self::Timestamp(_) => out.ascii_with(|text| datetime::write_timestamp(raw, Zone::None, text)),
             Self::Void => Ok(0),
             Self::Array(array) => array.decode(raw, out),
             Self::Record(record) => record.decode(raw, out),

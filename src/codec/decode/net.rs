@@ -10,17 +10,15 @@ pub(in crate::codec) fn hex(byte: u8) -> [u8; 2] {
     [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
+/// Where the digits of each byte stand.
+const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
 pub(in crate::codec) fn uuid(raw: &[u8]) -> Result<[u8; 36], DecodeError> {
     let bytes: [u8; 16] = fixed(raw)?;
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for (index, byte) in bytes.into_iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            at += 1;
-        }
-        [text[at], text[at + 1]] = hex(byte);
-        at += 2;
+    for (at, byte) in UUID_PLACES.into_iter().zip(bytes) {
+        text[at..at + 2].copy_from_slice(&hex(byte));
     }
     Ok(text)
 }

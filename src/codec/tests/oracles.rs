@@ -6,6 +6,7 @@ use postgres_types::{ToSql, Type};
 use rust_decimal::Decimal;
 
 use super::decode;
+use crate::codec::decode::datetime::{Civil, civil};
 
 fn shown(ty: &Type, raw: &[u8]) -> String {
     decode(ty, raw).expect("a value")
@@ -42,6 +43,21 @@ fn dates_and_times() {
         let moment = DateTime::from_timestamp_millis(946_684_800_000 + ms).expect("a moment");
         let expected = moment.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         assert_eq!(shown(&Type::TIMESTAMPTZ, &(ms * 1000).to_be_bytes()), expected);
+    }
+}
+
+#[test]
+fn every_day_of_a_cycle() {
+    // The calendar repeats itself after these days and 400 years.
+    const CYCLE: i64 = 146_097;
+    let epoch = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a date");
+    for days in -1..=CYCLE {
+        let date = epoch + TimeDelta::days(days);
+        for cycles in [-14_600, -5, -1, 0, 1, 17, 14_600] {
+            let expected =
+                Civil { year: i64::from(date.year()) + 400 * cycles, month: date.month() as u8, day: date.day() as u8 };
+            assert_eq!(civil(days + CYCLE * cycles), expected);
+        }
     }
 }
 
