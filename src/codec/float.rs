@@ -11,6 +11,17 @@ pub(super) const POW10: [f64; 23] = [
     1e21, 1e22,
 ];
 
+/// The numbers below 100 with two digits.
+pub(super) const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [*b"00"; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 /// A small string on the stack.
 #[derive(Default)]
 struct Small {

@@ -3,24 +3,13 @@
 use bytes::BufMut;
 
 use crate::codec::error::DecodeError;
-use crate::codec::float::put_u64;
+use crate::codec::float::{PAIRS, put_u64};
 use crate::codec::reader::{Reader, fixed};
 
 /// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 pub(in crate::codec) const EPOCH_DAYS: i64 = 10_957;
 pub(in crate::codec) const DAY_US: i64 = 86_400_000_000;
 const DAY_MS: i64 = 86_400_000;
-
-/// The numbers below 100 with two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [*b"00"; 100];
-    let mut value = 0;
-    while value < 100 {
-        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
-        value += 1;
-    }
-    pairs
-};
 
 /// A day of the proleptic Gregorian calendar; year 0 is 1 BC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

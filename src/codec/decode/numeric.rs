@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::codec::error::DecodeError;
-use crate::codec::float::POW10;
+use crate::codec::float::{PAIRS, POW10};
 use crate::codec::reader::Reader;
 
 const NEGATIVE: u16 = 0x4000;
@@ -79,9 +79,12 @@ impl<'a> Numeric<'a> {
         if self.weight < 0 {
             out.push(b'0');
         } else {
-            let first = decimal_digits(self.group(0));
-            let skip = first.iter().position(|&digit| digit != b'0').unwrap_or(3);
-            out.extend_from_slice(&first[skip..]);
+            let first = self.group(0);
+            let zeros = usize::from(first < 10) + usize::from(first < 100) + usize::from(first < 1000);
+            // Four bytes are appended, and those behind the digits cut off.
+            let digits = u32::from_be_bytes(decimal_digits(first)) << (8 * zeros);
+            out.extend_from_slice(&digits.to_be_bytes());
+            out.truncate(out.len() - zeros);
             for index in 1..=self.weight {
                 out.extend_from_slice(&decimal_digits(self.group(index)));
             }
@@ -111,9 +114,11 @@ impl<'a> Numeric<'a> {
     }
 }
 
+/// The digits of a group, which is below 10000.
 fn decimal_digits(group: u16) -> [u8; 4] {
-    let digit = |n: u16| b'0' + (n % 10) as u8;
-    [digit(group / 1000), digit(group / 100), digit(group / 10), digit(group)]
+    let [a, b] = PAIRS[usize::from(group / 100) % 100];
+    let [c, d] = PAIRS[usize::from(group % 100)];
+    [a, b, c, d]
 }
 
 /// Every digit as the server prints it.
