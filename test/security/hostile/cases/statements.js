@@ -47,6 +47,8 @@ const THREE = {
     ['b', OID.int4],
     ['c', OID.int4],
   ]),
+  rows: [[int32(1), int32(2), int32(3)]],
+  texts: [['1', '2', '3']],
 };
 const ROW = dataRow([int32(1)]);
 const DONE = wire.complete('SELECT 1');
@@ -198,6 +200,27 @@ const EXECUTE = [
   ['execute: half a count', lying(message('D', '\0')), UNKNOWN],
   ['execute: a value past the end', lying(message('D', int16(3), int32(100), int32(1))), UNKNOWN],
   ['execute: a value of 2^31-1 bytes', lying(message('D', int16(3), int32(2 ** 31 - 1), int32(1))), UNKNOWN],
+  [
+    'execute: bytes behind the values',
+    lying(message('D', int16(3), ...CELLS.flatMap((cell) => [int32(4), cell]), int32(-1))),
+    UNKNOWN,
+  ],
+  [
+    'execute: a value that is none, and one past the end',
+    lying(message('D', int16(3), int32(1), 'x', int32(100), int32(1))),
+    UNKNOWN,
+  ],
+  [
+    'execute: a value that is none, and bytes behind the last',
+    lying(message('D', int16(3), int32(1), 'x', int32(-1), int32(-1), 'x')),
+    UNKNOWN,
+  ],
+  [
+    'execute: a row with bytes behind it, where rows are dropped',
+    { ...THREE, execute: [dataRow(['x', 'x', 'x']), dataRow(CELLS, 2), DONE] },
+    UNKNOWN,
+  ],
+  ['execute: a value that is none', lying(dataRow(['x', 'x', 'x'])), { code: 'ERR_DECODE' }],
   ['execute: rows of a statement that has none', { execute: [dataRow(['x']), DONE] }, UNKNOWN],
   ['execute: another RowDescription', { ...ONE, execute: [wire.rowDescription(THREE.columns), ROW, DONE] }, UNKNOWN],
   ['execute: suspended', { ...ONE, execute: [ROW, message('s')] }, UNKNOWN],
