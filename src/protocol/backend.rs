@@ -68,6 +68,8 @@ pub(super) struct Backend {
     pub(super) gate: Option<Gate>,
     /// Bytes that tokio-postgres has not read yet, because a message ahead of them was changed or held.
     pub(super) held: BytesMut,
+    /// How many bytes of `held` it has read so far.
+    pub(super) read: u64,
     /// Ends the connection once `held` has been read.
     pub(super) fault: Option<io::Error>,
 }

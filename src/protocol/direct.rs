@@ -37,8 +37,8 @@ pub(crate) trait DirectAnswer: Send {
     }
     /// A row that is larger than a row may be.
     fn row_too_large(&mut self) {}
-    /// The body of the CommandComplete; empty for an empty statement.
-    fn completed(&mut self, _: &[u8]) {}
+    /// The tag of the CommandComplete. An empty statement has none.
+    fn completed(&mut self, _: &str) {}
     /// The body of the ErrorResponse. None: it is none.
     fn failed(&mut self, fields: &[u8]) -> Option<()>;
     /// The server has come to the end of the statement, and the connection to all that came ahead of that.
@@ -193,8 +193,9 @@ impl Drop for LaneEnd {
 pub(super) struct DirectAnswers {
     /// Of the statements that were sent, in their order.
     pub(super) awaited: VecDeque<Box<dyn DirectAnswer>>,
-    /// They are complete. They end when tokio-postgres has read what came ahead of them: a report of the fence, a notice.
-    complete: Vec<Box<dyn DirectAnswer>>,
+    /// They are complete, each with how many bytes of `Backend::held` came ahead of its end. They end when tokio-postgres has read
+    /// those: a report of the fence, a notice.
+    complete: Vec<(u64, Box<dyn DirectAnswer>)>,
 }
 
 impl fmt::Debug for DirectAnswers {
@@ -208,14 +209,16 @@ impl DirectAnswers {
         self.awaited.front_mut()
     }
 
-    pub(super) fn complete_current(&mut self) {
-        self.complete.extend(self.awaited.pop_front());
+    pub(super) fn complete_current(&mut self, ahead: u64) {
+        self.complete.extend(self.awaited.pop_front().map(|answer| (ahead, answer)));
     }
 
-    /// tokio-postgres has read all that has come so far.
-    pub(super) fn hand_over(&mut self, lane: &DirectLane) {
-        if !self.complete.is_empty() {
-            lock(&lane.0).ended.append(&mut self.complete);
+    /// tokio-postgres has read so many bytes. Returns how many it may read before the next answer ends, if it may not read all.
+    pub(super) fn hand_over(&mut self, lane: &DirectLane, read: u64) -> Option<u64> {
+        let count = self.complete.partition_point(|(ahead, _)| *ahead <= read);
+        if count > 0 {
+            lock(&lane.0).ended.extend(self.complete.drain(..count).map(|(_, answer)| answer));
         }
+        self.complete.first().map(|(ahead, _)| ahead - read)
     }
 }

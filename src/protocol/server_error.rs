@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::{ServerError, sqlstate};
+use crate::error::{ServerError, is_sqlstate};
 
 /// The fields beside code and message, by their bytes and their public names; whether they are numbers.
 const FIELDS: [(u8, &str, bool); 15] = [
@@ -40,7 +40,9 @@ pub(crate) fn server_error(body: &[u8]) -> Option<ServerError> {
         rest = &after[end + 1..];
     }
     let text = |kind: u8| texts[usize::from(kind)];
-    let (severity, code, message) = (text(b'S')?, text(b'C')?, text(b'M')?);
+    let (severity, message) = (text(b'S')?, text(b'M')?);
+    // Another code could look like one of this client.
+    let code = text(b'C').filter(|code| is_sqlstate(code))?;
     let mut fields = Vec::new();
     for (kind, name, is_number) in FIELDS {
         let Some(text) = text(kind) else { continue };
@@ -48,7 +50,7 @@ pub(crate) fn server_error(body: &[u8]) -> Option<ServerError> {
         fields.push((name, value));
     }
     Some(ServerError {
-        code: sqlstate(code),
+        code: code.to_owned(),
         message: message.to_owned(),
         // Poolers leave out the severity that is never translated; their other one is English.
         ends_session: matches!(text(b'V').unwrap_or(severity), "FATAL" | "PANIC"),
@@ -96,10 +98,12 @@ mod tests {
             b"SERROR\0C42601\0Mno end\0",
             b"SERROR\0C42601\0M\xff\0\0",
             b"SERROR\0C42601\0Mtext\0Pfar\0\0",
+            b"SERROR\0Cab\0Mtext\0\0",
+            b"SERROR\0C\0Mtext\0\0",
         ] {
             assert!(server_error(body).is_none(), "{body:?}");
         }
-        let odd = server_error(b"SERROR\0Cab\0Mtext\0\xc8text\0\0").expect("an error");
-        assert_eq!(odd.code, "08P01");
+        let odd = server_error(b"SERROR\0C42601\0Mtext\0\xc8text\0\0").expect("an error");
+        assert_eq!(odd.code, "42601", "a field that is not known is left out");
     }
 }

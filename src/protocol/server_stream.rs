@@ -113,16 +113,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ServerStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            if !this.backend.held.is_empty() {
-                let length = this.backend.held.len().min(buf.remaining());
-                buf.put_slice(&this.backend.held[..length]);
-                this.backend.held.advance(length);
+            let Backend { held, read, fault, .. } = &mut this.backend;
+            // tokio-postgres has come to the end of all that it has read. If it is given what comes behind an answer, it may end the
+            // connection before that answer has ended.
+            let limit = this.conversation.answers.hand_over(&this.direct.0, *read);
+            if !held.is_empty() {
+                let most = limit.map_or(usize::MAX, |limit| limit as usize);
+                let length = held.len().min(buf.remaining()).min(most);
+                buf.put_slice(&held[..length]);
+                held.advance(length);
+                *read += length as u64;
                 return Poll::Ready(Ok(()));
             }
-            if let Some(fault) = this.backend.fault.take() {
+            if let Some(fault) = fault.take() {
                 return Poll::Ready(Err(fault));
             }
-            this.conversation.answers.hand_over(&this.direct.0);
             if let Some(answer) = this.conversation.answers.current() {
                 ready!(answer.poll_room(cx));
                 if !ready!(this.poll_direct(cx))? {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::protocol::backend::{Backend, COLUMNS_CHANGED, Disposition, TOO_LARGE, violation};
 use crate::protocol::conversation::Conversation;
 use crate::protocol::limits::{LOGIN, SIMPLE_ROWS, lengths};
-use crate::protocol::message::error_response;
+use crate::protocol::message::{c_string, error_response};
 use crate::protocol::pending_responses::{Due, Received};
 
 /// A type byte, for a person.
@@ -28,8 +28,14 @@ fn fits_row(length: usize, conversation: &mut Conversation) -> bool {
     fits
 }
 
-/// Gives a message to the direct statement that it answers. It does not go on.
-fn end_direct(kind: u8, body: &[u8], conversation: &mut Conversation) -> io::Result<bool> {
+/// The tag of a CommandComplete. None: it is none.
+fn tag_of(body: &[u8]) -> Option<&str> {
+    let (tag, rest) = c_string(body)?;
+    std::str::from_utf8(tag).ok().filter(|_| rest.is_empty())
+}
+
+/// Gives a message to the direct statement that it answers. It does not go on. `ahead`: bytes for tokio-postgres that came ahead of it.
+fn end_direct(kind: u8, body: &[u8], ahead: u64, conversation: &mut Conversation) -> io::Result<bool> {
     let Some(answer) = conversation.answers.current() else { return Ok(false) };
     let is_readable = match kind {
         b'2' => {
@@ -37,13 +43,11 @@ fn end_direct(kind: u8, body: &[u8], conversation: &mut Conversation) -> io::Res
             true
         }
         b'D' => answer.row(body).is_some(),
-        b'C' | b'I' => {
-            answer.completed(body);
-            true
-        }
+        b'C' => tag_of(body).map(|tag| answer.completed(tag)).is_some(),
+        b'I' => true,
         b'E' => answer.failed(body).is_some(),
         _ => {
-            conversation.answers.complete_current();
+            conversation.answers.complete_current(ahead);
             true
         }
     };
@@ -184,7 +188,7 @@ impl Backend {
         conversation: &mut Conversation,
     ) -> io::Result<bool> {
         if self.is_direct && !matches!(kind, b'C' | b'Z') {
-            return end_direct(kind, body, conversation);
+            return end_direct(kind, body, self.read + self.held.len() as u64, conversation);
         }
         match kind {
             b'S' => conversation.session_state.note_parameter(body, !self.ready).map_err(violation)?,
@@ -236,7 +240,7 @@ impl Backend {
             _ => {}
         }
         if self.is_direct {
-            return end_direct(kind, body, conversation);
+            return end_direct(kind, body, self.read + self.held.len() as u64, conversation);
         }
         if conversation.responses.is_listening() {
             conversation.responses.message_received(kind, body);

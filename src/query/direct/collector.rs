@@ -196,10 +196,8 @@ impl DirectAnswer for Collector {
         self.overflow();
     }
 
-    fn completed(&mut self, tag: &[u8]) {
-        let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
-        let count = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-        self.affected = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    fn completed(&mut self, tag: &str) {
+        self.affected = tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0);
     }
 
     fn failed(&mut self, fields: &[u8]) -> Option<()> {

@@ -82,6 +82,8 @@ async function session(database, number, complain) {
         database,
         ssl: 'disable',
         poolSize: 1,
+        // With a reset behind them statements are sent by tokio-postgres, without one by the stream itself.
+        reset: number % 2 === 0 ? 'changes' : 'none',
         monitor: false,
         connectTimeoutMs: 1_000,
         acquireTimeoutMs: 1_000,

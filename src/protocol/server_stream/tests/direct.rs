@@ -31,8 +31,8 @@ impl DirectAnswer for Told {
     fn row_too_large(&mut self) {
         self.note("too large");
     }
-    fn completed(&mut self, tag: &[u8]) {
-        self.note(format!("completed {}", tag.escape_ascii()));
+    fn completed(&mut self, tag: &str) {
+        self.note(format!("completed {tag}"));
     }
     fn failed(&mut self, fields: &[u8]) -> Option<()> {
         self.note(format!("failed {}", fields.escape_ascii()));
@@ -67,7 +67,7 @@ fn answer(row: &[u8]) -> Vec<u8> {
     [message(b'2', b""), message(b'D', row), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
 }
 
-const LOG: [&str; 6] = ["sent", "begun", "row a", "completed SELECT 1\\x00", "ended", "dropped"];
+const LOG: [&str; 6] = ["sent", "begun", "row a", "completed SELECT 1", "ended", "dropped"];
 
 /// A connection that has logged in.
 struct Session {
@@ -152,7 +152,7 @@ fn an_error_ends_one_direct_statement_and_not_the_next() {
         let failed = "failed SERROR\\x00\\x00";
         assert_eq!(*lock(&logs[0]), ["sent", failed, "ended", "dropped"]);
         assert_eq!(*lock(&logs[1]), ["sent", "begun", "row b", failed, "ended", "dropped"]);
-        let expected = ["sent", "begun", "too large", "completed SELECT 1\\x00", "ended", "dropped"];
+        let expected = ["sent", "begun", "too large", "completed SELECT 1", "ended", "dropped"];
         assert_eq!(*lock(&logs[2]), expected);
         assert_eq!(session.got, b"");
     });
@@ -167,7 +167,7 @@ fn a_command_is_answered_by_its_tag_alone() {
         let comes = [message(b'C', b"COMMIT\0"), message(b'Z', b"I")].concat();
         assert_eq!(session.act(b"", &comes).await, None);
         assert_eq!(session.wire.stream.took, message(b'Q', b"COMMIT\0"));
-        assert_eq!(*lock(&log), ["sent", "completed COMMIT\\x00", "ended", "dropped"]);
+        assert_eq!(*lock(&log), ["sent", "completed COMMIT", "ended", "dropped"]);
     });
 }
 
@@ -184,6 +184,9 @@ fn what_a_direct_statement_has_not_asked_for_ends_the_connection() {
         ("a second ReadyForQuery", [&begun[..], &ended, &message(b'Z', b"I")].concat()),
         ("a COPY", [&begun[..], &message(b'H', &[0, 0, 0])].concat()),
         ("a row that is none", [&begun[..], &message(b'D', b"wrong")].concat()),
+        ("a command tag without an end", [&begun[..], &message(b'C', b"SELECT 1")].concat()),
+        ("two command tags in one", [&begun[..], &message(b'C', b"SELECT 1\0SELECT 2\0")].concat()),
+        ("a command tag that is not UTF-8", [&begun[..], &message(b'C', b"SELECT \xff\0")].concat()),
     ];
     for (name, comes) in &table {
         in_pieces(|piece| async move {
@@ -198,6 +201,39 @@ fn what_a_direct_statement_has_not_asked_for_ends_the_connection() {
             assert_eq!(lock(&log).last().map(String::as_str), Some("dropped"), "{name}");
         });
     }
+}
+
+#[test]
+fn an_answer_ends_before_what_came_behind_it_ends_the_connection() {
+    let goodbye = message(b'E', b"SFATAL\0C57P01\0Mbye\0\0");
+    for behind in [message(b'Z', b"I"), message(b'D', b"a"), message(b'?', b"")] {
+        in_pieces(|piece| {
+            let comes = [answer(b"a"), behind.clone()].concat();
+            async move {
+                let mut session = Session::new(piece, None).await;
+                let log = send(&session.observers, &request("s1"));
+                assert!(session.act(b"", &comes).await.is_some(), "pieces of {piece} bytes");
+                assert_eq!(*lock(&log), LOG);
+            }
+        });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut session = Session::new(100_000, None).await;
+        let logs = ["s1", "s2"].map(|name| send(&session.observers, &request(name)));
+        assert_eq!(session.act(b"", b"").await, None);
+        let news = message(b'N', b"SNOTICE\0\0");
+        session.wire.stream.comes.extend([&answer(b"a")[..], &news, &answer(b"a"), &goodbye].concat());
+        let mut got = [0; 100];
+        let ended = |session: &Session| {
+            session.observers.direct.end_complete();
+            logs.each_ref().map(|log| lock(log).iter().any(|what| what == "ended"))
+        };
+        for (piece, expected) in [(news, [true, false]), (goodbye, [true, true])] {
+            let read = session.wire.read(&mut got).await.expect("a message");
+            assert_eq!((&got[..read], ended(&session)), (&piece[..], expected));
+        }
+    });
 }
 
 #[test]

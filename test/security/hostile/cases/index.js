@@ -51,6 +51,18 @@ const pair = () => ({
   ],
 });
 
+/** The cases in which the statement is sent for execution. */
+const RUNS = STATEMENTS.filter(([name]) => /^(bind|execute)/.test(name));
+
+/**
+ * A pool that does not know the functions of its database sends a reset behind each statement, by tokio-postgres. Without resets the
+ * stream itself sends the statement and reads the answer (src/protocol/direct.rs).
+ * @type {readonly [way: string, pool: Record<string, unknown>]}
+ */
+const WITHOUT_RESET = [', without resets', { reset: 'none' }];
+/** @type {readonly (readonly [way: string, pool: Record<string, unknown>])[]} */
+const WAYS = [['', {}], WITHOUT_RESET];
+
 /** @type {readonly Case[]} */
 const CASES = [
   ...LOGIN.map(([name, script, is]) => ({ name, run: () => judgeLogin(script, is) })),
@@ -59,14 +71,25 @@ const CASES = [
     name,
     run: () => judgeStatement({ statements: { [HOSTILE]: statement } }, asks(options), is),
   })),
-  ...STATEMENTS.filter(([name]) => /^(bind|execute)/.test(name)).map(([name, statement, is, options]) => ({
-    name: `prepared ${name}`,
-    run: () =>
-      judgeStatement({ statements: { [HOSTILE]: worksOnce(statement) } }, asksTwice(options), { ...is, executes: 2 }),
-  })),
-  ...SYNC.map(([name, script, is, options]) => ({
-    name,
-    run: () => judgeStatement({ ...script, statements: { [HOSTILE]: HOSTILE_ONE } }, asks(options), is),
+  ...WAYS.flatMap(([way, pool]) => [
+    ...RUNS.map(([name, statement, is, options]) => ({
+      name: `prepared ${name}${way}`,
+      run: () =>
+        judgeStatement(
+          { statements: { [HOSTILE]: worksOnce(statement) } },
+          asksTwice(options),
+          { ...is, executes: 2 },
+          pool,
+        ),
+    })),
+    ...SYNC.map(([name, script, is, options]) => ({
+      name: `${name}${way}`,
+      run: () => judgeStatement({ ...script, statements: { [HOSTILE]: HOSTILE_ONE } }, asks(options), is, pool),
+    })),
+  ]),
+  ...RUNS.map(([name, statement, is, options]) => ({
+    name: `${name}${WITHOUT_RESET[0]}`,
+    run: () => judgeStatement({ statements: { [HOSTILE]: statement } }, asks(options), is, WITHOUT_RESET[1]),
   })),
   ...VALUES.map(([name, oid, bytes]) => ({
     name,
