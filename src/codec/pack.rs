@@ -124,14 +124,7 @@ impl Packer {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>,
     ) -> Result<u64, DecodeError> {
-        let from = self.text.len();
-        if let Err(error) = write(&mut self.text).and_then(|()| self.room_for(0)) {
-            self.text.truncate(from);
-            return Err(error);
-        }
-        let start = self.utf16;
-        self.utf16 = start.wrapping_add(utf16_len(&self.text[from..]));
-        Ok(span(start, self.utf16))
+        self.written_by(write, utf16_len)
     }
 
     /// The same for what is ASCII.
@@ -140,14 +133,25 @@ impl Packer {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>,
     ) -> Result<u64, DecodeError> {
+        self.written_by(write, |text| {
+            debug_assert!(text.is_ascii());
+            text.len() as u32
+        })
+    }
+
+    #[inline]
+    fn written_by(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), DecodeError>,
+        units: impl FnOnce(&[u8]) -> u32,
+    ) -> Result<u64, DecodeError> {
         let from = self.text.len();
         if let Err(error) = write(&mut self.text).and_then(|()| self.room_for(0)) {
             self.text.truncate(from);
             return Err(error);
         }
-        debug_assert!(self.text[from..].is_ascii());
         let start = self.utf16;
-        self.utf16 = start.wrapping_add((self.text.len() - from) as u32);
+        self.utf16 = start.wrapping_add(units(&self.text[from..]));
         Ok(span(start, self.utf16))
     }
 
