@@ -57,21 +57,22 @@ const RUNS = STATEMENTS.filter(([name]) => /^(bind|execute)/.test(name));
 /**
  * A pool that does not know the functions of its database sends a reset behind each statement, by tokio-postgres. Without resets the
  * stream itself sends the statement and reads the answer (src/protocol/direct.rs).
- * @type {readonly [way: string, pool: Record<string, unknown>]}
+ * @type {readonly (readonly [way: string, pool: Record<string, unknown>, statements: typeof STATEMENTS])[]}
  */
-const WITHOUT_RESET = [', without resets', { reset: 'none' }];
-/** @type {readonly (readonly [way: string, pool: Record<string, unknown>])[]} */
-const WAYS = [['', {}], WITHOUT_RESET];
+const WAYS = [
+  ['', {}, STATEMENTS],
+  [', without resets', { reset: 'none' }, RUNS],
+];
 
 /** @type {readonly Case[]} */
 const CASES = [
   ...LOGIN.map(([name, script, is]) => ({ name, run: () => judgeLogin(script, is) })),
   ...TLS.map(([name, script, is, options]) => ({ name, run: () => judgeLogin(script, is, options) })),
-  ...STATEMENTS.map(([name, statement, is, options]) => ({
-    name,
-    run: () => judgeStatement({ statements: { [HOSTILE]: statement } }, asks(options), is),
-  })),
-  ...WAYS.flatMap(([way, pool]) => [
+  ...WAYS.flatMap(([way, pool, statements]) => [
+    ...statements.map(([name, statement, is, options]) => ({
+      name: `${name}${way}`,
+      run: () => judgeStatement({ statements: { [HOSTILE]: statement } }, asks(options), is, pool),
+    })),
     ...RUNS.map(([name, statement, is, options]) => ({
       name: `prepared ${name}${way}`,
       run: () =>
@@ -87,10 +88,6 @@ const CASES = [
       run: () => judgeStatement({ ...script, statements: { [HOSTILE]: HOSTILE_ONE } }, asks(options), is, pool),
     })),
   ]),
-  ...RUNS.map(([name, statement, is, options]) => ({
-    name: `${name}${WITHOUT_RESET[0]}`,
-    run: () => judgeStatement({ statements: { [HOSTILE]: statement } }, asks(options), is, WITHOUT_RESET[1]),
-  })),
   ...VALUES.map(([name, oid, bytes]) => ({
     name,
     run: () =>
