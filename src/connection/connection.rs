@@ -98,7 +98,7 @@ impl Connection {
         drop(tokio::spawn(drive(
             // Boxed: the future would have room for it three times, as long as the connection lives.
             Box::new(connection),
-            (direct.clone(), session_state.clone()),
+            direct.clone(),
             link.clone(),
             endpoint.clone(),
             notices,

@@ -18,8 +18,8 @@ use crate::connection::link::Link;
 use crate::connection::notices::Notices;
 use crate::connection::probe::Role;
 use crate::connection::socket::{Bound, Socket};
+use crate::protocol::ServerStream;
 use crate::protocol::direct::DirectLane;
-use crate::protocol::{ServerStream, SessionState};
 
 pub(super) type Driven = tokio_postgres::Connection<ServerStream<Socket>, Bound<ServerStream<Socket>>>;
 
@@ -34,28 +34,19 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) async fn drive(
     mut connection: Box<Driven>,
-    (direct, session_state): (Arc<DirectLane>, Arc<SessionState>),
+    direct: Arc<DirectLane>,
     link: Arc<Link>,
     endpoint: Arc<Endpoint>,
     notices: Notices,
 ) {
-    // How many reports of parameters tokio-postgres has read.
-    let mut read = None;
     let driven = async {
         loop {
             let message = poll_fn(|cx| {
                 let polled = connection.poll_message(cx);
-                let reports = session_state.reports();
-                if read != Some(reports) {
-                    if !link.pooled.load(Ordering::Relaxed)
-                        && let Some(role) = reported_role(&connection)
-                    {
-                        link.set_role(role);
-                    }
-                    // With a notice ahead of it a report may not be read yet.
-                    if polled.is_pending() {
-                        read = Some(reports);
-                    }
+                if !link.pooled.load(Ordering::Relaxed)
+                    && let Some(role) = reported_role(&connection)
+                {
+                    link.set_role(role);
                 }
                 direct.end_complete();
                 polled

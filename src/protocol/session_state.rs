@@ -54,8 +54,6 @@ pub(crate) struct SessionState {
     /// How many resets (`RESET_SETTINGS`) were sent and are not answered.
     resets_due: AtomicU32,
     parameters: Mutex<HashMap<Vec<u8>, Reported>>,
-    /// How often the server has reported a parameter.
-    reports: AtomicU32,
     /// The client keeps a name of its own in `application_name` (a lease): another name is no change to undo.
     keeps_application_name: AtomicBool,
     /// A transaction block is open.
@@ -172,7 +170,6 @@ impl SessionState {
     /// Notes the body of a ParameterStatus. A change by a function (`set_config`) has no command tag, but of a reported
     /// parameter it shows here.
     pub(crate) fn note_parameter(&self, body: &[u8], is_login: bool) -> Result<(), String> {
-        self.reports.fetch_add(1, Ordering::Relaxed);
         let mut texts = body.split(|&byte| byte == 0);
         let (Some(name), Some(value)) = (texts.next(), texts.next()) else { return Ok(()) };
         if !is_login && let Some(watcher) = &*lock(&self.parameter_watcher) {
@@ -198,11 +195,6 @@ impl SessionState {
             parameters.insert(name.to_vec(), Reported { initial: value.to_vec(), current: value.to_vec() });
         }
         Ok(())
-    }
-
-    /// How often the server has reported a parameter.
-    pub(crate) fn reports(&self) -> u32 {
-        self.reports.load(Ordering::Relaxed)
     }
 
     /// Tells the watcher of each report of a parameter from now on. Returns what was reported before.
