@@ -31,6 +31,7 @@ const LONG = [
   'test/cluster/cli.test.js',
   'test/cluster/doctor.test.js',
   'test/cluster/exec.failures.test.js',
+  'test/cluster/fence.lifted.test.js',
   'test/cluster/harness.start.test.js',
   'test/cluster/harness.test.js',
   'test/cluster/listen.test.js',
