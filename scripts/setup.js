@@ -2,7 +2,8 @@
 
 // Makes a fresh clone ready to run: dependencies (when the lock file changed) and the native addon (when its sources
 // changed). Does nothing, quickly, when all is there. `--no-addon`: dependencies only. `--sqlite`: better-sqlite3, too, which tests
-// and a benchmark run beside node:sqlite.
+// and a benchmark run beside node:sqlite. `--rust-tests`: compiles the Rust tests beside the add-on, whose last step uses one core
+// for a minute.
 
 const { execFileSync, spawn } = require('node:child_process');
 const { createHash } = require('node:crypto');
@@ -63,6 +64,10 @@ function buildAddon() {
       'The native addon is built with Rust, and `cargo` was not found: install Rust 1.88 or later (rustup.rs).',
     );
     process.exit(1);
+  }
+  if (process.argv.includes('--rust-tests')) {
+    // Whether it succeeds is seen when the tests are run.
+    spawn('cargo', ['test', '--quiet', '--lib', '--no-run'], { cwd: ROOT, stdio: 'ignore' });
   }
   run('npm', ['run', '--silent', 'build']);
 }
