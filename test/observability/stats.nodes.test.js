@@ -6,9 +6,10 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const { Worker } = require('node:worker_threads');
 const path = require('node:path');
+const { isDeepStrictEqual } = require('node:util');
 const { createPool } = require('../../client.js');
 const { untilFit } = require('../support/reads.js');
-const { range, test, until, useCluster } = require('../support/helpers.js');
+const { range, sleep, test, until, useCluster } = require('../support/helpers.js');
 
 const db = useCluster({ nodes: 2 });
 
@@ -65,9 +66,16 @@ test('stats: bytes are those that a relay has passed on, without those of the mo
   await until('the monitor has looked at the node often', () => relay.bytes(true).out > 2_000);
   assert.deepEqual(pool.stats().nodes[0].bytes, { in: 0, out: 0 });
   await pool.query('CREATE TABLE relayed (id int, note text)');
-  /** What has come since the login, by the relay and by the pool. */
-  const bytes = () => [relay.bytes(), pool.stats().nodes[0].bytes];
-  const [loggedIn, before] = bytes();
+  /** What has come since the login, by the relay and by the pool. A statement that is closed is told to the server behind the answer. */
+  const bytes = async () => {
+    await until('nothing passes any more', async () => {
+      const before = relay.bytes();
+      await sleep(50);
+      return isDeepStrictEqual(relay.bytes(), before);
+    });
+    return [relay.bytes(), pool.stats().nodes[0].bytes];
+  };
+  const [loggedIn, before] = await bytes();
   const rows = range(2_000).map((id) => [id, 'x'.repeat(id % 90)]);
   await pool.copyFrom('relayed', rows);
   await Promise.all(range(50).map((i) => pool.query('SELECT $1::int, note FROM relayed', [i])));
@@ -77,7 +85,7 @@ test('stats: bytes are those that a relay has passed on, without those of the mo
   for await (const _ of pool.stream('SELECT generate_series(1, 3000)'));
   await pool.transaction((/** @type {any} */ tx) => tx.query('SELECT 1'));
   await pool.query('SELECT 1');
-  const [passed, counted] = bytes();
+  const [passed, counted] = await bytes();
   assert.deepEqual(
     { in: counted.in - before.in, out: counted.out - before.out },
     { in: passed.in - loggedIn.in, out: passed.out - loggedIn.out },
