@@ -123,8 +123,11 @@ impl<T: Task> ConnectionPlace<T> for Worker<T> {
         self.active().session()
     }
 
-    fn run(self, task: T) {
-        drop(tokio::spawn(self.run_tasks(task)));
+    fn run(mut self, task: T) {
+        // A runtime that shuts down drops a new future at once, maybe while the state of the pool is locked. The drop of a worker
+        // would lock it again, so there is no worker before the future is first polled.
+        let (router, active, sharing) = (self.router.clone(), self.active.take(), self.sharing);
+        drop(tokio::spawn(async move { Worker { router, active, sharing }.run_tasks(task).await }));
     }
 
     fn settle(self, answer: impl FnOnce() + Send + 'static) {
