@@ -77,7 +77,7 @@ impl ServerError {
 }
 
 /// The code, or 08P01 in place of one that is no SQLSTATE: that could look like a code of this client.
-pub(crate) fn sqlstate(code: &str) -> String {
+fn sqlstate(code: &str) -> String {
     if is_sqlstate(code) { code } else { "08P01" }.to_owned()
 }
 

@@ -177,17 +177,14 @@ impl<T: Task> Router<T> {
         }
     }
 
-    /// Lets a task wait for a connection again, before all others.
-    pub(super) fn wait_again(self: &Arc<Self>, task: T) {
-        self.cluster.statistics.acquires.add(1);
-        let mut state = lock(&self.state);
-        self.schedule_sweep(&mut state, task.next_check());
-        state.route_pool(task.route()).waiting.push_front(task);
-    }
-
     /// Lets a task that has begun wait again, before all others.
     pub(super) fn put_back(self: &Arc<Self>, active: &ActiveConnection, task: T, sharing: Sharing) {
         active.end_task(sharing);
+        self.wait_in_front(task);
+    }
+
+    /// Lets a task wait for a connection, before all others.
+    pub(super) fn wait_in_front(self: &Arc<Self>, task: T) {
         let mut state = lock(&self.state);
         self.schedule_sweep(&mut state, task.next_check());
         state.route_pool(task.route()).waiting.push_front(task);

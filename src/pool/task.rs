@@ -36,7 +36,7 @@ pub(crate) trait Task: Send + Sized + 'static {
 }
 
 /// A task's place on a connection. Its drop gives it back.
-pub(crate) trait ConnectionPlace<T>: Send + Sized + 'static {
+pub(crate) trait ConnectionPlace<T>: Send + Sync + Sized + 'static {
     fn session(&self) -> &Arc<Session>;
     /// Runs the task by a future.
     fn run(self, task: T);

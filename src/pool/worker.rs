@@ -22,12 +22,6 @@ struct Worker<T: Task> {
     sharing: Sharing,
 }
 
-impl<T: Task> std::fmt::Debug for Worker<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Worker").finish_non_exhaustive()
-    }
-}
-
 impl<T: Task> Router<T> {
     /// Starts a task on a connection. The state of the pool is locked.
     pub(super) fn begin_on(self: &Arc<Self>, active: &Arc<ActiveConnection>, task: T) {
@@ -54,8 +48,21 @@ impl<T: Task> Worker<T> {
         }
     }
 
-    fn end(mut self, answer: impl FnOnce()) {
+    /// The task has ended. `answer` tells its caller, when the place is free or has its next task.
+    fn end(self, answer: impl FnOnce()) {
         self.end_task();
+        self.go_on(answer);
+    }
+
+    fn end_task(&self) {
+        if self.session().conn.has_lease() {
+            self.router.renew_behind_task(self.active());
+        }
+        self.active().end_task(self.sharing);
+    }
+
+    /// Starts a task that waits, or gives the place back.
+    fn go_on(mut self, answer: impl FnOnce()) {
         match self.router.begin_next_task(self.active()) {
             Some((task, sharing)) => {
                 answer();
@@ -69,16 +76,9 @@ impl<T: Task> Worker<T> {
         }
     }
 
-    fn end_task(&self) {
-        if self.session().conn.has_lease() {
-            self.router.renew_behind_task(self.active());
-        }
-        self.active().end_task(self.sharing);
-    }
-
-    /// Runs a task, and then waiting tasks. When a task panics, its drop fails the promise of its caller, and that of the
-    /// worker gives the place back.
-    async fn run_tasks(mut self, mut task: T) {
+    /// Runs a task by a future. When it panics, its drop fails the promise of its caller, and that of the worker gives the place
+    /// back.
+    async fn run_task(mut self, mut task: T) {
         let (router, active) = (self.router.clone(), self.active().clone());
         if active.session().has_rested() {
             // The end of a session that came while this process was frozen is read first.
@@ -87,33 +87,25 @@ impl<T: Task> Worker<T> {
                 return router.put_back(&active, task, self.sharing);
             }
         }
-        loop {
-            if active.session().lease_runs_out() {
-                let Some(next) = Box::pin(router.renew_before(&active, task, self.sharing)).await else { return };
-                (task, self.sharing) = next;
-            }
-            let after = task.run(active.session()).await;
-            if active.session().needs_reset(&router.cluster) {
-                // Boxed, because every running task would otherwise need the memory for the future of a reset.
-                Box::pin(active.session().reset(&router.cluster)).await;
-            }
-            self.end_task();
-            let answer = match after {
-                After::Settled(answer) => Some(answer),
-                After::Again(task) => {
-                    router.wait_again(task);
-                    None
-                }
-            };
-            let Some(next) = router.begin_next_task(&active) else {
-                drop(active);
-                drop(self);
-                return answer.into_iter().for_each(|answer| answer());
-            };
-            if let Some(answer) = answer {
-                answer();
-            }
+        if active.session().lease_runs_out() {
+            let Some(next) = Box::pin(router.renew_before(&active, task, self.sharing)).await else { return };
             (task, self.sharing) = next;
+        }
+        let after = task.run(active.session()).await;
+        if active.session().needs_reset(&router.cluster) {
+            // Boxed, because every running task would otherwise need the memory for the future of a reset.
+            Box::pin(active.session().reset(&router.cluster)).await;
+        }
+        // The last worker must be the last who has the connection.
+        drop(active);
+        match after {
+            After::Settled(answer) => self.end(answer),
+            After::Again(task) => {
+                self.end_task();
+                router.cluster.statistics.acquires.add(1);
+                router.wait_in_front(task);
+                self.go_on(|| {});
+            }
         }
     }
 }
@@ -127,7 +119,7 @@ impl<T: Task> ConnectionPlace<T> for Worker<T> {
         // A runtime that shuts down drops a new future at once, maybe while the state of the pool is locked. The drop of a worker
         // would lock it again, so there is no worker before the future is first polled.
         let (router, active, sharing) = (self.router.clone(), self.active.take(), self.sharing);
-        drop(tokio::spawn(async move { Worker { router, active, sharing }.run_tasks(task).await }));
+        drop(tokio::spawn(async move { Worker { router, active, sharing }.run_task(task).await }));
     }
 
     fn settle(self, answer: impl FnOnce() + Send + 'static) {

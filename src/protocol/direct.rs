@@ -47,7 +47,7 @@ pub(crate) trait DirectAnswer: Send {
 
 /// A larger buffer for what is to be written is given back when it is empty: one large parameter must not cost the connection
 /// that memory for ever.
-pub(crate) const KEPT: usize = 64 << 10;
+pub(super) const KEPT: usize = 64 << 10;
 
 #[derive(Default)]
 struct Lane {
@@ -74,41 +74,37 @@ impl fmt::Debug for DirectLane {
 impl DirectLane {
     /// Sends a command without rows.
     pub(crate) fn send_command(&self, sql: &str, answer: Box<dyn DirectAnswer>) {
-        let write = |out: &mut BytesMut| {
+        let request = |out: &mut BytesMut| {
             put(out, b'Q', &[sql.as_bytes(), b"\0"]);
-            Ok::<_, Infallible>(())
+            Ok::<_, Infallible>(answer)
         };
-        let Ok(()) = self.send_request(Due::DirectResult, write, answer);
+        let Ok(()) = self.send_request(Due::DirectResult, request);
     }
 
-    /// Sends a statement: `write` appends Bind, Execute and Sync. If `write` fails, nothing is sent. An answer whose connection
-    /// is closed is dropped.
+    /// Sends a statement: `request` appends Bind, Execute and Sync, and makes what takes their answer. If it fails, nothing is
+    /// sent. An answer whose connection is closed is dropped.
     pub(crate) fn send<E>(
         &self,
-        write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
-        answer: Box<dyn DirectAnswer>,
+        request: impl FnOnce(&mut BytesMut) -> Result<Box<dyn DirectAnswer>, E>,
     ) -> Result<(), E> {
-        self.send_request(Due::DirectBound, write, answer)
+        self.send_request(Due::DirectBound, request)
     }
 
     fn send_request<E>(
         &self,
         due: Due,
-        write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
-        answer: Box<dyn DirectAnswer>,
+        request: impl FnOnce(&mut BytesMut) -> Result<Box<dyn DirectAnswer>, E>,
     ) -> Result<(), E> {
         let mut lane = lock(&self.0);
-        if lane.closed {
-            drop(lane);
-            return Ok(());
-        }
         let before = lane.requests.len();
-        if let Err(error) = write(&mut lane.requests) {
+        let answer = request(&mut lane.requests);
+        if lane.closed || answer.is_err() {
             lane.requests.truncate(before);
+            // What an answer does when it is dropped may take the lane.
             drop(lane);
-            return Err(error);
+            return answer.map(drop);
         }
-        lane.waiting.push((due, answer));
+        lane.waiting.extend(answer.into_iter().map(|answer| (due, answer)));
         let waker = lane.waker.take();
         drop(lane);
         if let Some(waker) = waker {

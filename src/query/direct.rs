@@ -6,8 +6,6 @@
 mod collector;
 mod command;
 
-use std::cell::RefCell;
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -21,7 +19,7 @@ use crate::connection::connection::Sequence;
 use crate::error::{ClientError, Outcome, ServerError};
 use crate::pool::prepared::Prepared;
 use crate::pool::session::Session;
-use crate::protocol::direct::KEPT;
+use crate::protocol::direct::DirectAnswer;
 use crate::protocol::{Naming, prefix};
 use crate::query::Context;
 use crate::query::cancellation::end_early;
@@ -41,14 +39,10 @@ pub(super) fn may_go_direct(session: &Session, promise: &Promise) -> bool {
         && promise.may_be_direct()
 }
 
-/// A statement that was sent. The channel closes without a reply if the connection was closed before.
-pub(super) struct SentStatement {
-    replied: oneshot::Receiver<Reply>,
-    /// None: it is sent when the future that waits is first polled.
-    sequence: Option<Sequence>,
-}
+/// A statement that was sent, for a future. The channel closes without a reply if the connection was closed before.
+pub(super) struct SentStatement(oneshot::Receiver<Reply>);
 
-/// Sends a statement.
+/// Sends a statement. What it waits for is the future's: see [`wait`].
 pub(super) fn send(
     context: &Context,
     session: &Session,
@@ -57,61 +51,43 @@ pub(super) fn send(
     promise: &Promise,
 ) -> Result<SentStatement, ClientError> {
     let (reply, replied) = oneshot::channel();
-    send_to(Recipient::Future(reply), context, session, prepared, params, promise)?;
-    Ok(SentStatement { replied, sequence: None })
+    session.conn.direct.send(|out| {
+        write(session, prepared, params, out)?;
+        Ok::<_, ClientError>(
+            Box::new(Collector::new(context, prepared, promise.outlet(), Recipient::Future(reply))) as _
+        )
+    })?;
+    Ok(SentStatement(replied))
 }
 
-fn send_to(
-    recipient: Recipient,
-    context: &Context,
+/// Writes the request of a statement that is sent without a future.
+pub(super) fn write_request(
     session: &Session,
-    prepared: &Arc<Prepared>,
-    params: &[Numbered<'_>],
-    promise: &Promise,
+    prepared: &Prepared,
+    statement: &Statement,
+    out: &mut BytesMut,
 ) -> Result<(), ClientError> {
-    let collector = Collector::new(context, prepared, promise.outlet(), recipient);
-    let naming = session.conn.session_state.naming();
-    session.conn.direct.send(|out| write(prepared, naming, params, out), Box::new(collector))
+    write(session, prepared, &bind(statement, prepared)?, out)
 }
 
-thread_local! {
-    /// The request of [`write_request`].
-    static REQUEST: RefCell<BytesMut> = RefCell::default();
-}
-
-/// Writes the request of a statement, for [`send_written`]. False: its parameters cannot be written.
-pub(super) fn write_request(session: &Session, prepared: &Prepared, statement: &Statement) -> bool {
-    let Ok(params) = bind(statement, prepared) else { return false };
-    REQUEST.with_borrow_mut(|request| {
-        if request.capacity() > KEPT {
-            *request = BytesMut::new();
-        }
-        request.clear();
-        write(prepared, session.conn.session_state.naming(), &params, request).is_ok()
-    })
-}
-
-/// Sends the request that was written last. The reply goes to a function, which must not lock the state of the pool at once.
-pub(super) fn send_written(
+/// Takes the answer to such a statement. The reply goes to a function, which must not lock the state of the pool at once.
+pub(super) fn answer_for(
     context: &Context,
-    session: &Session,
     prepared: &Arc<Prepared>,
     outlet: Outlet,
-    reply: impl FnOnce(Reply) + Send + 'static,
-) {
-    let collector = Collector::new(context, prepared, outlet, Recipient::Call(Box::new(reply)));
-    let write = |out: &mut BytesMut| {
-        REQUEST.with_borrow(|request| out.extend_from_slice(request));
-        Ok::<_, Infallible>(())
-    };
-    let Ok(()) = session.conn.direct.send(write, Box::new(collector));
+    reply: impl FnOnce(Reply) + Send + Sync + 'static,
+) -> Box<dyn DirectAnswer> {
+    Box::new(Collector::new(context, prepared, outlet, Recipient::Call(Box::new(reply))))
 }
 
 /// A statement that was sent without a future, and whose end needs one: it has failed, or its rows cannot be read.
 pub(super) struct Begun {
     pub(super) plan: Arc<Prepared>,
-    pub(super) sent: SentStatement,
+    pub(super) answered: Answered,
 }
+
+/// The reply to a statement, and its place among those of its connection.
+pub(super) type Answered = (Sequence, Reply);
 
 impl std::fmt::Debug for Begun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -137,11 +113,7 @@ pub(super) fn finish_at_once(
             statement.text.record_run(busy_us);
             Ok(Finished { busy_us, ..collector.finish() })
         }
-        reply => {
-            let (sender, replied) = oneshot::channel();
-            let _ = sender.send(reply);
-            Err(Begun { plan: plan.clone(), sent: SentStatement { replied, sequence: Some(sequence) } })
-        }
+        reply => Err(Begun { plan: plan.clone(), answered: (sequence, reply) }),
     }
 }
 
@@ -154,7 +126,13 @@ fn note_answer(session: &Session, collector: &Collector, statement: &Statement, 
 }
 
 /// Writes Bind, Execute and Sync.
-fn write(prepared: &Prepared, naming: Naming, params: &[Numbered<'_>], out: &mut BytesMut) -> Result<(), ClientError> {
+fn write(
+    session: &Session,
+    prepared: &Prepared,
+    params: &[Numbered<'_>],
+    out: &mut BytesMut,
+) -> Result<(), ClientError> {
+    let naming = session.conn.session_state.naming();
     let types = prepared.statement.params();
     let prefixed = (naming == Naming::Prefixed).then(|| format!("{}{}", prefix(), prepared.name));
     let formats = params.iter().zip(types).map(|(param, ty)| param.format(ty));
@@ -187,35 +165,47 @@ pub(super) async fn wait(
     statement: &Statement,
     promise: &mut Promise,
     opening: Option<&mut Opening<'_>>,
-    SentStatement { replied, sequence }: SentStatement,
+    SentStatement(replied): SentStatement,
 ) -> Result<Finished, Failure> {
-    let conn = &session.conn;
-    let (sequence, reply) = match opening {
+    let replied =
+        async { replied.await.unwrap_or(Reply::Lost { phase: Phase::NotSent, delivered: false, error: None }) };
+    let answered = match opening {
         Some(opening) => {
             // tokio-postgres sends it ahead of what the stream itself sends.
             let begin = opening.send_with_statement(session);
-            let sequence = conn.sending();
+            let sequence = session.conn.sending();
             let (begun, reply) = Box::pin(future::join(begin, replied)).await;
             if let Err(failure) = begun {
-                if matches!(&reply, Ok(Reply::Ended(collector)) if collector.error.is_none()) {
+                if matches!(&reply, Reply::Ended(collector) if collector.error.is_none()) {
                     opening.was_bypassed();
                 }
                 return Err(failure);
             }
             (sequence, reply)
         }
-        None => (sequence.unwrap_or_else(|| conn.sending()), replied.await),
+        None => (session.conn.sending(), replied.await),
     };
+    finish(context, session, statement, promise, answered).await
+}
+
+/// The end of a statement, whatever its reply is.
+pub(super) async fn finish(
+    context: &Context,
+    session: &Arc<Session>,
+    statement: &Statement,
+    promise: &mut Promise,
+    (sequence, reply): Answered,
+) -> Result<Finished, Failure> {
+    let conn = &session.conn;
     let mut collector = match reply {
-        Ok(Reply::Ended(collector)) => collector,
-        Ok(Reply::TooLarge(rest)) => {
+        Reply::Ended(collector) => collector,
+        Reply::TooLarge(rest) => {
             return Err(Box::pin(drop_rest(rest, session, context)).await);
         }
-        Ok(Reply::Lost { phase, delivered, error }) => {
+        Reply::Lost { phase, delivered, error } => {
             promise.note_delivered(delivered);
             return Err(Box::pin(lose(session, phase, error, sequence)).await);
         }
-        Err(_) => return Err(Box::pin(lose(session, Phase::NotSent, None, sequence)).await),
     };
     promise.note_delivered(collector.outlet.has_delivered());
     let mut busy_us = 0;

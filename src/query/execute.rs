@@ -23,7 +23,7 @@ use crate::pool::statement_text::StatementText;
 use crate::protocol::Naming;
 use crate::query::Context;
 use crate::query::collect::{CollectError, collect};
-use crate::query::direct::{self, Begun, SentStatement, may_go_direct};
+use crate::query::direct::{self, Answered, Begun, may_go_direct};
 use crate::query::failure::{Failure, failure};
 use crate::query::opening::Opening;
 use crate::query::prepare::prepare;
@@ -77,15 +77,15 @@ pub(super) async fn execute(
     execute_with(context, session, statement, promise, ahead, (known, None)).await
 }
 
-/// Like [`execute`], for a statement that was sent with this plan.
+/// Like [`execute`], for a statement that was sent with this plan, and answered.
 pub(super) async fn execute_begun(
     context: &Context,
     session: &Arc<Session>,
     statement: &Statement,
     promise: &mut Promise,
-    Begun { plan, sent }: Begun,
+    Begun { plan, answered }: Begun,
 ) -> Result<Finished, Failure> {
-    execute_with(context, session, statement, promise, Ahead::Nothing, (Some(plan), Some(sent))).await
+    execute_with(context, session, statement, promise, Ahead::Nothing, (Some(plan), Some(answered))).await
 }
 
 async fn execute_with(
@@ -94,7 +94,7 @@ async fn execute_with(
     statement: &Statement,
     promise: &mut Promise,
     mut ahead: Ahead<'_, '_>,
-    (mut known, mut sent): (Option<Arc<Prepared>>, Option<SentStatement>),
+    (mut known, mut answered): (Option<Arc<Prepared>>, Option<Answered>),
 ) -> Result<Finished, Failure> {
     let text = &statement.text;
     let in_transaction = ahead.is_in_transaction();
@@ -136,7 +136,7 @@ async fn execute_with(
             return Ok(Finished { takes_structure: plan.takes_structure, ..Finished::default() });
         }
         // The answer to Parse may have said that the node is read-only.
-        if !in_transaction && sent.is_none() && session.refuses_writes() {
+        if !in_transaction && answered.is_none() && session.refuses_writes() {
             let sequence = Some(session.conn.sending());
             return Err(Failure::Run { cause: Cause::ReadOnlyBefore, phase: Phase::NotSent, sequence });
         }
@@ -147,8 +147,8 @@ async fn execute_with(
         // Types that are not built in are kept apart from plans, and may be older.
         let fresh = !was_known && (attempt > 1 || plan.has_built_in_types());
         let has_savepoint = matches!(ahead, Ahead::Savepoint) && session.needs_savepoint(text, &plan);
-        let result = match sent.take() {
-            Some(sent) => direct::wait(context, session, statement, promise, None, sent).await,
+        let result = match answered.take() {
+            Some(answered) => direct::finish(context, session, statement, promise, answered).await,
             None => run(context, session, &plan, statement, promise, &mut ahead, has_savepoint).await,
         };
         let failure = match result {

@@ -92,7 +92,7 @@ impl Outlet {
     }
 
     /// Resolves when JavaScript has caught up.
-    pub(super) fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub(super) fn room(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let queue = self.queue.clone();
         Box::pin(async move { queue.has_room().await })
     }

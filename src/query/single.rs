@@ -60,30 +60,31 @@ impl Query {
     ) -> Result<(), (P, Box<Self>)> {
         let session = place.session().clone();
         let Some(plan) = self.plan_at_once(&session) else { return Err((place, self)) };
-        if !direct::write_request(&session, &plan, &self.statement) {
-            return Err((place, self));
-        }
-        schema_changes::announce_statement(&self.statement.text.facts);
-        let context = self.call.context.clone();
-        context.cluster.statistics.prepared_hits.add(1);
-        self.call.promise.was_sent = true;
-        let (outlet, sequence) = (self.call.promise.outlet(), session.conn.sending());
-        let sent = plan.clone();
-        direct::send_written(&context, &session, &sent, outlet, move |reply| {
-            let session = place.session();
-            let Self { call, statement, .. } = &mut *self;
-            match direct::finish_at_once(reply, session, &plan, statement, &mut call.promise, sequence) {
-                Ok(finished) => {
-                    let node = session.conn.endpoint.index;
-                    place.settle(move || self.call.promise.resolve(finished, node));
-                }
-                Err(begun) => {
-                    self.begun = Some(begun);
-                    place.run(wrap(self));
-                }
+        session.conn.direct.send(|out| {
+            if direct::write_request(&session, &plan, &self.statement, out).is_err() {
+                return Err((place, self));
             }
-        });
-        Ok(())
+            schema_changes::announce_statement(&self.statement.text.facts);
+            let context = self.call.context.clone();
+            context.cluster.statistics.prepared_hits.add(1);
+            self.call.promise.was_sent = true;
+            let (outlet, sequence) = (self.call.promise.outlet(), session.conn.sending());
+            let prepared = plan.clone();
+            Ok(direct::answer_for(&context, &prepared, outlet, move |reply| {
+                let session = place.session();
+                let Self { call, statement, .. } = &mut *self;
+                match direct::finish_at_once(reply, session, &plan, statement, &mut call.promise, sequence) {
+                    Ok(finished) => {
+                        let node = session.conn.endpoint.index;
+                        place.settle(move || self.call.promise.resolve(finished, node));
+                    }
+                    Err(begun) => {
+                        self.begun = Some(begun);
+                        place.run(wrap(self));
+                    }
+                }
+            }))
+        })
     }
 
     /// The plan with which the statement can be sent at once.

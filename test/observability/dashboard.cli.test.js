@@ -68,7 +68,7 @@ test('cli dashboard: elsewhere than on loopback the page needs the token that is
   const token = /** @type {string} */ (url.searchParams.get('token'));
   assert.match(token, /^[\w-]{32}$/);
   assert.equal(running.out.split(token).length, 2, 'it is printed once');
-  // The warning comes on stderr, so it may be read later than the address on stdout.
+  // The warning is printed behind the address, so it may be read later.
   await running.printed(/not encrypted/);
   assert.equal((await ask(port, '/')).status, 401);
   assert.equal((await ask(port, '/events')).status, 401);

@@ -32,7 +32,7 @@ pub(super) enum Recipient {
     /// A future that waits for it.
     Future(oneshot::Sender<Reply>),
     /// A statement without a future.
-    Call(Box<dyn FnOnce(Reply) + Send>),
+    Call(Box<dyn FnOnce(Reply) + Send + Sync>),
 }
 
 impl Recipient {
@@ -74,7 +74,7 @@ pub(in crate::query) struct Collector {
     /// How far the statement has come.
     pub(super) phase: Phase,
     /// JavaScript is behind.
-    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    room: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     recipient: Option<Recipient>,
 }
 
