@@ -56,7 +56,9 @@ async function learnAllParameters(runner, items, given) {
  */
 function writable(runner, items) {
   return items.map(({ statement, params, text }, index) => ({
-    ...{ statement, params, text },
+    statement,
+    params,
+    text,
     values: checkStatement(index, () => normalize(runner.serialize(statement, params), statement.takesStructure)),
   }));
 }

@@ -2,6 +2,7 @@
 
 // Limits of a transaction, of a part of it, or of a statement that waits for its turn: what is left of them bounds each call.
 
+const { withMembers } = require('../options/with-members.js');
 const { QueryTimeoutError, aborted } = require('../errors.js');
 
 /** @typedef {{ until: number, timeoutMs: number, signal: AbortSignal | undefined }} Limits */
@@ -38,11 +39,10 @@ function underLimits({ until, timeoutMs, signal }, options, timedOut) {
   if (left <= 0) throw timedOut(timeoutMs);
   const soonest = Math.min(left, options.timeoutMs || Infinity);
   const signals = [signal, options.signal].filter((one) => one !== undefined);
-  return {
-    ...options,
+  return withMembers(options, {
     timeoutMs: Number.isFinite(soonest) ? soonest : 0,
     signal: signals.length > 1 ? AbortSignal.any(/** @type {AbortSignal[]} */ (signals)) : signals[0],
-  };
+  });
 }
 
 module.exports = { limitsOf, timedOutAs, underLimits, waitedTooLong };

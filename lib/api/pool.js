@@ -26,6 +26,7 @@ const { Sessions, queryWithToken } = require('./session.js');
 const { runner, unfold } = require('./sql.js');
 const { RowStream } = require('./stream.js');
 const { Statements } = require('../core/statements.js');
+const { withMembers } = require('../options/with-members.js');
 const { askToken, checkMode, refuseToken } = require('./token.js');
 const { begin, endPrepared } = require('./transaction.js');
 
@@ -193,11 +194,10 @@ class Pool extends ObservedPool {
     /** @type {Record<string, any>} */
     const checked = options === undefined ? NONE : callOptions(options, STREAM);
     const { batchSize = STREAM.batchSize.value } = checked;
-    const runner = this.#runner;
     const [text, values] = unfold(sql, params);
     const session = checked.readOnly ? undefined : this.#sessions?.current();
-    return new RowStream(runner, async (reader) => {
-      const query = () => runner.query(text, values, { ...checked, batchSize, reader }, 0);
+    return new RowStream(this.#runner, async (reader) => {
+      const query = () => this.#runner.query(text, values, withMembers(checked, { batchSize, reader }), 0);
       return session === undefined ? query() : session.unsureAfter(query);
     });
   }

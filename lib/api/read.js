@@ -7,6 +7,7 @@ const { FLAG } = require('../core/numbers.js');
 const { ParameterError, PoolClosedError, QueryTimeoutError, aborted, located } = require('../errors.js');
 const { NONE, READ, READ_STREAM, callOptions } = require('../options/call-options.js');
 const { labelOf } = require('../options/hosts.js');
+const { withMembers } = require('../options/with-members.js');
 const { laterToken } = require('../values/token.js');
 const { addRowExpectations } = require('./row-expectations.js');
 const { runner: templates, unfold } = require('./sql.js');
@@ -76,7 +77,7 @@ function toSend(options, position, node) {
   // What is undefined is left out.
   const readOptions = JSON.stringify({ maxLagMs, maxLagBytes, after, waitMs, hedgeMs, fallback, node });
   const flags = readOptions === '{}' ? FLAG.READ : FLAG.READ | FLAG.READ_OPTIONS;
-  return { ...options, readOnly: true, flags, readOptions };
+  return withMembers(options, { readOnly: true, flags, readOptions });
 }
 
 /**
@@ -127,9 +128,12 @@ class Reads {
     const { batchSize = READ_STREAM.batchSize.value } = checked;
     const [text, values] = unfold(sql, params);
     const scope = this.#owner.scope();
-    if (scope !== undefined) return scope.handle.stream(text, values, { ...inTransaction(checked), batchSize });
+    if (scope !== undefined)
+      return scope.handle.stream(text, values, withMembers(inTransaction(checked), { batchSize }));
     const own = session();
-    return new RowStream(runner, async (reader) => this.#run(text, values, { ...checked, batchSize, reader }, own));
+    return new RowStream(runner, async (reader) =>
+      this.#run(text, values, withMembers(checked, { batchSize, reader }), own),
+    );
   }
 
   /**
@@ -186,7 +190,7 @@ class Reads {
       const known = await waitFor(position, options);
       const { timeoutMs = 0 } = options;
       const left = timeoutMs === 0 ? 0 : Math.max(1, Math.ceil(timeoutMs - (performance.now() - started)));
-      return runner.sendWatched(watched, given, this.#toSend({ ...options, timeoutMs: left }, known), 0);
+      return runner.sendWatched(watched, given, this.#toSend(withMembers(options, { timeoutMs: left }), known), 0);
     });
   }
 }

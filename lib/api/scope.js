@@ -10,6 +10,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { FLAG } = require('../core/numbers.js');
+const { withMembers } = require('../options/with-members.js');
 const { HyperionError, located, transactionEnded, transactionOpen } = require('../errors.js');
 const { Level } = require('./level.js');
 const { limitsOf, timedOutAs, underLimits } = require('./limits.js');
@@ -377,7 +378,7 @@ class Part extends Scope {
     // By its depth: a name of its own each time would fill the cache of statements.
     const sql = `${command} hyperiondb_${this.level.depth}`;
     try {
-      await this.runner.query(sql, undefined, { ...options, flags: FLAG.OWN }, this.id);
+      await this.runner.query(sql, undefined, withMembers(options, { flags: FLAG.OWN }), this.id);
     } catch (error) {
       this.noteFailure(error);
       throw error;

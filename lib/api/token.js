@@ -4,6 +4,7 @@
 // lib/values/token.js.
 
 const { FLAG } = require('../core/numbers.js');
+const { withMembers } = require('../options/with-members.js');
 const { HyperionError, ParameterError } = require('../errors.js');
 
 /** The modes of pools whose statements run on the primary alone: only there an answer has a position of the primary. */
@@ -44,7 +45,7 @@ async function queryForToken(runner, sql, params, options) {
     token = text;
   };
   const flags = (options.flags ?? 0) | FLAG.TOKEN;
-  const rows = await runner.query(sql, params, { ...options, flags, onGrant }, 0);
+  const rows = await runner.query(sql, params, withMembers(options, { flags, onGrant }), 0);
   return { rows, token };
 }
 

@@ -4,6 +4,7 @@
 
 const { allOrNone, readStatements } = require('./batch-statements.js');
 const { copyFrom, copyTo } = require('./copy/index.js');
+const { withMembers } = require('../options/with-members.js');
 const { ParameterError, located } = require('../errors.js');
 const { exec, execOptions } = require('./exec.js');
 const { limitsOf, underLimits, waitedTooLong } = require('./limits.js');
@@ -91,7 +92,9 @@ class Transaction {
     const { runner, id } = scope;
     /** @type {RowStream} */
     const stream = new RowStream(runner, (reader) =>
-      scope.read(stream, () => runner.query(text, values, { ...scope.limited(checked), batchSize, reader }, id)),
+      scope.read(stream, () =>
+        runner.query(text, values, withMembers(scope.limited(checked), { batchSize, reader }), id),
+      ),
     );
     return stream;
   }

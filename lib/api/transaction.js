@@ -13,6 +13,7 @@ const { Scope, enclosing } = require('./scope.js');
 const { Transaction } = require('./transaction-handle.js');
 const { watchLimits } = require('./watch-limits.js');
 const { underSignal } = require('../core/under-signal.js');
+const { withMembers } = require('../options/with-members.js');
 const { ISOLATION, NONE } = require('../options/call-options.js');
 
 /**
@@ -260,10 +261,7 @@ class Top extends Scope {
       const limits = this.limited(underLimits(own, options, waitedTooLong));
       this.drainReaders();
       this.#close('committed');
-      // Named one by one: V8 makes a new shape for each object that a spread and a function make, and all who read it are slower.
-      const { timeoutMs, signal, readOnly, rowMode, types } = limits;
-      const last = { timeoutMs, signal, readOnly, rowMode, types, flags: FLAG.COMMITS, onSent };
-      const rows = await this.runner.query(sql, given, last, this.id);
+      const rows = await this.runner.query(sql, given, withMembers(limits, { flags: FLAG.COMMITS, onSent }), this.id);
       this.#releaseHandle();
       this.mayLast = true;
       this.onEnded?.('committed', false, undefined);

@@ -9,6 +9,7 @@ const { labelOf } = require('../options/hosts.js');
 const { Observer } = require('./observer.js');
 const { PlainCall, StatementCall } = require('./statement-call.js');
 const { underSignal } = require('./under-signal.js');
+const { withMembers } = require('../options/with-members.js');
 
 /** Whether the engine finds the caller of a promise without an async function in between: V8 does, the one of Bun does not. */
 const FINDS_CALLERS = process.versions.bun === undefined;
@@ -124,7 +125,7 @@ class StatementRunner {
    * @param {number} transaction
    */
   sendWatched({ sql, text, sent }, params, options, transaction) {
-    return this.send(sql, params, text === sql ? options : { ...options, text }, transaction, sent);
+    return this.send(sql, params, text === sql ? options : withMembers(options, { text }), transaction, sent);
   }
 
   /**

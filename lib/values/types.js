@@ -7,6 +7,7 @@
 // JavaScript must know the types of a statement's parameters, and asks the core for them once (lib/core/statement-runner.js).
 
 const { isMap, isSet } = require('node:util').types;
+const { withMembers } = require('../options/with-members.js');
 const { OptionError, ParameterError } = require('../errors.js');
 const { oneOf, plainObject, refuseUnknown } = require('../options/validate.js');
 const { contentsOf } = require('./exact-json.js');
@@ -83,6 +84,9 @@ const isList = (value) => Array.isArray(value) || isSet(value);
 
 /** How the values of a pool, or of one statement, are returned and sent. Immutable. */
 class Types {
+  /** What frozen objects without functions say, which cannot change any more. @type {WeakMap<object, Types>} */
+  #known = new WeakMap();
+
   /**
    * @param {Record<string, string>} choices
    * @param {ReadonlyMap<string, Parser>} parsers
@@ -99,7 +103,7 @@ class Types {
   toJSON() {
     const parsers = [...this.parsers].map(([type, parser]) => [type, numberOf(parser)]);
     // Only the types of a pinned session have native ones (lib/values/text-types.js).
-    return { ...this.choices, parsers: Object.fromEntries(parsers), native: [] };
+    return withMembers(this.choices, { parsers: Object.fromEntries(parsers), native: [] });
   }
 
   /**
@@ -108,6 +112,17 @@ class Types {
    * @returns {Types}
    */
   with(value) {
+    const known = this.#known.get(/** @type {object} */ (value));
+    if (known !== undefined) return known;
+    const types = this.#read(value);
+    if (Object.isFrozen(value) && types.parsers === this.parsers && types.serializers === this.serializers) {
+      this.#known.set(/** @type {object} */ (value), types);
+    }
+    return types;
+  }
+
+  /** @param {unknown} value */
+  #read(value) {
     const given = plainObject('types', value);
     refuseUnknown(given, MEMBERS, { path: 'types', hint: ': a parser for a type goes into types.parsers' });
     const choices = Object.entries(CHOICES).map(([name, known]) => [

@@ -126,6 +126,25 @@ describe('types.parsers', () => {
     assert.deepStrictEqual(rows, [{ v: 'a1' }, { v: 'b1' }]);
   });
 
+  test('types: an object of a call says what it says at each call, with the parsers of the pool it is given to', async (t) => {
+    const sql = "SELECT 1.5::numeric AS n, '{}'::json AS j";
+    const parsers = { json: seen };
+    const [pool, other] = [db.pool(t, { types: { parsers } }), db.pool(t)];
+    const changing = { numeric: 'number' };
+    const frozen = Object.freeze({ numeric: 'number' });
+    const nested = Object.freeze({ numeric: 'string', parsers: { json: () => 'first' } });
+    assert.deepEqual(await row(pool, sql, [], { types: changing }), { n: 1.5, j: '<{}>' });
+    changing.numeric = 'string';
+    assert.deepEqual(await row(pool, sql, [], { types: changing }), { n: '1.5', j: '<{}>' });
+    for (let i = 0; i < 2; i++) {
+      assert.deepEqual(await row(pool, sql, [], { types: frozen }), { n: 1.5, j: '<{}>' });
+      assert.deepEqual(await row(other, sql, [], { types: frozen }), { n: 1.5, j: {} });
+    }
+    assert.deepEqual(await row(pool, sql, [], { types: nested }), { n: '1.5', j: 'first' });
+    nested.parsers.json = () => 'second';
+    assert.deepEqual(await row(pool, sql, [], { types: nested }), { n: '1.5', j: 'second' });
+  });
+
   test('types.parsers: functions that nobody refers to any more are collected', async () => {
     const lines = await printedBy(
       db,
