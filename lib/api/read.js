@@ -128,8 +128,7 @@ class Reads {
     const { batchSize = READ_STREAM.batchSize.value } = checked;
     const [text, values] = unfold(sql, params);
     const scope = this.#owner.scope();
-    if (scope !== undefined)
-      return scope.handle.stream(text, values, withMembers(inTransaction(checked), { batchSize }));
+    if (scope !== undefined) return scope.handle.stream(text, values, { ...inTransaction(checked), batchSize });
     const own = session();
     return new RowStream(runner, async (reader) =>
       this.#run(text, values, withMembers(checked, { batchSize, reader }), own),

@@ -72,15 +72,15 @@ test('clocks wrong by a day either way: leases are valid, and 0 wrong kills', { 
       for (const { pid, leftMs } of left)
         if (pid !== expired) assert.ok(leftMs > 0 && leftMs < 1_500, `${leftMs} ms left`);
       const pass = await reaper.reap();
-      // On a busy machine a session may end so late that the next pass ends it, too.
-      assert.ok(pass.killed <= 1, 'the expired one and no other');
       killed += pass.killed;
-      return (await leftOf()).every(({ pid }) => pid !== expired);
+      return pass.killed > 0;
     });
+    // On a busy machine it ends so late that another pass would end it again.
+    await until('it is gone', async () => (await leftOf()).every(({ pid }) => pid !== expired));
     await others[round % 2].query('SELECT 1');
     if (round % 5 === 0) await sleep(300);
   }
-  assert.ok(killed >= rounds, 'the expired ones');
+  assert.equal(killed, rounds, 'the expired ones and no other');
   const after = await Promise.all(agents.map((agent) => agent.query('SELECT pg_backend_pid() AS pid')));
   assert.deepEqual(
     after.map(([{ pid }]) => pid),
