@@ -11,7 +11,7 @@ const { cacheOn } = require('./cache-support.js');
 
 const db = useCluster({ nodes: 1 });
 const single = useRedis();
-const sharded = useRedis(['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']);
+const sharded = useRedis({ sharded: true });
 
 /** @typedef {import('./cache-redis.js').Kind} Kind */
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// A Redis for tests: Debian's redis-server, in any version from 6.
+// A Redis for tests: Debian's redis-server, in any version from 7 (CLUSTER ADDSLOTSRANGE, --cluster-port).
 //
 //   const redis = useRedis();
 //   test('...', async (t) => {
@@ -70,7 +70,7 @@ class RedisServer {
   /** The folder that is removed at the end. */
   #root = '';
   #dir = '';
-  #args;
+  #sharded;
   /** @type {UnsupportedError | undefined} */
   #unsupported;
   /** @type {import('node:child_process').ChildProcess | null} */
@@ -78,10 +78,12 @@ class RedisServer {
   /** @type {string[]} */
   #command = [];
   #port = 0;
+  /** Of the bus of a Redis Cluster. Redis would take #port + 10,000, where another program may be. */
+  #busPort = 0;
 
-  /** @param {string[]} args of its command line, beside those that every server here has */
-  constructor(args) {
-    this.#args = args;
+  /** @param {boolean} sharded whether it is a Redis Cluster of one node */
+  constructor(sharded) {
+    this.#sharded = sharded;
   }
 
   async start() {
@@ -93,6 +95,7 @@ class RedisServer {
       return;
     }
     this.#port = await freePort();
+    this.#busPort = await freePort();
     this.#root = newClusterFolder();
     guard(this.#root);
     fs.chmodSync(this.#root, 0o755);
@@ -107,13 +110,18 @@ class RedisServer {
   async run() {
     const [file, ...args] = this.#command;
     const own = ['--port', `${this.#port}`, '--bind', '127.0.0.1', '--dir', this.#dir, '--save', ''];
-    const child = spawn(file, [...args, ...own, ...this.#args], {
+    const announced = ['--cluster-announce-ip', '127.0.0.1'];
+    const shards = ['--cluster-enabled', 'yes', ...announced, '--cluster-port', `${this.#busPort}`];
+    const log = path.join(this.#dir, 'log');
+    const output = fs.openSync(log, 'a');
+    const child = spawn(file, [...args, ...own, ...(this.#sharded ? shards : [])], {
       cwd: this.#dir,
       detached: true, // Ctrl-C is for the test, not for this process
       env: { PATH: process.env.PATH, LANG: 'C' },
-      stdio: 'ignore',
+      stdio: ['ignore', output, output],
       ...serverAccount(),
     });
+    fs.closeSync(output);
     this.#process = child;
     const gone = () => {
       if (this.#process === child) this.#process = null;
@@ -122,7 +130,7 @@ class RedisServer {
     child.on('exit', gone);
     child.unref();
     await until('Redis answers', () => {
-      if (this.#process !== child) throw new GiveUp('Redis did not start');
+      if (this.#process !== child) throw new GiveUp(`Redis did not start:\n${fs.readFileSync(log, 'utf8')}`);
       return this.cli('PING').trim() === 'PONG';
     });
   }
@@ -179,9 +187,9 @@ class RedisServer {
   }
 }
 
-/** A Redis for all tests of the file that calls it. @param {string[]} [args] of its command line */
-function useRedis(args = []) {
-  const server = new RedisServer(args);
+/** A Redis for all tests of the file that calls it. @param {{ sharded?: boolean }} [options] */
+function useRedis({ sharded = false } = {}) {
+  const server = new RedisServer(sharded);
   before(() => server.start(), { timeout: 300_000 });
   after(() => server.stop());
   return server;
