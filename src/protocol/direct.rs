@@ -45,9 +45,9 @@ pub(crate) trait DirectAnswer: Send {
     fn ended(self: Box<Self>);
 }
 
-/// A larger buffer for what is to be written is given back when it is empty: one large parameter must not cost the connection
-/// that memory for ever.
-pub(super) const KEPT: usize = 64 << 10;
+/// A larger buffer for what is to be written is given back when it is empty: one large parameter, or the text of one long
+/// statement, must not cost the connection that memory for ever. 16 statements of five parameters fit.
+pub(super) const KEPT: usize = 2 << 10;
 
 #[derive(Default)]
 struct Lane {

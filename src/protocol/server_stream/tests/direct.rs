@@ -274,3 +274,22 @@ fn an_answer_ends_when_tokio_postgres_has_read_what_came_ahead_of_it() {
         assert_eq!(*lock(&log), LOG);
     });
 }
+
+#[test]
+fn a_connection_does_not_keep_the_memory_of_a_long_request() {
+    in_pieces(|piece| async move {
+        let mut session = Session::new(piece, None).await;
+        let query = |length: usize| message(b'Q', &[&b"x".repeat(length)[..], b"\0"].concat());
+        let done = [message(b'C', b"SELECT 0\0"), message(b'Z', b"I")].concat();
+        let held = |session: &Session| session.wire.frontend.out.capacity();
+        // With a request of tokio-postgres ahead the lane's is copied, else their buffers are swapped.
+        for (own, direct) in [(3_000, 10), (10, 3_000), (0, 10), (0, 10), (0, 3_000), (0, 10), (3_000, 3_000), (0, 10)]
+        {
+            let answered = send(&session.observers, &request(&"s".repeat(direct)));
+            let (sent, first) = if own == 0 { (Vec::new(), Vec::new()) } else { (query(own), done.clone()) };
+            assert_eq!(session.act(&sent, &[first, answer(b"a")].concat()).await, None);
+            assert_eq!(*lock(&answered), LOG);
+            assert!(held(&session) <= 2_048, "{} bytes after {own} and {direct} in pieces of {piece}", held(&session));
+        }
+    });
+}
