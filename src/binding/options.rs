@@ -44,7 +44,7 @@ pub(super) struct PoolOptions {
     statement_timeout_ms: Option<u64>,
     idle_timeout_ms: u64,
     max_lifetime_ms: u64,
-    statement_cache_size: usize,
+    statement_cache_size: std::num::NonZeroUsize,
     /// Statements in flight on one connection at most.
     pipeline_depth: usize,
     application_name: String,

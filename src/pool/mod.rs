@@ -4,7 +4,6 @@
 //! - `session`: a pooled connection with its prepared statements and its age limit
 //! - `statement_text`, `sql_facts`, `sql_tokens`, `sql_words`: the texts of statements, and what their words say
 //! - `prepared`: the statements that each connection has prepared, row shapes
-//! - `least_used`: a map that drops what has not been used for the longest time
 //! - `plans`: which of these plans may be out of date
 //! - `schema_changes`: when a schema last changed
 //! - `names`: what the names in a statement mean on a connection
@@ -26,7 +25,6 @@ mod active_connection;
 mod expiry;
 mod growth;
 mod lease;
-mod least_used;
 mod names;
 mod node_pool;
 pub(crate) mod plans;

@@ -5,9 +5,11 @@
 //! statement can have different shapes on different connections.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use lru::LruCache;
 use serde_json::json;
 use tokio_postgres::{Column, Statement};
 
@@ -15,7 +17,6 @@ use crate::codec::{
     Catalog, DecodeError, Decoder, JsonShapes, Packer, Types, is_built_in, pack_document, takes_structure,
 };
 use crate::engine::{CompletionQueue, Kind, Message, Statistics, clock, lock};
-use crate::pool::least_used::LeastUsed;
 use crate::protocol::result_formats::{Asked, ResultFormats};
 
 /// A statement prepared on one connection.
@@ -224,7 +225,7 @@ pub(crate) fn name_of(statement: &Statement) -> String {
 /// statement on the server.
 #[derive(Debug)]
 pub(crate) struct PreparedCache {
-    entries: Mutex<LeastUsed<PlanKey, Arc<Prepared>>>,
+    entries: Mutex<LruCache<PlanKey, Arc<Prepared>>>,
     statistics: Arc<Statistics>,
 }
 
@@ -232,24 +233,26 @@ pub(crate) struct PreparedCache {
 type PlanKey = (u32, u64);
 
 impl PreparedCache {
-    pub(super) fn new(capacity: usize, statistics: Arc<Statistics>) -> Self {
-        Self { entries: Mutex::new(LeastUsed::new(capacity)), statistics }
+    pub(super) fn new(capacity: NonZeroUsize, statistics: Arc<Statistics>) -> Self {
+        Self { entries: Mutex::new(LruCache::sparse(capacity)), statistics }
     }
 
     /// The plan by this key, unless the text has another generation since.
     pub(super) fn get(&self, key: PlanKey, generation: u32) -> Option<Arc<Prepared>> {
         let mut entries = lock(&self.entries);
-        let prepared = entries.get(key)?;
+        let prepared = entries.get(&key)?;
         if prepared.generation != generation {
-            entries.remove(key);
+            entries.pop(&key);
             return None;
         }
         Some(prepared.clone())
     }
 
     pub(super) fn insert(&self, key: PlanKey, prepared: Arc<Prepared>) {
-        let dropped = lock(&self.entries).insert(key, prepared);
-        self.statistics.prepared_evictions.add(u64::from(dropped.is_some()));
+        // What had the key, or has to make room. It is closed on the server when it is dropped, behind the lock.
+        let dropped = lock(&self.entries).push(key, prepared);
+        let evicts = dropped.is_some_and(|(other, _)| other != key);
+        self.statistics.prepared_evictions.add(u64::from(evicts));
     }
 
     /// Must be called when the types of the database have changed.
@@ -259,11 +262,11 @@ impl PreparedCache {
 
     /// Removes the plans that are kept by scope.
     pub(crate) fn remove_scopes(&self) {
-        lock(&self.entries).retain(|(_, scope)| *scope == 0);
+        lock(&self.entries).retain(|(_, scope), _| *scope == 0);
     }
 
     /// Removes the plans of a text in all scopes.
     pub(super) fn remove(&self, id: u32) {
-        lock(&self.entries).retain(|(text, _)| *text != id);
+        lock(&self.entries).retain(|(text, _), _| *text != id);
     }
 }

@@ -12,6 +12,7 @@
 //! deadpool owns the connections (`node_pool`). An [`ActiveConnection`] is checked out of deadpool and has work on it.
 //! It goes back when its last task has ended and no task waits.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Duration,
     pub(crate) max_lifetime: Duration,
     /// The most statements that a connection keeps prepared.
-    pub(crate) statements: usize,
+    pub(crate) statements: NonZeroUsize,
     /// The most tasks on one connection at a time.
     pub(crate) depth: usize,
 }
