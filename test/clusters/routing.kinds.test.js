@@ -65,12 +65,30 @@ function runsOn(nodes) {
   return runs;
 }
 
+/** What the servers say of a kind, with the line ahead of each: the error of a STATEMENT. @param {Kind} kind @param {any[]} nodes */
+function linesAround({ label }, nodes) {
+  return nodes.flatMap((node) => {
+    const lines = node.log().split('\n');
+    const isAbout = (/** @type {number} */ at) => lines[at]?.includes(`/* ${label} */`);
+    return lines.filter((_, at) => isAbout(at) || isAbout(at + 1)).map((line) => `${node.name}: ${line}`);
+  });
+}
+
 /** Waits until everything that was logged before can be read. @param {any[]} nodes */
 async function untilLogged(nodes) {
   for (const node of nodes) {
     const mark = named('mark');
     await node.sql(`SELECT '${mark}'`);
     await until('the log is written', () => node.log().includes(mark));
+  }
+}
+
+/** Waits until the standbys have all that was written: what one of them says ahead of a token's place is asked of another one again. */
+async function untilReplayed() {
+  const [{ lsn }] = await clusters.a.sql('SELECT pg_current_wal_lsn()::text AS lsn');
+  for (const node of clusters.a.cluster.standbys()) {
+    const hasReplayed = async () => (await node.sql(`SELECT pg_last_wal_replay_lsn() >= '${lsn}' AS done`))[0].done;
+    await until(`${node.name} has replayed ${lsn}`, hasReplayed, { everyMs: 1 });
   }
 }
 
@@ -83,6 +101,7 @@ async function untilLogged(nodes) {
 async function runAll(multi, kinds) {
   const endings = new Map();
   for (const { sql, label, marks } of kinds) {
+    await untilReplayed();
     const ending = await multi.query(sql).then(
       (/** @type {any} */ { node }) => ({ node }),
       (/** @type {any} */ error) => ({ error }),
@@ -146,7 +165,12 @@ test('routing: every kind of statement is applied once, where it belongs, and no
         standbys: of('standbys'),
         isFirst,
       });
-      if (wrong !== null) complaints.push(`${isFirst ? 'first' : 'second'} run of ${kind.sql}: ${wrong}`);
+      if (wrong !== null) {
+        complaints.push(
+          `${isFirst ? 'first' : 'second'} run of ${kind.sql}: ${wrong}`,
+          ...linesAround(kind, cluster.nodes),
+        );
+      }
     }
     before = now;
   }
