@@ -4,6 +4,7 @@
 // how often it was applied and how often it was tried are taken from the logs of the servers.
 
 const assert = require('node:assert/strict');
+const { waitUntilCaughtUp } = require('../../exports/testing/cluster/replication.js');
 const { named, test, until } = require('../support/helpers');
 const { kindsOf } = require('./statement-kinds.js');
 const { useClusters } = require('./support.js');
@@ -83,15 +84,6 @@ async function untilLogged(nodes) {
   }
 }
 
-/** Waits until the standbys have all that was written: what one of them says ahead of a token's place is asked of another one again. */
-async function untilReplayed() {
-  const [{ lsn }] = await clusters.a.sql('SELECT pg_current_wal_lsn()::text AS lsn');
-  for (const node of clusters.a.cluster.standbys()) {
-    const hasReplayed = async () => (await node.sql(`SELECT pg_last_wal_replay_lsn() >= '${lsn}' AS done`))[0].done;
-    await until(`${node.name} has replayed ${lsn}`, hasReplayed, { everyMs: 1 });
-  }
-}
-
 /**
  * Runs all kinds, each to its end before the next one.
  * @param {any} multi
@@ -99,9 +91,11 @@ async function untilReplayed() {
  * @returns {Promise<Map<string, { node?: string, error?: any, rows: number | null }>>} by label; `rows`: in k.applied, for a kind that marks
  */
 async function runAll(multi, kinds) {
+  const { cluster } = clusters.a;
   const endings = new Map();
   for (const { sql, label, marks } of kinds) {
-    await untilReplayed();
+    // What a standby answers that has not replayed the last write is dropped, and another standby is asked.
+    await Promise.all(cluster.standbys().map((standby) => waitUntilCaughtUp(standby, cluster.primary())));
     const ending = await multi.query(sql).then(
       (/** @type {any} */ { node }) => ({ node }),
       (/** @type {any} */ error) => ({ error }),
