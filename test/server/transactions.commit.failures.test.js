@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const { describe } = require('node:test');
 const { endings, failureOf, named, sleep, test, until, useCluster } = require('../support/helpers');
-const { assertEnded, idsIn, tableFor } = require('../support/transactions');
+const { assertEnded, idsIn, meetingOf, tableFor } = require('../support/transactions');
 
 const db = useCluster({ nodes: 1, synchronous: false });
 
@@ -79,12 +79,14 @@ describe('failures of a last statement', () => {
     const table = await tableFor(db, t);
     await pool.query(`INSERT INTO ${table} VALUES (0)`);
     let runs = 0;
-    const increment = async (/** @type {any} */ tx) => {
-      runs++;
-      const [{ id }] = await tx.query(`SELECT id FROM ${table}`);
-      await tx.query(`UPDATE ${table} SET id = $1`, [id + 1], LAST);
-    };
     for (let round = 0; round < 3; round++) {
+      const met = meetingOf(4);
+      const increment = async (/** @type {any} */ tx) => {
+        runs++;
+        const [{ id }] = await tx.query(`SELECT id FROM ${table}`);
+        await met();
+        await tx.query(`UPDATE ${table} SET id = $1`, [id + 1], LAST);
+      };
       const options = { isolation: 'serializable', retries: 50 };
       await Promise.all(Array.from({ length: 4 }, () => pool.transaction(increment, options)));
     }

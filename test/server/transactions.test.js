@@ -17,7 +17,7 @@ const {
   until,
   useCluster,
 } = require('../support/helpers');
-const { assertEnded, idsIn, tableFor } = require('../support/transactions');
+const { assertEnded, idsIn, meetingOf, tableFor } = require('../support/transactions');
 
 const db = useCluster({ nodes: 3 });
 
@@ -164,20 +164,26 @@ describe('transaction()', () => {
     const table = await tableFor(db, t);
     await pool.query(`INSERT INTO ${table} VALUES (0)`);
     let runs = 0;
-    const increment = async (/** @type {any} */ tx) => {
-      runs++;
-      const [{ id }] = await tx.query(`SELECT id FROM ${table}`);
-      await sleep(20);
-      await tx.query(`UPDATE ${table} SET id = $1`, [id + 1]);
+    /** Transactions that read the same row before one of them changes it. @param {number} count @param {object} [more] */
+    const increments = (count, more) => {
+      const met = meetingOf(count);
+      const increment = async (/** @type {any} */ tx) => {
+        runs++;
+        const [{ id }] = await tx.query(`SELECT id FROM ${table}`);
+        await met();
+        await tx.query(`UPDATE ${table} SET id = $1`, [id + 1]);
+      };
+      return range(count).map(() => pool.transaction(increment, { isolation: 'serializable', ...more }));
     };
-    const without = await endings(range(3).map(() => pool.transaction(increment, { isolation: 'serializable' })));
+    const without = await endings(increments(3));
     const failed = without.filter(({ error }) => error);
     assert.ok(failed.length > 0);
     for (const { error } of failed) assert.deepEqual([error.code, error.outcome], ['40001', 'not-applied']);
     assert.equal(runs, 3);
     const [before] = await idsIn(db, table);
-    await Promise.all(range(4).map(() => pool.transaction(increment, { isolation: 'serializable', retries: 50 })));
+    await Promise.all(increments(4, { retries: 50 }));
     assert.deepEqual(await idsIn(db, table), [before + 4]);
+    assert.ok(runs > 3 + 4, `${runs} runs`);
   });
 
   test('transaction() with retries runs again after a deadlock, as often as retries says at most', async (t) => {

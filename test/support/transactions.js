@@ -58,10 +58,23 @@ async function piecesOf(fact, sent, work, suits) {
   return pieces;
 }
 
+/**
+ * A meeting: each who comes waits until so many have come. Transactions that have read at a meeting overlap, however long a busy
+ * machine takes to open their connections.
+ * @param {number} count
+ */
+function meetingOf(count) {
+  let come = 0;
+  return () => {
+    come++;
+    return until(`${count} have come`, () => come >= count);
+  };
+}
+
 /** @param {any} error */
 function assertEnded(error) {
   assert.ok(error instanceof HyperionError, error.stack);
   assert.equal(error.code, 'ERR_TRANSACTION_ENDED');
 }
 
-module.exports = { COMMIT, assertEnded, idsIn, piecesOf, tableFor, watched };
+module.exports = { COMMIT, assertEnded, idsIn, meetingOf, piecesOf, tableFor, watched };
